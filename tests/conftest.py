@@ -1,0 +1,58 @@
+"""What every test starts from: the logging tree and the context of a new process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from the_edge_obs.context import CURRENT
+from the_edge_obs.faults import listeners
+from the_edge_obs.handlers import RingBufferHandler
+
+
+def _reset() -> None:
+    CURRENT.set(None)
+    for name, logger in list(logging.Logger.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] == "tea":
+            for handler in logger.handlers[:]:
+                logger.removeHandler(handler)
+                handler.close()
+            logger.filters.clear()
+            logger.setLevel(logging.NOTSET)
+            logger.propagate, logger.disabled = True, False
+    for ring in list(listeners):
+        ring.close()
+    if tree := sys.modules.get("the_edge_obs.logging_tree"):
+        tree._piles.clear()  # what a test configured and did not undo
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test an untouched logging tree, no running flow and no TEA_LOG, and clean up behind it."""
+    monkeypatch.delenv("TEA_LOG", raising=False)
+    root, factory = logging.getLogger(), logging.getLogRecordFactory()
+    level, handlers, filters = root.level, root.handlers[:], root.filters[:]
+    _reset()
+    yield
+    _reset()
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)
+            handler.close()
+    root.handlers[:], root.filters[:], root.disabled = handlers, filters, False
+    root.setLevel(level)
+    logging.disable(logging.NOTSET)
+    logging.setLogRecordFactory(factory)
+
+
+@pytest.fixture
+def ring() -> RingBufferHandler:
+    """Return a ring buffer on the logger ``tea``, which is at level debug."""
+    handler = RingBufferHandler()
+    logger = logging.getLogger("tea")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    return handler
