@@ -1,0 +1,82 @@
+"""What can go wrong: one tree of exceptions, each of them also a fitting builtin.
+
+Every message names the offending value, what is allowed and the next step, on one line, so that a command line can
+print it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ObservabilityError(Exception):
+    """Base of every error that the_edge_obs raises on purpose."""
+
+
+class ConfigurationError(ObservabilityError, ValueError):
+    """A configuration that cannot be used: unknown key, level, handler or format, or an unwritable path."""
+
+
+class EventError(ObservabilityError, ValueError):
+    """An event that does not follow the event schema."""
+
+
+class QueryError(ObservabilityError, ValueError):
+    """An unknown filter, or a filter with a value it does not take."""
+
+
+class ExportError(ObservabilityError, ValueError):
+    """An export that cannot be made: unknown format or unwritable path."""
+
+
+class LogFileError(ObservabilityError, ValueError):
+    """A file that is not there, cannot be read, or holds no events."""
+
+
+class FlowNotFoundError(ObservabilityError, LookupError):
+    """No buffer and no file knows the flow that was asked for."""
+
+
+class FlowFileError(ObservabilityError, ValueError):
+    """A YAML flow with a mistake in it, refused before anything ran.
+
+    Args:
+        problem: What is wrong and what is allowed, in one line.
+        path: The flow file, or None for a flow given as a dict.
+        line: 1-based line of the mistake, or None where it is not known.
+    """
+
+    def __init__(self, problem: str, *, path: str | None = None, line: int | None = None) -> None:
+        self.problem, self.path, self.line = problem, path, line
+        place = ":".join(str(part) for part in (path, line) if part is not None)
+        super().__init__(f"{place}: {problem}" if place else problem)
+
+
+class FlowRunError(ObservabilityError, RuntimeError):
+    """A running YAML flow that cannot go on: a template, a condition, a route or the step limit; names the step."""
+
+
+class ActionError(ObservabilityError, RuntimeError):
+    """An action that could not do its work."""
+
+
+class MissingExtraError(ObservabilityError, ImportError):
+    """An optional package is missing; the message names the extra that installs it."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional package: python -m pip install 'the_edge_obs[{extra}]'")
+
+
+def allowed(choices: Iterable[object], given: object = None) -> str:
+    """Return the choices as the tail of an error message: ``allowed: a, b, c``, after the one that ``given`` may have meant."""
+    names = [str(choice) for choice in choices]
+    return ("" if given is None else did_you_mean(given, names)) + "allowed: " + ", ".join(names)
+
+
+def did_you_mean(given: object, names: Iterable[str]) -> str:
+    """Return ``did you mean 'x'? `` for the name that is closest to the given one, or an empty text when none is close."""
+    # Imported here, where something is wrong already: who makes no mistake need not wait for it.
+    from difflib import get_close_matches
+
+    close = get_close_matches(str(given), list(names), 1)
+    return f"did you mean {close[0]!r}? " if close else ""
