@@ -1,0 +1,439 @@
+"""Snapshots: what is captured of a value, in one pass, when an event is made.
+
+Containers are copied, so that later mutation cannot alter what was logged; values under secret keys are dropped, and become
+taints of the flow; what is too large is cut. What remains is for ``redaction.scrub``, which runs when the event is read or
+written: strings cannot change in between, so nothing is lost by waiting, and most events of a ring are never read.
+
+The caller's objects are never changed and, beyond the standard containers, never asked: no foreign ``__repr__``, ``__eq__``,
+``__len__``, ``__iter__`` or ``__class__`` runs. The time it takes is bounded by the caps, not by the value.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import enum
+import sys
+from collections import ChainMap, UserDict, UserList, deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import islice
+from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType
+from typing import Any, Final
+from uuid import UUID
+
+from . import redaction
+from .context import FlowState
+from .redaction import KEY_CLASSES, MAX_KEY, MAX_STRING, ODD, PLACEHOLDER, SECRET, KeyClasses, learn, mask, scrub_text
+
+MAX_ITEMS: Final = 200  # items of one container
+MAX_DEPTH: Final = 16  # containers inside one another
+MAX_VALUES: Final = 2_000  # values of one snapshot
+MAX_CHARS: Final = 32_768  # characters of one snapshot
+MAX_BYTES: Final = 65_536  # bytes of an array that is shown item by item
+SMALL_ITEMS: Final = 32  # a dict of so many items, with strings of
+SMALL_STRING: Final = 1_024  # so many characters at most, is far from every cap
+SHORT_STRING: Final = 64  # characters that every string keeps, and that are not counted
+
+_ATOMS: Final = frozenset({int, float, bool, type(None)})
+# Beside such a key, the key "value" is told by what stands here: {"name": "password", "value": "x"}.
+_NAME_KEYS: Final = frozenset({"name", "key", "header", "field", "variable"})
+
+# The short ways, which look at no text, are closed while the policy in force has patterns: then each text is looked at now, for
+# the policy may be gone when the event is read.
+_small_items, _short_string = SMALL_ITEMS, SHORT_STRING
+
+
+def _follow(policy: redaction.Policy) -> None:
+    global _small_items, _short_string
+    _small_items = -1 if policy.patterns or policy.correlate else SMALL_ITEMS
+    _short_string = -1 if policy.patterns else SHORT_STRING
+
+
+redaction.followers.append(_follow)
+
+
+def snapshot(value: Any, flow: FlowState | None = None, classes: KeyClasses = KEY_CLASSES) -> Any:
+    """Return a copy of a value that later changes cannot reach, without what stands under secret keys, cut to the caps.
+
+    Args:
+        value: Anything.
+        flow: The flow whose taints learn the secrets found, or None.
+        classes: The key classifier, as ``classes_for`` gives it.
+
+    Returns:
+        Dicts and lists of str, int, float, bool and None, for ``scrub`` to make them fit to leave. A cut shows as
+        ``…[+N chars]``, ``[+N items]``, ``[depth]`` or ``[circular]``.
+
+    Small flat dicts, the parameters of most calls, are copied whole and looked through; the price is this one rule twice.
+    """
+    kind = type(value)
+    if kind is not dict or len(value) > _small_items:
+        return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
+    taken: dict[str, Any] = value.copy()
+    for key, item in taken.items():
+        kind = type(item)
+        if verdict := classes[key]:
+            if verdict >= ODD:
+                return _Snapshot(flow, classes).take(value, ())
+            if kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
+                taken[key] = PLACEHOLDER
+            elif verdict == SECRET or not _counts(item):
+                taken[key] = secret(item, flow)
+            elif kind not in _ATOMS:
+                return _Snapshot(flow, classes).take(value, ())
+        elif kind is str:
+            if len(item) > SMALL_STRING:
+                return _Snapshot(flow, classes).take(value, ())
+        elif kind not in _ATOMS:
+            return _Snapshot(flow, classes).take(value, ())
+    return taken
+
+
+class _Snapshot:
+    """One pass over one value, with what it may still spend."""
+
+    __slots__ = ("chars", "classes", "flow", "left")
+
+    def __init__(self, flow: FlowState | None, classes: KeyClasses) -> None:
+        self.flow = flow
+        self.classes = classes
+        self.left = MAX_VALUES
+        self.chars = MAX_CHARS
+
+    def take(self, value: Any, path: tuple[int, ...]) -> Any:
+        kind = type(value)
+        if kind is str:
+            return value if len(value) <= _short_string else self.text(value)
+        if kind in _ATOMS:
+            return value
+        if kind is dict:
+            return self.mapping(value.items(), len(value), value, path)
+        if kind is list or kind is tuple:
+            return self.items(value, len(value), value, path)
+        return self.other(value, path)
+
+    def text(self, text: str) -> str:
+        """Return a string, cut where it is too long; secrets are taken out before the cut, or half of one would stay."""
+        room = min(MAX_STRING, max(self.chars, SHORT_STRING))
+        if len(text) > SHORT_STRING:
+            self.chars -= min(len(text), room)
+        if len(text) <= room:
+            return text if _short_string > 0 else redaction.by_own_patterns(text)
+        return self.head(text, room)
+
+    def head(self, text: str, room: int) -> str:
+        """Return the first ``room`` characters of a longer text, without secrets, and how many are missing."""
+        window = text[: room + MAX_STRING]
+        clean = scrub_text(window, self.flow.taints if self.flow else ())
+        kept = min(room, len(clean))
+        if len(window) < len(text):
+            # What was taken out has moved the end of the window up: the word at that end may be half a secret.
+            last = len(window) - 1 - max(map(window.rfind, " \n\t"))
+            kept = max(0, min(kept, len(clean) - min(last, MAX_STRING)))
+        elif kept == len(clean):
+            return clean
+        return f"{clean[:kept]}…[+{len(text) - kept} chars]"
+
+    def mapping(self, pairs: Iterable[tuple[Any, Any]], count: int, source: object, path: tuple[int, ...]) -> Any:
+        if (stop := self.stop(source, path)) is not None:
+            return stop
+        inner = (*path, id(source))
+        taken: dict[str, Any] = {}
+        classes, take = self.classes, self.take
+        odd = False
+        # A tuple first: another thread, or a property that is read on the way, may change the source meanwhile.
+        pairs = tuple(islice(pairs, MAX_ITEMS))
+        for key, value in pairs:
+            if self.left <= 0:
+                break
+            self.left -= 1
+            verdict = classes[key]
+            if verdict == ODD:
+                key, odd = self.key(key, taken), True
+                verdict = classes[key]
+            elif odd and key in taken:
+                key = self.key(key, taken)
+            if verdict == redaction.VALUE:
+                verdict = self.named(pairs)
+            if verdict and (verdict == SECRET or not _counts(value)):
+                taken[key] = secret(value, self.flow)
+            else:
+                taken[key] = take(value, inner)
+        if len(taken) < count:
+            taken["…"] = f"[+{count - len(taken)} items]"
+        return taken
+
+    def items(self, source: Iterable[Any], count: int, value: object, path: tuple[int, ...]) -> Any:
+        if (stop := self.stop(value, path)) is not None:
+            return stop
+        inner = (*path, id(value))
+        taken: list[Any] = []
+        for item in islice(source, MAX_ITEMS):
+            if self.left <= 0:
+                break
+            self.left -= 1
+            # A list of pairs, such as headers: [("Authorization", "Bearer x")].
+            if (type(item) is tuple or type(item) is list) and len(item) == 2 and self.names_secret(*item):
+                taken.append([self.take(item[0], inner), secret(item[1], self.flow)])
+            else:
+                taken.append(self.take(item, inner))
+        if len(taken) < count:
+            taken.append(f"[+{count - len(taken)} items]")
+        return taken
+
+    def names_secret(self, name: Any, value: Any) -> bool:
+        """Tell whether a text, or bytes as raw headers have them, is a secret key of the value beside it."""
+        key = name.decode("latin-1") if type(name) is bytes and len(name) <= MAX_KEY else name
+        if type(key) is not str or len(key) > MAX_KEY:
+            return False
+        verdict = self.classes[key]
+        return verdict in (SECRET, redaction.TOKEN) and (verdict == SECRET or not _counts(value))
+
+    def named(self, pairs: Sequence[tuple[Any, Any]]) -> int:
+        """Return what the name beside a ``value`` says of it."""
+        for key, name in pairs:
+            if type(key) is str and type(name) is str and len(key) <= MAX_KEY and redaction.fold(key) in _NAME_KEYS:
+                verdict = self.classes[name]
+                if verdict in (SECRET, redaction.TOKEN):
+                    return verdict
+        return redaction.PLAIN
+
+    def stop(self, source: object, path: tuple[int, ...]) -> str | None:
+        """Return what stands for a container that is not entered, or None."""
+        if id(source) in path:
+            return "[circular]"
+        return "[depth]" if len(path) >= MAX_DEPTH else None
+
+    def key(self, key: Any, taken: dict[str, Any]) -> str:
+        """Return the text of a key, JSON's own spelling for JSON's types; where ``1`` and ``"1"`` meet, both stay."""
+        text = self.key_text(key)
+        while text in taken:
+            text += "'"
+        return text
+
+    def key_text(self, key: Any) -> str:
+        if key is None or type(key) is bool:
+            return {None: "null", True: "true", False: "false"}[key]
+        value = self.take(key, ())
+        text = value if type(value) is str else redaction.int_text(value) if type(value) is int else str(value)
+        room = MAX_KEY - 24
+        return text if len(text) <= room else self.head(text, room)
+
+    def other(self, value: Any, path: tuple[int, ...]) -> Any:
+        """Return the copy of anything but the exact JSON types; what raises shows as a mark, not as an exception."""
+        kind = type(value)
+        try:
+            for kinds, convert in _CONVERSIONS:
+                if issubclass(kind, kinds):
+                    return convert(self, value, path)
+            return self.object(value, path)
+        except Exception as error:  # noqa: BLE001 - a hostile object must not break what is observed
+            return f"<{kind.__name__}: {type(error).__name__} while reading it>"
+
+    def object(self, value: Any, path: tuple[int, ...]) -> Any:
+        """Return the fields of a dataclass, attrs or pydantic object, or the items of a small array; else the type."""
+        kind = type(value)
+        if (names := _field_names(kind)) is not None:
+            missing = object()
+            found = ((name, getattr(value, name, missing)) for name in names)
+            fields = {name: item for name, item in found if item is not missing}
+            fields.update(getattr(value, "__pydantic_extra__", None) or {})
+            return self.mapping(fields.items(), len(fields), value, path)
+        family = {base.__module__.partition(".")[0] for base in kind.__mro__}
+        if "numpy" in family or "pandas" in family:
+            return self.array(value, path)
+        if "pydantic" in family and hasattr(kind, "get_secret_value"):
+            return secret(value.get_secret_value(), self.flow)
+        if issubclass(kind, (type, FunctionType, BuiltinFunctionType, MethodType)):
+            return f"<{value.__module__}.{value.__qualname__}>"
+        return f"<{kind.__module__}.{kind.__qualname__}>"
+
+    def array(self, value: Any, path: tuple[int, ...]) -> Any:
+        """Return a scalar of numpy as a number, a small array as lists, and any other array, series or frame as its shape."""
+        kind = type(value)
+        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+        name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+        is_plain = getattr(dtype, "names", None) is None and name.startswith("numpy.")
+        if is_plain and shape is not None and value.size <= MAX_ITEMS and value.nbytes <= MAX_BYTES:
+            found = value.tolist()
+            return str(found) if type(found) is kind else self.take(found, (*path, id(value)))
+        if shape is None:
+            return f"<{name}>"
+        kinds = [dtype] if dtype is not None else list(dict.fromkeys(islice(getattr(value, "dtypes", ()), MAX_ITEMS)))
+        shown = ", ".join(str(one)[:64] for one in kinds[:8]) + (", …" if len(kinds) > 8 else "")
+        return f"<{name} shape {tuple(shape)} {shown}>"
+
+
+def secret(value: Any, flow: FlowState | None) -> str | None:
+    """Return the placeholder of a secret, and remember its texts as taints of the flow; None is no secret."""
+    if value is None:
+        return None
+    if type(value) is str and len(value) <= MAX_STRING:
+        if flow is not None and value not in flow.taints:
+            learn(flow, (value,))
+        return mask(value)
+    texts = _texts(value)
+    if flow is not None:
+        learn(flow, texts)
+    return mask("\x1f".join(texts)) if redaction.policy_in_force().correlate else PLACEHOLDER
+
+
+def _field_names(kind: type) -> list[str] | None:
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    attrs = kind.__dict__.get("__attrs_attrs__")
+    if attrs is not None:
+        return [field.name for field in attrs]
+    fields = getattr(kind, "__pydantic_fields__", None)
+    return list(fields) if isinstance(fields, dict) else None
+
+
+def _str(walk: _Snapshot, value: str, path: tuple[int, ...]) -> str:
+    # Not str(value): its own __str__ is foreign. No more is copied than a snapshot looks at.
+    length, head = str.__len__(value), str.__getitem__(value, slice(2 * MAX_STRING + 1))
+    text = walk.text(head)
+    return text if length == len(head) else f"{text.rpartition('…[+')[0]}…[+{length - MAX_STRING} chars]"
+
+
+def _bytes(walk: _Snapshot, value: bytes | bytearray | memoryview, path: tuple[int, ...]) -> str:
+    head = bytes(value[:MAX_STRING])
+    size = value.nbytes if isinstance(value, memoryview) else len(value)
+    try:
+        text = head.decode("utf-8") if len(head) == size else None
+    except UnicodeDecodeError:
+        text = None
+    if text is not None and text.translate(_LAYOUT).isprintable():
+        return walk.text(text)
+    shown = head[:48].decode("latin-1")
+    # In base64 no secret is found any more.
+    if scrub_text(shown, walk.flow.taints if walk.flow else ()) != shown:
+        return f"<{size} bytes: {PLACEHOLDER}>"
+    return f"<{size} bytes: {base64.b64encode(head[:48]).decode('ascii')}{'…' if size > 48 else ''}>"
+
+
+_LAYOUT: Final = dict.fromkeys(map(ord, "\n\r\t"))
+
+
+def _number(walk: _Snapshot, value: Decimal | Fraction, path: tuple[int, ...]) -> str:
+    is_huge = sys.getsizeof(value) > 2_048
+    if type(value) is Fraction:
+        is_huge = max(value.numerator.bit_length(), value.denominator.bit_length()) > 4_096
+    return f"<{type(value).__name__} of thousands of digits>" if is_huge else str(value)
+
+
+def _chain(walk: _Snapshot, value: ChainMap[Any, Any], path: tuple[int, ...]) -> Any:
+    # Its own items() and len() go through every map.
+    first: dict[Any, Any] = {}
+    for one in reversed(value.maps[:MAX_ITEMS]):
+        first.update(islice(one.items(), MAX_ITEMS) if len(one) > MAX_ITEMS else one)
+    more = sum(max(0, len(one) - MAX_ITEMS) for one in value.maps[:MAX_ITEMS])
+    return walk.mapping(first.items(), len(first) + more, value, path)
+
+
+def _tuple(walk: _Snapshot, value: tuple[Any, ...], path: tuple[int, ...]) -> Any:
+    """Return the items of a tuple's subclass; those of a named tuple that have a secret name are taken out."""
+    names, items = getattr(type(value), "_fields", ()), tuple.__getitem__(value, slice(MAX_ITEMS))
+    inner = (*path, id(value))
+    if type(names) is tuple and len(names) == len(items) and all(type(name) is str for name in names):
+        pairs = tuple(zip(names, items, strict=True))
+        named = walk.mapping(pairs, len(pairs), value, path)
+        return list(named.values()) if type(named) is dict else named
+    return walk.items(items, tuple.__len__(value), value, path) if id(value) not in path else walk.stop(value, inner)
+
+
+def _exception(walk: _Snapshot, value: BaseException, path: tuple[int, ...]) -> dict[str, str]:
+    return {"type": type(value).__name__, "message": walk.take(exception_text(value), ())}
+
+
+def exception_text(error: object) -> str:
+    """Return ``str(error)``, or what went wrong with it."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - a message that raises is reported as such
+        return f"<{type(error).__name__}: {type(failure).__name__} in its __str__>"
+
+
+def _each(kind: Any) -> Callable[[_Snapshot, Any, tuple[int, ...]], Any]:
+    """Return the conversion of a list-like type, whose own methods are used even where a subclass has others."""
+    return lambda walk, value, path: walk.items(kind.__iter__(value), kind.__len__(value), value, path)
+
+
+# First match wins. Only types whose methods are known run here; a subclass is read through its base.
+_CONVERSIONS: Final[list[tuple[Any, Callable[[_Snapshot, Any, tuple[int, ...]], Any]]]] = [
+    (enum.Enum, lambda walk, value, path: walk.take(value._value_, path)),
+    (str, _str),
+    (int, lambda walk, value, path: walk.take(int.__int__(value), path)),
+    (float, lambda walk, value, path: walk.take(float.__float__(value), path)),
+    ((bytes, bytearray, memoryview), _bytes),
+    ((datetime, date, time), lambda walk, value, path: value.isoformat()),
+    (timedelta, lambda walk, value, path: value.total_seconds()),
+    ((Decimal, Fraction), _number),
+    ((UUID, PurePath), lambda walk, value, path: walk.take(str(value), ())),
+    (BaseException, _exception),
+    (dict, lambda walk, value, path: walk.mapping(dict.items(value), dict.__len__(value), value, path)),
+    (MappingProxyType, lambda walk, value, path: walk.mapping(value.items(), len(value), value, path)),
+    (UserDict, lambda walk, value, path: walk.take(value.data, (*path, id(value)))),
+    (ChainMap, _chain),
+    (list, _each(list)),
+    (tuple, _tuple),
+    (set, _each(set)),
+    (frozenset, _each(frozenset)),
+    (deque, _each(deque)),
+    (UserList, lambda walk, value, path: walk.take(value.data, (*path, id(value)))),
+    ((range, complex), lambda walk, value, path: repr(value)),
+]
+
+
+def _counts(value: Any) -> bool:
+    """Tell whether the value under a key with ``token`` in it is a count, or a set of counts, and so no secret."""
+    waiting, seen = [value], 0
+    while waiting:
+        item = waiting.pop()
+        seen += 1
+        kind = type(item)
+        if issubclass(kind, dict) and dict.__len__(item):
+            waiting.extend(islice(dict.values(item), MAX_ITEMS))
+        elif not (item is None or issubclass(kind, (int, float))):
+            return False
+        if seen > MAX_ITEMS:
+            return False
+    return True
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the strings inside a secret value, at most 64 of them, and no more of each than a snapshot looks at."""
+    found: list[str] = []
+    waiting, seen = [value], 0
+    room = slice(2 * MAX_STRING)
+    while waiting and seen < 64:
+        item = waiting.pop()
+        kind = type(item)
+        seen += 1
+        if issubclass(kind, str):
+            found.append(str.__getitem__(item, room))
+        elif issubclass(kind, dict):
+            waiting.extend(islice(dict.values(item), 64))
+        elif kind in (list, tuple, set, frozenset):
+            waiting.extend(islice(item, 64))
+        elif issubclass(kind, bytes):
+            found.append(bytes.__getitem__(item, room).decode("utf-8", "replace"))
+        elif issubclass(kind, int):
+            found.append(str(int(item)) if item.bit_length() <= 4096 and abs(item) >= 100_000 else "")
+        elif item is not None and kind is not float:
+            taken = _Snapshot(None, _OPEN).take(item, ())
+            waiting.append("" if type(taken) is str and taken[:1] == "<" else taken)
+    return found
+
+
+class _Open(KeyClasses):
+    """The classifier that takes no key for secret: all of a secret is."""
+
+    def __missing__(self, key: Any) -> int:
+        return ODD if type(key) is not str or len(key) > MAX_KEY else redaction.PLAIN
+
+
+_OPEN: Final = _Open()
