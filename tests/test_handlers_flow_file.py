@@ -1,0 +1,384 @@
+"""The flow file handler: a file a flow, a write a line, and what happens when the disk or the process does not last."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import the_edge_obs as obs
+from the_edge_obs.errors import ConfigurationError
+from the_edge_obs.event import KEYS, problems
+
+
+@obs.observable("work")
+def work(n: Any) -> Any:
+    return n
+
+
+def install(path: Any, **options: Any) -> obs.FlowFileHandler:
+    handler = obs.FlowFileHandler(path, **options)
+    tea = logging.getLogger("tea")
+    tea.setLevel("DEBUG")
+    tea.addHandler(handler)
+    return handler
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the events of a file; every line must be one, strictly."""
+
+    def refuse(constant: str) -> Any:
+        raise AssertionError(constant)
+
+    text = path.read_bytes().decode("utf-8")
+    assert text.endswith("\n")
+    events = [json.loads(line, parse_constant=refuse) for line in text.split("\n")[:-1]]
+    assert [problem for event in events for problem in problems(event)] == []
+    return events
+
+
+def test_a_file_a_flow(tmp_path: Path) -> None:
+    """The folder is made with the first event; each flow has its own file of valid events, keys in order."""
+    install(tmp_path / "logs" / "flow-{flow_id}.jsonl")
+    assert list(tmp_path.iterdir()) == []
+    runs = []
+    for n in (1, 2):
+        with obs.flow() as run:
+            work(n)
+        runs.append(run.flow_id)
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == sorted(f"flow-{name}.jsonl" for name in runs)
+    for n, name in enumerate(runs, 1):
+        events = lines(tmp_path / "logs" / f"flow-{name}.jsonl")
+        assert [(event["node"], event["event_type"]) for event in events] == [
+            ("flow", "entry"),
+            ("work", "entry"),
+            ("work", "exit"),
+            ("flow", "exit"),
+        ]
+        assert events[1]["data"] == {"input": {"n": n}}
+        assert [list(event) for event in events] == [list(KEYS[:-1])] * 4
+
+
+def test_one_file_for_all_flows(tmp_path: Path) -> None:
+    """Without the placeholder all flows share a file; a second handler appends to it."""
+    for _ in range(2):
+        handler = install(tmp_path / "all.jsonl")
+        for _ in range(2):
+            with obs.flow():
+                pass
+        logging.getLogger("tea").removeHandler(handler)
+        handler.close()
+    assert len(lines(tmp_path / "all.jsonl")) == 8
+
+
+def test_one_write_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event reaches the operating system with one call, the newline included."""
+    written: list[bytes] = []
+    write = os.write
+
+    def spy(descriptor: int, data: bytes) -> int:
+        written.append(data)
+        return write(descriptor, data)
+
+    install(tmp_path / "all.jsonl")
+    monkeypatch.setattr(os, "write", spy)
+    with obs.flow():
+        work("é" * 3000)
+    monkeypatch.undo()
+    assert len(written) == 4
+    assert all(data.endswith(b"\n") and data.count(b"\n") == 1 for data in written)
+    assert b"".join(written) == (tmp_path / "all.jsonl").read_bytes()
+
+
+def test_files_are_closed_when_their_flow_ends(tmp_path: Path) -> None:
+    """However many flows there were, no descriptor stays open; and not too many while they run."""
+    handler = install(tmp_path / "{flow_id}.jsonl")
+    folder = Path("/proc/self/fd")
+    before = len(list(folder.iterdir())) if folder.exists() else 0
+    for _ in range(30):
+        with obs.flow():
+            work(1)
+    running = [obs.flow() for _ in range(100)]
+    for run in running:
+        run.log("n")
+    if folder.exists():
+        assert len(list(folder.iterdir())) - before <= 64
+    for run in running:
+        run.close()
+    if folder.exists():
+        assert len(list(folder.iterdir())) <= before
+    assert len(list(tmp_path.iterdir())) == 130
+    assert {len(lines(path)) for path in tmp_path.iterdir()} == {4, 3}
+    handler.close()
+
+
+def test_anything_is_one_strict_line(tmp_path: Path) -> None:
+    """NaN, huge integers, lone surrogates, cycles, odd keys, bytes, newlines and depth: the file stays strict JSON Lines."""
+    circle: dict[Any, Any] = {}
+    circle["self"] = circle
+    deep: Any = []
+    for _ in range(500):
+        deep = [deep]
+    install(tmp_path / "all.jsonl")
+    odd = {
+        "nan": float("nan"),
+        "huge": 10**400,
+        "surrogate": "a\ud800b",
+        "circle": circle,
+        (1, None): b"\xff\x00",
+        "newline": "a\nb\r\u2028\x85",
+        "deep": deep,
+        "big": "x" * 2_000_000,
+        b"k": {1: 2, "1": 3},
+        "\udfff": 1,
+    }
+    with obs.flow() as run, obs.span("s", step="st\ud800ep") as span:
+        work(odd)
+        span.output = odd
+        span.log("m\ud800\n", odd=odd)
+        span.metric(nan=float("nan"), huge=10**400, text="x", ok=1)  # type: ignore[arg-type]
+        run.log("n\ud800", message="\ud800" * 20_000)
+    events = lines(tmp_path / "all.jsonl")
+    assert [(event["node"][0], event["event_type"]) for event in events] == [
+        ("f", "entry"),
+        ("s", "entry"),
+        ("w", "entry"),
+        ("w", "exit"),
+        ("s", "log"),
+        ("s", "metric"),
+        ("n", "log"),
+        ("s", "exit"),
+        ("f", "exit"),
+    ]
+    assert max(len(line) for line in (tmp_path / "all.jsonl").read_bytes().splitlines()) <= 65_536
+    metric = next(event for event in events if event["event_type"] == "metric")
+    assert metric["metrics"] == {"nan": None, "huge": None, "text": None, "ok": 1}
+
+
+def test_a_formatter_of_ones_own(tmp_path: Path) -> None:
+    """With a formatter the lines are the formatter's."""
+    handler = install(tmp_path / "a.log")
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    with obs.flow() as run:
+        run.log("n", "warn", message="careful")
+    assert (tmp_path / "a.log").read_text().splitlines()[1] == "WARNING n careful"
+
+
+def test_records_outside_any_flow_are_left_out(tmp_path: Path) -> None:
+    """There is no flow whose file they could be in; inside a flow foreign records are written."""
+    handler = obs.FlowFileHandler(tmp_path / "{flow_id}.jsonl")
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("other").warning("outside")
+    with obs.flow() as run:
+        logging.getLogger("other").warning("inside")
+    (path,) = tmp_path.iterdir()
+    assert [event["message"] for event in lines(path)] == ["inside"]
+    assert path.stem == run.flow_id
+
+
+def test_a_killed_process_keeps_every_line_it_wrote(tmp_path: Path) -> None:
+    """SIGKILL in the middle of work: what was logged before is in the file, in whole lines."""
+    code = """
+import logging, os, sys
+import the_edge_obs as obs
+tea = logging.getLogger("tea"); tea.setLevel("INFO"); tea.addHandler(obs.FlowFileHandler(sys.argv[1]))
+with obs.flow() as run:
+    for n in range(10**9):
+        run.log("n", data={"n": n})
+        if n == 200:
+            print("ready", flush=True)
+"""
+    path = tmp_path / "killed.jsonl"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    if os.name == "posix":
+        assert process.returncode == -signal.SIGKILL
+    events = lines(path)
+    seen = [event["data"]["n"] for event in events if event["node"] == "n"]
+    assert seen == list(range(len(seen)))
+    assert len(seen) > 200
+    log = obs.get_flow_log(path)
+    assert (log.status, log.metrics["event_count"]) == ("running", len(events))
+
+
+def test_several_processes_append_to_one_file(tmp_path: Path) -> None:
+    """No line of one is torn by another."""
+    code = """
+import logging, sys
+import the_edge_obs as obs
+tea = logging.getLogger("tea"); tea.setLevel("INFO"); tea.addHandler(obs.FlowFileHandler(sys.argv[1]))
+with obs.flow() as run:
+    for n in range(300):
+        run.log("n", data={"n": n, "text": "x" * 3000})
+"""
+    path = tmp_path / "shared.jsonl"
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    events = lines(path)
+    assert len(events) == 3 * 302
+    for flow_id in {event["flow_id"] for event in events}:
+        mine = [event["data"]["n"] for event in events if event["flow_id"] == flow_id and event["node"] == "n"]
+        assert mine == list(range(300))
+
+
+def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    """A file as a folder, a folder as the file: when the handler is made, not when the first event is lost."""
+    (tmp_path / "file").write_text("x")
+    for path, message in (
+        (tmp_path / "file" / "x.jsonl", "is not a folder"),
+        (tmp_path / "file" / "deeper" / "x.jsonl", "is not a folder"),
+        (tmp_path, "is a folder; name a file in it"),
+        ("", "is not a path of flow files"),
+        ("{flow_id", r"the only placeholder is \{flow_id\}"),
+        ("logs/{name}.jsonl", r"the only placeholder is \{flow_id\}"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            obs.FlowFileHandler(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    """The error says that it is a matter of permission."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigurationError, match="cannot be written: no permission"):
+        obs.FlowFileHandler(tmp_path / "a" / "x.jsonl")
+
+
+def test_a_disk_that_fails_later_breaks_nothing(
+    tmp_path: Path, ring: obs.RingBufferHandler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The function goes on; stderr and the flow log tell."""
+    handler = install(tmp_path / "logs" / "x.jsonl")
+    (tmp_path / "logs").write_text("in the way")
+    with obs.flow() as run:
+        assert work(1) == 1
+    assert "Logging error" in capsys.readouterr().err
+    faults = [event["message"] for event in ring.events(run.flow_id) if event["node"] == "obs"]
+    assert len(faults) == 1
+    assert faults[0].startswith("FlowFileHandler failed: ")
+    assert obs.get_flow_log(run.flow_id).metrics["fault_count"] == 4
+    handler.close()
+
+
+def test_a_torn_line_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A disk that takes half a line: the next event does not hang on to it."""
+    install(tmp_path / "x.jsonl")
+    write, calls = os.write, iter(range(100))
+
+    def short(descriptor: int, data: bytes) -> int:
+        return write(descriptor, data[:10] if next(calls) == 1 else data)
+
+    monkeypatch.setattr(os, "write", short)
+    with obs.flow():
+        work(1)
+    monkeypatch.undo()
+    assert "bytes were written" in capsys.readouterr().err
+    from the_edge_obs.jsonl import Skipped, read_events
+
+    skipped = Skipped()
+    assert len(list(read_events(tmp_path / "x.jsonl", skipped))) == 3
+    assert (skipped.lines, skipped.torn) == (1, False)
+
+
+def test_two_handlers_of_one_file_write_an_event_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the path is written, and also of other loggers' records; the handler that stays goes on alone."""
+    monkeypatch.chdir(tmp_path)
+    undo = obs.configure({"handlers": [{"type": "file", "path": "x.jsonl"}]})
+    undo_too = obs.configure({"handlers": [{"type": "file", "path": tmp_path / "x.jsonl"}, {"type": "file", "path": "y.jsonl"}]})
+    with obs.flow():
+        work(1)
+        logging.getLogger("tea.db").info("slow")
+    for path in ("x.jsonl", "y.jsonl"):
+        assert [(event["node"], event["event_type"]) for event in lines(tmp_path / path)] == [
+            ("flow", "entry"),
+            ("work", "entry"),
+            ("work", "exit"),
+            ("tea.db", "log"),
+            ("flow", "exit"),
+        ]
+    undo()
+    with obs.flow():
+        pass
+    assert len(lines(tmp_path / "x.jsonl")) == 7
+    undo_too()
+
+
+def test_two_handlers_of_one_file_with_levels_of_their_own(tmp_path: Path) -> None:
+    """Each event that one of them takes is in the file, once; at the flow's end both have closed it."""
+    path = tmp_path / "flow-{flow_id}.jsonl"
+    handlers = [install(path, level="WARNING"), install(path), install(path, level="ERROR")]
+    with obs.flow() as run:
+        run.log("a", "debug", message="low")
+        run.log("a", "error", message="high")
+    assert [event["message"] for event in lines(tmp_path / f"flow-{run.flow_id}.jsonl")] == [None, "low", "high", None]
+    assert [len(handler._files) for handler in handlers] == [1, 0, 0]
+
+
+def test_two_handlers_of_one_file_and_threads(tmp_path: Path) -> None:
+    """Threads that log at once do not lose or double one another's events."""
+    install(tmp_path / "x.jsonl")
+    install(tmp_path / "x.jsonl")
+    with obs.flow():
+        threads = [threading.Thread(target=obs.wrap(lambda: [work(n) for n in range(25)])) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    events = lines(tmp_path / "x.jsonl")
+    assert len(events) == len({(event["span_id"], event["event_type"]) for event in events}) == 8 * 25 * 2 + 2
+
+
+def test_where_one_of_two_handlers_fails_the_other_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An event counts as written when it is."""
+    broken = install(tmp_path / "x.jsonl")
+    broken.setFormatter(logging.Formatter("%(nothing_of_that_name)s"))
+    install(tmp_path / "x.jsonl")
+    with obs.flow():
+        pass
+    assert "Logging error" in capsys.readouterr().err
+    assert len(lines(tmp_path / "x.jsonl")) == 2
+
+
+def test_it_comes_from_a_dict_config(tmp_path: Path) -> None:
+    """By its public name, with path and level; a relative path is fixed when the handler is made."""
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "handlers": {
+                "f": {"class": "the_edge_obs.FlowFileHandler", "path": str(tmp_path / "{flow_id}.jsonl"), "level": "ERROR"}
+            },
+            "loggers": {"tea": {"level": "INFO", "handlers": ["f"]}},
+        }
+    )
+    with obs.flow() as run:
+        run.log("n", "error", message="bad")
+    assert [event["message"] for event in lines(tmp_path / f"{run.flow_id}.jsonl")] == ["bad"]
+
+
+def test_a_relative_path_does_not_move_with_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chdir between events does not split a log."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    install("x.jsonl")
+    monkeypatch.chdir(tmp_path / "b")
+    with obs.flow():
+        pass
+    assert len(lines(tmp_path / "a" / "x.jsonl")) == 2

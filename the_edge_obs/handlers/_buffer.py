@@ -1,0 +1,182 @@
+"""One flow's part of a ring buffer, and the estimate of what it weighs.
+
+Weighing an event costs as much as keeping it. So events are weighed in batches, and while a ring is far below its caps only
+one in 128, picked at random; near a cap every event is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Final
+
+from ..context import FlowState, random_bits
+from ..records import Item, level_of, size_of
+
+MAX_STEP: Final = 512
+"""Events that a flow takes, at most, before they are weighed."""
+
+_SAMPLED: Final = 128  # a power of 2
+# As heavy as redaction lets an event be: so much room there is to be for each that a step allows. The default cap of 64 MiB has
+# the longest step up to its half.
+_ROOM_OF_STEP: Final = 1 << 16
+_SHARE: Final = 64  # of the events that there is room for, this part may come in one step
+
+
+class Load:
+    """What all flows of a ring hold together, as far as it has been weighed.
+
+    Attributes:
+        bytes, events: Estimated bytes, and how many events.
+        max_bytes, max_events: The caps, or None.
+    """
+
+    __slots__ = ("bytes", "events", "max_bytes", "max_events")
+
+    def __init__(self, max_bytes: int | None, max_events: int | None) -> None:
+        self.bytes = self.events = 0
+        self.max_bytes, self.max_events = max_bytes, max_events
+
+    def exceeds(self, share: float = 1.0) -> bool:
+        """Tell whether it is over a share of one of the caps."""
+        return exceeds(self.bytes, self.max_bytes, share) or exceeds(self.events, self.max_events, share)
+
+    def step(self) -> int:
+        """Return how many events of a flow may come before they are to be weighed: the fewer, the nearer a cap is."""
+        step = MAX_STEP
+        if self.max_bytes is not None:
+            step = min(step, (self.max_bytes - self.bytes) // _ROOM_OF_STEP)
+        if self.max_events is not None:
+            step = min(step, (self.max_events - self.events) // _SHARE)
+        return max(1, step)
+
+
+def exceeds(value: int, cap: int | None, share: float) -> bool:
+    """Tell whether a value is over a share of a cap, which may be None."""
+    return cap is not None and value > cap * share
+
+
+class FlowBuffer:
+    """One flow's ring.
+
+    Attributes:
+        flow: The flow's state, or None for events that came from another thread or process without it.
+        items: The last events, oldest first, and for a while a few before them.
+        limit: The length of ``items`` above which there is something to do.
+        pinned: Errors that have left the ring, oldest first, each with its number in the flow.
+        evicted: How many events have left the ring, pinned and spilled ones included.
+        dropped: How many of them are lost.
+        spilled: How many of them are in the spill file, the oldest ``spill_dumped`` of which the target has had.
+        dumped: How many events, counted from the flow's first, were handed to the target.
+        reason: Why they were handed over the last time, or None.
+        admitted, refused: When (monotonic seconds) they were allowed to be, or None; whether that is put off.
+        bytes, weighed: Estimated bytes of the events in it, and how many of ``items`` that takes into account.
+        ended: Whether the flow's root span has ended.
+    """
+
+    __slots__ = (
+        "_chunks", "_ended", "_load", "_pins", "admitted", "bytes", "dropped", "dumped", "evicted", "flow", "items", "limit",
+        "pinned", "reason", "refused", "spill_dumped", "spilled", "weighed",
+    )  # fmt: skip
+
+    def __init__(self, pins: int, flow: FlowState | None, load: Load) -> None:
+        self.flow = flow
+        self.items: deque[Item] = deque()
+        self.pinned: deque[tuple[int, Item]] = deque()
+        self.limit = 0
+        self.evicted = self.dropped = self.dumped = self.spilled = self.spill_dumped = self.bytes = self.weighed = 0
+        self.reason: str | None = None
+        self.admitted: float | None = None
+        self.refused = self._ended = False
+        self._pins = pins
+        self._load = load
+        # What was weighed together, oldest first: how many events, and their bytes.
+        self._chunks: deque[tuple[int, int]] = deque()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended if self.flow is None else self.flow.ended
+
+    def note_end(self) -> None:
+        self._ended = True
+
+    def weigh(self, high: int, *, final: bool = False) -> None:
+        """Weigh the events that came since the last time, if they are enough to, and set the limit anew.
+
+        Args:
+            high: The length of the ring above which it is to be trimmed.
+            final: Weigh them, however few they are.
+        """
+        first, items, step = self.weighed, self.items, self._load.step()
+        fresh = len(items) - first
+        self.limit = min(high, len(items) + step - 1)
+        if fresh <= 0 or (fresh < step and not final):
+            return
+        if step < MAX_STEP:
+            size = sum(size_of(items[first + n]) for n in range(fresh))
+        else:
+            size = 0
+            for start in range(0, fresh, _SAMPLED):
+                group = min(_SAMPLED, fresh - start)
+                # At random: what takes turns, as entry and exit do, would be half seen by a pick at a fixed place.
+                size += group * size_of(items[first + start + random_bits(7) % group])
+        self._chunks.append((fresh, size))
+        self.weighed += fresh
+        self._add(fresh, size)
+
+    def take(self, count: int) -> list[Item]:
+        """Take the oldest events out of the ring, at most so many."""
+        popleft = self.items.popleft
+        taken = [popleft() for _ in range(min(count, len(self.items)))]
+        self.evicted += len(taken)
+        self._unweigh(len(taken))
+        return taken
+
+    def pin_errors(self, first: int, taken: list[Item]) -> int:
+        """Pin the errors among events that left the ring, the first of which has the given number; return how many are lost."""
+        lost = len(taken)
+        for number, item in enumerate(taken, first):
+            if (item[2] if type(item) is tuple else level_of(item)) >= logging.ERROR:
+                lost -= 1
+                self.pinned.append((number, item))
+                self._add(1, size_of(item))
+                if len(self.pinned) > self._pins:
+                    self.unpin()
+                    lost += 1
+        return lost
+
+    def unpin(self) -> None:
+        """Let go of the oldest pinned error."""
+        _, item = self.pinned.popleft()
+        self._add(-1, -size_of(item))
+
+    def untaken(self) -> list[Item]:
+        """Return the events in memory that the target has not had, oldest first, and take them as handed over."""
+        pinned = [item for number, item in self.pinned if number >= self.dumped]
+        kept = list(self.items)
+        fresh = kept[max(0, self.dumped - self.evicted) :]
+        self.dumped = self.evicted + len(kept)
+        return [*pinned, *fresh]
+
+    def leave(self) -> None:
+        """Take the flow off the load."""
+        self._load.bytes -= self.bytes
+        self._load.events -= self.weighed + len(self.pinned)
+
+    def _add(self, count: int, size: int) -> None:
+        self.bytes += size
+        self._load.bytes += size
+        self._load.events += count
+
+    def _unweigh(self, count: int) -> None:
+        """Take the weight of the oldest events off; those not weighed yet have none."""
+        chunks = self._chunks
+        while count and chunks:
+            number, size = chunks.popleft()
+            if number > count:
+                part = size * count // number
+                chunks.appendleft((number - count, size - part))
+                number, size = count, part
+            count -= number
+            self.weighed -= number
+            self._add(-number, -size)

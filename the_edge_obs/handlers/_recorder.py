@@ -1,0 +1,77 @@
+"""The flight recorder's decisions: when a flow is handed over, how often, and what is said first."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import Any, Final
+
+from ..event import level_name
+from ..records import NOWHERE, PLAIN, Item
+from ._buffer import FlowBuffer
+
+ASKED: Final = "asked"
+SLOW: Final = "slow"
+_MINUTE: Final = 60.0
+_ENDS: Final = frozenset({"exit", "error"})
+
+
+class DumpLimit:
+    """How many flows may be handed over in any minute, without being asked for.
+
+    What a flow logs in the minute after it was admitted follows without being counted again, so that it is handed over whole.
+
+    Attributes:
+        suppressed: How many flows were refused: those that were admitted later included.
+    """
+
+    def __init__(self, per_minute: int | None) -> None:
+        self._per_minute = per_minute
+        self._times: deque[float] = deque()
+        self.suppressed = 0
+
+    def admits(self, buffer: FlowBuffer) -> bool:
+        """Tell whether a flow may be handed over now, and count it as that or as refused."""
+        now = time.monotonic()
+        if self._per_minute is None or (buffer.admitted is not None and now - buffer.admitted < _MINUTE):
+            return True
+        while self._times and now - self._times[0] >= _MINUTE:
+            self._times.popleft()
+        if len(self._times) >= self._per_minute:
+            self.suppressed += not buffer.refused
+            buffer.refused = True
+            return False
+        self._times.append(now)
+        buffer.admitted, buffer.refused = now, False
+        return True
+
+
+def run_ms(item: Item) -> float | None:
+    """Return how long a run took, in milliseconds, if the item is the end of its root span, here or in another process."""
+    if isinstance(item, tuple):
+        span, kind, figures = item[0], item[1].event_type, item[6]
+        is_root = span.parent is None or span.node == "flow"
+    else:
+        kind, figures = item["event_type"], item["metrics"]
+        is_root = item["parent_id"] is None or item["node"] == "flow"
+    if not is_root or kind not in _ENDS:
+        return None
+    took: Any = figures / 1e6 if isinstance(figures, int) else (figures or {}).get("duration_ms")
+    return took if isinstance(took, (int, float)) else None
+
+
+def announcement(last: Item, reason: str, facts: dict[str, Any]) -> Item:
+    """Return the ``log`` event that says why events are handed over; ``last`` is the youngest of them, for its ids."""
+    level = logging.INFO if reason == ASKED else logging.WARNING
+    data = {"reason": reason, **facts}
+    message = f"flight recorder: {_WHY.get(reason, f'an event of level {reason}')}"
+    if isinstance(last, tuple):
+        return (last[0]._replace(node="obs", step=None), PLAIN["log"], level, time.time_ns(), message, data, None, NOWHERE)
+    ids = {key: last[key] for key in ("flow_id", "span_id", "parent_id")}
+    moment = time.time_ns() // 1000 / 1e6
+    named = {"node": "obs", "level": level_name(level), "timestamp": moment, "event_type": "log"}
+    return {**ids, **named, "message": message, "data": data, "metrics": {}}
+
+
+_WHY: Final = {ASKED: "asked for", SLOW: "the run was slow"}

@@ -1,0 +1,220 @@
+"""The flows that a ring buffer keeps, and what has to leave when there are too many, or too much of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final
+
+from ..event import Event
+from ..records import Item
+from ._buffer import FlowBuffer, Load, exceeds
+from ._spill import Spill
+
+_REMEMBERED: Final = 10_000  # flows that have left; about 200 bytes each
+# Where a cap is reached, room is made for more than the one event, or every event would have to make some.
+_LOW: Final = 15 / 16
+
+
+class Room:
+    """Flows, oldest first, within the caps of a ring buffer.
+
+    Args:
+        capacity, max_flows: As in ``RingBufferHandler``.
+        load: What they weigh together, with the caps on it.
+        spill: Where events go that leave a ring, or None.
+        on_failure: Called, in an ``except`` clause, with an event that could not be spilled.
+
+    Attributes:
+        flows: Each flow's buffer. Reading it, and appending to a buffer, needs no lock.
+        lock: What moves events between containers takes it.
+        evicted_flows: How many flows have left as a whole, for a cap.
+        dropped: How many events went with them.
+    """
+
+    def __init__(
+        self, capacity: int, max_flows: int, load: Load, spill: Spill | None, on_failure: Callable[[Item], None]
+    ) -> None:
+        self.flows: dict[str, FlowBuffer] = {}
+        self.lock = threading.RLock()
+        self.load = load
+        self.evicted_flows = self.dropped = 0
+        self._capacity, self._max_flows, self._spill, self._on_failure = capacity, max_flows, spill, on_failure
+        # A ring runs over by an eighth before it is trimmed, once for many events; readers trim it first.
+        self._high = capacity if spill is not None else capacity + capacity // 8
+        # Flows that have left, oldest first: how many events with them; of running ones the deque that open spans still add to.
+        self._left: OrderedDict[str, tuple[int, deque[Item] | None]] = OrderedDict()
+        # Flows whose last events may not have been weighed yet.
+        self._unsettled: deque[str] = deque()
+        self._inherited: frozenset[str] = frozenset()
+
+    def add(self, flow_id: str, item: Item) -> FlowBuffer:
+        """Return the buffer of a flow whose first event is about to come."""
+        with self.lock:
+            self._settle_others()
+            if (buffer := self.flows.get(flow_id)) is not None:
+                return buffer
+            flow = item[0].flow if isinstance(item, tuple) else None
+            buffer = FlowBuffer(max(1, self._capacity // 10), flow, self.load)
+            if flow_id in self._left:
+                # It has been here before: it is known that there was more.
+                buffer.dropped, later = self._left.pop(flow_id)
+                buffer.items = buffer.items if later is None else later
+                self.dropped -= buffer.dropped
+            buffer.weigh(self._high)
+            self.flows[flow_id] = buffer
+            self._unsettled.append(flow_id)
+            if len(self.flows) > self._max_flows:
+                self._evict(self._oldest(flow_id))
+            return buffer
+
+    def settle(self, flow_id: str, buffer: FlowBuffer, *, final: bool = False) -> None:
+        """Do what is put off while events come: trim the ring, weigh them (all of them if ``final``), keep to the caps."""
+        with self.lock:
+            if self.flows.get(flow_id) is not buffer:
+                return  # it has left meanwhile
+            if len(buffer.items) > self._high:
+                self.trim(flow_id, buffer)
+            buffer.weigh(self._high, final=final)
+            if self.load.exceeds():
+                while self.load.exceeds(_LOW) and self._lighten(flow_id, buffer):
+                    pass
+                buffer.weigh(self._high)
+
+    def trim(self, flow_id: str, buffer: FlowBuffer) -> None:
+        """Cut a ring down to its capacity."""
+        self._let_go(flow_id, buffer, len(buffer.items) - self._capacity)
+
+    def forget(self, flow_id: str) -> None:
+        """Let go of a flow as if it had never been here."""
+        with self.lock:
+            self._left.pop(flow_id, None)
+            self._remove(flow_id)
+
+    def dropped_with(self, flow_id: str) -> int:
+        """Return how many events of a flow went with it when it left; the last 10,000 such flows are known."""
+        lost, later = self._left.get(flow_id, (0, None))
+        return lost + len(later or ())
+
+    def spilled(self, flow_id: str, buffer: FlowBuffer) -> list[Event]:
+        """Return the events in a flow's spill file; what somebody else has taken away is counted as dropped."""
+        if self._spill is None:
+            return []
+        found = list(self._spill.read(flow_id, 0, buffer.spilled))
+        if missing := buffer.spilled - len(found):
+            buffer.dropped += missing
+            buffer.spilled, buffer.spill_dumped = len(found), min(buffer.spill_dumped, len(found))
+            self._spill.forget(flow_id)
+        return found
+
+    def remove_spilled(self) -> None:
+        """Remove every spilled file, and count what was in them as dropped."""
+        with self.lock:
+            for flow_id, buffer in self.flows.items():
+                self._remove_spilled(flow_id)
+                buffer.dropped += buffer.spilled
+                buffer.spilled = buffer.spill_dumped = 0
+            if self._spill is not None:
+                self._spill.close()
+
+    def after_fork(self) -> None:
+        """Go on in a forked child: with a lock that no thread of the parent holds, and no hand on the parent's spilled files."""
+        self.lock = threading.RLock()
+        self._inherited = frozenset(self.flows)
+
+    # --- what leaves ---
+
+    def _settle_others(self) -> None:
+        """Weigh what is left to weigh of a flow that has ended; of two flows, if the first is still running."""
+        for _ in range(min(2, len(self._unsettled))):
+            flow_id = self._unsettled.popleft()
+            buffer = self.flows.get(flow_id)
+            if buffer is None:
+                continue
+            self.settle(flow_id, buffer, final=True)
+            if buffer.ended:
+                return
+            self._unsettled.append(flow_id)
+
+    def _lighten(self, flow_id: str, buffer: FlowBuffer) -> bool:
+        """Make some room, for a flow that has just got events; False when there is nothing left to let go of."""
+        is_alone = len(self.flows) == 1
+        if not is_alone and self._is_greedy(buffer) and len(buffer.items) > 1:
+            self._let_go(flow_id, buffer, max(1, len(buffer.items) // 8))
+        elif (ended := self._ended(flow_id)) is not None:
+            self._evict(ended)
+        else:
+            return self._lighten_heaviest(flow_id)
+        return True
+
+    def _lighten_heaviest(self, spared: str) -> bool:
+        name, heaviest = max(self.flows.items(), key=lambda entry: entry[1].bytes)
+        if len(heaviest.items) > 1:
+            self._let_go(name, heaviest, max(1, len(heaviest.items) // 8))
+        elif heaviest.pinned:
+            heaviest.unpin()
+            heaviest.dropped += 1
+        elif len(self.flows) > 1:
+            self._evict(self._oldest(spared))
+        else:
+            return False
+        return True
+
+    def _is_greedy(self, buffer: FlowBuffer) -> bool:
+        events = len(buffer.items) + len(buffer.pinned)
+        return exceeds(buffer.bytes, self.load.max_bytes, 0.5) or exceeds(events, self.load.max_events, 0.5)
+
+    def _ended(self, spared: str) -> str | None:
+        return next((name for name, buffer in self.flows.items() if name != spared and buffer.ended), None)
+
+    def _oldest(self, spared: str) -> str:
+        return self._ended(spared) or next(name for name in self.flows if name != spared)
+
+    def _evict(self, flow_id: str) -> None:
+        """Let go of a flow, and remember that it was here."""
+        buffer = self.flows[flow_id]
+        lost = buffer.dropped + len(buffer.items) + len(buffer.pinned) + buffer.spilled
+        self._remove(flow_id)
+        self.evicted_flows += 1
+        self.dropped += lost
+        # Spans that are open may still add their ends to it, and the next event of the flow will find them.
+        buffer.items.clear()
+        self._left[flow_id] = (lost, None if buffer.ended else buffer.items)
+        if len(self._left) > _REMEMBERED:
+            self._left.popitem(last=False)
+
+    def _remove(self, flow_id: str) -> None:
+        buffer = self.flows.pop(flow_id, None)
+        if buffer is not None:
+            buffer.leave()
+            self._remove_spilled(flow_id)
+
+    def _let_go(self, flow_id: str, buffer: FlowBuffer, count: int) -> None:
+        """Take the oldest events out of a ring: to the spill, to the pins, or out."""
+        if count <= 0:
+            return
+        with self.lock:
+            first = buffer.evicted
+            taken = buffer.take(count)
+            if self._spill is None or flow_id in self._inherited:
+                buffer.dropped += buffer.pin_errors(first, taken)
+                return
+            for number, item in enumerate(taken, first):
+                if self._has_spilled(self._spill, item):
+                    buffer.spilled += 1
+                    buffer.spill_dumped += number < buffer.dumped
+                else:
+                    buffer.dropped += buffer.pin_errors(number, [item])
+
+    def _has_spilled(self, spill: Spill, item: Item) -> bool:
+        try:
+            spill.write(item)
+        except Exception:  # noqa: BLE001 - a full disk; the event is lost, and counted
+            self._on_failure(item)
+            return False
+        return True
+
+    def _remove_spilled(self, flow_id: str) -> None:
+        if self._spill is not None and flow_id not in self._inherited:
+            self._spill.remove(flow_id)

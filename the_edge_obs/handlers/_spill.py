@@ -1,0 +1,62 @@
+"""Files for the events that leave a ring: one a flow, read back with it and removed with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from ..errors import ConfigurationError
+from ..event import Event
+from ..formatters import to_line
+from ..jsonl import read_events
+from ..records import Item, event_of_item
+from .flow_file import FlowFileHandler
+
+
+class Spill:
+    """Where the events go that leave a ring.
+
+    Args:
+        path: Path of the files, with ``{flow_id}``.
+
+    Raises:
+        ConfigurationError: the path has no ``{flow_id}``, or cannot be used.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        if "{flow_id}" not in os.fspath(path):
+            raise ConfigurationError(f"spill {path!r} has no {{flow_id}} in it; write something like spill/{{flow_id}}.jsonl")
+        self._files = FlowFileHandler(path)
+
+    def write(self, item: Item) -> None:
+        """Write an event to its flow's file.
+
+        Raises:
+            OSError: it could not be written as a whole.
+        """
+        event = event_of_item(item)
+        self._files.write(event, to_line(event))
+
+    def read(self, flow_id: str, start: int, stop: int) -> Iterator[Event]:
+        """Return an iterator of the events of a flow's file from one number to another; the file is open when it returns."""
+        path = self._files.path_of(flow_id)
+        if start >= stop or not os.path.exists(path):
+            return iter(())
+        events = islice(read_events(path), start, stop)
+        return chain(list(islice(events, 1)), events)
+
+    def forget(self, flow_id: str) -> None:
+        """Close a flow's file; what is written next opens or makes it anew."""
+        self._files.forget(self._files.path_of(flow_id))
+
+    def remove(self, flow_id: str) -> None:
+        """Remove a flow's file, if there is one."""
+        self.forget(flow_id)
+        path = self._files.path_of(flow_id)
+        if os.path.exists(path):
+            os.unlink(path)
+
+    def close(self) -> None:
+        """Close every file."""
+        self._files.close()

@@ -1,0 +1,310 @@
+"""A handler that keeps each flow's last events in memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from itertools import chain
+from logging.handlers import MemoryHandler
+from typing import Any, Final, Literal
+
+from ..errors import ConfigurationError, EventError
+from ..event import Event, level_name, level_number
+from ..faults import counted_fault, listeners
+from ..records import KEEPERS, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
+from ._buffer import FlowBuffer, Load
+from ._recorder import ASKED, SLOW, DumpLimit, announcement, run_ms
+from ._room import Room
+from ._spill import Spill
+
+DEFAULT_CAPACITY: Final = 1_000
+DEFAULT_MAX_FLOWS: Final = 1_000
+AUTO: Final = "auto"
+DEFAULT_MAX_BYTES: Final = 64 << 20
+DEFAULT_MAX_EVENTS: Final = 250_000
+DEFAULT_MAX_DUMPS: Final = 60
+
+_BYTES_OF_EVENT: Final = 2_048  # more than most events weigh
+
+
+class RingBufferHandler(MemoryHandler):
+    """Keep the last events of each flow, and hand them to a target when something goes wrong.
+
+    Beside the ring of each flow a tenth as many errors that the ring has moved past stay pinned, so that noise cannot push them
+    out. Where a cap over all flows is reached, flows that have ended leave first, the oldest before the others; then the flow
+    that weighs most loses its oldest events. A flow that takes more than half of a cap loses its own before others have to
+    leave. What leaves is counted: ``dropped`` by flow, ``stats`` in total.
+
+    As a flight recorder it holds everything down to debug, and hands a flow's events to a target when the flow fails, was slow,
+    or when asked (``dump``): spilled, pinned and kept ones, each once. Before them, a ``log`` event of the node ``obs`` says why:
+    ``data.reason`` is ``slow``, ``asked`` or the level that was reached; what follows for the same reason follows without it.
+
+    Args:
+        capacity: Events kept of each flow, at least 1. Default 1,000.
+        max_flows: Flows kept. Default 1,000.
+        max_bytes: Estimated bytes kept over all flows, or None for no such cap. Default ``"auto"``: 64 MiB, and with a capacity
+            above 32,768 events 2 KiB for each.
+        flush_level: With a target: the level (name or number) of a record at which its flow's events are handed over.
+            Default ``error``.
+        target: A handler that gets those events. In a dictConfig, the name of a handler, given ``class:``.
+        spill: Path for events that leave the ring, with ``{flow_id}`` in it; they are then read back from there and not
+            lost. The files are removed with their flows. Default None: what leaves is counted as dropped.
+        level: As in ``logging.Handler``.
+        max_events: Events kept over all flows, at least ``capacity``, or None for no such cap. Default 250,000.
+        slow_ms: With a target: a flow that took longer than so many milliseconds is handed over when it ends. Default None.
+        max_dumps: Flows handed over in any minute without being asked for, or None for no limit. Default 60. Refused ones stay in
+            the ring, and are handed over when their next occasion is allowed.
+
+    Raises:
+        ConfigurationError: a number below 1, an unknown level, or a spill path that cannot be used.
+
+    It subclasses ``MemoryHandler`` for dictConfig's ``target:``; unlike it, it is not emptied by ``flush`` and hands nothing
+    over at exit.
+    """
+
+    def __init__(
+        self,
+        capacity: int = DEFAULT_CAPACITY,
+        max_flows: int = DEFAULT_MAX_FLOWS,
+        max_bytes: int | Literal["auto"] | None = AUTO,
+        flush_level: int | str | None = None,
+        target: logging.Handler | None = None,
+        spill: str | os.PathLike[str] | None = None,
+        level: int | str = logging.NOTSET,
+        *,
+        max_events: int | None = DEFAULT_MAX_EVENTS,
+        slow_ms: float | None = None,
+        max_dumps: int | None = DEFAULT_MAX_DUMPS,
+    ) -> None:
+        _check(capacity=capacity, max_flows=max_flows)
+        if max_bytes == AUTO:
+            max_bytes = max(DEFAULT_MAX_BYTES, capacity * _BYTES_OF_EVENT)
+        caps = {"max_bytes": max_bytes, "max_events": max_events, "max_dumps": max_dumps}
+        _check(**{name: cap for name, cap in caps.items() if cap is not None})
+        super().__init__(capacity, _threshold(flush_level, slow_ms), target, flushOnClose=False)
+        self.setLevel(level)
+        self.slow_ms = slow_ms
+        self._spill = None if spill is None else Spill(spill)
+        load = Load(max_bytes, None if max_events is None else max(max_events, capacity))
+        self._room = Room(capacity, max_flows, load, self._spill, self._failed)
+        self._flows = self._room.flows
+        self._limit = DumpLimit(max_dumps)
+        self._looks = target is not None
+        self._handing_over: set[int] = set()
+        listeners.add(self)
+
+    # --- writing ---
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Keep the record if the filters let it pass. Unlike ``Handler.handle`` it takes no lock: a deque needs none."""
+        try:
+            if self.filters:
+                passed: Any = self.filter(record)
+                if not passed:
+                    return False
+                # From Python 3.12 on a filter may put another record in its place.
+                record = passed if isinstance(passed, logging.LogRecord) else record
+            self.emit(record)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            self.handleError(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record's event, and hand its flow's events to the target if it is grave enough."""
+        item = item_of(record)
+        if item is not None:
+            self.keep(item)
+
+    def keep(self, item: Item) -> Take | None:
+        """Keep what ``records.item_of`` made of a record, and hand its flow's events to the target if it is grave enough.
+
+        Returns:
+            What keeps the end of the same span just so, or None where each event is to be looked at.
+        """
+        try:
+            flow_id: str = item[0].flow.id if isinstance(item, tuple) else item["flow_id"]
+            buffer = self._flows.get(flow_id)
+            if buffer is None:
+                buffer = self._room.add(flow_id, item)
+                # Who gets events is not closed for good: another dictConfig closes every handler, attached or not.
+                listeners.add(self)
+            items = buffer.items
+            items.append(item)
+            if len(items) > buffer.limit:
+                self._room.settle(flow_id, buffer)
+            if not self._looks and buffer.flow is not None:
+                return items.append
+            self._look_at(flow_id, buffer, item)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            self.handleError(record_of_item(item))
+        return None
+
+    def _look_at(self, flow_id: str, buffer: FlowBuffer, item: Item) -> None:
+        """Do what depends on the event: note its flow's end, hand over to the target."""
+        if buffer.flow is None and is_last(item):
+            buffer.note_end()
+        if self.target is None:
+            return
+        level, thread = level_of(item), threading.get_ident()
+        if level >= self.flushLevel:
+            reason = level_name(level)
+        elif self.slow_ms is not None and (took := run_ms(item)) is not None and took > self.slow_ms:
+            reason = SLOW
+        else:
+            return
+        # A target may log into the flow itself: that waits for the next time, or there would be no end.
+        if thread in self._handing_over:
+            return
+        with self._room.lock:
+            is_allowed = self._limit.admits(buffer)
+        if is_allowed:
+            self._handing_over.add(thread)
+            try:
+                self._hand_over(flow_id, buffer, reason)
+            finally:
+                self._handing_over.discard(thread)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Report the failure as logging does, and count it in the flow."""
+        super().handleError(record)
+        counted_fault(self, record)
+
+    def _failed(self, item: Item) -> None:
+        self.handleError(record_of_item(item))
+
+    def dump(self, flow_id: str | None = None) -> int:
+        """Hand the events of a flow (None: of every flow) that the target has not had yet to it; return how many."""
+        names = [flow_id] if flow_id is not None else list(self._flows)
+        buffers = [(name, buffer) for name in names if (buffer := self._flows.get(name)) is not None]
+        return sum(self._hand_over(name, buffer, ASKED) for name, buffer in buffers)
+
+    def _hand_over(self, flow_id: str, buffer: FlowBuffer, reason: str) -> int:
+        target = self.target
+        if target is None:
+            return 0
+        with self._room.lock:
+            self._room.trim(flow_id, buffer)
+            start, buffer.spill_dumped = buffer.spill_dumped, buffer.spilled
+            spilled = self._spill.read(flow_id, start, buffer.spilled) if self._spill else iter(())
+            items = buffer.untaken()
+            count = buffer.spilled - start + len(items)
+            is_news = reason == ASKED or reason != buffer.reason
+            buffer.reason = reason
+        if count and is_news:
+            last = (items or buffer.items)[-1]
+            facts = {"events": count, "dropped": buffer.dropped, "suppressed": self._limit.suppressed}
+            target.handle(record_of_item(announcement(last, reason, facts)))
+        for item in chain(spilled, items):
+            target.handle(record_of_item(item))
+        return count
+
+    def after_fork(self) -> None:
+        """Go on in a forked child: with locks that no thread of the parent holds, and no hand on the parent's spilled files."""
+        self._room.after_fork()
+        self._handing_over = set()
+
+    def flush(self) -> None:
+        """Do nothing: the buffer is for reading; ``dump`` hands events over."""
+
+    def close(self) -> None:
+        """Stop reporting into the buffer and remove spilled files. What is in memory can still be read."""
+        listeners.discard(self)
+        self._room.remove_spilled()
+        super().close()
+
+    # --- reading ---
+
+    def flow_ids(self) -> list[str]:
+        """Return the ids of the flows kept, oldest first."""
+        return list(self._flows)
+
+    def events(self, flow_id: str) -> list[Event]:
+        """Return a flow's events, oldest first: spilled, pinned and kept ones; an empty list for an unknown flow."""
+        buffer = self._flows.get(flow_id)
+        if buffer is None:
+            return []
+        with self._room.lock:
+            self._room.trim(flow_id, buffer)
+            spilled = self._room.spilled(flow_id, buffer)
+            items = [*(item for _, item in buffer.pinned), *buffer.items]
+        return [*spilled, *map(event_of_item, items)]
+
+    def dropped(self, flow_id: str) -> int:
+        """Return how many events of a flow are lost: evicted, and neither pinned nor spilled.
+
+        Of a flow that has left it is all that the ring had of it; the last 10,000 such flows are known.
+        """
+        buffer = self._flows.get(flow_id)
+        if buffer is None:
+            return self._room.dropped_with(flow_id)
+        self._room.trim(flow_id, buffer)
+        return buffer.dropped
+
+    def stats(self) -> dict[str, int]:
+        """Return what the ring holds and what it has let go.
+
+        Returns:
+            ``flows``, ``events`` and ``bytes`` (estimated) held; ``evicted_flows``, that have left as a whole for a cap;
+            ``dropped``, events lost, with flows or of flows; ``suppressed_dumps``, flows that ``max_dumps`` kept from the target.
+        """
+        room = self._room
+        with room.lock:
+            for flow_id, buffer in list(self._flows.items()):
+                room.settle(flow_id, buffer, final=True)
+            buffers = list(self._flows.values())
+            return {
+                "flows": len(buffers),
+                "events": sum(len(buffer.items) + len(buffer.pinned) for buffer in buffers),
+                "bytes": room.load.bytes,
+                "evicted_flows": room.evicted_flows,
+                "dropped": room.dropped + sum(buffer.dropped for buffer in buffers),
+                "suppressed_dumps": self._limit.suppressed,
+            }
+
+    def faults(self, flow_id: str) -> int:
+        """Return how many times logging itself failed for an event of a flow."""
+        buffer = self._flows.get(flow_id)
+        last = buffer.items[-1] if buffer is not None and buffer.items else None
+        return last[0].flow.faults if isinstance(last, tuple) else 0
+
+    def is_abroad(self, flow_id: str) -> bool:
+        """Tell whether another process may have logged into a flow: this ring does not have that."""
+        buffer = self._flows.get(flow_id)
+        return buffer is not None and buffer.flow is not None and buffer.flow.is_abroad
+
+    def clear(self, flow_id: str | None = None) -> None:
+        """Forget a flow, or all of them (None)."""
+        for name in [flow_id] if flow_id is not None else list(self._flows):
+            self._room.forget(name)
+
+    def setTarget(self, target: logging.Handler | None) -> None:  # noqa: N802 - logging's name
+        """Set the handler that gets a flow's events when something goes wrong, or None."""
+        super().setTarget(target)
+        self._looks = target is not None
+
+
+def _check(**counts: object) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name} {value!r} is not a whole number of at least 1")
+
+
+def _threshold(flush_level: int | str | None, slow_ms: object) -> int:
+    """Return the number of ``flush_level``, once both are known to be good."""
+    if slow_ms is not None and (isinstance(slow_ms, bool) or not isinstance(slow_ms, (int, float)) or not slow_ms >= 0):
+        raise ConfigurationError(f"slow_ms {slow_ms!r} is not a number of milliseconds of at least 0")
+    try:
+        return level_number(logging.ERROR if flush_level is None else flush_level)
+    except EventError as error:
+        raise ConfigurationError(f"flush_level: {error}") from error
+
+
+def _after_fork() -> None:
+    for ring in list(listeners):
+        ring.after_fork()
+
+
+KEEPERS.add(RingBufferHandler)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
