@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import the_edge_obs as obs
+from the_edge_obs.errors import FlowNotFoundError
+from the_edge_obs.event import problems
+from the_edge_obs.flow_log import build_flow_log, percentile
+
+from .strategies import FLOW, METRICS, T0, event, events, flows, span_id, whole
+
+
+def tree(log: obs.FlowLog) -> list[tuple[int, str]]:
+    return [(depth, span.span_id) for depth, span in log.walk()]
+
+
+def test_a_whole_flow_log():
+    """Events become spans, a tree, a timeline and totals, each value where the contract says."""
+    given_events = [
+        event(1, "entry", 0, data={"name": "triage"}),
+        event(2, "entry", 1, node="llm.call", step="ask", data={"input": {"q": 1}}),
+        event(2, "metric", 2, node="llm.call", step="ask", metrics={"chunks": 3}),
+        event(2, "exit", 3, node="llm.call", step="ask", metrics={"duration_ms": 2000.0, "tokens": 7, "cost_usd": 0.5}),
+        event(1, "exit", 4, metrics={"duration_ms": 4000.0}),
+    ]
+
+    log = build_flow_log(given_events, dropped=2, faults=1).to_dict()
+
+    llm = {
+        "span_id": span_id(2), "parent_id": span_id(1), "node": "llm.call", "step": "ask", "status": "ok",
+        "start": T0 + 1, "end": T0 + 3, "duration_ms": 2000.0, "metrics": {"chunks": 3, "tokens": 7, "cost_usd": 0.5},
+        "error": None, "partial": False, "children": [],
+    }  # fmt: skip
+    root = {
+        "span_id": span_id(1), "parent_id": None, "node": "flow", "step": None, "status": "ok", "start": T0, "end": T0 + 4,
+        "duration_ms": 4000.0, "metrics": {}, "error": None, "partial": False, "children": [span_id(2)],
+    }  # fmt: skip
+    first, second, *rest = ({"type": "event", **one} for one in given_events)
+    assert log == {
+        "flow_id": FLOW,
+        "name": "triage",
+        "status": "ok",
+        "events": given_events,
+        "spans": [root, llm],
+        "metrics": {
+            "total_duration_ms": 4000.0, "node_count": 1, "event_count": 5, "error_count": 0,
+            "tokens": 7, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.5,
+            "nodes": {"llm.call": {
+                "count": 1, "errors": 0, "total_ms": 2000.0, "p50_ms": 2000.0, "p95_ms": 2000.0, "max_ms": 2000.0,
+                "tokens": 7, "cost_usd": 0.5,
+            }},
+            "dropped_count": 2, "fault_count": 1,
+        },
+        "timeline": [{"type": "span", **root}, first, {"type": "span", **llm}, second, *rest],
+    }  # fmt: skip
+
+
+def test_no_events_are_no_flow_log():
+    """There is nothing to say about a flow without events."""
+    with pytest.raises(FlowNotFoundError, match="no events"):
+        build_flow_log([])
+
+
+@given(flows(), st.randoms(use_true_random=False))
+def test_any_order_of_events_gives_the_same_log(made: list[dict[str, Any]], shuffler: random.Random):
+    """The order in which events are given does not matter."""
+    shuffled = shuffler.sample(made, len(made))
+    assert build_flow_log(shuffled).to_dict() == build_flow_log(made).to_dict()
+
+
+@given(flows())
+def test_a_drawn_flow_is_read_as_it_was_made(made: list[dict[str, Any]]):
+    """Every span is there once, with its times, its status and its children in order of their start."""
+    log = build_flow_log(made)
+    entries = {one["span_id"]: one for one in made if one["event_type"] == "entry"}
+    ends = {one["span_id"]: one for one in made if one["event_type"] in ("exit", "error")}
+
+    assert all(problems(one) == [] for one in made)
+    assert {span.span_id: (span.start, span.end, span.partial) for span in log.spans} == {
+        key: (entries[key]["timestamp"], ends[key]["timestamp"], False) for key in entries
+    }
+    assert {span.span_id: span.children for span in log.spans} == {
+        key: [child for child in entries if entries[child]["parent_id"] == key] for key in entries
+    }
+    assert sorted(span_id for _, span_id in tree(log)) == sorted(entries)
+    assert log.metrics["total_duration_ms"] == ends[span_id(1)]["metrics"]["duration_ms"]
+    errors = [one for one in ends.values() if one["event_type"] == "error" and not one["data"].get("cancelled")]
+    assert log.metrics["error_count"] == len(errors)
+
+
+@given(flows(), st.data())
+def test_lost_events_invent_nothing(made: list[dict[str, Any]], data: st.DataObject):
+    """With any events missing, what is left is kept, marked partial or running, and nothing else appears."""
+    left = data.draw(st.lists(st.sampled_from(made), min_size=1, unique_by=lambda one: made.index(one)))
+    log = build_flow_log(left)
+    kinds: dict[str, set[str]] = {}
+    for one in left:
+        if one["event_type"] != "log":
+            kinds.setdefault(one["span_id"], set()).add(one["event_type"])
+
+    assert {span.span_id for span in log.spans} == set(kinds)
+    for span in log.spans:
+        assert span.partial == ("entry" not in kinds[span.span_id])
+        assert (span.status == "running") == (span.end is None) == kinds[span.span_id].isdisjoint({"exit", "error"})
+    assert sorted(span_id for _, span_id in tree(log)) == sorted(kinds)
+    assert log.metrics["event_count"] == len(log.events) == len(left)
+    if span_id(1) not in kinds or log.spans[0].status == "running":
+        assert (log.status, log.metrics["total_duration_ms"]) == ("running", None)
+
+
+@given(st.lists(events(), min_size=1, max_size=20))
+def test_any_valid_events_make_a_flow_log(made: list[dict[str, Any]]):
+    """No combination of valid events is refused: logs come from other programs, too."""
+    log = build_flow_log(made)
+    assert len(log.to_dict()["timeline"]) == len(made) + len(log.spans)
+
+
+def test_parallel_and_nested_spans_are_not_added_up():
+    """The flow's duration is its root's wall time, however much ran inside and beside."""
+    branches = [one for number in range(2, 12) for one in whole(number, 1, 9, parent=1, node="work")]
+    nested = whole(12, 2, 8, parent=2, node="work")
+    log = build_flow_log([*whole(1, 0, 10), *branches, *nested])
+    assert log.metrics["total_duration_ms"] == 10_000.0
+    assert log.metrics["nodes"]["work"]["total_ms"] == 86_000.0
+
+
+def test_tokens_that_parents_repeat_count_once():
+    """Figures that every span on the way up repeats count where they arose, at every depth."""
+    repeated = {"tokens": 30, "input_tokens": 20, "output_tokens": 10, "cost_usd": 0.3}
+    leaf = {"tokens": 15, "input_tokens": 10, "output_tokens": 5, "cost_usd": 0.15}
+    log = build_flow_log(
+        [
+            *whole(1, 0, 9, metrics=repeated),
+            *whole(2, 1, 8, parent=1, node="agent", metrics=repeated),
+            *whole(3, 2, 7, parent=2, node="chain", metrics=repeated),
+            *whole(4, 3, 4, parent=3, node="llm.call", metrics=leaf),
+            *whole(5, 5, 6, parent=3, node="llm.call", metrics=leaf),
+        ]
+    )
+    totals = {key: log.metrics[key] for key in repeated}
+    assert totals == repeated
+    assert {node: (of["tokens"], of["cost_usd"]) for node, of in log.metrics["nodes"].items()} == {
+        "agent": (0, 0), "chain": (0, 0), "llm.call": (30, 0.3),
+    }  # fmt: skip
+
+
+def test_a_figure_counts_where_nothing_below_reports_it():
+    """A branch without figures of its own does not hide what its parent reports, and figures are judged one by one."""
+    log = build_flow_log(
+        [
+            *whole(1, 0, 9),
+            *whole(2, 1, 8, parent=1, metrics={"tokens": 10, "cost_usd": 0.2}),
+            *whole(3, 2, 3, parent=2, metrics={"tokens": 4}),
+            *whole(4, 4, 5, parent=2, metrics={"tokens": 0}),
+        ]
+    )
+    assert (log.metrics["tokens"], log.metrics["cost_usd"]) == (4, 0.2)
+
+
+def test_figures_below_a_lost_span_count():
+    """A span in the middle whose events are all lost cuts the tree, and what is on either side still counts."""
+    log = build_flow_log([*whole(1, 0, 9, metrics={"tokens": 5}), *whole(3, 2, 3, parent=2, metrics={"tokens": 4})])
+    assert log.metrics["tokens"] == 9
+    assert tree(log) == [(0, span_id(1)), (0, span_id(3))]
+
+
+@given(flows(max_spans=20), st.randoms(use_true_random=False))
+def test_node_figures_add_up_to_the_totals(made: list[dict[str, Any]], shuffler: random.Random):
+    """What the nodes and the root count of themselves is the total: no token twice, none lost."""
+    log = build_flow_log(shuffler.sample(made, len(made)))
+    by_id = {span.span_id: span for span in log.spans}
+
+    def below(span: Any) -> Any:
+        return [one for child in span.children for one in (by_id[child], *below(by_id[child]))]
+
+    counted = {
+        span.span_id: span.metrics.get("tokens", 0)
+        for span in log.spans
+        if not any(one.metrics.get("tokens") for one in below(span))
+    }
+    assert log.metrics["tokens"] == sum(counted.values())
+    nodes = sum(of["tokens"] for of in log.metrics["nodes"].values())
+    assert nodes + counted.get(span_id(1), 0) == log.metrics["tokens"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "percent", "expected"),
+    [
+        ([], 50, None),
+        ([7], 50, 7),
+        ([7], 95, 7),
+        ([15, 20, 35, 40, 50], 30, 20),  # the textbook example of nearest rank
+        ([15, 20, 35, 40, 50], 40, 20),
+        ([15, 20, 35, 40, 50], 50, 35),
+        ([15, 20, 35, 40, 50], 100, 50),
+        (list(range(1, 101)), 95, 95),
+        (list(range(1, 21)), 95, 19),
+        ([1, 2], 0, 1),
+    ],
+)
+def test_percentiles_are_nearest_rank(numbers: list[float], percent: int, expected: float | None):
+    """A percentile is always one of the numbers."""
+    assert percentile(numbers, percent) == expected
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.integers(1, 100))
+def test_a_percentile_is_the_smallest_that_covers_its_share(numbers: list[float], percent: int):
+    """At least that share is at or below it, and no smaller number will do."""
+    ordered = sorted(numbers)
+    found = percentile(ordered, percent)
+    assert found in ordered
+    assert sum(number <= found for number in ordered) * 100 >= percent * len(ordered)
+    assert sum(number < found for number in ordered) * 100 < percent * len(ordered)
+
+
+def test_errors_and_cancellations():
+    """An error ends its span as error and counts; a cancellation is no error."""
+    error, gone = {"type": "ValueError", "message": "no"}, {"type": "CancelledError", "message": ""}
+    log = build_flow_log(
+        [
+            event(1, "entry", 0),
+            event(2, "entry", 1),
+            event(2, "error", 2, level="error", data={"error": error}, metrics={"duration_ms": 1000.0}),
+            event(3, "entry", 3, parent=1),
+            event(3, "error", 4, parent=1, data={"error": gone, "cancelled": True}, metrics={"duration_ms": 1000.0}),
+            event(1, "error", 5, level="warn", data={"cancelled": True}, metrics={"duration_ms": 5000.0}),
+        ]
+    )  # fmt: skip
+    assert [(span.status, span.error and span.error["type"]) for span in log.spans] == [
+        ("cancelled", None), ("error", "ValueError"), ("cancelled", "CancelledError"),
+    ]  # fmt: skip
+    assert (log.status, log.metrics["error_count"]) == ("cancelled", 1)
+    assert {node: of["errors"] for node, of in log.metrics["nodes"].items()} == {"node2": 1, "node3": 0}
+
+
+def test_a_running_flow():
+    """Of a flow without an end everything known is given, and no duration is made up."""
+    log = build_flow_log([event(1, "entry", 0, data={"name": "n"}), event(2, "entry", 1), event(2, "log", 2, message="hm")])
+    assert (log.name, log.status, log.metrics["total_duration_ms"]) == ("n", "running", None)
+    assert [(span.status, span.end, span.duration_ms) for span in log.spans] == [("running", None, None)] * 2
+    assert log.metrics["nodes"]["node2"] == {
+        "count": 1, "errors": 0, "total_ms": 0.0, "p50_ms": None, "p95_ms": None, "max_ms": None, "tokens": 0, "cost_usd": 0,
+    }  # fmt: skip
+
+
+def test_an_evicted_entry_leaves_a_partial_span():
+    """A span's start follows from its duration when its entry is gone; it stays the root, without its name."""
+    log = build_flow_log([event(1, "exit", 10, metrics={"duration_ms": 4000.0})])
+    assert (log.spans[0].partial, log.spans[0].start, log.spans[0].node) == (True, T0 + 6, "flow")
+    assert (log.name, log.status, log.metrics["total_duration_ms"]) == (None, "ok", 4000.0)
+
+
+def test_an_end_without_a_duration_is_measured_by_the_clock():
+    """Events that people log themselves bring no duration."""
+    log = build_flow_log([event(1, "entry", 0), event(1, "exit", 1.5)])
+    assert log.metrics["total_duration_ms"] == 1500.0
+
+
+def test_a_wall_clock_that_ran_backwards_gives_no_negative_duration():
+    """Of an end before its own start nothing is known but that it ended."""
+    log = build_flow_log([event(1, "entry", 5), event(1, "exit", 4)])
+    assert (log.status, log.spans[0].duration_ms) == ("ok", 0.0)
+
+
+def test_what_is_logged_into_a_span_under_another_name_does_not_end_it():
+    """An error of node ``check`` logged inside a span counts as an error, but the span goes on."""
+    inside = event(1, "error", 1, node="check", level="error", data={"error": {"type": "E", "message": "m"}})
+    log = build_flow_log([event(1, "entry", 0), inside])
+    assert (log.status, log.spans[0].error, log.metrics["error_count"]) == ("running", None, 1)
+    log = build_flow_log([event(1, "entry", 0), inside, event(1, "exit", 2, metrics={"duration_ms": 2000.0})])
+    assert (log.status, log.metrics["error_count"]) == ("ok", 1)
+
+
+def test_a_lone_error_is_a_partial_span():
+    """A node whose entry was filtered by its level still reports its error, as a span of its own."""
+    log = build_flow_log([event(1, "entry", 0), event(2, "error", 1, data={"error": {"type": "E", "message": "m"}})])
+    assert [(span.node, span.status, span.partial) for span in log.spans] == [
+        ("flow", "running", False),
+        ("node2", "error", True),
+    ]
+
+
+def test_log_lines_make_no_span():
+    """A line of another logger bears that logger's name, which is no node's."""
+    log = build_flow_log([event(3, "log", 0, node="httpx")])
+    assert (log.spans, log.status, log.name, log.metrics["node_count"]) == ([], "running", None, 0)
+
+
+def test_a_flow_that_goes_on_from_another_process():
+    """Of a flow whose root's parent is elsewhere, that root is what is known: its name, status and duration."""
+    far = whole(7, 1, 3, parent=99, node="flow")
+    far[0]["data"] = {"name": "remote"}
+    log = build_flow_log(far)
+    assert (log.name, log.status, log.metrics["total_duration_ms"]) == ("remote", "ok", 2000.0)
+    assert log.metrics["node_count"] == 0
+    assert tree(log) == [(0, span_id(7))]
+
+
+def test_two_processes_make_one_tree():
+    """The caller's events and the callee's, with a clock that is off, join at the parent that the callee names."""
+    here = [*whole(1, 0, 10), *whole(2, 1, 9, parent=1, node="http.get")]
+    here[0]["data"] = {"name": "caller"}
+    there = [*whole(3, 0.5, 3, parent=2, node="flow"), *whole(4, 0.75, 2, parent=3, node="llm.call", metrics={"tokens": 3})]
+    there[0]["data"] = {"name": "callee"}
+    for merged in ([*here, *there], [*there, *here]):
+        log = build_flow_log(merged)
+        assert tree(log) == [(0, span_id(1)), (1, span_id(2)), (2, span_id(3)), (3, span_id(4))]
+        assert (log.name, log.metrics["total_duration_ms"], log.metrics["node_count"]) == ("caller", 10_000.0, 3)
+
+
+def test_a_remote_part_does_not_pass_for_the_caller_that_lost_its_root():
+    """While the caller's own spans are there, the callee's root is not taken for the flow's."""
+    log = build_flow_log([event(2, "entry", 1, parent=1), *whole(3, 2, 3, parent=2, node="flow")])
+    assert (log.status, log.metrics["total_duration_ms"]) == ("running", None)
+
+
+def test_the_flow_s_own_root_goes_before_others():
+    """Among several spans without a parent the one called ``flow`` is the flow."""
+    log = build_flow_log([*whole(1, 0, 1, parent=None, node="early"), *whole(2, 0.5, 9, parent=None, node="flow")])
+    assert log.metrics["total_duration_ms"] == 8500.0
+
+
+def test_a_function_outside_any_flow_is_its_own_root():
+    """A root that is no ``flow`` counts as a node, and names the flow."""
+    log = build_flow_log(whole(1, 0, 2, parent=None, node="rank", metrics={"tokens": 3}))
+    assert (log.name, log.metrics["node_count"], log.metrics["total_duration_ms"]) == ("rank", 1, 2000.0)
+    assert log.metrics["nodes"]["rank"]["tokens"] == 3
+
+
+def test_deep_trees():
+    """Five thousand levels are read, walked and written without recursion."""
+    depth = 5000
+    deep = [event(n, "entry", n / 1000) for n in range(1, depth + 1)]
+    deep += [event(n, "exit", 100 - n / 1000, metrics={"duration_ms": 1.0, "tokens": 2}) for n in range(1, depth + 1)]
+    log = build_flow_log(deep)
+    assert tree(log) == [(n - 1, span_id(n)) for n in range(1, depth + 1)]
+    assert log.metrics["tokens"] == 2
+    assert len(log.to_dict()["timeline"]) == 3 * depth
+
+
+def test_a_span_that_names_itself_as_parent_is_kept():
+    """A broken log of another program loses no span and ends no walk."""
+    log = build_flow_log([event(1, "entry", 0, parent=1, node="odd")])
+    assert tree(log) == [(0, span_id(1))]
+
+
+@given(METRICS, st.lists(st.sampled_from(["entry", "exit"]), min_size=1, max_size=4))
+def test_a_span_counted_twice_counts_once(metrics: dict[str, int], kinds: list[str]):
+    """Repeated entries and exits of one span (a retried write, a merged file) are one span."""
+    log = build_flow_log([event(1, kind, n, metrics=metrics) for n, kind in enumerate(kinds)])
+    assert len(log.spans) == 1
+    assert log.metrics["tokens"] == (metrics.get("tokens", 0) if "exit" in kinds else 0)
+
+
+def test_to_dict_shares_no_span_with_the_log():
+    """What is handed out can be changed without changing the log's spans."""
+    log = build_flow_log(whole(1, 0, 1))
+    log.to_dict()["spans"][0]["children"].append("x")
+    assert log.spans[0].children == []

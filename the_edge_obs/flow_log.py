@@ -1,0 +1,286 @@
+"""A flow log: one flow's events, and what they say: spans, tree, timeline, totals.
+
+Nothing is added up twice. A flow's duration is its root span's wall time, never a sum; tokens and costs count where they
+arose: a span's own figures count only if nothing below it reports the same figure. The order of the events given does
+not matter, but between events of the same microsecond; a span whose entry is missing is kept as ``partial``, one without
+an end is ``running``.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .errors import FlowNotFoundError
+from .event import Event
+
+COUNTED: Final = ("tokens", "input_tokens", "output_tokens", "cost_usd")
+"""The figures that a parent repeats of its children."""
+
+_ENDS: Final = frozenset({"exit", "error"})
+_DURATION: Final = frozenset({"duration_ms"})  # the one metric that most ends have
+_ROOT_NODE: Final = "flow"
+
+
+@dataclass(slots=True)
+class SpanInfo:
+    """One execution of a node, as its events tell it.
+
+    Attributes:
+        span_id, parent_id: As in the events; a parent that is not in the log leaves the span a root of the tree.
+        node, step: What ran; step is None outside YAML flows.
+        status: ok, error, running (no end is known) or cancelled.
+        start, end: Unix seconds; end is None while running. Where the entry is missing, start follows from the duration.
+        duration_ms: Monotonic milliseconds, or None while running.
+        metrics: The span's own metrics, of its exit, error and metric events.
+        error: ``{type, message}``, with ``traceback`` at debug, or None.
+        partial: Whether the entry event is missing.
+        children: Span ids, in order of their start.
+    """
+
+    span_id: str
+    parent_id: str | None
+    node: str
+    step: str | None = None
+    status: str = "running"
+    start: float = 0.0
+    end: float | None = None
+    duration_ms: float | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+    partial: bool = True
+    children: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the span as a dict of JSON values, with the attributes as keys."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return {**found, "metrics": dict(self.metrics), "children": list(self.children)}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLog:
+    """Everything known about one flow.
+
+    Attributes:
+        flow_id: The run.
+        name: What the flow is called, or None where its first event is lost.
+        status: ok, error, cancelled, or running (also: its process died).
+        events: Event dicts, ordered by time.
+        spans: Spans, ordered by start; ``children`` and ``parent_id`` make the tree.
+        metrics: ``total_duration_ms`` (None while running), ``node_count``, ``event_count``, ``error_count``,
+            ``dropped_count``, ``fault_count`` (failures of logging itself), ``tokens``, ``input_tokens``, ``output_tokens``,
+            ``cost_usd``, and ``nodes``: per node ``count``, ``errors``, ``total_ms``, ``p50_ms``, ``p95_ms``, ``max_ms``
+            (nearest rank), ``tokens``, ``cost_usd`` (those counted in the totals, so that they add up to them).
+    """
+
+    flow_id: str
+    name: str | None
+    status: str
+    events: list[Event]
+    spans: list[SpanInfo]
+    metrics: dict[str, Any]
+
+    @property
+    def timeline(self) -> list[dict[str, Any]]:
+        """Events and spans in one list, ordered by time; each has a ``type``, ``event`` or ``span``."""
+        events = [(event["timestamp"], {"type": "event", **event}) for event in self.events]
+        spans = [(span.start, {"type": "span", **span.to_dict()}) for span in self.spans]
+        return [entry for _, entry in sorted(spans + events, key=lambda pair: pair[0])]
+
+    @property
+    def roots(self) -> list[SpanInfo]:
+        """The spans at the top of the tree, ordered by start."""
+        return _tops({span.span_id: span for span in self.spans})
+
+    def walk(self) -> Iterator[tuple[int, SpanInfo]]:
+        """Yield each span of the tree with its depth (0 for a root), parents before children."""
+        by_id = {span.span_id: span for span in self.spans}
+        waiting = [(0, span) for span in reversed(self.roots)]
+        while waiting:
+            depth, span = waiting.pop()
+            yield depth, span
+            waiting.extend((depth + 1, by_id[child]) for child in reversed(span.children))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the flow log as a dict of JSON values: the attributes, and the timeline."""
+        return {
+            "flow_id": self.flow_id,
+            "name": self.name,
+            "status": self.status,
+            "events": self.events,
+            "spans": [span.to_dict() for span in self.spans],
+            "metrics": self.metrics,
+            "timeline": self.timeline,
+        }
+
+
+def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0) -> FlowLog:
+    """Make the flow log of one flow's events, given in any order.
+
+    Args:
+        events: Events of one flow; those of other flows are a mistake of the caller.
+        dropped: How many events of the flow are lost.
+        faults: How many times logging itself failed.
+
+    Raises:
+        FlowNotFoundError: there are no events.
+    """
+    ordered = sorted(events, key=_time)
+    if not ordered:
+        raise FlowNotFoundError("there are no events to make a flow log of")
+    spans = _spans(ordered)
+    _link(spans)
+    root = _root(spans)
+    metrics = _totals(ordered, spans, root)
+    metrics.update(dropped_count=dropped, fault_count=faults)
+    status = root.status if root else "running"
+    return FlowLog(ordered[0]["flow_id"], _name(ordered, root), status, ordered, list(spans.values()), metrics)
+
+
+def _time(event: Event) -> float:
+    return event["timestamp"]  # type: ignore[no-any-return]
+
+
+def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
+    spans: dict[str, SpanInfo] = {}
+    for event in events:
+        kind = event["event_type"]
+        if kind == "log":
+            continue  # it may bear another logger's name: a span that only such lines tell of has no name
+        span = spans.get(event["span_id"])
+        if span is None:
+            span = spans[event["span_id"]] = _span_of(event)
+        if kind == "entry" and span.partial:
+            span.partial = False
+            span.node, span.step, span.start = event["node"], event.get("step"), event["timestamp"]
+        elif kind in _ENDS and (span.partial or event["node"] == span.node):
+            _end(span, event)
+        if kind != "entry" and event["metrics"].keys() != _DURATION:
+            span.metrics.update((key, value) for key, value in event["metrics"].items() if key != "duration_ms")
+    for span in spans.values():
+        if span.end is not None and span.duration_ms is None and not span.partial:
+            # An end that people logged themselves; a clock that was set back gives no negative duration.
+            span.duration_ms = max(0.0, round((span.end - span.start) * 1000, 6))
+    return dict(sorted(spans.items(), key=lambda pair: pair[1].start))
+
+
+def _span_of(event: Event) -> SpanInfo:
+    return SpanInfo(event["span_id"], event["parent_id"], event["node"], event.get("step"), start=event["timestamp"])
+
+
+def _end(span: SpanInfo, event: Event) -> None:
+    data = event["data"]
+    duration = event["metrics"].get("duration_ms")
+    span.end = event["timestamp"]
+    span.error = data.get("error")
+    if event["event_type"] == "exit":
+        span.status = "ok"
+    else:
+        span.status = "cancelled" if data.get("cancelled") else "error"
+    if isinstance(duration, (int, float)):
+        span.duration_ms = duration
+    if span.partial:
+        span.start = span.start if span.duration_ms is None else span.end - span.duration_ms / 1000
+        span.node, span.step = event["node"], event.get("step")
+
+
+def _link(spans: dict[str, SpanInfo]) -> None:
+    for span in spans.values():
+        if span.parent_id is not None and (parent := spans.get(span.parent_id)) is not None and parent is not span:
+            parent.children.append(span.span_id)
+
+
+def _root(spans: dict[str, SpanInfo]) -> SpanInfo | None:
+    """Return the flow's own span: the one without a parent, or, of a flow that goes on from elsewhere, the topmost."""
+    tops = _tops(spans)
+    roots = [span for span in tops if span.parent_id is None]
+    if not roots and all(span.node == _ROOT_NODE for span in tops):
+        roots = tops
+    return next((span for span in roots if span.node == _ROOT_NODE), roots[0] if roots else None)
+
+
+def _tops(spans: dict[str, SpanInfo]) -> list[SpanInfo]:
+    return [span for span in spans.values() if span.parent_id not in spans or span.parent_id == span.span_id]
+
+
+def _name(events: Sequence[Event], root: SpanInfo | None) -> str | None:
+    if root is None:
+        return None
+    for event in events:
+        if event["span_id"] == root.span_id and event["event_type"] == "entry":
+            name = event["data"].get("name")
+            return name if isinstance(name, str) else root.node
+    return None
+
+
+def _totals(events: Sequence[Event], spans: dict[str, SpanInfo], root: SpanInfo | None) -> dict[str, Any]:
+    inner = [span for span in spans.values() if not (span is root and span.node == _ROOT_NODE)]
+    counting = {key: _counting(key, spans) for key in COUNTED}
+    return {
+        "total_duration_ms": root.duration_ms if root else None,
+        "node_count": len(inner),
+        "event_count": len(events),
+        "error_count": sum(1 for event in events if event["event_type"] == "error" and not event["data"].get("cancelled")),
+        **{key: _sum(figures.values()) for key, figures in counting.items()},
+        "nodes": _per_node(inner, counting),
+    }
+
+
+def _counting(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:
+    """Return a figure by span, of the spans whose own counts: those below which nothing reports one."""
+    figures = {span.span_id: figure for span in spans.values() if (figure := _figure(span, key))}
+    repeated: set[str] = set()
+    for span_id in figures:
+        above = spans[span_id].parent_id
+        while above is not None and above not in repeated and (parent := spans.get(above)) is not None:
+            repeated.add(above)
+            above = parent.parent_id
+    return {span_id: figure for span_id, figure in figures.items() if span_id not in repeated}
+
+
+def _figure(span: SpanInfo, key: str) -> float:
+    value = span.metrics.get(key)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+
+
+def _sum(figures: Iterable[float]) -> float:
+    # fsum: the same figures in any order give the same sum.
+    values = list(figures)
+    return sum(values) if all(isinstance(value, int) for value in values) else round(_float_sum(values), 12)
+
+
+def _float_sum(values: Iterable[float]) -> float:
+    try:
+        return math.fsum(values)
+    except OverflowError:  # figures of a broken or hostile log
+        return sys.float_info.max
+
+
+def _per_node(spans: Sequence[SpanInfo], counting: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
+    groups: dict[str, list[SpanInfo]] = {}
+    for span in spans:
+        groups.setdefault(span.node, []).append(span)
+    return {node: _node_totals(groups[node], counting) for node in sorted(groups)}
+
+
+def _node_totals(spans: Sequence[SpanInfo], counting: dict[str, dict[str, float]]) -> dict[str, Any]:
+    durations = sorted(span.duration_ms for span in spans if span.duration_ms is not None)
+    return {
+        "count": len(spans),
+        "errors": sum(span.status == "error" for span in spans),
+        "total_ms": round(_float_sum(durations), 6),
+        "p50_ms": percentile(durations, 50),
+        "p95_ms": percentile(durations, 95),
+        "max_ms": durations[-1] if durations else None,
+        **{key: _sum(counting[key].get(span.span_id, 0) for span in spans) for key in ("tokens", "cost_usd")},
+    }
+
+
+def percentile(ordered: Sequence[float], percent: int) -> float | None:
+    """Return the nearest-rank percentile of ascending numbers: the smallest with at least that share at or below it."""
+    if not ordered:
+        return None
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

@@ -1,0 +1,32 @@
+"""The export formats, one module each; a format turns a flow's events into text."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Protocol, cast
+
+from ..errors import ExportError, allowed
+from ..event import Event
+
+FORMATS: Final = ("json", "jsonl")
+
+__all__ = ["FORMATS", "Render", "renderer"]
+
+
+class Render(Protocol):
+    """What a format's module offers: a function that yields the text of an export, piece by piece."""
+
+    def __call__(self, events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
+        """Yield the text of the events given; ``dropped`` is, by flow, how many events are lost: known when all are read."""
+
+
+def renderer(format: str) -> Render:  # noqa: A002 - the name that flows and the command line use
+    """Return the renderer of a format, importing it now.
+
+    Raises:
+        ExportError: there is no such format.
+    """
+    if format not in FORMATS:
+        raise ExportError(f"unknown format {format!r}; {allowed(FORMATS)}")
+    return cast("Render", importlib.import_module(f"{__name__}.{format}").render)

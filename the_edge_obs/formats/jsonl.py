@@ -1,0 +1,13 @@
+"""Format ``jsonl``: one event a line (https://jsonlines.org), as flow files have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from ..event import Event
+from ..jsonl import lines_of
+
+
+def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
+    """Yield a line for each event."""
+    yield from lines_of(events)

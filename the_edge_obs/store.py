@@ -1,0 +1,251 @@
+"""Where a flow's events are: ring buffers, their spill, and files; read alike."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from itertools import chain, groupby, islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from .context import current
+from .errors import FlowNotFoundError, LogFileError
+from .event import Event, is_uuid
+from .event_query import line_filter, matches, select
+from .faults import listeners
+from .flow_log import FlowLog, build_flow_log
+from .formats import renderer
+from .handlers import FlowFileHandler, RingBufferHandler
+from .jsonl import Skipped, log_files, read_events, write_atomically
+
+# Rings of flows that brought their own handlers and have ended: kept a while, so that their log can still be read.
+_retired: Final[deque[RingBufferHandler]] = deque(maxlen=16)
+
+_IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
+
+
+class Found(NamedTuple):
+    """A flow's events, how many of them are lost, and how often logging itself failed."""
+
+    events: list[Event]
+    dropped: int = 0
+    faults: int = 0
+
+
+def retire(ring: RingBufferHandler) -> None:
+    """Keep a ring readable after its handler was closed, until 16 more have been retired."""
+    _retired.append(ring)
+
+
+def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
+    """Return everything known about one flow.
+
+    Args:
+        source: A flow id, the path of a log file, or None (the default) for the running flow. A folder will do when it
+            holds the log of one flow.
+
+    Raises:
+        FlowNotFoundError: no buffer and no file knows the flow, or nothing is running.
+        LogFileError: the file cannot be read, holds no events, or those of several flows.
+    """
+    found = _find(source)
+    flows = Counter(event["flow_id"] for event in found.events)
+    if len(flows) > 1:
+        known = ", ".join(list(flows)[:3])
+        rest = ", ..." if len(flows) > 3 else ""
+        raise LogFileError(
+            f"{str(source)!r} holds {len(flows)} flows: {known}{rest}; give the file of one, or hand what query() has of one "
+            f"flow_id to flow_log.build_flow_log(); in a terminal: tea-obs show {str(source)!r} --flow ID"
+        )
+    return build_flow_log(found.events, dropped=found.dropped, faults=found.faults)
+
+
+def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[Event]:
+    """Return the events of a flow, a file or a folder that pass the filters, in order.
+
+    Args:
+        source: A flow id, a file, a folder of files, or None (the default) for the running flow.
+        filters: As in ``event_query.matches``: node, level, min_level, event_type, start_time, end_time, span_id, step, text,
+            limit.
+
+    Raises:
+        QueryError: an unknown filter, or a value it does not take.
+        FlowNotFoundError, LogFileError: as in ``get_flow_log``.
+    """
+    return list(iter_query(source, **filters))
+
+
+def iter_query(source: str | os.PathLike[str] | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
+    """Yield what ``query`` returns, one event at a time; of files, without holding them in memory."""
+    matches(filters)  # a mistake in the filters comes before one in the source
+    if is_path(source):
+        return select(_stream(_path(source), skipped or Skipped(), filters), filters)
+    return select(_of_flow(_flow_id(source)).events, filters)
+
+
+def export(
+    source: str | os.PathLike[str] | None,
+    path: str | os.PathLike[str],
+    format: str = "jsonl",  # noqa: A002
+    **filters: Any,
+) -> dict[str, Any]:
+    """Write a flow, or the events of it that pass the filters, to a file that appears whole or not at all.
+
+    Args:
+        source: A flow id, a file, a folder, or None for the running flow.
+        path: The file to write; folders are made.
+        format: One of ``formats.FORMATS``. Default ``jsonl``.
+        filters: As in ``query``.
+
+    Returns:
+        ``{"path", "format", "events", "bytes"}``.
+
+    Raises:
+        ExportError: unknown format, or a path that cannot be written.
+        QueryError, FlowNotFoundError, LogFileError: as in ``query``.
+    """
+    render = renderer(format)
+    matches(filters)
+    skipped = Skipped()
+    if is_path(source):
+        events = _started(iter_query(source, skipped, **filters))
+    else:
+        found = _of_flow(_flow_id(source))
+        events = select(found.events, filters)
+        skipped.dropped[found.events[0]["flow_id"]] = found.dropped
+    count = 0
+
+    def counted() -> Iterator[Event]:
+        nonlocal count
+        for event in events:
+            count += 1
+            yield event
+
+    size = write_atomically(path, render(counted(), dropped=skipped.dropped))
+    return {"path": os.fspath(path), "format": format, "events": count, "bytes": size}
+
+
+def _started(events: Iterator[Event]) -> Iterator[Event]:
+    """Return an iterator that has found its first item, so that a source that cannot be read fails before a file is made."""
+    return chain(list(islice(events, 1)), events)
+
+
+def is_path(source: str | os.PathLike[str] | None) -> bool:
+    """Tell whether a source is a file or a folder rather than a flow id (or None)."""
+    return source is not None and not (isinstance(source, str) and is_uuid(source.lower()))
+
+
+def _path(source: str | os.PathLike[str] | None) -> Path:
+    if not source:
+        raise LogFileError(f"source {source!r} is nothing to read; give a flow_id, a .jsonl flow log or a folder of them")
+    return Path(source)
+
+
+def _find(source: str | os.PathLike[str] | None) -> Found:
+    if not is_path(source):
+        return _of_flow(_flow_id(source))
+    path, skipped = _path(source), Skipped()
+    # A folder may hold the files of several processes, or a log beside its compressed copy.
+    events = _merged([list(read_events(file, skipped)) for file in _files_of(path)])
+    if not events:
+        raise _nothing_in(path, skipped)
+    return Found(events, skipped.dropped.get(events[0]["flow_id"], 0))
+
+
+def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
+    """Yield the events of a file or a folder that may pass the filters; what a log and its compressed copy share once."""
+    empty, wanted = True, line_filter(filters)
+    for _, copies in groupby(sorted(_files_of(path), key=_uncompressed), key=_uncompressed):
+        # Only where there is a copy, events are held in memory.
+        readers = [read_events(file, skipped, wanted) for file in copies]
+        for event in readers[0] if len(readers) == 1 else _merged([list(reader) for reader in readers]):
+            empty = False
+            yield event
+    if empty and not (skipped.unread and any(_has_events(file) for file in _files_of(path))):
+        raise _nothing_in(path, skipped)
+
+
+def _uncompressed(file: Path) -> str:
+    return file.name.removesuffix(".gz")
+
+
+def _has_events(file: Path) -> bool:
+    return next(read_events(file), None) is not None
+
+
+def _nothing_in(path: Path, skipped: Skipped) -> LogFileError:
+    detail = f" ({skipped.lines} lines skipped; {skipped.first})" if skipped.lines else ""
+    return LogFileError(f"{str(path)!r} holds no events{detail}; give a .jsonl flow log or a folder of them")
+
+
+def _files_of(path: Path) -> list[Path]:
+    return log_files(path) if path.is_dir() else [path]
+
+
+def _flow_id(source: str | os.PathLike[str] | None) -> str:
+    if source is not None:
+        return str(source).lower()
+    span = current()
+    if span is None:
+        raise FlowNotFoundError("no flow is running here; name one by its flow_id, or give a log file")
+    return span.flow.id
+
+
+def _of_flow(flow_id: str) -> Found:
+    """Return the events of a flow from every ring that has it; where those cannot have them all, from its files as well."""
+    rings = [ring for ring in dict.fromkeys([*listeners, *_retired]) if flow_id in ring.flow_ids()]
+    kept = _merged([ring.events(flow_id) for ring in rings])
+    dropped = min((ring.dropped(flow_id) for ring in rings), default=0)
+    events = kept
+    if dropped or not rings or any(ring.is_abroad(flow_id) for ring in rings):
+        events = _merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
+        dropped = max(0, dropped - (len(events) - len(kept)))
+    if not events:
+        raise FlowNotFoundError(
+            f"flow {flow_id!r} is in no ring buffer and no flow file of this process; "
+            "give the path of its log, or configure observability before the flow runs"
+        )
+    return Found(events, dropped, max((ring.faults(flow_id) for ring in rings), default=0))
+
+
+def _of_file(path: str, flow_id: str) -> list[Event]:
+    # Flows may share a file.
+    return [event for event in read_events(path) if event["flow_id"] == flow_id]
+
+
+def _files(flow_id: str) -> list[str]:
+    """Return the existing flow files that handlers of this process write for a flow."""
+    paths = {handler.path_of(flow_id) for handler in _installed() if isinstance(handler, FlowFileHandler)}
+    return sorted(path for path in paths if os.path.exists(path))
+
+
+def _installed() -> Iterator[Any]:
+    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
+    for logger in loggers:
+        yield from getattr(logger, "handlers", ())
+
+
+def _merged(sources: list[list[Event]]) -> list[Event]:
+    """Return the events of several records of the same flows, each once, ordered by time.
+
+    Two like events of one source are two events; the same event in two sources is one. They are known by when and where they
+    happened: what they say may differ, since a secret that was learned later is missing in a later reading, and a file cuts
+    events that are too long. Of like events a ring keeps the last, so that they are counted from the end.
+    """
+    if len(sources) == 1:
+        return sources[0]
+    taken: Counter[tuple[Any, ...]] = Counter()
+    merged: list[Event] = []
+    for source in sources:
+        here: Counter[tuple[Any, ...]] = Counter()
+        new: list[Event] = []
+        for event in reversed(source):
+            identity = tuple(event[key] for key in _IDENTITY)
+            here[identity] += 1
+            if here[identity] > taken[identity]:
+                taken[identity] += 1
+                new.append(event)
+        merged[:0] = reversed(new)  # a source that comes later has what the ones before it lost, and that is older
+    return sorted(merged, key=lambda event: event["timestamp"])

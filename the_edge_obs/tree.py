@@ -1,0 +1,351 @@
+"""A flow log as text: the tree of its spans, what went wrong in it, and its totals."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+from .event import Event
+from .flow_log import FlowLog, SpanInfo
+from .formatters import printable
+
+# Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
+FOLD_OVER: Final = 24
+_FIRST, _LAST, _NOT_OK = 8, 2, 8
+_NOTES: Final = 3  # warnings shown of one span
+_NOTE_LINES: Final = 4  # lines of one message
+_LABEL: Final = 40  # columns of a branch's item; a longer one is not told
+_NARROWEST: Final = 60  # columns; below it lines run over
+
+_COLOURS: Final = {"ok": "32", "error": "31;1", "running": "33", "cancelled": "33", "warn": "33", "dim": "2", "bold": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a tree is shown.
+
+    Args:
+        width: Columns it may take. Default 100; below 60 it takes 60.
+        unicode: Draw with box characters; otherwise with ASCII. Default True.
+        colour: Use ANSI colours. Default False.
+        fold: Leave out the middle of long loops and fan-outs. Default True.
+    """
+
+    width: int = 100
+    unicode: bool = True
+    colour: bool = False
+    fold: bool = True
+
+    def paint(self, style: str, text: str) -> str:
+        """Return the text in the colour of a style, if colours are used."""
+        return f"\x1b[{_COLOURS[style]}m{text}\x1b[0m" if self.colour and text and style in _COLOURS else text
+
+
+@dataclass(slots=True)
+class _Row:
+    """One span as it is shown.
+
+    Attributes:
+        stem: The lines of the tree before it.
+        below: The lines of the tree before what is told of it.
+        cells: Label, node, duration, tokens, cost, status.
+        status: ok, error, running or cancelled; empty for a row that stands for many spans.
+        notes: ``(style, text)`` of what is told below it.
+    """
+
+    stem: str
+    below: str
+    cells: tuple[str, str, str, str, str, str]
+    status: str
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+
+def render(log: FlowLog, view: View = View()) -> Iterator[str]:
+    """Yield the lines of a flow log for people: the tree, the totals, and what is missing.
+
+    Each span has a line: its step or node, duration, tokens, cost and status; below it the message of an error that arose
+    in it, and its warnings.
+    """
+    if rows := list(_rows(log, view)):
+        yield from _table(rows, view)
+        yield ""
+    yield ", ".join(_totals(log))
+    yield from (view.paint("warn", line) for line in _missing(log))
+
+
+def origin(log: FlowLog) -> SpanInfo | None:
+    """Return the span in which the error that ended a flow arose: the last and deepest one with it; None without one."""
+    root = next((span for span in log.roots if span.error is not None), None)
+    if root is None:
+        return None
+    same = [span for span in log.spans if _same_error(span, root)]
+    echoed = {span.parent_id for span in same}
+    return next((span for span in reversed(same) if span.span_id not in echoed), root)
+
+
+def duration_text(milliseconds: float | None) -> str:
+    """Return a duration for people, with its unit; empty for None."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 999.95:
+        return f"{milliseconds:.2f} ms" if milliseconds < 9.995 else f"{milliseconds:.1f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 59.995:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def clock_text(seconds: float) -> str:
+    """Return a point in time, Unix seconds, as local date and time; as the number itself where no calendar has it."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+
+
+def fitted(text: str, width: int, view: View) -> str:
+    """Return a text cut to so many columns, the cut visible."""
+    if columns(text) <= width:
+        return text
+    mark = "…" if view.unicode else "..."
+    kept, room = "", width - len(mark)
+    for char in text:
+        room -= columns(char)
+        if room < 0:
+            break
+        kept += char
+    return kept + mark
+
+
+# --- rows ---
+
+
+def _rows(log: FlowLog, view: View) -> Iterator[_Row]:
+    spans = {span.span_id: span for span in log.spans}
+    entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
+    told = _warnings(log.events)
+    healthy = _healthy(log, spans)
+    # Without its root, as when that was evicted, a flow has many tops.
+    tops = reversed(_folded(log.roots, healthy, view))
+    waiting: list[tuple[SpanInfo | str, str, str]] = [(span, "", "") for span in tops]
+    while waiting:
+        span, stem, below = waiting.pop()
+        if isinstance(span, str):
+            yield _Row(stem, below, (span, "", "", "", "", ""), "")
+            continue
+        children = [spans[child] for child in span.children]
+        bar = below + (_bar(view) if children else "  ")
+        notes = [*_error_notes(span, children), *told.get(span.span_id, ())]
+        name = log.name if not stem and span.node == "flow" else span.step
+        yield _Row(stem, bar, _cells(span, name, entries.get(span.span_id)), span.status, notes)
+        shown = _folded(children, healthy, view)
+        for position in range(len(shown) - 1, -1, -1):
+            last = position == len(shown) - 1
+            waiting.append((shown[position], below + _branch(view, last), below + ("   " if last else _bar(view))))
+
+
+def _branch(view: View, last: bool) -> str:
+    if view.unicode:
+        return "└─ " if last else "├─ "
+    return "`- " if last else "|- "
+
+
+def _bar(view: View) -> str:
+    return "│  " if view.unicode else "|  "
+
+
+def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, str, str, str, str, str]:
+    label, node = (name, span.node) if name and name != span.node else (span.node, "")
+    tokens, cost = _number(span.metrics.get("tokens")), _number(span.metrics.get("cost_usd"))
+    # A span that its level filtered has no entry and no duration: it logs its error alone, and nothing of it is lost.
+    lost = span.partial and (span.duration_ms is not None or span.status == "running")
+    return (
+        printable(label + _which(span, entry)),
+        printable(node),
+        duration_text(span.duration_ms),
+        f"{tokens:,} tok" if tokens else "",
+        _dollars(cost) if cost else "",
+        span.status + (" (start lost)" if lost else ""),
+    )
+
+
+def _which(span: SpanInfo, entry: Event | None) -> str:
+    """Return what tells a span from its siblings: the number of an iteration, branch or attempt."""
+    data = entry["data"] if entry else {}
+    given = data.get("input")
+    parts = []
+    if span.node in ("loop.iteration", "parallel.branch") and isinstance(given, dict):
+        parts = [f"[{given['index']}]"] if "index" in given else []
+        parts += [str(given["branch"])] if "branch" in given else []
+        parts += [text] if "item" in given and columns(text := _one_line(given["item"])) <= _LABEL else []
+    if "attempt" in data:
+        parts.append(f"(attempt {data['attempt']})")
+    return "".join(f" {part}" for part in parts)
+
+
+def _one_line(value: Any) -> str:
+    return " ".join(value.split()) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _same_error(span: SpanInfo, other: SpanInfo) -> bool:
+    mine, theirs = span.error, other.error
+    return bool(mine and theirs) and [mine.get(key) for key in ("type", "message")] == [  # type: ignore[union-attr]
+        theirs.get(key)  # type: ignore[union-attr]
+        for key in ("type", "message")
+    ]
+
+
+def _error_notes(span: SpanInfo, children: Sequence[SpanInfo]) -> list[tuple[str, str]]:
+    """Return an error's text, where it arose: above, every span that it passed has the same."""
+    if span.error is None or any(_same_error(child, span) for child in children):
+        return []
+    if span.status == "cancelled" and not span.error.get("message"):
+        return []
+    return [(span.status, error_text(span.error))]
+
+
+def error_text(error: dict[str, Any]) -> str:
+    """Return the ``{type, message}`` of an event as one line, safe on a terminal."""
+    kind, message = (printable(str(error.get(key) or "")) for key in ("type", "message"))
+    return f"{kind}: {message}" if message else kind
+
+
+def _warnings(events: Sequence[Event]) -> dict[str, list[tuple[str, str]]]:
+    """Return the first warnings and logged errors of each span."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    left_out: dict[str, int] = {}
+    for event in events:
+        if event["event_type"] != "log" or event["level"] not in ("warn", "error"):
+            continue
+        notes = found.setdefault(event["span_id"], [])
+        if len(notes) < _NOTES:
+            notes.append((event["level"], printable(f"{event['level']}: {event['message'] or event['node']}")))
+        else:
+            left_out[event["span_id"]] = left_out.get(event["span_id"], 0) + 1
+    for span_id, count in left_out.items():
+        found[span_id].append(("warn", f"and {counted(count, 'more warning')}"))
+    return found
+
+
+# --- folding ---
+
+
+def _healthy(log: FlowLog, spans: dict[str, SpanInfo]) -> dict[str, bool]:
+    """Tell of each span whether it and all below it are ok."""
+    found: dict[str, bool] = {}
+    for _, span in reversed(list(log.walk())):
+        found[span.span_id] = span.status == "ok" and all(found[child] for child in span.children)
+    return found
+
+
+def _folded(children: Sequence[SpanInfo], healthy: dict[str, bool], view: View) -> list[SpanInfo | str]:
+    if not view.fold or len(children) <= FOLD_OVER:
+        return list(children)
+    sick = [span.span_id for span in children if not healthy[span.span_id]][:_NOT_OK]
+    shown = {*(span.span_id for span in (*children[:_FIRST], *children[-_LAST:])), *sick}
+    rows: list[SpanInfo | str] = []
+    for kept, group in groupby(children, key=lambda span: span.span_id in shown):
+        spans = list(group)
+        if kept or len(spans) == 1:
+            rows += spans
+        else:
+            failed = sum(not healthy[span.span_id] for span in spans)
+            rows.append(f"{'⋮' if view.unicode else ':'} {len(spans):,} more, {f'{failed:,} not ok' if failed else 'all ok'}")
+    return rows
+
+
+# --- the table ---
+
+
+def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
+    total = max(view.width, _NARROWEST)
+    right = [max(columns(row.cells[place]) for row in rows) for place in range(2, 6)]
+    space = max(total - sum(width + 2 for width in right if width), 16)
+    wanted = max(columns(row.stem + row.cells[0]) for row in rows)
+    node = max(columns(row.cells[1]) for row in rows)
+    label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
+    node = min(node, max(space - label - 2, 0))
+    for row in rows:
+        yield _line(row, label, node, right, view)
+        for style, text in row.notes:
+            yield from _note(row, style, text, total, view)
+
+
+def _line(row: _Row, label: int, node: int, right: Sequence[int], view: View) -> str:
+    stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
+    parts = [_padded(stem + fitted(row.cells[0], label - columns(stem), view), label)]
+    if node:
+        parts.append(view.paint("dim", _padded(fitted(row.cells[1], node, view), node)))
+    parts += [f"{cell:>{width}}" for cell, width in zip(row.cells[2:5], right[:3], strict=True) if width]
+    parts.append(view.paint(row.status, row.cells[5]))
+    return "  ".join(parts).rstrip()
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - columns(text))
+
+
+def _note(row: _Row, style: str, text: str, total: int, view: View) -> Iterator[str]:
+    indent = row.below if len(row.below) < total // 2 else ""
+    room = total - len(indent)
+    if columns(text) > len(text):
+        room //= 2  # textwrap counts characters, and here some are two columns wide
+    lines = textwrap.wrap(text, room, max_lines=_NOTE_LINES, placeholder=" ...")
+    for line in lines:
+        yield indent + view.paint(style, line)
+
+
+# --- totals ---
+
+
+def _totals(log: FlowLog) -> Iterator[str]:
+    metrics = log.metrics
+    yield log.status
+    if metrics["total_duration_ms"] is not None:
+        yield duration_text(metrics["total_duration_ms"])
+    for name in ("node", "event", "error"):
+        if (count := metrics[f"{name}_count"]) or name != "error":
+            yield counted(count, name)
+    if metrics["tokens"]:
+        parts = [f"{metrics[key]:,} {word}" for key, word in (("input_tokens", "in"), ("output_tokens", "out")) if metrics[key]]
+        yield counted(metrics["tokens"], "token") + (f" ({' + '.join(parts)})" if parts else "")
+    if metrics["cost_usd"]:
+        yield _dollars(metrics["cost_usd"])
+
+
+def _missing(log: FlowLog) -> Iterator[str]:
+    metrics = log.metrics
+    if log.status == "running":
+        last = clock_text(log.events[-1]["timestamp"])
+        yield f"no end in the log: the flow is still running, or its process was killed; last event {last}"
+    if metrics["dropped_count"]:
+        yield f"{counted(metrics['dropped_count'], 'event')} dropped by the ring buffer: the tree is not whole"
+    if metrics["fault_count"]:
+        yield f"logging itself failed {counted(metrics['fault_count'], 'time')}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless there is one."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+
+
+def _dollars(cost: float) -> str:
+    return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}" if cost >= 0.0001 else f"${cost:.1g}"
