@@ -1,0 +1,210 @@
+"""The package as a whole: what it exports, what its import costs, and which way its imports point."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import the_edge_obs
+
+PACKAGE = Path(the_edge_obs.__file__).parent
+
+# ARCHITECTURE: an import points down or sideways, never up, and never round in a circle.
+FLOORS = {
+    "errors": 0,
+    "event": 0,
+    "redaction": 1,
+    "snapshots": 1,
+    "policies": 1,
+    "context": 1,
+    "records": 2,
+    "foreign": 2,
+    "filters": 2,
+    "faults": 3,
+    "formatters": 3,
+    "handlers": 3,
+    "jsonl": 3,
+    "flow_log": 3,
+    "event_query": 3,
+    "logging_tree": 3,
+    "flow_summary": 3,
+    "validation": 3,
+    "capture": 3,
+    "store": 4,
+    "retention": 4,
+    "formats": 4,
+    "tree": 4,
+    "spans": 4,
+    "instrumentation": 4,
+    "config": 5,
+    "observability": 5,
+    "actions": 6,
+    "flows": 6,
+    "cli": 7,
+    "__main__": 7,
+    "integrations": 7,
+    "parity": 7,
+}
+
+
+def modules() -> dict[str, Path]:
+    """Return every module of the package, by its dotted name inside the package; the package itself is left out."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        if parts:
+            found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run at import: not those in functions, nor those for type checkers alone."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
+            yield from top_level(statement.orelse)
+        elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for block in ("body", "orelse", "finalbody"):
+                yield from top_level(getattr(statement, block, []))
+            for handler in getattr(statement, "handlers", []):
+                yield from top_level(handler.body)
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """Return the modules of the package that a module imports when it is imported itself."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    for statement in top_level(ast.parse(path.read_text(encoding="utf-8")).body):
+        if isinstance(statement, ast.Import):
+            found |= {alias.name.partition(".")[2] for alias in statement.names if alias.name.startswith("the_edge_obs")}
+        elif isinstance(statement, ast.ImportFrom):
+            if statement.level:
+                base = package[: len(package) - statement.level + 1]
+            elif statement.module and statement.module.partition(".")[0] == "the_edge_obs":
+                base = []
+            else:
+                continue
+            inner = (statement.module or "").removeprefix("the_edge_obs").strip(".")
+            target = ".".join([*base, *filter(None, [inner])])
+            for alias in statement.names:
+                full = f"{target}.{alias.name}".strip(".")
+                found.add(full if full in MODULES else target)
+    return found - {""}
+
+
+def test_exports_are_a_literal_sorted_list_and_complete() -> None:
+    """``__all__`` is a literal, sorted, holds what the module can give, and each name arrives."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
+    names = ast.literal_eval(assigned["__all__"])
+    assert names == sorted(set(names))
+    typed = {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1 for alias in node.names
+    }
+    assert set(names) == typed
+    for name in names:
+        assert callable(getattr(the_edge_obs, name))
+    assert set(names) <= set(dir(the_edge_obs))
+
+
+def test_public_errors_are_exported() -> None:
+    """Whoever wants to catch an error need not know its module."""
+    errors = importlib.import_module("the_edge_obs.errors")
+    public = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert public - set(the_edge_obs.__all__) <= {"FlowRunError"}
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """A name that is not there is reported as Python does."""
+    with pytest.raises(AttributeError, match="has no attribute 'tracer'"):
+        the_edge_obs.tracer  # noqa: B018 - the access is what is tested
+
+
+def test_import_is_light_and_silent() -> None:
+    """A fresh process imports the package: no heavy module, no output, an untouched logging tree."""
+    code = """
+import logging, sys
+before = (logging.root.level, list(logging.root.handlers), set(logging.root.manager.loggerDict), list(logging._handlerList))
+import the_edge_obs
+after = (logging.root.level, list(logging.root.handlers), set(logging.root.manager.loggerDict), list(logging._handlerList))
+assert before == after, (before, after)
+heavy = {"yaml", "jinja2", "argparse", "logging.handlers", "logging.config", "asyncio", "pythonjsonlogger"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_everything_exported_needs_neither_yaml_nor_jinja2_nor_argparse() -> None:
+    """Who uses the whole public interface without YAML flows does not pay for them."""
+    code = """
+import sys, logging
+from the_edge_obs import *
+heavy = {"yaml", "jinja2", "argparse"} & set(sys.modules)
+assert not heavy, heavy
+assert not logging.root.handlers and logging.getLogger("tea").level == 0 and not logging.getLogger("tea").handlers
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_module_has_a_floor() -> None:
+    """A new module is given its floor here, and in the plan of the house."""
+    assert {name.partition(".")[0] for name in MODULES} - FLOORS.keys() == set()
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_down(name: str) -> None:
+    """A module imports what lies on its own floor or below."""
+    floor = FLOORS.get(name.partition(".")[0], 0)
+    above = {other for other in imports(name, MODULES[name]) if FLOORS.get(other.partition(".")[0], 0) > floor}
+    assert above == set()
+
+
+def test_imports_make_no_circle() -> None:
+    """Modules can be put in an order in which each imports only earlier ones."""
+    waiting = {name: imports(name, path) - {name} for name, path in MODULES.items()}
+    while waiting:
+        ready = {name for name, needs in waiting.items() if not needs & waiting.keys()}
+        assert ready, f"a circle among {sorted(waiting)}"
+        waiting = {name: needs for name, needs in waiting.items() if name not in ready}
+
+
+def test_no_module_bears_the_name_of_a_public_name() -> None:
+    """The first import of such a module would overwrite the public name."""
+    here = {path.stem if path.suffix else path.name for path in PACKAGE.iterdir()}
+    assert here & set(the_edge_obs.__all__) == set()
+
+
+@pytest.mark.parametrize("name", ["", *sorted(MODULES)])
+def test_public_things_have_docstrings(name: str) -> None:
+    """Each module, and each public function, class and method in it, says what it does."""
+    path = MODULES.get(name, PACKAGE / "__init__.py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    silent = [] if ast.get_docstring(tree) else ["(module)"]
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            overloaded = any("overload" in ast.unparse(one) for one in node.decorator_list)
+            silent += [] if overloaded or ast.get_docstring(node) else [node.name]
+            if isinstance(node, ast.ClassDef):
+                silent += [
+                    f"{node.name}.{inner.name}"
+                    for inner in node.body
+                    if isinstance(inner, ast.FunctionDef)
+                    and not inner.name.startswith("_")
+                    and not ast.get_docstring(inner)
+                    # A two-line member of a class that says what it is needs no more words.
+                    and len(inner.body) > 4
+                ]
+    assert silent == []

@@ -1,0 +1,349 @@
+"""Spans: entry, exit or error, and what happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import the_edge_obs as obs
+from the_edge_obs.errors import ConfigurationError, EventError
+from the_edge_obs.event import problems
+from the_edge_obs.spans import Span
+
+
+def told(ring: obs.RingBufferHandler, run: obs.ObservabilityContext) -> list[dict[str, Any]]:
+    """Return a flow's events but for the root's; all of the flow's must be valid."""
+    events = ring.events(run.flow_id)
+    assert [problem for event in events for problem in problems(event)] == []
+    return [event for event in events if event["node"] != "flow"]
+
+
+def brief(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return [(event["node"], event["event_type"], event["level"]) for event in events]
+
+
+def test_a_block_logs_entry_and_exit(ring: obs.RingBufferHandler) -> None:
+    """Input on entry, output and duration on exit; both carry the span's own id and its parent's."""
+    with obs.flow() as run, obs.span("rank", top=3) as span:
+        inside = obs.current()
+        span.output = {"best": 1}
+    root = ring.events(run.flow_id)[0]
+    entry, leave = told(ring, run)
+    assert inside is not None
+    assert inside == span.context
+    assert brief([entry, leave]) == [("rank", "entry", "info"), ("rank", "exit", "info")]
+    assert (entry["data"], leave["data"]) == ({"input": {"top": 3}}, {"output": {"best": 1}})
+    assert (entry["metrics"], list(leave["metrics"])) == ({}, ["duration_ms"])
+    assert {entry["span_id"], leave["span_id"]} == {inside.span_id}
+    assert {entry["parent_id"], leave["parent_id"]} == {root["span_id"]}
+    assert leave["timestamp"] >= entry["timestamp"]
+
+
+def test_a_block_without_input_and_output(ring: obs.RingBufferHandler) -> None:
+    """Nothing given is nothing logged; None given is null."""
+    with obs.flow() as run:
+        with obs.span("a"):
+            pass
+        with Span("b", None, step="s", data={"attempt": 2}) as span:
+            span.output = None
+    events = told(ring, run)
+    assert [event["data"] for event in events] == [{}, {}, {"input": None, "attempt": 2}, {"output": None}]
+    assert [event.get("step") for event in events] == [None, None, "s", "s"]
+
+
+def test_spans_nest(ring: obs.RingBufferHandler) -> None:
+    """Each is the child of the one around it, and the context is given back."""
+    with obs.flow() as run, obs.span("a") as a:
+        with obs.span("b") as b:
+            with obs.span("c") as c:
+                pass
+            assert obs.current() == b.context
+        with obs.span("d") as d:
+            pass
+    assert all((a.context, b.context, c.context, d.context))
+    parents = {event["node"]: event["parent_id"] for event in told(ring, run)}
+    root = ring.events(run.flow_id)[0]["span_id"]
+    assert parents == {
+        "a": root,
+        "b": a.context.span_id,  # type: ignore[union-attr]
+        "c": b.context.span_id,  # type: ignore[union-attr]
+        "d": a.context.span_id,  # type: ignore[union-attr]
+    }
+
+
+def test_an_exception_makes_an_error_and_goes_on(ring: obs.RingBufferHandler) -> None:
+    """One error event in place of the exit, with type, message, traceback (at debug) and duration."""
+    error = ValueError("no such item")
+    with obs.flow() as run, pytest.raises(ValueError) as caught, obs.span("rank"):
+        raise error
+    assert caught.value is error
+    _, failed = told(ring, run)
+    assert brief([failed]) == [("rank", "error", "error")]
+    assert list(failed["metrics"]) == ["duration_ms"]
+    details = failed["data"]["error"]
+    assert (details["type"], details["message"]) == ("ValueError", "no such item")
+    assert details["traceback"].startswith("Traceback (most recent call last):")
+    assert "raise error" in details["traceback"]
+    assert details["traceback"].endswith("ValueError: no such item\n")
+    logging.getLogger("tea").setLevel("INFO")
+    with obs.flow() as run, pytest.raises(ValueError), obs.span("rank"):
+        raise error
+    assert told(ring, run)[-1]["data"] == {"error": {"type": "ValueError", "message": "no such item"}}
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_a_cancellation_is_no_failure(ring: obs.RingBufferHandler, kind: type[BaseException]) -> None:
+    """It is a warning, marked as cancelled, and goes on."""
+    logging.getLogger("tea").setLevel("INFO")
+    with obs.flow() as run, pytest.raises(kind), obs.span("rank"):
+        raise kind
+    failed = told(ring, run)[-1]
+    assert brief([failed]) == [("rank", "error", "warn")]
+    assert failed["data"] == {"error": {"type": kind.__name__, "message": ""}, "cancelled": True}
+    assert [span.status for span in obs.get_flow_log(run.flow_id).spans] == ["ok", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("output", "error"),
+    [
+        ({"success": False, "error": "refused", "error_type": "quota"}, {"type": "quota", "message": "refused"}),
+        ({"success": False, "error": "refused"}, {"type": "ActionError", "message": "refused"}),
+        ({"success": False}, {"type": "ActionError", "message": "None"}),
+    ],
+)
+def test_a_soft_failure_is_an_error(ring: obs.RingBufferHandler, output: dict[str, Any], error: dict[str, str]) -> None:
+    """A result that says it failed is logged as an error, with the result."""
+    with obs.flow() as run, obs.span("rank") as span:
+        span.output = output
+    failed = told(ring, run)[-1]
+    assert brief([failed]) == [("rank", "error", "error")]
+    assert failed["data"] == {"error": error, "output": output}
+
+
+def test_a_hostile_error_of_a_soft_failure(ring: obs.RingBufferHandler) -> None:
+    """What stands under ``error`` may be anything."""
+
+    class Hostile:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    with obs.flow() as run, obs.span("rank") as span:
+        span.output = {"success": False, "error": Hostile(), "error_type": Hostile()}
+    assert brief(told(ring, run))[-1] == ("rank", "error", "error")
+
+
+def test_exceptions_whose_text_raises(ring: obs.RingBufferHandler) -> None:
+    """The error event comes all the same."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    with obs.flow() as run, pytest.raises(MuteError), obs.span("rank"):
+        raise MuteError
+    details = told(ring, run)[-1]["data"]["error"]
+    assert (details["type"], details["message"]) == ("MuteError", "<MuteError: RuntimeError in its __str__>")
+
+
+def test_metrics_and_logs_belong_to_the_span(ring: obs.RingBufferHandler) -> None:
+    """Each carries the span's own ids; numbers that are none become null, and the schema's own figures are left out then."""
+    with obs.flow() as run, obs.span("rank", step="first") as span:
+        span.metric(candidates=12, score=float("nan"), name="x", tokens=-1, cost_usd=float("inf"), huge=2**70, big=1e300)  # type: ignore[arg-type]
+        span.log("careful", "warn", why="thin", error="thin ice")
+        span.log("detail", "debug")
+    entry, metric, warning, detail, _ = told(ring, run)
+    assert brief([metric, warning, detail]) == [
+        ("rank", "metric", "info"),
+        ("rank", "log", "warn"),
+        ("rank", "log", "debug"),
+    ]
+    assert metric["metrics"] == {"candidates": 12, "score": None, "name": None, "huge": None, "big": 1e300}
+    assert (warning["message"], warning["data"]) == (
+        "careful",
+        {"why": "thin", "error": {"type": "Error", "message": "thin ice"}},
+    )
+    assert {event["span_id"] for event in (metric, warning, detail)} == {entry["span_id"]}
+    assert {event["step"] for event in (metric, warning, detail)} == {"first"}
+
+
+def test_usage_and_cost_become_metrics(ring: obs.RingBufferHandler) -> None:
+    """Of an output with ``usage`` and ``cost_usd``."""
+    with obs.flow() as run, obs.span("llm.call") as span:
+        span.output = {"usage": {"prompt_tokens": 3, "completion_tokens": 4}, "cost_usd": 0.5}
+    metrics = told(ring, run)[-1]["metrics"]
+    metrics.pop("duration_ms")
+    assert metrics == {"input_tokens": 3, "output_tokens": 4, "tokens": 7, "cost_usd": 0.5}
+
+
+def test_later_mutation_is_not_seen(ring: obs.RingBufferHandler) -> None:
+    """Input, output and data are as they were when they were logged."""
+    items, data, output = [1], {"k": [1]}, {"o": [1]}
+    with obs.flow() as run, Span("a", {"items": items}, data=data) as span:
+        items.append(2)
+        data["k"].append(2)
+        span.log("m", items=items)
+        span.output = output
+        items.append(3)
+    output["o"].append(2)
+    entry, log, leave = told(ring, run)
+    assert entry["data"] == {"input": {"items": [1]}, "k": [1]}
+    assert (log["data"], leave["data"]) == ({"items": [1, 2]}, {"output": {"o": [1]}})
+
+
+def test_a_filtered_span_is_none_and_still_reports_its_errors(ring: obs.RingBufferHandler) -> None:
+    """With its level filtered a block opens no span: what runs inside is the child of what is around; errors come."""
+    logging.getLogger("tea.quiet").setLevel("WARNING")
+    with obs.flow() as run:
+        with obs.span("quiet", step="q") as quiet:
+            outside = obs.current()
+            quiet.metric(n=1)
+            quiet.log("unheard", "error")
+            with obs.span("loud"):
+                pass
+        with pytest.raises(KeyError), obs.span("quiet"):
+            raise KeyError("k")
+        with obs.span("quiet") as soft:
+            soft.output = {"success": False, "error": "refused"}
+    assert quiet.context is None
+    assert outside is not None
+    assert outside.node == "flow"
+    events = told(ring, run)
+    assert brief(events) == [
+        ("loud", "entry", "info"),
+        ("loud", "exit", "info"),
+        ("quiet", "error", "error"),
+        ("quiet", "error", "error"),
+    ]
+    assert {event["parent_id"] for event in events} == {ring.events(run.flow_id)[0]["span_id"]}
+    assert [event["data"]["error"]["message"] for event in events[2:]] == ["'k'", "refused"]
+
+
+def test_levels_change_while_running(ring: obs.RingBufferHandler) -> None:
+    """By category or action, with nothing but setLevel."""
+
+    def entries() -> list[str]:
+        with obs.flow() as run:
+            for node in ("llm.call", "llm.embed", "http.get"):
+                with obs.span(node):
+                    pass
+        return [event["node"] for event in told(ring, run) if event["event_type"] == "entry"]
+
+    assert entries() == ["llm.call", "llm.embed", "http.get"]
+    logging.getLogger("tea.llm").setLevel("WARNING")
+    assert entries() == ["http.get"]
+    logging.getLogger("tea.llm.call").setLevel("DEBUG")
+    assert entries() == ["llm.call", "http.get"]
+    logging.getLogger("tea.llm").setLevel("NOTSET")
+    logging.getLogger("tea").setLevel("ERROR")
+    assert entries() == ["llm.call"]
+    logging.disable(logging.CRITICAL)
+    with obs.flow() as run, obs.span("llm.call"):
+        pass
+    assert ring.events(run.flow_id) == []
+
+
+def test_the_level_of_a_block(ring: obs.RingBufferHandler) -> None:
+    """Entry and exit have the level given; an error is an error."""
+    with obs.flow() as run:
+        with obs.span("a", level="debug"):
+            pass
+        with pytest.raises(ValueError), obs.span("b", level="warn"):
+            raise ValueError
+    assert brief(told(ring, run)) == [
+        ("a", "entry", "debug"),
+        ("a", "exit", "debug"),
+        ("b", "entry", "warn"),
+        ("b", "error", "error"),
+    ]
+
+
+def test_a_block_outside_any_flow_is_a_flow_of_its_own(ring: obs.RingBufferHandler) -> None:
+    """Its events are found under a flow id of their own."""
+    with obs.span("alone") as span:
+        pass
+    assert span.context is not None
+    (flow_id,) = ring.flow_ids()
+    events = ring.events(flow_id)
+    assert [(event["parent_id"], event["event_type"]) for event in events] == [(None, "entry"), (None, "exit")]
+    assert obs.current() is None
+
+
+def test_the_record_says_where_the_block_is(caplog: pytest.LogCaptureFixture) -> None:
+    """File, line and function of the with statement."""
+    caplog.set_level("INFO", "tea")
+    with obs.span("here"):
+        line = sys._getframe().f_lineno - 1
+    record = caplog.records[0]
+    assert (record.pathname, record.lineno, record.funcName) == (__file__, line, "test_the_record_says_where_the_block_is")
+
+
+@pytest.mark.parametrize("node", ["", ".", None, 7])
+def test_a_node_without_a_name_is_refused(node: Any) -> None:
+    """The error names the value and what a name looks like."""
+    with pytest.raises(ConfigurationError, match=r"is no name; allowed: a string such as 'rank' or 'llm.call'"):
+        obs.span(node)
+
+
+def test_an_unknown_level_is_refused(ring: obs.RingBufferHandler) -> None:
+    """At once, whether the span is on or off."""
+    with pytest.raises(EventError, match="unknown level 'loud'"):
+        obs.span("a", level="loud")
+    with obs.flow(), obs.span("a") as span, pytest.raises(EventError, match="unknown level 'loud'"):
+        span.log("m", "loud")
+
+
+def test_tasks_and_blocks_do_not_mix(ring: obs.RingBufferHandler) -> None:
+    """A block in one task is not the parent of a block in another."""
+
+    async def one(name: str) -> None:
+        with obs.span(name) as outer:
+            await asyncio.sleep(0)
+            with obs.span(f"{name}.inner") as inner:
+                await asyncio.sleep(0)
+            assert outer.context is not None
+            assert inner.context is not None
+            assert inner.context.parent == outer.context.number
+
+    async def main() -> None:
+        with obs.flow():
+            await asyncio.gather(*(one(f"n{i}") for i in range(10)))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "with obs.flow() as run, obs.span('a') as s: s.output = {'success': False, 'error': 'x'}",
+        "with obs.flow() as run, obs.span('a', level='error') as s: s.log('m', 'error')",
+        "with obs.flow() as run: run.log('a', 'error', message='m')",
+        "with obs.flow() as run: run.start_node_span('b'); run.end_node_span('b', 'error', 'x')",
+        "obs.observable('a', level='warn')(lambda: None)()",
+        "obs.observable('a', level='warn')(lambda: {'success': False})()",
+        """
+try:
+    with obs.flow(), obs.span('a'):
+        obs.observable('b')(lambda: 1 / 0)()
+except ZeroDivisionError:
+    pass
+""",
+    ],
+)
+def test_off_by_default(body: str) -> None:
+    """With nothing configured nothing is printed, not even of errors, and no handler or level appears."""
+    code = f"""
+import logging
+import the_edge_obs as obs
+{body}
+names = [name for name in logging.root.manager.loggerDict if name.startswith("tea")]
+loggers = [logging.root, *(logging.getLogger(name) for name in names)]
+assert not any(logger.handlers for logger in loggers)
+assert logging.root.level == logging.WARNING and not any(logger.level for logger in loggers[1:])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

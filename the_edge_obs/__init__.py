@@ -1,0 +1,97 @@
+"""Flow-level observability on stdlib logging: every run of an agent or workflow can be read back, offline.
+
+Importing it changes no logger. What is exported here is imported when it is first asked for, so that the import costs little
+and a handler nobody uses costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import configure
+    from .context import current, extract, inject, propagate, wrap
+    from .errors import (
+        ActionError,
+        ConfigurationError,
+        EventError,
+        ExportError,
+        FlowFileError,
+        FlowNotFoundError,
+        FlowRunError,
+        LogFileError,
+        MissingExtraError,
+        ObservabilityError,
+        QueryError,
+    )
+    from .filters import FlowContextFilter, RedactionFilter
+    from .flow_log import FlowLog
+    from .formatters import ConsoleFormatter, JsonFormatter
+    from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
+    from .instrumentation import instrument, observable, span
+    from .observability import EventStream, ObservabilityContext, flow
+    from .store import export, get_flow_log, query
+
+__all__ = [
+    "ActionError",
+    "CallbackHandler",
+    "ConfigurationError",
+    "ConsoleFormatter",
+    "EventError",
+    "EventStream",
+    "ExportError",
+    "FlowContextFilter",
+    "FlowFileError",
+    "FlowFileHandler",
+    "FlowLog",
+    "FlowNotFoundError",
+    "FlowRunError",
+    "JsonFormatter",
+    "LogFileError",
+    "MissingExtraError",
+    "ObservabilityContext",
+    "ObservabilityError",
+    "QueryError",
+    "RedactionFilter",
+    "RingBufferHandler",
+    "configure",
+    "current",
+    "export",
+    "extract",
+    "flow",
+    "get_flow_log",
+    "inject",
+    "instrument",
+    "observable",
+    "propagate",
+    "query",
+    "span",
+    "wrap",
+]
+
+_HOMES = {
+    "config": ("configure",),
+    "context": ("current", "extract", "inject", "propagate", "wrap"),
+    "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "filters": ("FlowContextFilter", "RedactionFilter"),
+    "flow_log": ("FlowLog",),
+    "formatters": ("ConsoleFormatter", "JsonFormatter"),
+    "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
+    "instrumentation": ("instrument", "observable", "span"),
+    "observability": ("EventStream", "ObservabilityContext", "flow"),
+    "store": ("export", "get_flow_log", "query"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and keep it (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,371 @@
+"""Instrumentation: functions, and whole registries of them, log their entry, exit and errors.
+
+What can be decided outside the call is decided there: the logger, the level, which arguments are the input, where the code
+is. While a level is filtered, a call costs one ``isEnabledFor``. Whatever fails in here is reported and counted, and never
+reaches the observed code.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar, cast, overload
+
+from .capture import SAYS_MORE, Capture, location_of
+from .context import CURRENT, VARIANT, SpanContext, child_context, current, new_context, random_bits
+from .errors import ConfigurationError
+from .event import level_number
+from .faults import own_fault
+from .records import ENTRY, EXIT, NOTHING, emit
+from .redaction import classes_for
+from .snapshots import snapshot
+from .spans import OpenSpan, Span, give_back, node_logger, report, span
+
+__all__ = ["Span", "instrument", "observable", "span"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK: Final = "__observed__"
+
+
+class _Node:
+    """A decorated function, as far as it is known before any call."""
+
+    __slots__ = ("capture", "classes", "level", "logger", "name", "site")
+
+    def __init__(self, fn: Callable[..., Any], name: str, level: int, sanitize_keys: Iterable[str] | None) -> None:
+        self.name = name
+        self.level = level
+        self.logger = node_logger(name)
+        self.capture = Capture(fn)
+        self.classes = classes_for(sanitize_keys)
+        self.site = location_of(fn)
+
+    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan:
+        """Log the entry of a call."""
+        context = child_context(self.name, self.step(kwargs))
+        opened = OpenSpan(self.logger, self.level, self.site, context, self.classes)
+        try:
+            opened.entry(ENTRY, snapshot(self.capture(args, kwargs), context.flow, self.classes))
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            own_fault("logging an entry", context)
+        return opened
+
+    def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an observed call of a sync function."""
+        opened = self.open(args, kwargs)
+        token = CURRENT.set(opened.context)
+        try:
+            output = fn(*args, **kwargs)
+        except BaseException as error:
+            CURRENT.reset(token)
+            opened.close(NOTHING, error)
+            raise
+        CURRENT.reset(token)
+        opened.close(output)
+        return output
+
+    def step(self, kwargs: dict[str, Any]) -> str | None:
+        step = kwargs.get("node") if self.capture.takes_node else None
+        return step if isinstance(step, str) else None
+
+    def report(self, kwargs: dict[str, Any], error: BaseException | None, output: Any = None) -> None:
+        """Log the error or the soft failure of a call whose entry was filtered."""
+        report(self.logger, self.name, self.step(kwargs), self.site, error, output, self.classes)
+
+
+@overload
+def observable(action_name: F) -> F: ...
+@overload
+def observable(
+    action_name: str | None = None, level: str | int = "info", sanitize_keys: Iterable[str] | None = None
+) -> Callable[[F], F]: ...
+
+
+def observable(
+    action_name: F | str | None = None, level: str | int = "info", sanitize_keys: Iterable[str] | None = None
+) -> F | Callable[[F], F]:
+    """Make a function log each call as a span: its input, output, duration and errors.
+
+    Works on sync, async, generator and async generator functions, methods, and callable objects. A generator's span lives
+    until its last item; ``chunks`` and ``time_to_first_chunk_ms`` are metrics of its exit. Nothing changes for callers.
+
+    Args:
+        action_name: The node's name, such as ``llm.call``; its logger is ``tea.`` + name. Default: the function's name.
+        level: Level of the entry and exit events; errors are always ``error``. Default ``info``.
+        sanitize_keys: Further keys whose values are secrets, beside the built-in ones.
+
+    The input is ``params`` for ``(params, state, ctx)``, the parameters for ``(state, **params)``, otherwise the arguments by
+    name; never ``self``, ``state``, ``ctx`` or ``engine``. A result ``{"success": False, "error": ...}`` is logged as an error.
+
+    Raises:
+        ConfigurationError: not a function, or a bad name or sanitize_keys.
+        EventError: unknown level.
+    """
+    if callable(action_name) or isinstance(action_name, (staticmethod, classmethod)):
+        return cast("F", _observed(action_name, None, logging.INFO, None))
+    if isinstance(sanitize_keys, str):
+        raise ConfigurationError(f"sanitize_keys {sanitize_keys!r} is a string; give a list such as [{sanitize_keys!r}]")
+    number = level_number(level)
+
+    def decorate(fn: F) -> F:
+        return cast("F", _observed(fn, action_name, number, sanitize_keys))
+
+    return decorate
+
+
+def instrument(registry: MutableMapping[str, Any], level: str | int = "info") -> Callable[[], None]:
+    """Wrap every callable of a registry in place, and return the undo.
+
+    Args:
+        registry: Names to callables, as an engine's action registry. A name becomes the node's name; of several names of one
+            function (``llm.call`` and ``actions.llm_call``) the one without ``actions.`` does. What is observed already stays.
+        level: Level of the entry and exit events. Default ``info``.
+
+    Raises:
+        ConfigurationError: the registry is no mapping that can be changed.
+        EventError: unknown level.
+    """
+    if not isinstance(registry, MutableMapping):
+        raise ConfigurationError(f"registry is a {type(registry).__name__}; give a dict of names to callables")
+    number = level_number(level)
+    wrapped: dict[int, Any] = {}
+    # All of them are made before the first is put in: a name that cannot be one leaves the registry as it was.
+    replaced: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(registry, key=lambda name: (str(name).startswith("actions."), str(name))):
+        fn = registry[name]
+        if not callable(fn) or isinstance(fn, type) or hasattr(fn, _MARK):
+            continue
+        if id(fn) not in wrapped:
+            wrapped[id(fn)] = _observed(fn, str(name), number, None)
+        replaced[name] = (fn, wrapped[id(fn)])
+    registry.update({name: ours for name, (_, ours) in replaced.items()})
+
+    def undo() -> None:
+        for name, (fn, ours) in replaced.items():
+            if registry.get(name) is ours:
+                registry[name] = fn
+
+    return undo
+
+
+def _observed(fn: Any, name: str | None, level: int, sanitize_keys: Iterable[str] | None) -> Any:
+    if isinstance(fn, (staticmethod, classmethod)):
+        return type(fn)(_observed(fn.__func__, name, level, sanitize_keys))
+    if not callable(fn) or isinstance(fn, type):
+        raise ConfigurationError(f"{fn!r} cannot be observed; allowed: a function, a method or a callable object")
+    node = _Node(fn, name or _name_of(fn), level, sanitize_keys)
+    observed = _wrapper_for(fn)(fn, node)
+    setattr(observed, _MARK, fn)
+    return observed
+
+
+def _name_of(fn: Any) -> str:
+    inner = fn.func if isinstance(fn, functools.partial) else fn
+    return str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
+
+
+def _wrapper_for(fn: Any) -> Callable[[Any, _Node], Any]:
+    call = fn if inspect.isroutine(fn) or isinstance(fn, functools.partial) else type(fn).__call__
+    if inspect.iscoroutinefunction(call):
+        return _coroutine
+    if inspect.isasyncgenfunction(call):
+        return _async_generator
+    return _generator if inspect.isgeneratorfunction(call) else _function
+
+
+def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
+    """Wrap a sync function: the hot path, where the common case is written out in line.
+
+    What that gains is the frames of ``_Node.open`` and ``OpenSpan.close``, and the second search for handlers, about a third
+    of a call's cost; what it costs is that the entry and the plain exit of a nested call stand here again. Everything else
+    goes through them. The verdict on a level is read where ``Logger.isEnabledFor`` keeps it, which asks only when it has
+    none; ``emit`` looks whether the logger is disabled. Calling without ``**kwargs`` where there are none saves a dict.
+    """
+    name, level, site, logger, classes = node.name, node.level, node.site, node.logger, node.classes
+    verdict, enabled = logger._cache.get, logger.isEnabledFor  # type: ignore[attr-defined]
+    capture, takes_params, takes_node = node.capture, node.capture.takes_params, node.capture.takes_node
+    enter, leave, wall_clock, clock = CURRENT.set, CURRENT.reset, time.time_ns, time.perf_counter_ns
+
+    @functools.wraps(fn)
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        on = verdict(level)
+        if on is None:
+            on = enabled(level)
+        if not on:
+            try:
+                output = fn(*args, **kwargs) if kwargs else fn(*args)
+            except BaseException as error:
+                node.report(kwargs, error)
+                raise
+            if type(output) is dict and "success" in output:
+                node.report(kwargs, None, output)
+            return output
+        parent = current()
+        if parent is None or takes_node:
+            return node.call(fn, args, kwargs)
+        flow = parent[0]
+        context = new_context(SpanContext, (flow, random_bits(62) | VARIANT, parent[1], name, None))
+        wall, take, began = wall_clock(), None, clock()
+        try:
+            payload = snapshot(args[0] if takes_params and args else capture(args, kwargs), flow, classes)
+            take = emit(logger, (context, ENTRY, level, wall, None, payload, None, site))
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            own_fault("logging an entry", context)
+        token = enter(context)
+        started = clock()
+        # What logging the entry took is no part of the duration, but without it the end would come before that of its children.
+        wall += started - began
+        try:
+            output = fn(*args, **kwargs) if kwargs else fn(*args)
+        except BaseException as error:
+            leave(token)
+            OpenSpan(logger, level, site, context, classes, wall, started).close(NOTHING, error)
+            raise
+        duration = clock() - started
+        leave(token)
+        if type(output) is dict and not SAYS_MORE.isdisjoint(output):
+            OpenSpan(logger, level, site, context, classes, wall, started).close(output)
+            return output
+        try:
+            facts = (context, EXIT, level, wall + duration, None, snapshot(output, flow, classes), duration, site)
+            if take is not None:
+                take(facts)
+            else:
+                emit(logger, facts)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            own_fault("logging the end of a span", context)
+        return output
+
+    return observed
+
+
+def _coroutine(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
+    enabled, level = node.logger.isEnabledFor, node.level
+
+    @functools.wraps(fn)
+    async def observed(*args: Any, **kwargs: Any) -> Any:
+        if not enabled(level):
+            try:
+                output = await fn(*args, **kwargs)
+            except BaseException as error:
+                node.report(kwargs, error)
+                raise
+            node.report(kwargs, None, output)
+            return output
+        opened = node.open(args, kwargs)
+        token = CURRENT.set(opened.context)
+        try:
+            output = await fn(*args, **kwargs)
+        except BaseException as error:
+            give_back(token)
+            opened.close(NOTHING, error)
+            raise
+        give_back(token)
+        opened.close(output)
+        return output
+
+    return observed
+
+
+class _Stream:
+    """A generator's span: entered for each item and left again, so that it never leaks into the code that consumes it."""
+
+    __slots__ = ("chunks", "first", "kwargs", "node", "opened")
+
+    def __init__(self, node: _Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.node, self.kwargs = node, kwargs
+        self.opened = node.open(args, kwargs) if node.logger.isEnabledFor(node.level) else None
+        self.chunks = 0
+        self.first: int | None = None
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Be in the span while the generator runs; what it raises, but for its end, ends the span."""
+        token = CURRENT.set(self.opened.context) if self.opened else None
+        try:
+            yield
+        except (StopIteration, StopAsyncIteration):
+            raise
+        except BaseException as error:
+            self.close(NOTHING, error)
+            raise
+        finally:
+            if token:
+                give_back(token)
+
+    def count(self) -> None:
+        self.chunks += 1
+        if self.first is None and self.opened:
+            self.first = time.perf_counter_ns() - self.opened.started
+
+    def close(self, output: Any, error: BaseException | None = None, *, early: bool = False) -> None:
+        if self.opened is None:
+            self.node.report(self.kwargs, error, output)
+            return
+        metrics: dict[str, Any] = {"chunks": self.chunks}
+        if self.first is not None:
+            metrics["time_to_first_chunk_ms"] = self.first / 1e6
+        if early:
+            metrics["closed_early"] = 1
+        self.opened.close(NOTHING if output is None else output, error, metrics)
+
+
+def _generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        stream = _Stream(node, args, kwargs)
+        with stream.inside():
+            source = fn(*args, **kwargs)
+        resume: Callable[[], Any] = functools.partial(next, source)
+        while True:
+            try:
+                with stream.inside():
+                    item = resume()
+            except StopIteration as stop:
+                stream.close(stop.value)
+                return stop.value
+            stream.count()
+            try:
+                resume = functools.partial(source.send, (yield item))
+            except GeneratorExit:
+                with stream.inside():
+                    source.close()
+                stream.close(NOTHING, early=True)
+                raise
+            except BaseException as error:  # noqa: BLE001 - it goes into the source, and comes out again from there
+                resume = functools.partial(source.throw, error)
+
+    return observed
+
+
+def _async_generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    async def observed(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        stream = _Stream(node, args, kwargs)
+        with stream.inside():
+            source = fn(*args, **kwargs)
+        resume: Callable[[], Any] = source.__anext__
+        while True:
+            try:
+                with stream.inside():
+                    item = await resume()
+            except StopAsyncIteration:
+                stream.close(NOTHING)
+                return
+            stream.count()
+            try:
+                resume = functools.partial(source.asend, (yield item))
+            except GeneratorExit:
+                with stream.inside():
+                    await source.aclose()
+                stream.close(NOTHING, early=True)
+                raise
+            except BaseException as error:  # noqa: BLE001 - it goes into the source, and comes out again from there
+                resume = functools.partial(source.athrow, error)
+
+    return observed

@@ -1,0 +1,306 @@
+"""Spans: one execution of a node logs its entry, its exit or error, and what happens in between.
+
+Whatever fails in here is reported and counted, and never reaches the observed code.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import sys
+import time
+import traceback
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final
+
+from .capture import is_soft_failure, metrics_of
+from .context import CURRENT, SpanContext, child_context
+from .errors import ConfigurationError
+from .event import CHECKED_METRICS, dumps, level_number
+from .faults import own_fault
+from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
+from .redaction import KEY_CLASSES, MAX_INT, KeyClasses, scrub
+from .snapshots import exception_text, snapshot
+
+# What ends a span without being its failure; by name, for asyncio need not be imported.
+_CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
+
+
+def node_logger(node: str) -> logging.Logger:
+    """Return a node's logger, ``tea.`` + node.
+
+    Raises:
+        ConfigurationError: the node has no name.
+    """
+    if not isinstance(node, str) or not node.strip("."):
+        raise ConfigurationError(f"node {node!r} is no name; allowed: a string such as 'rank' or 'llm.call'")
+    return logging.getLogger("tea." + node)
+
+
+class OpenSpan:
+    """A span whose entry was logged, and what is needed to log its end.
+
+    Attributes:
+        context: The span.
+        started: Monotonic clock at entry, in nanoseconds.
+        wall: Wall clock at entry, in nanoseconds; the end is logged ``wall`` + duration, so that no clock change reorders them.
+    """
+
+    __slots__ = ("classes", "context", "level", "logger", "site", "started", "wall")
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        level: int,
+        site: Site,
+        context: SpanContext,
+        classes: KeyClasses = KEY_CLASSES,
+        wall: int = 0,
+        started: int = 0,
+    ) -> None:
+        self.logger, self.level, self.site, self.context, self.classes = logger, level, site, context, classes
+        self.wall = wall or time.time_ns()
+        self.started = started or time.perf_counter_ns()
+
+    def entry(self, kind: Kind, payload: Any) -> None:
+        """Log the entry; the payload is a snapshot."""
+        emit(self.logger, (self.context, kind, self.level, self.wall, None, payload, None, self.site))
+
+    def close(self, output: Any, error: BaseException | None = None, metrics: dict[str, Any] | None = None) -> None:
+        """Log the exit, or the error where it raised or returned a soft failure.
+
+        Args:
+            output: What it returned, or NOTHING.
+            error: What it raised, or None.
+            metrics: Further metrics.
+        """
+        try:
+            self._finish(time.perf_counter_ns() - self.started, output, error, metrics)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            own_fault("logging the end of a span", self.context)
+        if self.context.parent is None:
+            self.context.flow.ended = True
+
+    def _finish(self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None) -> None:
+        kind, level, payload = EXIT, self.level, output
+        if error is not None:
+            kind, (level, payload) = PLAIN["error"], error_data(self.logger, error)
+        elif type(output) is dict:
+            if brought := metrics_of(output):
+                metrics = {**(metrics or {}), **brought}
+            if is_soft_failure(output):
+                kind, level, payload = PLAIN["error"], logging.ERROR, failure_data(output)
+        if level != self.level and not self.logger.isEnabledFor(level):
+            return
+        if payload is not NOTHING:
+            payload = snapshot(payload, self.context.flow, self.classes)
+        figures: Any = duration if metrics is None else {"duration_ms": duration / 1e6, **numbers(metrics)}
+        emit(self.logger, (self.context, kind, level, self.wall + duration, None, payload, figures, self.site))
+
+    def log(self, kind: str, level: int, message: str | None, data: dict[str, Any], metrics: dict[str, Any] | None) -> None:
+        """Log an event of the span, if its level passes."""
+        if self.logger.isEnabledFor(level):
+            try:
+                log_event(self.logger, self.context, kind, level, message, data, metrics, self.site)
+            except Exception:  # noqa: BLE001 - observability never breaks what it observes
+                own_fault("logging an event", self.context)
+
+
+class Span:
+    """One execution of a node: a context manager, for ``with`` in sync and async code alike.
+
+    It logs an entry event, makes itself the context of what runs inside, and logs an exit event, or an error event with what
+    the block raised, which goes on unchanged. While the node's level is filtered it opens no span and logs only errors.
+
+    Args:
+        node: What runs, such as ``rank`` or ``llm.call``; its logger is ``tea.`` + node.
+        input: What becomes ``data.input`` of the entry event; left out when not given.
+        step: The YAML flow's name for the node, or None.
+        level: Level of the entry and exit events. Default ``info``.
+        data: Further keys of the entry event's data.
+        site: Where the code is.
+
+    Attributes:
+        output: Set it to what the block produced; it becomes ``data.output``. A dict with ``success: False`` makes the exit
+            an error, and ``usage`` or ``cost_usd`` in a dict become metrics.
+        metrics: Further numbers for the event that ends the span, or None.
+
+    Raises:
+        ConfigurationError: the node has no name.
+        EventError: unknown level.
+    """
+
+    __slots__ = ("_data", "_level", "_logger", "_node", "_open", "_site", "_step", "_token", "metrics", "output")
+
+    def __init__(
+        self,
+        node: str,
+        input: Any = NOTHING,  # noqa: A002 - the key of the data it becomes
+        *,
+        step: str | None = None,
+        level: str | int = "info",
+        data: dict[str, Any] | None = None,
+        site: Site = NOWHERE,
+    ) -> None:
+        self._logger = node_logger(node)
+        self._node, self._step, self._site = node, step, site
+        self._level = level_number(level)
+        self._data = (data or {}) if input is NOTHING else {"input": input, **(data or {})}
+        self._open: OpenSpan | None = None
+        self._token: contextvars.Token[SpanContext | None] | None = None
+        self.output: Any = NOTHING
+        self.metrics: dict[str, Any] | None = None
+
+    @property
+    def context(self) -> SpanContext | None:
+        """The span's place, or None while its level is filtered."""
+        return None if self._open is None else self._open.context
+
+    def __enter__(self) -> Span:
+        if self._logger.isEnabledFor(self._level):
+            self.enter(child_context(self._node, self._step))
+        return self
+
+    def enter(self, context: SpanContext) -> None:
+        """Open the span as the given context, whatever the level of its logger, and make it current."""
+        self._token = CURRENT.set(context)
+        self.open(context)
+
+    def open(self, context: SpanContext) -> None:
+        """Log the entry of the span as the given context, which is not made current."""
+        self._open = span = OpenSpan(self._logger, self._level, self._site, context)
+        try:
+            span.entry(PLAIN["entry"], snapshot(self._data, context.flow))
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            own_fault("logging an entry", context)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._token is not None:
+            give_back(self._token)
+        if not self.close(error):
+            report(self._logger, self._node, self._step, self._site, error, self.output)
+
+    def close(self, error: BaseException | None = None) -> bool:
+        """Log the end of the span; False when it was never opened."""
+        span = self._open
+        if span is None:
+            return False
+        span.close(self.output, error, self.metrics)
+        return True
+
+    def metric(self, **metrics: float) -> None:
+        """Log a metric event of this span with the given numbers."""
+        if self._open is not None:
+            self._open.log("metric", self._level, None, {}, metrics)
+
+    def log(self, message: str, level: str | int = "info", **data: Any) -> None:
+        """Log a ``log`` event of this span with a message and further data.
+
+        Raises:
+            EventError: unknown level.
+        """
+        number = level_number(level)
+        if self._open is not None:
+            self._open.log("log", number, message, data, None)
+
+
+def span(node: str, /, *, step: str | None = None, level: str | int = "info", **input: Any) -> Span:  # noqa: A002
+    """Return a ``Span`` to use with ``with``; further keyword arguments are its input.
+
+    Raises:
+        ConfigurationError: the node has no name.
+        EventError: unknown level.
+    """
+    frame = sys._getframe(1)
+    site = Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    return Span(node, input if input else NOTHING, step=step, level=level, site=site)
+
+
+def log_event(
+    logger: logging.Logger,
+    context: SpanContext,
+    kind: str,
+    level: int,
+    message: str | None,
+    data: dict[str, Any] | None,
+    metrics: dict[str, Any] | None,
+    site: Site = NOWHERE,
+    classes: KeyClasses = KEY_CLASSES,
+) -> None:
+    """Log one event of a span; the caller has checked the level."""
+    captured = snapshot(data or {}, context.flow, classes)
+    text = message if message is None else snapshot(str(message), context.flow)
+    facts = (context, PLAIN[kind], level, time.time_ns(), text, captured, numbers(metrics) if metrics else None, site)
+    emit(logger, facts)
+
+
+def numbers(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return metrics as JSON numbers; what is none (NaN, a text) becomes null.
+
+    The schema's own figures (durations, tokens, costs) may be neither null nor below 0: such a one is left out.
+    """
+    taken = {str(key): value if _is_number(value) else None for key, value in metrics.items()}
+    return {key: value for key, value in taken.items() if key not in CHECKED_METRICS or (value is not None and value >= 0)}
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return value - value == 0
+    return isinstance(value, int) and not isinstance(value, bool) and -MAX_INT <= value <= MAX_INT
+
+
+def error_data(logger: logging.Logger, error: BaseException) -> tuple[int, dict[str, Any]]:
+    """Return the level and data of an error event: a cancellation is a warning; a traceback comes at debug alone."""
+    details = {"type": type(error).__name__, "message": exception_text(error)}
+    if logger.isEnabledFor(logging.DEBUG):
+        details["traceback"] = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if not _CANCELLATIONS.isdisjoint(base.__name__ for base in type(error).__mro__):
+        return logging.WARNING, {"error": details, "cancelled": True}
+    return logging.ERROR, {"error": details}
+
+
+def failure_data(output: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of the error event of a soft failure."""
+    kind, error = output.get("error_type") or "ActionError", output.get("error")
+    return {"error": {"type": _error_text(kind), "message": _error_text(error)}, "output": output}
+
+
+def _error_text(value: object) -> str:
+    """Return what an action put under ``error`` as text: a text or an exception as it is, anything else as its snapshot."""
+    if value is None or isinstance(value, (str, BaseException)):
+        return exception_text(value)
+    taken = snapshot(value)
+    return taken if isinstance(taken, str) else dumps(scrub(taken))
+
+
+def report(
+    logger: logging.Logger,
+    node: str,
+    step: str | None,
+    site: Site,
+    error: BaseException | None,
+    output: Any = None,
+    classes: KeyClasses = KEY_CLASSES,
+) -> None:
+    """Log the error or the soft failure, if there is one, of a node whose entry was filtered, where anybody listens."""
+    try:
+        if error is not None:
+            level, data = error_data(logger, error)
+        elif type(output) is dict and is_soft_failure(output):
+            level, data = logging.ERROR, failure_data(output)
+        else:
+            return
+        if level >= logging.ERROR and logger.isEnabledFor(level) and logger.hasHandlers():
+            log_event(logger, child_context(node, step), "error", level, None, data, None, site, classes)
+    except Exception:  # noqa: BLE001 - observability never breaks what it observes
+        own_fault("logging an error")
+
+
+def give_back(token: contextvars.Token[SpanContext | None]) -> None:
+    """Make the span before this one current again, if this is still the context it was entered in.
+
+    A generator or coroutine can be closed from another context, which never held the span: nothing to give back there.
+    """
+    with suppress(ValueError):
+        CURRENT.reset(token)
