@@ -1,0 +1,275 @@
+"""Configuration: the ``observability:`` block as a dictConfig, put in force beside what is there, with an undo."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from .errors import ConfigurationError, EventError, allowed
+from .event import LEVELS, level_number
+from .handlers import CallbackHandler, RingBufferHandler
+from .handlers.flow_file import checked_path
+from .logging_tree import Installed, check_keys, install
+from .policies import policy_of
+from .store import retire
+
+ROOT: Final = "tea"
+ENVIRONMENT: Final = "TEA_LOG"
+BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact")
+HANDLER_KEYS: Final = {
+    "console": ("type", "level", "verbose"),
+    "file": ("type", "level", "path"),
+    "callback": ("type", "level", "callback"),
+}
+
+Undo = Callable[[], None]
+
+# What a category or an action may be called: the tail of a logger's name.
+_NODE = re.compile(r"[^\s.*?\[\]]+(?:\.[^\s.*?\[\]]+)*")
+
+
+def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, scope: object = None) -> Undo:
+    """Put a configuration in force and return its undo, which leaves the logging tree as it was.
+
+    Args:
+        config: An ``observability:`` block; a dictConfig (a dict with ``version``); the path of a YAML or JSON file with
+            either, or of a flow file; or None (the default): a ring buffer at level info. Levels in the environment
+            variable ``TEA_LOG`` (``info,llm=debug,http=warn``) come before those of a block.
+        scope: Only flows opened with ``flow(..., scope=scope)`` reach the handlers. Default None: all flows.
+
+    Raises:
+        ConfigurationError: a key, level, handler, filter, format or path that cannot be used; nothing is changed then.
+    """
+    settings = _loaded(config)
+    if isinstance(settings, Mapping) and "version" in settings:
+        if scope is not None:
+            raise ConfigurationError(f"a dictConfig is for all flows, not for scope {scope!r}; give an observability block")
+        return _undo_of(install(settings, replace=True), keep_rings=False)
+    if not check_block(settings):
+        return lambda: None
+    return _undo_of(install(dict_config(settings), scope=scope), keep_rings=scope is not None)
+
+
+def _undo_of(installed: Installed, *, keep_rings: bool) -> Undo:
+    rings = [handler for handler in installed.handlers.values() if isinstance(handler, RingBufferHandler)]
+
+    def undo() -> None:
+        if installed.undo() and keep_rings:
+            for ring in rings:
+                retire(ring)
+
+    return undo
+
+
+def is_configured() -> bool:
+    """Tell whether somebody has given the logger ``tea`` a level or a handler."""
+    logger = logging.getLogger(ROOT)
+    return logger.level != logging.NOTSET or bool(logger.handlers)
+
+
+def check_block(block: Any) -> bool:
+    """Check an ``observability:`` block, and tell whether it is on.
+
+    Raises:
+        ConfigurationError: it names the key, the value and what is allowed.
+    """
+    if block is None:
+        return True
+    if not isinstance(block, Mapping):
+        raise ConfigurationError(f"observability is {block!r}; it must be a mapping with {allowed(BLOCK_KEYS)}")
+    check_keys("observability", block, BLOCK_KEYS)
+    _check_bool("observability.enabled", block.get("enabled", True))
+    _level("observability.level", block.get("level", "info"))
+    levels = _or_empty(block, "levels", {})
+    if not isinstance(levels, Mapping):
+        raise ConfigurationError(f"observability.levels is {levels!r}; it must be a mapping such as {{llm: debug}}")
+    for name, level in levels.items():
+        _check_name("observability.levels", name)
+        _level(f"observability.levels.{name}", level)
+    size = block.get("buffer_size", 1000)
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigurationError(f"observability.buffer_size is {size!r}; it must be a whole number of at least 1")
+    handlers = _or_empty(block, "handlers", [])
+    if not isinstance(handlers, (list, tuple)):
+        raise ConfigurationError(f"observability.handlers is {handlers!r}; it must be a list such as [{{type: console}}]")
+    for number, handler in enumerate(handlers):
+        _check_handler(f"observability.handlers[{number}]", handler)
+    policy_of(block.get("redact"), "observability.redact")
+    return bool(block.get("enabled", True))
+
+
+def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the dictConfig that a checked block stands for, with the levels of ``TEA_LOG`` in it."""
+    block = block or {}
+    names = ["tea_ring"]
+    handlers: dict[str, dict[str, Any]] = {
+        "tea_ring": {"class": "the_edge_obs.RingBufferHandler", "capacity": block.get("buffer_size", 1000)}
+    }
+    formatters: dict[str, dict[str, Any]] = {}
+    for number, spec in enumerate(_or_empty(block, "handlers", []), 1):
+        name = f"tea_{spec['type']}_{number}"
+        names.append(name)
+        handlers[name] = _HANDLERS[spec["type"]](name, spec, formatters)
+        if "level" in spec:
+            handlers[name]["level"] = _logging_level(spec["level"])
+    config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
+    if formatters:
+        config["formatters"] = formatters
+    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **environment_levels()}
+    loggers: dict[str, Any] = {
+        f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()
+    }
+    loggers[ROOT]["handlers"] = names
+    if redact := block.get("redact"):
+        # On this logger, whose filters do not run for the loggers below it, it costs nothing.
+        loggers[ROOT]["filters"] = ["tea_redact"]
+        config["filters"] = {"tea_redact": {"()": "the_edge_obs.RedactionFilter", **redact}}
+    return {**config, "handlers": handlers, "loggers": loggers}
+
+
+def _logging_level(level: str | int) -> str | int:
+    """Return a level as a dictConfig has it: logging's name, or the number where it has none."""
+    number = level_number(level)
+    name = logging.getLevelName(number)
+    return name if isinstance(logging.getLevelName(name), int) else number
+
+
+def environment_levels() -> dict[str, str]:
+    """Return the levels that ``TEA_LOG`` asks for, as ``parse_levels`` gives them.
+
+    Raises:
+        ConfigurationError: it names the part that cannot be read.
+    """
+    return parse_levels(os.environ.get(ENVIRONMENT, "").split(","), ENVIRONMENT)
+
+
+def parse_levels(parts: Iterable[str], where: str = "level") -> dict[str, str]:
+    """Return the levels of parts such as ``llm=debug`` and ``warn``, by category or action; under "" the one for all.
+
+    Raises:
+        ConfigurationError: it names the part that cannot be read, and ``where`` it was given.
+    """
+    levels: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in parts)):
+        name, equals, level = (piece.strip() for piece in part.rpartition("="))
+        if equals:
+            _check_name(where, name)
+        _level(f"{where} {part!r}", level)
+        levels[name] = level
+    return levels
+
+
+# --- handlers of a block ---
+
+
+def _console(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    formatters[name] = {"()": "the_edge_obs.ConsoleFormatter", "verbose": spec.get("verbose", False), "colour": None}
+    return {"class": "logging.StreamHandler", "formatter": name}
+
+
+def _file(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {"class": "the_edge_obs.FlowFileHandler", "path": os.fspath(spec.get("path", DEFAULT_PATH))}
+
+
+def _callback(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {"class": "the_edge_obs.CallbackHandler", "callback": spec["callback"]}
+
+
+DEFAULT_PATH: Final = "logs/flow-{flow_id}.jsonl"
+_HANDLERS: Final = {"console": _console, "file": _file, "callback": _callback}
+
+
+# --- checks ---
+
+
+def _or_empty(block: Mapping[str, Any], key: str, empty: Any) -> Any:
+    value = block.get(key)
+    return empty if value is None else value
+
+
+def _check_bool(where: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{where} is {value!r}; {allowed(('true', 'false'))}")
+
+
+def _check_name(where: str, name: Any) -> None:
+    if not isinstance(name, str) or not _NODE.fullmatch(name) or name.startswith(f"{ROOT}."):
+        raise ConfigurationError(f"{where} has a level for {name!r}; name a category such as llm, or an action such as llm.call")
+
+
+def _level(where: str, level: Any) -> int:
+    try:
+        return level_number(level)
+    except EventError as error:
+        raise ConfigurationError(f"{where}: unknown level {level!r}; {allowed(LEVELS)}") from error
+
+
+def _check_handler(where: str, handler: Any) -> None:
+    if not isinstance(handler, Mapping) or "type" not in handler:
+        raise ConfigurationError(f"{where} is {handler!r}; it must be a mapping with a type; {allowed(HANDLER_KEYS)}")
+    kind = handler["type"]
+    if not isinstance(kind, str) or kind not in HANDLER_KEYS:
+        raise ConfigurationError(f"{where}.type is {kind!r}; {allowed(HANDLER_KEYS, kind)}")
+    check_keys(where, handler, HANDLER_KEYS[kind])
+    if "level" in handler:
+        _level(f"{where}.level", handler["level"])
+    _check_bool(f"{where}.verbose", handler.get("verbose", False))
+    if kind == "file":
+        _check_path(f"{where}.path", handler.get("path", DEFAULT_PATH))
+    if kind == "callback":
+        _check_callback(f"{where}.callback", handler.get("callback"))
+
+
+def _check_path(where: str, path: Any) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        raise ConfigurationError(f"{where} is {path!r}; it must be a path such as {DEFAULT_PATH}")
+    try:
+        checked_path(os.fspath(path))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _check_callback(where: str, callback: Any) -> None:
+    try:
+        CallbackHandler(callback)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _loaded(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[str, Any]:
+    if config is None:
+        return {}
+    if isinstance(config, Mapping):
+        return config
+    if not isinstance(config, (str, os.PathLike)):
+        raise ConfigurationError(f"configuration is {config!r}; it must be a mapping, a path, or None")
+    content = _read(Path(config))
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"configuration {os.fspath(config)!r} holds {content!r}; it must hold a mapping")
+    if "observability" in content:
+        block = content["observability"]
+        return {} if block is None else cast("Mapping[str, Any]", block)
+    # A flow without a block is one that nobody wants to observe.
+    return {"enabled": False} if "nodes" in content else content
+
+
+def _read(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigurationError(f"configuration {str(path)!r} cannot be read: {reason}") from error
+    try:
+        if path.suffix == ".json":
+            return json.loads(text)
+        import yaml
+
+        return yaml.safe_load(text)
+    except Exception as error:  # yaml and json have each their own errors
+        detail = " ".join(str(error).split())
+        raise ConfigurationError(f"configuration {str(path)!r} is no valid YAML or JSON: {detail}") from error

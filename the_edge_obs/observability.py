@@ -1,0 +1,385 @@
+"""One flow's face: open it, log into it, read it back."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Protocol
+
+from .context import (
+    CURRENT,
+    FlowState,
+    RemoteParent,
+    SpanContext,
+    checked_flow_id,
+    current,
+    new_flow_id,
+    new_number,
+)
+from .errors import ConfigurationError, EventError, FlowNotFoundError, allowed
+from .event import EVENT_TYPES, SCHEMA_VERSION, Event, level_number
+from .event_query import select
+from .faults import listeners, own_fault
+from .flow_log import FlowLog
+from .records import NOWHERE, record_of_item
+from .spans import OpenSpan, Span, error_data, give_back, log_event, node_logger
+from .store import get_flow_log, query
+
+ROOT_NODE = "flow"
+
+
+class TraceContext(Protocol):
+    """What an engine's own tracing offers, and goes on receiving: spans and log events, as The Edge Agent's has them."""
+
+    def start_span(self, name: str, metadata: dict[str, Any] | None = None) -> Any:
+        """Start a span."""
+
+    def end_span(self, status: str = "ok", error: str | None = None) -> Any:
+        """End the running span."""
+
+    def log_event(self, *, message: str | None = None, metrics: dict[str, Any] | None = None) -> Any:
+        """Log into the running span."""
+
+
+class EventStream:
+    """A bounded buffer of events, oldest first, that hands each on to handlers.
+
+    Args:
+        max_size: Events kept. Default 1,000.
+        handlers: Each gets every event: ``logging.Handler``s as a record, if it is of their level; others by their
+            ``handle(event)``. What one raises is reported and keeps nothing from the others.
+    """
+
+    def __init__(self, max_size: int = 1000, handlers: Iterable[Any] | None = None) -> None:
+        if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1:
+            raise ConfigurationError(f"max_size {max_size!r} is not a whole number of at least 1")
+        self._events: deque[Event] = deque(maxlen=max_size)
+        self._handlers = list(handlers or ())
+
+    def append(self, event: Event) -> None:
+        """Add an event and hand it on."""
+        self._events.append(event)
+        for handler in self._handlers:
+            try:
+                self._hand_on(handler, event)
+            except Exception:  # noqa: BLE001 - observability never breaks what it observes
+                own_fault(f"{type(handler).__name__}.handle")
+
+    @staticmethod
+    def _hand_on(handler: Any, event: Event) -> None:
+        if not isinstance(handler, logging.Handler):
+            handler.handle(event)
+        elif level_number(event["level"]) >= handler.level:  # as a logger does before it asks a handler
+            handler.handle(record_of_item(event))
+
+    def get_all(self) -> list[Event]:
+        """Return the events, oldest first."""
+        return list(self._events)
+
+    def query(self, filters: Mapping[str, Any] | None = None) -> list[Event]:
+        """Return the events that pass the filters of ``event_query.matches``.
+
+        Raises:
+            QueryError: an unknown filter, or a value it does not take.
+        """
+        return list(select(self.get_all(), filters or {}))
+
+    def clear(self) -> None:
+        """Forget all events."""
+        self._events.clear()
+
+
+class _FlowStream(EventStream):
+    """The events of one flow, as its ring buffers have them."""
+
+    def __init__(self, run: ObservabilityContext) -> None:
+        super().__init__()
+        self._run = run
+
+    def append(self, event: Event) -> None:
+        """Log an event into the flow: its node, level, event_type, message, data and metrics."""
+        fields = ("node", "level", "event_type", "message", "data", "metrics")
+        self._run.log(**{key: event[key] for key in fields if key in event})
+
+    def get_all(self) -> list[Event]:
+        """Return the flow's events, oldest first."""
+        try:
+            return query(self._run.flow_id)
+        except FlowNotFoundError:
+            return []
+
+    def clear(self) -> None:
+        """Forget the flow's events in the ring buffers."""
+        for ring in list(listeners):
+            ring.clear(self._run.flow_id)
+
+
+class ObservabilityContext:
+    """One flow: a context manager whose block is the run, with methods to log into it and to read it back.
+
+    Without ``with`` it can be used as well: it then begins with the first span or event, and ends with ``close``.
+
+    Args:
+        flow_id: A UUID, or None for a new one.
+        config: An ``observability:`` block in force for this flow alone until it is closed, or None: what is configured.
+        trace_context: An engine's own tracing, which is told of spans and events as well, or None.
+        name: What the flow is called. Default ``flow``.
+        parent: The span of another process that this flow goes on from, as ``extract`` gives it, or None.
+        scope: The owner of handlers that take this flow's events alone, or None.
+
+    Raises:
+        ConfigurationError: flow_id is no UUID or not the parent's, or the config cannot be used.
+    """
+
+    def __init__(
+        self,
+        flow_id: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        trace_context: TraceContext | None = None,
+        *,
+        name: str = ROOT_NODE,
+        parent: RemoteParent | None = None,
+        scope: object = None,
+    ) -> None:
+        if flow_id is not None:
+            flow_id = checked_flow_id(flow_id)
+            if parent is not None and parent.flow_id != flow_id:
+                raise ConfigurationError(f"flow_id {flow_id!r} is not its parent's, {parent.flow_id!r}; leave one of them out")
+        if config is not None and scope is None:
+            scope = self
+        flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), str(name), scope)
+        self.flow_id = flow.id
+        self.name = flow.name
+        self.trace_context = trace_context
+        self.context = SpanContext(flow, new_number(), None if parent is None else parent.number, ROOT_NODE, None)
+        self._root: Span | None = None
+        self._token: Any = None
+        self._begun = False
+        self._spans: list[_NodeSpan] = []
+        self._lock = threading.Lock()
+        self._undo: Callable[[], None] | None = None if config is None else _configure(config, scope)
+        self.config = dict(config or {})
+
+    def __enter__(self) -> ObservabilityContext:
+        self._token = CURRENT.set(self.context)
+        self._begin()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        give_back(self._token)
+        self._end(error)
+
+    def close(self) -> None:
+        """End a flow that was used without ``with``."""
+        self._end(None)
+
+    def _begin(self) -> None:
+        """Log the root span's entry, once, if its level passes; what comes after the flow's end opens no second one."""
+        if not self._begun:
+            self._begun = True
+            about = {"name": self.name, "schema_version": SCHEMA_VERSION, "runtime": runtime()}
+            self._root = Span(ROOT_NODE, data=about)
+            if node_logger(ROOT_NODE).isEnabledFor(logging.INFO):
+                self._root.open(self.context)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._root is not None:
+            if not self._root.close(error) and error is not None:
+                self._report(error)
+            self._root = None
+        self.context.flow.ended = True
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def _report(self, error: BaseException) -> None:
+        logger = node_logger(ROOT_NODE)
+        level, data = error_data(logger, error)
+        if logger.isEnabledFor(level) and logger.hasHandlers():
+            log_event(logger, self.context, "error", level, None, data, None)
+
+    def log(
+        self,
+        node: str,
+        level: str | int = "info",
+        event_type: str = "log",
+        message: str | None = None,
+        data: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | None = None,
+    ) -> None:
+        """Log an event of this flow into the span that is running.
+
+        Args:
+            node: What it is about; its logger is ``tea.`` + node.
+            level: debug, info, warn or error.
+            event_type: entry, exit, error, metric or log.
+            message: For people, or None.
+            data: Further facts, or None.
+            metrics: Numbers, or None.
+
+        Raises:
+            ConfigurationError: the node has no name.
+            EventError: unknown level or event type.
+        """
+        number = level_number(level)
+        if event_type not in EVENT_TYPES:
+            raise EventError(f"unknown event_type {event_type!r}; {allowed(EVENT_TYPES)}")
+        logger = node_logger(node)
+        self._begin()
+        if not logger.isEnabledFor(number):
+            return
+        context = self._place()._replace(node=node, step=None)
+        OpenSpan(logger, number, NOWHERE, context).log(event_type, number, message, data or {}, metrics)
+        if self.trace_context is not None:
+            self._trace(lambda trace: trace.log_event(message=message, metrics=metrics))
+
+    def start_node_span(self, node: str, metadata: dict[str, Any] | None = None) -> str:
+        """Start a span below the running one and return its id.
+
+        Args:
+            node: What runs.
+            metadata: Becomes the data of the entry event.
+
+        Raises:
+            ConfigurationError: the node has no name.
+        """
+        span = Span(node, data=dict(metadata or {}))
+        self._begin()
+        if self.trace_context is not None:
+            self._trace(lambda trace: trace.start_span(name=node, metadata=metadata))
+            self._trace(lambda trace: trace.log_event(message=f"Starting {node}", metrics=None))
+        place = self._place()
+        context = SpanContext(place.flow, new_number(), place.number, node, None)
+        started = _NodeSpan(node, span, context, current())
+        if node_logger(node).isEnabledFor(logging.INFO):
+            span.open(context)
+            CURRENT.set(context)
+        with self._lock:
+            self._spans.append(started)
+        return context.span_id
+
+    def end_node_span(self, node: str, status: str = "ok", error: str | None = None) -> dict[str, Any] | None:
+        """End the youngest open span of a node.
+
+        Args:
+            node: As given to ``start_node_span``.
+            status: ``ok`` or ``error``.
+            error: The error's message, or None.
+
+        Returns:
+            What the trace context gave back, else ``{"span_id", "node", "status", "error"}``; None when no such
+            span is open.
+
+        Raises:
+            EventError: unknown status.
+        """
+        if status not in ("ok", "error"):
+            raise EventError(f"unknown status {status!r}; {allowed(('ok', 'error'))}")
+        ended = self._take(node)
+        if ended is None:
+            return None
+        failure = NodeError(error or "unknown error") if status == "error" else None
+        ended.span.__exit__(None, failure, None)
+        if self.trace_context is None:
+            return {"span_id": ended.context.span_id, "node": node, "status": status, "error": error}
+        completed = self._trace(lambda trace: trace.end_span(status=status, error=error))
+        facts = completed if isinstance(completed, dict) else None
+        message = f"Error in {node}: {error}" if failure else f"Completed {node}"
+        metrics = None if failure else {"duration_ms": (facts or {}).get("duration_ms", 0)}
+        self._trace(lambda trace: trace.log_event(message=message, metrics=metrics))
+        return facts
+
+    def get_flow_log(self) -> FlowLog:
+        """Return everything known about this flow.
+
+        Raises:
+            FlowNotFoundError: nothing was logged, or nothing keeps it.
+        """
+        return get_flow_log(self.flow_id)
+
+    @property
+    def event_stream(self) -> EventStream:
+        """The flow's events: what is appended is logged into the flow."""
+        return _FlowStream(self)
+
+    def _place(self) -> SpanContext:
+        """Return the running span of this flow: its root outside any other."""
+        span = current()
+        return span if span is not None and span.flow is self.context.flow else self.context
+
+    def _take(self, node: str) -> _NodeSpan | None:
+        """Take the youngest open span of a node out; spans may end in another order than they began."""
+        with self._lock:
+            taken = next((started for started in reversed(self._spans) if started.node == node), None)
+            if taken is None:
+                return None
+            self._spans.remove(taken)
+            for other in self._spans:
+                if other.before is taken.context:
+                    other.before = taken.before
+        if current() is taken.context:
+            CURRENT.set(taken.before)
+        return taken
+
+    def _trace(self, tell: Callable[[TraceContext], Any]) -> Any:
+        assert self.trace_context is not None
+        try:
+            return tell(self.trace_context)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            own_fault(f"{type(self.trace_context).__name__}", self.context)
+            return None
+
+
+def _configure(config: Mapping[str, Any], scope: object) -> Callable[[], None]:
+    from .config import configure  # logging.config takes time to import, and most flows have no config of their own
+
+    return configure(config, scope=scope)
+
+
+@dataclass(eq=False, slots=True)
+class _NodeSpan:
+    """A span begun by ``start_node_span``, and what was current before it."""
+
+    node: str
+    span: Span
+    context: SpanContext
+    before: SpanContext | None
+
+
+class NodeError(Exception):
+    """What a span that was ended with status ``error`` is logged as."""
+
+
+def flow(
+    name: str = ROOT_NODE, *, flow_id: str | None = None, parent: RemoteParent | None = None, scope: object = None
+) -> ObservabilityContext:
+    """Return a flow to use with ``with``: everything observed in its block belongs to it.
+
+    Args:
+        name: What the flow is called. Default ``flow``.
+        flow_id: A UUID, or None for a new one.
+        parent: The span of another process that this flow goes on from, as ``extract`` gives it, or None.
+        scope: The owner of handlers that take this flow's events alone, or None.
+
+    Raises:
+        ConfigurationError: flow_id is no UUID, or not the parent's.
+    """
+    return ObservabilityContext(flow_id, name=name, parent=parent, scope=scope)
+
+
+@lru_cache(maxsize=1)
+def runtime() -> str:
+    """Return what writes these logs, as the root span's entry event names it."""
+    try:
+        from importlib.metadata import version
+
+        number = version("the_edge_obs")
+    except Exception:  # noqa: BLE001 - it is not installed, or no file can be opened now: the flow begins all the same
+        number = "unknown"
+    return f"the_edge_obs/{number} python/{platform.python_version()}"

@@ -1,0 +1,322 @@
+"""Log folders within limits: old logs go, finished ones are compressed, and nothing else is touched.
+
+Only regular files right in the folder count, whose name ends in ``.jsonl`` or ``.jsonl.gz`` and whose first line is an event. No
+link is followed. A log is in use, and left alone, while it was written to in the last minute, and for a day after its last write
+while a flow in it has no end.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import re
+import shutil
+import stat
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, cast
+
+from .errors import ConfigurationError, LogFileError
+from .flow_summary import summarise
+from .handlers.flow_file import is_end
+from .jsonl import SUFFIXES, parsed, read_events
+
+RESTING: Final = 60.0
+"""Seconds after its last write in which a log is in use."""
+ABANDONED: Final = 86_400.0
+"""Seconds after its last write in which a log with a flow that has no end is in use; later, its process is taken for dead."""
+
+_LONGEST_LINE: Final = 1 << 20  # bytes; an event's line has at most a sixteenth of that
+_TAIL: Final = 1 << 17  # bytes
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+# Refuses what turned into a link since it was looked at; where there is no such flag, the file's identity is compared alone.
+_READ: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a folder of logs is to be kept within.
+
+    Attributes:
+        older_than: Seconds since a log's last write after which it is removed, or None.
+        max_size: Bytes of all logs together, above which the oldest are removed, or None.
+        compress: Whether logs whose flows have all ended are gzipped.
+    """
+
+    older_than: float | None = None
+    max_size: int | None = None
+    compress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What was done, or would be, with one log.
+
+    Attributes:
+        path: The log.
+        action: ``removed``, ``compressed``, ``kept`` or ``failed``.
+        reason: Why, for people; empty for a log that no limit concerns.
+        before, after: Its bytes.
+    """
+
+    path: Path
+    action: str
+    reason: str
+    before: int
+    after: int
+
+
+@dataclass(slots=True)
+class _Log:
+    path: Path
+    status: os.stat_result
+    in_use: str = ""
+
+    @property
+    def size(self) -> int:
+        return self.status.st_size
+
+
+def seconds_of(age: str) -> float:
+    """Return an age such as ``30d`` in seconds; the units are s, m, h, d and w.
+
+    Raises:
+        ConfigurationError: it is no age.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhdw])", age.strip())
+    if match is None:
+        raise ConfigurationError(f"age {age!r} is not a number with a unit; write something like 30d, 12h or 90m")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def bytes_of(size: str) -> int:
+    """Return a size such as ``1GB`` in bytes: KB, MB, GB and TB are powers of 1,000, KiB, MiB and GiB of 1,024.
+
+    Raises:
+        ConfigurationError: it is no size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", size.strip(), re.IGNORECASE)
+    if match is None or (factor := _BYTES.get(match[2].upper())) is None:
+        raise ConfigurationError(f"size {size!r} is not a number of bytes; write something like 500MB, 1GB or 64MiB")
+    return int(float(match[1]) * factor)
+
+
+def clean(folder: str | os.PathLike[str], limits: Limits, *, dry_run: bool = False) -> Iterator[Deed]:
+    """Bring a folder of logs within limits, and tell of each log what was done with it.
+
+    Too old logs go first. Then finished ones are compressed, each into a file that appears whole and keeps the time of the last
+    write. Then the oldest go until the rest is small enough.
+
+    Args:
+        folder: The folder. Sub-folders are not entered.
+        limits: What to do.
+        dry_run: Do nothing, and tell what would be done.
+
+    Yields:
+        One deed a log, those of the age limit first, otherwise the oldest log first.
+
+    Raises:
+        LogFileError: the folder is none, is a link, or cannot be read.
+    """
+    now = time.time()
+    remaining: list[_Log] = []
+    for log in _logs(Path(folder), now):
+        age = now - log.status.st_mtime
+        if limits.older_than is None or age <= limits.older_than or log.in_use:
+            remaining.append(log)
+        else:
+            yield _removed(log, f"last written {_ago(age)} ago", dry_run)
+    deeds = [_compressed(log, dry_run) if limits.compress else _kept(log, log.in_use) for log in remaining]
+    excess = sum(deed.after for deed in deeds) - (math.inf if limits.max_size is None else limits.max_size)
+    for log, deed in zip(remaining, deeds, strict=True):
+        if excess > 0 and not log.in_use and deed.action in ("kept", "compressed"):
+            excess -= deed.after
+            yield _shed(log, deed, dry_run)
+        else:
+            yield deed
+
+
+def _kept(log: _Log, reason: str) -> Deed:
+    return Deed(log.path, "kept", reason, log.size, log.size)
+
+
+def _shed(log: _Log, deed: Deed, dry_run: bool) -> Deed:
+    """Remove a log, compressed by now or not, for the limit on the size."""
+    reason = "the oldest beyond the size limit"
+    if deed.action == "kept" or dry_run:
+        return _removed(log, reason, dry_run)
+    copy = _zipped(log.path)
+    removed = _removed(_Log(copy, os.lstat(copy)), reason, dry_run)
+    return Deed(log.path, removed.action, removed.reason, log.size, removed.after)
+
+
+def _zipped(path: Path) -> Path:
+    return path.with_name(f"{path.name}.gz")
+
+
+def _logs(folder: Path, now: float) -> list[_Log]:
+    """Return the logs of a folder, the oldest first."""
+    if folder.is_symlink():
+        raise LogFileError(f"folder {str(folder)!r} is a link, and links are not followed; give {os.path.realpath(folder)!r}")
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(SUFFIXES) and entry.is_file(follow_symlinks=False)]
+    except OSError as error:
+        raise LogFileError(f"folder {str(folder)!r} cannot be read: {_reason(error)}") from error
+    found = [log for name in names if (log := _log(folder / name, now)) is not None]
+    return sorted(found, key=lambda log: (log.status.st_mtime_ns, log.path.name))
+
+
+def _log(path: Path, now: float) -> _Log | None:
+    """Return a file as a log, or None for one that is not ours, or cannot be read."""
+    try:
+        with _opened(path) as raw, _plain(path, raw) as file:
+            status = os.fstat(raw.fileno())
+            line = file.readline(_LONGEST_LINE)
+        if not stat.S_ISREG(status.st_mode) or not isinstance(parsed(line), dict):
+            return None
+        return _Log(path, status, _use_of(path, status, now))
+    except (OSError, EOFError, zlib.error, LogFileError):
+        return None  # what cannot be read is not known to be ours
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", os.fdopen(os.open(path, _READ), "rb"))
+
+
+def _plain(path: Path, raw: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if path.name.endswith(".gz") else raw
+
+
+def _use_of(path: Path, status: os.stat_result, now: float) -> str:
+    """Return why a log is in use, or an empty string."""
+    age = now - status.st_mtime
+    if age < RESTING:
+        return "it is being written"
+    # What is compressed is written no more.
+    if age < ABANDONED and not path.name.endswith(".gz") and not _is_finished(path, status):
+        return "a flow in it has not ended"
+    return ""
+
+
+def _is_finished(path: Path, status: os.stat_result) -> bool:
+    """Tell whether every flow in a log has ended."""
+    with _opened(path) as file:
+        file.seek(max(0, status.st_size - _TAIL))
+        last = parsed(file.read().rstrip(b"\n").rpartition(b"\n")[2])
+    # The log of one flow, by its name, need not be read as a whole where its last line is the flow's end.
+    if isinstance(last, dict) and last["flow_id"] in path.name and is_end(last):
+        return True
+    return all(flow.status != "running" for flow in summarise(read_events(path)))
+
+
+def _removed(log: _Log, reason: str, dry_run: bool) -> Deed:
+    try:
+        if _has_changed(log):
+            return _kept(log, "it was written to meanwhile")
+        if not dry_run:
+            os.unlink(log.path)
+    except OSError as error:
+        return Deed(log.path, "failed", f"cannot be removed: {_reason(error)}", log.size, log.size)
+    return Deed(log.path, "removed", reason, log.size, 0)
+
+
+def _has_changed(log: _Log) -> bool:
+    now = os.lstat(log.path)
+    return (now.st_ino, now.st_size, now.st_mtime_ns) != (log.status.st_ino, log.size, log.status.st_mtime_ns)
+
+
+def _compressed(log: _Log, dry_run: bool) -> Deed:
+    """Gzip a log, if it is plain, at rest and finished."""
+    path, size = log.path, log.size
+    if path.name.endswith(".gz") or log.in_use:
+        return _kept(log, log.in_use)
+    try:
+        if not _is_finished(path, log.status):
+            return _kept(log, "a flow in it has no end")
+        if os.path.lexists(_zipped(path)):
+            return _tidied(log, dry_run)
+        after = _size_compressed(log) if dry_run else _replaced(log)
+        return _kept(log, "it was written to meanwhile") if after is None else Deed(path, "compressed", "", size, after)
+    except (OSError, EOFError, zlib.error, LogFileError) as error:
+        reason = _reason(error) if isinstance(error, OSError) else str(error)
+        return Deed(path, "failed", f"cannot be compressed: {reason}", size, size)
+
+
+def _replaced(log: _Log) -> int | None:
+    """Put a compressed copy in a log's place, and return its size; None, and nothing is done, if it was written to meanwhile."""
+    target = _zipped(log.path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with partial.open("xb") as raw:
+            _compress(log, raw)
+            raw.flush()
+            os.fsync(raw.fileno())
+            size = raw.tell()
+        os.chmod(partial, stat.S_IMODE(log.status.st_mode))
+        os.utime(partial, ns=(log.status.st_atime_ns, log.status.st_mtime_ns))
+        if _has_changed(log):
+            return None
+        os.replace(partial, target)
+        os.unlink(log.path)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    return size
+
+
+def _tidied(log: _Log, dry_run: bool) -> Deed:
+    """Finish what an earlier run left undone: remove a log whose compressed copy is there."""
+    target = _zipped(log.path)
+    with _opened(log.path) as plain, _opened(target) as raw, _plain(target, raw) as copy:
+        is_same = all(plain.read(len(piece)) == piece for piece in iter(lambda: copy.read(_TAIL), b"")) and not plain.read(1)
+    if not is_same:
+        return _kept(log, f"{target.name} is there already, and is another")
+    return _removed(log, f"{target.name} has it all", dry_run)
+
+
+class _Counter:
+    """A file that only counts what is written to it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def write(self, data: bytes) -> int:
+        self.count += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """There is nothing to flush."""
+
+
+def _size_compressed(log: _Log) -> int:
+    counter = _Counter()
+    _compress(log, cast("IO[bytes]", counter))
+    return counter.count
+
+
+def _compress(log: _Log, raw: IO[bytes]) -> None:
+    with (
+        _opened(log.path) as source,
+        gzip.GzipFile(filename=log.path.name, mode="wb", fileobj=raw, mtime=log.status.st_mtime) as file,
+    ):
+        shutil.copyfileobj(source, file, _TAIL)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _ago(seconds: float) -> str:
+    units: list[tuple[int, Callable[[float], str]]] = [
+        (86_400, lambda value: f"{value:.0f} d"),
+        (3_600, lambda value: f"{value:.0f} h"),
+        (60, lambda value: f"{value:.0f} min"),
+    ]
+    return next((text(seconds / size) for size, text in units if seconds >= size), f"{seconds:.0f} s")
