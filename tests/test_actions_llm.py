@@ -1,0 +1,599 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from the_edge_obs.actions import llm
+from the_edge_obs.actions.llm import llm_call, llm_stream
+from the_edge_obs.config import configure
+from the_edge_obs.errors import ActionError
+from the_edge_obs.observability import flow
+from the_edge_obs.store import query
+
+from .local_server import LocalServer
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Endpoint(LocalServer):
+    """A local endpoint that speaks OpenAI's protocol: it answers by a list, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.asked: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                outer.asked.append((self.path, headers, body))
+                self.close_connection = True
+                with contextlib.suppress(ConnectionError):  # a client that timed out or left early
+                    outer.answers.pop(0)(self)
+
+        super().__init__(Handler)
+        self.url += "/v1"
+
+    def silent(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer nothing until the test is over."""
+        self.release.wait(30)
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    monkeypatch.setenv("no_proxy", "*")
+    running = Endpoint()
+    yield running
+    running.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_configured_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OLLAMA_API_BASE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def answer(payload: Any, status: int = 200, **headers: str) -> Answer:
+    """Answer with a status and JSON, or with text as it is."""
+    content = payload.encode() if isinstance(payload, str) else json.dumps(payload).encode()
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return send
+
+
+def sse(*events: Any, after: Callable[[], object] | None = None) -> Answer:
+    """Answer with a chunked stream of server-sent events; ``after`` is called once the first one is out."""
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for number, event in enumerate(events):
+            text = event if isinstance(event, str) else f"data: {json.dumps(event)}\n\n"
+            raw = text.encode()
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(raw), raw))
+            handler.wfile.flush()
+            if number == 0 and after is not None:
+                after()
+        handler.wfile.write(b"0\r\n\r\n")
+
+    return send
+
+
+def chunk(text: str | None, finish: str | None = None) -> dict[str, Any]:
+    return {"model": "m-1", "choices": [{"delta": {"content": text}, "finish_reason": finish}]}
+
+
+def drained(stream: Generator[str, None, dict[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+    """Return what a stream yields, and what it returns."""
+    pieces: list[str] = []
+    while True:
+        try:
+            pieces.append(next(stream))
+        except StopIteration as stop:
+            return pieces, stop.value
+
+
+USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+COMPLETION = {
+    "id": "x",
+    "model": "m-1",
+    "choices": [{"message": {"role": "assistant", "content": "Hi there"}, "finish_reason": "stop"}],
+    "usage": USAGE,
+}
+RESULT = {"success": True, "content": "Hi there", "model": "m-1", "usage": USAGE, "finish_reason": "stop"}
+
+
+# --- an endpoint -------------------------------------------------------------------------------------------------------
+
+
+def test_call_sends_and_returns_what_the_protocol_says(endpoint: Endpoint) -> None:
+    """Prompt and system become messages, options go into the body, the key into the header; the answer comes back flat."""
+    endpoint.answers = [answer(COMPLETION)]
+    result = llm_call(
+        {},
+        model="m",
+        prompt="Hello",
+        system="Be brief",
+        temperature=0,
+        max_tokens=9,
+        stop=["."],
+        response_format={"type": "text"},
+        extra_body={"reasoning_effort": "none", "stop": None},
+        base_url=endpoint.url + "/",
+        api_key="sk-1",
+    )
+    path, headers, body = endpoint.asked[0]
+    assert (result, path, headers["authorization"], body) == (
+        RESULT,
+        "/v1/chat/completions",
+        "Bearer sk-1",
+        {
+            "model": "m",
+            "messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"}],
+            "temperature": 0,
+            "max_tokens": 9,
+            "response_format": {"type": "text"},
+            "reasoning_effort": "none",
+        },
+    )
+
+
+def test_messages_win_over_the_prompt_and_system_comes_first(endpoint: Endpoint) -> None:
+    """A conversation is sent as it is, after the system's words; the caller's list stays untouched."""
+    endpoint.answers = [answer(COMPLETION)]
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    given = deepcopy(messages)
+    llm_call({}, model="m", messages=messages, prompt="ignored", system="s", base_url=endpoint.url)
+    assert endpoint.asked[0][2]["messages"] == [{"role": "system", "content": "s"}, *given]
+    assert messages == given
+
+
+@pytest.mark.parametrize(
+    ("environment", "params", "key"),
+    [
+        ({"OPENAI_BASE_URL": "{url}", "OPENAI_API_KEY": "sk-2"}, {}, "Bearer sk-2"),
+        ({"OPENAI_BASE_URL": "{url}"}, {}, None),
+        (
+            {"OPENAI_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": "sk-2"},
+            {"api_base": "{url}", "api_key": "sk-3"},
+            "Bearer sk-3",
+        ),
+        ({"OLLAMA_API_BASE": "{url}", "OPENAI_API_KEY": "sk-2"}, {}, None),
+        ({"OLLAMA_API_BASE": "{url}", "OPENAI_API_KEY": "sk-2"}, {"provider": "ollama"}, None),
+        ({"OLLAMA_API_BASE": "http://127.0.0.1:9", "OPENAI_BASE_URL": "{url}"}, {"provider": "openai"}, None),
+        ({"OPENAI_BASE_URL": "{url}"}, {"provider": "auto", "answers": ["scripted"]}, None),
+    ],
+)
+def test_endpoint_and_key_come_from_parameters_else_environment(
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    params: dict[str, Any],
+    key: str | None,
+) -> None:
+    """Parameters win; a local Ollama gets no key; with provider auto a configured endpoint wins over the script."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(url=endpoint.url))
+    endpoint.answers = [answer(COMPLETION)]
+    given = {k: v.format(url=endpoint.url) if isinstance(v, str) else v for k, v in params.items()}
+    assert llm_call({}, model="m", prompt="Hello", **given) == RESULT
+    assert endpoint.asked[0][1].get("authorization") == key
+
+
+def test_cost_is_told_when_the_endpoint_gives_one(endpoint: Endpoint) -> None:
+    """usage.cost, as OpenRouter sends it, becomes cost_usd."""
+    endpoint.answers = [answer({**COMPLETION, "usage": {**USAGE, "cost": 0.0125}})]
+    assert llm_call({}, model="m", prompt="Hello", base_url=endpoint.url)["cost_usd"] == 0.0125
+
+
+def test_endpoint_that_says_little_is_enough(endpoint: Endpoint) -> None:
+    """Without model, usage, finish_reason and content the result still has its keys, and no guessed tokens."""
+    endpoint.answers = [answer({"choices": [{"message": {"content": None}}]})]
+    result = llm_call({}, model="m", prompt="Hello", base_url=endpoint.url)
+    assert result == {"success": True, "content": "", "model": "m", "usage": {}, "finish_reason": None}
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "facts"),
+    [
+        (
+            answer({"error": {"message": "bad key"}}, 401),
+            "HTTP 401 Unauthorized from {url}: bad key",
+            {"error_type": "authentication", "status_code": 401},
+        ),
+        (
+            answer({"error": "slow down"}, 429, Retry_After="7"),
+            "HTTP 429 Too Many Requests from {url}: slow down",
+            {"error_type": "rate_limit", "status_code": 429, "retry_after": 7.0},
+        ),
+        (
+            answer("<html>down", 500),
+            "HTTP 500 Internal Server Error from {url}: <html>down",
+            {"error_type": "http_error", "status_code": 500},
+        ),
+        (answer("", 404), "HTTP 404 Not Found from {url}", {"error_type": "http_error", "status_code": 404}),
+        (answer("{"), "{url} sent no valid JSON: Expecting property name", {"error_type": "parse"}),
+        (answer({"choices": []}), "the answer is no chat completion: \"{{'choices': []}}\"", {"error_type": "parse"}),
+        (answer([1]), "the answer is no chat completion: '[1]'", {"error_type": "parse"}),
+        (
+            answer({"error": {"message": "no credit"}}),
+            "the endpoint answered with an error: no credit",
+            {"error_type": "api_error"},
+        ),
+    ],
+)
+def test_failures_of_the_endpoint_are_soft(endpoint: Endpoint, reply: Answer, error: str, facts: dict[str, Any]) -> None:
+    """Whatever the endpoint does wrong lets the flow go on, and says what happened; called whole or as a stream."""
+    endpoint.answers = [reply, reply]
+    called = llm_call({}, model="m", prompt="Hello", base_url=endpoint.url)
+    pieces, streamed = drained(llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url))
+    message = called.pop("error")
+    assert message.startswith(error.format(url=endpoint.url + "/chat/completions"))
+    assert called == {"success": False, **facts}
+    assert (pieces, streamed) == ([], {"error": message, **called, "content": "", "streamed": True, "chunk_count": 0})
+
+
+def test_silent_endpoint_is_a_timeout(endpoint: Endpoint) -> None:
+    """An endpoint that says nothing within the timeout is a soft failure."""
+    endpoint.answers = [endpoint.silent]
+    result = llm_call({}, model="m", prompt="Hello", base_url=endpoint.url, timeout=0.05)
+    assert result == {
+        "success": False,
+        "error": f"no answer from {endpoint.url}/chat/completions within 0.05 s",
+        "error_type": "timeout",
+    }
+
+
+def test_no_endpoint_there_is_a_connection_failure(endpoint: Endpoint) -> None:
+    """A refused connection is a soft failure."""
+    endpoint.close()
+    result = llm_call({}, model="m", prompt="Hello", base_url=endpoint.url)
+    assert (result["success"], result["error_type"]) == (False, "connection")
+
+
+# --- retries -----------------------------------------------------------------------------------------------------------
+
+
+def test_passing_failures_are_tried_again(endpoint: Endpoint) -> None:
+    """A rate limit and a server error pass by themselves; the result counts the attempts."""
+    endpoint.answers = [answer({}, 429, Retry_After="0"), answer({}, 503), answer(COMPLETION)]
+    result = llm_call({}, model="m", prompt="Hello", base_url=endpoint.url, max_retries=2, base_delay=0)
+    assert result == {**RESULT, "attempts": 3, "total_delay": 0.0}
+
+
+def test_lasting_failures_are_not_tried_again(endpoint: Endpoint) -> None:
+    """A wrong key stays wrong."""
+    endpoint.answers = [answer({}, 401)]
+    result = llm_call({}, model="m", prompt="Hello", base_url=endpoint.url, max_retries=5)
+    assert (result["error_type"], result["attempts"]) == ("authentication", 1)
+
+
+def test_retries_end(endpoint: Endpoint) -> None:
+    """After max_retries the last failure is the result."""
+    endpoint.answers = [answer({}, 500), answer({}, 502)]
+    result = llm_call({}, model="m", prompt="Hello", base_url=endpoint.url, max_retries=1, base_delay=0)
+    assert (result["success"], result["status_code"], result["attempts"]) == (False, 502, 2)
+
+
+@pytest.mark.parametrize(
+    ("failures", "delays"),
+    [
+        ([{}, {}, {}], [1.0, 2.0, 3.0]),
+        ([{"retry_after": 0.5}, {"retry_after": 99}, {}], [0.5, 3.0, 3.0]),
+    ],
+)
+def test_delays_double_up_to_the_longest(
+    monkeypatch: pytest.MonkeyPatch, failures: list[dict[str, Any]], delays: list[float]
+) -> None:
+    """Each wait doubles unless the endpoint says how long, and none is longer than max_delay."""
+    waited: list[float] = []
+    monkeypatch.setattr(llm.time, "sleep", waited.append)
+    answers = [*({"error": "busy", "error_type": "rate_limit", **facts} for facts in failures), "ok"]
+    result = llm_call({}, prompt="Hello", answers=answers, max_retries=3, base_delay=1.0, max_delay=3.0)
+    assert (waited, result["total_delay"], result["attempts"], result["content"]) == (delays, sum(delays), 4, "ok")
+
+
+def test_retry_after_may_be_a_date(endpoint: Endpoint) -> None:
+    """A Retry-After in the past means now, one that is no date means nothing."""
+    past = format_datetime(datetime.now(timezone.utc) - timedelta(hours=1), usegmt=True)
+    endpoint.answers = [answer({}, 429, Retry_After=past), answer({}, 429, Retry_After="soon")]
+    results = [llm_call({}, model="m", prompt="Hello", base_url=endpoint.url) for _ in range(2)]
+    assert [result.get("retry_after") for result in results] == [0.0, None]
+
+
+def test_failed_attempts_are_logged_inside_a_flow() -> None:
+    """No attempt goes unseen: each failed one is a warning of the running span, with what failed."""
+    busy = {"error": "busy", "error_type": "rate_limit"}
+    undo = configure({"level": "info"})
+    try:
+        with flow("triage") as run:
+            llm_call({}, prompt="Hello", answers=[busy, "ok"], max_retries=1, base_delay=0)
+        events = query(run.flow_id, node="llm.call")
+    finally:
+        undo()
+    assert [(event["level"], event["event_type"], event["message"], event["data"]) for event in events] == [
+        (
+            "warn",
+            "log",
+            "attempt 1 of 2 failed",
+            {"attempt": 1, "delay_seconds": 0, "failure": {"success": False, **busy}},
+        )
+    ]
+
+
+# --- streams -----------------------------------------------------------------------------------------------------------
+
+
+def test_stream_yields_text_as_it_arrives(endpoint: Endpoint) -> None:
+    """The first piece is there before the endpoint sends the second; the whole is returned at the end."""
+    second = threading.Event()
+    endpoint.answers = [
+        sse(
+            chunk("Hi"),
+            ": a comment\n\n",
+            chunk(" there"),
+            chunk(None, "stop"),
+            {"choices": [], "usage": {**USAGE, "cost": 0.5}},
+            "data: [DONE]\n\n",
+            after=lambda: second.wait(30),
+        )
+    ]
+    stream = llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url)
+    assert next(stream) == "Hi"
+    second.set()
+    pieces, result = drained(stream)
+    usage = {**USAGE, "cost": 0.5}
+    assert pieces == [" there"]
+    assert result == {**RESULT, "usage": usage, "cost_usd": 0.5, "streamed": True, "chunk_count": 2}
+    body = endpoint.asked[0][2]
+    assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
+
+
+def test_stream_reads_every_spelling_of_an_event(endpoint: Endpoint) -> None:
+    """CRLF, no space after the colon, several data lines, other fields, no last blank line, text beyond ASCII."""
+    one = json.dumps(chunk("é"), ensure_ascii=False)
+    split = json.dumps(chunk("b", "stop")).replace('"choices"', '\ndata: "choices"', 1)
+    endpoint.answers = [sse(f"id: 1\r\nevent: x\r\ndata:{one}\r\n\r\n", f"data: {split}\n")]
+    pieces, result = drained(llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url))
+    assert (pieces, result["success"], result["content"]) == (["é", "b"], True, "éb")
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "error_type"),
+    [
+        ((), "the stream from {url} broke off", "connection"),
+        (("data: {not json\n\n",), "the stream holds no valid chunk: '{{not json'", "parse"),
+        (({"error": {"message": "overloaded"}},), "the endpoint answered with an error: overloaded", "api_error"),
+    ],
+)
+def test_failure_on_the_way_keeps_the_text_so_far(endpoint: Endpoint, last: tuple[Any, ...], error: str, error_type: str) -> None:
+    """A stream that ends badly is a soft failure with what came before."""
+    endpoint.answers = [sse(chunk("Hi"), *last)]
+    pieces, result = drained(llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url))
+    assert (pieces, result) == (
+        ["Hi"],
+        {
+            "success": False,
+            "error": error.format(url=endpoint.url + "/chat/completions"),
+            "error_type": error_type,
+            "content": "Hi",
+            "streamed": True,
+            "chunk_count": 1,
+        },
+    )
+
+
+def test_stream_that_falls_silent_is_a_timeout(endpoint: Endpoint) -> None:
+    """The timeout counts each silence, not the whole stream."""
+    endpoint.answers = [sse(chunk("Hi"), chunk("there"), after=lambda: endpoint.release.wait(30))]
+    pieces, result = drained(llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url, timeout=0.5))
+    assert (pieces, result["error_type"], result["content"]) == (["Hi"], "timeout", "Hi")
+
+
+def test_stream_may_be_left_early(endpoint: Endpoint) -> None:
+    """Closing the generator closes the connection."""
+    endpoint.answers = [sse(chunk("Hi"), chunk(" there", "stop"))]
+    stream = llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url)
+    assert next(stream) == "Hi"
+    stream.close()
+    assert list(stream) == []
+
+
+def test_endpoint_that_cannot_stream_is_taken_as_it_is(endpoint: Endpoint) -> None:
+    """A whole completion in place of a stream is one piece."""
+    endpoint.answers = [answer(COMPLETION)]
+    pieces, result = drained(llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url))
+    assert (pieces, result) == (["Hi there"], {**RESULT, "streamed": True, "chunk_count": 1})
+
+
+# --- a script ----------------------------------------------------------------------------------------------------------
+
+
+def test_scripted_answer_looks_like_a_real_one() -> None:
+    """Usage is estimated at four characters a token; the model is the one asked for."""
+    assert llm_call({}, prompt="12345678", model="m", answers=["123"]) == {
+        "success": True,
+        "content": "123",
+        "model": "m",
+        "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3},
+        "finish_reason": "stop",
+    }
+
+
+def test_script_may_say_everything() -> None:
+    """An answer may bring its own model, usage, finish_reason and cost."""
+    said = {"content": "a", "model": "x", "usage": USAGE, "finish_reason": "length", "cost_usd": 0.1}
+    assert llm_call({}, prompt="p", answers=[said]) == {"success": True, **said}
+
+
+def test_answers_come_in_order_and_the_last_stays() -> None:
+    """The place in the list is kept in the state: a new state begins anew."""
+    state: dict[str, Any] = {}
+    answers = ["a", "b"]
+    assert [llm_call(state, prompt="p", answers=answers)["content"] for _ in range(4)] == ["a", "b", "b", "b"]
+    assert llm_call({}, prompt="p", answers=answers)["content"] == "a"
+
+
+def test_two_lists_are_counted_apart() -> None:
+    """Two steps with their own answers do not move each other's place."""
+    state: dict[str, Any] = {}
+    got = [llm_call(state, prompt="p", answers=list(letters))["content"] for letters in ("ab", "cd", "ab", "cd")]
+    assert got == ["a", "c", "b", "d"]
+
+
+def test_match_chooses_by_what_was_said() -> None:
+    """A match is searched in all messages; those without one answer the rest; each group has its own order."""
+    state: dict[str, Any] = {}
+    answers = [
+        "other",
+        {"match": r"refund\b", "content": "first refund"},
+        {"match": "refund", "content": "second refund"},
+        {"match": "(?i)HELP", "content": "help"},
+    ]
+    prompts = ["a refund please", "hello", "help me", "refund", "nothing"]
+    got = [llm_call(state, prompt=prompt, answers=answers)["content"] for prompt in prompts]
+    assert got == ["first refund", "other", "help", "second refund", "other"]
+    parts = [{"role": "user", "content": [{"type": "text", "text": "help"}, {"type": "image_url"}]}]
+    assert llm_call(state, messages=parts, answers=answers)["content"] == "help"
+
+
+def test_branches_count_by_themselves() -> None:
+    """Parallel branches work on copies of the state: whatever order they run in, each gets the same answers."""
+    state: dict[str, Any] = {}
+    answers = ["a", "b", "c"]
+    llm_call(state, prompt="p", answers=answers)
+
+    def branch(copied: dict[str, Any]) -> list[str]:
+        return [llm_call(copied, prompt="p", answers=answers)["content"] for _ in range(2)]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(branch, [deepcopy(state) for _ in range(8)]))
+    assert results == [["b", "c"]] * 8
+    assert llm_call(state, prompt="p", answers=answers)["content"] == "b"
+
+
+def test_place_is_kept_beside_the_id_of_the_run() -> None:
+    """Shallow copies of a running flow's state, as nested steps get them, share one place; a retry of them goes on."""
+    state: dict[str, Any] = {"_observability": {"flow_id": "f"}}
+    got = [llm_call(dict(state), prompt="p", answers=["a", "b"])["content"] for _ in range(2)]
+    assert (got, sorted(state), sorted(state["_observability"])) == (["a", "b"], ["_observability"], ["flow_id", "llm_script"])
+
+
+def test_scripted_error_is_a_soft_failure() -> None:
+    """A script can fail as an endpoint does; the next call gets the next answer."""
+    state: dict[str, Any] = {}
+    answers = [{"error": "down", "error_type": "http_error", "status_code": 500}, {"error": "odd"}, "ok"]
+    assert [llm_call(state, prompt="p", answers=answers) for _ in range(2)] == [
+        {"success": False, "error": "down", "error_type": "http_error", "status_code": 500},
+        {"success": False, "error": "odd", "error_type": "api_error"},
+    ]
+    assert llm_call(state, prompt="p", answers=answers)["content"] == "ok"
+
+
+def test_scripted_stream_comes_word_by_word() -> None:
+    """The pieces are the words, whitespace included; joined they are the content."""
+    pieces, result = drained(llm_stream({}, prompt="p", answers=["One  two\nthree"]))
+    assert (pieces, result["content"], result["chunk_count"]) == (["One  ", "two\n", "three"], "One  two\nthree", 3)
+    pieces, result = drained(llm_stream({}, prompt="p", answers=[{"error": "down"}]))
+    assert (pieces, result) == (
+        [],
+        {"success": False, "error": "down", "error_type": "api_error", "content": "", "streamed": True, "chunk_count": 0},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.yaml", "answers:\n  - content: from a file\n    match: p\n"),
+        ("s.yaml", "- from a file\n"),
+        ("s.json", '{"answers": ["from a file"]}'),
+    ],
+)
+def test_script_may_be_a_file(tmp_path: Path, name: str, text: str) -> None:
+    """YAML and JSON hold the same list, bare or under answers; provider auto takes it when no endpoint is configured."""
+    path = tmp_path / name
+    path.write_text(text)
+    for provider in (None, "scripted", "auto"):
+        assert llm_call({}, prompt="p", script=str(path), provider=provider)["content"] == "from a file"
+
+
+# --- mistakes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "no endpoint is configured; set OPENAI_API_KEY"),
+        ({"provider": "openai"}, "no endpoint is configured"),
+        ({"provider": "auto"}, "no endpoint is configured"),
+        ({"provider": "shell"}, "unknown provider 'shell'; allowed: auto, openai, ollama, scripted"),
+        ({"provider": "scripted"}, "answers (a list) or script (a file); give one of them"),
+        ({"answers": ["a"], "script": "b"}, "answers (a list) or script (a file); give one of them"),
+        ({"base_url": "http://127.0.0.1:9"}, "model is None; name the model that http://127.0.0.1:9 is to use"),
+        ({"base_url": "file:///x", "model": "m"}, "url 'file:///x/chat/completions' is no http or https URL"),
+        ({"base_url": "https://api.openai.com/v1", "model": "m"}, "set OPENAI_API_KEY or give api_key"),
+        ({"answers": ["a"], "prompt": None}, "neither prompt nor messages is given"),
+        ({"answers": ["a"], "prompt": 3}, "prompt is 3; it must be a string"),
+        ({"answers": ["a"], "system": ""}, "system is ''; it must be a string"),
+        ({"answers": ["a"], "messages": ["hi"]}, "messages is ['hi']; it must be a list of {role: ..., content: ...}"),
+        ({"answers": ["a"], "messages": []}, "messages is []; it must be a list"),
+        ({"answers": ["a"], "extra_body": [1]}, "extra_body is [1]; it must be a mapping"),
+        ({"answers": "a"}, "answers is 'a'; it must be a list of one or more answers"),
+        ({"answers": []}, "answers is []; it must be a list"),
+        ({"answers": [3]}, "answers[0] is 3; an answer is a string, or a dict"),
+        ({"answers": [{"text": "a"}]}, "answers[0] has an unknown key 'text'; allowed: content, error, match"),
+        ({"answers": ["a", {"match": "b"}]}, "answers[1] needs either content or error"),
+        ({"answers": [{"content": {}}]}, "answers[0] has the content {}; it must be a string"),
+        ({"answers": [{"content": "a", "match": "("}]}, "answers[0] has the match '(', which is no regular expression"),
+        ({"answers": [{"content": "a", "match": "z"}]}, "no scripted answer matches 'p'; tried: 'z'"),
+        ({"script": "no/such.yaml"}, "script 'no/such.yaml' cannot be read"),
+    ],
+)
+def test_bad_use_raises(params: dict[str, Any], message: str) -> None:
+    """What the flow's author has to mend raises, names the value and the next step; called whole or as a stream."""
+    given = {"prompt": "p", **params}
+    with pytest.raises(ActionError, match=re.escape(message)):
+        llm_call({}, **given)
+    with pytest.raises(ActionError, match=re.escape(message)):
+        next(llm_stream({}, **given))
+
+
+def test_file_that_is_no_yaml_raises(tmp_path: Path) -> None:
+    """The error names the file and stays on one line."""
+    path = tmp_path / "s.yaml"
+    path.write_text("answers: [")
+    with pytest.raises(ActionError, match=r"\A.*s\.yaml' cannot be read .*\Z"):
+        llm_call({}, prompt="p", script=str(path))
+
+
+NUMBERS = [("max_retries", -1), ("max_retries", "2"), ("timeout", "soon"), ("base_delay", -1), ("max_delay", "9")]
+
+
+@pytest.mark.parametrize(("name", "value"), NUMBERS)
+def test_numbers_are_checked(name: str, value: Any) -> None:
+    """A number of the wrong kind raises before anything is sent."""
+    with pytest.raises(ActionError, match=f"{name} is {value!r}"):
+        llm_call({}, prompt="p", model="m", base_url="http://127.0.0.1:9", **{"max_retries": 1, name: value})

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+
+from the_edge_obs.actions.web import web_fetch
+from the_edge_obs.errors import ActionError
+
+from .local_server import LocalServer
+
+PAGE = """<!doctype html>
+<html><head>
+<title> Tea &amp;
+ Cake </title><style>p { color: red }</style><script>var hidden = "<p>no</p>";</script></head>
+<body>
+<h1>Welcome</h1><p>Two   words,
+one <b>bold</b>line.<br>Next</p><template><p>no</p></template>
+<ul><li>one<li>two</ul>
+<table><tr><td>a</td><td>b</td></tr></table>
+<a href="/menu#top">Menu</a> <a href="menu">again</a> <a href="#top">up</a> <a href="mailto:a@b">mail</a>
+<a href="https://example.org/x?a=1&amp;b=2">far</a> <a>none</a> <a href="http://[bad">bad</a>
+<svg><title>icon</title></svg>
+</body></html>"""
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+class Site(LocalServer):
+    """A local web site: pages by path, served until closed."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, headers, content = outer.pages.get(self.path, (404, HTML, b"<p>missing</p>"))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+        super().__init__(Handler)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("no_proxy", "*")
+    running = Site()
+    yield running
+    running.close()
+
+
+def test_page_becomes_title_text_and_links(site: Site) -> None:
+    """What people read stays, line by line; scripts, styles and templates go; links are absolute and come once."""
+    site.pages["/in/"] = (200, HTML, PAGE.encode())
+    assert web_fetch({}, url=f"{site.url}/in/") == {
+        "success": True,
+        "url": f"{site.url}/in/",
+        "status": 200,
+        "title": "Tea & Cake",
+        "text": "Welcome\nTwo words, one boldline.\nNext\none\ntwo\na b\nMenu again up mail far none bad icon",
+        "links": [f"{site.url}/menu", f"{site.url}/in/menu", "https://example.org/x?a=1&b=2"],
+        "truncated": False,
+    }
+
+
+def test_redirects_and_base_set_where_links_start(site: Site) -> None:
+    """Relative links start at the page's base, which itself starts at the URL after redirects."""
+    site.pages["/old"] = (302, {"Location": "/new/page"}, b"")
+    site.pages["/new/page"] = (200, HTML, b'<base href="../other/"><a href="x">x</a>')
+    result = web_fetch({}, url=f"{site.url}/old")
+    assert (result["url"], result["links"]) == (f"{site.url}/new/page", [f"{site.url}/other/x"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [
+        ({"Content-Type": "text/html; charset=iso-8859-1"}, "<p>é</p>".encode("latin-1")),
+        ({"Content-Type": "text/html"}, '<meta charset="iso-8859-1"><p>é</p>'.encode("latin-1")),
+        ({"Content-Type": "text/html"}, "<p>é</p>".encode()),
+        ({}, "<p>é</p>".encode()),
+    ],
+)
+def test_charset_is_the_headers_else_the_pages_else_utf_8(site: Site, headers: dict[str, str], content: bytes) -> None:
+    """The text comes out the same, wherever its charset is declared."""
+    site.pages["/"] = (200, headers, content)
+    assert web_fetch({}, url=site.url)["text"] == "é"
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json", "application/atom+xml"])
+def test_other_text_comes_as_it_is(site: Site, media_type: str) -> None:
+    """Text that is no HTML is neither folded nor searched for links."""
+    site.pages["/"] = (200, {"Content-Type": media_type}, b'{"a":  "<b>"}\n')
+    result = web_fetch({}, url=site.url)
+    assert (result["title"], result["text"], result["links"]) == ("", '{"a":  "<b>"}\n', [])
+
+
+def test_caps_cut_visibly(site: Site) -> None:
+    """A page above max_bytes, text above max_chars and links above the cap are cut, and the result says so."""
+    site.pages["/"] = (200, HTML, b"<p>" + b"word " * 100)
+    whole = web_fetch({}, url=site.url)
+    assert (len(whole["text"]), whole["truncated"]) == (499, False)
+    short = web_fetch({}, url=site.url, max_chars=10)
+    assert (short["text"], short["truncated"]) == ("word word ", True)
+    cut = web_fetch({}, url=site.url, max_bytes=11)
+    assert (cut["text"], cut["truncated"]) == ("word wor", True)
+    site.pages["/"] = (200, HTML, b"".join(b'<a href="/%d">.</a>' % number for number in range(1001)))
+    many = web_fetch({}, url=site.url)
+    assert (len(many["links"]), many["truncated"]) == (1000, True)
+
+
+def test_image_is_a_soft_failure(site: Site) -> None:
+    """Content without text is named, and not decoded into noise."""
+    site.pages["/"] = (200, {"Content-Type": "image/png"}, b"\x89PNG")
+    assert web_fetch({}, url=f"{site.url}/") == {
+        "success": False,
+        "error": f"{site.url}/ is image/png, which holds no text; use http.get for other content",
+        "error_type": "unsupported_content",
+        "url": f"{site.url}/",
+        "status": 200,
+    }
+
+
+def test_missing_page_is_a_soft_failure(site: Site) -> None:
+    """A status of 400 or above lets the flow go on."""
+    assert web_fetch({}, url=f"{site.url}/no") == {
+        "success": False,
+        "error": f"HTTP 404 Not Found from {site.url}/no",
+        "error_type": "http_error",
+        "url": f"{site.url}/no",
+        "status": 404,
+    }
+
+
+def test_no_site_is_a_soft_failure(site: Site) -> None:
+    """A refused connection lets the flow go on."""
+    site.close()
+    result = web_fetch({}, url=site.url)
+    assert (result["success"], result["error_type"], result["url"]) == (False, "connection", site.url)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"url": "ftp://h/x"}, "url 'ftp://h/x' is no http or https URL"),
+        ({"url": "http://h", "max_chars": 0}, "max_chars is 0; it must be a whole number above 0"),
+        ({"url": "http://h", "headers": "x"}, "headers is 'x'; it must be a mapping"),
+    ],
+)
+def test_bad_use_raises(params: dict[str, Any], message: str) -> None:
+    """What the flow's author has to mend raises, and names the value."""
+    with pytest.raises(ActionError, match=re.escape(message)):
+        web_fetch({}, **params)

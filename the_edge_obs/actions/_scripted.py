@@ -1,0 +1,158 @@
+"""Answers from a script in place of a model: for tests, demonstrations and work without a network.
+
+Which answer is given depends on the prompt, and on how often this run was answered from the same candidates. The count
+is kept in the run's state, beside the run's id, under ``STATE_KEY``: so it belongs to one run, goes into parallel
+branches as the state does (copied, so that each branch counts on by itself, whatever order they run in), survives retries, and
+needs no global.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, Final
+
+from ..errors import ActionError, allowed
+from ._support import failure
+
+STATE_KEY: Final = "llm_script"
+_KEYS: Final = (
+    "content",
+    "error",
+    "match",
+    "model",
+    "usage",
+    "finish_reason",
+    "cost_usd",
+    "error_type",
+    "status_code",
+    "retry_after",
+)
+# Characters a token, for answers whose usage the script leaves out.
+_CHARACTERS: Final = 4
+
+
+def load_answers(action: str, answers: object, script: object) -> list[dict[str, Any]]:
+    """Return the answers given as a list or in a file, checked, each as a dict.
+
+    Args:
+        action: The action that asks; it begins error messages.
+        answers: A list of strings and dicts, or None.
+        script: The path of a YAML or JSON file that holds such a list, bare or under ``answers``; or None.
+
+    Raises:
+        ActionError: both or neither are given, the file cannot be read, or an answer has a mistake.
+    """
+    if (answers is None) == (script is None):
+        raise ActionError(f"{action}: a scripted answer comes from answers (a list) or script (a file); give one of them")
+    where = "answers" if script is None else f"script {script!r}"
+    found = answers if script is None else _file_answers(action, str(script))
+    if isinstance(found, str) or not isinstance(found, Sequence) or not found:
+        raise ActionError(f"{action}: {where} is {found!r}; it must be a list of one or more answers")
+    return [_checked(action, f"{where}[{index}]", answer) for index, answer in enumerate(found)]
+
+
+def choose(
+    action: str, state: MutableMapping[str, Any], answers: list[dict[str, Any]], messages: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the next answer for these messages, and count it in the state.
+
+    Candidates are the answers whose ``match`` is found in the messages; when there are none, those without ``match``. They
+    are given in order, and the last one stays.
+
+    Raises:
+        ActionError: no answer fits.
+    """
+    said = text_of_messages(messages)
+    candidates = [answer for answer in answers if "match" in answer and re.search(answer["match"], said)]
+    candidates = candidates or [answer for answer in answers if "match" not in answer]
+    if not candidates:
+        matches = ", ".join(repr(answer["match"]) for answer in answers)
+        raise ActionError(f"{action}: no scripted answer matches {said[-200:]!r}; tried: {matches}; add one without match")
+    counts = _counts(state)
+    key = hashlib.sha256(json.dumps(candidates, default=str).encode()).hexdigest()[:16]
+    given = counts.get(key, 0)
+    counts[key] = given + 1
+    chosen: dict[str, Any] = candidates[min(given, len(candidates) - 1)]
+    return chosen
+
+
+def _counts(state: MutableMapping[str, Any]) -> dict[str, int]:
+    # Nested steps work on shallow copies of the state, which share the dict of the run's id; branches copy it too.
+    run = state.get("_observability")
+    holder: MutableMapping[str, Any] = run if isinstance(run, dict) else state
+    counts: dict[str, int] = holder.setdefault(STATE_KEY, {})
+    return counts
+
+
+def result_of(answer: Mapping[str, Any], messages: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
+    """Return a scripted answer as the result of a call, or as a soft failure.
+
+    A usage that the script leaves out is estimated at 4 characters a token.
+    """
+    if "error" in answer:
+        facts = {key: answer[key] for key in ("status_code", "retry_after") if key in answer}
+        return failure(str(answer["error"]), str(answer.get("error_type", "api_error")), **facts)
+    content = answer["content"]
+    result = {
+        "success": True,
+        "content": content,
+        "model": answer.get("model", model or "scripted"),
+        "usage": answer.get("usage", _estimate(text_of_messages(messages), content)),
+        "finish_reason": answer.get("finish_reason", "stop"),
+    }
+    return {**result, "cost_usd": answer["cost_usd"]} if "cost_usd" in answer else result
+
+
+def pieces_of(content: str) -> Iterator[str]:
+    """Cut a text into words, each with the whitespace after it; joined again they are the text."""
+    return (match.group() for match in re.finditer(r"\s*\S+\s*|\s+", content))
+
+
+def text_of_messages(messages: list[dict[str, Any]]) -> str:
+    """Return the text of all messages, a line break between them; of a list of parts, the text parts."""
+    return "\n".join(_text(message.get("content")) for message in messages)
+
+
+def _text(content: object) -> str:
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if isinstance(part, Mapping) and "text" in part)
+    return "" if content is None else str(content)
+
+
+def _file_answers(action: str, path: str) -> Any:
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = yaml.safe_load(file)  # JSON is YAML
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise ActionError(f"{action}: script {path!r} cannot be read ({problem}); give a YAML or JSON file") from error
+    return found.get("answers") if isinstance(found, Mapping) else found
+
+
+def _checked(action: str, where: str, answer: object) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {"content": answer}
+    if not isinstance(answer, Mapping):
+        raise ActionError(f"{action}: {where} is {answer!r}; an answer is a string, or a dict with content or error")
+    if unknown := [key for key in answer if key not in _KEYS]:
+        raise ActionError(f"{action}: {where} has an unknown key {unknown[0]!r}; {allowed(_KEYS)}")
+    if ("content" in answer) == ("error" in answer):
+        raise ActionError(f"{action}: {where} needs either content or error")
+    if not isinstance(answer.get("content", ""), str):
+        raise ActionError(f"{action}: {where} has the content {answer['content']!r}; it must be a string")
+    try:
+        re.compile(answer.get("match", ""))
+    except (re.error, TypeError) as error:
+        problem = f"{action}: {where} has the match {answer['match']!r}, which is no regular expression ({error})"
+        raise ActionError(problem) from error
+    return dict(answer)
+
+
+def _estimate(prompt: str, content: str) -> dict[str, int]:
+    asked, answered = (-(-len(text) // _CHARACTERS) for text in (prompt, content))
+    return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}

@@ -1,0 +1,103 @@
+"""What every builtin action shares: the shape of a soft failure, and checks of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..context import current
+from ..errors import ActionError
+
+
+def failure(error: str, error_type: str, **facts: Any) -> dict[str, Any]:
+    """Return a soft failure: a result that says what went wrong, is logged as an error, and lets the flow go on.
+
+    Args:
+        error: What went wrong, for people.
+        error_type: What kind of failure it is, for programs: ``timeout``, ``not_found``, ``parse`` ...
+        **facts: Further keys of the result, such as ``status``.
+    """
+    return {"success": False, "error": error, "error_type": error_type, **facts}
+
+
+def add_event(node: str, level: int, event_type: str, message: str | None, data: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """Log an event about a node into the running span, if one is open and the node's level lets it through.
+
+    Raises:
+        ConfigurationError: the node has no name.
+    """
+    from ..records import NOWHERE
+    from ..spans import OpenSpan, node_logger
+
+    logger, span = node_logger(node), current()
+    if span is not None:
+        OpenSpan(logger, level, NOWHERE, span._replace(node=node)).log(event_type, level, message, data, metrics)
+
+
+def text_of(action: str, name: str, value: object) -> str:
+    """Return a parameter that has to be a string that is not empty.
+
+    Raises:
+        ActionError: it is something else.
+    """
+    if not isinstance(value, str) or not value:
+        raise ActionError(f"{action}: {name} is {value!r}; it must be a string that is not empty")
+    return value
+
+
+def positive(action: str, name: str, value: object) -> float:
+    """Return a parameter that has to be a number above zero.
+
+    Raises:
+        ActionError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ActionError(f"{action}: {name} is {value!r}; it must be a number above 0")
+    return value
+
+
+def not_negative(action: str, name: str, value: object) -> float:
+    """Return a parameter that has to be a number of at least zero.
+
+    Raises:
+        ActionError: it is something else.
+    """
+    return 0 if value == 0 and not isinstance(value, bool) else positive(action, name, value)
+
+
+def count_of(action: str, name: str, value: object) -> int:
+    """Return a parameter that has to be a whole number above zero.
+
+    Raises:
+        ActionError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ActionError(f"{action}: {name} is {value!r}; it must be a whole number above 0")
+    return value
+
+
+def mapping_of(action: str, name: str, value: object) -> Mapping[str, Any]:
+    """Return a parameter that has to be a mapping; None is an empty one.
+
+    Raises:
+        ActionError: it is something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ActionError(f"{action}: {name} is {value!r}; it must be a mapping of names to values")
+    return value
+
+
+def json_bytes(action: str, name: str, value: object) -> bytes:
+    """Return a parameter as strict JSON (RFC 8259), UTF-8.
+
+    Raises:
+        ActionError: it holds something that JSON cannot carry, such as NaN or an object.
+    """
+    import json
+
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ActionError(f"{action}: {name} cannot be written as JSON ({error}); give strings, numbers, lists, dicts") from error

@@ -1,0 +1,149 @@
+"""``memory.store`` and ``memory.retrieve``: values that outlive a run, in one SQLite file.
+
+Threads, parallel branches and processes may use one file at the same time: each call is one short transaction on a
+connection of its own, and waits for the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import ActionError
+from ._support import failure, json_bytes, positive, text_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+DEFAULT_PATH: Final = os.path.join(".tea-obs", "memory.db")
+# Seconds to wait while another writer holds the file.
+_PATIENCE: Final = 30.0
+_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS memory (
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    expires_at REAL,
+    PRIMARY KEY (namespace, key)
+) WITHOUT ROWID
+"""
+_INDEX: Final = "CREATE INDEX IF NOT EXISTS memory_expiry ON memory (expires_at) WHERE expires_at IS NOT NULL"
+
+
+def memory_store(
+    state: Mapping[str, Any],
+    *,
+    key: str,
+    value: Any,
+    namespace: str = "default",
+    ttl: float | None = None,
+    path: str = DEFAULT_PATH,
+) -> dict[str, Any]:
+    """Keep a value under a key; what was there is replaced.
+
+    Args:
+        state: The flow's state; not used.
+        key: The name of the value; a number is taken as its text.
+        value: Anything that JSON can carry.
+        namespace: Keeps equal keys apart, for instance one namespace a user.
+        ttl: Seconds until the value is forgotten; None keeps it.
+        path: The SQLite file; made, with its folders, when it is not there.
+
+    Returns:
+        ``{"stored": True, "key": str, "namespace": str, "success": True}``. The soft failure, with ``"stored": False``, has
+        ``error_type`` ``storage``: the file cannot be written, or is no SQLite file.
+
+    Raises:
+        ActionError: no key, a value that JSON cannot carry, or a ttl that is not above 0.
+    """
+    import sqlite3
+
+    name, space = _name("memory.store", "key", key), _name("memory.store", "namespace", namespace)
+    text = json_bytes("memory.store", "value", value).decode()
+    now = time.time()
+    expires_at = None if ttl is None else now + positive("memory.store", "ttl", ttl)
+    place = text_of("memory.store", "path", path)
+    try:
+        os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
+        # The write lock comes first: a transaction that reads and then writes could find itself in a deadlock.
+        with _transaction(place, "BEGIN IMMEDIATE") as connection:
+            connection.execute(_TABLE)
+            connection.execute(_INDEX)
+            connection.execute("DELETE FROM memory WHERE expires_at <= ?", (now,))
+            connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", (space, name, text, expires_at))
+    except (sqlite3.Error, OSError) as error:
+        return failure(f"{place}: {error}", "storage", stored=False, key=name, namespace=space)
+    return {"stored": True, "key": name, "namespace": space, "success": True}
+
+
+def memory_retrieve(
+    state: Mapping[str, Any],
+    *,
+    key: str,
+    default: Any = None,
+    namespace: str = "default",
+    path: str = DEFAULT_PATH,
+) -> dict[str, Any]:
+    """Return the value that is kept under a key.
+
+    Args:
+        state: The flow's state; not used.
+        key: The name of the value; a number is taken as its text.
+        default: The value to return when nothing is kept there, or not any more.
+        namespace: The namespace it was stored in.
+        path: The SQLite file; it need not be there.
+
+    Returns:
+        ``{"value": Any, "found": bool, "key": str, "namespace": str, "success": True}``; a key that is not there is no
+        failure. The soft failure, with the default as value and ``"found": False``, has ``error_type`` ``storage``: the file
+        cannot be read, or is no SQLite file.
+
+    Raises:
+        ActionError: no key.
+    """
+    import json
+    import sqlite3
+
+    name, space = _name("memory.retrieve", "key", key), _name("memory.retrieve", "namespace", namespace)
+    place = text_of("memory.retrieve", "path", path)
+    facts = {"value": default, "found": False, "key": name, "namespace": space}
+    try:
+        row = _find(place, space, name) if os.path.exists(place) else None
+        return {**facts, **({"value": json.loads(row), "found": True} if row is not None else {}), "success": True}
+    except (sqlite3.Error, ValueError) as error:
+        return failure(f"{place}: {error}", "storage", **facts)
+
+
+def _name(action: str, parameter: str, value: object) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)  # {{ state.user_id }} gives a number where the id is one
+    if not isinstance(value, str) or not value:
+        raise ActionError(f"{action}: {parameter} is {value!r}; it must be a string that is not empty, or a number")
+    return value
+
+
+def _find(place: str, namespace: str, key: str) -> str | None:
+    with _transaction(place, "BEGIN") as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'memory'").fetchone() is None:
+            return None
+        row = connection.execute(
+            "SELECT value FROM memory WHERE namespace = ? AND key = ? AND (expires_at IS NULL OR expires_at > ?)",
+            (namespace, key, time.time()),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+
+@contextmanager
+def _transaction(place: str, begin: str) -> Iterator[sqlite3.Connection]:
+    import sqlite3
+
+    connection = sqlite3.connect(place, timeout=_PATIENCE, isolation_level=None)
+    try:
+        connection.execute(begin)
+        with connection:  # commits, or rolls back
+            yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,33 @@
+"""Which builtin action has which name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def builtin_registry() -> dict[str, Callable[..., Any]]:
+    """Return a new dict of the builtin actions by name.
+
+    Each is a plain function ``fn(state, *, <parameters>)``; ``the_edge_obs.instrument`` makes the dict observed. The
+    categories are imported here, not with the package.
+    """
+    from . import file, http, json, llm, memory, obs, web
+
+    return {
+        "file.read": file.file_read,
+        "file.write": file.file_write,
+        "http.get": http.http_get,
+        "http.post": http.http_post,
+        "json.parse": json.json_parse,
+        "json.transform": json.json_transform,
+        "llm.call": llm.llm_call,
+        "llm.stream": llm.llm_stream,
+        "memory.retrieve": memory.memory_retrieve,
+        "memory.store": memory.memory_store,
+        "obs.export": obs.obs_export,
+        "obs.get_flow_log": obs.obs_get_flow_log,
+        "obs.log_event": obs.obs_log_event,
+        "obs.query": obs.obs_query,
+        "web.fetch": web.web_fetch,
+    }

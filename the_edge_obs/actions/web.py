@@ -1,0 +1,90 @@
+"""``web.fetch``: a web page as a title, readable text and links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from ._support import count_of, failure, mapping_of
+
+if TYPE_CHECKING:
+    from ._transport import Response
+
+DEFAULT_MAX_BYTES: Final = 5 * 1024 * 1024
+DEFAULT_MAX_CHARS: Final = 100_000
+_MAX_LINKS: Final = 1_000
+# Where a page that sends no charset may declare one: HTML's own prescan looks at the first 1024 bytes.
+_META_CHARSET: Final = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
+_HTML: Final = ("text/html", "application/xhtml+xml", "")
+_TEXT: Final = re.compile(r"text/.*|application/(.*\+)?(json|xml)")
+
+
+def web_fetch(
+    state: Mapping[str, Any],
+    *,
+    url: str,
+    headers: Mapping[str, Any] | None = None,
+    timeout: float = 30.0,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_chars: int = DEFAULT_MAX_CHARS,
+) -> dict[str, Any]:
+    """Fetch a page and return what people read on it.
+
+    Scripts and styles are dropped, whitespace is folded, one line stays for each paragraph, heading, row or list item. No
+    JavaScript runs.
+
+    Args:
+        state: The flow's state; not used.
+        url: An http or https URL.
+        headers: Request headers; None is left out.
+        timeout: Seconds to wait for the connection, for each silence of the server and for the whole page.
+        max_bytes: How much of the page is read, in bytes; the rest is cut.
+        max_chars: How much text is returned, in characters; the rest is cut.
+
+    Returns:
+        ``{"success": True, "url": after redirects, "status": int, "title": str, "text": str, "links": [absolute http(s)
+        URLs, each once, at most 1000], "truncated": whether a cap cut the page or its text}``. Plain text, JSON and XML
+        come as they are, with an empty title and no links. Soft failures have ``error_type`` ``http_error`` (a status of
+        400 or above; then with status), ``timeout``, ``connection`` or ``unsupported_content`` (an image, a PDF ...).
+
+    Raises:
+        ActionError: the url is not http or https, or a parameter has the wrong type.
+    """
+    from ._transport import Request, TransportError, fetch
+
+    limit, chars = count_of("web.fetch", "max_bytes", max_bytes), count_of("web.fetch", "max_chars", max_chars)
+    given = {"Accept": "text/html, text/*;q=0.9, */*;q=0.5", **mapping_of("web.fetch", "headers", headers)}
+    try:
+        response = fetch(Request("web.fetch", "GET", url, given, {}, None, timeout), limit)
+    except TransportError as error:
+        return error.as_result(url=url, **({"status": error.response.status} if error.response else {}))
+    if response.media_type not in _HTML and not _TEXT.fullmatch(response.media_type):
+        problem = f"{response.url} is {response.media_type}, which holds no text; use http.get for other content"
+        return failure(problem, "unsupported_content", url=response.url, status=response.status)
+    title, text, links = _readable(response)
+    return {
+        "success": True,
+        "url": response.url,
+        "status": response.status,
+        "title": title,
+        "text": text[:chars],
+        "links": links[:_MAX_LINKS],
+        "truncated": response.truncated or len(text) > chars or len(links) > _MAX_LINKS,
+    }
+
+
+def _readable(response: Response) -> tuple[str, str, list[str]]:
+    if response.media_type not in _HTML:
+        return "", response.text(), []
+    from ._html import read_page
+
+    return read_page(_decoded(response), response.url)
+
+
+def _decoded(response: Response) -> str:
+    from ._transport import known_charset
+
+    declared = _META_CHARSET.search(response.body[:1024])
+    charset = response.charset or known_charset(declared.group(1).decode() if declared else None)
+    return response.body.decode(charset or "utf-8", errors="replace")
