@@ -1,0 +1,385 @@
+"""Loading: every mistake is refused before anything runs, with file, line, what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from the_edge_obs.errors import FlowFileError
+from the_edge_obs.flows import Flow, load
+
+
+def read(state: dict[str, Any], path: str, encoding: str = "utf-8") -> dict[str, Any]:
+    return {"path": path, "encoding": encoding}
+
+
+def anything(state: dict[str, Any], **params: Any) -> dict[str, Any]:
+    return {"seen": sorted(params)}
+
+
+ACTIONS = {"file.read": read, "any.thing": anything}
+
+
+def written(folder: Path, text: str, name: str = "flow.yaml") -> Path:
+    path = folder / name
+    path.write_text(dedent(text), encoding="utf-8")
+    return path
+
+
+def refused(folder: Path, text: str, **options: Any) -> tuple[int | None, str]:
+    path = written(folder, text)
+    with pytest.raises(FlowFileError) as caught:
+        load(path, ACTIONS, **options)
+    assert caught.value.path == str(path)
+    return caught.value.line, caught.value.problem
+
+
+TOP = "name, description, version, variables, initial_state, settings, state_schema, imports, nodes, edges, observability"
+BODIES = "allowed: uses (or action), run, steps, flow, type: while_loop, type: dynamic_parallel"
+
+MISTAKES = {
+    "unknown top-level key": (
+        "nodes: [{run: a = 1}]\nobservabilty: {}\n",
+        2,
+        f"the flow: unknown key 'observabilty'; did you mean 'observability'? allowed: {TOP}",
+    ),
+    "no mapping": ("- a\n", 1, f"a flow is a mapping with nodes: in it, not a list; allowed: {TOP}"),
+    "no nodes": ("name: a\n", None, f"the flow has no nodes; add nodes: with at least one; allowed: {TOP}"),
+    "empty nodes": ("name: a\nnodes: []\n", 2, "nodes is empty; it needs at least one node"),
+    "initial state as a list": (
+        "initial_state: [a]\nnodes: [{run: a = 1}]\n",
+        1,
+        "initial_state is ['a']; it has to be a mapping (key: value)",
+    ),
+    "nodes as a mapping": ("nodes: {a: 1}\n", 1, "nodes is {'a': 1}; it has to be a list (- item)"),
+    "node as a text": ("nodes:\n  - a\n", 2, "nodes[0] is 'a'; it has to be a mapping (key: value)"),
+    "empty node": ("nodes:\n  - {}\n", 2, f"nodes[0] is empty; a node needs a body, {BODIES}"),
+    "name of a border": (
+        "nodes:\n  - name: __end__\n    run: a = 1\n",
+        2,
+        "no node can be called '__end__'; the name stands for a border of the flow",
+    ),
+    "name as a number": ("nodes: [{name: 1, run: a = 1}]\n", 1, "a node's name is 1; it has to be a text, in quotes if need be"),
+    "duplicate node name": (
+        "nodes:\n  - {name: a, run: x = 1}\n  - {name: a, run: x = 1}\n",
+        3,
+        "node name 'a' is given twice, first on line 2; rename one of them",
+    ),
+    "no body": ("nodes:\n  - {name: a}\n", 2, f"step 'a' has no body; it needs exactly one; {BODIES}"),
+    "two bodies": (
+        "nodes:\n  - {name: a, run: x = 1, uses: file.read}\n",
+        2,
+        f"step 'a' has two bodies, 'uses' and 'run'; it needs exactly one; {BODIES}",
+    ),
+    "unknown type": (
+        "nodes:\n  - {name: a, type: while, run: x = 1}\n",
+        2,
+        "step 'a': unknown type 'while'; did you mean 'while_loop'? allowed: while_loop, dynamic_parallel",
+    ),
+    "unknown key of a run node": (
+        "nodes:\n  - name: a\n    run: x = 1\n    output: y\n",
+        4,
+        "step 'a': unknown key 'output'; allowed: name, description, language, goto, on_error, fan_in, run",
+    ),
+    "another language": (
+        "nodes: [{name: a, run: x, language: lua}]\n",
+        1,
+        "step 'a': language 'lua' is not run here; allowed: python",
+    ),
+    "unknown action": (
+        "nodes:\n  - name: a\n    uses: file.raed\n",
+        3,
+        "step 'a': unknown action 'file.raed'; did you mean 'file.read'? allowed: file.read, file.write",
+    ),
+    "unknown parameter": (
+        "nodes:\n  - name: a\n    uses: file.read\n    with:\n      path: x\n      encodin: y\n",
+        6,
+        "step 'a': action 'file.read' takes no parameter 'encodin'; did you mean 'encoding'? allowed: path, encoding",
+    ),
+    "unknown left-over parameter": (
+        "nodes:\n  - name: a\n    action: file.read\n    path: x\n    to: y\n",
+        5,
+        "step 'a': action 'file.read' takes no parameter 'to'; allowed: path, encoding",
+    ),
+    "missing parameter": (
+        "nodes:\n  - name: a\n    uses: file.read\n",
+        2,
+        "step 'a': action 'file.read' needs parameter 'path'; allowed: path, encoding",
+    ),
+    "parameter given twice": (
+        "nodes:\n  - name: a\n    uses: file.read\n    with: {path: x}\n    path: y\n",
+        5,
+        "step 'a': parameter 'path' is given twice; keep one",
+    ),
+    "parameter state": (
+        "nodes:\n  - name: a\n    uses: any.thing\n    with: {state: x}\n",
+        4,
+        "step 'a': parameter 'state' is given by the flow itself; rename it",
+    ),
+    "two spellings": (
+        "nodes:\n  - name: a\n    uses: any.thing\n    output: x\n    store: y\n",
+        5,
+        "step 'a': 'output' and 'store' are two spellings of one key; keep one",
+    ),
+    "output of no kind": (
+        "nodes:\n  - name: a\n    uses: any.thing\n    output: [x]\n",
+        4,
+        "step 'a': output is ['x']; it has to be a text, in quotes if need be",
+    ),
+    "template syntax": (
+        "nodes:\n  - name: a\n    uses: any.thing\n    with:\n      text: |\n        fine\n        {{ state. }}\n",
+        7,
+        "step 'a', key 'with.text': template syntax error in 'fine\\n{{ state. }}': expected name or number",
+    ),
+    "python syntax": (
+        "nodes:\n  - name: a\n    run: |\n      x = 1\n      y = = 2\n",
+        5,
+        "step 'a': Python syntax error in run: invalid syntax",
+    ),
+    "python syntax of a later stage": (
+        "nodes:\n  - name: a\n    run: |\n      x = 1\n      break\n",
+        5,
+        "step 'a': Python syntax error in run: 'break' outside loop",
+    ),
+    "expression syntax": (
+        "nodes:\n  - name: a\n    run: {type: expression, value: '1 +'}\n",
+        3,
+        "step 'a': Python syntax error in run: invalid syntax",
+    ),
+    "run of another type": (
+        "nodes:\n  - name: a\n    run: {type: lua, value: '1'}\n",
+        3,
+        "step 'a': run type 'lua' is not taken; allowed: expression, or plain text",
+    ),
+    "goto nowhere": (
+        "nodes:\n  - name: load\n    run: x = 1\n    goto: laod\n",
+        4,
+        "step 'load': goto: there is no node 'laod'; did you mean 'load'? allowed: load, __end__",
+    ),
+    "goto rule nowhere": (
+        "nodes:\n  - name: a\n    run: x = 1\n    goto:\n      - {if: x, to: a}\n      - {to: b}\n",
+        6,
+        "step 'a': goto: there is no node 'b'; allowed: a, __end__",
+    ),
+    "goto inside steps": (
+        "nodes:\n  - name: a\n    steps:\n      - run: x = 1\n        goto: a\n",
+        5,
+        "step 'step_1': goto is for top-level nodes; nested steps run one after the other",
+    ),
+    "edge to nowhere": (
+        "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a}\n  - from: a\n    to: b\n",
+        5,
+        "edges[1]: to: there is no node 'b'; allowed: a, __end__",
+    ),
+    "edge from the end": (
+        "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __end__, to: a}\n",
+        3,
+        "edges[0]: from: there is no node '__end__'; allowed: __start__, a",
+    ),
+    "edge with an unknown key": (
+        "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: a, to: a, wen: x}\n",
+        3,
+        "edges[0]: unknown key 'wen'; did you mean 'when'? allowed: from, to, when, condition, type, fan_in",
+    ),
+    "parallel edge without fan_in": (
+        "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a, type: parallel}\n",
+        3,
+        "edges[0]: fan_in and type: parallel belong together; give both or none",
+    ),
+    "fan_in nowhere": (
+        "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a, type: parallel, fan_in: b}\n",
+        3,
+        "edges[0]: fan_in: there is no node 'b'; allowed: a",
+    ),
+    "fan_in that is a branch": (
+        "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a, type: parallel, fan_in: a}\n",
+        3,
+        "edges[0]: 'a' is both a branch and its own fan_in; name the joining node",
+    ),
+    "parallel and plain edges from one node": (
+        (
+            "nodes: [{name: a, run: x = 1}, {name: b, run: x = 1}]\nedges:\n"
+            "  - {from: __start__, to: a, type: parallel, fan_in: b}\n  - {from: __start__, to: b}\n"
+        ),
+        4,
+        (
+            "edges from '__start__' do not fit together: fan_in is 'b' on one and None on this one; "
+            "let all of them be parallel with one fan_in, or none"
+        ),
+    ),
+    "on_error mode": (
+        "nodes:\n  - name: a\n    run: x = 1\n    on_error: {mode: gracefull}\n",
+        4,
+        "step 'a': on_error: unknown mode 'gracefull'; did you mean 'graceful'? allowed: raise, retry, graceful",
+    ),
+    "on_error key": (
+        "nodes:\n  - name: a\n    run: x = 1\n    on_error:\n      mode: retry\n      retries: 3\n",
+        6,
+        (
+            "step 'a': on_error: unknown key 'retries'; did you mean 'max_retries'? allowed: mode, max_retries, delay, "
+            "retry_delay, backoff, backoff_multiplier, fallback, retryable_errors"
+        ),
+    ),
+    "retries without mode retry": (
+        "nodes:\n  - name: a\n    run: x = 1\n    on_error: {max_retries: 3}\n",
+        4,
+        "step 'a': on_error: 'max_retries' has a meaning with mode: retry only, not with 'raise'",
+    ),
+    "negative delay": (
+        "nodes:\n  - name: a\n    run: x = 1\n    on_error: {mode: retry, delay: -1}\n",
+        4,
+        "step 'a': on_error: delay (seconds) is -1; it has to be a number of 0 or more",
+    ),
+    "fallback nowhere": (
+        "nodes:\n  - name: a\n    run: x = 1\n    on_error: {mode: graceful, fallback: b}\n",
+        4,
+        "step 'a': on_error: fallback: there is no node 'b'; allowed: a",
+    ),
+    "loop without a limit": (
+        "nodes:\n  - {name: a, type: while_loop, condition: x, body: [{run: x = 1}]}\n",
+        2,
+        "step 'a' needs 'max_iterations'; allowed: condition, max_iterations, body",
+    ),
+    "loop with a bad limit": (
+        "nodes:\n  - {name: a, type: while_loop, condition: x, max_iterations: 0, body: [{run: x = 1}]}\n",
+        2,
+        "step 'a': max_iterations is 0; it has to be a whole number of 1 or more",
+    ),
+    "fan-out without a list": (
+        "nodes:\n  - {name: a, type: dynamic_parallel, items: state.urls, steps: [{run: x = 1}]}\n",
+        2,
+        "step 'a': items is 'state.urls'; it has to be a list or an expression such as '{{ state.urls }}'",
+    ),
+    "fan-out of nothing": (
+        "nodes:\n  - {name: a, type: dynamic_parallel, items: []}\n",
+        2,
+        "step 'a' has nothing to run for an item; it needs one of steps, action",
+    ),
+    "fan-out with a taken name": (
+        "nodes:\n  - {name: a, type: dynamic_parallel, items: [1], item_var: state, steps: [{run: x = 1}]}\n",
+        2,
+        (
+            "step 'a': item_var is 'state'; it has to be a plain name and none of "
+            "env, flow_dir, parallel_results, settings, state, variables"
+        ),
+    ),
+    "fan-out with a name of Jinja's": (
+        "nodes:\n  - {name: a, type: dynamic_parallel, items: [1], index_var: self, steps: [{run: x = 1}]}\n",
+        2,
+        (
+            "step 'a': index_var is 'self'; it has to be a plain name and none of "
+            "env, flow_dir, parallel_results, settings, state, variables"
+        ),
+    ),
+    "sub-flow nowhere": (
+        "nodes:\n  - name: a\n    flow: sub/none.yaml\n",
+        3,
+        "there is no flow file 'sub/none.yaml' at 'FOLDER/sub/none.yaml'; a path starts at this file",
+    ),
+    "step limit": (
+        "settings: {max_steps: lots}\nnodes: [{run: x = 1}]\n",
+        1,
+        "settings.max_steps is 'lots'; it has to be a whole number of 1 or more",
+    ),
+    "state_schema": (
+        "state_schema: [a]\nnodes: [{run: x = 1}]\n",
+        1,
+        "state_schema is ['a']; it has to be a mapping (key: value)",
+    ),
+    "import of nothing": (
+        "imports:\n  - {namespace: x}\nnodes: [{run: x = 1}]\n",
+        2,
+        "imports[0] names no module; it needs one of package, path",
+    ),
+    "import that fails": (
+        "imports:\n  - namespace: x\n    package: no_such_package\nnodes: [{run: x = 1}]\n",
+        3,
+        "cannot import package 'no_such_package': ModuleNotFoundError: No module named 'no_such_package'",
+    ),
+    "import without register_actions": (
+        "imports: [{package: textwrap}]\nnodes: [{run: x = 1}]\n",
+        1,
+        "package 'textwrap' has no function register_actions(registry, engine)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_refused(tmp_path: Path, case: str) -> None:
+    """One mistake, one message, on the line of the mistake."""
+    text, line, problem = MISTAKES[case]
+    assert refused(tmp_path, text) == (line, problem.replace("FOLDER", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("block", "line", "problem"),
+    [
+        ("  level: loud\n", 3, "unknown level 'loud'"),
+        ("  levels:\n    llm: debug\n    http: loud\n", 5, "unknown level 'loud'"),
+        ("  buffer_sise: 3\n", 3, "unknown key 'buffer_sise'"),
+        ("  handlers:\n    - type: console\n      pth: x\n", 5, "unknown key 'pth'"),
+    ],
+)
+def test_observability_block_is_checked_with_its_lines(tmp_path: Path, block: str, line: int, problem: str) -> None:
+    """The block's own check says what is wrong; the loader adds the line."""
+    found_line, found = refused(tmp_path, f"nodes: [{{run: x = 1}}]\nobservability:\n{block}")
+    assert found_line == line
+    assert problem in found
+
+
+def test_categories_are_listed_for_a_foreign_action(tmp_path: Path) -> None:
+    """An action of no known category gets the categories."""
+    found = refused(tmp_path, "nodes: [{name: a, uses: mail.send}]\n")[1]
+    assert found == "step 'a': unknown action 'mail.send'; categories: any, file, http, json, llm, memory, obs, web"
+
+
+def test_flow_given_as_a_dict_has_no_lines() -> None:
+    """The problem alone is the message; a syntax error still has the line within the code."""
+    with pytest.raises(FlowFileError) as caught:
+        load({"nodes": [{"run": "a = 1\nb = = 2"}]})
+    assert str(caught.value) == "step 'step_1': Python syntax error in run: invalid syntax (line 2 of the code)"
+    with pytest.raises(FlowFileError, match="a flow is given as 3; allowed: a path, a dict"):
+        load(3)  # type: ignore[arg-type]
+
+
+def test_code_can_be_refused(tmp_path: Path) -> None:
+    """With allow_code=False neither inline code nor imports are taken, nested or not."""
+    nested = "nodes:\n  - name: a\n    steps:\n      - {name: b, run: x = 1}\n"
+    imports = "imports: [{path: x.py}]\nnodes: [{uses: any.thing}]\n"
+    assert refused(tmp_path, nested, allow_code=False) == (
+        4,
+        "step 'b' has inline code in run, which is not allowed here; use an action",
+    )
+    assert refused(tmp_path, imports, allow_code=False) == (
+        1,
+        "imports bring code, which is not allowed here; pass the actions to load()",
+    )
+
+
+def test_sub_flows_in_a_circle_are_refused(tmp_path: Path) -> None:
+    """The message shows the circle, at the line that closes it."""
+    written(tmp_path, "nodes:\n  - {name: b, flow: ./flow.yaml}\n", "other.yaml")
+    path = written(tmp_path, "nodes:\n  - {name: a, flow: other.yaml}\n")
+    with pytest.raises(FlowFileError) as caught:
+        load(path)
+    assert (caught.value.path, caught.value.line, caught.value.problem) == (
+        str(tmp_path / "other.yaml"),
+        2,
+        "sub-flow './flow.yaml' runs in a circle: flow.yaml -> other.yaml -> flow.yaml",
+    )
+
+
+def test_unnamed_nodes_get_names() -> None:
+    """The name is the position; one that is taken is left alone."""
+    flow = load({"nodes": [{"run": "a = 1"}, {"name": "step_3", "run": "a = 1"}, {"run": "a = 1"}]})
+    assert (flow.name, repr(flow)) == ("flow", "<Flow 'flow': step_1, step_3, step_3_>")
+
+
+def test_a_file_names_its_flow(tmp_path: Path) -> None:
+    """Without a name the file's own is taken."""
+    flow = load(written(tmp_path, "nodes: [{run: a = 1}]\n", "triage.yaml"))
+    assert (flow.name, flow.path, flow.observability) == ("triage", str(tmp_path / "triage.yaml"), None)
+    assert isinstance(flow, Flow)

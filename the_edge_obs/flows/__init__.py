@@ -1,0 +1,5 @@
+"""YAML flows: load one, run it."""
+
+from .runner import Flow, load
+
+__all__ = ["Flow", "load"]

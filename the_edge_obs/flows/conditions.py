@@ -1,0 +1,85 @@
+"""Conditions of edges, jumps and loops: a boolean, ``!flag``, a state key, a template or a bare Jinja2 expression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import FlowRunError
+from .templates import Compiler, Constant, Renderer, Template
+from .yaml_source import Place
+
+_FALSE_WORDS = frozenset({"", "false", "0", "no", "none"})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that holds or not.
+
+    Args:
+        renderer: Gives the value that is judged.
+        expected: The truth value it must have.
+        words: Whether the words false, no, none, 0 and nothing at all count as false when the value is a text.
+        flag: A state key to read in the renderer's place, or None.
+    """
+
+    renderer: Renderer
+    expected: bool = True
+    words: bool = False
+    flag: str | None = None
+
+    def holds(self, names: Mapping[str, Any]) -> bool:
+        """Return whether the condition holds for these names.
+
+        Raises:
+            FlowRunError: It cannot be evaluated; the message names the step and the expression.
+        """
+        value = names["state"].get(self.flag) if self.flag is not None else self.renderer.render(names)
+        if self.words and isinstance(value, str):
+            return (value.strip().lower() not in _FALSE_WORDS) is self.expected
+        try:
+            return bool(value) is self.expected
+        except Exception as error:
+            raise FlowRunError(f"a condition gave a {type(value).__name__}, which is neither true nor false") from error
+
+
+ALWAYS = Condition(Constant(True))
+
+
+def compile_condition(
+    compiler: Compiler, value: Any, place: Place, owner: str, *, expected: bool = True, words: bool = False
+) -> Condition:
+    """Compile a condition.
+
+    Args:
+        compiler: The flow's template compiler.
+        value: What the flow says: a bool or a text.
+        place: Where it is written.
+        owner: The step or edge it belongs to, for messages.
+        expected: The truth value it must have for the condition to hold.
+        words: Judge every text by its words, as a ``goto`` does; otherwise only a text put together by a template is.
+
+    Raises:
+        FlowFileError: It is neither a bool nor a text, or is no valid expression.
+    """
+    if isinstance(value, bool):
+        return Condition(Constant(value), expected)
+    if not isinstance(value, str) or not value.strip():
+        problem = f"{owner}: condition {value!r} is neither true, false nor an expression such as state.count < 3"
+        raise compiler.source.error(problem, place)
+    text = value.strip()
+    if text.lower() in {"true", "false"}:
+        return Condition(Constant(text.lower() == "true"), expected)
+    flag = text.removeprefix("!").strip()
+    if flag.isidentifier() and flag not in compiler.names:
+        return Condition(Constant(None), expected is not text.startswith("!"), words, flag)
+    renderer = _renderer(compiler, text, place, owner)
+    mixed = isinstance(renderer, Template) and not renderer.whole
+    return Condition(renderer, expected, words or mixed)
+
+
+def _renderer(compiler: Compiler, text: str, place: Place, owner: str) -> Renderer:
+    if "{{" in text or "{%" in text:
+        return compiler.text(text, place, owner)
+    return compiler.text("{{ " + text + " }}", place, owner)

@@ -1,0 +1,81 @@
+"""Read the ``edges`` block."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ..errors import allowed
+from . import checks
+from .conditions import ALWAYS, Condition, compile_condition
+from .model import END, START, Edge
+from .templates import Compiler
+from .yaml_source import Place, Source
+
+_KEYS: Final = ("from", "to", "when", "condition", "type", "fan_in")
+_TYPES: Final = ("normal", "parallel")
+
+
+def read_edges(source: Source, compiler: Compiler, data: Any, names: tuple[str, ...]) -> dict[str, tuple[Edge, ...]]:
+    """Return the edges by the node they leave, in file order.
+
+    Args:
+        source: The flow.
+        compiler: Compiles the conditions.
+        data: The block.
+        names: The flow's nodes.
+
+    Raises:
+        FlowFileError: An edge is malformed, leads to no node, or does not fit the others that leave the same node.
+    """
+    edges: dict[str, tuple[Edge, ...]] = {}
+    for index, item in enumerate(checks.listing(source, data, ("edges",), "edges")):
+        place: Place = ("edges", index)
+        edge = _edge(source, compiler, item, place, names)
+        earlier = edges.get(edge.source, ())
+        if earlier and earlier[0].fan_in != edge.fan_in:
+            problem = (
+                f"edges from {edge.source!r} do not fit together: fan_in is {earlier[0].fan_in!r} on one and "
+                f"{edge.fan_in!r} on this one; let all of them be parallel with one fan_in, or none"
+            )
+            raise source.error(problem, place)
+        edges[edge.source] = (*earlier, edge)
+    return edges
+
+
+def _edge(source: Source, compiler: Compiler, item: Any, place: Place, names: tuple[str, ...]) -> Edge:
+    owner = f"edges[{place[-1]}]"
+    data = checks.mapping(source, item, place, owner)
+    checks.refuse_unknown(source, data, _KEYS, place, owner)
+    checks.refuse_unknown_target(source, data.get("from"), (START, *names), (*place, "from"), f"{owner}: from")
+    kind = data.get("type", "normal")
+    if kind not in _TYPES:
+        raise source.error(f"{owner}: unknown type {kind!r}; {allowed(_TYPES, kind)}", (*place, "type"))
+    targets = names if kind == "parallel" else (*names, END)
+    checks.refuse_unknown_target(source, data.get("to"), targets, (*place, "to"), f"{owner}: to")
+    fan_in = data.get("fan_in")
+    if (fan_in is None) is (kind == "parallel"):
+        raise source.error(f"{owner}: fan_in and type: parallel belong together; give both or none", place)
+    if fan_in is not None:
+        checks.refuse_unknown_target(source, fan_in, names, (*place, "fan_in"), f"{owner}: fan_in")
+    if fan_in == data["to"]:
+        raise source.error(f"{owner}: {fan_in!r} is both a branch and its own fan_in; name the joining node", place)
+    return Edge(data["from"], data["to"], _condition(source, compiler, data, place, owner), fan_in)
+
+
+def _condition(source: Source, compiler: Compiler, data: dict[str, Any], place: Place, owner: str) -> Condition:
+    """Read ``when``, or ``condition`` with ``when`` as the truth value it must have."""
+    if data.get("condition") is None:
+        if data.get("when") is None:
+            return ALWAYS
+        return compile_condition(compiler, data["when"], (*place, "when"), owner)
+    condition, here, expected = data["condition"], (*place, "condition"), data.get("when", True)
+    if not isinstance(expected, bool):
+        problem = f"{owner}: when is {expected!r}; beside a condition it is true or false"
+        raise source.error(problem, (*place, "when"))
+    if isinstance(condition, dict):
+        checks.refuse_unknown(source, condition, ("type", "value"), here, f"{owner}: condition")
+        if condition.get("type") != "expression":
+            problem = f"{owner}: unknown condition type {condition.get('type')!r}; allowed: expression"
+            raise source.error(problem, here)
+        condition, here = condition.get("value"), (*here, "value")
+    return compile_condition(compiler, condition, here, owner, expected=expected)

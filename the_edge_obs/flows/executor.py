@@ -1,0 +1,329 @@
+"""Execute one node: its body, its attempts, and what it hands back to the state.
+
+Which node comes next is the scheduler's business, what is logged the tracer's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..capture import is_soft_failure
+from ..errors import FlowRunError
+from ..records import NOTHING
+from .calling import finished
+from .model import (
+    ActionBody,
+    CodeBody,
+    FanOutBody,
+    LoopBody,
+    Node,
+    OnError,
+    Output,
+    Plan,
+    StepsBody,
+    SubflowBody,
+)
+from .parallel import RESULTS, Branch, branch_state, run_branches
+from .templates import Renderer
+from .tracing import SILENT, Trace, Tracer
+
+RUN_KEYS: Final = ("flow_id", "_observability")
+"""Keys of the state that hold the run's id."""
+
+# A growing delay stops growing here, in seconds, unless the flow began with a longer one.
+_LONGEST_DELAY: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is the same for all of one run, sub-flows included.
+
+    Args:
+        tracer: Where nodes are logged.
+        graph: The running flow, as actions and inline code see it.
+        run_plan: Runs a sub-flow with the given state, and returns its final state.
+        stop: Set when branches are to stop before their next node.
+    """
+
+    tracer: Tracer
+    graph: object
+    run_plan: Callable[[Plan, dict[str, Any], Run], dict[str, Any]]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise CancelledError when the run was interrupted."""
+        if self.stop.is_set():
+            raise CancelledError("the run was interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a node.
+
+    Args:
+        updates: Goes into the state.
+        result: What the node gave, before ``output`` was applied to it.
+        jump: The node to go on with in place of the usual one, or None.
+    """
+
+    updates: dict[str, Any]
+    result: Any
+    jump: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One attempt to execute a node.
+
+    Args:
+        node: The node.
+        state: The state; it is the caller's to update.
+        extras: Further names for templates and code.
+        number: Which attempt it is, from 1; None where ``on_error`` allows no other.
+    """
+
+    node: Node
+    state: dict[str, Any]
+    extras: Mapping[str, Any]
+    number: int | None = None
+
+    @property
+    def owner(self) -> str:
+        """The node, for messages."""
+        return f"step {self.node.name!r}"
+
+
+class Executor:
+    """Executes the nodes of one plan within one run."""
+
+    def __init__(self, plan: Plan, run: Run) -> None:
+        self._plan = plan
+        self._run = run
+        self._tracer = run.tracer
+        self._bodies: Mapping[type, Callable[[_Attempt, Any], Outcome]] = {
+            ActionBody: self._action,
+            CodeBody: self._code,
+            StepsBody: self._steps,
+            SubflowBody: self._subflow,
+            LoopBody: self._loop,
+            FanOutBody: self._fan_out,
+        }
+        shared = {"variables": plan.variables, "flow_dir": plan.folder}
+        self._template_names: Mapping[str, Any] = {**shared, "settings": plan.settings, "env": os.environ}
+        self._code_names: Mapping[str, Any] = {
+            **shared,
+            "actions": run.tracer.actions(plan.registry),
+            "json": json,
+            "config": plan.settings,
+            "graph": run.graph,
+        }
+
+    def names(self, state: dict[str, Any], extras: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what templates and conditions see.
+
+        Args:
+            state: The state as it is.
+            extras: Further names: a fan-out's item and index, a node's result.
+        """
+        return {**self._template_names, "state": state, RESULTS: state.get(RESULTS, []), **extras}
+
+    def execute(self, node: Node, state: dict[str, Any], extras: Mapping[str, Any]) -> Outcome:
+        """Execute a node, as often as its ``on_error`` allows.
+
+        Args:
+            node: The node.
+            state: The state; it is the caller's to update.
+            extras: Further names for templates and code.
+
+        Raises:
+            Exception: What the node raised, when ``on_error`` does not handle it.
+        """
+        rule = node.on_error
+        if rule.mode == "raise":
+            return self._once(_Attempt(node, state, extras))
+        delay, number = rule.delay, 1
+        while True:
+            outcome, error = self._tried(_Attempt(node, state, extras, number if rule.max_retries else None))
+            if error is None and not _is_soft_failure(outcome.result):
+                return outcome
+            if number > rule.max_retries or not _is_worth_another(rule, error):
+                return self._after_failure(node, number, outcome, error)
+            self._pause(delay)
+            delay, number = min(delay * rule.backoff, max(_LONGEST_DELAY, rule.delay)), number + 1
+
+    def _once(self, at: _Attempt) -> Outcome:
+        return self._bodies[type(at.node.body)](at, at.node.body)
+
+    def _tried(self, at: _Attempt) -> tuple[Outcome, Exception | None]:
+        try:
+            return self._once(at), None
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - on_error says what becomes of it
+            return Outcome({}, None), error
+
+    def _after_failure(self, node: Node, attempts: int, outcome: Outcome, error: Exception | None) -> Outcome:
+        rule = node.on_error
+        if rule.mode == "retry" and rule.fallback is None and error is not None:
+            raise error
+        failure = _failure_of(outcome.result, error)
+        went_on = f"going on with {rule.fallback!r}" if rule.fallback else "going on"
+        tries = "" if attempts == 1 else f" after {attempts} attempts"
+        self._tracer.note(
+            f"step {node.name!r} failed{tries}, {went_on}",
+            {"step": node.name, "mode": rule.mode, "attempts": attempts, "error": failure, "fallback": rule.fallback},
+        )
+        if rule.fallback is None and error is None:
+            return outcome  # a soft failure is a result, which the state has already
+        action = node.body.name if isinstance(node.body, ActionBody) else None
+        info = {**failure, "node": node.name, "action": action, "retry_count": attempts - 1}
+        return Outcome({**outcome.updates, "__error__": info}, outcome.result, rule.fallback)
+
+    def _pause(self, seconds: float) -> None:
+        self._run.stop.wait(seconds)
+        self._run.check()
+
+    def _span(self, kind: str, at: _Attempt, data: Any = NOTHING) -> Trace:
+        return self._tracer.node(kind, at.node.name, data, at.number)
+
+    def _action(self, at: _Attempt, body: ActionBody) -> Outcome:
+        names = self.names(at.state, at.extras)
+        params = self._rendered(body.params, names, body.name, at)
+        given = {"state": at.state, "config": self._plan.settings, "node": at.node.name, "graph": self._run.graph}
+        # An action with a decorator of its own logs itself, with its own redaction; a second span would count it twice.
+        tracer = SILENT if body.calling.logs_itself else self._tracer
+        with tracer.node(body.name, at.node.name, params, at.number) as trace:
+            return self._stored(body.output, finished(body.calling(given, params), trace), names, trace)
+
+    def _code(self, at: _Attempt, body: CodeBody) -> Outcome:
+        scope = {**self._code_names, "state": at.state, "node": at.node.name, RESULTS: at.state.get(RESULTS, []), **at.extras}
+        with self._span("python.run", at) as trace:
+            value = finished(body.code.run(scope), trace)
+            if body.output_key is not None:
+                value = {body.output_key: value}
+            return self._stored(Output(), value, {}, trace)
+
+    def _steps(self, at: _Attempt, body: StepsBody) -> Outcome:
+        inner = dict(at.state)
+        with self._span("steps", at):
+            self._sequence(body.steps, inner, at.extras)
+        return _changed(at.state, inner)
+
+    def _subflow(self, at: _Attempt, body: SubflowBody) -> Outcome:
+        names = self.names(at.state, at.extras)
+        params = self._rendered(body.params, names, "subflow", at)
+        with self._span("subflow", at, params) as trace:
+            given = {**params, **{key: at.state[key] for key in RUN_KEYS if key in at.state}}
+            final = self._run.run_plan(body.plan, given, self._run)
+            result = {key: value for key, value in final.items() if key not in RUN_KEYS}
+            return self._stored(body.output, result, names, trace)
+
+    def _loop(self, at: _Attempt, body: LoopBody) -> Outcome:
+        inner = dict(at.state)
+        with self._span("loop", at):
+            for index in range(body.max_iterations):
+                if not body.condition.holds(self.names(inner, at.extras)):
+                    break
+                with self._tracer.node("loop.iteration", None, {"index": index}):
+                    self._sequence(body.steps, inner, at.extras)
+        return _changed(at.state, inner)
+
+    def _fan_out(self, at: _Attempt, body: FanOutBody) -> Outcome:
+        names = self.names(at.state, at.extras)
+        items = self._rendered(body.items, names, "parallel", at, _items)
+        limit = self._rendered(body.max_concurrency, names, "parallel", at, _limit)
+        with self._span("parallel", at, {"items": len(items)}):
+            branches = [self._branch(at, body, index, item) for index, item in enumerate(items)]
+            results = run_branches(self._tracer, self._run.stop, branches, limit)
+        updates: dict[str, Any] = {RESULTS: results}
+        if body.output is not None:
+            updates[body.output] = results
+        return Outcome(updates, results)
+
+    def _branch(self, at: _Attempt, body: FanOutBody, index: int, item: Any) -> Branch:
+        own = branch_state({**at.state, body.item_var: item, body.index_var: index}, at.owner)
+        seen = {**at.extras, body.item_var: own[body.item_var], body.index_var: index}
+
+        def work() -> None:
+            self._sequence(body.steps, own, seen)
+
+        return Branch(f"{at.node.name}[{index}]", {"index": index, "item": item}, own, work)
+
+    def _sequence(self, steps: Sequence[Node], state: dict[str, Any], extras: Mapping[str, Any]) -> None:
+        """Execute nested steps one after the other on a state of their own, which they change."""
+        for step in steps:
+            self._run.check()
+            state.update(self.execute(step, state, extras).updates)
+
+    def _rendered(
+        self,
+        renderer: Renderer,
+        names: Mapping[str, Any],
+        kind: str,
+        at: _Attempt,
+        convert: Callable[[Any, str], Any] = lambda value, owner: value,
+    ) -> Any:
+        """Render a node's input; when that fails, the failure is logged as this node's."""
+        try:
+            return convert(renderer.render(names), at.owner)
+        except FlowRunError:
+            with self._span(kind, at):
+                raise
+
+    def _stored(self, output: Output, result: Any, names: Mapping[str, Any], trace: Trace) -> Outcome:
+        trace.output = result
+        if output.key is not None:
+            return Outcome({output.key: result}, result)
+        if output.mapping is not None:
+            return Outcome(output.mapping.render({**names, "result": result}), result)
+        if result is None:
+            return Outcome({}, None)
+        return Outcome(dict(result) if isinstance(result, Mapping) else {"result": result}, result)
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Outcome:
+    """Return what nested steps changed, whether they handed it back or wrote it into their state."""
+    changes = {key: value for key, value in after.items() if key not in before or before[key] is not value}
+    return Outcome(changes, changes)
+
+
+def _items(value: Any, owner: str) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise FlowRunError(f"{owner}: items came to {value!r:.80}, a {type(value).__name__}; it has to be a list")
+    return list(value)
+
+
+def _limit(value: Any, owner: str) -> int | None:
+    if value is None:
+        return None
+    try:
+        limit = int(value)
+    except (TypeError, ValueError):
+        limit = 0
+    if limit < 1:
+        raise FlowRunError(f"{owner}: max_concurrency came to {value!r}; it has to be a whole number of 1 or more")
+    return limit
+
+
+def _is_worth_another(rule: OnError, error: Exception | None) -> bool:
+    if error is None or rule.retryable is None:
+        return True
+    return any(base.__name__ in rule.retryable for base in type(error).__mro__)
+
+
+def _is_soft_failure(result: Any) -> bool:
+    return isinstance(result, dict) and is_soft_failure(result)
+
+
+def _failure_of(result: Any, error: Exception | None) -> dict[str, str]:
+    if error is not None:
+        return {"type": type(error).__name__, "message": str(error)}
+    return {"type": str(result.get("error_type") or "ActionError"), "message": str(result.get("error"))}

@@ -1,0 +1,168 @@
+"""Load a flow file or dict into a plan: everything is checked and compiled here, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import ConfigurationError, FlowFileError, allowed
+from . import checks
+from .edges import read_edges
+from .importing import Engine, import_actions
+from .model import Plan, Registry
+from .nodes import NodeReader
+from .templates import Compiler
+from .yaml_source import Place, Source, from_data, read_file
+
+_KEYS: Final = (
+    "name",
+    "description",
+    "version",
+    "variables",
+    "initial_state",
+    "settings",
+    "state_schema",
+    "imports",
+    "nodes",
+    "edges",
+    "observability",
+)
+_MAX_STEPS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What a flow and its sub-flows are loaded with.
+
+    Args:
+        base: The actions to begin with: the builtin ones, or the parent flow's.
+        actions: Actions that replace or extend all others, imported ones too.
+        allow_code: Whether a flow may bring code of its own: ``run`` nodes and ``imports``.
+        chain: The files being loaded, outermost first; none of them may come again.
+    """
+
+    base: Registry
+    actions: Registry
+    allow_code: bool = True
+    chain: tuple[str, ...] = ()
+
+
+def load_plan(flow: str | Path | Mapping[str, Any], loading: Loading) -> Plan:
+    """Load a flow.
+
+    Args:
+        flow: A YAML file, or what such a file holds.
+        loading: Actions and switches.
+
+    Raises:
+        FlowFileError: There is a mistake in it; the message has file and line, what is wrong and what is allowed.
+    """
+    if isinstance(flow, Mapping):
+        return _plan(from_data(flow), loading)
+    if not isinstance(flow, (str, Path)):
+        raise FlowFileError(f"a flow is given as {flow!r}; {allowed(['a path', 'a dict'])}")
+    return _plan(read_file(flow), replace(loading, chain=(*loading.chain, str(Path(flow).resolve()))))
+
+
+def _plan(source: Source, loading: Loading) -> Plan:
+    data = _top_level(source)
+    # state_schema is informational, as it is in The Edge Agent: it documents the state's keys and checks nothing.
+    keys = ("variables", "initial_state", "settings", "state_schema")
+    variables, initial, settings, _ = (checks.mapping(source, data.get(key), (key,), key) for key in keys)
+    name, block, max_steps = _name(source, data), _observability(source, data), _max_steps(source, settings)
+    registry = _registry(source, data, Engine(dict(loading.base), variables, settings), loading)
+    compiler = Compiler.of(source, variables)
+    beneath = replace(loading, base=registry)
+    nodes = NodeReader(source, compiler, registry, _Subflows(source, beneath), loading.allow_code).top_level(data["nodes"])
+    return Plan(
+        name=name,
+        path=source.path,
+        folder=str(Path(source.path).resolve().parent) if source.path else ".",
+        variables=variables,
+        initial_state=initial,
+        settings=settings,
+        nodes=nodes,
+        edges=read_edges(source, compiler, data.get("edges"), tuple(nodes)),
+        registry=registry,
+        observability=block,
+        max_steps=max_steps,
+    )
+
+
+def _top_level(source: Source) -> dict[str, Any]:
+    if not isinstance(source.data, dict):
+        kind = type(source.data).__name__
+        raise source.error(f"a flow is a mapping with nodes: in it, not a {kind}; {allowed(_KEYS)}", line=1)
+    checks.refuse_unknown(source, source.data, _KEYS, (), "the flow")
+    if source.data.get("nodes") is None:
+        raise source.error(f"the flow has no nodes; add nodes: with at least one; {allowed(_KEYS)}", ("nodes",))
+    return source.data
+
+
+def _name(source: Source, data: Mapping[str, Any]) -> str:
+    if data.get("name") is None:
+        return Path(source.path).stem if source.path else "flow"
+    return checks.text(source, data["name"], ("name",), "name")
+
+
+def _max_steps(source: Source, settings: Mapping[str, Any]) -> int:
+    most = settings.get("max_steps", _MAX_STEPS)
+    return checks.whole_number(source, most, ("settings", "max_steps"), "settings.max_steps", 1)
+
+
+def _observability(source: Source, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if "observability" not in data:
+        return None
+    # Imported here: a flow without a block needs nothing of it.
+    from ..config import check_block
+
+    block = checks.mapping(source, data["observability"], ("observability",), "observability")
+    try:
+        check_block(block)
+    except ConfigurationError as error:
+        raise source.error(str(error), _blamed(source, str(error))) from error
+    return block
+
+
+def _blamed(source: Source, message: str) -> Place:
+    """Return the place that a message about the block is about: ``observability.handlers[0]``, or a key it quotes there."""
+    blamed: Place = ("observability",)
+    inside = [place for place in source.lines if place[0] == "observability"]
+    for place in inside:
+        if _dotted(place) in message and len(place) > len(blamed):
+            blamed = place
+    keys = [place for place in inside if place[:-1] == blamed and f"key {place[-1]!r}" in message]
+    return keys[0] if keys else blamed
+
+
+def _dotted(place: Place) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _registry(source: Source, data: Mapping[str, Any], engine: Engine, loading: Loading) -> Registry:
+    if data.get("imports") and not loading.allow_code:
+        raise source.error("imports bring code, which is not allowed here; pass the actions to load()", ("imports",))
+    import_actions(source, data.get("imports"), engine)
+    engine.actions_registry.update(loading.actions)
+    return engine.actions_registry
+
+
+@dataclass(frozen=True, slots=True)
+class _Subflows:
+    """Loads the sub-flows of one flow."""
+
+    source: Source
+    loading: Loading
+
+    def __call__(self, name: str, place: Place) -> Plan:
+        folder = Path(self.source.path).parent if self.source.path else Path()
+        path = folder / name
+        if not path.is_file():
+            raise self.source.error(f"there is no flow file {name!r} at {str(path)!r}; a path starts at this file", place)
+        chain = self.loading.chain
+        if (resolved := str(path.resolve())) in chain:
+            names = [Path(link).name for link in (*chain[chain.index(resolved) :], resolved)]
+            raise self.source.error(f"sub-flow {name!r} runs in a circle: {' -> '.join(names)}", place)
+        return load_plan(path, self.loading)

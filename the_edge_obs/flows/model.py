@@ -1,0 +1,176 @@
+"""What a loaded flow is: frozen data that the loader makes and the runner reads.
+
+Everything that can be decided once is decided at load time: templates and code are compiled, actions looked up,
+targets checked. Running only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from .calling import Calling
+    from .conditions import Condition
+    from .inline_code import InlineCode
+    from .templates import Renderer
+
+START = "__start__"
+END = "__end__"
+
+Mode = Literal["raise", "retry", "graceful"]
+Registry = Mapping[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a result goes: under one key, or spread over several by templates that see ``result``, or merged."""
+
+    key: str | None = None
+    mapping: Renderer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionBody:
+    """``uses``: one call of a registered action."""
+
+    name: str
+    calling: Calling
+    params: Renderer
+    output: Output
+
+
+@dataclass(frozen=True, slots=True)
+class CodeBody:
+    """``run``: inline Python; ``output_key`` takes an expression's value."""
+
+    code: InlineCode
+    output_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepsBody:
+    """``steps``: nodes that run one after the other."""
+
+    steps: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubflowBody:
+    """``flow``: another flow file, which gets what ``with`` says as its state."""
+
+    plan: Plan
+    params: Renderer
+    output: Output
+
+
+@dataclass(frozen=True, slots=True)
+class LoopBody:
+    """``type: while_loop``: the body runs while the condition holds, at most ``max_iterations`` times."""
+
+    condition: Condition
+    max_iterations: int
+    steps: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutBody:
+    """``type: dynamic_parallel``: the steps run once for each item, in threads."""
+
+    items: Renderer
+    item_var: str
+    index_var: str
+    max_concurrency: Renderer
+    steps: tuple[Node, ...]
+    fan_in: str | None
+    output: str | None
+
+
+Body: TypeAlias = ActionBody | CodeBody | StepsBody | SubflowBody | LoopBody | FanOutBody
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """One rule of a ``goto``: where to, and when."""
+
+    target: str
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class OnError:
+    """What happens when a node fails.
+
+    Args:
+        mode: raise (the flow fails), retry (and then fails, or goes to the fallback), graceful (the flow goes on).
+        max_retries: Further attempts after the first one; only mode retry makes any.
+        delay: Seconds before the second attempt.
+        backoff: Factor by which the delay grows from attempt to attempt.
+        fallback: Node to go on with after a failure, or None.
+        retryable: Names of the exception classes worth another attempt; None for all.
+    """
+
+    mode: Mode = "raise"
+    max_retries: int = 0
+    delay: float = 1.0
+    backoff: float = 2.0
+    fallback: str | None = None
+    retryable: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: its name, its one body, and where the flow goes afterwards."""
+
+    name: str
+    body: Body
+    on_error: OnError = field(default_factory=OnError)
+    goto: tuple[Jump, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One edge; ``fan_in`` is set on parallel ones and names the node that joins the branches."""
+
+    source: str
+    target: str
+    condition: Condition
+    fan_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole flow, ready to run.
+
+    Args:
+        name: The flow's name.
+        path: Its file, or None for a flow given as a dict.
+        folder: The file's folder as an absolute path; ``.`` for a flow given as a dict.
+        variables: Constants that templates and code read.
+        initial_state: What the state holds unless the run is given something else.
+        settings: The ``settings`` block as written.
+        nodes: Every top-level node by name, in file order.
+        edges: The edges that leave a node, by its name, in file order.
+        registry: Every action that the flow knows.
+        observability: The ``observability`` block, or None when there is none.
+        max_steps: How many nodes a run may execute before it is taken for an endless loop.
+    """
+
+    name: str
+    path: str | None
+    folder: str
+    variables: Mapping[str, Any]
+    initial_state: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    nodes: Mapping[str, Node]
+    edges: Mapping[str, tuple[Edge, ...]]
+    registry: Registry
+    observability: Mapping[str, Any] | None
+    max_steps: int
+
+    def following(self, name: str) -> str:
+        """Return the node written after this one, the first one after the start, or the end after the last."""
+        names = list(self.nodes)
+        position = 0 if name == START else names.index(name) + 1
+        return names[position] if position < len(names) else END

@@ -1,0 +1,296 @@
+"""Read nodes: from plain data to the model, every mistake refused with its line."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ..errors import allowed
+from . import checks
+from .action_check import check_parameters, find_action
+from .conditions import ALWAYS, compile_condition
+from .inline_code import InlineCode, compile_expression, compile_script
+from .model import (
+    END,
+    START,
+    ActionBody,
+    Body,
+    CodeBody,
+    FanOutBody,
+    Jump,
+    LoopBody,
+    Node,
+    OnError,
+    Output,
+    Plan,
+    Registry,
+    StepsBody,
+    SubflowBody,
+)
+from .on_error import read_on_error
+from .templates import Compiler, Constant, Table
+from .yaml_source import Place, Source
+
+_COMMON: Final = ("name", "description", "language", "goto", "on_error", "fan_in")
+_BODIES: Final = ("uses", "action", "run", "steps", "flow")
+_TYPES: Final = ("while_loop", "dynamic_parallel")
+_BODY_HELP: Final = allowed(["uses (or action)", "run", "steps", "flow", *(f"type: {name}" for name in _TYPES)])
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReader:
+    """Reads the nodes of one flow.
+
+    Args:
+        source: The flow.
+        compiler: Compiles its templates.
+        registry: Its actions.
+        subflow: Loads the flow file that a node names; gets the path as written and its place.
+        allow_code: Whether ``run`` is taken.
+        names: Names of the top-level nodes, which may be jumped to; none inside nested steps.
+    """
+
+    source: Source
+    compiler: Compiler
+    registry: Registry
+    subflow: Callable[[str, Place], Plan]
+    allow_code: bool
+    names: tuple[str, ...] = ()
+
+    def top_level(self, data: Any) -> dict[str, Node]:
+        """Return the flow's nodes by name, in file order."""
+        items = self._items(data, ("nodes",), "nodes")
+        names = self._names(items, ("nodes",))
+        reader = replace(self, names=tuple(names))
+        return {name: reader._node(item, ("nodes", i), name) for i, (name, item) in enumerate(zip(names, items, strict=True))}
+
+    def _nested(self, data: Any, place: Place, owner: str) -> tuple[Node, ...]:
+        items = self._items(data, place, owner)
+        reader = replace(self, names=())
+        names = self._names(items, place)
+        return tuple(reader._node(item, (*place, i), name) for i, (name, item) in enumerate(zip(names, items, strict=True)))
+
+    def _items(self, data: Any, place: Place, owner: str) -> list[dict[str, Any]]:
+        items = checks.listing(self.source, data, place, owner)
+        if not items:
+            raise self.source.error(f"{owner} is empty; it needs at least one node", place)
+        nodes = []
+        for index, item in enumerate(items):
+            nodes.append(checks.mapping(self.source, item, (*place, index), f"{owner}[{index}]"))
+            if not nodes[-1]:
+                raise self.source.error(f"{owner}[{index}] is empty; a node needs a body, {_BODY_HELP}", (*place, index))
+        return nodes
+
+    def _names(self, items: Sequence[Mapping[str, Any]], place: Place) -> list[str]:
+        seen: dict[str, int] = {}
+        for index, item in enumerate(items):
+            if item.get("name") is None:
+                continue
+            here = (*place, index, "name")
+            name = checks.text(self.source, item["name"], here, "a node's name")
+            if name in (START, END):
+                raise self.source.error(f"no node can be called {name!r}; the name stands for a border of the flow", here)
+            if name in seen:
+                first = self.source.line((*place, seen[name]))
+                hint = f", first on line {first}" if first else ""
+                raise self.source.error(f"node name {name!r} is given twice{hint}; rename one of them", here)
+            seen[name] = index
+        return [item.get("name") or _free_name(index + 1, seen) for index, item in enumerate(items)]
+
+    def _node(self, data: Mapping[str, Any], place: Place, name: str) -> Node:
+        owner = f"step {name!r}"
+        if data.get("language", "python") != "python":
+            raise self.source.error(f"{owner}: language {data['language']!r} is not run here; allowed: python", place)
+        body = self._body(data, place, owner)
+        fan_in = data.get("fan_in", False)
+        if not isinstance(body, FanOutBody) and not isinstance(fan_in, bool):
+            problem = f"{owner}: fan_in is {fan_in!r}; here it only marks a joining node: true or false"
+            raise self.source.error(problem, (*place, "fan_in"))
+        on_error = OnError()
+        if data.get("on_error") is not None:
+            on_error = read_on_error(self.source, data["on_error"], (*place, "on_error"), owner, self.names)
+        return Node(name, body, on_error, self._goto(data.get("goto"), (*place, "goto"), owner))
+
+    def _body(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+        kind = data.get("type")
+        calls = isinstance(data.get("uses", data.get("action")), str)
+        if kind is not None and (kind in _TYPES or not calls):
+            return self._typed(kind, data, place, owner)
+        bodies = [key for key in _BODIES if key in data]
+        if len(bodies) != 1:
+            found = f"two bodies, {bodies[0]!r} and {bodies[1]!r}" if bodies else "no body"
+            raise self.source.error(f"{owner} has {found}; it needs exactly one; {_BODY_HELP}", place)
+        readers = {"run": self._code, "steps": self._steps, "flow": self._flow}
+        return readers.get(bodies[0], self._action)(data, place, owner)
+
+    def _typed(self, kind: Any, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+        if kind == "while_loop":
+            return self._loop(data, place, owner)
+        if kind == "dynamic_parallel":
+            return self._fan_out(data, place, owner)
+        raise self.source.error(f"{owner}: unknown type {kind!r}; {allowed(_TYPES, kind)}", (*place, "type"))
+
+    def _action(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+        key = "uses" if "uses" in data else "action"
+        name = checks.text(self.source, data[key], (*place, key), f"{owner}: {key}")
+        calling = find_action(self.source, self.registry, name, (*place, key), owner)
+        given = {
+            param: (value, (*place, "with", param))
+            for param, value in checks.mapping(self.source, data.get("with"), (*place, "with"), f"{owner}: with").items()
+        }
+        for param in data.keys() - {*_COMMON, key, "with", "output", "store"}:
+            if param in given:
+                raise self.source.error(f"{owner}: parameter {param!r} is given twice; keep one", (*place, param))
+            given[param] = (data[param], (*place, param))
+        check_parameters(self.source, calling, name, {param: where for param, (_, where) in given.items()}, place, owner)
+        items = ((param, self.compiler.value(value, where, owner)) for param, (value, where) in given.items())
+        return ActionBody(name, calling, Table(tuple(items)), self._output(data, place, owner))
+
+    def _code(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+        self._refuse_unknown(data, ("run",), place, owner)
+        if not self.allow_code:
+            raise self.source.error(f"{owner} has inline code in run, which is not allowed here; use an action", place)
+        run, here = data["run"], (*place, "run")
+        if isinstance(run, str):
+            return CodeBody(self._compiled(compile_script, run, here, owner))
+        config = checks.mapping(self.source, run, here, f"{owner}: run")
+        checks.refuse_unknown(self.source, config, ("type", "value", "output_key"), here, f"{owner}: run")
+        if config.get("type") != "expression":
+            problem = f"{owner}: run type {config.get('type')!r} is not taken; allowed: expression, or plain text"
+            raise self.source.error(problem, here)
+        value = checks.text(self.source, config.get("value"), (*here, "value"), f"{owner}: run value")
+        output = checks.text(self.source, config.get("output_key", "result"), here, f"{owner}: output_key")
+        return CodeBody(self._compiled(compile_expression, value, (*here, "value"), owner), output)
+
+    def _compiled(self, compile_: Callable[[str, str, int], InlineCode], code: str, place: Place, owner: str) -> InlineCode:
+        text = self.compiler.with_variable_texts(checks.text(self.source, code, place, f"{owner}: run"))
+        filename = self.source.path or "<flow>"
+        try:
+            return compile_(text, filename, self.source.text_line(place))
+        except SyntaxError as error:
+            line = error.lineno if self.source.path else None
+            where = "" if self.source.path else f" (line {error.lineno} of the code)"
+            raise self.source.error(f"{owner}: Python syntax error in run: {error.msg}{where}", line=line) from error
+        except (ValueError, RecursionError) as error:
+            raise self.source.error(f"{owner}: run is no Python that can be compiled: {error}", place) from error
+
+    def _steps(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+        self._refuse_unknown(data, ("steps",), place, owner)
+        return StepsBody(self._nested(data["steps"], (*place, "steps"), f"{owner}: steps"))
+
+    def _flow(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+        self._refuse_unknown(data, ("flow", "with", "output", "store"), place, owner)
+        path = checks.text(self.source, data["flow"], (*place, "flow"), f"{owner}: flow")
+        given = checks.mapping(self.source, data.get("with"), (*place, "with"), f"{owner}: with")
+        params = self.compiler.value(given, (*place, "with"), owner)
+        return SubflowBody(self.subflow(path, (*place, "flow")), params, self._output(data, place, owner))
+
+    def _loop(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+        self._refuse_unknown(data, ("type", "condition", "max_iterations", "body"), place, owner)
+        self._refuse_missing(data, ("condition", "max_iterations", "body"), place, owner)
+        here = (*place, "max_iterations")
+        most = checks.whole_number(self.source, data["max_iterations"], here, f"{owner}: max_iterations", 1)
+        condition = compile_condition(self.compiler, data["condition"], (*place, "condition"), owner)
+        return LoopBody(condition, most, self._nested(data["body"], (*place, "body"), f"{owner}: body"))
+
+    def _fan_out(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+        keys = ("type", "items", "item_var", "index_var", "max_concurrency", "steps", "action", "output", "store")
+        self._refuse_unknown(data, keys, place, owner)
+        self._refuse_missing(data, ("items",), place, owner)
+        body = checks.one_of(self.source, data, ("steps", "action"), place, owner)
+        if body is None:
+            raise self.source.error(f"{owner} has nothing to run for an item; it needs one of steps, action", place)
+        item, index = (self._variable(data, key, place, owner) for key in ("item_var", "index_var"))
+        reader = replace(self, compiler=self.compiler.knowing((item, index)))
+        steps = data["steps"] if body == "steps" else [data["action"]]
+        limit = data.get("max_concurrency")
+        if not isinstance(limit, str) and limit is not None:
+            checks.whole_number(self.source, limit, (*place, "max_concurrency"), f"{owner}: max_concurrency", 1)
+        output = checks.one_of(self.source, data, ("output", "store"), place, owner)
+        return FanOutBody(
+            items=self._item_list(data["items"], (*place, "items"), owner),
+            item_var=item,
+            index_var=index,
+            max_concurrency=self.compiler.value(limit, (*place, "max_concurrency"), owner),
+            steps=reader._nested(steps, (*place, body), f"{owner}: {body}"),
+            fan_in=self._fan_in(data, place, owner),
+            output=checks.text(self.source, data[output], (*place, output), f"{owner}: {output}") if output else None,
+        )
+
+    def _item_list(self, items: Any, place: Place, owner: str) -> Any:
+        compiled = self.compiler.value(items, place, owner)
+        if isinstance(compiled, (Constant, Table)):
+            problem = f"{owner}: items is {items!r}; it has to be a list or an expression such as '{{{{ state.urls }}}}'"
+            raise self.source.error(problem, place)
+        return compiled
+
+    def _fan_in(self, data: Mapping[str, Any], place: Place, owner: str) -> str | None:
+        fan_in = data.get("fan_in")
+        if fan_in is None:
+            return None
+        if not self.names:
+            raise self.source.error(f"{owner}: fan_in is for top-level nodes; the next step sees the results", place)
+        checks.refuse_unknown_target(self.source, fan_in, self.names, (*place, "fan_in"), f"{owner}: fan_in")
+        return str(fan_in)
+
+    def _variable(self, data: Mapping[str, Any], key: str, place: Place, owner: str) -> str:
+        name = data.get(key, key.removesuffix("_var"))
+        if not isinstance(name, str) or not _is_plain(name) or name in self.compiler.names:
+            taken = ", ".join(sorted(self.compiler.names))
+            problem = f"{owner}: {key} is {name!r}; it has to be a plain name and none of {taken}"
+            raise self.source.error(problem, (*place, key))
+        return name
+
+    def _goto(self, goto: Any, place: Place, owner: str) -> tuple[Jump, ...] | None:
+        if goto is None:
+            return None
+        if not self.names:
+            raise self.source.error(f"{owner}: goto is for top-level nodes; nested steps run one after the other", place)
+        if not isinstance(goto, (str, list)) or not goto:
+            raise self.source.error(f"{owner}: goto is {goto!r}; it has to be a name or a list of {{if, to}}", place)
+        if isinstance(goto, str):
+            checks.refuse_unknown_target(self.source, goto, (*self.names, END), place, f"{owner}: goto")
+            return (Jump(goto, ALWAYS),)
+        return tuple(self._jump(rule, (*place, index), owner) for index, rule in enumerate(goto))
+
+    def _jump(self, rule: Any, place: Place, owner: str) -> Jump:
+        data = checks.mapping(self.source, rule, place, f"{owner}: a goto rule")
+        checks.refuse_unknown(self.source, data, ("if", "to"), place, f"{owner}: goto")
+        checks.refuse_unknown_target(self.source, data.get("to"), (*self.names, END), place, f"{owner}: goto")
+        if data.get("if") is None:
+            return Jump(data["to"], ALWAYS)
+        compiler = self.compiler.knowing(("result",))
+        return Jump(data["to"], compile_condition(compiler, data["if"], (*place, "if"), owner, words=True))
+
+    def _output(self, data: Mapping[str, Any], place: Place, owner: str) -> Output:
+        key = checks.one_of(self.source, data, ("output", "store"), place, owner)
+        if key is None or data[key] is None:
+            return Output()
+        value, here = data[key], (*place, key)
+        if isinstance(value, dict):
+            fields = checks.mapping(self.source, value, here, f"{owner}: {key}")
+            return Output(mapping=self.compiler.knowing(("result",)).value(fields, here, owner))
+        return Output(key=checks.text(self.source, value, here, f"{owner}: {key}"))
+
+    def _refuse_unknown(self, data: Mapping[str, Any], keys: tuple[str, ...], place: Place, owner: str) -> None:
+        checks.refuse_unknown(self.source, data, (*_COMMON, *keys), place, owner)
+
+    def _refuse_missing(self, data: Mapping[str, Any], keys: tuple[str, ...], place: Place, owner: str) -> None:
+        for key in keys:
+            if data.get(key) is None:
+                raise self.source.error(f"{owner} needs {key!r}; {allowed(keys)}", place)
+
+
+def _is_plain(name: str) -> bool:
+    # Jinja2 has meanings of its own for self and super.
+    return name.isidentifier() and not keyword.iskeyword(name) and name not in {"self", "super"}
+
+
+def _free_name(number: int, taken: Mapping[str, int]) -> str:
+    """Return the name of an unnamed node: its 1-based position, with underscores where somebody else has that name."""
+    name = f"step_{number}"
+    while name in taken:
+        name += "_"
+    return name

@@ -1,0 +1,75 @@
+"""Read ``on_error``: what a node's failure leads to."""
+
+from __future__ import annotations
+
+from typing import Any, Final, get_args
+
+from ..errors import allowed
+from . import checks
+from .model import Mode, OnError
+from .yaml_source import Place, Source
+
+_KEYS: Final = (
+    "mode",
+    "max_retries",
+    "delay",
+    "retry_delay",
+    "backoff",
+    "backoff_multiplier",
+    "fallback",
+    "retryable_errors",
+)
+_RETRIES_BY_DEFAULT: Final = 3
+
+
+def read_on_error(source: Source, value: Any, place: Place, owner: str, names: tuple[str, ...]) -> OnError:
+    """Read an ``on_error`` block; ``delay`` and ``backoff`` are also taken as ``retry_delay`` and ``backoff_multiplier``.
+
+    Args:
+        source: The flow.
+        value: The block.
+        place: Where it is.
+        owner: The node, for messages.
+        names: The nodes a fallback may be; none inside nested steps.
+
+    Raises:
+        FlowFileError: For an unknown key or mode, a value out of range, or settings of one mode used with another.
+    """
+    what = f"{owner}: on_error"
+    data = checks.mapping(source, value, place, what)
+    checks.refuse_unknown(source, data, _KEYS, place, what)
+    mode = data.get("mode", "raise")
+    if mode not in get_args(Mode):
+        raise source.error(f"{what}: unknown mode {mode!r}; {allowed(get_args(Mode), mode)}", (*place, "mode"))
+    delay = checks.one_of(source, data, ("delay", "retry_delay"), place, what)
+    backoff = checks.one_of(source, data, ("backoff", "backoff_multiplier"), place, what)
+    for key in ("max_retries", delay, backoff, "retryable_errors"):
+        if key in data and mode != "retry":
+            raise source.error(f"{what}: {key!r} has a meaning with mode: retry only, not with {mode!r}", (*place, key))
+    retries = data.get("max_retries", _RETRIES_BY_DEFAULT if mode == "retry" else 0)
+    return OnError(
+        mode=mode,
+        max_retries=checks.whole_number(source, retries, (*place, "max_retries"), f"{what}: max_retries", 0),
+        delay=checks.number(source, data.get(delay or "", 1.0), (*place, delay), f"{what}: delay (seconds)", 0),
+        backoff=checks.number(source, data.get(backoff or "", 2.0), (*place, backoff), f"{what}: backoff", 1),
+        fallback=_fallback(source, data.get("fallback"), mode, (*place, "fallback"), what, names),
+        retryable=_retryable(source, data.get("retryable_errors"), (*place, "retryable_errors"), what),
+    )
+
+
+def _fallback(source: Source, name: Any, mode: str, place: Place, what: str, names: tuple[str, ...]) -> str | None:
+    if name is None:
+        return None
+    if not names:
+        raise source.error(f"{what}: fallback is for top-level nodes; nested steps run one after the other", place)
+    if mode == "raise":
+        raise source.error(f"{what}: fallback needs mode: retry or mode: graceful, not 'raise'", place)
+    checks.refuse_unknown_target(source, name, names, place, f"{what}: fallback")
+    return str(name)
+
+
+def _retryable(source: Source, value: Any, place: Place, what: str) -> frozenset[str] | None:
+    if value is None:
+        return None
+    names = checks.listing(source, value, place, f"{what}: retryable_errors")
+    return frozenset(checks.text(source, name, place, f"{what}: an error's class name") for name in names)

@@ -1,0 +1,150 @@
+"""Run branches side by side in threads, each with its own copy of the state."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..context import wrap
+from ..errors import FlowRunError
+from .tracing import Tracer
+
+RESULTS = "parallel_results"
+"""Key of the state, and name in templates and code, under which a fan-in finds its branches' results."""
+
+_MOST_THREADS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class BranchResult:
+    """What one branch came to, as a fan-in node sees it in ``parallel_results``.
+
+    Its attributes, and the keys of its state, can also be read as items: ``result["success"]``, ``result.get("text")``.
+
+    Args:
+        branch: The branch's name: its first node, or ``name[index]`` for an item.
+        success: Whether it ended without an exception.
+        state: The branch's own state at its end, or at its failure.
+        error: The exception's text, or None.
+        error_type: The exception's class name, or None.
+        timing_ms: How long it ran, in milliseconds.
+    """
+
+    branch: str
+    success: bool
+    state: dict[str, Any]
+    error: str | None = None
+    error_type: str | None = None
+    timing_ms: float = 0.0
+
+    def __getitem__(self, key: str) -> Any:
+        if key in _FIELDS:
+            return getattr(self, key)
+        return self.state[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in _FIELDS or key in self.state
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return an attribute, or a key of the branch's state, or the default."""
+        return self[key] if key in _FIELDS else self.state.get(key, default)
+
+    def keys(self) -> list[str]:
+        """Return the names that can be read as items."""
+        return [*_FIELDS, *(key for key in self.state if key not in _FIELDS)]
+
+
+_FIELDS = tuple(field.name for field in fields(BranchResult))
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One branch to run.
+
+    Args:
+        name: Its name.
+        input: What its span logs as input.
+        state: Its own copy of the state, which the work changes.
+        work: Runs it.
+    """
+
+    name: str
+    input: Mapping[str, Any]
+    state: dict[str, Any]
+    work: Callable[[], None]
+
+
+def branch_state(state: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Return a deep copy of the state for one branch.
+
+    Raises:
+        FlowRunError: A value cannot be copied; the message names its key.
+    """
+    try:
+        return copy.deepcopy(dict(state))
+    except Exception as error:
+        key = next((key for key, value in state.items() if not _copies(value)), "?")
+        problem = f"{owner}: state key {key!r} cannot be copied for a parallel branch: {error}; keep plain data in the state"
+        raise FlowRunError(problem) from error
+
+
+def _copies(value: Any) -> bool:
+    try:
+        copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - any failure at all answers the question
+        return False
+    return True
+
+
+def run_branches(
+    tracer: Tracer, stop: threading.Event, branches: Sequence[Branch], limit: int | None = None
+) -> list[BranchResult]:
+    """Run branches at once and return their results in the given order.
+
+    A branch that raises an exception is a result without success. When the waiting thread is interrupted (Ctrl-C), or a
+    branch ends by such an interrupt, the others stop before their next node, and the interrupt goes on.
+
+    Args:
+        tracer: Makes the branches' spans.
+        stop: Set when the branches are to stop.
+        branches: What to run.
+        limit: How many run at the same time; by default all of them, up to 32.
+    """
+    if not branches:
+        return []
+    pool = ThreadPoolExecutor(min(limit or _MOST_THREADS, len(branches)), thread_name_prefix="flow-branch")
+    try:
+        futures = [pool.submit(wrap(_run), tracer, stop, branch) for branch in branches]
+        return [future.result() for future in futures]
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run(tracer: Tracer, stop: threading.Event, branch: Branch) -> BranchResult:
+    started = time.monotonic()
+    error: Exception | None = None
+    try:
+        with tracer.node("parallel.branch", None, branch.input):
+            branch.work()
+    except Exception as failure:  # noqa: BLE001 - the fan-in decides what a failed branch means
+        error = failure
+    except BaseException:
+        stop.set()  # not only when the waiting thread comes to this branch
+        raise
+    # Results of an earlier fork were for this branch to read; kept in its own result they would pile up, fork upon fork.
+    branch.state.pop(RESULTS, None)
+    took = (time.monotonic() - started) * 1000
+    if error is None:
+        return BranchResult(branch.name, True, branch.state, timing_ms=took)
+    return BranchResult(branch.name, False, branch.state, str(error), type(error).__name__, took)

@@ -1,0 +1,117 @@
+"""``load`` a flow, and run it: the public face of the YAML runner."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..context import new_flow_id
+from .executor import Run
+from .loader import Loading, load_plan
+from .model import Plan
+from .scheduler import run_plan
+from .tracing import SILENT, Observed, Tracer
+
+
+class Flow:
+    """A loaded flow; it can be run many times, and by many threads at once.
+
+    It is observed when its ``observability`` block is on, or when it has none and logging of ``tea`` was configured by somebody
+    else. Otherwise a run calls the bare actions: no span, no flow context.
+
+    Attributes:
+        name: The flow's name.
+        path: Its file, or None for one given as a dict.
+        observability: Its block as written, or None.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.name = plan.name
+        self.path = plan.path
+        self.observability = plan.observability
+        self._plan = plan
+        self._tracer = Observed()
+        self._lock = threading.Lock()
+        self._running = 0
+        self._undo: Callable[[], object] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Flow {self.name!r}: {', '.join(self._plan.nodes)}>"
+
+    def run(self, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Run the flow.
+
+        Args:
+            state: The state to begin with, over the flow's ``initial_state``; the mapping itself is not changed.
+
+        Returns:
+            The final state, with the run's id under ``flow_id`` and ``_observability.flow_id``.
+
+        Raises:
+            FlowRunError: A template, a condition or the way through the flow went wrong; the message names the step.
+            Exception: What a node raised, unchanged, unless its ``on_error`` handled it.
+        """
+        if state is not None and not isinstance(state, Mapping):
+            raise TypeError(f"state is {state!r}; it has to be a mapping (key: value)")
+        with self._observation() as (tracer, flow_id):
+            ids = {"flow_id": flow_id, "_observability": {"flow_id": flow_id, "enabled": tracer is not SILENT}}
+            return run_plan(self._plan, {**(state or {}), **ids}, Run(tracer, self, run_plan))
+
+    @contextmanager
+    def _observation(self) -> Iterator[tuple[Tracer, str]]:
+        """Yield the tracer of one run and its flow id."""
+        from ..config import is_configured
+        from ..observability import flow
+
+        block = self.observability
+        if block is None and is_configured():
+            with flow(self.name) as context:
+                yield self._tracer, context.flow_id
+        elif block is not None and block.get("enabled", True):
+            with self._configured(block), flow(self.name, scope=self) as context:
+                yield self._tracer, context.flow_id
+        else:
+            yield SILENT, new_flow_id()
+
+    @contextmanager
+    def _configured(self, block: Mapping[str, Any]) -> Iterator[None]:
+        """Have the block's handlers installed while at least one run of this flow lasts."""
+        from ..config import configure
+
+        with self._lock:
+            if self._running == 0:
+                self._undo = configure(dict(block), scope=self)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                if self._running == 0 and self._undo is not None:
+                    self._undo()
+                    self._undo = None
+
+
+def load(
+    path_or_dict: str | Path | Mapping[str, Any],
+    actions: Mapping[str, Callable[..., Any]] | None = None,
+    *,
+    allow_code: bool = True,
+) -> Flow:
+    """Load a flow and check all of it.
+
+    Args:
+        path_or_dict: A YAML file, or what such a file holds.
+        actions: Actions by name, ``fn(state, **params)``; they replace or extend the builtin and imported ones.
+        allow_code: False refuses flows that bring code of their own: ``run`` nodes and ``imports``.
+
+    Raises:
+        FlowFileError: There is a mistake in it; the message has file and line, what is wrong and what is allowed.
+    """
+    # Here, not above: the actions need none of the flow modules, and loading them is needed only now.
+    from ..actions import builtin_registry
+
+    return Flow(load_plan(path_or_dict, Loading(builtin_registry(), dict(actions or {}), allow_code)))

@@ -1,0 +1,139 @@
+"""Decide which node comes next: ``goto`` first, then the edges, then the next node of the file."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import FlowRunError
+from .executor import Executor, Outcome, Run
+from .model import END, START, FanOutBody, Plan
+from .parallel import RESULTS, Branch, BranchResult, branch_state, run_branches
+from .yaml_source import copied
+
+
+@dataclass(frozen=True, slots=True)
+class _Fork:
+    """Parallel edges that are to be taken at once."""
+
+    targets: tuple[str, ...]
+    fan_in: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Borders:
+    """Where a walk ends.
+
+    Args:
+        ends: Nodes before which it stops: the end, and the fan-ins of the branches it is in.
+        siblings: First nodes of the branches beside it; none of them is its next node just by standing below.
+        fan_in: Where the branch joins the others, or None outside a branch.
+    """
+
+    ends: frozenset[str] = frozenset({END})
+    siblings: frozenset[str] = frozenset()
+    fan_in: str | None = None
+
+
+def run_plan(plan: Plan, state: dict[str, Any], run: Run) -> dict[str, Any]:
+    """Run a plan from its start to its end.
+
+    Args:
+        plan: The flow.
+        state: What the run is given; it wins over the plan's initial state.
+        run: What the run has in common with its sub-flows.
+
+    Returns:
+        The final state.
+    """
+    # Copied: nodes may change what is in the state, and the plan serves many runs.
+    state = {**copied(plan.initial_state), **state}
+    _Scheduler(plan, run).walk(START, state, _Borders())
+    return state
+
+
+class _Scheduler:
+    """Walks one plan; its branches walk in threads and share the step count."""
+
+    def __init__(self, plan: Plan, run: Run) -> None:
+        self._plan = plan
+        self._run = run
+        self._executor = Executor(plan, run)
+        # next() on it is atomic, so branches can count together.
+        self._steps = itertools.count(1)
+
+    def walk(self, start: str, state: dict[str, Any], borders: _Borders) -> None:
+        """Execute nodes from ``start`` on until a border; START itself is no node."""
+        here, outcome, joining = start, Outcome({}, None), None
+        while here not in borders.ends:
+            if here != START:
+                outcome = self._visit(here, state)
+                if here == joining:
+                    state.pop(RESULTS, None)
+                state.update(outcome.updates)
+            route = outcome.jump or self._route(here, state, outcome, borders)
+            if isinstance(route, _Fork):
+                state[RESULTS] = self._forked(route, here, state, borders)
+                route = joining = route.fan_in
+            else:
+                joining = self._fan_in_of(here) or (None if here == joining else joining)
+            here = route
+
+    def _visit(self, name: str, state: dict[str, Any]) -> Outcome:
+        self._run.check()
+        if next(self._steps) > self._plan.max_steps:
+            raise FlowRunError(
+                f"step {name!r}: more than {self._plan.max_steps} steps in one run, which looks like an endless goto; "
+                "give the loop a way out, or raise settings.max_steps"
+            )
+        return self._executor.execute(self._plan.nodes[name], state, {})
+
+    def _fan_in_of(self, name: str) -> str | None:
+        body = self._plan.nodes[name].body if name != START else None
+        return body.fan_in if isinstance(body, FanOutBody) else None
+
+    def _route(self, name: str, state: dict[str, Any], outcome: Outcome, borders: _Borders) -> str | _Fork:
+        names = self._executor.names(state, {"result": outcome.result})
+        goto = self._plan.nodes[name].goto if name != START else None
+        if goto is not None:
+            for jump in goto:
+                if jump.condition.holds(names):
+                    return jump.target
+            raise _stuck(name, f"no rule of its goto holds ({len(goto)} tried); add a last rule without if")
+        if name in self._plan.edges:
+            return self._edge(name, names)
+        if (fan_in := self._fan_in_of(name)) is not None:
+            return fan_in
+        following = self._plan.following(name)
+        return borders.fan_in if borders.fan_in and following in borders.siblings else following
+
+    def _edge(self, name: str, names: Mapping[str, Any]) -> str | _Fork:
+        edges = self._plan.edges[name]
+        if edges[0].fan_in is not None:
+            targets = tuple(edge.target for edge in edges if edge.condition.holds(names))
+            return _Fork(targets, edges[0].fan_in)
+        for edge in edges:
+            if edge.condition.holds(names):
+                return edge.target
+        raise _stuck(name, f"no edge that leaves it holds ({len(edges)} tried); add one without a condition")
+
+    def _forked(self, fork: _Fork, name: str, state: dict[str, Any], borders: _Borders) -> list[BranchResult]:
+        inner = _Borders(borders.ends | {fork.fan_in}, frozenset(fork.targets), fork.fan_in)
+        with self._run.tracer.node("parallel", fork.fan_in, {"branches": list(fork.targets)}):
+            branches = [self._branch(index, target, state, inner) for index, target in enumerate(fork.targets)]
+            return run_branches(self._run.tracer, self._run.stop, branches)
+
+    def _branch(self, index: int, target: str, state: dict[str, Any], borders: _Borders) -> Branch:
+        own = branch_state(state, f"step {target!r}")
+
+        def work() -> None:
+            self.walk(target, own, borders)
+
+        return Branch(target, {"index": index, "branch": target}, own, work)
+
+
+def _stuck(name: str, problem: str) -> FlowRunError:
+    where = "the start" if name == START else f"step {name!r}"
+    return FlowRunError(f"{where}: {problem}, or one that leads to {END}")
