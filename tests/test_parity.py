@@ -1,0 +1,227 @@
+"""Parity: the fixtures give the expected logs, and normalising takes away what runs do not share and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from the_edge_obs.event import problems, schema
+from the_edge_obs.flows import load
+from the_edge_obs.parity import main, normalise, report
+from the_edge_obs.store import get_flow_log
+
+FIXTURES = Path(__file__).parent.parent / "examples" / "observability" / "parity"
+EXPECTED = FIXTURES.parent / "parity-expected"
+NAMES = sorted(path.stem for path in FIXTURES.glob("*.yaml"))
+
+
+# One run of each fixture, for tests that look at it many times.
+_RUNS: dict[str, list[dict[str, Any]]] = {}
+
+
+def events_of(name: str) -> list[dict[str, Any]]:
+    return get_flow_log(load(FIXTURES / f"{name}.yaml").run()["flow_id"]).events
+
+
+def expected(name: str) -> Any:
+    return json.loads((EXPECTED / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_every_fixture_has_its_expected_log() -> None:
+    """No expected log is left over, none is missing."""
+    assert (
+        NAMES == sorted(path.stem for path in EXPECTED.iterdir()) == ["conditional", "linear", "nested", "parallel", "recovery"]
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fixtures_log_what_is_expected(name: str) -> None:
+    """The whole log, event for event; before it is normalised, every event is valid."""
+    log = get_flow_log(load(FIXTURES / f"{name}.yaml").run()["flow_id"])
+    assert [problems(event) for event in log.events] == [[]] * len(log.events)
+    assert (log.status, report(log)) == ("ok", expected(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_events_follow_the_json_schema(name: str) -> None:
+    """The schema that ships in the package, read by somebody else's validator."""
+    validator = pytest.importorskip("jsonschema").Draft202012Validator(schema())
+    assert [error.message for event in events_of(name) for error in validator.iter_errors(event)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_log_does_not_depend_on_where_it_is_kept(name: str, tmp_path: Path) -> None:
+    """A file written while the flow runs holds the same as the buffer read afterwards."""
+    shutil.copytree(FIXTURES, tmp_path / "flows")
+    flow, log = tmp_path / "flows" / f"{name}.yaml", tmp_path / "log.jsonl"
+    handlers = f"  level: info\n  handlers: [{{type: file, path: {str(log)!r}}}]\n"
+    flow.write_text(flow.read_text(encoding="utf-8").replace("  level: info\n", handlers, 1), encoding="utf-8")
+    load(flow).run()
+    assert report(get_flow_log(log)) == expected(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=20)  # the first example runs the flow
+@given(seed=st.integers(0, 2**32))
+def test_normalising_a_run_is_idempotent_and_ignores_the_order(name: str, seed: int) -> None:
+    """However the events of a run are shuffled, the expected log comes out; normalising that changes nothing."""
+    if name not in _RUNS:
+        _RUNS[name] = events_of(name)
+    before = copy.deepcopy(_RUNS[name])
+    shuffled = random.Random(seed).sample(_RUNS[name], len(before))
+    found = normalise(shuffled)
+    assert _RUNS[name] == before
+    assert found == expected(name)["events"] == normalise(found)
+
+
+NODES = st.sampled_from(["flow", "parallel", "parallel.branch", "llm.call"])
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draw events of a tree of spans, some without an entry or an end, at times that are all different but otherwise anything."""
+    flow_id, ids = str(uuid.UUID(int=1)), [str(uuid.UUID(int=2**64 + n)) for n in range(draw(st.integers(1, 7)))]
+    events: list[dict[str, Any]] = []
+    for number, span_id in enumerate(ids):
+        parent = draw(st.sampled_from([*ids[:number], None, str(uuid.UUID(int=9))]))
+        node, data = draw(NODES), {"input": {"index": draw(st.integers(0, 3))}, "runtime": "r", "see": [f"span {ids[0]}"]}
+        for kind in draw(st.lists(st.sampled_from(["entry", "metric", "log", "exit", "error"]), min_size=1, unique=True)):
+            event = {"flow_id": flow_id, "span_id": span_id, "parent_id": parent, "node": node, "level": "info"}
+            rest = {"event_type": kind, "message": None, "data": data, "metrics": {"duration_ms": 1.5, "n": 2}}
+            events.append({**event, "timestamp": 0.0, **rest})
+    times = draw(st.lists(st.integers(1, 10**6), min_size=len(events), max_size=len(events), unique=True))
+    return [{**event, "timestamp": float(time)} for event, time in zip(events, times, strict=True)]
+
+
+@given(events=logs(), seed=st.integers(0, 2**32))
+def test_normalising_any_log_loses_no_event(events: list[dict[str, Any]], seed: int) -> None:
+    """Whatever the log looks like: idempotent, independent of the given order, of ids, and of the clock."""
+    found = normalise(events)
+    assert len(found) == len(events)
+    assert normalise(found) == found
+    other = json.loads(_renamed(json.dumps(events), seed))
+    for event in other:
+        event["timestamp"] = event["timestamp"] * 2 + 5
+        event["metrics"]["duration_ms"] = seed
+    random.Random(seed).shuffle(other)
+    assert normalise(other) == found
+
+
+def _renamed(text: str, seed: int) -> str:
+    numbers = random.Random(seed)
+    for known in [1, 9, *(2**64 + n for n in range(7))]:
+        text = text.replace(str(uuid.UUID(int=known)), str(uuid.UUID(int=numbers.getrandbits(127) | 2**120)))
+    return text
+
+
+FLOW = str(uuid.UUID(int=1))
+
+
+def event(span: int, parent: int | None, kind: str, time: float, node: str = "n", **more: Any) -> dict[str, Any]:
+    ids = {"flow_id": FLOW, "span_id": span_id(span), "parent_id": None if parent is None else span_id(parent)}
+    facts = {"level": "info", "timestamp": time, "event_type": kind, "message": None, "data": {}, "metrics": {}}
+    return {**ids, "node": node, **facts, **more}
+
+
+def span_id(number: int) -> str:
+    return str(uuid.UUID(int=2**64 + number))
+
+
+def test_order_of_the_walk() -> None:
+    """A span's entry, then what lies in it by time, branches by their index, then its end, whatever the clock says of that."""
+    found = normalise(
+        [
+            event(0, None, "entry", 1, "flow"),
+            event(1, 0, "entry", 2, "parallel"),
+            event(3, 1, "entry", 3, "parallel.branch", data={"input": {"index": 1}}),
+            event(2, 1, "entry", 4, "parallel.branch", data={"input": {"index": 0}}),
+            event(4, 3, "exit", 5, "in branch 1"),
+            event(5, 2, "exit", 6, "in branch 0"),
+            event(2, 1, "exit", 7, "parallel.branch"),
+            event(3, 1, "exit", 8, "parallel.branch"),
+            event(1, 0, "log", 9, "note"),
+            event(1, 0, "exit", 9, "parallel"),
+            event(6, 0, "error", 10, "filtered"),
+            event(0, None, "log", 10, "note"),
+            event(0, None, "exit", 9.5, "flow"),
+        ]
+    )
+    assert [(e["span_id"], e["parent_id"], e["node"], e["event_type"]) for e in found] == [
+        ("span-1", None, "flow", "entry"),
+        ("span-2", "span-1", "parallel", "entry"),
+        ("span-2", "span-1", "note", "log"),
+        ("span-3", "span-2", "parallel.branch", "entry"),
+        ("span-4", "span-3", "in branch 0", "exit"),
+        ("span-3", "span-2", "parallel.branch", "exit"),
+        ("span-5", "span-2", "parallel.branch", "entry"),
+        ("span-6", "span-5", "in branch 1", "exit"),
+        ("span-5", "span-2", "parallel.branch", "exit"),
+        ("span-2", "span-1", "parallel", "exit"),
+        ("span-7", "span-1", "filtered", "error"),
+        ("span-1", None, "note", "log"),
+        ("span-1", None, "flow", "exit"),
+    ]
+
+
+def test_content_that_runs_do_not_share() -> None:
+    """Ids, times, durations, the runtime and tracebacks go, in texts and in events inside of data as well; the rest stays."""
+    other = str(uuid.UUID(int=77))
+    error = {"type": "ValueError", "message": f"in {span_id(0)}", "traceback": "File ..."}
+    inner = event(0, None, "error", 3, data={"error": error}, metrics={"duration_ms": 3.0})
+    data = {"name": "n", "runtime": "x/1", "seen": [inner, FLOW, other], "timestamp": 5, "duration_ms": 6, "traceback": "mine"}
+    metrics = {"duration_ms": 2.5, "time_to_first_chunk_ms": 1.0, "tokens": 3, "cost_usd": 0.5}
+    given_events = [event(0, None, "entry", 1, "flow", data=data, metrics=metrics, message=f"run {FLOW}", step="s")]
+    inner_data = {"error": {"type": "ValueError", "message": "in span-1"}}
+    normalised_inner = {**inner, "flow_id": "flow-1", "span_id": "span-1", "timestamp": None, "data": inner_data}
+    normalised_inner["metrics"] = {"duration_ms": None}
+    assert normalise(given_events) == [
+        {
+            "flow_id": "flow-1",
+            "span_id": "span-1",
+            "parent_id": None,
+            "node": "flow",
+            "level": "info",
+            "timestamp": None,
+            "event_type": "entry",
+            "message": "run flow-1",
+            "data": {**data, "runtime": None, "seen": [normalised_inner, "flow-1", other]},
+            "metrics": {"duration_ms": None, "time_to_first_chunk_ms": None, "tokens": 3, "cost_usd": 0.5},
+            "step": "s",
+        }
+    ]
+
+
+def test_the_command_prints_an_expected_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a flow file and of a log file, such as another runtime writes, the same."""
+    source = FIXTURES / "recovery.yaml"
+    command = [sys.executable, "-m", "the_edge_obs.parity", str(source)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", (EXPECTED / "recovery.json").read_text(encoding="utf-8"))
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(event) + "\n" for event in events_of("recovery")), encoding="utf-8")
+    assert (main([str(log)]), capsys.readouterr().out) == (0, done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "usage: python -m the_edge_obs.parity FLOW.yaml | LOG.jsonl"),
+        (["--help"], "usage: python -m the_edge_obs.parity FLOW.yaml | LOG.jsonl"),
+        (["no.yaml"], "error: no.yaml: cannot read the flow file: No such file or directory"),
+    ],
+)
+def test_the_command_refuses(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bad usage and bad input: one line on stderr, exit code 2."""
+    assert main(arguments) == 2
+    assert capsys.readouterr() == ("", problem + "\n")
