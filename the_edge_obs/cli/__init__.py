@@ -1,0 +1,5 @@
+"""The command line, ``tea-obs``: one module a command; each parses, calls and prints."""
+
+from .program import main
+
+__all__ = ["main"]

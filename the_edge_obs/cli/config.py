@@ -1,0 +1,68 @@
+"""``tea-obs config``: the logging configuration that an ``observability:`` block stands for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+from .terminal import DONE, prepare_json, say
+
+NAME: Final = "config"
+HELP: Final = "print the dictConfig of an observability block"
+DESCRIPTION: Final = """\
+Print the dictConfig (https://docs.python.org/3/library/logging.config.html) that
+an observability block stands for, levels of the variable TEA_LOG included. What
+is printed can be changed and given to logging.config.dictConfig in a program, or
+to `tea-obs run --logging` for flows without a block of their own."""
+EPILOG: Final = """\
+examples:
+  tea-obs config triage.yaml > logging.yaml
+  tea-obs run other.yaml --logging logging.yaml
+  TEA_LOG=llm=debug tea-obs config triage.yaml --format json
+"""
+
+_NOTHING: Final[dict[str, Any]] = {"version": 1, "disable_existing_loggers": False}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("path", metavar="FLOW.yaml|BLOCK.yaml", type=Path, help="a flow file, or a file with the block alone")
+    parser.add_argument("--format", choices=("yaml", "json"), default="yaml", help="default: yaml")
+
+
+def call(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    # Imported here, as in every command: yaml takes time that the others need not spend.
+    import yaml
+
+    config = _config(args.path)
+    prepare_json()
+    if args.format == "json":
+        print(json.dumps(config, indent=2, ensure_ascii=False))
+    else:
+        yaml.safe_dump(config, sys.stdout, sort_keys=False, allow_unicode=True)
+    return DONE
+
+
+def _config(path: Path) -> dict[str, Any]:
+    from ..config import check_block, dict_config
+    from ..flows.yaml_source import read_file
+
+    content = read_file(path).data
+    is_flow = isinstance(content, dict) and ("nodes" in content or "observability" in content)
+    if is_flow and "observability" not in content:
+        say(f"note: {str(path)!r} has no observability block: it stands for no configuration; one is 'observability: {{}}'")
+        return _NOTHING
+    block = content["observability"] if is_flow else content
+    try:
+        is_on = check_block(block)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    if not is_on:
+        say(f"note: the observability block of {str(path)!r} says enabled: false: it stands for no configuration")
+        return _NOTHING
+    return dict_config(block)

@@ -1,0 +1,63 @@
+"""``tea-obs export``: a log in another format."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ..event import Event
+from ..formats import FORMATS, renderer
+from ..formatters import printable
+from ..jsonl import Skipped, write_atomically
+from ..tree import counted
+from .sources import add_log, read
+from .terminal import DONE, prepare_json
+
+NAME: Final = "export"
+HELP: Final = "write a log in another format"
+DESCRIPTION: Final = """\
+Write a log in another format. The file appears whole or not at all.
+  json    the flow log as one object: events, spans, metrics, timeline;
+          of several flows an array of them
+  jsonl   one event a line"""
+EPILOG: Final = """\
+examples:
+  tea-obs export logs/flow-0b5e7a52-4c1e-4f6b-9d80-2f4f3f0d9a11.jsonl -o run.json
+  tea-obs export logs --format jsonl -o all.jsonl
+  tea-obs export run.jsonl --format json -o - | jq .metrics
+"""
+
+_STDOUT: Final = "-"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_log(parser)
+    parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the file to write; - is stdout")
+    parser.add_argument("--format", choices=FORMATS, help="default: what PATH ends in, otherwise jsonl")
+
+
+def call(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    named = Path(args.output).suffix.removeprefix(".")
+    format_name = args.format or (named if named in FORMATS else "jsonl")
+    count, skipped = 0, Skipped()
+
+    def events() -> Iterator[Event]:
+        nonlocal count
+        for event in read(args.log, skipped):
+            count += 1
+            yield event
+
+    text = renderer(format_name)(events(), dropped=skipped.dropped)
+    if args.output == _STDOUT:
+        prepare_json()
+        for piece in text:
+            sys.stdout.write(piece)
+        return DONE
+    size = write_atomically(args.output, text)
+    print(f"{printable(args.output)}: {counted(count, 'event')} as {format_name}, {counted(size, 'byte')}")
+    return DONE

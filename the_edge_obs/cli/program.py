@@ -1,0 +1,127 @@
+"""The program: its parser, and how it ends.
+
+Exit codes: 0 done, 1 the flow failed, 2 bad usage or input; 130 after Ctrl-C and 141 after a broken pipe, as shells have it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final, NoReturn
+
+from ..errors import ObservabilityError
+from . import clean, config, export, query, run, show, validate
+from .terminal import BAD, fail, prepare, say
+
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+
+_COMMANDS: Final = (run, show, query, export, validate, config, clean)
+# Their values may begin with a dash, as in `--since -5m`, which argparse would take for an option.
+_DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text"})
+
+_EPILOG: Final = """\
+a first run, and what can be done with its log:
+  tea-obs run triage.yaml --set path=access.log --log-dir logs
+  tea-obs show logs
+  tea-obs query logs --node 'llm.*' --min-level warn
+  tea-obs export logs/flow-<id>.jsonl -o run.json
+
+exit codes: 0 done, 1 the flow failed, 2 bad usage or input, 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors are one line on stderr.
+
+    Args:
+        argv: The arguments without the program's name; None (the default) takes the process's.
+    """
+    prepare()
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except ObservabilityError as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _abandon_stdout()
+        return BROKEN_PIPE
+    except OSError as error:
+        # What commands read and write is checked where it happens: this is stdout, on a full disk.
+        _abandon_stdout()
+        return fail(f"the output cannot be written: {(error.strerror or str(error)).lower()}")
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = _parser()
+    try:
+        args = parser.parse_args(list(_joined(argv)))
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else BAD
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return BAD
+    code: int = args.call(args)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message and where to read on."""
+        command = self.prog.removeprefix("tea-obs").strip()
+        sys.exit(fail(f"{command}: {message}; see {self.prog} --help" if command else f"{message}; see {self.prog} --help"))
+
+
+class _Version(argparse.Action):
+    """Print the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
+        from ..observability import runtime
+
+        print(f"tea-obs ({runtime()})")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tea-obs",
+        description="Run YAML flows and read their logs, offline.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    for command in _COMMANDS:
+        own = commands.add_parser(
+            command.NAME,
+            help=command.HELP,
+            description=command.DESCRIPTION,
+            epilog=command.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_arguments(own)
+        own.set_defaults(call=command.call)
+    return parser
+
+
+def _joined(argv: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments, with the value of an option in ``_DASHED`` joined to it by ``=``."""
+    given = iter(argv)
+    for argument in given:
+        value = next(given, None) if argument in _DASHED else None
+        yield argument if value is None else f"{argument}={value}"
+
+
+def _abandon_stdout() -> None:
+    """Send what is still to come nowhere, or the interpreter complains when it flushes stdout at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

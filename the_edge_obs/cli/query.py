@@ -1,0 +1,67 @@
+"""``tea-obs query``: the events of a log that pass some filters."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from ..event import EVENT_TYPES, LEVELS
+from ..formatters import ConsoleFormatter, uses_colour
+from ..jsonl import lines_of
+from ..records import record_of_item
+from .sources import add_log, read
+from .terminal import DONE, prepare_json
+
+NAME: Final = "query"
+HELP: Final = "print the events of a log that pass some filters"
+DESCRIPTION: Final = """\
+Print the events of a log that pass all the filters given, in the order of the
+log, one JSON object a line. Filters marked * can be given several times: one of
+them has to fit."""
+EPILOG: Final = """\
+examples:
+  tea-obs query logs --node 'llm.*' --level error
+  tea-obs query run.jsonl --event-type exit --step summarize | jq .metrics
+  tea-obs query logs --since -5m --min-level warn --format console
+"""
+
+_FILTERS: Final = ("node", "step", "level", "min_level", "event_type", "start_time", "end_time", "span_id", "text", "limit")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_log(parser)
+    levels = ", ".join(LEVELS)
+    add = parser.add_argument_group("filters").add_argument
+    add("--node", metavar="GLOB", action="append", help="* node, such as llm.call or 'llm.*'")
+    add("--step", metavar="GLOB", action="append", help="* the YAML flow's name for a node")
+    add("--level", metavar="LEVEL", help=f"exactly this level: {levels}")
+    add("--min-level", metavar="LEVEL", help="this level or a graver one")
+    add("--event-type", metavar="TYPE", action="append", help=f"* {', '.join(EVENT_TYPES)}")
+    when = "Unix seconds, ISO 8601 (UTC without a zone), or relative to now: -30s, -5m, -2h, -1d"
+    add("--since", "--start-time", dest="start_time", metavar="TIME", help=f"not before: {when}")
+    add("--until", "--end-time", dest="end_time", metavar="TIME", help="not after; as --since")
+    add("--span-id", metavar="ID", action="append", help="* events of this span")
+    add("--text", metavar="TEXT", help="somewhere in message or data, in any case")
+    add("--limit", metavar="N", type=int, help="the first N events that pass")
+    parser.add_argument(
+        "--format",
+        choices=("jsonl", "console"),
+        default="jsonl",
+        help="jsonl: events as they are (default); console: a line for people",
+    )
+
+
+def call(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    events = read(args.log, **{name: getattr(args, name) for name in _FILTERS})
+    if args.format == "jsonl":
+        prepare_json()
+        for line in lines_of(events):
+            sys.stdout.write(line)
+        return DONE
+    formatter = ConsoleFormatter(colour=uses_colour(sys.stdout))
+    for event in events:
+        print(formatter.format(record_of_item(event)))
+    return DONE

@@ -1,0 +1,178 @@
+"""``tea-obs run``: run a flow, and see what it does."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, redirect_stdout
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from ..errors import ConfigurationError
+from ..event import LEVELS
+from ..flow_log import FlowLog
+from ..formatters import printable
+from ..jsonl import write_atomically
+from ..redaction import scrub, scrub_text
+from ..snapshots import exception_text, snapshot
+from ..tree import View, error_text, fitted, origin, render
+from .state import initial_state
+from .terminal import DONE, FAILED, fail, prepare_json, say, view_for
+
+if TYPE_CHECKING:
+    from ..flows import Flow
+    from .watching import Watch
+
+NAME: Final = "run"
+HELP: Final = "run a flow, show its events and its tree"
+DESCRIPTION: Final = f"""\
+Run a YAML flow. Its events appear on stderr as they happen; at the end stdout
+gets the tree of the run with its totals, the path of its log, and the final
+state in short, secrets redacted (--output writes it whole).
+
+The flow is observed unless its observability block says `enabled: false`. One
+without a block is observed at level info, in memory alone: give --log-dir to
+keep its log. A block with a console handler prints its events itself. Levels
+({", ".join(LEVELS)}): --level comes before the variable TEA_LOG, and
+both before the block."""
+EPILOG: Final = """\
+examples:
+  tea-obs run triage.yaml --set path=access.log --set user.name=ada --log-dir logs
+  tea-obs run triage.yaml --state @state.json --level llm=debug --level http=warn
+  tea-obs run triage.yaml -o - 2>/dev/null | jq .summary
+"""
+
+_STDOUT: Final = "-"
+_RUN_KEYS: Final = frozenset({"flow_id", "_observability"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("flow", metavar="FLOW.yaml", help="the flow file")
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", help="write the final state as JSON; - is stdout, and all else goes to stderr then"
+    )
+    parser.add_argument("--no-code", action="store_true", help="refuse flows with Python code of their own: run nodes, imports")
+    add = parser.add_argument_group("the state it begins with").add_argument
+    add(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="one value: 3, 2.5, true and null are what they are in JSON, all else is text (in double quotes always); "
+        "dots lead into mappings; repeatable",
+    )
+    add("--state", metavar="JSON|@FILE", help="a JSON object, or a file with one; --set goes on top")
+    add = parser.add_argument_group("what is logged, and where to").add_argument
+    add(
+        "--level",
+        metavar="[NAME=]LEVEL",
+        action="append",
+        default=[],
+        help="level of all nodes, or of a category (llm=debug) or an action (llm.call=debug); repeatable",
+    )
+    add("--logging", metavar="FILE", help="a logging configuration: YAML or JSON for dictConfig, .ini for fileConfig")
+    add("--log-dir", metavar="DIR", help="keep the log as DIR/flow-<flow_id>.jsonl")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a run ended: with its final state, or with what it raised."""
+
+    state: dict[str, Any] | None
+    error: BaseException | None = None
+
+
+def call(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    # Imported here: the runner brings jinja2 along, and reading a log does without.
+    from ..flows import load
+    from .watching import levels, watching
+
+    state = initial_state(args.state, args.set)
+    with levels(args.level), ExitStack() as stack:
+        flow = load(args.flow, allow_code=not args.no_code)
+        watch: Watch | None = None
+        if flow.observability is None or flow.observability.get("enabled", True):
+            watch = stack.enter_context(watching(flow.observability, args.logging, args.log_dir))
+        else:
+            say(f"note: nothing is logged: the observability block of {args.flow!r} says enabled: false")
+        outcome = _execute(flow, state, sys.stderr if args.output == _STDOUT else sys.stdout)
+        log = watch.log() if watch else None
+        if log is None and isinstance(outcome.error, ConfigurationError):
+            raise outcome.error  # the block could not be put in force, and nothing ran
+        return _report(outcome, log, watch, args.output)
+
+
+def _execute(flow: Flow, state: Mapping[str, Any], stdout: TextIO) -> _Outcome:
+    try:
+        # What the flow prints is not to get into the JSON of `-o -`.
+        with redirect_stdout(stdout):
+            return _Outcome(flow.run(state))
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a flow is anybody's code
+        return _Outcome(None, error)
+
+
+def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, output: str | None) -> int:
+    stream = sys.stderr if output == _STDOUT else sys.stdout
+    view = view_for(stream)
+    if log is not None and watch is not None:
+        print("", *render(log, view), sep="\n", file=stream)
+        print(f"flow {log.flow_id}", file=stream)
+        for path in watch.files_of(log.flow_id):
+            print(f"log  {printable(path)}", file=stream)
+    if isinstance(outcome.error, KeyboardInterrupt):
+        raise outcome.error
+    if outcome.error is not None:
+        stream.flush()  # the error comes last, also where stdout and stderr are one file
+        return fail(_failure(outcome.error, log), FAILED)
+    if output is None:
+        print("", *_short(outcome.state or {}, view), sep="\n")
+    else:
+        _write(outcome.state or {}, output)
+    return DONE
+
+
+def _failure(error: BaseException, log: FlowLog | None) -> str:
+    """Return what a flow failed of, in one line, without the secrets that its log has learnt."""
+    span = origin(log) if log is not None else None
+    if span is None or span.error is None:
+        return f"{type(error).__name__}: {scrub_text(exception_text(error))}".removesuffix(": ")
+    text = error_text(span.error)
+    if span.step is None:
+        return f"{span.node}: {text}"
+    step = f"step {span.step!r}"
+    # The runner's own errors name their step themselves: once is enough.
+    return f"{step} ({span.node}): {text.replace(f'{step}: ', '', 1).replace(f'{step}, ', '', 1)}"
+
+
+def _short(state: Mapping[str, Any], view: View) -> Iterator[str]:
+    """Yield the state, a line for each key, cut to the view; secrets are redacted."""
+    shown = {printable(key): value for key, value in scrub(snapshot(dict(state))).items() if key not in _RUN_KEYS}
+    width = min(max(map(len, shown), default=0), view.width // 3)
+    yield "final state" if shown else "final state: empty"
+    for key, value in shown.items():
+        text = printable(json.dumps(value, ensure_ascii=False))
+        yield f"  {fitted(key, width, view):<{width}}  {fitted(text, view.width - width - 4, view)}"
+
+
+def _write(state: Mapping[str, Any], output: str) -> None:
+    kept = {key: value for key, value in state.items() if key != "_observability"}
+    try:
+        text = json.dumps(kept, ensure_ascii=False, indent=2, default=_plain, allow_nan=False, skipkeys=True) + "\n"
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"--output {output!r}: the final state cannot be written as JSON: {error}") from error
+    if output == _STDOUT:
+        prepare_json()
+        sys.stdout.write(text)
+    else:
+        write_atomically(output, [text])
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of an object: the fields of a dataclass, the items of a set, otherwise its text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return list(value) if isinstance(value, (set, frozenset)) else str(value)

@@ -1,0 +1,76 @@
+"""The state that a run begins with: ``--state`` and ``--set``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+
+_WORDS: Final = {"True": True, "TRUE": True, "False": False, "FALSE": False}
+
+
+def initial_state(given: str | None, settings: Sequence[str]) -> dict[str, Any]:
+    """Return the state that the options describe.
+
+    Args:
+        given: A JSON object, or ``@`` and the path of a file with one, or None.
+        settings: ``key=value``; dots in a key lead into mappings; a value is what ``scalar`` makes of it.
+
+    Raises:
+        ConfigurationError: it names the option and what is allowed.
+    """
+    state = {} if given is None else _state(given)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = key.split(".")
+        if not equals or not all(path):
+            raise ConfigurationError(f"--set {setting!r} is no key=value; write --set path=access.log, or --set user.name=ada")
+        _put(state, path, scalar(text), setting)
+    return state
+
+
+def _state(given: str) -> dict[str, Any]:
+    text = given
+    if given.startswith("@"):
+        try:
+            text = Path(given[1:]).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "it is not UTF-8"
+            raise ConfigurationError(f"--state {given!r} cannot be read: {reason}") from error
+    shown = given if len(given) <= 60 else given[:57] + "..."
+    try:
+        state = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        hint = "" if given.startswith("@") else "; a file is given as @FILE"
+        raise ConfigurationError(f"--state {shown!r} is no JSON ({error}){hint}") from error
+    if not isinstance(state, dict):
+        raise ConfigurationError(f'--state {shown!r} is a {type(state).__name__}; it has to be a JSON object such as {{"n": 3}}')
+    return state
+
+
+def scalar(text: str) -> Any:
+    """Return what a value stands for: a number, ``true``, ``false`` and ``null`` as in JSON, a text in double quotes likewise.
+
+    Everything else is the text itself: a path, a date, ``12:30`` and ``007``, of which YAML 1.1 would make numbers, and lists
+    and mappings, for which there is ``--state``.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    try:
+        value = json.loads(text, parse_constant=lambda constant: constant)
+    except (ValueError, RecursionError):
+        return text
+    is_infinite = isinstance(value, float) and value - value != 0
+    return text if isinstance(value, (list, dict)) or is_infinite else value
+
+
+def _put(state: dict[str, Any], path: Sequence[str], value: Any, setting: str) -> None:
+    inner = state
+    for step, key in enumerate(path[:-1], 1):
+        inner = inner.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigurationError(f"--set {setting!r}: {'.'.join(path[:step])!r} is {inner!r} already, and no mapping")
+    inner[path[-1]] = value

@@ -1,0 +1,132 @@
+"""How ``run`` sees a flow: a ring for the tree, events on stderr, and the log files that it leaves."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from ..config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_levels, parse_levels
+from ..errors import ConfigurationError
+from ..flow_log import FlowLog
+from ..handlers import FlowFileHandler, RingBufferHandler
+from ..handlers.flow_file import checked_path
+from ..store import get_flow_log
+
+# The tree needs all of a run, whatever the flow keeps for itself.
+_CAPACITY: Final = 100_000
+_INI_SUFFIXES: Final = (".ini", ".cfg", ".conf")
+
+
+class Watch:
+    """What is known of a run after it.
+
+    Args:
+        ring: Where its events are.
+        files: Paths of log files, with ``{flow_id}``.
+    """
+
+    def __init__(self, ring: RingBufferHandler, files: Sequence[str]) -> None:
+        self._ring = ring
+        self._files = files
+
+    def log(self) -> FlowLog | None:
+        """Return the flow log, or None when nothing was logged."""
+        flow_ids = self._ring.flow_ids()
+        return get_flow_log(flow_ids[0]) if flow_ids else None
+
+    def files_of(self, flow_id: str) -> list[str]:
+        """Return the log files that the run left, relative to the working directory where they are in it."""
+        paths = dict.fromkeys(file.replace("{flow_id}", flow_id) for file in self._files)
+        here = os.getcwd() + os.sep
+        return [path.removeprefix(here) for path in paths if os.path.exists(path)]
+
+
+@contextmanager
+def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir: str | None) -> Iterator[Watch]:
+    """Watch the flow that runs in the block of this context manager.
+
+    Args:
+        block: The flow's ``observability:`` block, which is on, or None.
+        logging_file: A logging configuration to put in force first, or None.
+        log_dir: A folder for a log file of the run, or None.
+
+    Raises:
+        ConfigurationError: the configuration or the folder cannot be used.
+    """
+    block = block or {}
+    if logging_file is not None:
+        _apply(logging_file)
+    logger = logging.getLogger(ROOT)
+    specs = block.get("handlers") or ()
+    own: list[dict[str, Any]] = []
+    if not any(spec["type"] == "console" for spec in specs) and not _prints(logger):
+        own.append({"type": "console"})
+    if log_dir is not None:
+        own.append({"type": "file", "path": _in(log_dir)})
+    # The flow's own levels, where it has some: what is shown is what its handlers get.
+    level = logger.level or block.get("level", "info")
+    undo = configure({"level": level, "levels": block.get("levels"), "buffer_size": _CAPACITY, "handlers": own})
+    try:
+        ring = next(handler for handler in reversed(logger.handlers) if isinstance(handler, RingBufferHandler))
+        files = [os.path.abspath(spec.get("path", DEFAULT_PATH)) for spec in specs if spec["type"] == "file"]
+        yield Watch(ring, [*files, *_paths(logger)])
+    finally:
+        undo()
+
+
+@contextmanager
+def levels(given: Sequence[str]) -> Iterator[None]:
+    """Have the levels of ``--level`` in force, before those of ``TEA_LOG`` and of every block.
+
+    Raises:
+        ConfigurationError: it names the part that cannot be read.
+    """
+    before = os.environ.get(ENVIRONMENT)
+    parts = [part for option in given for part in option.split(",")]
+    asked = {**environment_levels(), **parse_levels(parts, "--level")}
+    if asked:
+        os.environ[ENVIRONMENT] = ",".join(f"{name}={level}" if name else level for name, level in asked.items())
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(ENVIRONMENT, None)
+        else:
+            os.environ[ENVIRONMENT] = before
+
+
+def _in(log_dir: str) -> str:
+    try:
+        return checked_path(os.path.join(log_dir, "flow-{flow_id}.jsonl"))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--log-dir {log_dir!r} cannot be used: {error}") from error
+
+
+def _apply(path: str) -> None:
+    """Put a logging configuration in force: YAML or JSON for dictConfig, INI for fileConfig."""
+    if not path.endswith(_INI_SUFFIXES):
+        configure(path)
+        return
+    if not os.path.isfile(path):  # before Python 3.12 fileConfig takes a missing file for an empty one
+        raise ConfigurationError(f"--logging {path!r} cannot be read: there is no such file")
+    try:
+        logging.config.fileConfig(path, disable_existing_loggers=False)
+    except Exception as error:  # whatever the classes it names raise
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
+        raise ConfigurationError(f"--logging {path!r} is no configuration that fileConfig takes: {reason}") from error
+
+
+def _prints(logger: logging.Logger) -> bool:
+    """Tell whether the flow's events reach the terminal without a handler of ours."""
+    handlers = [*logger.handlers, *(logging.getLogger().handlers if logger.propagate else ())]
+    return any(isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stdout, sys.stderr) for handler in handlers)
+
+
+def _paths(logger: logging.Logger) -> list[str]:
+    handlers = [*logger.handlers, *logging.getLogger().handlers]
+    return [handler.path for handler in handlers if isinstance(handler, FlowFileHandler)]
