@@ -1,0 +1,110 @@
+"""The bars, and the one table in which everything stands."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, NamedTuple
+
+from .reading import IMPORT, LOADS, LONG, MEMORY, OURS, QUERY, SHORT
+from .rounds import Row
+
+US = "the_edge_obs"
+
+
+class Bar(NamedTuple):
+    """One promise: the value, of the row of this variant and contender, is at most the limit."""
+
+    variant: str
+    contender: str
+    what: str
+    value: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether it is kept."""
+        return self.value <= self.limit
+
+    def __str__(self) -> str:
+        verdict = "pass" if self.passed else f"FAIL, {self.value / self.limit:.2f} times the bar"
+        return f"{self.value:.3g} of at most {self.limit:g} {self.what}: {verdict}"
+
+
+# (variant, the contender compared with, the limit of the ratio of minima)
+_RATIOS = (
+    ("into memory", "floor", 1.8),
+    ("into memory", "eliot", 0.55),
+    ("into memory", "structlog", 0.2),
+    ("into memory", "stdlib", 0.2),
+    ("into a full ring", "floor", 1.8),
+    ("memory and JSONL file", "eliot", 0.7),
+    (QUERY, LOADS, 0.2),
+)
+# (variant, contender, which number, limit, unit)
+_AMOUNTS = (
+    ("filtered by level", US, "minimum", 0.15, "µs"),
+    ("bytes kept", US, "minimum", 450, "B"),
+    (LONG, US, "minimum", 10, "µs"),
+    (IMPORT, OURS, "median", 15, "ms"),
+)
+
+
+def bars(rows: list[Row]) -> list[Bar]:
+    """Return the bars for which the rows have the numbers."""
+    least = {row[:2]: row.minimum for row in rows}
+    found = [
+        Bar(variant, US, f"x {other}", least[variant, US] / least[variant, other], limit)
+        for variant, other, limit in _RATIOS
+        if (variant, US) in least and (variant, other) in least
+    ]
+    for variant, who, which, limit, unit in _AMOUNTS:
+        found += [Bar(variant, who, unit, getattr(row, which), limit) for row in rows if row[:2] == (variant, who)]
+    if ("8 threads", US) in least:
+        # No fewer events a second than one thread; a twentieth is what two samples of the floor differ by.
+        found.append(Bar("8 threads", US, "x 1 thread", least["8 threads", US] / least["1 thread", US], 1.05))
+    if (LONG, US) in least:
+        # Half as much again is what caches and the collector take of a hundred times the events; a square would be 100.
+        found.append(Bar(LONG, US, "x 1,000 events", least[LONG, US] / least[SHORT, US], 1.5))
+    peaks = [row for row in rows if row.variant == MEMORY]
+    if len(peaks) == 2:
+        found.append(Bar(MEMORY, peaks[0].contender, "x a tenth of it", peaks[0].minimum / peaks[1].minimum, 1.1))
+    return found
+
+
+def render(rows: list[Row], checked: list[Bar]) -> str:
+    """Return the table as text."""
+    floors = {row.variant: row.minimum for row in rows if row.contender == "floor"}
+    lines = [("variant", "who", "min", "median", "unit", "x floor", "bar")]
+    shown = ""
+    for row in rows:
+        texts = [str(bar) for bar in checked if bar[:2] == row[:2]] or [""]
+        ratio = f"{row.minimum / floors[row.variant]:.2f}" if floors.get(row.variant) else ""
+        name = row.variant if row.variant != shown else ""
+        shown = row.variant
+        lines.append((name, row.contender, _number(row.minimum), _number(row.median), row.unit, ratio, texts[0]))
+        lines += [("",) * 6 + (text,) for text in texts[1:]]
+    widths = [max(len(line[index]) for line in lines) for index in range(7)]
+    return "\n".join(_line(line, widths) for line in [lines[0], tuple("-" * width for width in widths), *lines[1:]])
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    right = (2, 3, 5)
+    return "  ".join(
+        cell.rjust(width) if index in right else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ).rstrip()
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
+
+
+def document(rows: list[Row], checked: list[Bar], left_out: dict[str, list[str]]) -> dict[str, Any]:
+    """Return everything as JSON values."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "rows": [row._asdict() for row in rows],
+        "bars": [{**bar._asdict(), "passed": bar.passed} for bar in checked],
+        "left_out": left_out,
+    }

@@ -1,0 +1,96 @@
+"""The benchmarks' own promises: whom they compare, and that who does not do the whole job is not measured."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+PACKAGES = {"opentelemetry.sdk": "opentelemetry-sdk"}
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """Return an importer of the benchmarks' modules, which are no tests and so not collected."""
+    monkeypatch.syspath_prepend(str(TESTS))
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
+
+
+def test_the_ledger_names_every_contender(bench):
+    """The comparison promises the floor, this package and five others."""
+    assert list(bench("contenders").LEDGER) == [
+        "floor",
+        "floor without taints",
+        "the_edge_obs",
+        "stdlib",
+        "structlog",
+        "structlog tuned",
+        "loguru",
+        "eliot",
+        "opentelemetry",
+        "opentelemetry batch",
+    ]
+
+
+def test_the_extra_installs_what_the_contenders_need(bench):
+    """`pip install the_edge_obs[bench]` is enough to run every contender."""
+    setup = configparser.ConfigParser()
+    setup.read(TESTS.parent / "setup.cfg", "utf-8")
+    extra = {line.partition(">")[0] for line in setup["options.extras_require"]["bench"].split()}
+    needed = {package for entry in bench("contenders").LEDGER.values() for package in entry.needs}
+    assert {PACKAGES.get(package, package) for package in needed} == extra
+
+
+@pytest.mark.parametrize("name", ["floor", "floor without taints", "the_edge_obs"])
+def test_a_contender_does_the_whole_job_in_memory(bench, name):
+    """Ids, redaction, mutation, threads and tasks are checked without any clock."""
+    honesty = bench("honesty")
+    contender = bench("contenders").load(name)()
+    try:
+        honesty.check(contender)
+        honesty.check_threads(contender, threads=4, calls=20)
+        honesty.check_tasks(contender, tasks=20)
+    finally:
+        contender.close()
+
+
+def test_this_package_does_the_whole_job_in_files(bench, tmp_path):
+    """What is read back from the files is what is read back from memory, and the secret is in neither."""
+    contender = bench("contenders").load("the_edge_obs")(folder=tmp_path)
+    try:
+        bench("honesty").check(contender)
+    finally:
+        contender.close()
+
+
+@pytest.mark.parametrize(
+    ("captured", "complaint"),
+    [
+        (lambda value, flow=None: dict(value), "the secret is there"),
+        (lambda value, flow=None: {"nothing": True}, "entry of plan is"),
+    ],
+    ids=["keeps the secret", "keeps nothing"],
+)
+def test_who_does_not_do_the_whole_job_is_refused(bench, monkeypatch, captured, complaint):
+    """A contender that saves work by leaving out redaction or content is an error, not a fast contender."""
+    honesty = bench("honesty")
+    monkeypatch.setattr(bench("contenders.floor"), "snapshot", captured)
+    with pytest.raises(honesty.NotHonestError, match=complaint):
+        honesty.check(bench("contenders").load("floor")())
+
+
+def test_a_bar_passes_or_fails_by_how_much(bench):
+    """A row meets the bars of its variant, and the table says so."""
+    rows, table = bench("rounds"), bench("table")
+    measured = [
+        rows.Row("into memory", "floor", 2.0, 2.1, "µs/node"),
+        rows.Row("into memory", "the_edge_obs", 4.0, 4.2, "µs/node"),
+    ]
+    checked = table.bars(measured)
+    assert [(bar.what, bar.value, bar.limit, bar.passed) for bar in checked] == [("x floor", 2.0, 1.8, False)]
+    assert (
+        table.render(measured, checked).splitlines()[-1].split("  ")[-1] == "2 of at most 1.8 x floor: FAIL, 1.11 times the bar"
+    )
