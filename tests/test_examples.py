@@ -1,0 +1,298 @@
+"""Every example, run as a user runs it: by a process of its own, from another folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from the_edge_obs.event import validate
+from the_edge_obs.store import get_flow_log, query
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+QUICKSTART = EXAMPLES / "quickstart" / "flow.yaml"
+SECRET = "9f4c2e71b8d05a36"
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return a function that runs Python with arguments in ``tmp_path``, without any configuration of this machine's."""
+    foreign = ("TEA_LOG", "OPENAI_", "OLLAMA_", "PYTHON")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+    def run_python(*args: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "error", *map(str, args)]
+        env_utf8 = {**env, "PYTHONIOENCODING": "utf-8"}
+        return subprocess.run(command, cwd=tmp_path, env=env_utf8, capture_output=True, encoding="utf-8", timeout=60)
+
+    return run_python
+
+
+@pytest.fixture
+def tea_obs(run: Run) -> Run:
+    """Return a function that runs the command line."""
+    return lambda *args: run("-m", "the_edge_obs", *args)
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    """Return the events of the one log in a folder, each of them valid."""
+    [path] = folder.glob("flow-*.jsonl")
+    events = query(path)
+    for event in events:
+        validate(event)
+    return events
+
+
+def ended(events: list[dict[str, Any]]) -> list[str]:
+    """Return the steps in the order in which they ended, failed ones marked."""
+    last = {"exit": "", "error": " failed"}
+    return [event["step"] + last[event["event_type"]] for event in events if event["event_type"] in last and "step" in event]
+
+
+def texts(folder: Path) -> str:
+    """Return all that the files below a folder hold."""
+    return "".join(path.read_bytes().decode("utf-8", "replace") for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def without_times(text: str) -> str:
+    """Return a program's output with ``N`` for each duration."""
+    return re.sub(r" +[\d.]+ ms", " N ms", text)
+
+
+# --- quickstart ---
+
+
+def test_quickstart_triages_its_log(tmp_path: Path, tea_obs: Run) -> None:
+    """With nothing but its name the flow finds the outage, the slow endpoint and the scanner, and says what was odd."""
+    done = tea_obs("run", QUICKSTART)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
+    folder = EXAMPLES / "quickstart"
+    assert (tmp_path / "logs" / "report.md").read_text(encoding="utf-8") == (
+        f"# {folder}/access.log\n"
+        "\n"
+        "- POST /api/checkout: 28 of 48 requests failed, 12/Mar/2025:14:32 to 14:35 (new)\n"
+        "- GET /api/search: slow, 95% of the requests took up to 2.01 s (new)\n"
+        "- 203.0.113.66 is scanning: 22 pages that are not there (new)\n"
+        "\n"
+        "| endpoint | requests | 5xx | 95% took up to |\n"
+        "|---|---:|---:|---:|\n"
+        "| POST /api/checkout | 48 | 28 | 7.152 s |\n"
+        "| GET /api/search | 27 | 0 | 2.007 s |\n"
+        "| GET /products/* | 62 | 0 | 0.098 s |\n"
+        "| GET / | 62 | 0 | 0.065 s |\n"
+        "| POST /cart | 35 | 0 | 0.124 s |\n"
+        "| GET /cart | 35 | 0 | 0.109 s |\n"
+        "| POST /login | 6 | 0 | 0.325 s |\n"
+        "| GET /api/stock | 4 | 0 | 0.060 s |\n"
+        "\n"
+        "On the way:\n"
+        "- `check`: 3 lines are no requests, the first is line 39\n"
+        f"- `blocklist`: File not found: {folder}/blocklist.txt\n"
+    )
+
+
+def test_quickstart_leaves_a_whole_log(tmp_path: Path, tea_obs: Run) -> None:
+    """The log has every step, both errors that the flow got over, and a traceback where the level of inline code asks for it."""
+    tea_obs("run", QUICKSTART)
+    events = logged(tmp_path / "logs")
+    assert ended(events) == [
+        "read",
+        "parse",
+        "check failed",
+        "blocklist failed",
+        *["verdict"] * 8,
+        "judge",
+        "findings",
+        "last_time",
+        "remember",
+        "troubles",
+        "report",
+    ]
+    errors = {event["step"]: event["data"]["error"] for event in events if event["event_type"] == "error"}
+    assert {step: "traceback" in error for step, error in errors.items()} == {"check": True, "blocklist": False}
+    assert [event["message"] for event in events if event["level"] == "warn"] == ["step 'check' failed, going on"]
+    assert get_flow_log(tmp_path / "logs").status == "ok"
+
+
+def test_quickstart_leaks_no_secret(tmp_path: Path, tea_obs: Run) -> None:
+    """A key in the access log's query strings is redacted in the flow's log, and stands in nothing else that it leaves."""
+    done = tea_obs("run", QUICKSTART)
+    assert SECRET in (EXAMPLES / "quickstart" / "access.log").read_text(encoding="utf-8")
+    assert SECRET not in done.stdout + done.stderr + texts(tmp_path)
+    assert "api_key=[REDACTED]" in texts(tmp_path)
+
+
+def test_quickstart_remembers(tmp_path: Path, tea_obs: Run) -> None:
+    """What the last run has found already is not new in the next one."""
+    report = tmp_path / "logs" / "report.md"
+    news = [(tea_obs("run", QUICKSTART).returncode, report.read_text(encoding="utf-8").count(" (new)")) for _ in range(2)]
+    assert news == [(0, 3), (0, 0)]
+
+
+def test_quickstart_takes_other_files(tmp_path: Path, tea_obs: Run) -> None:
+    """Another log, in common format, a blocklist and a place for the report can be given; known scanners are no finding."""
+    lines = [
+        f'192.0.2.{n} - eve [01/Feb/2025:10:0{n}:00 +0100] "GET /page HTTP/1.1" {500 if n < 3 else 200} 12' for n in range(8)
+    ]
+    lines += [f'203.0.113.{n % 2} - - [01/Feb/2025:10:00:00 +0100] "GET /x{n} HTTP/1.1" 404 -' for n in range(30)]
+    (tmp_path / "my.log").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "known.txt").write_text("203.0.113.0\n203.0.113.7\n", encoding="utf-8")
+    done = tea_obs("run", QUICKSTART, "--set", "path=my.log", "--set", "blocklist=known.txt", "--set", "report=out/today.md")
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "today.md").read_text(encoding="utf-8") == (
+        "# my.log\n"
+        "\n"
+        "- GET /page: 3 of 8 requests failed, 01/Feb/2025:10:00 to 10:02 (new)\n"
+        "- 203.0.113.1 is scanning: 15 pages that are not there (new)\n"
+        "\n"
+        "| endpoint | requests | 5xx | 95% took up to |\n"
+        "|---|---:|---:|---:|\n"
+        "| GET /page | 8 | 3 | - |\n"
+        "\n"
+        "On the way: nothing went wrong.\n"
+    )
+
+
+def test_quickstart_takes_an_empty_file(tmp_path: Path, tea_obs: Run) -> None:
+    """A log that was just rotated is no mistake: the report says that nothing stands out."""
+    (tmp_path / "empty.log").touch()
+    assert tea_obs("run", QUICKSTART, "--set", "path=empty.log").returncode == 0
+    report = (tmp_path / "logs" / "report.md").read_text(encoding="utf-8")
+    assert report.startswith("# empty.log\n\nNothing stands out.\n\n| endpoint ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("missing.log", None, "step 'unreadable' (python.run): OSError: File not found: missing.log"),
+        ("notes.txt", b"milk\neggs\n", "step 'parse' (python.run): ValueError: notes.txt is no access log: not one of its lines"),
+        ("photo.jpg", b"\xff\xd8\xff", "step 'unreadable' (python.run): OSError: photo.jpg is no utf-8 text"),
+    ],
+)
+def test_quickstart_refuses_what_is_no_log(tmp_path: Path, tea_obs: Run, name: str, content: bytes | None, error: str) -> None:
+    """A file that is missing or something else ends the flow with one line that says so, and the log says it too."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = tea_obs("run", QUICKSTART, "--set", f"path={name}")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert done.stderr.splitlines()[-1].startswith(f"tea-obs: error: {error}")
+    assert get_flow_log(tmp_path / "logs").status == "error"
+
+
+# --- the other flows ---
+
+
+def test_self_repair_repairs_itself(tmp_path: Path, tea_obs: Run) -> None:
+    """The flow mends both mistakes of its orders; ``--logging`` gives it the destinations of the dictConfig example."""
+    logging_file = EXAMPLES / "dictconfig" / "logging.yaml"
+    done = tea_obs("run", EXAMPLES / "self_repair" / "flow.yaml", "--logging", logging_file)
+    assert done.returncode == 0
+    events = logged(tmp_path / "logs")
+    notes = ["repaired: put ':' in line 2", "repaired: put ',' in line 4"]
+    assert [event["message"] for event in events if event["level"] == "warn"] == notes
+    # The console of that file is for warnings and errors, and there is no other one.
+    shown = [re.sub(r"^[\d:.]+ | \([\d.]+ ms\)", "", line) for line in done.stderr.splitlines()]
+    assert shown == [
+        "error json.parse parse: JSON parse error: Expecting ':' delimiter [parse]",
+        f"warn  note {notes[0]} [note]",
+        "error json.parse parse: JSON parse error: Expecting ',' delimiter [parse]",
+        f"warn  note {notes[1]} [note]",
+    ]
+
+
+def test_llm_agent_answers_offline(tmp_path: Path, tea_obs: Run) -> None:
+    """The agent runs from any folder without an endpoint, and its tokens are counted."""
+    done = tea_obs("run", EXAMPLES / "llm_agent" / "flow.yaml")
+    log = get_flow_log(tmp_path / "logs")
+    assert (done.returncode, log.status, log.metrics["nodes"]["llm.call"]["count"]) == (0, "ok", 6)
+    assert log.metrics["tokens"] > 0
+
+
+# --- programs ---
+
+
+def test_functions(tmp_path: Path, run: Run) -> None:
+    """The program shows its tree, what was redacted, its metrics and its export."""
+    done = run(EXAMPLES / "functions" / "main.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert without_times(done.stdout) == (
+        "checkout: ok, 3 nodes, 1 error\n"
+        "\n"
+        "flow            ok N ms\n"
+        "  shop.login    error N ms\n"
+        "  cart          ok N ms\n"
+        "    total       ok N ms\n"
+        "\n"
+        "info  shop.login  entry   {'input': {'user': 'ada', 'password': '[REDACTED]', 'pin': '[REDACTED]'}}\n"
+        "error shop.login  error   {'error': {'type': 'PermissionError', "
+        "'message': 'ada cannot log in with password [REDACTED] and pin [REDACTED]'}}\n"
+        "warn  shop.login  log     going on as a guest\n"
+        "info  cart        entry   {'input': {'items': ['lamp', 'desk', 'chair']}}\n"
+        "info  cart        metric  {'items': 3, 'most_expensive': 249.0}\n"
+        "info  cart        exit    {'output': 340.56}\n"
+        "\n"
+        "10 events in logs/checkout.json\n"
+    )
+    assert len(logged(tmp_path / "logs")) == 10
+    assert not re.search(r"correct horse|\bpin 4711|\"4711\"", texts(tmp_path))
+
+
+def test_asyncio(run: Run) -> None:
+    """Two flows in one event loop have each their own tasks, stream and threads."""
+    done = run(EXAMPLES / "asyncio" / "main.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert without_times(done.stdout) == "".join(
+        f"{topic}: ok, N ms\n"
+        "flow N ms\n"
+        "  web.fetch N ms\n"
+        "  web.fetch N ms\n"
+        "  web.fetch N ms\n"
+        "  llm.stream N ms  3 chunks\n"
+        "  hash N ms\n"
+        "  hash N ms\n"
+        f"{topic} 1, {topic} 2, {topic} 3: N ms of fetching, side by side\n"
+        "\n"
+        for topic in ("tides", "moons")
+    )
+
+
+def test_dictconfig(tmp_path: Path, run: Run) -> None:
+    """Levels by category and action decide what is logged, and a library's records join the flow."""
+    done = run(EXAMPLES / "dictconfig" / "main.py")
+    assert (done.returncode, [line.split(" ", 1)[1] for line in done.stderr.splitlines()][1:]) == (
+        0,
+        ["warn  warehouse.stock cannot tell whether there is a chair"],
+    )
+    events = logged(tmp_path / "logs")
+    shown = [re.split(r" +", line.strip(), maxsplit=3)[:3] for line in done.stdout.splitlines()]
+    assert shown == [[event["level"], event["event_type"], event["node"]] for event in events]
+    assert [f"{event['node']} {event['event_type']}" for event in events] == [
+        "flow entry",
+        "reply entry",
+        "warehouse.stock log",  # http.get is silent at its category's level
+        "llm.call entry",
+        "llm.call exit",
+        "http.post entry",
+        "http.post exit",
+        "reply exit",
+        "reply entry",
+        "http.get entry",
+        "warehouse.stock log",
+        "http.get error",
+        "warehouse.stock log",
+        "llm.call entry",
+        "llm.call exit",
+        "http.post entry",
+        "http.post exit",
+        "reply exit",
+        "flow exit",
+    ]
+    assert "api_key=[REDACTED]" in texts(tmp_path)
