@@ -339,7 +339,7 @@ def test_ctrl_c_in_a_fan_out_leaves_a_whole_log(tmp_path: Path) -> None:
         ran.append(state["flow_id"])
         waiting.wait()
         if state["index"] == 0:
-            while not any(frame.f_code.co_name == "result" for frame, _ in walk_stack(sys._current_frames()[main.ident or 0])):
+            while not any(frame.f_code.co_name == "_awaited" for frame, _ in walk_stack(sys._current_frames()[main.ident or 0])):
                 pass  # until run() waits for its branches
             signal.pthread_kill(main.ident or 0, signal.SIGINT)
         raise OSError("down")  # the next attempt is a minute away: only the interrupt ends the waiting

@@ -6,7 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,6 +18,7 @@ RESULTS = "parallel_results"
 """Key of the state, and name in templates and code, under which a fan-in finds its branches' results."""
 
 _MOST_THREADS = 32
+_GLANCE = 0.2  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,19 @@ def run_branches(
     pool = ThreadPoolExecutor(min(limit or _MOST_THREADS, len(branches)), thread_name_prefix="flow-branch")
     try:
         futures = [pool.submit(wrap(_run), tracer, stop, branch) for branch in branches]
-        return [future.result() for future in futures]
+        return [_awaited(future) for future in futures]
     except BaseException:
         stop.set()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _awaited(future: Future[BranchResult]) -> BranchResult:
+    """Wait for a branch, looking up now and then: a Ctrl-C that comes just before a wait is noticed only when that one ends."""
+    while not wait([future], _GLANCE).done:
+        pass
+    return future.result()
 
 
 def _run(tracer: Tracer, stop: threading.Event, branch: Branch) -> BranchResult:
