@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+Registry: TypeAlias = Mapping[str, Callable[..., Any]]
+"""Actions by name."""
 
 
 def builtin_registry() -> dict[str, Callable[..., Any]]:

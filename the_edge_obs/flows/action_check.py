@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..actions.registry import Registry
 from ..errors import allowed, did_you_mean
 from .calling import INJECTED, Calling, calling
-from .model import Registry
 from .yaml_source import Place, Source
 
 

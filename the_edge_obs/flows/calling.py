@@ -14,12 +14,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..context import wrap
-
-if TYPE_CHECKING:
-    from .tracing import Trace
+from .tracing import Trace
 
 INJECTED: Final = ("state", "config", "node", "graph")
 _KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ..actions.registry import Registry
 from ..errors import ConfigurationError, FlowFileError, allowed
 from . import checks
 from .edges import read_edges
 from .importing import Engine, import_actions
-from .model import Plan, Registry
+from .model import Plan
 from .nodes import NodeReader
 from .templates import Compiler
 from .yaml_source import Place, Source, from_data, read_file

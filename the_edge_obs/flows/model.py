@@ -6,9 +6,11 @@ targets checked. Running only reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ..actions.registry import Registry
 
 if TYPE_CHECKING:
     from .calling import Calling
@@ -20,7 +22,6 @@ START = "__start__"
 END = "__end__"
 
 Mode = Literal["raise", "retry", "graceful"]
-Registry = Mapping[str, Callable[..., Any]]
 
 
 @dataclass(frozen=True, slots=True)

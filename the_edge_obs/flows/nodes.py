@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ..actions.registry import Registry
 from ..errors import allowed
 from . import checks
 from .action_check import check_parameters, find_action
@@ -25,7 +26,6 @@ from .model import (
     OnError,
     Output,
     Plan,
-    Registry,
     StepsBody,
     SubflowBody,
 )

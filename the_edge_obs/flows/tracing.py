@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol
 
+from ..actions.registry import Registry
 from ..context import current
 from ..faults import own_fault
 from ..instrumentation import instrument
 from ..records import NOTHING
 from ..spans import Span, log_event, node_logger
-from .model import Registry
 
 
 class Trace(Protocol):
