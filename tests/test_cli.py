@@ -669,7 +669,7 @@ def test_what_config_refuses(capsys: pytest.CaptureFixture[str]) -> None:
 # --- the program ---
 
 
-@pytest.mark.parametrize("command", ["run", "show", "query", "export", "validate", "config"])
+@pytest.mark.parametrize("command", ["run", "show", "query", "export", "validate", "config", "lnav"])
 def test_help_teaches_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command shows what to type."""
     assert main([command, "--help"]) == 0

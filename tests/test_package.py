@@ -42,6 +42,7 @@ FLOORS = {
     "formats": 4,
     "tree": 4,
     "lanes": 4,
+    "lnav_format": 4,
     "spans": 4,
     "instrumentation": 4,
     "config": 5,

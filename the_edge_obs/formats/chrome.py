@@ -70,21 +70,35 @@ def _names(process: _Process) -> Iterator[dict[str, Any]]:
 
 
 def _slices(process: _Process) -> Iterator[dict[str, Any]]:
-    """Yield a slice for each span, and behind each the start of its arrows: it is the innermost one there then."""
+    """Yield a slice for each span, right behind it the arrow's end that leads to it, and the starts of those that leave it.
+
+    An arrow's end belongs to the innermost slice that is open at its time: the one just before it.
+    """
     told: dict[str, list[Event]] = {}
     for event in process.log.events:
         if event["event_type"] in _OF_SPANS:
             told.setdefault(event["span_id"], []).append(event)
-    by_id = {one.span.span_id: one for one in process.spans}
+    branches = _branches(process.spans)
+    heads: dict[str, dict[str, Any]] = {}
+    for one in process.spans:
+        span_id = one.span.span_id
+        yield _slice(process, one, told.get(span_id, []))
+        if span_id in heads:
+            yield heads[span_id]
+        for branch in branches.get(span_id, ()):
+            tail, heads[branch.span.span_id] = _arrow(process, one, branch)
+            yield tail
+
+
+def _branches(spans: list[Placed]) -> dict[str, list[Placed]]:
+    """Return, by parent, the spans that lie outside it and not before it."""
     branches: dict[str, list[Placed]] = {}
-    for one in process.spans:
-        parent = by_id.get(one.span.parent_id or "")
-        if not one.inside and parent is not None and parent.start <= one.start:
-            branches.setdefault(parent.span.span_id, []).append(one)
-    for one in process.spans:
-        yield _slice(process, one, told.get(one.span.span_id, []))
-        for branch in branches.get(one.span.span_id, ()):
-            yield from _arrow(process, one, branch)
+    seen = set()
+    for one in spans:
+        seen.add(one.span.span_id)
+        if not one.inside and one.span.parent_id in seen and one.span.parent_id != one.span.span_id:
+            branches.setdefault(one.span.parent_id, []).append(one)
+    return branches
 
 
 def _slice(process: _Process, one: Placed, told: list[Event]) -> dict[str, Any]:
@@ -120,10 +134,10 @@ def _arguments(span: SpanInfo, told: list[Event]) -> dict[str, Any]:
     return {**data, **facts, **({"metrics": metrics} if metrics else {})}
 
 
-def _arrow(process: _Process, parent: Placed, branch: Placed) -> Iterator[dict[str, Any]]:
+def _arrow(process: _Process, parent: Placed, branch: Placed) -> tuple[dict[str, Any], dict[str, Any]]:
     same: dict[str, Any] = {"name": "branch", "cat": "branch", "id": next(process.arrows)}
-    yield process.event("s", parent.lane, ts=micros(parent.start), **same)
-    yield process.event("f", branch.lane, ts=micros(branch.start), bp="e", **same)
+    tail = process.event("s", parent.lane, ts=micros(parent.start), **same)
+    return tail, process.event("f", branch.lane, ts=micros(branch.start), bp="e", **same)
 
 
 def _moments(process: _Process) -> Iterator[dict[str, Any]]:
