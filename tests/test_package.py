@@ -43,6 +43,7 @@ FLOORS = {
     "tree": 4,
     "spans": 4,
     "instrumentation": 4,
+    "comparison": 5,
     "config": 5,
     "observability": 5,
     "actions": 6,

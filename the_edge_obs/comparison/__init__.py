@@ -1,0 +1,8 @@
+"""Two runs side by side: what was added, removed, moved, and what changed of what stayed."""
+
+from ._comparing import MAX_CHANGES, diff
+from ._model import Figure, FlowDiff, SpanDiff
+from ._text import render
+from ._values import Change
+
+__all__ = ["MAX_CHANGES", "Change", "Figure", "FlowDiff", "SpanDiff", "diff", "render"]
