@@ -70,8 +70,9 @@ def test_an_item_put_into_a_list_is_one_change() -> None:
 
 
 def test_a_value_that_is_missing() -> None:
-    """A run that has no output differs from one whose output is null."""
-    assert list(changes("output", {}, {"output": None}, NO_IDS)) == [Change("output", "added", None, None)]
+    """A value that is not there is as good as null, and nothing else is."""
+    assert list(changes("output", {}, {"output": None}, NO_IDS)) == []
+    assert list(changes("output", {}, {"output": 0}, NO_IDS)) == [Change("output", "added", None, 0)]
     assert list(changes("output", {"output": 3}, {}, NO_IDS)) == [Change("output", "removed", 3, None)]
     assert list(changes("output", {}, {}, NO_IDS)) == []
     assert Change("output", "removed", 3, None).to_dict() == {"path": "output", "kind": "removed", "old": 3, "new": None}

@@ -71,6 +71,15 @@ class Growth:
 Rule = Difference | Growth
 
 
+def check_fail_on(text: str) -> None:
+    """Check a list as ``FlowDiff.failures`` takes it, without comparing anything.
+
+    Raises:
+        ConfigurationError: it names what is allowed.
+    """
+    parse(text)
+
+
 def parse(text: str) -> list[Rule]:
     """Return the rules that a list with commas names.
 

@@ -136,8 +136,8 @@ class FlowDiff:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows are ``added``, ``removed``, ``changed``, ``same``, and how many have ``moved`` (of the last two)."""
-        kinds = Counter(span.kind for span in self.spans)
+        """How many rows are ``added``, ``removed``, ``changed`` and the ``same``; and how many ``moved``, changed or not."""
+        kinds = Counter("moved" if span.moved and span.kind == "same" else span.kind for span in self.spans)
         return {**{kind: kinds[kind] for kind in KINDS}, "moved": sum(span.moved for span in self.spans)}
 
     @property

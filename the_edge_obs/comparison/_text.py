@@ -12,6 +12,7 @@ from ..formatters import printable
 from ..tree import FOLD_OVER, View, clock_text, columns, counted, dollars, duration_text, error_text, fitted
 
 if TYPE_CHECKING:
+    from ..flow_log import FlowLog
     from ._model import Figure, FlowDiff, SpanDiff
     from ._values import Change
 
@@ -90,9 +91,10 @@ def render(diff: FlowDiff, view: View) -> Iterator[str]:
         yield from _table(rows, view)
     yield ""
     yield summary(diff)
-    if totals := list(_totals(diff, view)):
-        yield ", ".join(totals)
-    yield from (view.paint("warn", line) for line in _missing(diff))
+    if shown := [f"{name} {text}" for name, text in totals(diff, view)]:
+        yield ", ".join(shown)
+    for which, log in (("old", diff.old), ("new", diff.new)):
+        yield from (view.paint("warn", line) for line in missing(which, log))
 
 
 def summary(diff: FlowDiff) -> str:
@@ -119,21 +121,22 @@ def _heads(diff: FlowDiff, view: View) -> Iterator[str]:
         yield view.paint(style, fitted(f"{mark} {'  '.join(filter(None, parts))}", max(view.width, _NARROWEST), view))
 
 
-def _totals(diff: FlowDiff, view: View) -> Iterator[str]:
+def totals(diff: FlowDiff, view: View) -> Iterator[tuple[str, str]]:
+    """Yield the name of each total that is not nothing in both runs, and its values as text."""
     shown = {"duration_ms": duration_text, "tokens": count_text, "cost_usd": dollars, "error_count": count_text}
     for name, as_text in shown.items():
         figure = diff.totals[name]
         if figure.old or figure.new:
-            yield f"{name.partition('_')[0].replace('error', 'errors')} {two(figure, as_text, view)}"
+            yield name.partition("_")[0].replace("error", "errors"), two(figure, as_text, view)
 
 
-def _missing(diff: FlowDiff) -> Iterator[str]:
-    for which, log in (("old", diff.old), ("new", diff.new)):
-        if dropped := log.metrics["dropped_count"]:
-            lost = counted(dropped, "event")
-            yield f"the {which} run is not whole, {lost} dropped by its ring buffer: what is missing may have run"
-        if log.status == "running":
-            yield f"the {which} run has no end in its log: it is still running, or its process was killed"
+def missing(which: str, log: FlowLog) -> Iterator[str]:
+    """Yield what is known to be missing in a run, the ``old`` or the ``new`` one."""
+    if dropped := log.metrics["dropped_count"]:
+        lost = counted(dropped, "event")
+        yield f"the {which} run is not whole, {lost} dropped by its ring buffer: what is missing may have run"
+    if log.status == "running":
+        yield f"the {which} run has no end in its log: it is still running, or its process was killed"
 
 
 # --- rows ---

@@ -51,8 +51,10 @@ def changes(
         old, new: The objects.
         ids: The ids of the old and of the new run: where they stand in a text, one is as good as another.
     """
+    if old.get(key) is new.get(key) is None:
+        return  # a run without an output, and one whose output is null
     mine, theirs = old.get(key, _ABSENT), new.get(key, _ABSENT)
-    if mine is theirs or (mine is not _ABSENT and theirs is not _ABSENT and _as_text(mine) == _as_text(theirs) is not None):
+    if mine is not _ABSENT and theirs is not _ABSENT and _as_text(mine) == _as_text(theirs) is not None:
         return
     # A value that nests deeper than any of ours is compared as it is.
     with suppress(RecursionError):
