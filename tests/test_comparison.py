@@ -379,8 +379,8 @@ def test_text() -> None:
         "duration 608.0 ms → 808.0 ms (+33%), tokens 10 → 12 (+20%), cost $0.0100, errors 0 → 1",
     ]
     assert repr(found) == "<FlowDiff 1 changed, 1 added, 1 removed, 4 the same>"
-    assert str(found).splitlines()[0].startswith(f"--- triage  {FLOW}  started ")
-    assert str(found).splitlines()[1].startswith(f"+++ triage  {OTHER_FLOW}  started ")
+    assert str(found).splitlines()[0].startswith(f"--- triage  ok  608.0 ms  {FLOW}  started ")
+    assert str(found).splitlines()[1].startswith(f"+++ triage  ok  808.0 ms  {OTHER_FLOW}  started ")
 
 
 def test_text_of_runs_that_do_not_differ() -> None:

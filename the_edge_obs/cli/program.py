@@ -19,7 +19,7 @@ from .terminal import BAD, fail, prepare, say
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
-_COMMANDS: Final = (run, show, diff, query, export, validate, config, clean)
+_COMMANDS: Final = (run, show, query, export, diff, validate, config, clean)
 # Their values may begin with a dash, as in `--since -5m`, which argparse would take for an option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text"})
 

@@ -115,9 +115,8 @@ def is_notable(figure: Figure) -> bool:
 
 def _heads(diff: FlowDiff, view: View) -> Iterator[str]:
     for mark, style, log in (("---", "error", diff.old), ("+++", "ok", diff.new)):
-        parts = [printable(log.name or "?"), printable(log.flow_id)]
+        parts = [printable(log.name or "?"), log.status, duration_text(log.metrics["total_duration_ms"]), printable(log.flow_id)]
         parts += [f"started {clock_text(log.events[0]['timestamp'])}"] if log.events else []
-        parts += [log.status, duration_text(log.metrics["total_duration_ms"])]
         yield view.paint(style, fitted(f"{mark} {'  '.join(filter(None, parts))}", max(view.width, _NARROWEST), view))
 
 
