@@ -97,12 +97,11 @@ class Tree:
         entry, end = self._entries.get(span.span_id, {}), self._ends.get((span.span_id, span.node), {})
         given, result = ({key: data[key]} if key in data else {} for key, data in (("input", entry), ("output", end)))
         key, index = span.step or span.node, -1.0
-        if span.node in (_BRANCH, _ROUND) and isinstance(given.get("input"), dict) and "index" in given["input"]:
-            given = {"input": dict(given["input"])}
-            position = given["input"].pop("index")
+        if span.node in (_BRANCH, _ROUND) and (position := _index(given.get("input"))) is not None:
+            given = {"input": {name: value for name, value in given["input"].items() if name != "index"}}
             key += f" [{position}]"
-            index = position if span.node == _BRANCH and isinstance(position, (int, float)) else index
-        if "attempt" in entry:
+            index = position if span.node == _BRANCH else index
+        if isinstance(entry.get("attempt"), int):
             key += f" (attempt {entry['attempt']})"
         content = f"{key if index < 0 else span.node} {self._digest(given)}"
         own = self._digest([span.node, span.status, error_of(span), given, result, metrics_of(span), figures_of(span)])
@@ -118,6 +117,11 @@ class Tree:
         except (RecursionError, ValueError):
             return None
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def _index(given: Any) -> int | None:
+    index = given.get("index") if isinstance(given, dict) else None
+    return index if isinstance(index, int) and index >= 0 else None
 
 
 def error_of(span: SpanInfo) -> dict[str, Any]:

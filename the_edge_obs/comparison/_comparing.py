@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -15,7 +14,7 @@ from ..flow_log import FlowLog, SpanInfo
 from ..store import get_flow_log
 from ._alignment import Match, Place, Tree, align, error_of, figures_of, metrics_of
 from ._model import FlowDiff, SpanDiff
-from ._values import Change, changes
+from ._values import Change, as_text, changes
 
 MAX_CHANGES: Final = 100  # of one span
 
@@ -71,7 +70,7 @@ def _item(place: Place) -> str:
     """Return what a branch is about, if it is said in a few words."""
     given = place.given["input"]
     item = given.get("branch", given.get("item", ""))
-    text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    text = item if isinstance(item, str) else as_text(item)
     return f" {text}" if text and len(text) <= _ITEM and "\n" not in text else ""
 
 

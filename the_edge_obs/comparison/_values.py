@@ -54,7 +54,7 @@ def changes(
     if old.get(key) is new.get(key) is None:
         return  # a run without an output, and one whose output is null
     mine, theirs = old.get(key, _ABSENT), new.get(key, _ABSENT)
-    if mine is not _ABSENT and theirs is not _ABSENT and _as_text(mine) == _as_text(theirs) is not None:
+    if mine is not _ABSENT and theirs is not _ABSENT and as_text(mine) == as_text(theirs) is not None:
         return
     # A value that nests deeper than any of ours is compared as it is.
     with suppress(RecursionError):
@@ -84,7 +84,7 @@ def _is_time(key: str, value: Any) -> bool:
     return isinstance(value, (int, float)) and (key in _TIMES or key.endswith("_ms"))
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """Return a text that only equal values share, or None for a value that nests too deep."""
     try:
         return dumps(value)
@@ -115,7 +115,7 @@ def _inside(path: str, key: str) -> str:
 
 def _items(path: str, old: list[Any], new: list[Any]) -> Iterator[tuple[str, Any, Any]]:
     """Yield the items of two lists that may differ: what lies between equal ones is compared in order."""
-    mine, theirs = ([_as_text(item) for item in items] for items in (old, new))
+    mine, theirs = ([as_text(item) for item in items] for items in (old, new))
     pairs: list[tuple[int, int]] = []
     if None not in mine and None not in theirs:
         pairs = common(cast("list[str]", mine), cast("list[str]", theirs))

@@ -46,6 +46,7 @@
     const box = make("div", "cell");
     box.setAttribute("role", "gridcell");
     const name = make("span", "name", row.label);
+    name.title = row.label;
     name.style.setProperty("--depth", Math.min(row.depth, DEEPEST));
     box.append(name);
     if (!row.label.startsWith(span.node)) box.append(make("span", "node", span.node));

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
 
 from ..flow_log import FlowLog, SpanInfo
 from ..tree import View, clock_text, dollars, duration_text
@@ -32,8 +31,8 @@ def page(diff: FlowDiff) -> Iterator[str]:
     names = dict.fromkeys(log.name or "?" for log in (diff.old, diff.new))
     yield from environment.get_template("page.html").generate(
         title=f"{' and '.join(names)}: two runs",
-        style=Markup(style),
-        script=Markup(script),
+        style=style,
+        script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
         runs=[_run(side, log) for side, log in (("old", diff.old), ("new", diff.new))],
