@@ -23,6 +23,7 @@ NOTABLE_MS: Final = 10.0
 _SHOWN_CHANGES: Final = 8  # of one span, unless the view does not fold
 _ADDED_BELOW: Final = 12  # rows shown of one added or removed part of the tree, unless the view does not fold
 _NARROWEST: Final = 60  # columns
+_DEEPEST: Final = 600  # columns of the lines of the tree; what is deeper stands as deep as that
 _LEAD: Final = 12  # characters of a text shown before the first one that differs
 _STYLES: Final = {"added": "ok", "removed": "error", "changed": "warn", "same": ""}
 _HIDDEN: Final = {"added": "more added", "removed": "more removed", "same": "the same"}
@@ -155,6 +156,7 @@ def _rows(diff: FlowDiff, view: View) -> Iterator[_Row]:
             yield _Row("dim", " ", stem, below, item)
             continue
         inner = _folded(diff.spans, children[item], sizes, wanted, view)
+        below = below[:_DEEPEST]
         yield _row(diff.spans[item], stem, below + (_bar(view) if inner else "   "), view)
         for position in range(len(inner) - 1, -1, -1):
             last = position == len(inner) - 1
