@@ -205,6 +205,16 @@ def test_what_ran_side_by_side_has_no_order() -> None:
     assert not diff(old.log(), new.log())
 
 
+def test_workers_side_by_side_are_told_apart_by_what_they_did() -> None:
+    """They were given the same, and started in any order: each is compared with the one that did the same, one that did other."""
+    old, new = Flow(), Flow()
+    for flow, words in ((old, "abcd"), (new, "dxba")):
+        workers = [flow.run("worker", at=1 + place / 1000, ms=100) for place in range(4)]
+        for worker, word in zip(workers, words, strict=True):
+            flow.run("http.get", word, parent=worker)
+    assert kinds(diff(old.log(), new.log())) == [("changed", "http.get")]
+
+
 def test_branches_are_matched_by_item_and_index() -> None:
     """Which branch came first is chance; an item that is new is added, one in another place is the same branch."""
     old, new = Flow(), Flow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -191,11 +192,38 @@ def _rows(old: Sequence[Place], new: Sequence[Place]) -> list[tuple[Place | None
 
 
 def _siblings(old: Sequence[Place], new: Sequence[Place]) -> _Siblings:
-    if [place.content for place in old] == [place.content for place in new]:
+    wholes, others = _texts(old, "whole"), _texts(new, "whole")
+    if wholes == others:
         pairs = [(place, place) for place in range(len(old))]
         return _Siblings(pairs, pairs, frozenset())
-    if [place.whole for place in new] < [place.whole for place in old]:
+    if others < wholes:
         return _siblings(new, old).swapped()  # what is arbitrary is decided in one direction
+    pairs = same(wholes, others, _beside(old), _beside(new))
+    left, right = _left(old, new, pairs)
+    rest = _one_after_another([old[place] for place in left], [new[place] for place in right])
+    pairs = sorted([*pairs, *((left[place], right[other]) for place, other in rest)])
+    chain = rising(pairs)
+    return _Siblings(pairs, chain, _moved(old, new, set(pairs).difference(chain), chain))
+
+
+def _beside(places: Sequence[Place]) -> list[int]:
+    """Return the positions of spans beside which another ran that was given the same: their order says nothing."""
+    found: set[int] = set()
+    latest: dict[str, int] = {}  # of each content, the span so far that ended last
+    for place in sorted(range(len(places)), key=lambda place: places[place].span.start):
+        before = latest.setdefault(places[place].content, place)
+        if before != place and places[place].span.start < _end(places[before]):
+            found |= {before, place}
+        if _end(places[place]) >= _end(places[before]):
+            latest[places[place].content] = place
+    return sorted(found)
+
+
+def _end(place: Place) -> float:
+    return math.inf if place.span.end is None else place.span.end
+
+
+def _one_after_another(old: Sequence[Place], new: Sequence[Place]) -> Pairs:
     contents, wholes, keys = ((_texts(old, name), _texts(new, name)) for name in ("content", "whole", "key"))
     pairs, alike = common(*contents), common(*wholes)
     alike += _in_gaps(*contents, alike)
@@ -204,9 +232,7 @@ def _siblings(old: Sequence[Place], new: Sequence[Place]) -> _Siblings:
     for texts in (wholes, contents):
         pairs = sorted([*pairs, *same(*texts, *_left(old, new, pairs))])
     pairs += _in_gaps(*keys, pairs)
-    pairs += _alone(*keys, *_left(old, new, pairs))
-    chain = rising(pairs)
-    return _Siblings(pairs, chain, _moved(old, new, set(pairs).difference(chain), chain))
+    return [*pairs, *_alone(*keys, *_left(old, new, pairs))]
 
 
 def _texts(places: Sequence[Place], name: str) -> list[str]:
