@@ -46,6 +46,7 @@ FLOORS = {
     "lnav_format": 4,
     "spans": 4,
     "instrumentation": 4,
+    "comparison": 5,
     "config": 5,
     "site": 5,
     "observability": 5,
