@@ -13,7 +13,7 @@ from ..formatters import printable
 from ..jsonl import Skipped
 from ..tree import clock_text, counted, duration_text, render
 from .sources import add_log, flow_events
-from .terminal import DONE, view_for
+from .terminal import DONE, add_ascii, view_for
 
 NAME: Final = "show"
 HELP: Final = "show a run as a tree, or which runs a folder holds"
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_log(parser)
     parser.add_argument("--flow", metavar="ID", help="which run, by its flow_id or the beginning of it")
     parser.add_argument("--all", action="store_true", help="show every span; otherwise long loops are folded")
+    add_ascii(parser.add_argument)
 
 
 def call(args: argparse.Namespace) -> int:
@@ -45,7 +46,7 @@ def call(args: argparse.Namespace) -> int:
         return DONE
     log = build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
     print(f"flow {printable(log.flow_id)}, started {clock_text(log.events[0]['timestamp'])}\n")
-    for line in render(log, view_for(sys.stdout, fold=not args.all)):
+    for line in render(log, view_for(sys.stdout, fold=not args.all, ascii_only=args.ascii)):
         print(line)
     return DONE
 
