@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from ..flow_summary import FlowSummary
 from ..formatters import printable
 from ..tree import View, clock_text, columns, dollars, duration_text, fitted
 
-_NAME = 40  # columns of the widest name
+_NARROW: Final = 10  # columns of a name, at least
+_SHORT_ID: Final = 8  # characters; the beginning of an id will do for --flow
+_FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
+_HEAD: Final = ("name", "status", "started", "duration", "errors", "tokens", "cost", "flow")
 
 
 def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
-    """Yield the lines of a table of runs, in the order given; the column of costs is there when there are some."""
-    head = ["name", "status", "started", "duration", "errors", "tokens", "cost", "flow"]
-    rows = [
-        [
-            fitted(printable(flow.name or "?"), _NAME, view),
-            flow.status,
-            clock_text(flow.start),
-            duration_text(flow.duration_ms) or "-",
-            f"{flow.errors:,}" if flow.errors else "",
-            f"{flow.tokens:,}" if flow.tokens else "",
-            dollars(flow.cost_usd) if flow.cost_usd else "",
-            printable(flow.flow_id),
-        ]
-        for flow in flows
+    """Yield the lines of a table of runs, in the order given. Where it is wider than the view, ids and names are cut."""
+    rows = [_row(flow) for flow in flows]
+    if _width(rows) > view.width:
+        rows = [[*row[:-1], row[-1][:_SHORT_ID]] for row in rows]
+        longest = max(columns(row[0]) for row in rows)
+        room = max(longest - max(_width(rows) - view.width, 0), _NARROW)
+        rows = [[fitted(row[0], room, view), *row[1:]] for row in rows]
+    return table(_HEAD, rows, _FIGURES, view, "status")
+
+
+def _row(flow: FlowSummary) -> list[str]:
+    return [
+        printable(flow.name or "?"),
+        flow.status,
+        clock_text(flow.start),
+        duration_text(flow.duration_ms) or "-",
+        f"{flow.errors:,}" if flow.errors else "",
+        f"{flow.tokens:,}" if flow.tokens else "",
+        dollars(flow.cost_usd) if flow.cost_usd else "",
+        printable(flow.flow_id),
     ]
-    return table(head, rows, frozenset({"duration", "errors", "tokens", "cost"}), view, "status")
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    return sum(width + 2 for width in _widths(_HEAD, rows).values()) - 2
+
+
+def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[int, int]:
+    """Return the width of each column that has any text, by its place."""
+    shown = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    return {place: max(columns(row[place]) for row in (head, *rows)) for place in shown}
 
 
 def table(
@@ -42,13 +61,12 @@ def table(
         view: What it may use of a terminal.
         styled: The column whose texts are the names of their own styles.
     """
-    shown = [place for place in range(len(head)) if any(row[place] for row in rows)]
-    widths = {place: max(columns(row[place]) for row in (head, *rows)) for place in shown}
+    widths = _widths(head, rows)
 
     def line(row: Sequence[str], style: str = "") -> str:
         cells = []
-        for place in shown:
-            space = " " * (widths[place] - columns(row[place]))
+        for place, width in widths.items():
+            space = " " * (width - columns(row[place]))
             text = view.paint(row[place] if head[place] == styled and not style else style, row[place])
             cells.append(space + text if head[place] in right else text + space)
         return "  ".join(cells).rstrip()
