@@ -41,6 +41,7 @@ FLOORS = {
     "retention": 4,
     "formats": 4,
     "tree": 4,
+    "lanes": 4,
     "spans": 4,
     "instrumentation": 4,
     "config": 5,
