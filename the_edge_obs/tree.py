@@ -174,7 +174,7 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
     # A span that its level filtered has no entry and no duration: it logs its error alone, and nothing of it is lost.
     lost = span.partial and (span.duration_ms is not None or span.status == "running")
     return (
-        printable(label + _which(span, entry)),
+        printable(label + which(span, entry)),
         printable(node),
         duration_text(span.duration_ms),
         f"{tokens:,} tok" if tokens else "",
@@ -183,8 +183,8 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
     )
 
 
-def _which(span: SpanInfo, entry: Event | None) -> str:
-    """Return what tells a span from its siblings: the number of an iteration, branch or attempt."""
+def which(span: SpanInfo, entry: Event | None) -> str:
+    """Return what tells a span from its siblings, with a space before it: the number of an iteration, branch or attempt."""
     data = entry["data"] if entry else {}
     given = data.get("input")
     parts = []

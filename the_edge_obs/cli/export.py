@@ -20,14 +20,19 @@ NAME: Final = "export"
 HELP: Final = "write a log in another format"
 DESCRIPTION: Final = """\
 Write a log in another format. The file appears whole or not at all.
-  json    the flow log as one object: events, spans, metrics, timeline;
-          of several flows an array of them
-  jsonl   one event a line"""
+  json        the flow log as one object: events, spans, metrics, timeline;
+              of several flows an array of them
+  jsonl       one event a line
+  csv         one span a line, for spreadsheets
+  chrome      a trace for https://ui.perfetto.dev and chrome://tracing
+  speedscope  profiles for https://www.speedscope.app"""
 EPILOG: Final = """\
 examples:
   tea-obs export logs/flow-0b5e7a52-4c1e-4f6b-9d80-2f4f3f0d9a11.jsonl -o run.json
   tea-obs export logs --format jsonl -o all.jsonl
   tea-obs export run.jsonl --format json -o - | jq .metrics
+  tea-obs export run.jsonl --format chrome -o run.trace.json
+  tea-obs export logs -o spans.csv
 """
 
 _STDOUT: Final = "-"
