@@ -178,7 +178,7 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
         printable(node),
         duration_text(span.duration_ms),
         f"{tokens:,} tok" if tokens else "",
-        _dollars(cost) if cost else "",
+        dollars(cost) if cost else "",
         span.status + (" (start lost)" if lost else ""),
     )
 
@@ -324,7 +324,7 @@ def _totals(log: FlowLog) -> Iterator[str]:
         parts = [f"{metrics[key]:,} {word}" for key, word in (("input_tokens", "in"), ("output_tokens", "out")) if metrics[key]]
         yield counted(metrics["tokens"], "token") + (f" ({' + '.join(parts)})" if parts else "")
     if metrics["cost_usd"]:
-        yield _dollars(metrics["cost_usd"])
+        yield dollars(metrics["cost_usd"])
 
 
 def _missing(log: FlowLog) -> Iterator[str]:
@@ -347,5 +347,6 @@ def _number(value: Any) -> float:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
 
 
-def _dollars(cost: float) -> str:
+def dollars(cost: float) -> str:
+    """Return US dollars for people, with as many digits as a small amount needs."""
     return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}" if cost >= 0.0001 else f"${cost:.1g}"
