@@ -421,7 +421,7 @@
     close.setAttribute("aria-label", "close the details");
     close.addEventListener("click", hideDetails);
     top.append(make("h2", "", span[LABEL]), link, close);
-    box.replaceChildren(top, make("p", "path dim", path.join(" › ")), facts(span), ...values(told), ...lines(told));
+    box.replaceChildren(top, make("p", "path dim", path.join(" / ")), facts(span), ...values(told), ...lines(told));
     box.hidden = false;
     box.scrollTop = 0;
   }
@@ -592,7 +592,6 @@
   new ResizeObserver(paintLanes).observe(byId("tree"));
   drawAxis();
   drawNodes();
-  paintLanes();
   select();
   fromLink();
 })();
