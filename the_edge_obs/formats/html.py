@@ -31,7 +31,7 @@ def _of_one(events: Iterable[Event]) -> Iterator[Event]:
     """Yield the events of one flow; the first one of another is refused at once, before a folder of many is in memory."""
     flow_id = None
     for event in events:
-        flow_id = flow_id or event["flow_id"]
+        flow_id = event["flow_id"] if flow_id is None else flow_id
         if event["flow_id"] != flow_id:
             raise ExportError(f"these events are of several flows; {_ADVICE}")
         yield event
