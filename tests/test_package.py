@@ -32,6 +32,8 @@ FLOORS = {
     "handlers": 3,
     "jsonl": 3,
     "flow_log": 3,
+    "tree": 3,
+    "notebook": 3,
     "event_query": 3,
     "logging_tree": 3,
     "flow_summary": 3,
@@ -40,7 +42,6 @@ FLOORS = {
     "store": 4,
     "retention": 4,
     "formats": 4,
-    "tree": 4,
     "spans": 4,
     "instrumentation": 4,
     "config": 5,
@@ -51,6 +52,7 @@ FLOORS = {
     "__main__": 7,
     "integrations": 7,
     "parity": 7,
+    "testing": 7,
 }
 
 

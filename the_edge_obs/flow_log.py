@@ -60,9 +60,9 @@ class SpanInfo:
         return {**found, "metrics": dict(self.metrics), "children": list(self.children)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FlowLog:
-    """Everything known about one flow.
+    """Everything known about one flow. As text it is a tree of its spans, in a notebook a small page.
 
     Attributes:
         flow_id: The run.
@@ -82,6 +82,28 @@ class FlowLog:
     events: list[Event]
     spans: list[SpanInfo]
     metrics: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """Return what matters of it in one line: the events may be many."""
+        metrics = self.metrics
+        took = "" if metrics["total_duration_ms"] is None else f" in {metrics['total_duration_ms']:.1f} ms"
+        counts = ((metrics[f"{what}_count"], what) for what in ("node", "event", "error"))
+        told = ", ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for count, what in counts)
+        return f"<FlowLog {self.name!r} {self.status}{took}, {told}>"
+
+    def __str__(self) -> str:
+        """Return the tree of its spans and its totals, as wide as the terminal, or 100 columns where there is none."""
+        import shutil
+
+        from .tree import View, render
+
+        return "\n".join(render(self, View(shutil.get_terminal_size((100, 24)).columns)))
+
+    def _repr_html_(self) -> str:
+        """Return a small page for notebooks, which look for this method."""
+        from .notebook import page
+
+        return page(self)
 
     @property
     def timeline(self) -> list[dict[str, Any]]:

@@ -9,11 +9,13 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .event import Event
-from .flow_log import FlowLog, SpanInfo
 from .formatters import printable
+
+if TYPE_CHECKING:
+    from .flow_log import FlowLog, SpanInfo  # a flow log draws itself with this module, which lies below it
 
 # Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
 FOLD_OVER: Final = 24
@@ -48,7 +50,7 @@ class View:
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """One span as it is shown.
 
     Attributes:
@@ -57,6 +59,7 @@ class _Row:
         cells: Label, node, duration, tokens, cost, status.
         status: ok, error, running or cancelled; empty for a row that stands for many spans.
         notes: ``(style, text)`` of what is told below it.
+        span: The span; None for a row that stands for many.
     """
 
     stem: str
@@ -64,6 +67,7 @@ class _Row:
     cells: tuple[str, str, str, str, str, str]
     status: str
     notes: list[tuple[str, str]] = field(default_factory=list)
+    span: SpanInfo | None = None
 
 
 def render(log: FlowLog, view: View = View()) -> Iterator[str]:
@@ -72,11 +76,11 @@ def render(log: FlowLog, view: View = View()) -> Iterator[str]:
     Each span has a line: its step or node, duration, tokens, cost and status; below it the message of an error that arose
     in it, and its warnings.
     """
-    if rows := list(_rows(log, view)):
-        yield from _table(rows, view)
+    if table := list(rows(log, view)):
+        yield from _table(table, view)
         yield ""
-    yield ", ".join(_totals(log))
-    yield from (view.paint("warn", line) for line in _missing(log))
+    yield ", ".join(totals(log))
+    yield from (view.paint("warn", line) for line in missing(log))
 
 
 def origin(log: FlowLog) -> SpanInfo | None:
@@ -134,7 +138,8 @@ def fitted(text: str, width: int, view: View) -> str:
 # --- rows ---
 
 
-def _rows(log: FlowLog, view: View) -> Iterator[_Row]:
+def rows(log: FlowLog, view: View) -> Iterator[Row]:
+    """Yield the rows of the tree, parents before children; long loops and fan-outs are folded if the view says so."""
     spans = {span.span_id: span for span in log.spans}
     entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
     told = _warnings(log.events)
@@ -145,13 +150,13 @@ def _rows(log: FlowLog, view: View) -> Iterator[_Row]:
     while waiting:
         span, stem, below = waiting.pop()
         if isinstance(span, str):
-            yield _Row(stem, below, (span, "", "", "", "", ""), "")
+            yield Row(stem, below, (span, "", "", "", "", ""), "")
             continue
         children = [spans[child] for child in span.children]
         bar = below + (_bar(view) if children else "  ")
         notes = [*_error_notes(span, children), *told.get(span.span_id, ())]
         name = log.name if not stem and span.node == "flow" else span.step
-        yield _Row(stem, bar, _cells(span, name, entries.get(span.span_id)), span.status, notes)
+        yield Row(stem, bar, _cells(span, name, entries.get(span.span_id)), span.status, notes, span)
         shown = _folded(children, healthy, view)
         for position in range(len(shown) - 1, -1, -1):
             last = position == len(shown) - 1
@@ -271,7 +276,7 @@ def _folded(children: Sequence[SpanInfo], healthy: dict[str, bool], view: View) 
 # --- the table ---
 
 
-def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
+def _table(rows: Sequence[Row], view: View) -> Iterator[str]:
     total = max(view.width, _NARROWEST)
     right = [max(columns(row.cells[place]) for row in rows) for place in range(2, 6)]
     space = max(total - sum(width + 2 for width in right if width), 16)
@@ -285,7 +290,7 @@ def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
             yield from _note(row, style, text, total, view)
 
 
-def _line(row: _Row, label: int, node: int, right: Sequence[int], view: View) -> str:
+def _line(row: Row, label: int, node: int, right: Sequence[int], view: View) -> str:
     stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
     parts = [_padded(stem + fitted(row.cells[0], label - columns(stem), view), label)]
     if node:
@@ -299,7 +304,7 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - columns(text))
 
 
-def _note(row: _Row, style: str, text: str, total: int, view: View) -> Iterator[str]:
+def _note(row: Row, style: str, text: str, total: int, view: View) -> Iterator[str]:
     indent = row.below if len(row.below) < total // 2 else ""
     room = total - len(indent)
     if columns(text) > len(text):
@@ -312,7 +317,8 @@ def _note(row: _Row, style: str, text: str, total: int, view: View) -> Iterator[
 # --- totals ---
 
 
-def _totals(log: FlowLog) -> Iterator[str]:
+def totals(log: FlowLog) -> Iterator[str]:
+    """Yield the totals of a flow log for people: status, duration, counts, tokens, cost; those that it has."""
     metrics = log.metrics
     yield log.status
     if metrics["total_duration_ms"] is not None:
@@ -327,7 +333,8 @@ def _totals(log: FlowLog) -> Iterator[str]:
         yield _dollars(metrics["cost_usd"])
 
 
-def _missing(log: FlowLog) -> Iterator[str]:
+def missing(log: FlowLog) -> Iterator[str]:
+    """Yield what people have to know of a flow log that is not whole."""
     metrics = log.metrics
     if log.status == "running":
         last = clock_text(log.events[-1]["timestamp"])
