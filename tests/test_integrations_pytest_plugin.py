@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from .test_docs import ROOT, assert_like, snippets_of
+
+DOCUMENT = ROOT / "docs" / "testing.md"
 MODULE = """
 import the_edge_obs as obs
 
@@ -133,6 +136,16 @@ def test_workers_of_xdist(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("-p", "no:logging", "-n", "2")
     result.assert_outcomes(passed=1, failed=5, errors=1)
     assert result.stdout.str().count(" Flows (") == 4
+
+
+def test_documented_tests_do_what_is_documented(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of ``docs/testing.md`` end as it says, and the report of the one that fails is the one it shows."""
+    monkeypatch.setenv("COLUMNS", "80")
+    tests, shown = (one for one in snippets_of(DOCUMENT) if one.language in ("python", "text"))
+    pytester.makepyfile(test_triage=tests.text)
+    result = pytester.runpytest_subprocess("-p", "no:logging")
+    result.assert_outcomes(passed=1, failed=1)
+    assert_like("...\n" + shown.text + "...", result.stdout.str())
 
 
 def test_unused_it_costs_nothing(pytester: pytest.Pytester) -> None:
