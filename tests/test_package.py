@@ -31,6 +31,7 @@ FLOORS = {
     "formatters": 3,
     "handlers": 3,
     "jsonl": 3,
+    "flow_facts": 3,
     "flow_log": 3,
     "tree": 3,
     "notebook": 3,

@@ -10,14 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .event import Event
+from .flow_facts import FlowFacts, SpanInfo
 from .formatters import printable
 from .tree import Row, View, counted, missing, rows, totals
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-    from .event import Event
-    from .flow_log import FlowLog, SpanInfo
 
 # A notebook keeps its pages: what is too much for looking at is left out, and that is said.
 _MAX_ROWS: Final = 250
@@ -44,7 +43,7 @@ class _Line:
     details: list[tuple[str, str]]
 
 
-def page(log: FlowLog) -> str:
+def page(log: FlowFacts) -> str:
     """Return the page of a flow log, HTML to be put into another page: styled inline, without a script, all data escaped."""
     shown = list(islice(rows(log, View()), _MAX_ROWS + 1))
     lines = list(_lines(log, shown[:_MAX_ROWS]))
@@ -66,7 +65,7 @@ def _template() -> Template:
     return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
 
 
-def _lines(log: FlowLog, shown: list[Row]) -> Iterator[_Line]:
+def _lines(log: FlowFacts, shown: list[Row]) -> Iterator[_Line]:
     wanted = {row.span.span_id for row in shown if row.span is not None}
     data: dict[str, dict[str, Any]] = {}
     for event in log.events:

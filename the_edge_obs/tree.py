@@ -9,13 +9,11 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from .event import Event
+from .flow_facts import FlowFacts, SpanInfo
 from .formatters import printable
-
-if TYPE_CHECKING:
-    from .flow_log import FlowLog, SpanInfo  # a flow log draws itself with this module, which lies below it
 
 # Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
 FOLD_OVER: Final = 24
@@ -70,7 +68,7 @@ class Row:
     span: SpanInfo | None = None
 
 
-def render(log: FlowLog, view: View = View()) -> Iterator[str]:
+def render(log: FlowFacts, view: View = View()) -> Iterator[str]:
     """Yield the lines of a flow log for people: the tree, the totals, and what is missing.
 
     Each span has a line: its step or node, duration, tokens, cost and status; below it the message of an error that arose
@@ -83,7 +81,7 @@ def render(log: FlowLog, view: View = View()) -> Iterator[str]:
     yield from (view.paint("warn", line) for line in missing(log))
 
 
-def origin(log: FlowLog) -> SpanInfo | None:
+def origin(log: FlowFacts) -> SpanInfo | None:
     """Return the span in which the error that ended a flow arose: the last and deepest one with it; None without one."""
     root = next((span for span in log.roots if span.error is not None), None)
     if root is None:
@@ -138,7 +136,7 @@ def fitted(text: str, width: int, view: View) -> str:
 # --- rows ---
 
 
-def rows(log: FlowLog, view: View) -> Iterator[Row]:
+def rows(log: FlowFacts, view: View) -> Iterator[Row]:
     """Yield the rows of the tree, parents before children; long loops and fan-outs are folded if the view says so."""
     spans = {span.span_id: span for span in log.spans}
     entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
@@ -249,7 +247,7 @@ def _warnings(events: Sequence[Event]) -> dict[str, list[tuple[str, str]]]:
 # --- folding ---
 
 
-def _healthy(log: FlowLog, spans: dict[str, SpanInfo]) -> dict[str, bool]:
+def _healthy(log: FlowFacts, spans: dict[str, SpanInfo]) -> dict[str, bool]:
     """Tell of each span whether it and all below it are ok."""
     found: dict[str, bool] = {}
     for _, span in reversed(list(log.walk())):
@@ -317,7 +315,7 @@ def _note(row: Row, style: str, text: str, total: int, view: View) -> Iterator[s
 # --- totals ---
 
 
-def totals(log: FlowLog) -> Iterator[str]:
+def totals(log: FlowFacts) -> Iterator[str]:
     """Yield the totals of a flow log for people: status, duration, counts, tokens, cost; those that it has."""
     metrics = log.metrics
     yield log.status
@@ -333,7 +331,7 @@ def totals(log: FlowLog) -> Iterator[str]:
         yield _dollars(metrics["cost_usd"])
 
 
-def missing(log: FlowLog) -> Iterator[str]:
+def missing(log: FlowFacts) -> Iterator[str]:
     """Yield what people have to know of a flow log that is not whole."""
     metrics = log.metrics
     if log.status == "running":
