@@ -60,12 +60,13 @@ class FlowLog:
         return f"<FlowLog {self.name!r} {self.status}{took}, {told}>"
 
     def __str__(self) -> str:
-        """Return the tree of its spans and its totals, as wide as the terminal, or 100 columns where there is none."""
+        """Return the tree of its spans and its totals, for stdout: as wide as the terminal, with what its encoding can write."""
         import shutil
 
-        from .tree import View, render
+        from .tree import View, drawable, render
 
-        return "\n".join(render(self, View(shutil.get_terminal_size((100, 24)).columns)))
+        width = shutil.get_terminal_size((100, 24)).columns
+        return "\n".join(render(self, View(width, unicode=drawable(getattr(sys.stdout, "encoding", None) or "utf-8"))))
 
     def _repr_html_(self) -> str:
         """Return a small page for notebooks, which look for this method."""

@@ -81,6 +81,15 @@ def render(log: FlowFacts, view: View = View()) -> Iterator[str]:
     yield from (view.paint("warn", line) for line in missing(log))
 
 
+def drawable(encoding: str) -> bool:
+    """Tell whether an encoding has the characters that trees are drawn with."""
+    try:
+        "├─└│…⋮".encode(encoding)
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
 def origin(log: FlowFacts) -> SpanInfo | None:
     """Return the span in which the error that ended a flow arose: the last and deepest one with it; None without one."""
     root = next((span for span in log.roots if span.error is not None), None)

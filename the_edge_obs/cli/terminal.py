@@ -9,7 +9,7 @@ from typing import Final, TextIO
 
 from ..formatters import printable, uses_colour
 from ..jsonl import Skipped
-from ..tree import View, counted
+from ..tree import View, counted, drawable
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -61,10 +61,6 @@ def say_skipped(source: str, skipped: Skipped) -> None:
 
 def view_for(stream: TextIO, *, fold: bool = True) -> View:
     """Return how a tree is shown on a stream: as wide as the terminal, with what its encoding can write."""
-    try:
-        "├─└│…⋮".encode(stream.encoding or "ascii")
-        unicode = True
-    except (UnicodeError, LookupError):
-        unicode = False
+    unicode = drawable(stream.encoding or "ascii")
     width = shutil.get_terminal_size((_WIDTH_OF_NO_TERMINAL, 24)).columns
     return View(width, unicode, uses_colour(stream), fold)
