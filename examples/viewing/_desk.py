@@ -26,9 +26,10 @@ def embed(state: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     return {"vectors": len(texts), "usage": {"prompt_tokens": 41, "completion_tokens": 0}}
 
 
-def search(state: dict[str, Any], texts: list[str]) -> dict[str, Any]:
+def search(state: dict[str, Any], tickets: list[dict[str, str]]) -> dict[str, Any]:
     time.sleep(0.13)
-    return {"articles": {word: article for word, article in ARTICLES.items() if any(word in text for text in texts)}}
+    found = {one["customer"]: [text for word, text in ARTICLES.items() if word in one["text"]] for one in tickets}
+    return {"articles": {customer: " ".join(texts) for customer, texts in found.items()}}
 
 
 def register_actions(registry: dict[str, Any], engine: Any) -> None:
