@@ -509,6 +509,7 @@ def test_export(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", log, "-o", "out/a.json"]) == 0
     assert main(["export", log, "-o", "b.txt"]) == 0
     assert main(["export", log, "-o", "c.json", "--format", "jsonl"]) == 0
+    assert main(["export", log, "-o", "d.csv"]) == 0
     said = capsys.readouterr().out.splitlines()
     exported = json.loads(Path("out/a.json").read_text(encoding="utf-8"))
     assert (exported["name"], exported["events"]) == ("triage", triage())
@@ -519,6 +520,7 @@ def test_export(capsys: pytest.CaptureFixture[str]) -> None:
         Path("b.txt").read_bytes(),
         f"b.txt: 4 events as jsonl, {size:,} bytes",
     )
+    assert said[3].startswith("d.csv: 4 events as csv, ")
 
 
 def test_export_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -667,7 +669,7 @@ def test_what_config_refuses(capsys: pytest.CaptureFixture[str]) -> None:
 # --- the program ---
 
 
-@pytest.mark.parametrize("command", ["run", "show", "query", "export", "validate", "config"])
+@pytest.mark.parametrize("command", ["run", "show", "query", "export", "validate", "config", "lnav"])
 def test_help_teaches_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command shows what to type."""
     assert main([command, "--help"]) == 0

@@ -28,7 +28,7 @@ from the_edge_obs.formatters import MAX_EVENT_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = ("run", "show", "query", "export", "validate", "config", "clean")
+COMMANDS = ("run", "show", "query", "export", "diff", "validate", "config", "clean", "lnav")
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What makes a file of a snippet: its first line is a comment with nothing but the file's name.
@@ -97,7 +97,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def normal(text: str) -> list[str]:
-    """Return the lines of an output without what differs from run to run: ids, times, durations, folders, column widths."""
+    """Return the lines of an output without what differs from run to run: ids, times, durations, folders, bars, column widths."""
     for pattern, mark in (
         (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "ID"),
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\b\d\d:\d\d:\d\d\.\d{3}", "TIME"),
@@ -108,6 +108,7 @@ def normal(text: str) -> list[str]:
         (r"/[\w./+-]+/(?=examples/)", "/"),
         (r"parallel\.branch \[\d+\]( \S+)*", "parallel.branch [N]"),
         (r"[\d,]+ bytes", "N bytes"),
+        (r"[█▌▐]+", ""),
         (r"(?<=\S) +", " "),
     ):
         text = re.sub(pattern, mark, text)

@@ -376,9 +376,9 @@ def test_repr_is_one_line():
 
 def test_as_text_it_is_its_tree(monkeypatch: pytest.MonkeyPatch):
     """As wide as the terminal, in characters that stdout has; so that print() always works."""
-    log = build_flow_log([*whole(1, 0, 1), *whole(2, 0.1, 0.2, node="n" * 70)])
-    monkeypatch.setenv("COLUMNS", "120")
-    assert str(log).splitlines()[1] == f"└─ {'n' * 70}  100.0 ms  ok"
+    log = build_flow_log([*whole(1, 0, 1), *whole(2, 0.1, 0.2, node="n" * 50)])
+    monkeypatch.setenv("COLUMNS", "80")
+    assert str(log).splitlines()[1] == f"└─ {'n' * 50}  100.0 ms  ok"
     monkeypatch.setenv("COLUMNS", "60")
     assert str(log).splitlines()[1] == f"└─ {'n' * 42}…  100.0 ms  ok"
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs import formats
+from the_edge_obs.actions.obs import obs_export
+from the_edge_obs.cli import main
 from the_edge_obs.errors import ExportError
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.formats import FORMATS, renderer
@@ -61,6 +63,22 @@ def test_json_of_several_flows_is_an_array_that_reads_back(tmp_path: Path):
     logs = [build_flow_log(whole(1, 0, 1)), build_flow_log(second, dropped=5)]
     assert json.loads(path.read_text()) == [log.to_dict() for log in logs]
     assert obs.query(path) == made
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_written_by_code_flows_and_the_command_line(name: str, tmp_path: Path):
+    """They write the same file, of a log and from inside the flow, and say what they wrote."""
+    log = tmp_path / "run.jsonl"
+    log.write_text("".join(renderer("jsonl")(whole(1, 0, 1), dropped={})), encoding="utf-8")
+    made = obs.export(log, tmp_path / "code", format=name)
+    text = "".join(renderer(name)(whole(1, 0, 1), dropped={}))
+    assert made == {"path": str(tmp_path / "code"), "format": name, "events": 2, "bytes": len(text.encode())}
+    assert main(["export", str(log), "--format", name, "-o", str(tmp_path / "command")]) == 0
+    assert (tmp_path / "code").read_bytes() == (tmp_path / "command").read_bytes() == text.encode()
+    with obs.ObservabilityContext(config={"enabled": True}) as run:
+        done = obs_export({}, path=str(tmp_path / "flow"), format=name)
+    assert (done["format"], done["events"], done["bytes"]) == (name, 1, (tmp_path / "flow").stat().st_size)
+    assert run.flow_id[:8] in (tmp_path / "flow").read_text(encoding="utf-8")
 
 
 def test_nothing_to_export():

@@ -79,10 +79,11 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 def reports(result: pytest.RunResult) -> dict[str, list[str]]:
-    """Return, by test that failed, the lines of its report, durations left out."""
+    """Return, by test that failed, the lines of its report, without bars, durations and column widths."""
     parts = re.split(r"^_{5,} (.+?) _{5,}$", result.stdout.str(), flags=re.MULTILINE)
     texts = [re.split(r"^={5,}", part, flags=re.MULTILINE)[0] for part in parts[2::2]]
-    return {name: re.sub(r"[\d.]+ ms", "N ms", text).splitlines() for name, text in zip(parts[1::2], texts, strict=True)}
+    texts = [re.sub(r"[\d.]+ ms", "N ms", re.sub(r"[█▌▐]+", "", text)) for text in texts]
+    return {name: re.sub(r"(?<=\S) {2,}", "  ", text).splitlines() for name, text in zip(parts[1::2], texts, strict=True)}
 
 
 def section(report: list[str], phase: str = "call") -> list[str]:
@@ -96,17 +97,17 @@ def test_the_fixture(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("-p", "no:logging")
     result.assert_outcomes(passed=1, failed=5, errors=1)
     found = reports(result)
-    assert "E       AssertionError: assert 1 == 2" in found["test_fails"]
-    assert "E        +    where ran = <1 flow: llm.call>.ran" in found["test_fails"]
-    tree = ["triage       flow  N ms  ok", "└─ llm.call        N ms  ok", "", "ok, N ms, 1 node, 4 events"]
+    assert "E  AssertionError: assert 1 == 2" in found["test_fails"]
+    assert "E  +  where ran = <1 flow: llm.call>.ran" in found["test_fails"]
+    tree = ["triage  flow  N ms  ok", "└─ llm.call  N ms  ok", "", "ok, N ms, 1 node, 4 events"]
     assert section(found["test_fails"]) == tree
     assert (
-        "E       AssertionError: no flow was logged; is what ran observed: by observable, span, flow or a YAML flow?"
+        "E  AssertionError: no flow was logged; is what ran observed: by observable, span, flow or a YAML flow?"
         in (found["test_only_its_own"])
     )
-    assert "└─ llm.call        N ms  error" in section(found["ERROR at setup of test_setup_fails"], "setup")
-    assert section(found["test_still_running"])[:2] == ["open     flow  running", "└─ slow        running"]
-    assert "└─ llm.call        N ms  ok" in section(found["TestCase.test_unittest"])
+    assert "└─ llm.call  N ms  error" in section(found["ERROR at setup of test_setup_fails"], "setup")
+    assert section(found["test_still_running"])[:2] == ["open  flow  running", "└─ slow  running"]
+    assert "└─ llm.call  N ms  ok" in section(found["TestCase.test_unittest"])
     assert [name for name, report in found.items() if "Flows (" in "\n".join(report)] == [
         "ERROR at setup of test_setup_fails",
         "test_fails",

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .comparison import diff
     from .config import configure
     from .context import current, extract, inject, propagate, wrap
     from .errors import (
@@ -57,6 +58,7 @@ __all__ = [
     "RingBufferHandler",
     "configure",
     "current",
+    "diff",
     "export",
     "extract",
     "flow",
@@ -71,6 +73,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "comparison": ("diff",),
     "config": ("configure",),
     "context": ("current", "extract", "inject", "propagate", "wrap"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),

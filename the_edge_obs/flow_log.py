@@ -209,7 +209,7 @@ def _name(events: Sequence[Event], root: SpanInfo | None) -> str | None:
 
 def _totals(events: Sequence[Event], spans: dict[str, SpanInfo], root: SpanInfo | None) -> dict[str, Any]:
     inner = [span for span in spans.values() if not (span is root and span.node == _ROOT_NODE)]
-    counting = {key: _counting(key, spans) for key in COUNTED}
+    counting = {key: counted_figures(key, spans) for key in COUNTED}
     return {
         "total_duration_ms": root.duration_ms if root else None,
         "node_count": len(inner),
@@ -220,7 +220,7 @@ def _totals(events: Sequence[Event], spans: dict[str, SpanInfo], root: SpanInfo 
     }
 
 
-def _counting(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:
+def counted_figures(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:
     """Return a figure by span, of the spans whose own counts: those below which nothing reports one."""
     figures = {span.span_id: figure for span in spans.values() if (figure := _figure(span, key))}
     repeated: set[str] = set()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .event import Event
-from .flow_facts import FlowFacts, SpanInfo
+from .flow_facts import FlowFacts
 from .formatters import printable
 from .tree import Row, View, counted, missing, rows, totals
 
@@ -30,7 +30,7 @@ class _Line:
 
     Attributes:
         depth: 0 for the root.
-        cells, status, notes: As in ``tree.Row``.
+        cells, status, notes, around: As in ``tree.Row``.
         bar: Where its bar begins and how long it is, in percent of the flow's time; None for a row of many spans.
         details: ``(title, text)`` of what its events hold.
     """
@@ -40,6 +40,7 @@ class _Line:
     status: str
     notes: list[tuple[str, str]]
     bar: tuple[float, float] | None
+    around: bool
     details: list[tuple[str, str]]
 
 
@@ -71,16 +72,14 @@ def _lines(log: FlowFacts, shown: list[Row]) -> Iterator[_Line]:
     for event in log.events:
         if event["span_id"] in wanted and event["event_type"] != "log":
             data.setdefault(event["span_id"], {}).update(_facts(event))
-    start = min(span.start for span in log.spans) if log.spans else 0.0
-    end = max(log.events[-1]["timestamp"], *(span.end or span.start for span in log.spans)) if log.spans else start
     for row in shown:
         depth, span = len(row.stem) // _STEM, row.span
         if span is None:
-            yield _Line(depth, row.cells, row.status, row.notes, None, [])
+            yield _Line(depth, row.cells, row.status, row.notes, None, False, [])
         else:
             told = {**data.get(span.span_id, {}), **({"metrics": span.metrics} if span.metrics else {})}
             details = [(printable(title), _text(value)) for title, value in told.items()]
-            yield _Line(depth, row.cells, row.status, row.notes, _bar(span, start, end), details)
+            yield _Line(depth, row.cells, row.status, row.notes, _percent(row), row.around, details)
 
 
 def _facts(event: Event) -> dict[str, Any]:
@@ -91,12 +90,10 @@ def _facts(event: Event) -> dict[str, Any]:
     return dict(found)
 
 
-def _bar(span: SpanInfo, start: float, end: float) -> tuple[float, float]:
-    whole = (end - start) or 1.0
-    left, right = (
-        min(max(100 * (moment - start) / whole, 0.0), 100.0) for moment in (span.start, end if span.end is None else span.end)
-    )
-    return round(left, 2), round(max(right - left, 0.0), 2)
+def _percent(row: Row) -> tuple[float, float]:
+    """Return where the bar of a row begins and how long it is."""
+    begin, end = row.bar or (0.0, 0.0)
+    return round(100 * begin, 2), round(100 * (end - begin), 2)
 
 
 def _text(value: Any) -> str:

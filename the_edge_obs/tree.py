@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 import time
 import unicodedata
@@ -22,8 +23,19 @@ _NOTES: Final = 3  # warnings shown of one span
 _NOTE_LINES: Final = 4  # lines of one message
 _LABEL: Final = 40  # columns of a branch's item; a longer one is not told
 _NARROWEST: Final = 60  # columns; below it lines run over
+_BAR: Final = (8, 30)  # columns of a bar, at least and at most
 
-_COLOURS: Final = {"ok": "32", "error": "31;1", "running": "33", "cancelled": "33", "warn": "33", "dim": "2", "bold": "1"}
+_COLOURS: Final = {
+    "ok": "32",
+    "error": "31;1",
+    "bar": "34",
+    "around": "2",
+    "running": "33",
+    "cancelled": "33",
+    "warn": "33",
+    "dim": "2",
+    "bold": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,9 @@ class Row:
         stem: The lines of the tree before it.
         below: The lines of the tree before what is told of it.
         cells: Label, node, duration, tokens, cost, status.
+        bar: Where its bar begins and ends, as parts of the run's time; None for a row that stands for many spans.
         status: ok, error, running or cancelled; empty for a row that stands for many spans.
+        around: Whether there are spans below it.
         notes: ``(style, text)`` of what is told below it.
         span: The span; None for a row that stands for many.
     """
@@ -65,14 +79,16 @@ class Row:
     cells: tuple[str, str, str, str, str, str]
     status: str
     notes: list[tuple[str, str]] = field(default_factory=list)
+    bar: tuple[float, float] | None = None
+    around: bool = False
     span: SpanInfo | None = None
 
 
 def render(log: FlowFacts, view: View = View()) -> Iterator[str]:
     """Yield the lines of a flow log for people: the tree, the totals, and what is missing.
 
-    Each span has a line: its step or node, duration, tokens, cost and status; below it the message of an error that arose
-    in it, and its warnings.
+    Each span has a line: its step or node, a bar on the run's time line where there is room, duration, tokens, cost and status;
+    below it the message of an error that arose in it, and its warnings.
     """
     if table := list(rows(log, view)):
         yield from _table(table, view)
@@ -84,7 +100,7 @@ def render(log: FlowFacts, view: View = View()) -> Iterator[str]:
 def drawable(encoding: str) -> bool:
     """Tell whether an encoding has the characters that trees are drawn with."""
     try:
-        "├─└│…⋮".encode(encoding)
+        "├─└│…⋮█▌▐".encode(encoding)
     except (UnicodeError, LookupError):
         return False
     return True
@@ -150,7 +166,7 @@ def rows(log: FlowFacts, view: View) -> Iterator[Row]:
     spans = {span.span_id: span for span in log.spans}
     entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
     told = _warnings(log.events)
-    healthy = _healthy(log, spans)
+    healthy, part = _healthy(log, spans), _parts(log)
     # Without its root, as when that was evicted, a flow has many tops.
     tops = reversed(_folded(log.roots, healthy, view))
     waiting: list[tuple[SpanInfo | str, str, str]] = [(span, "", "") for span in tops]
@@ -163,11 +179,21 @@ def rows(log: FlowFacts, view: View) -> Iterator[Row]:
         bar = below + (_bar(view) if children else "  ")
         notes = [*_error_notes(span, children), *told.get(span.span_id, ())]
         name = log.name if not stem and span.node == "flow" else span.step
-        yield Row(stem, bar, _cells(span, name, entries.get(span.span_id)), span.status, notes, span)
+        cells = _cells(span, name, entries.get(span.span_id))
+        yield Row(stem, bar, cells, span.status, notes, part.get(span.span_id), bool(children), span)
         shown = _folded(children, healthy, view)
         for position in range(len(shown) - 1, -1, -1):
             last = position == len(shown) - 1
             waiting.append((shown[position], below + _branch(view, last), below + ("   " if last else _bar(view))))
+
+
+def _parts(log: FlowFacts) -> dict[str, tuple[float, float]]:
+    """Return where each span begins and ends, as parts of the time that the log tells of; of no time nothing."""
+    last = log.events[-1]["timestamp"]
+    times = {span.span_id: (span.start, max(span.start, last if span.end is None else span.end)) for span in log.spans}
+    first = min((start for start, _ in times.values()), default=0.0)
+    whole = max((end for _, end in times.values()), default=0.0) - first
+    return {key: ((start - first) / whole, (end - first) / whole) for key, (start, end) in times.items()} if whole > 0 else {}
 
 
 def _branch(view: View, last: bool) -> str:
@@ -186,17 +212,17 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
     # A span that its level filtered has no entry and no duration: it logs its error alone, and nothing of it is lost.
     lost = span.partial and (span.duration_ms is not None or span.status == "running")
     return (
-        printable(label + _which(span, entry)),
+        printable(label + which(span, entry)),
         printable(node),
         duration_text(span.duration_ms),
         f"{tokens:,} tok" if tokens else "",
-        _dollars(cost) if cost else "",
+        dollars(cost) if cost else "",
         span.status + (" (start lost)" if lost else ""),
     )
 
 
-def _which(span: SpanInfo, entry: Event | None) -> str:
-    """Return what tells a span from its siblings: the number of an iteration, branch or attempt."""
+def which(span: SpanInfo, entry: Event | None) -> str:
+    """Return what tells a span from its siblings, with a space before it: the number of an iteration, branch or attempt."""
     data = entry["data"] if entry else {}
     given = data.get("input")
     parts = []
@@ -286,25 +312,43 @@ def _folded(children: Sequence[SpanInfo], healthy: dict[str, bool], view: View) 
 def _table(rows: Sequence[Row], view: View) -> Iterator[str]:
     total = max(view.width, _NARROWEST)
     right = [max(columns(row.cells[place]) for row in rows) for place in range(2, 6)]
-    space = max(total - sum(width + 2 for width in right if width), 16)
+    bar = min((total - _NARROWEST) // 3, _BAR[1])
+    bar = bar if bar >= _BAR[0] and any(row.bar for row in rows) else 0
+    space = max(total - sum(width + 2 for width in (bar, *right) if width), 16)
     wanted = max(columns(row.stem + row.cells[0]) for row in rows)
     node = max(columns(row.cells[1]) for row in rows)
     label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
     node = min(node, max(space - label - 2, 0))
     for row in rows:
-        yield _line(row, label, node, right, view)
+        yield _line(row, label, node, bar, right, view)
         for style, text in row.notes:
             yield from _note(row, style, text, total, view)
 
 
-def _line(row: Row, label: int, node: int, right: Sequence[int], view: View) -> str:
+def _line(row: Row, label: int, node: int, bar: int, right: Sequence[int], view: View) -> str:
     stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
     parts = [_padded(stem + fitted(row.cells[0], label - columns(stem), view), label)]
     if node:
         parts.append(view.paint("dim", _padded(fitted(row.cells[1], node, view), node)))
+    if bar:
+        style = row.status if row.status != "ok" else "around" if row.around else "bar"
+        parts.append(view.paint(style, _bar_text(row.bar, bar, view)))
     parts += [f"{cell:>{width}}" for cell, width in zip(row.cells[2:5], right[:3], strict=True) if width]
     parts.append(view.paint(row.status, row.cells[5]))
     return "  ".join(parts).rstrip()
+
+
+def _bar_text(part: tuple[float, float] | None, width: int, view: View) -> str:
+    """Return a bar that fills half columns; however short, it is seen."""
+    if part is None:
+        return " " * width
+    halves = 2 * width
+    first = min(int(part[0] * halves), halves - 1)
+    last = max(first, min(math.ceil(part[1] * halves), halves) - 1)
+    filled = [first <= half <= last for half in range(halves)]
+    cells = zip(filled[::2], filled[1::2], strict=True)
+    marks = {(True, True): "█", (True, False): "▌", (False, True): "▐"} if view.unicode else {}
+    return "".join(marks.get(cell, "#") if any(cell) else " " for cell in cells)
 
 
 def _padded(text: str, width: int) -> str:
@@ -337,7 +381,7 @@ def totals(log: FlowFacts) -> Iterator[str]:
         parts = [f"{metrics[key]:,} {word}" for key, word in (("input_tokens", "in"), ("output_tokens", "out")) if metrics[key]]
         yield counted(metrics["tokens"], "token") + (f" ({' + '.join(parts)})" if parts else "")
     if metrics["cost_usd"]:
-        yield _dollars(metrics["cost_usd"])
+        yield dollars(metrics["cost_usd"])
 
 
 def missing(log: FlowFacts) -> Iterator[str]:
@@ -361,5 +405,6 @@ def _number(value: Any) -> float:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
 
 
-def _dollars(cost: float) -> str:
+def dollars(cost: float) -> str:
+    """Return US dollars for people, with as many digits as a small amount needs."""
     return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}" if cost >= 0.0001 else f"${cost:.1g}"

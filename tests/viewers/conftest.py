@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from the_edge_obs import flows
+
+from ..local_server import LocalServer
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 _QUIET += ["--disable-background-networking", "--disable-component-update"]
@@ -54,3 +62,40 @@ def watched(browser: Any) -> Iterator[Watched]:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
     yield Watched(context.new_page())
     context.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Return a function that serves a folder on this machine, with further answers by path, and returns its address."""
+    servers = []
+
+    def started(folder: Path, answers: dict[str, bytes]) -> str:
+        class Files(SimpleHTTPRequestHandler):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args, directory=str(folder))
+
+            def do_GET(self) -> None:
+                if (content := answers.get(self.path.partition("?")[0])) is None:
+                    super().do_GET()
+                else:
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
+
+        servers.append(LocalServer(Files))
+        return servers[-1].url
+
+    yield started
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the log of a real run of the quickstart."""
+    shutil.copytree(EXAMPLES / "quickstart", tmp_path / "quickstart", ignore=shutil.ignore_patterns("logs", "*.db"))
+    monkeypatch.chdir(tmp_path)
+    flows.load("quickstart/flow.yaml").run()
+    (log,) = tmp_path.rglob("flow-*.jsonl")
+    return log

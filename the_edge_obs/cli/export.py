@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,24 +14,35 @@ from ..formats import FORMATS, renderer
 from ..formatters import printable
 from ..jsonl import Skipped, write_atomically
 from ..tree import counted
+from .progress import Progress
 from .sources import add_log, read
-from .terminal import DONE, prepare_json
+from .terminal import DONE, prepare_json, say_skipped
 
 NAME: Final = "export"
 HELP: Final = "write a log in another format"
 DESCRIPTION: Final = """\
 Write a log in another format. The file appears whole or not at all.
-  json    the flow log as one object: events, spans, metrics, timeline;
-          of several flows an array of them
-  jsonl   one event a line"""
+  json        the flow log as one object: events, spans, metrics, timeline;
+              of several flows an array of them
+  jsonl       one event a line
+  csv         one span a line, for spreadsheets
+  html        a page that shows one run; into a folder (PATH ends in /, or is
+              one): a page for each run, and an index of them
+  chrome      a trace for https://ui.perfetto.dev and chrome://tracing
+  speedscope  profiles for https://www.speedscope.app"""
 EPILOG: Final = """\
 examples:
   tea-obs export logs/flow-0b5e7a52-4c1e-4f6b-9d80-2f4f3f0d9a11.jsonl -o run.json
   tea-obs export logs --format jsonl -o all.jsonl
   tea-obs export run.jsonl --format json -o - | jq .metrics
+  tea-obs export run.jsonl --format chrome -o run.trace.json
+  tea-obs export logs -o spans.csv
+  tea-obs export run.jsonl -o run.html
+  tea-obs export logs --format html -o pages/
 """
 
 _STDOUT: Final = "-"
+_SLASHES: Final = tuple(filter(None, (os.sep, os.altsep)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +56,8 @@ def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
     named = Path(args.output).suffix.removeprefix(".")
     format_name = args.format or (named if named in FORMATS else "jsonl")
+    if format_name == "html" and args.output != _STDOUT and (args.output.endswith(_SLASHES) or os.path.isdir(args.output)):
+        return _pages(args.log, args.output)
     count, skipped = 0, Skipped()
 
     def events() -> Iterator[Event]:
@@ -60,4 +74,15 @@ def call(args: argparse.Namespace) -> int:
         return DONE
     size = write_atomically(args.output, text)
     print(f"{printable(args.output)}: {counted(count, 'event')} as {format_name}, {counted(size, 'byte')}")
+    return DONE
+
+
+def _pages(log: Path, folder: str) -> int:
+    from ..site import INDEX, write_site
+
+    skipped = Skipped()
+    with Progress("pages") as progress:
+        runs = write_site(log, folder, skipped, progress)
+    say_skipped(str(log), skipped)
+    print(f"{printable(os.path.join(folder, INDEX))}: {counted(runs, 'run')} as pages")
     return DONE

@@ -1,6 +1,7 @@
 """The program: its parser, and how it ends.
 
-Exit codes: 0 done, 1 the flow failed, 2 bad usage or input; 130 after Ctrl-C and 141 after a broken pipe, as shells have it.
+Exit codes: 0 done, 1 the flow failed or a diff has what it is to fail on, 2 bad usage or input; 130 after Ctrl-C and 141 after
+a broken pipe, as shells have it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
-from . import clean, config, export, query, run, show, validate
+from . import clean, config, diff, export, lnav, query, run, show, validate
 from .terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
-_COMMANDS: Final = (run, show, query, export, validate, config, clean)
+_COMMANDS: Final = (run, show, query, export, diff, validate, config, clean, lnav)
 # Their values may begin with a dash, as in `--since -5m`, which argparse would take for an option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text"})
 
@@ -29,7 +30,8 @@ a first run, and what can be done with its log:
   tea-obs query logs --node 'llm.*' --min-level warn
   tea-obs export logs/flow-<id>.jsonl -o run.json
 
-exit codes: 0 done, 1 the flow failed, 2 bad usage or input, 130 interrupted
+exit codes: 0 done, 1 the flow failed, or what diff --fail-on names was found;
+2 bad usage or input, 130 interrupted
 """
 
 

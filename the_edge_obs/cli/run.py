@@ -19,7 +19,7 @@ from ..redaction import scrub, scrub_text
 from ..snapshots import exception_text, snapshot
 from ..tree import View, error_text, fitted, origin, render
 from .state import initial_state
-from .terminal import DONE, FAILED, fail, prepare_json, say, view_for
+from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for
 
 if TYPE_CHECKING:
     from ..flows import Flow
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="PATH", help="write the final state as JSON; - is stdout, and all else goes to stderr then"
     )
+    add_ascii(parser.add_argument)
     parser.add_argument("--no-code", action="store_true", help="refuse flows with Python code of their own: run nodes, imports")
     add = parser.add_argument_group("the state it begins with").add_argument
     add(
@@ -103,7 +104,7 @@ def call(args: argparse.Namespace) -> int:
         log = watch.log() if watch else None
         if log is None and isinstance(outcome.error, ConfigurationError):
             raise outcome.error  # the block could not be put in force, and nothing ran
-        return _report(outcome, log, watch, args.output)
+        return _report(outcome, log, watch, args.output, args.ascii)
 
 
 def _execute(flow: Flow, state: Mapping[str, Any], stdout: TextIO) -> _Outcome:
@@ -115,9 +116,9 @@ def _execute(flow: Flow, state: Mapping[str, Any], stdout: TextIO) -> _Outcome:
         return _Outcome(None, error)
 
 
-def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, output: str | None) -> int:
+def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, output: str | None, ascii_only: bool) -> int:
     stream = sys.stderr if output == _STDOUT else sys.stdout
-    view = view_for(stream)
+    view = view_for(stream, ascii_only=ascii_only)
     if log is not None and watch is not None:
         print("", *render(log, view), sep="\n", file=stream)
         print(f"flow {log.flow_id}", file=stream)

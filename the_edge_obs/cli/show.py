@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ..errors import FlowNotFoundError
-from ..event import Event
 from ..flow_log import build_flow_log
-from ..flow_summary import FlowSummaries, FlowSummary
+from ..flow_summary import FlowSummary
 from ..formatters import printable
 from ..jsonl import Skipped
 from ..tree import clock_text, counted, duration_text, render
-from .sources import add_log, read
-from .terminal import DONE, view_for
+from .sources import add_log, flow_events
+from .terminal import DONE, add_ascii, view_for
 
 NAME: Final = "show"
 HELP: Final = "show a run as a tree, or which runs a folder holds"
@@ -36,44 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_log(parser)
     parser.add_argument("--flow", metavar="ID", help="which run, by its flow_id or the beginning of it")
     parser.add_argument("--all", action="store_true", help="show every span; otherwise long loops are folded")
+    add_ascii(parser.add_argument)
 
 
 def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
     skipped = Skipped()
-    flows, events = _collect(args.log, skipped, args.flow)
+    flows, events = flow_events(args.log, skipped, args.flow)
     if len(flows) > 1:
         _list(args.log, sorted(flows, key=lambda flow: flow.start))
         return DONE
     log = build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
     print(f"flow {printable(log.flow_id)}, started {clock_text(log.events[0]['timestamp'])}\n")
-    for line in render(log, view_for(sys.stdout, fold=not args.all)):
+    for line in render(log, view_for(sys.stdout, fold=not args.all, ascii_only=args.ascii)):
         print(line)
     return DONE
-
-
-def _collect(log: Path, skipped: Skipped, wanted: str | None) -> tuple[FlowSummaries, list[Event]]:
-    """Return the flows of a log, and the events of the wanted one if it is one.
-
-    Events are held only while one flow is in question: a folder of many runs is read without keeping them.
-
-    Raises:
-        LogFileError: the log cannot be read, or holds no events.
-        FlowNotFoundError: no flow, or more than one, is the wanted one.
-    """
-    flows, events = FlowSummaries(), []
-    for event in read(log, skipped):
-        if wanted is not None and not event["flow_id"].startswith(wanted.lower()):
-            continue
-        flows.add(event)
-        if len(flows) == 1:
-            events.append(event)
-        else:
-            events.clear()
-    if wanted is not None and len(flows) != 1:
-        found = f"{len(flows)} flows of {str(log)!r} begin" if len(flows) else f"no flow of {str(log)!r} begins"
-        raise FlowNotFoundError(f"{found} with {wanted!r}; tea-obs show {str(log)!r} lists the flows")
-    return flows, events
 
 
 def _list(log: Path, flows: list[FlowSummary]) -> None:

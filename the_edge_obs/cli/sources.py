@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import LogFileError
+from ..errors import FlowNotFoundError, LogFileError
 from ..event import Event
 from ..event_query import matches
+from ..flow_summary import FlowSummaries
 from ..jsonl import SUFFIXES, Skipped, log_files
 from ..store import iter_query
 from .terminal import say_skipped
@@ -55,3 +56,27 @@ def _all(log: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Ev
     files_of(log)
     yield from iter_query(log, skipped, **filters)
     say_skipped(str(log), skipped)
+
+
+def flow_events(log: Path, skipped: Skipped, wanted: str | None) -> tuple[FlowSummaries, list[Event]]:
+    """Return the flows of a log, and the events of the wanted one if it is one.
+
+    Events are held only while one flow is in question: a folder of many runs is read without keeping them.
+
+    Raises:
+        LogFileError: the log cannot be read, or holds no events.
+        FlowNotFoundError: no flow, or more than one, is the wanted one.
+    """
+    flows, events = FlowSummaries(), []
+    for event in read(log, skipped):
+        if wanted is not None and not event["flow_id"].startswith(wanted.lower()):
+            continue
+        flows.add(event)
+        if len(flows) == 1:
+            events.append(event)
+        else:
+            events.clear()
+    if wanted is not None and len(flows) != 1:
+        found = f"{len(flows)} flows of {str(log)!r} begin" if len(flows) else f"no flow of {str(log)!r} begins"
+        raise FlowNotFoundError(f"{found} with {wanted!r}; tea-obs show {str(log)!r} lists the flows")
+    return flows, events

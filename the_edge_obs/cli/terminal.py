@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Final, TextIO
 
 from ..formatters import printable, uses_colour
@@ -59,8 +60,13 @@ def say_skipped(source: str, skipped: Skipped) -> None:
         say(f"note: {lines} ({skipped.first}); tea-obs validate lists what is wrong")
 
 
-def view_for(stream: TextIO, *, fold: bool = True) -> View:
+def add_ascii(add: Callable[..., object]) -> None:
+    """Add the option --ascii, with the ``add_argument`` of a parser or a group."""
+    add("--ascii", action="store_true", help="draw with ASCII alone")
+
+
+def view_for(stream: TextIO, *, fold: bool = True, ascii_only: bool = False) -> View:
     """Return how a tree is shown on a stream: as wide as the terminal, with what its encoding can write."""
-    unicode = drawable(stream.encoding or "ascii")
+    unicode = not ascii_only and drawable(stream.encoding or "ascii")
     width = shutil.get_terminal_size((_WIDTH_OF_NO_TERMINAL, 24)).columns
     return View(width, unicode, uses_colour(stream), fold)

@@ -9,7 +9,7 @@ from typing import Final, Protocol, cast
 from ..errors import ExportError, allowed
 from ..event import Event
 
-FORMATS: Final = ("json", "jsonl")
+FORMATS: Final = ("chrome", "csv", "html", "json", "jsonl", "speedscope")
 
 __all__ = ["FORMATS", "Render", "renderer"]
 

@@ -1,0 +1,109 @@
+"""``tea-obs diff``: two runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ..comparison import FlowDiff, check_fail_on, diff, render, summary
+from ..errors import LogFileError
+from ..flow_log import FlowLog, build_flow_log
+from ..formatters import printable
+from ..jsonl import Skipped, write_atomically
+from ..tree import View, counted
+from .sources import LOG_HELP, flow_events
+from .terminal import DONE, FAILED, prepare_json, say, view_for
+
+NAME: Final = "diff"
+HELP: Final = "compare two runs: what was added, removed, reordered, what changed"
+DESCRIPTION: Final = """\
+Compare two runs, span by span. Spans are aligned by step and node from the root
+down. Shown is what was added (+), removed (-), moved (>) and changed (~): status,
+error, input, output, metrics, tokens, cost; where, with what it was before. Ids,
+times and the order of what ran side by side are no differences. A duration is
+shown as one when it changed by 20% and 10 ms at least."""
+EPILOG: Final = """\
+examples:
+  tea-obs diff before.jsonl after.jsonl
+  tea-obs diff logs logs --flow-a 0b5e --flow-b 7c1f    # two runs of one folder
+  tea-obs diff before.jsonl after.jsonl -o diff.html    # a page to look at
+  tea-obs diff golden.json run.jsonl --fail-on status,output,duration=+20%
+
+what --fail-on takes, with commas between:
+  status, error, input, output, metrics   of any span has changed
+  nodes                                   any was added, removed, moved, or is another one
+  duration=+20%, duration=+50ms           the run took that much longer
+  tokens=+10%, cost=+5%, cost=+0.01       it used that much more
+
+exit codes: 0 nothing that --fail-on names, 1 something of it, 2 bad usage or input
+"""
+
+_FORMATS: Final = ("text", "json", "html")
+_SUFFIXES: Final = {".json": "json", ".html": "html", ".htm": "html"}
+_STDOUT: Final = "-"
+_WIDTH: Final = 120  # of a text that goes to a file
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    for name, which in (("a", "old"), ("b", "new")):
+        parser.add_argument(name, metavar=name.upper(), type=Path, help=f"the {which} run: {LOG_HELP}")
+    for name in "ab":
+        parser.add_argument(
+            f"--flow-{name}", metavar="ID", help=f"which run of {name.upper()}, by its flow_id or the beginning of it"
+        )
+    parser.add_argument("--format", choices=_FORMATS, help="default: what PATH ends in, otherwise text")
+    parser.add_argument("-o", "--output", metavar="PATH", default=_STDOUT, help="the file to write; default: stdout")
+    parser.add_argument(
+        "--fail-on", metavar="LIST", help="exit with 1 on such differences: status,output,duration=+20%% (see below)"
+    )
+    parser.add_argument("--all", action="store_true", help="text: show every span and every change, not only what differs")
+
+
+def call(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    if args.fail_on is not None:
+        check_fail_on(args.fail_on)  # a mistake in it comes before long reading
+    found = diff(_log(args.a, args.flow_a, "--flow-a"), _log(args.b, args.flow_b, "--flow-b"))
+    format_name = args.format or _SUFFIXES.get(Path(args.output).suffix.lower(), "text")
+    if args.output == _STDOUT:
+        _print(found, format_name, args.all)
+    else:
+        size = write_atomically(args.output, _text(found, format_name, View(_WIDTH, fold=not args.all)))
+        print(f"{printable(args.output)}: {summary(found)}; as {format_name}, {counted(size, 'byte')}")
+    failures = [] if args.fail_on is None else found.failures(args.fail_on)
+    for failure in failures:
+        say(f"failed: {failure}")
+    return FAILED if failures else DONE
+
+
+def _log(path: Path, wanted: str | None, option: str) -> FlowLog:
+    skipped = Skipped()
+    flows, events = flow_events(path, skipped, wanted)
+    if len(flows) > 1:
+        shown = f"{str(path)!r} holds {len(flows):,} flows"
+        raise LogFileError(f"{shown}; choose one with {option} ID; tea-obs show {str(path)!r} lists them")
+    return build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
+
+
+def _print(found: FlowDiff, format_name: str, everything: bool) -> None:
+    view = view_for(sys.stdout, fold=not everything)
+    if format_name != "text":
+        prepare_json()  # a page is UTF-8 as well
+    for piece in _text(found, format_name, view):
+        sys.stdout.write(piece)
+
+
+def _text(found: FlowDiff, format_name: str, view: View) -> Iterator[str]:
+    if format_name == "text":
+        yield from (f"{line}\n" for line in render(found, view))
+    elif format_name == "json":
+        yield json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    else:
+        from ..comparison.page import page  # jinja2 is needed for nothing else here
+
+        yield from page(found)

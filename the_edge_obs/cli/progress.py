@@ -1,0 +1,41 @@
+"""How far a long work has come: one line on stderr that is overwritten, where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Final
+
+_PATIENCE: Final = 1.0  # seconds before the first word
+_PAUSE: Final = 0.1
+
+
+class Progress:
+    """A context manager that is called with how much is done, and of how much; it says so after a second, and cleans up.
+
+    Args:
+        noun: What is counted, in the plural.
+    """
+
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
+        self._next = time.monotonic() + _PATIENCE if sys.stderr.isatty() else float("inf")
+        self._shown = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __call__(self, done: int, of: int | None = None) -> None:
+        """Take note of how much is done."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next, self._shown = now + _PAUSE, True
+            total = "" if of is None else f" of {of:,}"
+            sys.stderr.write(f"\r{done:,}{total} {self._noun} ...\x1b[K")
+            sys.stderr.flush()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -1,0 +1,9 @@
+"""Two runs side by side: what was added, removed, moved, and what changed of what stayed."""
+
+from ._comparing import MAX_CHANGES, diff
+from ._limits import check_fail_on
+from ._model import Figure, FlowDiff, SpanDiff
+from ._text import render, summary
+from ._values import Change
+
+__all__ = ["MAX_CHANGES", "Change", "Figure", "FlowDiff", "SpanDiff", "check_fail_on", "diff", "render", "summary"]

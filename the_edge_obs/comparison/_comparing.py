@@ -1,0 +1,110 @@
+"""Compare two runs: align their spans, and find out what differs of each pair."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import Final
+
+from ..flow_log import FlowLog, SpanInfo
+from ..store import get_flow_log
+from ._alignment import Match, Place, Tree, align, error_of, figures_of, metrics_of
+from ._model import FlowDiff, SpanDiff
+from ._values import Change, as_text, changes
+
+MAX_CHANGES: Final = 100  # of one span
+
+_ITEM: Final = 40  # characters of a branch's item; a longer one is not told
+_PATH: Final = 16  # labels of a path
+_LAST: Final = 14
+
+_Ids = tuple[AbstractSet[str], AbstractSet[str]]
+
+
+def diff(old: FlowLog | str | os.PathLike[str], new: FlowLog | str | os.PathLike[str]) -> FlowDiff:
+    """Compare two runs, span by span: what was added, removed, moved, and what changed.
+
+    Spans are aligned from the root, the children of a pair by their step, or else their node: branches of a parallel node by
+    item or index, rounds of a loop by index, attempts by number; several calls of one node by what they were given. Ids and
+    times are no differences, and neither is the order of what ran side by side.
+
+    Args:
+        old, new: Flow logs, or what ``get_flow_log`` takes: a flow id, a log file, or a folder with the log of one flow.
+
+    Returns:
+        A ``FlowDiff``: true where the runs differ in anything but durations; ``str()`` of it is for people.
+
+    Raises:
+        FlowNotFoundError, LogFileError: as in ``get_flow_log``.
+    """
+    before, after = (log if isinstance(log, FlowLog) else get_flow_log(log) for log in (old, new))
+    return FlowDiff(before, after, tuple(_compared(before, after)))
+
+
+def _compared(old: FlowLog, new: FlowLog) -> Iterator[SpanDiff]:
+    trees = Tree(old), Tree(new)
+    ids = trees[0].ids, trees[1].ids
+    way: list[tuple[str, ...]] = [()]
+    for match in align(*trees):
+        label = _label(match, old, new)
+        del way[match.depth + 1 :]
+        above = way[-1]
+        path = (*above, label) if len(above) < _PATH else (above[0], "...", *above[-_LAST + 1 :], label)
+        way.append(path)
+        yield _row(match, label, path, ids)
+
+
+def _label(match: Match, old: FlowLog, new: FlowLog) -> str:
+    place: Place = match.new or match.old  # type: ignore[assignment] # one of them there is
+    name = (new if match.new else old).name
+    if name and not match.depth and place.span.node == "flow":
+        return name
+    return place.key + (_item(place) if place.index >= 0 else "")
+
+
+def _item(place: Place) -> str:
+    """Return what a branch is about, if it is said in a few words."""
+    given = place.given["input"]
+    item = given.get("branch", given.get("item", ""))
+    text = item if isinstance(item, str) else as_text(item)
+    return f" {text}" if text and len(text) <= _ITEM and "\n" not in text else ""
+
+
+def _row(match: Match, label: str, path: tuple[str, ...], ids: _Ids) -> SpanDiff:
+    depth, old, new, moved = match
+    if old is None or new is None:
+        gone, come = old.span if old else None, new.span if new else None
+        return SpanDiff("added" if old is None else "removed", False, (), depth, label, path, gone, come)
+    if old.own == new.own is not None:
+        return SpanDiff("same", moved, (), depth, label, path, old.span, new.span)
+    found = _changes(old, new, ids)
+    kept = tuple(islice(found, MAX_CHANGES))
+    more = sum(1 for _ in found)
+    differences = tuple(_differences(old.span, new.span, kept))
+    return SpanDiff("changed" if differences else "same", moved, differences, depth, label, path, old.span, new.span, kept, more)
+
+
+def _changes(old: Place, new: Place, ids: _Ids) -> Iterator[Change]:
+    yield from changes("error", error_of(old.span), error_of(new.span), ids)
+    yield from changes("input", old.given, new.given, ids)
+    yield from changes("output", old.result, new.result, ids)
+    yield from changes("metrics", metrics_of(old.span), metrics_of(new.span), ids)
+
+
+def _differences(old: SpanInfo, new: SpanInfo, found: Sequence[Change]) -> Iterator[str]:
+    for name in ("node", "status"):
+        if getattr(old, name) != getattr(new, name):
+            yield name
+    named = {re.split(r"[.[]", change.path, maxsplit=1)[0] for change in found}
+    yield from (name for name in ("error", "input", "output", "metrics") if name in named)
+    *tokens, cost = (
+        not math.isclose(mine, theirs, rel_tol=1e-9) for mine, theirs in zip(figures_of(old), figures_of(new), strict=True)
+    )
+    if any(tokens):
+        yield "tokens"
+    if cost:
+        yield "cost"

@@ -1,0 +1,137 @@
+"""What a CI job is to fail on: ``status,output,duration=+20%``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ConfigurationError, allowed
+from ..formatters import printable
+from ..tree import counted, dollars, duration_text
+
+if TYPE_CHECKING:
+    from ._model import FlowDiff, SpanDiff
+
+_SHOWN: Final = 3  # spans named in one line
+_UNITS: Final = {"ms": 1.0, "s": 1000.0, "min": 60000.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A rule that any span may break.
+
+    Attributes:
+        name: ``status``, say.
+    """
+
+    name: str
+
+    def failures(self, diff: FlowDiff) -> Iterator[str]:
+        """Yield one line if there are such spans."""
+        found = [span for span in diff.spans if _NAMES[self.name](span, self.name)]
+        if found:
+            shown = ", ".join(printable(" / ".join(span.path)) for span in found[:_SHOWN])
+            rest = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+            yield f"{self.name} of {counted(len(found), 'span')} differ{'s' if len(found) == 1 else ''}: {shown}{rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A limit of what a total of the run may grow by.
+
+    Attributes:
+        name: ``duration``, ``tokens`` or ``cost``.
+        text: The limit as it was given: ``+20%``.
+        amount: The number in it; of times in milliseconds.
+        relative: Whether it is percent of the old value.
+    """
+
+    name: str
+    text: str
+    amount: float
+    relative: bool
+
+    def failures(self, diff: FlowDiff) -> Iterator[str]:
+        """Yield one line if the limit is exceeded, or if that cannot be told."""
+        key, shown = _FIGURES[self.name]
+        figure = diff.totals[key]
+        if figure.old is None or figure.new is None:
+            which = "both runs" if figure.old is figure.new else "the old run" if figure.old is None else "the new run"
+            yield f"{self.name}={self.text} cannot be told: the end of {which} is not in the log"
+        elif figure.new - figure.old > self._room(figure.old) + 1e-9:
+            growth = "" if figure.percent is None else f", {figure.percent:+.1f}%"
+            yield f"{self.name} grew from {shown(figure.old)} to {shown(figure.new)}{growth}: more than {self.text}"
+
+    def _room(self, old: float) -> float:
+        return old * self.amount / 100 if self.relative else self.amount
+
+
+Rule = Difference | Growth
+
+
+def check_fail_on(text: str) -> None:
+    """Check a list as ``FlowDiff.failures`` takes it, without comparing anything.
+
+    Raises:
+        ConfigurationError: it names what is allowed.
+    """
+    parse(text)
+
+
+def parse(text: str) -> list[Rule]:
+    """Return the rules that a list with commas names.
+
+    Raises:
+        ConfigurationError: it names what is allowed.
+    """
+    words = [word.strip() for word in text.split(",")]
+    return [_rule(word) for word in words]
+
+
+def _rule(word: str) -> Rule:
+    name, equals, limit = (part.strip() for part in word.partition("="))
+    if name in _NAMES:
+        if equals:
+            raise ConfigurationError(f"fail-on {word!r}: {name} takes no limit; {_allowed(name)}")
+        return Difference(name)
+    if name not in _FIGURES:
+        raise ConfigurationError(f"fail-on {word!r} is unknown; {_allowed(name)}")
+    match = re.fullmatch(r"\+(\d+(?:\.\d+)?)\s*(%|[a-z]*)", limit)
+    units = {"%": 1.0, **(_UNITS if name == "duration" else {"": 1.0})}
+    if match is None or match[2] not in units:
+        raise ConfigurationError(f"fail-on {word!r} is no limit; allowed: {', '.join(_LIMITS[name])}")
+    return Growth(name, limit, float(match[1]) * units[match[2]], match[2] == "%")
+
+
+def _allowed(given: str) -> str:
+    return allowed([*_NAMES, *(limits[0] for limits in _LIMITS.values())], given)
+
+
+def _differs(span: SpanDiff, name: str) -> bool:
+    return name in span.differences
+
+
+def _is_other(span: SpanDiff, name: str) -> bool:
+    return span.old is None or span.new is None or span.moved or "node" in span.differences
+
+
+def _count(value: float) -> str:
+    return f"{value:,}"
+
+
+_NAMES: Final[dict[str, Callable[[SpanDiff, str], bool]]] = {
+    **dict.fromkeys(("status", "error", "input", "output", "metrics"), _differs),
+    "nodes": _is_other,
+}
+_FIGURES: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
+    "duration": ("duration_ms", duration_text),
+    "tokens": ("tokens", _count),
+    "cost": ("cost_usd", dollars),
+}
+_LIMITS: Final = {
+    "duration": ("duration=+20%", "duration=+50ms", "duration=+1.5s", "duration=+2min"),
+    "tokens": ("tokens=+10%", "tokens=+100"),
+    "cost": ("cost=+5%", "cost=+0.01"),
+}

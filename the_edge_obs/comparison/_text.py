@@ -1,0 +1,334 @@
+"""A comparison as text: what differs, where in the tree it is, and the totals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, takewhile
+from typing import TYPE_CHECKING, Any, Final
+
+from ..formatters import printable
+from ..tree import FOLD_OVER, View, clock_text, columns, counted, dollars, duration_text, error_text, fitted
+
+if TYPE_CHECKING:
+    from ..flow_log import FlowLog
+    from ._model import Figure, FlowDiff, SpanDiff
+    from ._values import Change
+
+# A duration is worth a look when it changed by both: small nodes vary by half, and long ones by a second.
+NOTABLE_PERCENT: Final = 20.0
+NOTABLE_MS: Final = 10.0
+
+_SHOWN_CHANGES: Final = 8  # of one span, unless the view does not fold
+_ADDED_BELOW: Final = 12  # rows shown of one added or removed part of the tree, unless the view does not fold
+_NARROWEST: Final = 60  # columns
+_DEEPEST: Final = 600  # columns of the lines of the tree; what is deeper stands as deep as that
+_LEAD: Final = 12  # characters of a text shown before the first one that differs
+_STYLES: Final = {"added": "ok", "removed": "error", "changed": "warn", "same": ""}
+_HIDDEN: Final = {"added": "more added", "removed": "more removed", "same": "the same"}
+_MARKS: Final = {"added": "+", "removed": "-", "changed": "~", "same": " "}
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What is told below a row, on one line if it fits.
+
+    Attributes:
+        style: Its style.
+        text: The text, or what stands before two values.
+        old, new: The values, or empty texts.
+    """
+
+    style: str
+    text: str
+    old: str = ""
+    new: str = ""
+
+    def lines(self, room: int, view: View) -> Iterator[tuple[str, str]]:
+        """Yield the lines, each with its style, cut to so many columns."""
+        room = max(room, _NARROWEST // 2)
+        one = f"{self.text}{self.old} {_arrow(view)} {self.new}" if self.old or self.new else self.text
+        if columns(one) <= room or not self.new:
+            yield self.style, fitted(one, room, view)
+            return
+        yield self.style, fitted(self.text.rstrip(), room, view)
+        yield "error", fitted(f"  - {self.old}", room, view)
+        yield "ok", fitted(f"  + {self.new}", room, view)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the tree.
+
+    Attributes:
+        style: The style of its mark and label.
+        mark: What stands before everything.
+        stem, below: The lines of the tree before it, and before what is told below it.
+        label: The label.
+        cells: Node, duration, tokens, cost, status.
+        notes: What is told below it.
+    """
+
+    style: str
+    mark: str
+    stem: str
+    below: str
+    label: str
+    cells: Sequence[str] = ("", "", "", "", "")
+    notes: Sequence[_Note] = ()
+
+
+def render(diff: FlowDiff, view: View) -> Iterator[str]:
+    """Yield the lines of a comparison for people.
+
+    Shown is what differs, with what it lies in; the rest is counted. With ``view.fold`` false every span is shown. A duration
+    that changed by at least 20 % and 10 ms counts as worth showing.
+    """
+    yield from _heads(diff, view)
+    rows = list(_rows(diff, view))
+    if rows:
+        yield ""
+        yield from _table(rows, view)
+    yield ""
+    yield summary(diff)
+    if shown := [f"{name} {text}" for name, text in totals(diff, view)]:
+        yield ", ".join(shown)
+    for which, log in (("old", diff.old), ("new", diff.new)):
+        yield from (view.paint("warn", line) for line in missing(which, log))
+
+
+def summary(diff: FlowDiff) -> str:
+    """Return in a few words how many spans differ."""
+    counts = diff.counts
+    found = [f"{counts[kind]:,} {kind}" for kind in ("changed", "added", "removed", "moved") if counts[kind]]
+    return ", ".join(found or ["no differences"]) + f", {counts['same']:,} the same"
+
+
+def is_notable(figure: Figure) -> bool:
+    """Tell whether a change of a duration, in milliseconds, is more than what every run varies by."""
+    delta, percent = figure.delta, figure.percent
+    return delta is not None and abs(delta) >= NOTABLE_MS and (percent is None or abs(percent) >= NOTABLE_PERCENT)
+
+
+# --- head and foot ---
+
+
+def _heads(diff: FlowDiff, view: View) -> Iterator[str]:
+    for mark, style, log in (("---", "error", diff.old), ("+++", "ok", diff.new)):
+        parts = [printable(log.name or "?"), log.status, duration_text(log.metrics["total_duration_ms"]), printable(log.flow_id)]
+        parts += [f"started {clock_text(log.events[0]['timestamp'])}"] if log.events else []
+        yield view.paint(style, fitted(f"{mark} {'  '.join(filter(None, parts))}", max(view.width, _NARROWEST), view))
+
+
+def totals(diff: FlowDiff, view: View) -> Iterator[tuple[str, str]]:
+    """Yield the name of each total that is not nothing in both runs, and its values as text."""
+    shown = {"duration_ms": duration_text, "tokens": count_text, "cost_usd": dollars, "error_count": count_text}
+    for name, as_text in shown.items():
+        figure = diff.totals[name]
+        if figure.old or figure.new:
+            yield name.partition("_")[0].replace("error", "errors"), two(figure, as_text, view)
+
+
+def missing(which: str, log: FlowLog) -> Iterator[str]:
+    """Yield what is known to be missing in a run, the ``old`` or the ``new`` one."""
+    if dropped := log.metrics["dropped_count"]:
+        lost = counted(dropped, "event")
+        yield f"the {which} run is not whole, {lost} dropped by its ring buffer: what is missing may have run"
+    if log.status == "running":
+        yield f"the {which} run has no end in its log: it is still running, or its process was killed"
+
+
+# --- rows ---
+
+
+def _rows(diff: FlowDiff, view: View) -> Iterator[_Row]:
+    children = _children(diff.spans)
+    sizes, wanted = _subtrees(diff.spans, children, view)
+    if not any(wanted):
+        return
+    waiting: list[tuple[int | str, str, str]] = [
+        (item, "", "") for item in reversed(_folded(diff.spans, children[-1], sizes, wanted, view))
+    ]
+    while waiting:
+        item, stem, below = waiting.pop()
+        if isinstance(item, str):
+            yield _Row("dim", " ", stem, below, item)
+            continue
+        inner = _folded(diff.spans, children[item], sizes, wanted, view)
+        below = below[:_DEEPEST]
+        yield _row(diff.spans[item], stem, below + (_bar(view) if inner else "   "), view)
+        for position in range(len(inner) - 1, -1, -1):
+            last = position == len(inner) - 1
+            waiting.append((inner[position], below + _branch(view, last), below + ("   " if last else _bar(view))))
+
+
+def _children(spans: Sequence[SpanDiff]) -> list[list[int]]:
+    """Return, of each row, the rows right below it; under the last index, -1, those of the roots."""
+    found: list[list[int]] = [[] for _ in range(len(spans) + 1)]
+    way = [-1]
+    for index, span in enumerate(spans):
+        del way[span.depth + 1 :]
+        found[way[-1]].append(index)
+        way.append(index)
+    return found
+
+
+def _subtrees(spans: Sequence[SpanDiff], children: Sequence[Sequence[int]], view: View) -> tuple[list[int], list[bool]]:
+    """Return of each row how many there are in and below it, and whether one of these is to be shown."""
+    sizes, wanted = [1] * len(spans), [not view.fold] * len(spans)
+    for index in range(len(spans) - 1, -1, -1):
+        span = spans[index]
+        sizes[index] += sum(sizes[child] for child in children[index])
+        wanted[index] = wanted[index] or span.kind != "same" or span.moved or is_notable(span.duration_ms)
+        wanted[index] = wanted[index] or any(wanted[child] for child in children[index])
+        if view.fold and span.kind in ("added", "removed") and sizes[index] > _ADDED_BELOW:
+            for child in children[index]:
+                wanted[child] = False
+    return sizes, wanted
+
+
+def _folded(
+    spans: Sequence[SpanDiff], siblings: Sequence[int], sizes: Sequence[int], wanted: Sequence[bool], view: View
+) -> list[int | str]:
+    """Return the rows of one parent that are shown, and in place of others how many there are of them."""
+    rows: list[int | str] = []
+    shown = 0
+    for visible, group in groupby(siblings, key=wanted.__getitem__):
+        found = list(group)
+        kept = found[: max(FOLD_OVER - shown, 0) if view.fold else None] if visible else []
+        shown += len(kept)
+        rows += kept
+        if rest := found[len(kept) :]:
+            what = "more" if visible else _HIDDEN[spans[rest[0]].kind]
+            rows.append(f"{'⋮' if view.unicode else ':'} {sum(sizes[index] for index in rest):,} {what}")
+    return rows
+
+
+def _row(span: SpanDiff, stem: str, below: str, view: View) -> _Row:
+    one = span.span
+    tokens, cost = (span.figure(name) for name in ("tokens", "cost_usd"))
+    node = "" if span.label.startswith(one.node) else printable(one.node)
+    status = one.status
+    if span.old and span.new and "status" in span.differences:
+        status = f"{span.old.status} {_arrow(view)} {status}"
+    cells = (
+        node,
+        duration_text(one.duration_ms),
+        f"{count:,} tok" if (count := _latest(tokens)) else "",
+        dollars(amount) if (amount := _latest(cost)) else "",
+        status + (" (moved)" if span.moved else ""),
+    )
+    mark = ">" if span.moved and span.kind == "same" else _MARKS[span.kind]
+    style = _STYLES[span.kind] or ("warn" if span.moved else "")
+    return _Row(style, mark, stem, below, printable(span.label), cells, list(_notes(span, view)))
+
+
+def _latest(figure: Figure) -> float:
+    return (figure.old if figure.new is None else figure.new) or 0
+
+
+def _branch(view: View, last: bool) -> str:
+    if view.unicode:
+        return "└─ " if last else "├─ "
+    return "`- " if last else "|- "
+
+
+def _bar(view: View) -> str:
+    return "│  " if view.unicode else "|  "
+
+
+def _arrow(view: View) -> str:
+    return "→" if view.unicode else "->"
+
+
+# --- what is told below a row ---
+
+
+def _notes(span: SpanDiff, view: View) -> Iterator[_Note]:
+    if span.old is None or span.new is None:
+        if span.span.error:
+            yield _Note("error", error_text(span.span.error))
+        return
+    if "node" in span.differences:
+        yield _Note("warn", f"node: {printable(span.old.node)} {_arrow(view)} {printable(span.new.node)}")
+    if is_notable(span.duration_ms):
+        yield _Note("bold", f"duration: {two(span.duration_ms, duration_text, view)}")
+    for name, word, as_text in (("tokens", "tokens", count_text), ("cost_usd", "cost", dollars)):
+        if word in span.differences:
+            yield _Note("warn", f"{word}: {two(span.figure(name), as_text, view)}")
+    shown = span.changes[:_SHOWN_CHANGES] if view.fold else span.changes
+    for change in shown:
+        yield _note_of(change)
+    if more := len(span.changes) - len(shown) + span.more_changes:
+        yield _Note("dim", f"and {counted(more, 'more change')}")
+
+
+def _note_of(change: Change) -> _Note:
+    if change.kind == "changed":
+        return _Note("warn", f"{printable(change.path)}: ", *_apart(change.old, change.new))
+    value = change.new if change.kind == "added" else change.old
+    text = error_text(value) if change.path == "error" else _as_text(value)
+    mark, style = ("+", "ok") if change.kind == "added" else ("-", "error")
+    return _Note(style, f"{mark} {printable(change.path)}: {text}")
+
+
+def _apart(old: Any, new: Any) -> tuple[str, str]:
+    """Return two values as texts; of long ones not what they begin with alike."""
+    if isinstance(old, str) and isinstance(new, str):
+        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+        if (cut := alike - _LEAD) > _LEAD:
+            old, new = f"...{old[cut:]}", f"...{new[cut:]}"
+    return _as_text(old), _as_text(new)
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return printable(json.dumps(value, ensure_ascii=False))
+    except RecursionError:
+        return "(nested too deep)"
+
+
+def two(figure: Figure, as_text: Callable[[float], str], view: View) -> str:
+    """Return a figure of two runs as text, with its growth in percent."""
+    old, new = ("?" if value is None else as_text(value) for value in (figure.old, figure.new))
+    if old == new:
+        return old
+    growth = "" if figure.percent is None else f" ({figure.percent:+,.0f}%)"
+    return f"{old} {_arrow(view)} {new}{growth}"
+
+
+def count_text(value: float) -> str:
+    """Return a count with its thousands apart."""
+    return f"{value:,}"
+
+
+# --- the table ---
+
+
+def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
+    total = max(view.width, _NARROWEST) - 2  # the mark and a space
+    right = [max(columns(row.cells[place]) for row in rows) for place in range(1, 5)]
+    space = max(total - sum(width + 2 for width in right if width), 16)
+    node = max(columns(row.cells[0]) for row in rows)
+    wanted = max(columns(row.stem + row.label) for row in rows)
+    label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
+    node = min(node, max(space - label - 2, 0))
+    for row in rows:
+        yield f"{view.paint(row.style, row.mark)} {_line(row, label, node, right, view)}".rstrip()
+        indent = row.below if len(row.below) < total // 2 else ""
+        for note in row.notes:
+            for style, text in note.lines(total - len(indent), view):
+                yield f"  {indent}{view.paint(style, text)}"
+
+
+def _line(row: _Row, label: int, node: int, right: Sequence[int], view: View) -> str:
+    stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
+    text = fitted(row.label, label - columns(stem), view)
+    parts = [stem + view.paint(row.style, text) + " " * (label - columns(stem + text))]
+    if node:
+        name = fitted(row.cells[0], node, view)
+        parts.append(view.paint("dim", name) + " " * (node - columns(name)))
+    parts += [f"{cell:>{width}}" for cell, width in zip(row.cells[1:4], right[:3], strict=True) if width]
+    parts.append(view.paint(row.style, row.cells[4]))
+    return "  ".join(parts).rstrip()

@@ -1,0 +1,158 @@
+"""Format ``chrome``: the Trace Event Format, for Perfetto (https://ui.perfetto.dev) and chrome://tracing.
+
+https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. A flow is a process, a lane a thread: its viewers
+drop slices of one thread that overlap, so what runs side by side has lanes of its own, with an arrow from its parent. Times are
+whole microseconds: they nest as the spans do, whatever is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+
+from ..event import Event, dumps
+from ..flow_log import FlowLog, SpanInfo
+from ..lanes import Placed, micros, place
+from ..tree import which
+from ._flow_logs import by_start, marked, title
+
+_OF_SPANS: Final = frozenset({"entry", "exit", "error"})
+_NAME: Final = 80  # characters of a message that name it; all of it is in the arguments
+_COLOURS: Final = {"error": "terrible", "cancelled": "grey"}  # chrome://tracing knows them, Perfetto has colours of its own
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A flow as the viewers see it: its number, and the arrows they can tell apart."""
+
+    log: FlowLog
+    pid: int
+    spans: list[Placed]
+    arrows: Iterator[int]
+
+    @property
+    def lanes(self) -> int:
+        return max((one.lane for one in self.spans), default=0) + 1
+
+    def event(self, phase: str, lane: int, **fields: Any) -> dict[str, Any]:
+        # Numbers of threads are unique in the file, and that of lane 0 is its process's, as that of a main thread is.
+        return {"ph": phase, "pid": self.pid, "tid": self.pid + lane, **fields}
+
+
+def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
+    """Yield one JSON object, with an event of the trace a line."""
+    yield '{"displayTimeUnit":"ms","traceEvents":['
+    before, pid, arrows = "\n", 1, count(1)
+    for log in by_start(events, dropped):
+        process = _Process(log, pid, place(log), arrows)
+        for event in (*_names(process), *_slices(process), *_moments(process)):
+            yield before + dumps(event)
+            before = ",\n"
+        pid += process.lanes
+    yield "\n]}\n"
+
+
+def _names(process: _Process) -> Iterator[dict[str, Any]]:
+    log = process.log
+    lost = log.metrics["dropped_count"]
+    about = {
+        "process_name": {"name": title(log)},
+        "process_labels": {"labels": log.status + (f", {lost} events lost" if lost else "")},
+        "process_sort_index": {"sort_index": process.pid},
+    }
+    for name, args in about.items():
+        yield process.event("M", 0, name=name, args=args)
+    for lane in range(process.lanes):
+        yield process.event("M", lane, name="thread_name", args={"name": "lane"})
+        yield process.event("M", lane, name="thread_sort_index", args={"sort_index": lane})
+
+
+def _slices(process: _Process) -> Iterator[dict[str, Any]]:
+    """Yield a slice for each span, right behind it the arrow's end that leads to it, and the starts of those that leave it.
+
+    An arrow's end belongs to the innermost slice that is open at its time: the one just before it.
+    """
+    told: dict[str, list[Event]] = {}
+    for event in process.log.events:
+        if event["event_type"] in _OF_SPANS:
+            told.setdefault(event["span_id"], []).append(event)
+    branches = _branches(process.spans)
+    heads: dict[str, dict[str, Any]] = {}
+    for one in process.spans:
+        span_id = one.span.span_id
+        yield _slice(process, one, told.get(span_id, []))
+        if span_id in heads:
+            yield heads[span_id]
+        for branch in branches.get(span_id, ()):
+            tail, heads[branch.span.span_id] = _arrow(process, one, branch)
+            yield tail
+
+
+def _branches(spans: list[Placed]) -> dict[str, list[Placed]]:
+    """Return, by parent, the spans that lie outside it and not before it."""
+    branches: dict[str, list[Placed]] = {}
+    seen = set()
+    for one in spans:
+        seen.add(one.span.span_id)
+        if not one.inside and one.span.parent_id in seen and one.span.parent_id != one.span.span_id:
+            branches.setdefault(one.span.parent_id, []).append(one)
+    return branches
+
+
+def _slice(process: _Process, one: Placed, told: list[Event]) -> dict[str, Any]:
+    span = one.span
+    entry = next((event for event in told if event["event_type"] == "entry"), None)
+    start = micros(one.start)
+    made = process.event(
+        "X",
+        one.lane,
+        name=marked(span.status, _label(span, entry)),
+        cat=span.node.partition(".")[0],
+        ts=start,
+        dur=micros(one.end) - start,
+        args=_arguments(span, told),
+    )
+    return {**made, "cname": _COLOURS[span.status]} if span.status in _COLOURS else made
+
+
+def _label(span: SpanInfo, entry: Event | None) -> str:
+    if span.node == "flow" and entry is not None and isinstance(name := entry["data"].get("name"), str):
+        return name
+    return (span.step or span.node) + which(span, entry)
+
+
+def _arguments(span: SpanInfo, told: list[Event]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"node": span.node, "status": span.status, "span_id": span.span_id}
+    if span.step is not None:
+        facts["step"] = span.step
+    if span.partial:
+        facts["start_lost"] = True
+    data = {key: value for event in told for key, value in event["data"].items()}
+    metrics = span.metrics if span.duration_ms is None else {"duration_ms": span.duration_ms, **span.metrics}
+    return {**data, **facts, **({"metrics": metrics} if metrics else {})}
+
+
+def _arrow(process: _Process, parent: Placed, branch: Placed) -> tuple[dict[str, Any], dict[str, Any]]:
+    same: dict[str, Any] = {"name": "branch", "cat": "branch", "id": next(process.arrows)}
+    tail = process.event("s", parent.lane, ts=micros(parent.start), **same)
+    return tail, process.event("f", branch.lane, ts=micros(branch.start), bp="e", **same)
+
+
+def _moments(process: _Process) -> Iterator[dict[str, Any]]:
+    """Yield what was logged inside spans: messages, of other loggers too, and figures."""
+    lanes = {one.span.span_id: one.lane for one in process.spans}
+    for event in process.log.events:
+        if event["event_type"] in _OF_SPANS:
+            continue
+        text = " ".join((event["message"] or event["node"]).split())
+        yield process.event(
+            "i",
+            lanes.get(event["span_id"], 0),
+            name=text[:_NAME] or event["node"],
+            cat=event["event_type"],
+            ts=micros(event["timestamp"]),
+            s="t",
+            args={key: event[key] for key in ("node", "level", "message", "data", "metrics") if event[key]},
+        )
