@@ -433,6 +433,17 @@ def test_text_of_runs_that_do_not_differ() -> None:
     assert lines(found, fold=False)[:2] == ["  triage  flow  3.00 ms  ok", "  └─ a          2.00 ms  ok"]
 
 
+def test_text_of_tokens() -> None:
+    """Input and output are told beside the total, as far as they differ."""
+    logs = []
+    for inner, outer in ((6, 4), (5, 5)):
+        flow = Flow()
+        flow.run("llm.call", 1, metrics={"tokens": inner + outer, "input_tokens": inner, "output_tokens": outer})
+        logs.append(flow.log())
+    notes = [line.strip() for line in lines(diff(*logs)) if ":" in line]
+    assert notes == ["input tokens: 6 → 5 (-17%)", "output tokens: 4 → 5 (+25%)"]
+
+
 def test_text_in_ascii_and_colour() -> None:
     """Marks are ASCII in any case; colours repeat what they say."""
     plain = "\n".join(render(sample(), View(unicode=False)))

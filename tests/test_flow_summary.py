@@ -15,12 +15,16 @@ ERROR = {"error": {"type": "E", "message": "x"}}
 REMOTE = "99999999-9999-4999-8999-999999999999"
 
 
+def moment(made: dict[str, Any]) -> float:
+    return made["timestamp"]  # type: ignore[no-any-return]
+
+
 def test_flows_come_by_their_start() -> None:
     """Each with its own counts, whatever the order of their events."""
     events = [*whole(1, 10, 12), *whole(1, 5, 6, flow_id=OTHER_FLOW), event(1, "log", 13)]
     assert summarise(events) == [
-        FlowSummary(OTHER_FLOW, "flow", "ok", T0 + 5, T0 + 6, 1000.0, 2, 0, events[2]["span_id"], 3),
-        FlowSummary(FLOW, "flow", "ok", T0 + 10, T0 + 13, 2000.0, 3, 0, events[0]["span_id"], 3),
+        FlowSummary(OTHER_FLOW, "flow", "ok", T0 + 5, T0 + 6, 1000.0, 2, 0, 0, 0, events[2]["span_id"], 3),
+        FlowSummary(FLOW, "flow", "ok", T0 + 10, T0 + 13, 2000.0, 3, 0, 0, 0, events[0]["span_id"], 3),
     ]
 
 
@@ -37,16 +41,19 @@ def test_flows_come_by_their_start() -> None:
         [event(2, "entry", 0), event(2, "error", 1, data=ERROR)],
         [event(1, "exit", 1)],
         [event(1, "log", 1)],
+        sorted([*whole(1, 0, 3, metrics={"tokens": 9}), *whole(2, 1, 2, metrics={"tokens": 7, "cost_usd": 0.5})], key=moment),
     ],
 )
 def test_it_agrees_with_the_flow_log(events: list[dict[str, Any]]) -> None:
     """Name, status and counts are those of the flow log."""
     log = build_flow_log(events)
     (found,) = summarise(events)
-    assert (found.flow_id, found.name, found.status, found.events, found.errors) == (
+    assert (found.flow_id, found.name, found.status, found.events, found.errors, found.tokens, found.cost_usd) == (
         log.flow_id,
         log.name,
         log.status,
         log.metrics["event_count"],
         log.metrics["error_count"],
+        log.metrics["tokens"],
+        log.metrics["cost_usd"],
     )

@@ -141,9 +141,9 @@ def test_wide_fan_outs_take_time_that_grows_with_their_size() -> None:
         log = build_flow_log(made)
         best = 9e9
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             assert max(one.lane for one in place(log)) == count - 1
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.process_time() - began)
         return best
 
     assert seconds(5_000) < 30 * seconds(500)

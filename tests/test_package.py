@@ -38,6 +38,8 @@ FLOORS = {
     "event_query": 3,
     "logging_tree": 3,
     "flow_summary": 3,
+    "span_stream": 3,
+    "run_stats": 3,
     "validation": 3,
     "capture": 3,
     "store": 4,

@@ -440,6 +440,6 @@ def test_an_unwritable_path_leaves_nothing_behind(ring: RingBufferHandler, tmp_p
 
 def test_an_unknown_format_is_named(tmp_path: Path):
     """The error lists the formats, before anything is read or written."""
-    with pytest.raises(ExportError, match=r"unknown format 'csv'; (did you mean .*)?allowed: .*json.*jsonl"):
-        obs.export("missing.jsonl", tmp_path / "out.csv", "csv")
+    with pytest.raises(ExportError, match=r"unknown format 'xml'; (did you mean .*)?allowed: .*json.*jsonl"):
+        obs.export("missing.jsonl", tmp_path / "out.xml", "xml")
     assert os.listdir(tmp_path) == []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .event import Event
+from .span_stream import EndedSpan, SpanStream
 
 _ROOT_NODE = "flow"
 
@@ -22,6 +23,7 @@ class FlowSummary:
         duration_ms: Of its root span, or None while running.
         events: How many events there are.
         errors: How many of them are errors of a span.
+        tokens, cost_usd: Counted as ``span_stream`` does, of what has ended; ``rest`` adds what has not.
     """
 
     flow_id: str
@@ -32,11 +34,14 @@ class FlowSummary:
     duration_ms: float | None = None
     events: int = 0
     errors: int = 0
+    tokens: float = 0
+    cost_usd: float = 0
     _root: str = ""
     _rank: int = 0
+    _spans: SpanStream = field(default_factory=SpanStream, repr=False, compare=False)
 
-    def add(self, event: Event) -> None:
-        """Take one more event of the flow into account."""
+    def add(self, event: Event) -> EndedSpan | None:
+        """Take one more event of the flow into account; return the span that it ends, if it does."""
         self.events += 1
         self.start, self.end = min(self.start, event["timestamp"]), max(self.end, event["timestamp"])
         kind = event["event_type"]
@@ -47,6 +52,19 @@ class FlowSummary:
                 self._root, self._rank, self.name, self.status, self.duration_ms = event["span_id"], rank, None, "running", None
             if event["span_id"] == self._root:
                 self._add_of_root(event)
+        return self._counted(self._spans.add(event))
+
+    def rest(self) -> Iterator[EndedSpan]:
+        """Yield the spans that have no end, and count what is known of them."""
+        for span in self._spans.rest():
+            self._counted(span)
+            yield span
+
+    def _counted(self, span: EndedSpan | None) -> EndedSpan | None:
+        if span is not None:
+            self.tokens += span.figures.get("tokens", 0)
+            self.cost_usd += span.figures.get("cost_usd", 0)
+        return span
 
     def _add_of_root(self, event: Event) -> None:
         data, kind = event["data"], event["event_type"]
@@ -81,14 +99,18 @@ class FlowSummaries:
     def __iter__(self) -> Iterator[FlowSummary]:
         return iter(self._flows.values())
 
-    def add(self, event: Event) -> FlowSummary:
-        """Take an event into account, and return the summary of its flow."""
+    def add(self, event: Event) -> EndedSpan | None:
+        """Take an event into account; return the span that it ends, if it does."""
         flow_id, moment = event["flow_id"], event["timestamp"]
         summary = self._flows.get(flow_id)
         if summary is None:
             summary = self._flows[flow_id] = FlowSummary(flow_id, None, "running", moment, moment)
-        summary.add(event)
-        return summary
+        return summary.add(event)
+
+    def rest(self) -> Iterator[EndedSpan]:
+        """Yield the spans that have no end, and count what is known of them: once all has been read."""
+        for summary in self:
+            yield from summary.rest()
 
 
 def summarise(events: Iterable[Event]) -> list[FlowSummary]:
@@ -96,4 +118,6 @@ def summarise(events: Iterable[Event]) -> list[FlowSummary]:
     found = FlowSummaries()
     for event in events:
         found.add(event)
+    for _ in found.rest():
+        pass
     return sorted(found, key=lambda summary: summary.start)

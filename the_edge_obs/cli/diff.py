@@ -16,7 +16,7 @@ from ..formatters import printable
 from ..jsonl import Skipped, write_atomically
 from ..tree import View, counted
 from .sources import LOG_HELP, flow_events
-from .terminal import DONE, FAILED, prepare_json, say, view_for
+from .terminal import DONE, FAILED, add_ascii, prepare_json, say, view_for
 
 NAME: Final = "diff"
 HELP: Final = "compare two runs: what was added, removed, reordered, what changed"
@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fail-on", metavar="LIST", help="exit with 1 on such differences: status,output,duration=+20%% (see below)"
     )
     parser.add_argument("--all", action="store_true", help="text: show every span and every change, not only what differs")
+    add_ascii(parser.add_argument)
 
 
 def call(args: argparse.Namespace) -> int:
@@ -71,9 +72,9 @@ def call(args: argparse.Namespace) -> int:
     found = diff(_log(args.a, args.flow_a, "--flow-a"), _log(args.b, args.flow_b, "--flow-b"))
     format_name = args.format or _SUFFIXES.get(Path(args.output).suffix.lower(), "text")
     if args.output == _STDOUT:
-        _print(found, format_name, args.all)
+        _print(found, format_name, args.all, args.ascii)
     else:
-        size = write_atomically(args.output, _text(found, format_name, View(_WIDTH, fold=not args.all)))
+        size = write_atomically(args.output, _text(found, format_name, View(_WIDTH, unicode=not args.ascii, fold=not args.all)))
         print(f"{printable(args.output)}: {summary(found)}; as {format_name}, {counted(size, 'byte')}")
     failures = [] if args.fail_on is None else found.failures(args.fail_on)
     for failure in failures:
@@ -90,8 +91,8 @@ def _log(path: Path, wanted: str | None, option: str) -> FlowLog:
     return build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
 
 
-def _print(found: FlowDiff, format_name: str, everything: bool) -> None:
-    view = view_for(sys.stdout, fold=not everything)
+def _print(found: FlowDiff, format_name: str, everything: bool, ascii_only: bool) -> None:
+    view = view_for(sys.stdout, fold=not everything, ascii_only=ascii_only)
     if format_name != "text":
         prepare_json()  # a page is UTF-8 as well
     for piece in _text(found, format_name, view):

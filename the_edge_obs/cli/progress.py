@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 _PATIENCE: Final = 1.0  # seconds before the first word
 _PAUSE: Final = 0.1
+_OFTEN: Final = 1_000
+_Item = TypeVar("_Item")
 
 
 class Progress:
@@ -39,3 +42,11 @@ class Progress:
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def followed(items: Iterable[_Item], progress: Progress) -> Iterator[_Item]:
+    """Yield the items, and tell the progress how many came: now and then, so that it costs next to nothing."""
+    for done, item in enumerate(items, 1):
+        if not done % _OFTEN:
+            progress(done)
+        yield item

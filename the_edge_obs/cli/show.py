@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Final
 
 from ..flow_log import build_flow_log
-from ..flow_summary import FlowSummary
 from ..formatters import printable
 from ..jsonl import Skipped
-from ..tree import clock_text, counted, duration_text, render
+from ..tree import clock_text, counted, render
+from .listing import runs_table
 from .sources import add_log, flow_events
 from .terminal import DONE, add_ascii, view_for
 
@@ -42,35 +41,12 @@ def call(args: argparse.Namespace) -> int:
     skipped = Skipped()
     flows, events = flow_events(args.log, skipped, args.flow)
     if len(flows) > 1:
-        _list(args.log, sorted(flows, key=lambda flow: flow.start))
+        print(f"{counted(len(flows), 'run')} in {str(args.log)!r}; choose one with --flow ID\n")
+        for line in runs_table(sorted(flows, key=lambda flow: flow.start), view_for(sys.stdout, ascii_only=args.ascii)):
+            print(line)
         return DONE
     log = build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
     print(f"flow {printable(log.flow_id)}, started {clock_text(log.events[0]['timestamp'])}\n")
     for line in render(log, view_for(sys.stdout, fold=not args.all, ascii_only=args.ascii)):
         print(line)
     return DONE
-
-
-def _list(log: Path, flows: list[FlowSummary]) -> None:
-    head = ("flow", "name", "status", "started", "duration", "events", "errors")
-    rows = [head, *(_row(flow) for flow in flows)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
-    print(f"{counted(len(flows), 'flow')} in {str(log)!r}; choose one with --flow ID\n")
-    for row in rows:
-        cells = [
-            f"{cell:>{width}}" if place > 3 else f"{cell:<{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells))
-
-
-def _row(flow: FlowSummary) -> tuple[str, ...]:
-    return (
-        printable(flow.flow_id),
-        printable(flow.name or "?"),
-        flow.status,
-        clock_text(flow.start),
-        duration_text(flow.duration_ms) or "-",
-        f"{flow.events:,}",
-        f"{flow.errors:,}",
-    )

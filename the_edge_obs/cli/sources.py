@@ -76,6 +76,8 @@ def flow_events(log: Path, skipped: Skipped, wanted: str | None) -> tuple[FlowSu
             events.append(event)
         else:
             events.clear()
+    for _ in flows.rest():
+        pass
     if wanted is not None and len(flows) != 1:
         found = f"{len(flows)} flows of {str(log)!r} begin" if len(flows) else f"no flow of {str(log)!r} begins"
         raise FlowNotFoundError(f"{found} with {wanted!r}; tea-obs show {str(log)!r} lists the flows")

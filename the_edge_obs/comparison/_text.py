@@ -254,9 +254,9 @@ def _notes(span: SpanDiff, view: View) -> Iterator[_Note]:
         yield _Note("warn", f"node: {printable(span.old.node)} {_arrow(view)} {printable(span.new.node)}")
     if is_notable(span.duration_ms):
         yield _Note("bold", f"duration: {two(span.duration_ms, duration_text, view)}")
-    for name, word, as_text in (("tokens", "tokens", count_text), ("cost_usd", "cost", dollars)):
-        if word in span.differences:
-            yield _Note("warn", f"{word}: {two(span.figure(name), as_text, view)}")
+    for name, word, as_text in _FIGURES:
+        if word in span.differences and (figure := span.figure(name)).delta:
+            yield _Note("warn", f"{name.removesuffix('_usd').replace('_', ' ')}: {two(figure, as_text, view)}")
     shown = span.changes[:_SHOWN_CHANGES] if view.fold else span.changes
     for change in shown:
         yield _note_of(change)
@@ -303,6 +303,15 @@ def count_text(value: float) -> str:
     return f"{value:,}"
 
 
+# The figures of a span, the difference that they belong to, and how they are told.
+_FIGURES: Final = (
+    ("tokens", "tokens", count_text),
+    ("input_tokens", "tokens", count_text),
+    ("output_tokens", "tokens", count_text),
+    ("cost_usd", "cost", dollars),
+)
+
+
 # --- the table ---
 
 
@@ -315,7 +324,8 @@ def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
     label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
     node = min(node, max(space - label - 2, 0))
     for row in rows:
-        yield f"{view.paint(row.style, row.mark)} {_line(row, label, node, right, view)}".rstrip()
+        mark = view.paint(row.style, row.mark.strip()) or " "
+        yield f"{mark} {_line(row, label, node, right, view)}".rstrip()
         indent = row.below if len(row.below) < total // 2 else ""
         for note in row.notes:
             for style, text in note.lines(total - len(indent), view):

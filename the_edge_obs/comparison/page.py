@@ -20,21 +20,12 @@ _VIEW = View()
 
 
 def page(diff: FlowDiff) -> Iterator[str]:
-    """Yield the text of an HTML page that shows two runs side by side.
-
-    Data stands in it as escaped JSON, and its Content-Security-Policy is ``default-src 'none'`` but for its own style and script,
-    which it names by their hashes: whatever a log holds, stays text.
-    """
-    style, script = ((_HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True)
-    environment.policies["json.dumps_kwargs"] = {}  # keys stay in their order
+    """Yield the text of an HTML page that shows two runs side by side."""
     names = dict.fromkeys(log.name or "?" for log in (diff.old, diff.new))
-    yield from environment.get_template("page.html").generate(
+    yield from _render_page(
+        _HERE,
+        "page",
         title=f"{' and '.join(names)}: two runs",
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
         runs=[_run(side, log) for side, log in (("old", diff.old), ("new", diff.new))],
         counts=[(f"{count:,}", kind) for kind, count in diff.counts.items() if count],
         totals=list(totals(diff, _VIEW)),
@@ -43,9 +34,21 @@ def page(diff: FlowDiff) -> Iterator[str]:
     )
 
 
+def _render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:
+    """Yield a page made of ``name.html`` (Jinja2), ``name.css`` and ``name.js``.
+
+    Data stands in it as escaped JSON, and its Content-Security-Policy (https://www.w3.org/TR/CSP3/) is ``default-src 'none'`` but
+    for its own style and script, which it names by their hashes: whatever a log holds, stays text.
+    """
+    style, script = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    environment = Environment(loader=FileSystemLoader(folder), autoescape=True)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    yield from environment.get_template(f"{name}.html").generate(style=style, script=script, policy=policy, **values)
+
+
 def _hash(text: str) -> str:
-    """Return a source of a Content-Security-Policy (https://www.w3.org/TR/CSP3/) that allows this text inline."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
 
 
 def _run(side: str, log: FlowLog) -> dict[str, Any]:

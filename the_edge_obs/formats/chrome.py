@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from typing import Any, Final
 
 from ..event import Event, dumps
 from ..flow_log import FlowLog, SpanInfo
 from ..lanes import Placed, micros, place
-from ..tree import which
+from ..tree import counted, which
 from ._flow_logs import by_start, marked, title
 
 _OF_SPANS: Final = frozenset({"entry", "exit", "error"})
@@ -47,7 +47,7 @@ def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[s
     before, pid, arrows = "\n", 1, count(1)
     for log in by_start(events, dropped):
         process = _Process(log, pid, place(log), arrows)
-        for event in (*_names(process), *_slices(process), *_moments(process)):
+        for event in chain(_names(process), _slices(process), _moments(process)):
             yield before + dumps(event)
             before = ",\n"
         pid += process.lanes
@@ -59,7 +59,7 @@ def _names(process: _Process) -> Iterator[dict[str, Any]]:
     lost = log.metrics["dropped_count"]
     about = {
         "process_name": {"name": title(log)},
-        "process_labels": {"labels": log.status + (f", {lost} events lost" if lost else "")},
+        "process_labels": {"labels": log.status + (f", {counted(lost, 'event')} lost" if lost else "")},
         "process_sort_index": {"sort_index": process.pid},
     }
     for name, args in about.items():

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given
+
+from the_edge_obs.flow_log import COUNTED, build_flow_log
+from the_edge_obs.span_stream import EndedSpan, SpanStream
+
+from .strategies import Event, event, flows, whole
+
+
+def ended(made: list[Event]) -> list[EndedSpan]:
+    stream = SpanStream()
+    found = [span for one in made if (span := stream.add(one)) is not None]
+    return [*found, *stream.rest()]
+
+
+def test_spans_come_as_they_end() -> None:
+    """Children before their parents; a figure that the parent repeats is not its own; what has no end comes last."""
+    made = [
+        event(1, "entry", 0),
+        event(2, "entry", 1, parent=1),
+        *whole(3, 1.1, 1.2, parent=2, metrics={"tokens": 7, "cost_usd": None}),
+        event(2, "error", 2, parent=1, metrics={"duration_ms": 1000.0, "tokens": 7, "input_tokens": 3}, data={"cancelled": True}),
+        event(4, "entry", 3, parent=1),
+        event(4, "metric", 3.5, parent=1, metrics={"tokens": 5}),
+        event(5, "exit", 4, parent=1, metrics={"duration_ms": True}),
+    ]
+    assert ended(made) == [
+        EndedSpan("node3", "ok", 100.0, {"tokens": 7}),
+        EndedSpan("node2", "cancelled", 1000.0, {"input_tokens": 3}),
+        EndedSpan("node5", "ok", None, {}),
+        EndedSpan("node4", "running", None, {"tokens": 5}),
+        EndedSpan("flow", "running", None, {}),
+    ]
+
+
+def _in_order_of_ends(made: list[Event]) -> bool:
+    """Tell whether every span ends after all of its children, as runtimes log them."""
+    ends = {one["span_id"]: one["timestamp"] for one in made if one["event_type"] in ("exit", "error")}
+    return all(one["parent_id"] is None or ends[one["span_id"]] <= ends[one["parent_id"]] for one in made)
+
+
+@given(flows().filter(_in_order_of_ends))
+def test_it_agrees_with_the_flow_log(made: list[Event]) -> None:
+    """Nodes, statuses, durations and totals are those of the whole log, although nothing of it is kept."""
+    log, found = build_flow_log(made), ended(made)
+
+    def facts(node: str, status: str, duration_ms: Any) -> tuple[Any, ...]:
+        return node, status, duration_ms
+
+    expected = Counter(facts(span.node, span.status, span.duration_ms) for span in log.spans)
+    assert Counter(facts(span.node, span.status, span.duration_ms) for span in found) == expected
+    totals = {key: sum(span.figures.get(key, 0) for span in found) for key in COUNTED}
+    assert totals == {key: log.metrics[key] for key in COUNTED}

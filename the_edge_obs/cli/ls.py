@@ -1,0 +1,56 @@
+"""``tea-obs ls``: the runs of a folder or file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Final
+
+from ..flow_summary import FlowSummary, summarise
+from ..jsonl import Skipped
+from ..tree import counted
+from .listing import runs_table
+from .progress import Progress, followed
+from .sources import add_log, read
+from .terminal import DONE, prepare_json, view_for
+
+NAME: Final = "ls"
+HELP: Final = "list the runs of a folder"
+DESCRIPTION: Final = """\
+List the runs of a log or a folder of logs, the oldest first: name, status, when
+it started, duration, errors, tokens, cost. The log is read once, and only
+these figures are held. Times are local."""
+EPILOG: Final = """\
+examples:
+  tea-obs ls logs
+  tea-obs ls logs | tail               # the last ones
+  tea-obs ls logs --json | jq -r 'select(.status == "error") | .flow_id'
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_log(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def call(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    with Progress("events") as progress:
+        flows = summarise(followed(read(args.log, Skipped()), progress))
+    if args.json:
+        prepare_json()
+        for flow in flows:
+            sys.stdout.write(json.dumps(_facts(flow), ensure_ascii=False) + "\n")
+        return DONE
+    for line in runs_table(flows, view_for(sys.stdout)):
+        print(line)
+    failed = sum(flow.status == "error" for flow in flows)
+    print(f"\n{counted(len(flows), 'run')}" + (f", {failed:,} failed" if failed else ""))
+    return DONE
+
+
+def _facts(flow: FlowSummary) -> dict[str, object]:
+    names = ("flow_id", "name", "status", "start", "end", "duration_ms", "events", "errors", "tokens", "cost_usd")
+    return {name: getattr(flow, name) for name in names}

@@ -1,0 +1,67 @@
+"""``tea-obs stats``: figures of nodes over many runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..formatters import printable
+from ..jsonl import Skipped
+from ..run_stats import node_stats
+from ..tree import counted, dollars, duration_text
+from .listing import table
+from .progress import Progress, followed
+from .sources import add_log, read
+from .terminal import DONE, prepare_json, view_for
+
+NAME: Final = "stats"
+HELP: Final = "figures of each node over many runs"
+DESCRIPTION: Final = """\
+Add up the runs of a log or a folder of logs, node by node: how often it ran and
+failed, its total, median, 95th percentile and longest duration, tokens and
+cost. Tokens and costs count where they arose, once. The node flow stands for
+the runs as wholes. The log is read once; eight bytes are held of each span."""
+EPILOG: Final = """\
+examples:
+  tea-obs stats logs
+  tea-obs stats logs --json | jq -r 'select(.errors > 0) | .node'
+"""
+
+_RIGHT: Final = frozenset({"count", "errors", "total", "p50", "p95", "max", "tokens", "cost"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_log(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def call(args: argparse.Namespace) -> int:
+    """Carry the command out."""
+    with Progress("events") as progress:
+        flows, nodes = node_stats(followed(read(args.log, Skipped()), progress))
+    figures = sorted((node.to_dict() for node in nodes), key=lambda one: -float(one["total_ms"]))
+    if args.json:
+        prepare_json()
+        for one in figures:
+            sys.stdout.write(json.dumps(one, ensure_ascii=False) + "\n")
+        return DONE
+    head = ("node", "count", "errors", "total", "p50", "p95", "max", "tokens", "cost")
+    for line in table(head, [_row(one) for one in figures], _RIGHT, view_for(sys.stdout)):
+        print(line)
+    print(f"\n{counted(len(flows), 'run')}, {counted(sum(flow.events for flow in flows), 'event')}")
+    return DONE
+
+
+def _row(one: Mapping[str, Any]) -> list[str]:
+    return [
+        printable(one["node"]),
+        f"{one['count']:,}",
+        f"{one['errors']:,}" if one["errors"] else "",
+        *(duration_text(one[key]) for key in ("total_ms", "p50_ms", "p95_ms", "max_ms")),
+        f"{one['tokens']:,}" if one["tokens"] else "",
+        dollars(one["cost_usd"]) if one["cost_usd"] else "",
+    ]
