@@ -524,6 +524,16 @@ def test_scripted_stream_comes_word_by_word() -> None:
     )
 
 
+def test_scripted_answer_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``seconds`` is how long an answer or a failure takes; of a stream, all words together."""
+    slept: list[float] = []
+    monkeypatch.setattr(llm.time, "sleep", slept.append)
+    llm_call({}, prompt="p", answers=[{"content": "a b", "seconds": 0.5}])
+    drained(llm_stream({}, prompt="p", answers=[{"content": "a b", "seconds": 0.5}]))
+    drained(llm_stream({}, prompt="p", answers=[{"error": "down", "seconds": 0.5}]))
+    assert slept == [0.5, 0.25, 0.25, 0.5]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -568,6 +578,7 @@ def test_script_may_be_a_file(tmp_path: Path, name: str, text: str) -> None:
         ({"answers": ["a", {"match": "b"}]}, "answers[1] needs either content or error"),
         ({"answers": [{"content": {}}]}, "answers[0] has the content {}; it must be a string"),
         ({"answers": [{"content": "a", "match": "("}]}, "answers[0] has the match '(', which is no regular expression"),
+        ({"answers": [{"content": "a", "seconds": -1}]}, "answers[0] seconds is -1; it must be a number above 0"),
         ({"answers": [{"content": "a", "match": "z"}]}, "no scripted answer matches 'p'; tried: 'z'"),
         ({"script": "no/such.yaml"}, "script 'no/such.yaml' cannot be read"),
     ],

@@ -97,7 +97,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def normal(text: str) -> list[str]:
-    """Return the lines of an output without what differs from run to run: ids, times, durations, folders, column widths."""
+    """Return the lines of an output without what differs from run to run: ids, times, durations, folders, bars, column widths."""
     for pattern, mark in (
         (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "ID"),
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\b\d\d:\d\d:\d\d\.\d{3}", "TIME"),

@@ -216,6 +216,49 @@ def test_llm_agent_answers_offline(tmp_path: Path, tea_obs: Run) -> None:
     assert log.metrics["tokens"] > 0
 
 
+def test_viewing_has_something_to_look_at(tmp_path: Path, tea_obs: Run) -> None:
+    """The run has branches side by side, attempts, handled errors, a loop, nested steps, tokens and costs, and time to see."""
+    assert tea_obs("run", EXAMPLES / "viewing" / "flow.yaml").returncode == 0
+    log = get_flow_log(tmp_path / "logs")
+    assert len(logged(tmp_path / "logs")) == len(log.events) == 78
+    nodes = {node: (figures["count"], figures["errors"]) for node, figures in log.metrics["nodes"].items()}
+    assert (log.status, nodes) == (
+        "ok",
+        {
+            "articles.embed": (1, 0),
+            "articles.search": (1, 0),
+            "carrier.track": (2, 2),
+            "file.read": (2, 0),
+            "file.write": (1, 0),
+            "json.parse": (1, 0),
+            "llm.call": (4, 0),
+            "llm.stream": (5, 1),
+            "loop": (3, 0),
+            "loop.iteration": (4, 0),
+            "obs.log_event": (1, 0),
+            "orders.find": (1, 0),
+            "parallel": (2, 0),
+            "parallel.branch": (6, 0),
+            "python.run": (1, 0),
+            "steps": (2, 0),
+        },
+    )
+    assert (log.metrics["tokens"], log.metrics["cost_usd"]) == (1851, 0.00517)
+    sources, tickets = (
+        [span for span in log.spans if span.parent_id == join.span_id] for join in log.spans if join.node == "parallel"
+    )
+    for side_by_side in (sources, tickets):
+        assert max(span.start for span in side_by_side) < min(span.end or 0 for span in side_by_side)
+
+
+def test_viewing_takes_another_way(tmp_path: Path, tea_obs: Run) -> None:
+    """With the carrier up, the first draft is good and nothing but the model's rate limit goes wrong."""
+    assert tea_obs("run", EXAMPLES / "viewing" / "flow.yaml", "--set", "carrier=up").returncode == 0
+    events = logged(tmp_path / "logs")
+    assert [event["node"] for event in events if event["event_type"] == "error"] == ["llm.stream"]
+    assert "- T-101: Your lamp is on the van in Lille and comes today.\n" in (tmp_path / "logs" / "replies.md").read_text()
+
+
 # --- programs ---
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import random
 from typing import Any
 
@@ -362,3 +363,23 @@ def test_to_dict_shares_no_span_with_the_log():
     log = build_flow_log(whole(1, 0, 1))
     log.to_dict()["spans"][0]["children"].append("x")
     assert log.spans[0].children == []
+
+
+def test_repr_is_one_line():
+    """However many events there are, it says what matters; the name is quoted, so that no line breaks it."""
+    root = whole(1, 0, 1.5)
+    root[0]["data"] = {"name": "tri\nage"}
+    log = build_flow_log([*root, *whole(2, 0.1, 0.2)])
+    assert repr(log) == "<FlowLog 'tri\\nage' ok in 1500.0 ms, 1 node, 4 events, 0 errors>"
+    assert repr(build_flow_log([event(1, "log")])) == "<FlowLog None running, 0 nodes, 1 event, 0 errors>"
+
+
+def test_as_text_it_is_its_tree(monkeypatch: pytest.MonkeyPatch):
+    """As wide as the terminal, in characters that stdout has; so that print() always works."""
+    log = build_flow_log([*whole(1, 0, 1), *whole(2, 0.1, 0.2, node="n" * 50)])
+    monkeypatch.setenv("COLUMNS", "80")
+    assert str(log).splitlines()[1] == f"└─ {'n' * 50}  100.0 ms  ok"
+    monkeypatch.setenv("COLUMNS", "60")
+    assert str(log).splitlines()[1] == f"└─ {'n' * 42}…  100.0 ms  ok"
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
+    assert str(log).splitlines()[1] == f"`- {'n' * 40}...  100.0 ms  ok"

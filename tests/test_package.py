@@ -31,7 +31,10 @@ FLOORS = {
     "formatters": 3,
     "handlers": 3,
     "jsonl": 3,
+    "flow_facts": 3,
     "flow_log": 3,
+    "tree": 3,
+    "notebook": 3,
     "event_query": 3,
     "logging_tree": 3,
     "flow_summary": 3,
@@ -43,7 +46,6 @@ FLOORS = {
     "retention": 4,
     "formats": 4,
     "pages": 4,
-    "tree": 4,
     "lanes": 4,
     "lnav_format": 4,
     "spans": 4,
@@ -58,6 +60,7 @@ FLOORS = {
     "__main__": 7,
     "integrations": 7,
     "parity": 7,
+    "testing": 7,
 }
 
 

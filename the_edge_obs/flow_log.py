@@ -11,11 +11,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import FlowNotFoundError
 from .event import Event
+from .flow_facts import SpanInfo
+
+__all__ = ["COUNTED", "FlowLog", "SpanInfo", "build_flow_log", "percentile"]
 
 COUNTED: Final = ("tokens", "input_tokens", "output_tokens", "cost_usd")
 """The figures that a parent repeats of its children."""
@@ -25,44 +28,9 @@ _DURATION: Final = frozenset({"duration_ms"})  # the one metric that most ends h
 _ROOT_NODE: Final = "flow"
 
 
-@dataclass(slots=True)
-class SpanInfo:
-    """One execution of a node, as its events tell it.
-
-    Attributes:
-        span_id, parent_id: As in the events; a parent that is not in the log leaves the span a root of the tree.
-        node, step: What ran; step is None outside YAML flows.
-        status: ok, error, running (no end is known) or cancelled.
-        start, end: Unix seconds; end is None while running. Where the entry is missing, start follows from the duration.
-        duration_ms: Monotonic milliseconds, or None while running.
-        metrics: The span's own metrics, of its exit, error and metric events.
-        error: ``{type, message}``, with ``traceback`` at debug, or None.
-        partial: Whether the entry event is missing.
-        children: Span ids, in order of their start.
-    """
-
-    span_id: str
-    parent_id: str | None
-    node: str
-    step: str | None = None
-    status: str = "running"
-    start: float = 0.0
-    end: float | None = None
-    duration_ms: float | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-    error: dict[str, Any] | None = None
-    partial: bool = True
-    children: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the span as a dict of JSON values, with the attributes as keys."""
-        found = {name: getattr(self, name) for name in self.__slots__}
-        return {**found, "metrics": dict(self.metrics), "children": list(self.children)}
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FlowLog:
-    """Everything known about one flow.
+    """Everything known about one flow. As text it is a tree of its spans, in a notebook a small page.
 
     Attributes:
         flow_id: The run.
@@ -82,6 +50,29 @@ class FlowLog:
     events: list[Event]
     spans: list[SpanInfo]
     metrics: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """Return what matters of it in one line: the events may be many."""
+        metrics = self.metrics
+        took = "" if metrics["total_duration_ms"] is None else f" in {metrics['total_duration_ms']:.1f} ms"
+        counts = ((metrics[f"{what}_count"], what) for what in ("node", "event", "error"))
+        told = ", ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for count, what in counts)
+        return f"<FlowLog {self.name!r} {self.status}{took}, {told}>"
+
+    def __str__(self) -> str:
+        """Return the tree of its spans and its totals, for stdout: as wide as the terminal, with what its encoding can write."""
+        import shutil
+
+        from .tree import View, drawable, render
+
+        width = shutil.get_terminal_size((100, 24)).columns
+        return "\n".join(render(self, View(width, unicode=drawable(getattr(sys.stdout, "encoding", None) or "utf-8"))))
+
+    def _repr_html_(self) -> str:
+        """Return a small page for notebooks, which look for this method."""
+        from .notebook import page
+
+        return page(self)
 
     @property
     def timeline(self) -> list[dict[str, Any]]:

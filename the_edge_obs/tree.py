@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from .event import Event
-from .flow_log import FlowLog, SpanInfo
+from .flow_facts import FlowFacts, SpanInfo
 from .formatters import printable
 
 # Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
@@ -60,7 +60,7 @@ class View:
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """One span as it is shown.
 
     Attributes:
@@ -71,6 +71,7 @@ class _Row:
         status: ok, error, running or cancelled; empty for a row that stands for many spans.
         around: Whether there are spans below it.
         notes: ``(style, text)`` of what is told below it.
+        span: The span; None for a row that stands for many.
     """
 
     stem: str
@@ -80,22 +81,32 @@ class _Row:
     notes: list[tuple[str, str]] = field(default_factory=list)
     bar: tuple[float, float] | None = None
     around: bool = False
+    span: SpanInfo | None = None
 
 
-def render(log: FlowLog, view: View = View()) -> Iterator[str]:
+def render(log: FlowFacts, view: View = View()) -> Iterator[str]:
     """Yield the lines of a flow log for people: the tree, the totals, and what is missing.
 
     Each span has a line: its step or node, a bar on the run's time line where there is room, duration, tokens, cost and status;
     below it the message of an error that arose in it, and its warnings.
     """
-    if rows := list(_rows(log, view)):
-        yield from _table(rows, view)
+    if table := list(rows(log, view)):
+        yield from _table(table, view)
         yield ""
-    yield ", ".join(_totals(log))
-    yield from (view.paint("warn", line) for line in _missing(log))
+    yield ", ".join(totals(log))
+    yield from (view.paint("warn", line) for line in missing(log))
 
 
-def origin(log: FlowLog) -> SpanInfo | None:
+def drawable(encoding: str) -> bool:
+    """Tell whether an encoding has the characters that trees are drawn with."""
+    try:
+        "├─└│…⋮█▌▐".encode(encoding)
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def origin(log: FlowFacts) -> SpanInfo | None:
     """Return the span in which the error that ended a flow arose: the last and deepest one with it; None without one."""
     root = next((span for span in log.roots if span.error is not None), None)
     if root is None:
@@ -150,7 +161,8 @@ def fitted(text: str, width: int, view: View) -> str:
 # --- rows ---
 
 
-def _rows(log: FlowLog, view: View) -> Iterator[_Row]:
+def rows(log: FlowFacts, view: View) -> Iterator[Row]:
+    """Yield the rows of the tree, parents before children; long loops and fan-outs are folded if the view says so."""
     spans = {span.span_id: span for span in log.spans}
     entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
     told = _warnings(log.events)
@@ -161,21 +173,21 @@ def _rows(log: FlowLog, view: View) -> Iterator[_Row]:
     while waiting:
         span, stem, below = waiting.pop()
         if isinstance(span, str):
-            yield _Row(stem, below, (span, "", "", "", "", ""), "")
+            yield Row(stem, below, (span, "", "", "", "", ""), "")
             continue
         children = [spans[child] for child in span.children]
         bar = below + (_bar(view) if children else "  ")
         notes = [*_error_notes(span, children), *told.get(span.span_id, ())]
         name = log.name if not stem and span.node == "flow" else span.step
         cells = _cells(span, name, entries.get(span.span_id))
-        yield _Row(stem, bar, cells, span.status, notes, part.get(span.span_id), bool(children))
+        yield Row(stem, bar, cells, span.status, notes, part.get(span.span_id), bool(children), span)
         shown = _folded(children, healthy, view)
         for position in range(len(shown) - 1, -1, -1):
             last = position == len(shown) - 1
             waiting.append((shown[position], below + _branch(view, last), below + ("   " if last else _bar(view))))
 
 
-def _parts(log: FlowLog) -> dict[str, tuple[float, float]]:
+def _parts(log: FlowFacts) -> dict[str, tuple[float, float]]:
     """Return where each span begins and ends, as parts of the time that the log tells of; of no time nothing."""
     last = log.events[-1]["timestamp"]
     times = {span.span_id: (span.start, max(span.start, last if span.end is None else span.end)) for span in log.spans}
@@ -270,7 +282,7 @@ def _warnings(events: Sequence[Event]) -> dict[str, list[tuple[str, str]]]:
 # --- folding ---
 
 
-def _healthy(log: FlowLog, spans: dict[str, SpanInfo]) -> dict[str, bool]:
+def _healthy(log: FlowFacts, spans: dict[str, SpanInfo]) -> dict[str, bool]:
     """Tell of each span whether it and all below it are ok."""
     found: dict[str, bool] = {}
     for _, span in reversed(list(log.walk())):
@@ -297,7 +309,7 @@ def _folded(children: Sequence[SpanInfo], healthy: dict[str, bool], view: View) 
 # --- the table ---
 
 
-def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
+def _table(rows: Sequence[Row], view: View) -> Iterator[str]:
     total = max(view.width, _NARROWEST)
     right = [max(columns(row.cells[place]) for row in rows) for place in range(2, 6)]
     bar = min((total - _NARROWEST) // 3, _BAR[1])
@@ -313,7 +325,7 @@ def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
             yield from _note(row, style, text, total, view)
 
 
-def _line(row: _Row, label: int, node: int, bar: int, right: Sequence[int], view: View) -> str:
+def _line(row: Row, label: int, node: int, bar: int, right: Sequence[int], view: View) -> str:
     stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
     parts = [_padded(stem + fitted(row.cells[0], label - columns(stem), view), label)]
     if node:
@@ -343,7 +355,7 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - columns(text))
 
 
-def _note(row: _Row, style: str, text: str, total: int, view: View) -> Iterator[str]:
+def _note(row: Row, style: str, text: str, total: int, view: View) -> Iterator[str]:
     indent = row.below if len(row.below) < total // 2 else ""
     room = total - len(indent)
     if columns(text) > len(text):
@@ -356,7 +368,8 @@ def _note(row: _Row, style: str, text: str, total: int, view: View) -> Iterator[
 # --- totals ---
 
 
-def _totals(log: FlowLog) -> Iterator[str]:
+def totals(log: FlowFacts) -> Iterator[str]:
+    """Yield the totals of a flow log for people: status, duration, counts, tokens, cost; those that it has."""
     metrics = log.metrics
     yield log.status
     if metrics["total_duration_ms"] is not None:
@@ -371,7 +384,8 @@ def _totals(log: FlowLog) -> Iterator[str]:
         yield dollars(metrics["cost_usd"])
 
 
-def _missing(log: FlowLog) -> Iterator[str]:
+def missing(log: FlowFacts) -> Iterator[str]:
+    """Yield what people have to know of a flow log that is not whole."""
     metrics = log.metrics
     if log.status == "running":
         last = clock_text(log.events[-1]["timestamp"])

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from ..errors import ActionError, allowed
-from ._support import failure
+from ._support import failure, not_negative
 
 STATE_KEY: Final = "llm_script"
 _KEYS: Final = (
@@ -29,6 +29,7 @@ _KEYS: Final = (
     "error_type",
     "status_code",
     "retry_after",
+    "seconds",
 )
 # Characters a token, for answers whose usage the script leaves out.
 _CHARACTERS: Final = 4
@@ -145,6 +146,7 @@ def _checked(action: str, where: str, answer: object) -> dict[str, Any]:
         raise ActionError(f"{action}: {where} needs either content or error")
     if not isinstance(answer.get("content", ""), str):
         raise ActionError(f"{action}: {where} has the content {answer['content']!r}; it must be a string")
+    not_negative(action, f"{where} seconds", answer.get("seconds", 0))
     try:
         re.compile(answer.get("match", ""))
     except (re.error, TypeError) as error:

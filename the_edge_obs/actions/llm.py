@@ -73,7 +73,8 @@ def llm_call(
         base_delay: Seconds before the first retry; doubled each time, unless the endpoint says ``Retry-After``.
         max_delay: The longest wait between two tries, in seconds.
         answers: Scripted answers: strings, or dicts with ``content`` or ``error`` (a soft failure, with ``error_type``,
-            ``status_code``, ``retry_after``), ``match``, ``model``, ``usage``, ``finish_reason``, ``cost_usd``.
+            ``status_code``, ``retry_after``), ``match``, ``model``, ``usage``, ``finish_reason``, ``cost_usd``, and ``seconds``,
+            how long it takes to come (default 0).
             Where a ``match`` (a regular expression) is found in the messages, those answers are used, else those without one; in
             order, and the last one stays.
         script: A YAML or JSON file of such answers.
@@ -212,17 +213,29 @@ def _complete(chat: Chat, source: Endpoint | list[dict[str, Any]], state: Mutabl
     from ._chat import complete
 
     if isinstance(source, list):
-        return result_of(choose(chat.action, state, source, chat.messages), chat.messages, chat.model)
+        answer = choose(chat.action, state, source, chat.messages)
+        _pause(answer, 1)
+        return result_of(answer, chat.messages, chat.model)
     return complete(chat, source)
 
 
 def _scripted_stream(
     chat: Chat, answers: list[dict[str, Any]], state: MutableMapping[str, Any]
 ) -> Generator[str, None, dict[str, Any]]:
-    result = _complete(chat, answers, state)
+    answer = choose(chat.action, state, answers, chat.messages)
+    result = result_of(answer, chat.messages, chat.model)
     pieces = list(pieces_of(result.get("content", "")))
-    yield from pieces
+    pauses = max(len(pieces), 1)  # one before each piece; a failure takes its time as well
+    for number in range(pauses):
+        _pause(answer, pauses)
+        yield from pieces[number : number + 1]
     return {**result, "content": result.get("content", ""), "streamed": True, "chunk_count": len(pieces)}
+
+
+def _pause(answer: Mapping[str, Any], pauses: int) -> None:
+    """Wait for one of so many parts of the time that a scripted answer takes."""
+    if seconds := answer.get("seconds"):
+        time.sleep(seconds / pauses)
 
 
 def _with_retries(attempt: Callable[[], dict[str, Any]], max_retries: int, base_delay: float, max_delay: float) -> dict[str, Any]:

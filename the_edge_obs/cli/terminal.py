@@ -10,7 +10,7 @@ from typing import Final, TextIO
 
 from ..formatters import printable, uses_colour
 from ..jsonl import Skipped
-from ..tree import View, counted
+from ..tree import View, counted, drawable
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -67,10 +67,6 @@ def add_ascii(add: Callable[..., object]) -> None:
 
 def view_for(stream: TextIO, *, fold: bool = True, ascii_only: bool = False) -> View:
     """Return how a tree is shown on a stream: as wide as the terminal, with what its encoding can write."""
-    try:
-        "├─└│…⋮█▌▐".encode(stream.encoding or "ascii")
-        unicode = not ascii_only
-    except (UnicodeError, LookupError):
-        unicode = False
+    unicode = not ascii_only and drawable(stream.encoding or "ascii")
     width = shutil.get_terminal_size((_WIDTH_OF_NO_TERMINAL, 24)).columns
     return View(width, unicode, uses_colour(stream), fold)

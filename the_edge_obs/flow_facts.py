@@ -1,0 +1,79 @@
+"""What is known of a flow, as those see it who draw it: its spans, and the shape of a flow log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .event import Event
+
+
+@dataclass(slots=True)
+class SpanInfo:
+    """One execution of a node, as its events tell it.
+
+    Attributes:
+        span_id, parent_id: As in the events; a parent that is not in the log leaves the span a root of the tree.
+        node, step: What ran; step is None outside YAML flows.
+        status: ok, error, running (no end is known) or cancelled.
+        start, end: Unix seconds; end is None while running. Where the entry is missing, start follows from the duration.
+        duration_ms: Monotonic milliseconds, or None while running.
+        metrics: The span's own metrics, of its exit, error and metric events.
+        error: ``{type, message}``, with ``traceback`` at debug, or None.
+        partial: Whether the entry event is missing.
+        children: Span ids, in order of their start.
+    """
+
+    span_id: str
+    parent_id: str | None
+    node: str
+    step: str | None = None
+    status: str = "running"
+    start: float = 0.0
+    end: float | None = None
+    duration_ms: float | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+    partial: bool = True
+    children: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the span as a dict of JSON values, with the attributes as keys."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return {**found, "metrics": dict(self.metrics), "children": list(self.children)}
+
+
+class FlowFacts(Protocol):
+    """What a view asks of a flow log; ``flow_log.FlowLog`` has it, and says what it means."""
+
+    @property
+    def flow_id(self) -> str:
+        """The run."""
+
+    @property
+    def name(self) -> str | None:
+        """What the flow is called."""
+
+    @property
+    def status(self) -> str:
+        """ok, error, cancelled or running."""
+
+    @property
+    def events(self) -> list[Event]:
+        """Event dicts, ordered by time."""
+
+    @property
+    def spans(self) -> list[SpanInfo]:
+        """Spans, ordered by start."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Totals, and figures by node."""
+
+    @property
+    def roots(self) -> list[SpanInfo]:
+        """The spans at the top of the tree."""
+
+    def walk(self) -> Iterator[tuple[int, SpanInfo]]:
+        """Yield each span of the tree with its depth."""
