@@ -29,6 +29,7 @@ FLOORS = {
     "filters": 2,
     "faults": 3,
     "formatters": 3,
+    "lines": 3,
     "handlers": 3,
     "jsonl": 3,
     "flow_log": 3,

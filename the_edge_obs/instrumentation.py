@@ -20,7 +20,7 @@ from .context import CURRENT, VARIANT, SpanContext, child_context, current, new_
 from .errors import ConfigurationError
 from .event import level_number
 from .faults import own_fault
-from .records import ENTRY, EXIT, NOTHING, emit
+from .records import ENTRY, EXIT, NOTHING, Take, emit
 from .redaction import classes_for
 from .snapshots import snapshot
 from .spans import OpenSpan, Span, give_back, node_logger, report, span
@@ -210,10 +210,11 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             return node.call(fn, args, kwargs)
         flow = parent[0]
         context = new_context(SpanContext, (flow, random_bits(62) | VARIANT, parent[1], name, None))
-        wall, take, began = wall_clock(), None, clock()
+        wall, began = wall_clock(), clock()
+        takes: tuple[Take, ...] = ()
         try:
             payload = snapshot(args[0] if takes_params and args else capture(args, kwargs), flow, classes)
-            take = emit(logger, (context, ENTRY, level, wall, None, payload, None, site))
+            takes = emit(logger, (context, ENTRY, level, wall, None, payload, None, site))
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
         token = enter(context)
@@ -233,9 +234,9 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             return output
         try:
             facts = (context, EXIT, level, wall + duration, None, snapshot(output, flow, classes), duration, site)
-            if take is not None:
+            for take in takes:
                 take(facts)
-            else:
+            if not takes:
                 emit(logger, facts)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging the end of a span", context)

@@ -89,26 +89,26 @@ class NodeRecord(logging.LogRecord):
         return logging.makeLogRecord, (dict(self.__dict__),)
 
 
+Take: TypeAlias = "Callable[[Facts], object]"
+
 KEEPERS: Final[set[type[logging.Handler]]] = set()
 """Handler classes, by exact type, whose ``keep(facts)`` does what their ``handle`` does with a record of the facts.
 
-It returns a function that takes the later facts of the same flow directly, or None where it wants to see them itself.
+It returns a function that takes the later facts of the same span directly, or None where it wants to see them itself.
 """
 
-Take: TypeAlias = "Callable[[Facts], None]"
 
-
-def emit(logger: logging.Logger, facts: Facts) -> Take | None:
+def emit(logger: logging.Logger, facts: Facts) -> tuple[Take, ...]:
     """Hand facts to the handlers of a logger and of those above it, as ``Logger.handle`` does with a record.
 
-    What it gains: a record is made only where a handler wants one, and the ring buffer does not; that is a third of the cost of
-    an event. What it costs: the loop of ``Logger.callHandlers`` stands here again. Whatever is out of the ordinary (filters on
+    What it gains: a record is made only where a handler wants one, and rings and flow files do not; that is a third of the cost
+    of an event. What it costs: the loop of ``Logger.callHandlers`` stands here again. Whatever is out of the ordinary (filters on
     the logger, a subclass of ``Logger``) goes the ordinary way. Without any handler nothing happens: logging's last resort would
     print it, and who has configured nothing wants nothing.
 
     Returns:
-        Where one ring buffer alone took the facts, the function that takes the end of the same span without looking for
-        handlers again; else None.
+        Where keepers alone took the facts, the functions that take the end of the same span without looking for handlers
+        again; else nothing.
 
     Raises:
         Exception: what a handler raised, once all others have had the facts.
@@ -116,31 +116,36 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
     if logger.filters or logger.disabled or type(logger) is not logging.Logger:
         if logger.hasHandlers():
             logger.handle(NodeRecord(facts))
-        return None
-    level, record, take, takers = facts[2], None, None, 0
+        return ()
+    level, record, are_all_direct = facts[2], None, True
+    takes: tuple[Take, ...] = ()
     failure: Exception | None = None
     at: logging.Logger | None = logger
     while at is not None:
         for handler in at.handlers:
             if level >= handler.level:
-                takers += 1
                 if type(handler) in KEEPERS and not handler.filters:
                     take = handler.keep(facts)  # type: ignore[attr-defined]
+                    if take is None:
+                        are_all_direct = False
+                    else:
+                        takes += (take,)
                 else:
+                    are_all_direct = False
                     if record is None:
                         record = NodeRecord(facts)
-                    failure = _handed(handler, record) or failure
+                    failure = handed(handler, record) or failure
         at = at.parent if at.propagate else None
     if failure is not None:
         raise failure
-    return take if takers == 1 else None
+    return takes if are_all_direct else ()
 
 
 MAX_REENTRY: Final = 3  # a signal handler or a finalizer may well log while its thread is inside a handler
 _handing = threading.local()
 
 
-def _handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
+def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
     """Hand a record to a handler; return what it raised.
 
     A handler that logs, or calls what is observed, gets those records too, but not without end: where each event causes two more,
@@ -335,6 +340,11 @@ def _record_data(record: logging.LogRecord) -> dict[str, Any]:
 def level_of(item: Item) -> int:
     """Return the level number of an item."""
     return item[2] if isinstance(item, tuple) else level_number(item["level"])
+
+
+def wall_of(item: Item) -> int:
+    """Return when an item happened, wall clock in ns."""
+    return item[3] if isinstance(item, tuple) else round(item["timestamp"] * 1e9)
 
 
 def is_last(item: Item) -> bool:
