@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from logging import Logger
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from .context import FlowState, SpanContext, current
@@ -98,7 +99,7 @@ It returns a function that takes the later facts of the same span directly, or N
 """
 
 
-def emit(logger: logging.Logger, facts: Facts) -> tuple[Take, ...]:
+def emit(logger: logging.Logger, facts: Facts) -> Take | None:
     """Hand facts to the handlers of a logger and of those above it, as ``Logger.handle`` does with a record.
 
     What it gains: a record is made only where a handler wants one, and rings and flow files do not; that is a third of the cost
@@ -107,38 +108,46 @@ def emit(logger: logging.Logger, facts: Facts) -> tuple[Take, ...]:
     print it, and who has configured nothing wants nothing.
 
     Returns:
-        Where keepers alone took the facts, the functions that take the end of the same span without looking for handlers
-        again; else nothing.
+        Where keepers alone took the facts, a function that takes the end of the same span without looking for handlers
+        again; else None.
 
     Raises:
         Exception: what a handler raised, once all others have had the facts.
     """
-    if logger.filters or logger.disabled or type(logger) is not logging.Logger:
+    if logger.filters or logger.disabled or type(logger) is not Logger:
         if logger.hasHandlers():
             logger.handle(NodeRecord(facts))
-        return ()
-    level, record, are_all_direct = facts[2], None, True
-    takes: tuple[Take, ...] = ()
+        return None
+    level, record, take, are_all_direct = facts[2], None, None, True
     failure: Exception | None = None
     at: logging.Logger | None = logger
     while at is not None:
-        for handler in at.handlers:
-            if level >= handler.level:
+        if handlers := at.handlers:  # most have none, and looking costs less than going through an empty list
+            for handler in handlers:
+                if level < handler.level:
+                    continue
                 if type(handler) in KEEPERS and not handler.filters:
-                    take = handler.keep(facts)  # type: ignore[attr-defined]
-                    if take is None:
+                    its_take = handler.keep(facts)  # type: ignore[attr-defined]
+                    if its_take is None:
                         are_all_direct = False
                     else:
-                        takes += (take,)
+                        take = its_take if take is None else _both(take, its_take)
                 else:
                     are_all_direct = False
-                    if record is None:
-                        record = NodeRecord(facts)
+                    record = record or NodeRecord(facts)
                     failure = handed(handler, record) or failure
         at = at.parent if at.propagate else None
     if failure is not None:
         raise failure
-    return takes if are_all_direct else ()
+    return take if are_all_direct else None
+
+
+def _both(first: Take, second: Take) -> Take:
+    def take(facts: Facts) -> None:
+        first(facts)
+        second(facts)
+
+    return take
 
 
 MAX_REENTRY: Final = 3  # a signal handler or a finalizer may well log while its thread is inside a handler
