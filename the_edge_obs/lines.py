@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from .context import FlowState
+from .context import FlowState, SpanContext
 from .event import EVENT_TYPES, Event, dumps, level_name
 from .formatters import MAX_EVENT_BYTES, to_line
 from .records import NOTHING, Facts, Item, event_of_facts
@@ -19,7 +19,9 @@ from .redaction import MAX_INT, Policy, followers, scrub_text
 _MAX_FLOWS: Final = 64  # of which something is remembered
 _MAX_TEXTS: Final = 1_024  # remembered of each, with
 _MAX_CHARS: Final = 256  # characters at most
+_MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Within these, json and orjson write a float alike: without an exponent.
+_NO_TAINT: Final = 100_000  # smaller numbers are never taken out
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
 _FIRST: Final = 10**9  # ns, for a timestamp
@@ -27,31 +29,40 @@ _LAST: Final = 10**25
 _SHORTEST: Final = 100  # ns, for a duration in ms
 _LONGEST: Final = 10**22
 _SHORT: Final = MAX_EVENT_BYTES // 4  # bytes of a line that is not cut
+_ALWAYS_CLEAN: Final = (None, True, False)
 
 
 class _Flow:
     """What is remembered of a flow that is being written.
 
     Attributes:
-        clean: Keys and texts that leave as they are, as far as this many ``taints`` are known.
-        heads: What lines of spans begin with, by their number: an exit has that of its entry.
+        clean: Keys, texts and small numbers that leave as they are, as far as this many ``taints`` are known.
+        start: What every line begins with.
+        above: The parent that was written last, and how it stands in a line.
+        heads: What lines of spans begin with, by their number, with the node and the level: an exit has that of its entry.
     """
 
-    __slots__ = ("clean", "flow", "heads", "taints")
+    __slots__ = ("above", "clean", "flow", "heads", "start", "taints")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
         self.taints = len(flow.taints)
-        self.clean: set[str] = set()
-        self.heads: dict[int, bytes] = {}
+        self.clean: set[Any] = set(_ALWAYS_CLEAN)
+        self.heads: dict[int, tuple[str, int, bytes]] = {}
+        self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
+        self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
 
-    def new_head(self, number: int, parent: int | None) -> bytes:
-        """Return what a line of a span begins with, and remember it."""
-        if len(self.heads) >= _MAX_TEXTS:
+    def new_head(self, span: SpanContext, level: int) -> tuple[str, int, bytes]:
+        """Return what a line of a span begins with, down to its timestamp, for a node and a level; remember it."""
+        if len(self.heads) >= _MAX_HEADS:
             self.heads.clear()
-        above = "null" if parent is None else f'"{self.flow.span_id(parent)}"'
-        head = f'{{"flow_id":"{self.flow.id}","span_id":"{self.flow.span_id(number)}","parent_id":{above},'.encode()
-        self.heads[number] = head
+        _, number, parent, node, _ = span
+        above = self.above
+        if above[0] != parent:
+            parent_id = "null" if parent is None else f'"{self.flow.span_id(parent)}"'
+            above = self.above = parent, f'","parent_id":{parent_id},"node":'
+        text = f"{self.start}{number.to_bytes(8, 'big').hex('-', 6)}{above[1]}{_named(node, level)}"
+        head = self.heads[number] = node, level, text.encode("utf-8", "replace")
         return head
 
     def is_clean(self, text: str) -> bool:
@@ -61,6 +72,7 @@ class _Flow:
         if len(text) <= _MAX_CHARS:
             if len(self.clean) >= _MAX_TEXTS:
                 self.clean.clear()
+                self.clean.update(_ALWAYS_CLEAN)
             self.clean.add(text)
         return True
 
@@ -71,6 +83,11 @@ class _Flow:
             if not clean.issuperset(value) and not all(map(self.is_clean, value)):
                 return False
             value = value.values()
+            try:
+                if clean.issuperset(value):
+                    return True
+            except TypeError:  # there is a container in it
+                pass
         elif kind is not list:
             value = (value,)
         for item in value:
@@ -78,11 +95,8 @@ class _Flow:
             if kind is str:
                 if item not in clean and not self.is_clean(item):
                     return False
-            elif kind is int:
-                if not -100_000 < item < 100_000 and not self.is_plain_int(item):
-                    return False
-            elif kind is float:
-                if not (_LEAST <= item < _MOST or -_MOST < item <= -_LEAST or item == 0):
+            elif kind is int or kind is float:
+                if item not in clean and not self.is_plain_number(item):
                     return False
             elif kind is dict or kind is list:
                 if not self.is_plain(item):
@@ -91,9 +105,15 @@ class _Flow:
                 return False
         return True
 
-    def is_plain_int(self, number: int) -> bool:
-        """Tell the same of a large integer, which may be a taint."""
-        return -MAX_INT <= number <= MAX_INT and str(number) not in self.flow.taints
+    def is_plain_number(self, number: float) -> bool:
+        """Tell the same of a number, and remember it if it is small; a large integer may be a taint."""
+        if not -_NO_TAINT < number < _NO_TAINT and type(number) is int:
+            return -MAX_INT <= number <= MAX_INT and str(number) not in self.flow.taints
+        if not (_LEAST <= number < _MOST or -_MOST < number <= -_LEAST or number == 0):
+            return False
+        if -_NO_TAINT < number < _NO_TAINT and len(self.clean) < _MAX_TEXTS:
+            self.clean.add(number)  # with it, what is equal: 1, 1.0 and True are each written as they are
+        return True
 
 
 # By flow id. The dict is another one when another policy comes into force: a verdict that was found before goes nowhere.
@@ -127,7 +147,8 @@ def encoded(facts: Facts) -> bytes:
     Written out in line, and joined from pieces, for this is most of what a file costs beside the write: a dict of the event takes
     as long to make as all of this.
     """
-    (flow, number, parent, node, step), (event_type, key), level, wall, message, payload, metrics, _ = facts
+    span, (event_type, key), level, wall, message, payload, metrics, _ = facts
+    flow, number, _, node, step = span
     known = _flows.get(flow.id)
     if known is None or known.taints != len(flow.taints):
         known = _remembered(flow)
@@ -143,10 +164,12 @@ def encoded(facts: Facts) -> bytes:
         metrics = {"duration_ms": metrics / 1e6}
     elif metrics is not None and not (type(metrics) is dict and known.is_plain(metrics)):
         return _long_way(facts)
+    head = known.heads.get(number)
+    if head is None or head[0] is not node or head[1] != level:
+        head = known.new_head(span, level)
     try:
         pieces = (
-            known.heads.get(number) or known.new_head(number, parent),
-            _named(node, level),
+            head[2],
             _dump(wall // 1000 / 1e6),
             _AFTER_TIME[event_type],
             b"null" if message is None else _dump(message),
@@ -163,8 +186,8 @@ def encoded(facts: Facts) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _named(node: str, level: int) -> bytes:
-    return f'"node":{dumps(node)},"level":"{level_name(level)}","timestamp":'.encode("utf-8", "replace")
+def _named(node: str, level: int) -> str:
+    return f'{dumps(node)},"level":"{level_name(level)}","timestamp":'
 
 
 @lru_cache(maxsize=1024)
