@@ -18,6 +18,7 @@ from the_edge_obs.formatters import to_line
 from the_edge_obs.lines import encoded, encoded_item
 from the_edge_obs.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts
 from the_edge_obs.redaction import Policy, learn, put_in_force
+from the_edge_obs.remembered import FLOWS
 from the_edge_obs.snapshots import snapshot
 
 from .strategies import FLOW, OTHER_FLOW, event
@@ -164,8 +165,8 @@ def test_what_is_remembered_is_bounded() -> None:
     flow = FlowState(FLOW, "x")
     for number in range(5_000):
         encoded(fact(flow, ENTRY, {f"key {number}": f"text {number}", "long": "x" * (number % 1000)}, number=number + 1))
-    assert len(lines._flows) <= 64
-    known = lines._flows[FLOW]
+    assert len(FLOWS) <= 64
+    known = FLOWS[FLOW]
     assert max(len(known.clean), len(known.heads)) <= 1_024
     assert max(len(text) for text in known.clean if isinstance(text, str)) <= 256
 

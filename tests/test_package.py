@@ -24,6 +24,7 @@ FLOORS = {
     "snapshots": 1,
     "policies": 1,
     "context": 1,
+    "remembered": 1,
     "records": 2,
     "foreign": 2,
     "filters": 2,

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from .context import FlowState, SpanContext, current
 from .event import KEYS, Event, dumps, is_error_data, is_uuid, level_name, level_number
 from .redaction import scrub, scrub_text
+from .remembered import remembered
 from .snapshots import exception_text, snapshot
 
 
@@ -207,13 +208,13 @@ def headline(event: Mapping[str, Any]) -> str:
 def event_of_facts(facts: Facts) -> Event:
     """Return the event that facts stand for: a fresh dict, scrubbed, that shares nothing with them."""
     (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
-    taints = flow.taints
+    known = remembered(flow)
     if kind.key is None:
-        data = _with_error(scrub(payload, taints))
+        data = _with_error(known.scrubbed(payload))
     elif payload is NOTHING:
         data = {}
     else:
-        data = {kind.key: scrub(payload, taints)}
+        data = {kind.key: known.scrubbed(payload)}
     event = {
         "flow_id": flow.id,
         "span_id": flow.span_id(number),
@@ -222,7 +223,7 @@ def event_of_facts(facts: Facts) -> Event:
         "level": level_name(level),
         "timestamp": wall // 1000 / 1e6,
         "event_type": kind.event_type,
-        "message": message if message is None else scrub_text(message, taints),
+        "message": message if message is None else scrub_text(message, flow.taints),
         "data": data,
         "metrics": {"duration_ms": metrics / 1e6} if isinstance(metrics, int) else dict(metrics) if metrics else {},
     }
