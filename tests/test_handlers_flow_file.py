@@ -344,6 +344,34 @@ def test_two_handlers_of_one_file_and_threads(tmp_path: Path) -> None:
     assert len(events) == len({(event["span_id"], event["event_type"]) for event in events}) == 8 * 25 * 2 + 2
 
 
+def test_two_handlers_of_one_file_one_of_them_with_a_filter(tmp_path: Path) -> None:
+    """One gets events as facts and one, for its filter's sake, as records: still once each."""
+    install(tmp_path / "x.jsonl").addFilter(lambda record: True)
+    install(tmp_path / "x.jsonl")
+    install(tmp_path / "x.jsonl").addFilter(obs.FlowContextFilter())
+    with obs.flow():
+        work(1)
+    assert [event["event_type"] for event in lines(tmp_path / "x.jsonl")] == ["entry", "entry", "exit", "exit"]
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_span_that_ends_after_its_handler_was_closed(tmp_path: Path, is_removed: bool) -> None:
+    """Where the handler is gone the end goes nowhere, and no file is opened again; where it is still there, it is written."""
+    handler = install(tmp_path / "x.jsonl")
+
+    @obs.observable
+    def closes() -> None:
+        if is_removed:
+            logging.getLogger("tea").removeHandler(handler)
+        handler.close()
+
+    with obs.flow():
+        closes()
+        assert len(handler._files) == (0 if is_removed else 1)
+    kinds = ["entry", "entry"] if is_removed else ["entry", "entry", "exit", "exit"]
+    assert [event["event_type"] for event in lines(tmp_path / "x.jsonl")] == kinds
+
+
 def test_where_one_of_two_handlers_fails_the_other_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An event counts as written when it is."""
     broken = install(tmp_path / "x.jsonl")

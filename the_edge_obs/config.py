@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from .errors import ConfigurationError, EventError, allowed
 from .event import LEVELS, level_number
 from .handlers import CallbackHandler, RingBufferHandler
-from .handlers.flow_file import checked_path
+from .handlers.appending import checked_path
 from .logging_tree import Installed, check_keys, install
 from .policies import policy_of
 from .store import retire

@@ -11,11 +11,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from logging import Logger
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from .context import FlowState, SpanContext, current
 from .event import KEYS, Event, dumps, is_error_data, is_uuid, level_name, level_number
 from .redaction import scrub, scrub_text
+from .remembered import remembered
 from .snapshots import exception_text, snapshot
 
 
@@ -89,58 +91,71 @@ class NodeRecord(logging.LogRecord):
         return logging.makeLogRecord, (dict(self.__dict__),)
 
 
+Take: TypeAlias = "Callable[[Facts], object]"
+
 KEEPERS: Final[set[type[logging.Handler]]] = set()
 """Handler classes, by exact type, whose ``keep(facts)`` does what their ``handle`` does with a record of the facts.
 
-It returns a function that takes the later facts of the same flow directly, or None where it wants to see them itself.
+It returns a function that takes the later facts of the same span directly, or None where it wants to see them itself.
 """
-
-Take: TypeAlias = "Callable[[Facts], None]"
 
 
 def emit(logger: logging.Logger, facts: Facts) -> Take | None:
     """Hand facts to the handlers of a logger and of those above it, as ``Logger.handle`` does with a record.
 
-    What it gains: a record is made only where a handler wants one, and the ring buffer does not; that is a third of the cost of
-    an event. What it costs: the loop of ``Logger.callHandlers`` stands here again. Whatever is out of the ordinary (filters on
+    What it gains: a record is made only where a handler wants one, and rings and flow files do not; that is a third of the cost
+    of an event. What it costs: the loop of ``Logger.callHandlers`` stands here again. Whatever is out of the ordinary (filters on
     the logger, a subclass of ``Logger``) goes the ordinary way. Without any handler nothing happens: logging's last resort would
     print it, and who has configured nothing wants nothing.
 
     Returns:
-        Where one ring buffer alone took the facts, the function that takes the end of the same span without looking for
-        handlers again; else None.
+        Where keepers alone took the facts, a function that takes the end of the same span without looking for handlers
+        again; else None.
 
     Raises:
         Exception: what a handler raised, once all others have had the facts.
     """
-    if logger.filters or logger.disabled or type(logger) is not logging.Logger:
+    if logger.filters or logger.disabled or type(logger) is not Logger:
         if logger.hasHandlers():
             logger.handle(NodeRecord(facts))
         return None
-    level, record, take, takers = facts[2], None, None, 0
+    level, record, take, are_all_direct = facts[2], None, None, True
     failure: Exception | None = None
     at: logging.Logger | None = logger
     while at is not None:
-        for handler in at.handlers:
-            if level >= handler.level:
-                takers += 1
+        if handlers := at.handlers:  # most have none, and looking costs less than going through an empty list
+            for handler in handlers:
+                if level < handler.level:
+                    continue
                 if type(handler) in KEEPERS and not handler.filters:
-                    take = handler.keep(facts)  # type: ignore[attr-defined]
+                    its_take = handler.keep(facts)  # type: ignore[attr-defined]
+                    if its_take is None:
+                        are_all_direct = False
+                    else:
+                        take = its_take if take is None else _both(take, its_take)
                 else:
-                    if record is None:
-                        record = NodeRecord(facts)
-                    failure = _handed(handler, record) or failure
+                    are_all_direct = False
+                    record = record or NodeRecord(facts)
+                    failure = handed(handler, record) or failure
         at = at.parent if at.propagate else None
     if failure is not None:
         raise failure
-    return take if takers == 1 else None
+    return take if are_all_direct else None
+
+
+def _both(first: Take, second: Take) -> Take:
+    def take(facts: Facts) -> None:
+        first(facts)
+        second(facts)
+
+    return take
 
 
 MAX_REENTRY: Final = 3  # a signal handler or a finalizer may well log while its thread is inside a handler
 _handing = threading.local()
 
 
-def _handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
+def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
     """Hand a record to a handler; return what it raised.
 
     A handler that logs, or calls what is observed, gets those records too, but not without end: where each event causes two more,
@@ -193,13 +208,13 @@ def headline(event: Mapping[str, Any]) -> str:
 def event_of_facts(facts: Facts) -> Event:
     """Return the event that facts stand for: a fresh dict, scrubbed, that shares nothing with them."""
     (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
-    taints = flow.taints
+    known = remembered(flow)
     if kind.key is None:
-        data = _with_error(scrub(payload, taints))
+        data = _with_error(known.scrubbed(payload))
     elif payload is NOTHING:
         data = {}
     else:
-        data = {kind.key: scrub(payload, taints)}
+        data = {kind.key: known.scrubbed(payload)}
     event = {
         "flow_id": flow.id,
         "span_id": flow.span_id(number),
@@ -208,7 +223,7 @@ def event_of_facts(facts: Facts) -> Event:
         "level": level_name(level),
         "timestamp": wall // 1000 / 1e6,
         "event_type": kind.event_type,
-        "message": message if message is None else scrub_text(message, taints),
+        "message": message if message is None else scrub_text(message, flow.taints),
         "data": data,
         "metrics": {"duration_ms": metrics / 1e6} if isinstance(metrics, int) else dict(metrics) if metrics else {},
     }
@@ -335,6 +350,11 @@ def _record_data(record: logging.LogRecord) -> dict[str, Any]:
 def level_of(item: Item) -> int:
     """Return the level number of an item."""
     return item[2] if isinstance(item, tuple) else level_number(item["level"])
+
+
+def wall_of(item: Item) -> int:
+    """Return when an item happened, wall clock in ns."""
+    return item[3] if isinstance(item, tuple) else round(item["timestamp"] * 1e9)
 
 
 def is_last(item: Item) -> bool:

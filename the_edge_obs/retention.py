@@ -23,8 +23,8 @@ from typing import IO, Final, cast
 
 from .errors import ConfigurationError, LogFileError
 from .flow_summary import summarise
-from .handlers.flow_file import is_end
 from .jsonl import SUFFIXES, parsed, read_events
+from .records import is_last
 
 RESTING: Final = 60.0
 """Seconds after its last write in which a log is in use."""
@@ -211,7 +211,7 @@ def _is_finished(path: Path, status: os.stat_result) -> bool:
         file.seek(max(0, status.st_size - _TAIL))
         last = parsed(file.read().rstrip(b"\n").rpartition(b"\n")[2])
     # The log of one flow, by its name, need not be read as a whole where its last line is the flow's end.
-    if isinstance(last, dict) and last["flow_id"] in path.name and is_end(last):
+    if isinstance(last, dict) and last["flow_id"] in path.name and is_last(last):
         return True
     return all(flow.status != "running" for flow in summarise(read_events(path)))
 

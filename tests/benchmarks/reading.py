@@ -24,7 +24,7 @@ from .rounds import Plan, Row, interleaved, rows_of
 from .variants import opened
 
 FLOW_EVENTS = 1_000
-LONG, SHORT = "get_flow_log, long flow", "get_flow_log, 1,000 events"
+LONG, HALF, SHORT = "get_flow_log, long flow", "get_flow_log, half of it", "get_flow_log, 1,000 events"
 QUERY, MEMORY, IMPORT = "query of a JSONL file", "peak memory of a query", "import"
 LOADS = "json.loads of every line"
 BASELINE, OURS, OURS_USED = "logging, json", "the_edge_obs", "the_edge_obs and its main names"
@@ -64,11 +64,11 @@ def _read(contender: Contender, flow_id: Any) -> float:
 
 
 def flow_logs(plan: Plan, names: list[str]) -> list[Row]:
-    """Measure ``get_flow_log`` with a walk of its tree: µs an event of a flow of 1,000 and of a long one."""
+    """Measure ``get_flow_log`` with a walk of its tree: µs an event of a flow of 1,000, of a long one, and of half of it."""
     undo = obs.configure({"buffer_size": plan.events + 100})
     try:
         samplers: dict[str, Callable[[], float]] = {}
-        for variant, size in ((SHORT, 1_000), (LONG, plan.events)):
+        for variant, size in ((SHORT, 1_000), (HALF, plan.events // 2), (LONG, plan.events)):
             samplers[variant] = partial(_flow_log, _nested(size), size)
         samples = interleaved(max(5, plan.rounds // 2), samplers)
     finally:

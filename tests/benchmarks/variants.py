@@ -8,12 +8,14 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
+from the_edge_obs import lines
 from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.snapshots import snapshot
 
@@ -23,6 +25,7 @@ from .node import NODE, REDACTED, RESULT, acall, call, nested_parameters, parame
 from .rounds import Plan, Row, interleaved, rows_of
 
 BARE = "bare call"
+WITHOUT_ORJSON = "memory and JSONL file, without orjson"
 ROOMY = 10_000  # events a flow: none is evicted in a sample
 THREADS = {"1 thread": 1, "2 threads": 2, "4 threads": 4, "8 threads": 8}
 DEFAULT_RING = 1_000  # events a flow: every call of a long flow evicts two
@@ -95,8 +98,14 @@ def full_ring(plan: Plan, names: list[str]) -> list[Row]:
 
 
 def with_file(plan: Plan, names: list[str]) -> list[Row]:
-    """Measure entry and exit into memory and a JSONL file, each line with the operating system when the call returns."""
-    return per_call("memory and JSONL file", plan, names, files=True)
+    """Measure entry and exit into memory and a JSONL file, each line with the operating system when the call returns.
+
+    The second time this package encodes with the standard library, as it does without the extra ``fast``; eliot has orjson both
+    times.
+    """
+    rows = per_call("memory and JSONL file", plan, names, files=True)
+    with patch.object(lines, "_dump", lines._by_json):
+        return rows + per_call(WITHOUT_ORJSON, plan, [name for name in names if name in ("the_edge_obs", "eliot")], files=True)
 
 
 def filtered(plan: Plan, names: list[str]) -> list[Row]:
@@ -110,7 +119,10 @@ def off(plan: Plan, names: list[str]) -> list[Row]:
 
 
 def threads(plan: Plan, names: list[str]) -> list[Row]:
-    """Measure the same number of calls on 1, 2, 4 and 8 threads at once, a flow each: µs of wall time a node."""
+    """Measure the same number of calls on 1, 2, 4 and 8 threads at once, a flow each: µs of wall time a node.
+
+    What as many threads take that make bare calls is taken off, as everywhere: starting and joining them is nobody's logging.
+    """
     with opened(names) as running:
         for contender in running.values():
             check_threads(contender)
@@ -119,22 +131,28 @@ def threads(plan: Plan, names: list[str]) -> list[Row]:
             for name, contender in running.items()
             for variant, count in THREADS.items()
         }
+        samplers |= {
+            (variant, BARE): partial(_in_threads, None, call, count, 2 * plan.calls) for variant, count in THREADS.items()
+        }
         samples = interleaved(plan.rounds, samplers)
     return [
         row
         for wanted in THREADS
-        for row in rows_of(wanted, {name: taken for (variant, name), taken in samples.items() if variant == wanted}, "µs/node")
+        for row in rows_of(
+            wanted, {name: taken for (variant, name), taken in samples.items() if variant == wanted}, "µs/node", bare=BARE
+        )
     ]
 
 
-def _in_threads(contender: Contender, observed: Callable[..., Any], count: int, calls: int) -> float:
-    contender.clear()
+def _in_threads(contender: Contender | None, observed: Callable[..., Any], count: int, calls: int) -> float:
+    if contender is not None:
+        contender.clear()
     started: list[int] = []
     # The clock is read by the last to arrive, before anybody runs: the main thread may have to wait for its turn.
     ready = threading.Barrier(count, action=lambda: started.append(time.perf_counter_ns()))
 
     def work() -> None:
-        with contender.flow():
+        with contender.flow() if contender is not None else nullcontext():
             ready.wait()
             _loop(observed, calls // count)
 
@@ -143,9 +161,11 @@ def _in_threads(contender: Contender, observed: Callable[..., Any], count: int, 
         worker.start()
     for worker in workers:
         worker.join()
-    contender.finish()
+    if contender is not None:
+        contender.finish()
     took = time.perf_counter_ns() - started[0]
-    contender.clear()
+    if contender is not None:
+        contender.clear()
     return took / (calls // count * count) / 1000
 
 

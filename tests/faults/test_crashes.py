@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.event import problems
+from the_edge_obs.handlers import appending
+from the_edge_obs.handlers.appending import FlowFiles
 from the_edge_obs.jsonl import Skipped, read_events
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills, forks and limits processes as POSIX has it")
@@ -119,9 +121,9 @@ def test_a_log_cut_anywhere_gives_its_whole_lines(whole_log: bytes, data: st.Dat
         assert skipped.torn == (whole == kept.count(b"\n") and not kept.endswith(b"\n"))
         if events:
             assert obs.get_flow_log(path).status == "running"
-        handler = obs.FlowFileHandler(path)
-        handler.write(json.loads(whole_log.splitlines()[0]), "{}")
-        handler.close()
+        files = FlowFiles(path)
+        files.write(json.loads(whole_log.splitlines()[0])["flow_id"], b"{}\n", 0, is_end=False)
+        files.close()
         assert path.read_bytes() == kept + (b"" if kept.endswith(b"\n") else b"\n") + b"{}\n"
 
 
@@ -271,9 +273,10 @@ def test_a_file_or_folder_made_read_only_is_told(program: Callable[..., Any]) ->
 
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_a_log_deleted_while_its_flow_runs_is_made_anew_and_told(
-    tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can read a file without a name: what comes later is in a new one, and the loss is a fault."""
+    monkeypatch.setattr(appending, "LOOK_EVERY", 0)  # as if 50 ms lay between events
     undo = obs.configure({"handlers": [{"type": "file", "path": str(tmp_path / "logs" / "{flow_id}.jsonl")}]})
     with obs.flow() as run:
         run.log("before")
@@ -286,6 +289,21 @@ def test_a_log_deleted_while_its_flow_runs_is_made_anew_and_told(
     undo()
     events = read_events(tmp_path / "logs" / f"{run.flow_id}.jsonl")
     assert [(event["node"], event["event_type"]) for event in events] == [("after", "log"), ("flow", "exit")]
+    assert count == 1
+    assert "was deleted while its flow ran" in told
+    assert "was deleted while its flow ran" in capsys.readouterr().err
+
+
+def test_a_deletion_shortly_before_the_end_is_told_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before a file is closed it is looked after, however lately that was done."""
+    undo = obs.configure({"handlers": [{"type": "file", "path": str(tmp_path / "{flow_id}.jsonl")}]})
+    with obs.flow() as run:
+        run.log("before")
+        (path,) = tmp_path.iterdir()
+        path.unlink()
+    count, (told,) = faults_of(run)
+    undo()
+    assert [(event["node"], event["event_type"]) for event in read_events(path)] == [("flow", "exit")]
     assert count == 1
     assert "was deleted while its flow ran" in told
     assert "was deleted while its flow ran" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from ..config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_lev
 from ..errors import ConfigurationError
 from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler
-from ..handlers.flow_file import checked_path
+from ..handlers.appending import checked_path
 from ..store import get_flow_log
 
 # The tree needs all of a run, whatever the flow keeps for itself.

@@ -8,10 +8,10 @@ from itertools import chain, islice
 
 from ..errors import ConfigurationError
 from ..event import Event
-from ..formatters import to_line
 from ..jsonl import read_events
-from ..records import Item, event_of_item
-from .flow_file import FlowFileHandler
+from ..lines import encoded_item
+from ..records import Item, is_last, wall_of
+from .appending import FlowFiles
 
 
 class Spill:
@@ -27,7 +27,7 @@ class Spill:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if "{flow_id}" not in os.fspath(path):
             raise ConfigurationError(f"spill {path!r} has no {{flow_id}} in it; write something like spill/{{flow_id}}.jsonl")
-        self._files = FlowFileHandler(path)
+        self._files = FlowFiles(path)
 
     def write(self, item: Item) -> None:
         """Write an event to its flow's file.
@@ -35,8 +35,8 @@ class Spill:
         Raises:
             OSError: it could not be written as a whole.
         """
-        event = event_of_item(item)
-        self._files.write(event, to_line(event))
+        flow_id = item[0].flow.id if isinstance(item, tuple) else item["flow_id"]
+        self._files.write(flow_id, encoded_item(item), wall_of(item), is_end=is_last(item))
 
     def read(self, flow_id: str, start: int, stop: int) -> Iterator[Event]:
         """Return an iterator of the events of a flow's file from one number to another; the file is open when it returns."""

@@ -6,37 +6,41 @@ import logging
 import os
 import threading
 import weakref
-from collections import OrderedDict
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from ..errors import ConfigurationError
-from ..event import Event
 from ..faults import counted_fault
 from ..formatters import to_line
-from ..records import event_of
-
-MAX_OPEN_FILES: Final = 64
+from ..lines import encoded
+from ..records import KEEPERS, Facts, NodeRecord, Take, event_of, handed, is_last, wall_of
+from .appending import FlowFiles
 
 
 class _Latest(threading.local):
-    """The record that this thread wrote last, and the files that have it.
+    """What this thread wrote last, facts or a record, and the files that have it.
 
-    A record passes its handlers one after the other in one thread, so that the last one is all there is to remember.
+    An event passes its handlers one after the other in one thread, so that the last one is all there is to remember.
     """
 
-    record: weakref.ref[logging.LogRecord] | None = None
+    what: Any = None
     paths: tuple[str, ...] = ()
 
-    def has(self, record: logging.LogRecord, path: str) -> bool:
-        return path in self.paths and self.record is not None and self.record() is record
+    def has(self, what: Facts | logging.LogRecord, path: str) -> bool:
+        return path in self.paths and self._is(what)
 
-    def add(self, record: logging.LogRecord, path: str) -> None:
-        is_same = self.record is not None and self.record() is record
-        self.paths = (*self.paths, path) if is_same else (path,)
-        self.record = weakref.ref(record)
+    def add(self, what: Facts | logging.LogRecord, path: str) -> None:
+        self.paths = (*self.paths, path) if self._is(what) else (path,)
+        # Facts cannot be held weakly; a record, with its traceback, must be.
+        self.what = what if isinstance(what, tuple) else weakref.ref(what)
+
+    def _is(self, what: Facts | logging.LogRecord) -> bool:
+        known = self.what
+        return (known() if type(known) is weakref.ref else known) is what
 
 
 _latest: Final = _Latest()
+# The handlers there are, by identity: where there is one, it need not ask what others have written.
+_existing: Final[set[int]] = set()
 
 
 class FlowFileHandler(logging.Handler):
@@ -46,6 +50,10 @@ class FlowFileHandler(logging.Handler):
     opened for appending, so several processes can share one. Records outside any flow are left out. Lines are events as JSON
     unless a formatter is set. Where several handlers of a process have the same path, a record is written once, by the first
     of them that lets it pass.
+
+    A file that is deleted while its flow runs is made anew, and that is a fault of the flow. It is noticed with the first event
+    that comes 50 ms or more after the file was last looked after, and with the flow's last in any case; what is written
+    before goes with the deleted file.
 
     Args:
         path: Path of the files; ``{flow_id}`` stands for the flow's id. Without it, all flows share one file. Folders are
@@ -58,14 +66,61 @@ class FlowFileHandler(logging.Handler):
 
     def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
-        self.path = checked_path(os.fspath(path))
-        self._files: OrderedDict[str, int] = OrderedDict()
-        # Those of them whose last line a full disk, or the death of another process, cut off.
-        self._torn: set[str] = set()
+        self._files = FlowFiles(path)
+        self._of_flow = self._files.of_flow
+        self.path = self._files.path
+        self._is_closed = False
+        _existing.add(id(self))
+        weakref.finalize(self, _existing.discard, id(self)).atexit = False
 
     def path_of(self, flow_id: str) -> str:
         """Return the path of a flow's file."""
-        return self.path.replace("{flow_id}", flow_id)
+        return self._files.path_of(flow_id)
+
+    def keep(self, facts: Facts) -> Take | None:
+        """Write the event of facts, as ``handle`` does with a record of them, and return itself for the end of the same span.
+
+        The common case is written out in line: the flow's file is open, was looked after lately, and nobody else writes to it.
+        """
+        try:
+            if self.formatter is not None or self._is_closed or len(_existing) > 1:
+                self._keep_with_care(facts)
+                return None
+            line, span, now, lock = encoded(facts), facts[0], facts[3], self.lock
+            lock.acquire()  # type: ignore[union-attr]
+            try:
+                file = self._of_flow.get(span[0].id)
+                if file is not None and file.looked <= now < file.until and span[2] is not None:
+                    written = os.write(file.descriptor, line)
+                    if written != len(line):
+                        file.check(written, line)
+                else:
+                    self._files.write(span[0].id, line, now, is_end=is_last(facts))
+            finally:
+                lock.release()  # type: ignore[union-attr]
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            self.handleError(NodeRecord(facts))
+            return None
+        return self.keep
+
+    def _keep_with_care(self, facts: Facts) -> None:
+        """Write the event of facts where there is a formatter or another handler, or this one was closed."""
+        if self._is_closed and not self._is_attached(facts):
+            return  # a span ends whose entry came here
+        self._is_closed = False
+        if self.formatter is None:
+            self._write_once(facts, facts[0].flow.id, facts[3], lambda: encoded(facts), is_end=is_last(facts))
+        elif failure := handed(self, NodeRecord(facts)):
+            raise failure
+
+    def _is_attached(self, facts: Facts) -> bool:
+        """Tell whether events of a node come here: ``dictConfig`` closes every handler, attached or not."""
+        at: logging.Logger | None = logging.getLogger(f"tea.{facts[0].node}")
+        while at is not None:
+            if self in at.handlers:
+                return True
+            at = at.parent if at.propagate else None
+        return False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's event, unless another handler has written it to the same file."""
@@ -73,14 +128,30 @@ class FlowFileHandler(logging.Handler):
             event = event_of(record)
             if event is None:
                 return
-            path = self.path_of(event["flow_id"])
-            if not _latest.has(record, path):
-                self.write(event, self.format(record) if self.formatter else to_line(event))
-                _latest.add(record, path)
-            elif is_end(event):
-                self.forget(path)
+            # Its facts, where it is a node's: another handler may have got them without a record.
+            what = record.facts if type(record) is NodeRecord else record
+
+            def line() -> bytes:
+                text = self.format(record) if self.formatter else to_line(event)
+                return f"{text}\n".encode("utf-8", "replace")
+
+            self._write_once(what, event["flow_id"], wall_of(event), line, is_end=is_last(event))
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             self.handleError(record)
+
+    def _write_once(
+        self, what: Facts | logging.LogRecord, flow_id: str, now: int, line: Callable[[], bytes], *, is_end: bool
+    ) -> None:
+        path = self.path_of(flow_id)
+        self.acquire()
+        try:
+            if not _latest.has(what, path):
+                self._files.write(flow_id, line(), now, is_end=is_end)
+                _latest.add(what, path)
+            elif is_end:
+                self._files.end(flow_id)
+        finally:
+            self.release()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Report the failure as logging does, and count it in the flow."""
@@ -91,91 +162,11 @@ class FlowFileHandler(logging.Handler):
         """Close every file."""
         self.acquire()
         try:
-            for path in list(self._files):
-                self.forget(path)
+            self._files.close()
+            self._is_closed = True
         finally:
             self.release()
         super().close()
 
-    def write(self, event: Event, line: str) -> None:
-        """Append a line to the file of the event's flow, and close it after the flow's last event.
 
-        Raises:
-            OSError: the line could not be written as a whole.
-        """
-        path = self.path_of(event["flow_id"])
-        descriptor, lost = self._file(path)
-        encoded = f"{line}\n".encode("utf-8", "replace")
-        if path in self._torn:
-            # The event must not hang on to a line that ends too early.
-            encoded = b"\n" + encoded
-        written = os.write(descriptor, encoded)
-        if written < len(encoded):
-            self._torn.add(path)
-            raise OSError(f"only {written} of {len(encoded)} bytes were written to {path!r}: the disk is full")
-        self._torn.discard(path)
-        if is_end(event):
-            self.forget(path)
-        if lost:
-            raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was made anew, without the events before")
-
-    def _file(self, path: str) -> tuple[int, bool]:
-        """Return the descriptor of a file, and whether the one before it was deleted."""
-        descriptor = self._files.get(path)
-        # Nobody can read a file without a name. Some file systems know no links: there, the path decides.
-        lost = descriptor is not None and not os.fstat(descriptor).st_nlink and not os.path.exists(path)
-        if lost:
-            self.forget(path)
-        if descriptor is None or lost:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-            self._files[path] = descriptor
-            if ends_torn(path):
-                self._torn.add(path)
-            if len(self._files) > MAX_OPEN_FILES:
-                self.forget(next(iter(self._files)))
-        return descriptor, lost
-
-    def forget(self, path: str) -> None:
-        """Close a file if it is open."""
-        self._torn.discard(path)
-        descriptor = self._files.pop(path, None)
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def ends_torn(path: str) -> bool:
-    """Tell whether a file has a last line without an end."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
-    except OSError:
-        return False  # it is empty, or may be written and not read
-
-
-def is_end(event: Event) -> bool:
-    """Tell whether an event is the last of its flow: the exit or error of a span without a parent."""
-    return event["parent_id"] is None and event["event_type"] in ("exit", "error")
-
-
-def checked_path(path: str) -> str:
-    """Return the path of flow files, absolute, once it is known that files can be made there; nothing is made yet.
-
-    Raises:
-        ConfigurationError: it cannot be used; the message says why.
-    """
-    bare = path.replace("{flow_id}", "")
-    if not path or "{" in bare or "}" in bare:
-        raise ConfigurationError(f"path {path!r} is not a path of flow files; the only placeholder is {{flow_id}}")
-    path = os.path.abspath(path)
-    folder = os.path.dirname(path)
-    if os.path.isdir(path):
-        raise ConfigurationError(f"path {path!r} is a folder; name a file in it, such as flow-{{flow_id}}.jsonl")
-    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder):
-        raise ConfigurationError(f"path {path!r} cannot be written: {folder!r} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
-        raise ConfigurationError(f"path {path!r} cannot be written: no permission; choose another path")
-    return path
+KEEPERS.add(FlowFileHandler)

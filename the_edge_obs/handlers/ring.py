@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from ..errors import ConfigurationError, EventError
 from ..event import Event, level_name, level_number
 from ..faults import counted_fault, listeners
-from ..records import KEEPERS, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
+from ..records import KEEPERS, Facts, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
 from ._buffer import FlowBuffer, Load
 from ._recorder import ASKED, SLOW, DumpLimit, announcement, run_ms
 from ._room import Room
@@ -114,31 +114,48 @@ class RingBufferHandler(MemoryHandler):
         """Keep the record's event, and hand its flow's events to the target if it is grave enough."""
         item = item_of(record)
         if item is not None:
-            self.keep(item)
+            self.keep_item(item)
 
-    def keep(self, item: Item) -> Take | None:
-        """Keep what ``records.item_of`` made of a record, and hand its flow's events to the target if it is grave enough.
+    def keep(self, facts: Facts) -> Take | None:
+        """Keep the facts of an event, and hand its flow's events to the target if it is grave enough.
 
         Returns:
             What keeps the end of the same span just so, or None where each event is to be looked at.
         """
+        if not self._looks:
+            try:
+                flow_id = facts[0][0].id
+                buffer = self._flows.get(flow_id) or self._added(flow_id, facts)
+                append = buffer.items.append
+                append(facts)
+                if len(buffer.items) > buffer.limit:
+                    self._room.settle(flow_id, buffer)
+                if buffer.flow is not None:
+                    return append
+                self._look_at(flow_id, buffer, facts)
+            except Exception:  # noqa: BLE001 - observability never breaks what it observes
+                self.handleError(record_of_item(facts))
+        else:
+            self.keep_item(facts)
+        return None
+
+    def keep_item(self, item: Item) -> None:
+        """Keep what ``records.item_of`` made of a record, as ``keep`` does; it may be the event of another process."""
         try:
             flow_id: str = item[0].flow.id if isinstance(item, tuple) else item["flow_id"]
-            buffer = self._flows.get(flow_id)
-            if buffer is None:
-                buffer = self._room.add(flow_id, item)
-                # Who gets events is not closed for good: another dictConfig closes every handler, attached or not.
-                listeners.add(self)
-            items = buffer.items
-            items.append(item)
-            if len(items) > buffer.limit:
+            buffer = self._flows.get(flow_id) or self._added(flow_id, item)
+            buffer.items.append(item)
+            if len(buffer.items) > buffer.limit:
                 self._room.settle(flow_id, buffer)
-            if not self._looks and buffer.flow is not None:
-                return items.append
             self._look_at(flow_id, buffer, item)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             self.handleError(record_of_item(item))
-        return None
+
+    def _added(self, flow_id: str, item: Item) -> FlowBuffer:
+        buffer = self._room.add(flow_id, item)
+        # Who gets events is not closed for good: another dictConfig closes every handler, attached or not.
+        listeners.add(self)
+        return buffer
 
     def _look_at(self, flow_id: str, buffer: FlowBuffer, item: Item) -> None:
         """Do what depends on the event: note its flow's end, hand over to the target."""
