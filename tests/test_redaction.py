@@ -150,6 +150,10 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc+/=\n-----END RSA PRIVATE KEY
         ("login with password=hunter2 failed", "hunter2"),
         ("DB_PASSWORD=hunter2", "hunter2"),
         ("Cookie: sid=31d4d96e407aad42", "31d4d96e407aad42"),
+        ("sent [('Accept', '*/*'), ('Authorization', 'opaque-4711')]", "opaque-4711"),
+        ("sent [(b'X-Api-Key', b'opaque-4711')]", "opaque-4711"),
+        ("got ('Set-Cookie', \"sid='opaque-4711'\")", "opaque-4711"),
+        ("https://maps.example/v1?q=a&key=Zq9h4711abcDEF_0123-xyz", "4711abcDEF"),
     ],
 )
 def test_secrets_in_texts(text: str, secret: str) -> None:
@@ -174,6 +178,10 @@ def test_secrets_in_texts(text: str, secret: str) -> None:
         "mailto:ada@example.com",
         "time 12:30@noon",
         "tokens: 15",
+        "https://example.com/sort?key=name&page=2",
+        "https://example.com/page?key=the-longest-name-of-them-all",
+        "('Accept', 'text/html')",
+        "f('secretary', 3)",
         "no secrets here: the cat sat on the mat",
     ],
 )

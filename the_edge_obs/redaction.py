@@ -270,6 +270,7 @@ _NAMES = (
     r"(?:(?:passw(?:or)?d|passphrase|secret|credential)(?:s|\d+|[_-]\w{0,20})?|pwd|(?:api|access|private|secret|auth|account)[_-]?key"
     r"|token|signature|(?<![a-z])sig|(?<=[?&])auth)"
 )
+_QUOTED = r"(?P<q>\\*[\"'])(?P<s>(?!\[REDACTED)(?:(?!(?P=q))(?:\\.|.)){3,})(?:(?P=q)|\Z)"
 _ASSIGNED = rf"(?i){_NAMES}\\*[\"']?\s*[=:]\s*"
 
 
@@ -285,10 +286,7 @@ class _Pattern:
 
 _PATTERNS: Final = [
     # PEM blocks, whole or cut off at the end
-    _Pattern(
-        "PRIVATE KEY",
-        r"(?s)(?P<s>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))",
-    ),
+    _Pattern("PRIVATE KEY", r"(?s)(?P<s>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))"),
     # passwords in URLs: scheme://user:password@host
     _Pattern("://", r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/:@\"']*:(?P<s>(?!\[REDACTED)[^\s/\"']+)@"),
     # Authorization and Cookie headers (RFC 7235, RFC 6265), and the schemes by themselves (RFC 6750, RFC 7617)
@@ -315,8 +313,11 @@ _PATTERNS: Final = [
         r"|whsec_[A-Za-z0-9+/=]{20,}|r8_[A-Za-z0-9]{20,}|shpat_[A-Za-z0-9]{20,})",
     ),
     # secret query parameters and assignments: "password": "..." with all that is quoted, ?api_key=..., password=..., token: [...]
-    _Pattern("=|:", rf"{_ASSIGNED}[bru]?(?P<q>\\*[\"'])(?P<s>(?!\[REDACTED)(?:(?!(?P=q))(?:\\.|.)){{3,}})(?:(?P=q)|\Z)"),
+    _Pattern("=|:", rf"{_ASSIGNED}[bru]?{_QUOTED}"),
     _Pattern("=|:", rf"{_ASSIGNED}(?P<s>{_VALUE}|\[(?!REDACTED)[^\]\r\n]{{3,}}\]?)"),
+    _Pattern("key=|KEY=", r"(?i)(?<=[?&])key=(?P<s>(?=[a-z_.~-]*\d)[\w.~-]{20,})"),  # short ones, and words, name things
+    # headers as repr writes their pairs: ('Authorization', 'opaque')
+    _Pattern("('|(b'", rf"(?i)\(b?'[\w-]{{0,40}}?(?:{_NAMES}|authorization|cookie)\w{{0,20}}'\s*,\s*b?{_QUOTED}"),
 ]
 _SHORTEST: Final = 7  # characters of the shortest text that a pattern can match: pwd=abc
 _SHORTEST_KEY: Final = 14  # the same without an assignment: Basic abcdefgh
@@ -361,7 +362,7 @@ def _is_suspect(text: str) -> bool:
 
     Written out in line, for this runs over every text that is read or written; the hints are those of the patterns.
     """
-    if "=" in text or ":" in text:
+    if "=" in text or ":" in text or "('" in text or "(b'" in text:
         if "://" in text:
             return True
         folded = text.lower()

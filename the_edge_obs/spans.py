@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Any, Final
 
 from .capture import is_soft_failure, metrics_of
-from .context import CURRENT, SpanContext, child_context
+from .context import CURRENT, FlowState, SpanContext, child_context
 from .errors import ConfigurationError
 from .event import CHECKED_METRICS, dumps, level_number
 from .faults import own_fault
 from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
-from .redaction import KEY_CLASSES, MAX_INT, KeyClasses, scrub
+from .redaction import KEY_CLASSES, MAX_INT, KeyClasses, scrub, scrub_text
 from .snapshots import exception_text, snapshot
 
 # What ends a span without being its failure; by name, for asyncio need not be imported.
@@ -95,7 +95,7 @@ class OpenSpan:
             return
         if payload is not NOTHING:
             payload = snapshot(payload, self.context.flow, self.classes)
-        figures: Any = duration if metrics is None else {"duration_ms": duration / 1e6, **numbers(metrics)}
+        figures: Any = duration if metrics is None else {"duration_ms": duration / 1e6, **numbers(metrics, self.context.flow)}
         emit(self.logger, (self.context, kind, level, self.wall + duration, None, payload, figures, self.site))
 
     def log(self, kind: str, level: int, message: str | None, data: dict[str, Any], metrics: dict[str, Any] | None) -> None:
@@ -231,16 +231,20 @@ def log_event(
     """Log one event of a span; the caller has checked the level."""
     captured = snapshot(data or {}, context.flow, classes)
     text = message if message is None else snapshot(str(message), context.flow)
-    facts = (context, PLAIN[kind], level, time.time_ns(), text, captured, numbers(metrics) if metrics else None, site)
+    figures = numbers(metrics, context.flow) if metrics else None
+    facts = (context, PLAIN[kind], level, time.time_ns(), text, captured, figures, site)
     emit(logger, facts)
 
 
-def numbers(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return metrics as JSON numbers; what is none (NaN, a text) becomes null.
+def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
+    """Return metrics as JSON numbers; what is none (NaN, a text) becomes null, and no name is a secret of the flow.
 
     The schema's own figures (durations, tokens, costs) may be neither null nor below 0: such a one is left out.
     """
-    taken = {str(key): value if _is_number(value) else None for key, value in metrics.items()}
+    taken = {
+        key if key in CHECKED_METRICS else scrub_text(str(key), flow.taints): value if _is_number(value) else None
+        for key, value in metrics.items()
+    }
     return {key: value for key, value in taken.items() if key not in CHECKED_METRICS or (value is not None and value >= 0)}
 
 

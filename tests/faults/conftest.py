@@ -18,7 +18,7 @@ _PREAMBLE = "import faulthandler; faulthandler.dump_traceback_later({seconds}, e
 def program(tmp_path: Path) -> Callable[..., Any]:
     """Return a function that writes a program to a file and runs it: with pipes, or to its end, which must be a good one."""
 
-    def run(code: str, *args: object, wait: bool = True, seconds: int = 30) -> Any:
+    def run(code: str, *args: object, wait: bool = True, seconds: int = 60) -> Any:
         path = tmp_path / "program.py"
         path.write_text(_PREAMBLE.format(seconds=seconds) + code, encoding="utf-8")
         command = [sys.executable, str(path), *map(str, args)]

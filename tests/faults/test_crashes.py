@@ -332,7 +332,7 @@ else:
 
 def test_eight_processes_append_to_one_flows_file(program: Callable[..., Any], tmp_path: Path) -> None:
     """All lines are whole, each process's are in order, and together they are one tree."""
-    done = program(_MANY, tmp_path, seconds=60)
+    done = program(_MANY, tmp_path, seconds=120)
     assert (done.stdout.split(), done.stderr) == (["ok", str(2 + 8 * 502), "0", "0"], "")
     (path,) = tmp_path.glob("*.jsonl")
     skipped = Skipped()

@@ -166,13 +166,13 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     ids=["bomb", "open", "lists", "maps", "indented", "circle", "long", "big", "object", "keys", "dashes"],
 )
 def test_a_monstrous_flow_file_is_refused_soon(tmp_path: Path, text: str) -> None:
-    """Alias bombs, depth, length and Python tags: an error with the file's name, within seconds."""
+    """Alias bombs, depth, length and Python tags: an error with the file's name, soon: what they stand for would take hours."""
     path = tmp_path / "flow.yaml"
     path.write_text(text, encoding="utf-8")
     began = time.process_time()
     with pytest.raises(FlowFileError, match=r"flow\.yaml"):
         load(path)
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 60  # seconds on an idle machine; busy ones count up to several times as many
 
 
 # --- logs ---

@@ -9,6 +9,7 @@ import logging
 import logging.handlers
 import pickle
 import queue
+import sys
 from collections import OrderedDict, UserDict, deque, namedtuple
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -274,6 +275,14 @@ def planted(draw: st.DrawFn) -> tuple[str, Any]:
     return secret, {"planted": held}
 
 
+def noted(error: Exception, secret: str) -> Exception:
+    """Return an error with a note, and, where Python has them, in a group whose other member has the secret as well."""
+    if sys.version_info < (3, 11):
+        return error
+    error.add_note(f"noted {secret}")
+    return ExceptionGroup(f"group {secret}", [error, KeyError(secret)])  # noqa: F821 - new in 3.11
+
+
 def traces(secret: str) -> set[str]:
     """Return the spellings in which the secret would show."""
     return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
@@ -291,12 +300,14 @@ def test_a_planted_secret_leaves_no_trace(case: tuple[str, Any], fails: bool, tm
         other = logging.getLogger("tea_tests.other")
         other.warning("other says %s", secret, extra={"extra_field": {"password": secret}, "seen": [secret]})
         other.warning("data %s", data)
+        other.warning(f"headers {[('X-Api-Key', secret), (b'Cookie', secret.encode())]}")
         with obs.span("inner", text=f"again {secret}", k={secret: 1}) as span:
             span.log(f"saying {secret}", extra=[secret])
+            span.metric(**{secret: 1, f"of {secret}": 2})
             span.output = {"echo": secret, "json": json.dumps({"a": secret}), "repr": repr([secret])}
         try:
-            raise LookupError(f"inner {secret}")
-        except LookupError as error:
+            raise noted(LookupError(f"inner {secret}"), secret)
+        except Exception as error:
             other.exception("caught")
             if fails:
                 raise ValueError(f"failed for {secret} and {secret!r}") from error
