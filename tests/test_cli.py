@@ -76,8 +76,8 @@ def anonymous(text: str) -> str:
 
 
 def tree_of(output: str) -> list[str]:
-    """Return the lines of a tree, durations and ids out."""
-    return [re.sub(r" +[\d.]+ m?s\b,?", "", anonymous(line)) for line in output.splitlines()]
+    """Return the lines of a tree, bars, durations and ids out."""
+    return [re.sub(r"( +[█▌▐]+)? +[\d.]+ m?s\b,?", "", anonymous(line)) for line in output.splitlines()]
 
 
 def spawn(*args: str, **options: Any) -> subprocess.Popen[str]:
@@ -345,7 +345,13 @@ def test_show_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, lines[0][:51], lines[1:]) == (
         0,
         f"flow {FLOW}, started ",
-        ["", "triage    flow      2.00 s  ok", "└─ think  llm.call  1.00 s  ok", "", "ok, 2.00 s, 1 node, 4 events"],
+        [
+            "",
+            "triage    flow      ████████████████████  2.00 s  ok",
+            "└─ think  llm.call       ██████████       1.00 s  ok",
+            "",
+            "ok, 2.00 s, 1 node, 4 events",
+        ],
     )
 
 
@@ -356,11 +362,11 @@ def test_show_lists_several_flows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "logs"]) == 0
     lines = [re.sub(r"  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "", line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        "2 flows in 'logs'; choose one with --flow ID",
+        "2 runs in 'logs'; choose one with --flow ID",
         "",
-        "flow" + " " * 34 + "name    status   started              duration  events  errors",
-        f"{OTHER_FLOW}  triage  running         -       3       0",
-        f"{FLOW}  triage  ok         2.00 s       4       0",
+        "name    status   started              duration  flow",
+        f"triage  running         -  {OTHER_FLOW}",
+        f"triage  ok         2.00 s  {FLOW}",
     ]
     assert main(["show", "logs", "--flow", "AAAA"]) == 0
     assert capsys.readouterr().out.startswith(f"flow {OTHER_FLOW}, ")
@@ -372,7 +378,7 @@ def test_show_marks_what_a_kill_has_left(capsys: pytest.CaptureFixture[str]) -> 
     out, err = capsys.readouterr()
     assert (code, out.splitlines()[2:4], err) == (
         0,
-        ["triage    flow      running", "└─ think  llm.call  running"],
+        ["triage    flow      ████████████████████  running", "└─ think  llm.call                     ▐  running"],
         "tea-obs: note: the last line of 'run.jsonl' is cut off: its process was killed, or is writing it\n",
     )
     assert "no end in the log" in out

@@ -64,6 +64,36 @@ def test_what_cannot_be_done(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "empty.jsonl"]
 
 
+@pytest.mark.parametrize("flow_id", ["../../evil", "..", "a/b", "x" * 300, "\ud800", "C:evil", ""])
+def test_no_flow_id_leads_out_of_the_folder(tmp_path: Path, flow_id: str) -> None:
+    """A log may be anybody's; a page's name is made of what is a UUID alone."""
+    log = log_file(tmp_path / "log.jsonl", [{**one, "flow_id": flow_id} for one in OK] + DIED)
+    assert write_site(log, tmp_path / "deep" / "er" / "site") == 2
+    index = (tmp_path / "deep" / "er" / "site" / "index.html").read_text(encoding="utf-8")
+    pages = re.findall(r'<a href="(run-[-0-9a-f]*\.html)">', index)
+    written = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(written) == sorted(["log.jsonl", *(f"deep/er/site/{name}" for name in ("index.html", *pages))])
+    assert len(set(pages)) == 2
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_what_fails_half_way_leaves_nothing_new(tmp_path: Path, old: bool) -> None:
+    """Neither pages without an index nor folders; what was there before is still there, and whole."""
+    log, site = log_file(tmp_path / "log.jsonl", [*OK, *DIED]), tmp_path / "new" / "site"
+    if old:
+        write_site(log_file(tmp_path / "old.jsonl", OK), site)
+
+    def stop(done: int, of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_site(log, site, progress=stop)
+    left = {"index.html", f"run-{FLOW}.html"} if old else set()
+    assert {path.name for path in (tmp_path / "new").rglob("*.html")} == left
+    assert (tmp_path / "new").exists() is old
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Into a folder, named as one or there already; several runs in one file's name are refused, in one line."""
     logs = tmp_path / "logs"
@@ -78,7 +108,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     capsys.readouterr()
     assert main(["export", str(logs), "-o", str(tmp_path / "one.html")]) == 2
     assert capsys.readouterr().err == (
-        "tea-obs: error: these events are of 2 flows, and a page shows one; give the log of one flow, "
-        "or pages of all into a folder: tea-obs export LOG --format html -o FOLDER/\n"
+        "tea-obs: error: these events are of several flows; a page shows one: give the log of one flow, "
+        "or have pages of all in a folder: tea-obs export LOG --format html -o FOLDER/\n"
     )
     assert not (tmp_path / "one.html").exists()

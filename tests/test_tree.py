@@ -13,7 +13,8 @@ from .strategies import event, whole
 
 
 def lines(log: FlowLog, **view: Any) -> list[str]:
-    return list(render(log, View(**view)))
+    # At this width there is no room for bars.
+    return list(render(log, View(**{"width": 80, **view})))
 
 
 def failed(span: int, start: float, end: float, kind: str, message: str, **fields: Any) -> list[dict[str, Any]]:
@@ -50,6 +51,22 @@ def test_a_run() -> None:
         "",
         "ok, 1.50 s, 3 nodes, 8 events, 345 tokens (300 in + 45 out), $0.0123",
     ]
+
+
+def test_bars() -> None:
+    """Where there is room, each span is seen on the run's time line, however short it is; ASCII will do."""
+    bars = [line[28:41] for line in lines(triage(), width=100)[:4]]
+    assert bars == ["█████████████", "▐            ", " ▐██████████▌", "  ▐████████▌ "]
+    bars = [line[28:41] for line in lines(triage(), width=100, unicode=False)[:4]]
+    assert bars == ["#############", "#            ", " ############", "  ########## "]
+    assert lines(triage(), width=83) == lines(triage())
+
+
+def test_a_bar_without_an_end_reaches_to_the_last_event() -> None:
+    """A killed run's open spans last as long as anything is known of it; a run of one moment has no bars."""
+    made = [event(1, "entry", 0), event(2, "entry", 5, parent=1), event(2, "log", 10, parent=1)]
+    assert lines(build_flow_log(made), width=100)[:2] == ["flow      █████████████  running", "└─ node2        ▐██████  running"]
+    assert lines(build_flow_log(made[:1]), width=100)[0] == "flow  running"
 
 
 def test_ascii() -> None:

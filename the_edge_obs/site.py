@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from .errors import ExportError
-from .event import Event
+from .event import Event, is_uuid
 from .flow_log import FlowLog, build_flow_log
 from .jsonl import Skipped, write_atomically
 from .pages import render_page, run_page
@@ -42,7 +44,8 @@ def write_site(
     """Write a page for each run of a log, ``run-<flow_id>.html``, and then ``index.html``, and return how many runs there are.
 
     The log is read twice, so that a run can be written, and forgotten, when its last event has been read: memory holds the
-    runs that are interleaved, not the log. Each file appears whole or not at all.
+    runs that are interleaved, not the log. Each file appears whole or not at all, and what was not there before is taken away
+    again where not all of them can be written.
 
     Args:
         log: A file or a folder of them.
@@ -59,13 +62,35 @@ def write_site(
         raise ExportError(f"path {str(folder)!r} is a file; pages of several runs go into a folder: name another path")
     left = Counter(event["flow_id"] for event in iter_query(log))
     runs: list[dict[str, Any]] = []
-    for found in _complete(iter_query(log, skipped), dict(left), skipped):
-        name = f"run-{found.flow_id}.html"
-        write_atomically(folder / name, run_page(found, INDEX))
-        runs.append(_row(found, name))
-        progress(len(runs), len(left))
-    write_atomically(folder / INDEX, _index(Path(log), runs))
+    with _all_or_none(folder) as new:
+        for found in _complete(iter_query(log, skipped), dict(left), skipped):
+            name = _file_name(found.flow_id)
+            if not (folder / name).exists():
+                new.append(name)
+            write_atomically(folder / name, run_page(found, INDEX))
+            runs.append(_row(found, name))
+            progress(len(runs), len(left))
+        write_atomically(folder / INDEX, _index(Path(log), runs))
     return len(runs)
+
+
+@contextmanager
+def _all_or_none(folder: Path) -> Iterator[list[str]]:
+    """Take away the files that were noted, and the folders that were made for them, when the block fails."""
+    new: list[str] = []
+    new_folders = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    try:
+        yield new
+    except BaseException:
+        for remove in (*((folder / name).unlink for name in new), *(one.rmdir for one in new_folders)):
+            with suppress(OSError):
+                remove()
+        raise
+
+
+def _file_name(flow_id: str) -> str:
+    # A log may be anybody's: what is no UUID could be a path out of the folder, or too long for a name.
+    return f"run-{flow_id if is_uuid(flow_id) else hashlib.sha256(repr(flow_id).encode('utf-8')).hexdigest()[:32]}.html"
 
 
 def _complete(events: Iterator[Event], left: dict[str, int], skipped: Skipped) -> Iterator[FlowLog]:

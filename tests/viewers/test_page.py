@@ -206,6 +206,46 @@ def test_the_index_of_a_folder(watched: Any, tmp_path: Path) -> None:
     assert (watched.requests, watched.complaints) == ([], [])
 
 
+def test_an_index_of_many_runs(watched: Any, tmp_path: Path) -> None:
+    """As many rows as one reads; the button brings more; order and filters are over all."""
+    made = [event(1, "entry", n, flow_id=f"{n:08x}{FLOW[8:]}", data={"name": f"run {n}"}) for n in range(700)]
+    log = tmp_path / "all.jsonl"
+    log.write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    write_site(log, tmp_path / "site")
+    page = watched.page
+    page.goto((tmp_path / "site" / "index.html").as_uri())
+    names = page.locator("tbody td:first-child")
+    assert (names.count(), page.inner_text("#more")) == (300, "show more: 400 are left")
+    page.click("#more")
+    assert (names.count(), page.locator(":focus").inner_text()) == (600, "run 399")
+    page.click("#more")
+    assert (names.count(), page.locator("#more").is_visible()) == (700, False)
+    page.click("th:has-text('started')")
+    assert (names.count(), names.first.inner_text()) == (300, "run 0")
+    page.fill("#text", "run 69")
+    assert (names.count(), page.inner_text("#shown")) == (11, "11 of 700 runs")
+    page.fill("#text", "nothing like it")
+    assert (names.count(), page.locator("#none").is_visible()) == (0, True)
+    assert (watched.requests, watched.complaints) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "two words " * 30, "__proto__"])
+def test_odd_names_leave_the_details_readable(watched: Any, tmp_path: Path, name: str) -> None:
+    """What has a long name, or one that means something to JavaScript, is there with its value beside it."""
+    text = json.dumps({**event(1, "entry", 0, data={"name": "odd"}), "data": {name: "needle"}, "metrics": {name: 7}})
+    log = tmp_path / "run.jsonl"
+    log.write_text(text + "\n" + json.dumps(event(1, "exit", 1, metrics={name: 7})) + "\n", encoding="utf-8")
+    obs.export(log, tmp_path / "run.html", format="html")
+    page = watched.page
+    page.goto((tmp_path / "run.html").as_uri())
+    page.click("#rows .row")
+    assert page.locator("#details pre").all_inner_texts() == [json.dumps({name: "needle"}, indent=2)]
+    values = page.locator("#details dd")
+    assert "7" in values.all_inner_texts()
+    assert min(value.bounding_box()["width"] for value in values.all()) > 100
+    assert (watched.requests, watched.complaints) == ([], [])
+
+
 def test_fifty_thousand_spans(watched: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only the rows in sight are made; the figures are printed, for they are those of one machine."""
     made = [event(1, "entry", 0, data={"name": "big"})]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-
 from ..flow_log import FlowLog, SpanInfo
+from ..pages import render_page
 from ..tree import View, clock_text, dollars, duration_text
 from ._model import FlowDiff, SpanDiff
 from ._text import count_text, is_notable, missing, totals
@@ -22,7 +19,7 @@ _VIEW = View()
 def page(diff: FlowDiff) -> Iterator[str]:
     """Yield the text of an HTML page that shows two runs side by side."""
     names = dict.fromkeys(log.name or "?" for log in (diff.old, diff.new))
-    yield from _render_page(
+    yield from render_page(
         _HERE,
         "page",
         title=f"{' and '.join(names)}: two runs",
@@ -32,23 +29,6 @@ def page(diff: FlowDiff) -> Iterator[str]:
         differs=bool(diff),
         data={"rows": list(_rows(diff))},
     )
-
-
-def _render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:
-    """Yield a page made of ``name.html`` (Jinja2), ``name.css`` and ``name.js``.
-
-    Data stands in it as escaped JSON, and its Content-Security-Policy (https://www.w3.org/TR/CSP3/) is ``default-src 'none'`` but
-    for its own style and script, which it names by their hashes: whatever a log holds, stays text.
-    """
-    style, script = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True)
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
-    yield from environment.get_template(f"{name}.html").generate(style=style, script=script, policy=policy, **values)
-
-
-def _hash(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
 
 
 def _run(side: str, log: FlowLog) -> dict[str, Any]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from ..errors import ExportError
 from ..event import Event
 from ..pages import run_page
 from ._flow_logs import flow_logs
+
+_ADVICE: Final = (
+    "a page shows one: give the log of one flow, or have pages of all in a folder: tea-obs export LOG --format html -o FOLDER/"
+)
 
 
 def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
@@ -16,11 +21,17 @@ def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[s
     Raises:
         ExportError: the events are not those of one flow.
     """
-    logs = flow_logs(events, dropped)
-    if len(logs) != 1:
-        problem = "there are no events to show" if not logs else f"these events are of {len(logs):,} flows"
-        raise ExportError(
-            f"{problem}, and a page shows one; give the log of one flow, or pages of all into a folder: "
-            "tea-obs export LOG --format html -o FOLDER/"
-        )
-    yield from run_page(logs[0])
+    log = next(iter(flow_logs(_of_one(events), dropped)), None)
+    if log is None:
+        raise ExportError(f"there are no events to show; {_ADVICE}")
+    yield from run_page(log)
+
+
+def _of_one(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield the events of one flow; the first one of another is refused at once, before a folder of many is in memory."""
+    flow_id = None
+    for event in events:
+        flow_id = event["flow_id"] if flow_id is None else flow_id
+        if event["flow_id"] != flow_id:
+            raise ExportError(f"these events are of several flows; {_ADVICE}")
+        yield event

@@ -1,5 +1,5 @@
 "use strict";
-// The rows are in the page; this only hides and orders them.
+// The rows are in the page; this only chooses and orders them.
 (() => {
   const byId = (id) => document.getElementById(id);
   const body = byId("runs").tBodies[0], heads = [...byId("runs").tHead.rows[0].cells];
@@ -10,14 +10,23 @@
     values: [...row.cells].map((cell) => (cell.dataset.value === undefined ? cell.textContent : cell.dataset.value)),
   }));
 
-  function select() {
+  // Of many runs, those of the first PAGE rows are in the table, and as many more with each press of the button.
+  const PAGE = 300, number = (value) => value.toLocaleString("en");
+  let room = PAGE;
+
+  function draw() {
     const text = byId("text").value.trim().toLowerCase(), status = byId("status").value;
-    let shown = 0;
-    for (const one of rows) {
-      one.row.hidden = !(one.text.includes(text) && (!status || one.status === status));
-      if (!one.row.hidden) shown++;
-    }
-    byId("shown").textContent = shown === rows.length ? "" : `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} runs`;
+    const found = rows.filter((one) => one.text.includes(text) && (!status || one.status === status));
+    body.replaceChildren(...found.slice(0, room).map((one) => one.row));
+    byId("more").hidden = found.length <= room;
+    byId("more").textContent = `show more: ${number(found.length - room)} are left`;
+    byId("none").hidden = found.length > 0;
+    byId("shown").textContent = found.length === rows.length ? "" : `${number(found.length)} of ${number(rows.length)} runs`;
+  }
+
+  function select() {
+    room = PAGE;
+    draw();
   }
 
   function sort(place) {
@@ -27,10 +36,16 @@
     const isNumber = head.classList.contains("number") || head.textContent === "started";
     const before = isNumber ? (a, b) => a.values[place] - b.values[place] : (a, b) => a.values[place].localeCompare(b.values[place]);
     rows.sort((a, b) => (down ? -before(a, b) : before(a, b)));
-    body.replaceChildren(...rows.map((one) => one.row));
+    select();
   }
 
   heads.forEach((head, place) => head.firstElementChild.addEventListener("click", () => sort(place)));
+  byId("more").addEventListener("click", () => {
+    const last = body.rows.length;
+    room += PAGE;
+    draw();
+    body.rows[last].cells[0].firstElementChild.focus();
+  });
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   for (const id of ["text", "status"]) byId(id).addEventListener("input", select);
   addEventListener("keydown", (event) => {

@@ -445,7 +445,7 @@
   }
 
   function values(told) {
-    const parts = [], rest = {};
+    const parts = [], rest = Object.create(null);
     const add = (name, value, style) => parts.push(make("h3", "", name), make("pre", style, shownValue(value)));
     for (const event of told) {
       if (!["entry", "exit", "error"].includes(types[event[TYPE]])) continue;

@@ -42,10 +42,10 @@ def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
 
 def _figures(log: FlowLog) -> Iterator[tuple[str, str]]:
     metrics = log.metrics
-    yield "nodes", f"{metrics['node_count']:,}"
-    yield "events", f"{metrics['event_count']:,}"
-    if metrics["error_count"]:
-        yield "errors", f"{metrics['error_count']:,}"
+    for noun in ("node", "event", "error"):
+        if (count := metrics[f"{noun}_count"]) or noun != "error":
+            figure, unit = counted(count, noun).split()
+            yield unit, figure
     if metrics["tokens"]:
         yield "tokens", f"{metrics['tokens']:,}"
     if metrics["cost_usd"]:
