@@ -260,6 +260,13 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
         obs.FlowFileHandler(tmp_path / "a" / "x.jsonl")
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder in which nobody can make a file")
+def test_a_folder_that_takes_no_files_is_refused() -> None:
+    """Also where permissions say nothing of it."""
+    with pytest.raises(ConfigurationError, match=r"path '/proc/a/x.jsonl' cannot be written: .*; choose another path"):
+        obs.FlowFileHandler("/proc/a/x.jsonl")
+
+
 def test_a_disk_that_fails_later_breaks_nothing(
     tmp_path: Path, ring: obs.RingBufferHandler, capsys: pytest.CaptureFixture[str]
 ) -> None:

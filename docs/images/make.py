@@ -216,7 +216,11 @@ def diff(browser: Any) -> None:
 
 def diff_page(browser: Any) -> None:
     call("tea-obs diff before after -o diff.html")
-    shoot(browser, "diff-page", Path("diff.html").resolve().as_uri(), lambda page: None, (1200, 760))
+    shoot(browser, "diff-page", Path("diff.html").resolve().as_uri(), _draft, (1200, 760))
+
+
+def _draft(page: Any) -> None:
+    page.get_by_text("draft (attempt 1)").first.click()
 
 
 def page(browser: Any) -> None:
@@ -251,7 +255,9 @@ def lnav(browser: Any) -> None:
         return
     home = f"HOME={Path.cwd()} XDG_CONFIG_HOME="
     call(f"env {home} tea-obs lnav")
-    terminal("lnav", ("lnav logs/", screen(f"{home} TZ=UTC NCURSES_NO_UTF8_ACS=1 lnav -c ':goto 12' before", 120, 26, seconds=4)))
+    terminal(
+        "lnav", ("lnav before", screen(f"{home} TZ=UTC NCURSES_NO_UTF8_ACS=1 lnav -c ':goto 12' before", 120, 26, seconds=4))
+    )
 
 
 def tests(browser: Any) -> None:

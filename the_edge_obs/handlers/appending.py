@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
 from ..errors import ConfigurationError
 
 MAX_OPEN_FILES: Final = 64
+_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 _MAX_FLOWS: Final = 1_024  # of which the file is remembered
 LOOK_EVERY: Final = 50_000_000
 """Nanoseconds for which a file is trusted to be there still; asking takes half as long as writing a line."""
@@ -174,6 +176,20 @@ def checked_path(path: str) -> str:
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
         raise ConfigurationError(f"path {path!r} cannot be written: {folder!r} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
-        raise ConfigurationError(f"path {path!r} cannot be written: no permission; choose another path")
+    if problem := _refusal(folder, path):
+        raise ConfigurationError(f"path {path!r} cannot be written: {problem}; choose another path")
     return path
+
+
+def _refusal(folder: str, path: str) -> str | None:
+    """Return why no file can be made in a folder, or an existing one not be written; what may pass, as a full disk, is no reason."""
+    from tempfile import TemporaryFile
+
+    try:
+        # Asking is not enough: to root, permissions allow everything, in /proc and on what is mounted read-only too.
+        TemporaryFile(dir=folder).close()
+    except PermissionError:
+        return "no permission"
+    except OSError as error:
+        return None if error.errno in _PASSING else (error.strerror or str(error)).lower()
+    return "no permission" if os.path.exists(path) and not os.access(path, os.W_OK) else None
