@@ -182,7 +182,7 @@ def checked_path(path: str) -> str:
 
 
 def _refusal(folder: str, path: str) -> str | None:
-    """Return why no file can be made in a folder, or an existing one not be written; what may pass, as a full disk, is no reason."""
+    """Return why no file can be made in a folder, or the path not be written; what may pass, as a full disk, is no reason."""
     from tempfile import TemporaryFile
 
     try:
