@@ -383,3 +383,31 @@ def test_a_file_names_its_flow(tmp_path: Path) -> None:
     flow = load(written(tmp_path, "nodes: [{run: a = 1}]\n", "triage.yaml"))
     assert (flow.name, flow.path, flow.observability) == ("triage", str(tmp_path / "triage.yaml"), None)
     assert isinstance(flow, Flow)
+
+
+@pytest.mark.parametrize(
+    ("node", "problem"),
+    [
+        ("uses: obs.query\n    filters: {nod: x}", "unknown filter 'nod'; did you mean 'node'? allowed: node, level, "),
+        ("uses: obs.query\n    filters: {node: ['{{ state.n }}'], level: loud}", "level: unknown level 'loud'; allowed: debug"),
+        ("uses: obs.export\n    filters: {limit: -1}\n    path: x", "limit -1 is not a whole number of at least 0"),
+        ("uses: obs.export\n    format: exe\n    path: x", "unknown format 'exe'; allowed: "),
+        ("uses: obs.log_event\n    level: loud", "unknown level 'loud'; allowed: debug, info, warn, error"),
+    ],
+)
+def test_a_filter_format_or_level_of_obs_actions_is_checked_where_it_is_written(tmp_path: Path, node: str, problem: str):
+    """A typo is not found in the middle of a run."""
+    line, found = refused(tmp_path, f"nodes:\n  - {node}\n")
+    assert (line, found[: len(problem) + 15]) == (3, f"step 'step_1': {problem}")
+
+
+def test_what_a_template_makes_of_a_filter_is_left_to_the_run():
+    """Parts that are not known yet are taken for right."""
+    filters = {"node": ["{{ state.node }}"], "level": "{{ state.level }}", "limit": 3, "text": None}
+    nodes = [
+        {"uses": "obs.query", "filters": filters},
+        {"uses": "obs.query", "filters": "{{ state.filters }}"},
+        {"uses": "obs.export", "format": "${format}", "path": "x"},
+        {"uses": "obs.query", "filters": None},
+    ]
+    assert isinstance(load({"nodes": nodes, "variables": {"format": "json"}}), Flow)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+from ..actions.obs import obs_export, obs_log_event, obs_query
 from ..actions.registry import Registry
-from ..errors import allowed, did_you_mean
+from ..errors import ObservabilityError, allowed, did_you_mean
+from ..event import level_number
+from ..event_query import matches
+from ..formats import renderer
 from .calling import INJECTED, Calling, calling
+from .templates import Constant, Listing, Renderer, Table
 from .yaml_source import Place, Source
+
+# What is written in the file, and not made by a template, is known before the run: a typo need not wait for it.
+_CHECKS: Final[tuple[tuple[Callable[..., Any], Mapping[str, Callable[[Any], object]]], ...]] = (
+    (obs_query, {"filters": matches}),
+    (obs_export, {"filters": matches, "format": renderer}),
+    (obs_log_event, {"level": level_number}),
+)
 
 
 def find_action(source: Source, registry: Registry, name: str, place: Place, owner: str) -> Calling:
@@ -49,3 +62,39 @@ def check_parameters(source: Source, action: Calling, name: str, given: Mapping[
     if missing:
         problem = f"{owner}: action {name!r} needs parameter {missing[0]!r}; {allowed(takes or action.required)}"
         raise source.error(problem, place)
+
+
+def check_values(source: Source, action: Calling, given: Mapping[str, tuple[Renderer, Place]], owner: str) -> None:
+    """Refuse a filter, format or level that is written in the file and that no ``obs.*`` action takes.
+
+    Args:
+        source: The flow.
+        action: How the action is called.
+        given: By parameter, its value and where it is written.
+        owner: The node, for messages.
+
+    Raises:
+        FlowFileError: With the line of the parameter, and what is allowed.
+    """
+    checks = next((checks for function, checks in _CHECKS if function is action.function), {})
+    for param, check in checks.items():
+        value, place = given.get(param, (Constant(None), ()))
+        written = _written(value)
+        if written is None:
+            continue
+        try:
+            check(written)
+        except ObservabilityError as error:
+            raise source.error(f"{owner}: {error}", place) from error
+
+
+def _written(value: Renderer) -> Any:
+    """Return a value as far as it is known before the run; None stands for what templates make."""
+    if isinstance(value, Constant):
+        return value.value
+    if isinstance(value, Table):
+        return {key: _written(item) for key, item in value.items}
+    if isinstance(value, Listing):
+        items = [_written(item) for item in value.items]
+        return None if None in items else items
+    return None

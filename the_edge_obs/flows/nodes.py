@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..actions.registry import Registry
 from ..errors import allowed
 from . import checks
-from .action_check import check_parameters, find_action
+from .action_check import check_parameters, check_values, find_action
 from .conditions import ALWAYS, compile_condition
 from .inline_code import InlineCode, compile_expression, compile_script
 from .model import (
@@ -145,8 +145,10 @@ class NodeReader:
                 raise self.source.error(f"{owner}: parameter {param!r} is given twice; keep one", (*place, param))
             given[param] = (data[param], (*place, param))
         check_parameters(self.source, calling, name, {param: where for param, (_, where) in given.items()}, place, owner)
-        items = ((param, self.compiler.value(value, where, owner)) for param, (value, where) in given.items())
-        return ActionBody(name, calling, Table(tuple(items)), self._output(data, place, owner))
+        values = {param: (self.compiler.value(value, where, owner), where) for param, (value, where) in given.items()}
+        check_values(self.source, calling, values, owner)
+        params = Table(tuple((param, value) for param, (value, _) in values.items()))
+        return ActionBody(name, calling, params, self._output(data, place, owner))
 
     def _code(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
         self._refuse_unknown(data, ("run",), place, owner)
