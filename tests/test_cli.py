@@ -266,6 +266,9 @@ def test_run_with_an_ini_file() -> None:
         (["flow.yaml", "--state", "@nope"], "--state '@nope' cannot be read: no such file or directory"),
         (["flow.yaml", "--level", "loud"], "--level 'loud': unknown level 'loud'; allowed: debug, info, warn, error"),
         (["flow.yaml", "--log-dir", "flow.yaml"], "--log-dir 'flow.yaml' cannot be used: path "),
+        (["flow.yaml", "--output", "flow.yaml/x"], "--output 'flow.yaml/x' cannot be used: path "),
+        (["flow.yaml", "--output", "."], "is a folder; name a file in it"),
+        (["filters.yaml"], "filters.yaml:1: step 'step_1': unknown filter 'nod'; did you mean 'node'? "),
         (["flow.yaml", "--logging", "no.yaml"], "configuration 'no.yaml' cannot be read: no such file"),
         (["flow.yaml", "--logging", "no.ini"], "--logging 'no.ini' cannot be read: there is no such file"),
         (["flow.yaml", "--logging", "bad.ini"], "--logging 'bad.ini' is no configuration that fileConfig takes: "),
@@ -279,6 +282,7 @@ def test_what_run_refuses(args: list[str], message: str, capsys: pytest.CaptureF
     write_flow(NODES)
     write_flow("observability: {handlers: [{type: smoke}]}" + NODES, "bad.yaml")
     write_flow("observability: {handlers: [{type: file, path: /}]}" + NODES, "folder.yaml")
+    write_flow("nodes: [{uses: obs.query, filters: {nod: x}}]", "filters.yaml")
     Path("bad.ini").write_text("[nothing]\n", encoding="utf-8")
     code = main(["run", *args])
     out, err = capsys.readouterr()

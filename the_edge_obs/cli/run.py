@@ -14,6 +14,7 @@ from ..errors import ConfigurationError
 from ..event import LEVELS
 from ..flow_log import FlowLog
 from ..formatters import printable
+from ..handlers.appending import writable
 from ..jsonl import write_atomically
 from ..redaction import scrub, scrub_text
 from ..snapshots import exception_text, snapshot
@@ -93,6 +94,8 @@ def call(args: argparse.Namespace) -> int:
     from .watching import levels, watching
 
     state = initial_state(args.state, args.set)
+    if args.output not in (None, _STDOUT):
+        _refuse_unwritable(args.output)  # a long run is not to end without its result
     with levels(args.level), ExitStack() as stack:
         flow = load(args.flow, allow_code=not args.no_code)
         watch: Watch | None = None
@@ -105,6 +108,13 @@ def call(args: argparse.Namespace) -> int:
         if log is None and isinstance(outcome.error, ConfigurationError):
             raise outcome.error  # the block could not be put in force, and nothing ran
         return _report(outcome, log, watch, args.output, args.ascii)
+
+
+def _refuse_unwritable(output: str) -> None:
+    try:
+        writable(output)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--output {output!r} cannot be used: {error}") from error
 
 
 def _execute(flow: Flow, state: Mapping[str, Any], stdout: TextIO) -> _Outcome:

@@ -168,10 +168,19 @@ def checked_path(path: str) -> str:
     bare = path.replace("{flow_id}", "")
     if not path or "{" in bare or "}" in bare:
         raise ConfigurationError(f"path {path!r} is not a path of flow files; the only placeholder is {{flow_id}}")
+    return writable(path)
+
+
+def writable(path: str) -> str:
+    """Return a path, absolute, once it is known that a file can be made there; nothing is made yet.
+
+    Raises:
+        ConfigurationError: it cannot be; the message says why.
+    """
     path = os.path.abspath(path)
     folder = os.path.dirname(path)
     if os.path.isdir(path):
-        raise ConfigurationError(f"path {path!r} is a folder; name a file in it, such as flow-{{flow_id}}.jsonl")
+        raise ConfigurationError(f"path {path!r} is a folder; name a file in it")
     while not os.path.lexists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
