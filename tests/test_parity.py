@@ -154,6 +154,7 @@ def test_order_of_the_walk() -> None:
             event(1, 0, "exit", 9, "parallel"),
             event(6, 0, "error", 10, "filtered"),
             event(0, None, "log", 10, "note"),
+            event(0, None, "error", 9.2, "logged by hand"),
             event(0, None, "exit", 9.5, "flow"),
         ]
     )
@@ -168,6 +169,7 @@ def test_order_of_the_walk() -> None:
         ("span-6", "span-5", "in branch 1", "exit"),
         ("span-5", "span-2", "parallel.branch", "exit"),
         ("span-2", "span-1", "parallel", "exit"),
+        ("span-1", None, "logged by hand", "error"),
         ("span-7", "span-1", "filtered", "error"),
         ("span-1", None, "note", "log"),
         ("span-1", None, "flow", "exit"),

@@ -25,6 +25,7 @@ _REQUIRED: Final = frozenset(KEYS) - {"step"}
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _ENTRY, _BETWEEN, _END = range(3)
+_RANKS: Final = {"entry": _ENTRY, "exit": _END, "error": _END}
 _FLOW_SUFFIXES: Final = (".yaml", ".yml")
 
 _Place = tuple[float, ...]
@@ -85,7 +86,9 @@ def _walked(events: Sequence[Event]) -> list[Event]:
 
     def key(pair: tuple[int, Event]) -> tuple[_Place, ...]:
         position, event = pair
-        rank = {"entry": _ENTRY, "exit": _END, "error": _END}.get(event["event_type"], _BETWEEN)
+        rank = _RANKS.get(event["event_type"], _BETWEEN)
+        if rank == _END and event["node"] != spans[event["span_id"]].node:
+            rank = _BETWEEN  # an error that was logged by hand ends nothing
         return (*places[event["span_id"]], (rank, -1, _time(event), _time(event), position))
 
     return [event for _, event in sorted(timed, key=key)]
