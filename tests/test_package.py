@@ -220,3 +220,22 @@ def test_public_things_have_docstrings(name: str) -> None:
                     and len(inner.body) > 4
                 ]
     assert silent == []
+
+
+def test_type_checkers_know_what_is_exported(tmp_path: Path) -> None:
+    """A user's program gets the types of public names, and is told of one that does not exist, though all are imported late."""
+    api = pytest.importorskip("mypy.api")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import the_edge_obs as obs\n"
+        "@obs.observable\n"
+        "def double(n: int) -> int: return 2 * n\n"
+        "with obs.flow('typed') as run: found: list[dict[str, object]] = obs.query(run.flow_id)\n"
+        "double('x')\n"
+        "obs.configur()\n",
+        encoding="utf-8",
+    )
+    options = ["--config-file=", f"--cache-dir={tmp_path / 'cache'}", "--strict", "--no-error-summary"]
+    out, _, _ = api.run([*options, str(program)])
+    found = [(line.removeprefix(f"{program}:")[:8], line.rpartition("  ")[2]) for line in out.splitlines()]
+    assert found == [("5: error", "[arg-type]"), ("6: error", "[attr-defined]")]
