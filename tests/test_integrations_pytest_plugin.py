@@ -108,12 +108,12 @@ def test_the_fixture(project: pytest.Pytester) -> None:
     assert "└─ llm.call  N ms  error" in section(found["ERROR at setup of test_setup_fails"], "setup")
     assert section(found["test_still_running"])[:2] == ["open  flow  running", "└─ slow  running"]
     assert "└─ llm.call  N ms  ok" in section(found["TestCase.test_unittest"])
-    assert [name for name, report in found.items() if "Flows (" in "\n".join(report)] == [
+    assert {name for name, report in found.items() if "Flows (" in "\n".join(report)} == {
         "ERROR at setup of test_setup_fails",
         "test_fails",
         "test_still_running",
         "TestCase.test_unittest",
-    ]
+    }
 
 
 def test_every_test_of_a_project(project: pytest.Pytester) -> None:
