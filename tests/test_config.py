@@ -503,7 +503,15 @@ BAD_DICTS: list[tuple[Any, str]] = [
     (bad_dict(handlers={"z": {"class": "the_edge_obs.RingBufferHandler", "target": "z"}}), "handler 'z': "),
     (bad_dict(handlers={"z": {"class": "the_edge_obs.FlowFileHandler", "path": "in_the_way/x.jsonl"}}), "is not a folder"),
     (bad_dict(formatters={"j": {"()": "no.Such"}}), "formatter 'j': "),
-    (bad_dict(filters={"f": {"()": "the_edge_obs.NoFilter"}}), "filter 'f': "),
+    (
+        bad_dict(filters={"f": {"()": "the_edge_obs.FlowFilter"}}),
+        "filter 'f': the_edge_obs has no 'FlowFilter'; did you mean 'FlowContextFilter'? allowed: FlowContextFilter, ",
+    ),
+    (
+        bad_dict(handlers={"z": {"class": "the_edge_obs.RingBuferHandler"}}),
+        "handler 'z': the_edge_obs has no 'RingBuferHandler'; did you mean 'RingBufferHandler'? allowed: CallbackHandler, ",
+    ),
+    (bad_dict(formatters={"f": {"class": "the_edge_obs.Json"}}), "formatter 'f': the_edge_obs has no 'Json'; "),
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -292,6 +293,7 @@ def _make_handlers(configurator: logging.config.DictConfigurator, made: dict[str
 
 
 def _made(kind: str, name: str, make: Callable[[Any], Any], entry: Any) -> Any:
+    _refuse_misspelt(kind, name, entry)
     try:
         return make(entry)
     except Exception as error:
@@ -301,6 +303,16 @@ def _made(kind: str, name: str, make: Callable[[Any], Any], entry: Any) -> Any:
             reasons.append(str(cause))
             cause = cause.__cause__
         raise ConfigurationError(f"{kind} {name!r}: {': '.join(dict.fromkeys(reasons))}") from error
+
+
+def _refuse_misspelt(kind: str, name: str, entry: Any) -> None:
+    """Say of a class that this package has not which ones it has; logging knows only that there is no such module."""
+    factory = entry.get("()", entry.get("class")) if isinstance(entry, Mapping) else None
+    package, _, wanted = factory.rpartition(".") if isinstance(factory, str) else ("", "", "")
+    if package != __package__ or hasattr(sys.modules[package], wanted):
+        return
+    known = [public for public in sys.modules[package].__all__ if public.endswith(kind.capitalize())]
+    raise ConfigurationError(f"{kind} {name!r}: {package} has no {wanted!r}; {allowed(known, wanted)}")
 
 
 def _files_to_come(handlers: Mapping[str, Any]) -> set[str]:
