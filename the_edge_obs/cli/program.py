@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
-from . import clean, config, diff, export, lnav, ls, query, run, show, stats, validate
+from . import clean, config, diff, export, lnav, ls, query, run, show, stats, tail, validate
 from .terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
-_COMMANDS: Final = (run, show, ls, stats, query, export, diff, validate, config, clean, lnav)
+_COMMANDS: Final = (run, show, ls, stats, tail, query, export, diff, validate, config, clean, lnav)
 # Their values may begin with a dash, as in `--since -5m`, which argparse would take for an option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text"})
 

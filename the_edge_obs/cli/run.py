@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ..errors import ConfigurationError
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from .watching import Watch
 
 NAME: Final = "run"
-HELP: Final = "run a flow, show its events and its tree"
+HELP: Final = "run a flow, see what it does and its tree"
 DESCRIPTION: Final = f"""\
-Run a YAML flow. Its events appear on stderr as they happen; at the end stdout
-gets the tree of the run with its totals, the path of its log, and the final
-state in short, secrets redacted (--output writes it whole).
+Run a YAML flow. On a terminal, stderr shows what is running and for how long
+(this needs rich: pip install 'the_edge_obs[live]'); elsewhere it gets a line
+for each finished node. With --level it gets every event. At the end stdout gets
+the tree of the run with its totals, the path of its log, and the final state in
+short, secrets redacted (--output writes it whole).
 
 The flow is observed unless its observability block says `enabled: false`. One
 without a block is observed at level info, in memory alone: give --log-dir to
@@ -91,6 +93,7 @@ def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
     # Imported here: the runner brings jinja2 along, and reading a log does without.
     from ..flows import load
+    from .display import Display
     from .watching import levels, watching
 
     state = initial_state(args.state, args.set)
@@ -99,11 +102,13 @@ def call(args: argparse.Namespace) -> int:
     with levels(args.level), ExitStack() as stack:
         flow = load(args.flow, allow_code=not args.no_code)
         watch: Watch | None = None
+        display = Display(events=bool(args.level), ascii_only=args.ascii)
         if flow.observability is None or flow.observability.get("enabled", True):
-            watch = stack.enter_context(watching(flow.observability, args.logging, args.log_dir))
+            watch = stack.enter_context(watching(flow.observability, args.logging, args.log_dir, display))
         else:
             say(f"note: nothing is logged: the observability block of {args.flow!r} says enabled: false")
-        outcome = _execute(flow, state, sys.stderr if args.output == _STDOUT else sys.stdout)
+        with watch.shown if watch else nullcontext():
+            outcome = _execute(flow, state, sys.stderr if args.output == _STDOUT else sys.stdout)
         log = watch.log() if watch else None
         if log is None and isinstance(outcome.error, ConfigurationError):
             raise outcome.error  # the block could not be put in force, and nothing ran

@@ -1,4 +1,4 @@
-"""How ``run`` sees a flow: a ring for the tree, events on stderr, and the log files that it leaves."""
+"""How ``run`` sees a flow: a ring for the tree, what stderr shows, and the log files that it leaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging.config
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 from ..config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_levels, parse_levels
@@ -16,6 +16,7 @@ from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler
 from ..handlers.appending import checked_path
 from ..store import get_flow_log
+from .display import Display
 
 # The tree needs all of a run, whatever the flow keeps for itself.
 _CAPACITY: Final = 100_000
@@ -28,11 +29,13 @@ class Watch:
     Args:
         ring: Where its events are.
         files: Paths of log files, with ``{flow_id}``.
+        shown: The context manager to run the flow in.
     """
 
-    def __init__(self, ring: RingBufferHandler, files: Sequence[str]) -> None:
+    def __init__(self, ring: RingBufferHandler, files: Sequence[str], shown: AbstractContextManager[object]) -> None:
         self._ring = ring
         self._files = files
+        self.shown = shown
 
     def log(self) -> FlowLog | None:
         """Return the flow log, or None when nothing was logged."""
@@ -47,13 +50,14 @@ class Watch:
 
 
 @contextmanager
-def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir: str | None) -> Iterator[Watch]:
+def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir: str | None, display: Display) -> Iterator[Watch]:
     """Watch the flow that runs in the block of this context manager.
 
     Args:
         block: The flow's ``observability:`` block, which is on, or None.
         logging_file: A logging configuration to put in force first, or None.
         log_dir: A folder for a log file of the run, or None.
+        display: What stderr shows, unless the flow prints its events itself.
 
     Raises:
         ConfigurationError: the configuration or the folder cannot be used.
@@ -64,8 +68,10 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
     logger = logging.getLogger(ROOT)
     specs = block.get("handlers") or ()
     own: list[dict[str, Any]] = []
+    shown: AbstractContextManager[object] = nullcontext()
     if not any(spec["type"] == "console" for spec in specs) and not _prints(logger):
-        own.append({"type": "console"})
+        own.append(display.handler())
+        shown = display.shown()
     if log_dir is not None:
         own.append({"type": "file", "path": _in(log_dir)})
     # The flow's own levels, where it has some: what is shown is what its handlers get.
@@ -74,7 +80,7 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
     try:
         ring = next(handler for handler in reversed(logger.handlers) if isinstance(handler, RingBufferHandler))
         files = [os.path.abspath(spec.get("path", DEFAULT_PATH)) for spec in specs if spec["type"] == "file"]
-        yield Watch(ring, [*files, *_paths(logger)])
+        yield Watch(ring, [*files, *_paths(logger)], shown)
     finally:
         undo()
 

@@ -1,0 +1,126 @@
+"""The live view of ``run``: which nodes run now, and for how long. It needs rich, the extra ``live``."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ..event import Event
+from ..formatters import printable
+from ..tree import View, columns, counted, duration_text, fitted
+
+_A_SECOND: Final = 8  # pictures
+_KEPT_FREE: Final = 2  # lines of the terminal
+_CLOCK: Final = 13  # columns: two spaces and a time such as 59 min 59 s
+_ENDS: Final = frozenset({"exit", "error"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Running:
+    """A span that has begun.
+
+    Attributes:
+        path: The numbers of the spans above it and its own: spans ordered by it make a tree.
+        name: Its step, or its node.
+        since: When it began, monotonic seconds.
+    """
+
+    path: tuple[int, ...]
+    name: str
+    since: float
+
+
+class LiveView:
+    """A context manager that shows on stderr, a terminal, what runs; afterwards the terminal is as it was before.
+
+    What fails in it ends the view, never the run.
+
+    Args:
+        view: What it may use of the terminal; its width is looked up for each picture.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+        self._begun_count = self._done = self._errors = 0
+        console = Console(stderr=True)
+        # What the flow prints comes above the view, unless it goes elsewhere.
+        self._live = Live(
+            console=console,
+            get_renderable=self._picture,
+            refresh_per_second=_A_SECOND,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
+
+    def __enter__(self) -> LiveView:
+        with suppress(Exception):
+            self._live.start()
+            # rich hides the cursor. Left where it is, it is there too after a process that was killed.
+            self._live.console.show_cursor(True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with suppress(Exception):
+            self._live.stop()
+
+    def take(self, event: Event) -> None:
+        """Take note of an event."""
+        kind, span_id = event["event_type"], event["span_id"]
+        with self._lock:
+            if kind == "entry":
+                self._running[span_id] = self._begun(event)
+            elif kind in _ENDS:
+                self._end(event, self._running.pop(span_id, None))
+
+    def _begun(self, event: Event) -> _Running:
+        above = self._running.get(event["parent_id"] or "")
+        given = event.get("step") if above else event["data"].get("name")
+        name = printable(given if isinstance(given, str) else event["node"])
+        self._begun_count += 1
+        return _Running((*(above.path if above else ()), self._begun_count), name, time.monotonic())
+
+    def _end(self, event: Event, span: _Running | None) -> None:
+        if span is None or len(span.path) > 1:  # the flow itself is no node of it
+            self._done += 1
+            self._errors += event["event_type"] == "error" and not event["data"].get("cancelled")
+
+    def _picture(self) -> Text:
+        # A thread of rich calls this: an error would end it with a traceback across the terminal.
+        try:
+            width, height = self._live.console.size
+            with self._lock:
+                spans = sorted(self._running.values(), key=lambda span: span.path)
+            return Text("\n").join(self._lines(spans, width - 1, max(height - _KEPT_FREE, 2)))
+        except Exception:  # noqa: BLE001 - the view never breaks the run
+            return Text("")
+
+    def _lines(self, spans: Sequence[_Running], width: int, height: int) -> Iterator[Text]:
+        now = time.monotonic()
+        shown = spans if len(spans) < height else spans[: height - 2]
+        names = ["  " * (len(span.path) - 1) + span.name for span in shown]
+        room = max(min(max(map(columns, names), default=0), width - _CLOCK), 1)
+        for span, name in zip(shown, names, strict=True):
+            text = fitted(name, room, self._view)
+            clock = f"  {_clock(now - span.since):>{_CLOCK - 2}}"
+            yield Text(text + " " * (room - columns(text)) + clock, style="bold" if len(span.path) == 1 else "")
+        if left := len(spans) - len(shown):
+            yield Text(fitted(f"and {left:,} more", width, self._view), style="dim")
+        failed = f", {counted(self._errors, 'error')}" if self._errors else ""
+        yield Text(fitted(f"{counted(self._done, 'node')} done{failed}", width, self._view), style="red" if failed else "dim")
+
+
+def _clock(seconds: float) -> str:
+    """Return a running time in tenths of a second: finer ones flicker."""
+    return f"{seconds:.1f} s" if seconds < 59.95 else duration_text(seconds * 1000)
