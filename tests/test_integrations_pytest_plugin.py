@@ -142,6 +142,8 @@ def test_workers_of_xdist(project: pytest.Pytester) -> None:
 def test_documented_tests_do_what_is_documented(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests of ``docs/testing.md`` end as it says, and the report of the one that fails is the one it shows."""
     monkeypatch.setenv("COLUMNS", "80")
+    for name in ("CI", "BUILD_NUMBER"):  # with these, pytest tells more
+        monkeypatch.delenv(name, raising=False)
     tests, shown = (one for one in snippets_of(DOCUMENT) if one.language in ("python", "text"))
     pytester.makepyfile(test_triage=tests.text)
     result = pytester.runpytest_subprocess("-p", "no:logging")
