@@ -7,12 +7,14 @@ on the way, and ends with code 1 if that grew after the warm-up.
 from __future__ import annotations
 
 import argparse
+import contextvars
 import gc
 import logging
 import os
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 
 import the_edge_obs as obs
@@ -52,16 +54,27 @@ def many_events(count: int) -> None:
 
 def many_flows(count: int) -> None:
     """Run so many flows of five events, five hundred of them at a time."""
-    open_runs: list[obs.ObservabilityContext] = []
+    running: deque[tuple[contextvars.Context, obs.ObservabilityContext]] = deque()
     for number in range(count):
-        run = obs.flow("short")
-        call(params(number), None, None)
-        run.log("n", message=f"run {number}")
-        open_runs.append(run)
-        if len(open_runs) > 500:
-            open_runs.pop(0).close()
-    for run in open_runs:
-        run.close()
+        context = contextvars.copy_context()
+        running.append((context, context.run(begun, number)))
+        if len(running) > 500:
+            end(*running.popleft())
+    while running:
+        end(*running.popleft())
+
+
+def begun(number: int) -> obs.ObservabilityContext:
+    """Return a flow that is running, with a node that has run in it."""
+    run = obs.flow("short").__enter__()
+    call(params(number), None, None)
+    run.log("n", message=f"run {number}")
+    return run
+
+
+def end(context: contextvars.Context, run: obs.ObservabilityContext) -> None:
+    """End a flow where it began."""
+    context.run(run.__exit__, None, None, None)
 
 
 def measured(what: str, work: Callable[[int], None], warm_up: int, count: int, slices: int = 5) -> int:
