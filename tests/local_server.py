@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep quiet of a client that has left: it may be another test's stderr by then."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class LocalServer:
@@ -24,7 +32,7 @@ class LocalServer:
                 pass
 
         self.release = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+        self._server = _Server(("127.0.0.1", 0), Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()

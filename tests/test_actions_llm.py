@@ -409,7 +409,7 @@ def test_failure_on_the_way_keeps_the_text_so_far(endpoint: Endpoint, last: tupl
 def test_stream_that_falls_silent_is_a_timeout(endpoint: Endpoint) -> None:
     """The timeout counts each silence, not the whole stream."""
     endpoint.answers = [sse(chunk("Hi"), chunk("there"), after=lambda: endpoint.release.wait(30))]
-    pieces, result = drained(llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url, timeout=0.5))
+    pieces, result = drained(llm_stream({}, model="m", prompt="Hello", base_url=endpoint.url, timeout=1))
     assert (pieces, result["error_type"], result["content"]) == (["Hi"], "timeout", "Hi")
 
 
