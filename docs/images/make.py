@@ -205,6 +205,11 @@ def show(browser: Any) -> None:
     terminal("show", (command := "tea-obs show before", screen(command, 110)))
 
 
+def live(browser: Any) -> None:
+    """A run while it runs."""
+    terminal("live", ("tea-obs run flow.yaml", screen("tea-obs run flow.yaml", 100, 26, seconds=0.75)))
+
+
 def runs(browser: Any) -> None:
     commands = ("tea-obs ls logs", "tea-obs stats logs")
     terminal("runs", *[(command, screen(command, 110)) for command in commands])
@@ -280,7 +285,7 @@ def notebook(browser: Any) -> None:
     shoot(browser, "notebook", url, lambda page: page.get_by_text("parcels (attempt 1)").click(), (1000, 640))
 
 
-PICTURES = (show, runs, diff, diff_page, page, index, speedscope, lnav, tests, notebook)
+PICTURES = (show, live, runs, diff, diff_page, page, index, speedscope, lnav, tests, notebook)
 
 
 def main(*names: str) -> None:
