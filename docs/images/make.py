@@ -207,7 +207,7 @@ def show(browser: Any) -> None:
 
 def live(browser: Any) -> None:
     """A run while it runs."""
-    terminal("live", ("tea-obs run flow.yaml", screen("tea-obs run flow.yaml", 100, 26, seconds=0.75)))
+    terminal("live", (command := f"tea-obs run {FLOW}", screen(command, 100, 26, seconds=1.1)))
 
 
 def runs(browser: Any) -> None:
