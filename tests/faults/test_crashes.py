@@ -429,9 +429,11 @@ def test_an_interpreter_that_exits_with_open_flows(program: Callable[..., Any], 
 
 
 _SIGNALS = """
-import signal, sys
+import io, signal, sys
 import the_edge_obs as obs
 folder = sys.argv[1]
+# Python's own buffer refuses a write that comes in the middle of another (RuntimeError: reentrant call): go without, as -u does.
+sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
 obs.configure({
     "version": 1, "disable_existing_loggers": False,
     "formatters": {"line": {"()": "the_edge_obs.ConsoleFormatter"}},
