@@ -363,7 +363,7 @@ with obs.flow() as run:
     for n in range(20):
         child = os.fork()
         if child == 0:
-            signal.alarm(20)  # a child that hangs dies
+            signal.alarm(60)  # a child that hangs dies; one that waits for its turn at a busy pipe does not
             for m in range(5):
                 run.log("child", data={"n": n, "m": m})
             os._exit(0)
@@ -376,7 +376,7 @@ with obs.flow() as run:
 
 def test_a_fork_while_other_threads_log(program: Callable[..., Any], tmp_path: Path) -> None:
     """No child hangs on a lock that a thread of its parent held, and all lines are whole."""
-    program(_FORKS, tmp_path)
+    program(_FORKS, tmp_path, seconds=100)
     (path,) = tmp_path.glob("*.jsonl")
     skipped = Skipped()
     found = [(event["data"]["n"], event["data"]["m"]) for event in read_events(path, skipped) if event["node"] == "child"]
