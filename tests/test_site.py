@@ -105,6 +105,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (site / "index.html").unlink()
     assert main(["export", str(logs), "--format", "html", "-o", str(site)]) == 0
     assert (site / "index.html").is_file()
+    assert main(["export", str(logs), "--format", "html", "-o", str(tmp_path / "fresh")]) == 0
+    assert (tmp_path / "fresh" / "index.html").is_file()
+    assert main(["export", str(logs / "a.jsonl"), "--format", "html", "-o", str(tmp_path / "single")]) == 0
+    assert (tmp_path / "single").is_file()
     capsys.readouterr()
     assert main(["export", str(logs), "-o", str(tmp_path / "one.html")]) == 2
     assert capsys.readouterr().err == (

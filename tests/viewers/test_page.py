@@ -167,6 +167,9 @@ def test_light_and_dark(browser: Any, tmp_path: Path, scheme: str, colour: str) 
 def test_nothing_is_wider_than_the_window(shown: Any, width: int) -> None:
     """On a phone the columns give way, and details come up from below."""
     shown.set_viewport_size({"width": width, "height": 800})
+    # Without the column of statuses, an error is still told by more than its colour.
+    mark = shown.evaluate("getComputedStyle(document.querySelector('.row.failed .label'), '::before').content")
+    assert (mark == '"✗ "', shown.locator("#rows .status").first.is_visible()) == (width == 390, width != 390)
     shown.click("#rows .row >> nth=4")
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
     assert shown.locator("#details").bounding_box()["width"] <= width

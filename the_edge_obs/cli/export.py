@@ -26,8 +26,8 @@ Write a log in another format. The file appears whole or not at all.
               of several flows an array of them
   jsonl       one event a line
   csv         one span a line, for spreadsheets
-  html        a page that shows one run; into a folder (PATH ends in /, or is
-              one): a page for each run, and an index of them
+  html        a page that shows one run; into a folder (PATH is one, ends in /,
+              or has no ending, like LOG): a page for each run, and an index
   chrome      a trace for https://ui.perfetto.dev and chrome://tracing
   speedscope  profiles for https://www.speedscope.app"""
 EPILOG: Final = """\
@@ -56,7 +56,7 @@ def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
     named = Path(args.output).suffix.removeprefix(".")
     format_name = args.format or (named if named in FORMATS else "jsonl")
-    if format_name == "html" and args.output != _STDOUT and (args.output.endswith(_SLASHES) or os.path.isdir(args.output)):
+    if format_name == "html" and _is_folder(args.log, args.output):
         return _pages(args.log, args.output)
     count, skipped = 0, Skipped()
 
@@ -75,6 +75,12 @@ def call(args: argparse.Namespace) -> int:
     size = write_atomically(args.output, text)
     print(f"{printable(args.output)}: {counted(count, 'event')} as {format_name}, {counted(size, 'byte')}")
     return DONE
+
+
+def _is_folder(log: Path, output: str) -> bool:
+    if output == _STDOUT or os.path.isfile(output):
+        return False
+    return output.endswith(_SLASHES) or os.path.isdir(output) or (log.is_dir() and not Path(output).suffix)
 
 
 def _pages(log: Path, folder: str) -> int:
