@@ -347,3 +347,26 @@ assert logging.root.level == logging.WARNING and not any(logger.level for logger
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_too_many_metrics_are_cut_and_counted(ring: obs.RingBufferHandler) -> None:
+    """The schema's own figures stay wherever they stand; of the others the first 200, with short names."""
+    with obs.flow() as run, obs.span("many") as span:
+        span.metric(**{f"m{n}": n for n in range(250)}, tokens=7, **{"k" * 10_000: 1})
+    (metrics,) = [event["metrics"] for event in told(ring, run) if "tokens" in event["metrics"]]
+    own = {key: value for key, value in metrics.items() if key != "duration_ms"}
+    assert own == {**{f"m{n}": n for n in range(200)}, "tokens": 7, "…": 51}
+
+
+def test_a_traceback_keeps_its_last_frames(ring: obs.RingBufferHandler) -> None:
+    """A recursion that fails ends a thousand spans, each with a traceback: none of them is a thousand frames long."""
+
+    def deeper(level: int) -> None:
+        if level == 0:
+            raise ValueError("at the bottom")
+        deeper(level - 1)
+
+    with obs.flow() as run, pytest.raises(ValueError, match="bottom"), obs.span("deep"):
+        deeper(300)
+    (error,) = [event["data"]["error"] for event in told(ring, run) if event["event_type"] == "error"]
+    assert ("at the bottom" in error["traceback"], error["traceback"].count("\n") < 400) == (True, True)

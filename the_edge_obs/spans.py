@@ -20,8 +20,10 @@ from .errors import ConfigurationError
 from .event import CHECKED_METRICS, dumps, level_number
 from .faults import own_fault
 from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
-from .redaction import KEY_CLASSES, MAX_INT, KeyClasses, scrub, scrub_text
-from .snapshots import exception_text, snapshot
+from .redaction import KEY_CLASSES, MAX_INT, MAX_KEY, MAX_STRING, KeyClasses, scrub, scrub_text
+from .snapshots import MAX_ITEMS, exception_text, snapshot
+
+MAX_FRAMES: Final = 100  # of a traceback that is logged, the last ones
 
 # What ends a span without being its failure; by name, for asyncio need not be imported.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
@@ -239,13 +241,21 @@ def log_event(
 def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
     """Return metrics as JSON numbers; what is none (NaN, a text) becomes null, and no name is a secret of the flow.
 
-    The schema's own figures (durations, tokens, costs) may be neither null nor below 0: such a one is left out.
+    The schema's own figures (durations, tokens, costs) may be neither null nor below 0: such a one is left out. Of the others so
+    many stay as a container has items; ``…`` counts the rest.
     """
-    taken = {
-        key if key in CHECKED_METRICS else scrub_text(str(key), flow.taints): value if _is_number(value) else None
-        for key, value in metrics.items()
-    }
-    return {key: value for key, value in taken.items() if key not in CHECKED_METRICS or (value is not None and value >= 0)}
+    taken: dict[str, Any] = {}
+    others = 0
+    for key, value in metrics.items():
+        if key in CHECKED_METRICS:
+            if _is_number(value) and value >= 0:
+                taken[key] = value
+        elif (others := others + 1) <= MAX_ITEMS:
+            name = scrub_text(str(key)[: 2 * MAX_STRING], flow.taints)[:MAX_KEY]
+            taken[name] = value if _is_number(value) else None
+    if others > MAX_ITEMS:
+        taken["…"] = others - MAX_ITEMS
+    return taken
 
 
 def _is_number(value: Any) -> bool:
@@ -258,7 +268,9 @@ def error_data(logger: logging.Logger, error: BaseException) -> tuple[int, dict[
     """Return the level and data of an error event: a cancellation is a warning; a traceback comes at debug alone."""
     details = {"type": type(error).__name__, "message": exception_text(error)}
     if logger.isEnabledFor(logging.DEBUG):
-        details["traceback"] = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        # The last frames tell most; and a recursion that fails ends a thousand spans, each with a longer traceback.
+        told = traceback.format_exception(type(error), error, error.__traceback__, limit=-MAX_FRAMES)
+        details["traceback"] = "".join(told)
     if not _CANCELLATIONS.isdisjoint(base.__name__ for base in type(error).__mro__):
         return logging.WARNING, {"error": details, "cancelled": True}
     return logging.ERROR, {"error": details}
