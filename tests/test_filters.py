@@ -126,3 +126,23 @@ def test_a_scope_lets_only_its_own_flows_through(ring: obs.RingBufferHandler) ->
         assert only.filter(a_record()) is True
     with obs.flow(scope=yours):
         assert only.filter(a_record()) is False
+
+
+def test_a_filter_of_ours_needs_no_record_of_a_node(ring: obs.RingBufferHandler) -> None:
+    """It judges the facts as it would judge a record: by the name of the logger, and by the flow's scope."""
+    mine = object()
+    ring.addFilter(obs.FlowContextFilter("tea.llm"))
+    ring.addFilter(ScopeFilter(mine))
+    with obs.flow(scope=mine) as run:
+        for node in ("llm", "llm.call", "llmx", "http.get"):
+            with obs.span(node):
+                pass
+    with obs.flow() as other, obs.span("llm.call"):
+        pass
+    assert [(event["node"], event["event_type"]) for event in ring.events(run.flow_id)] == [
+        ("llm", "entry"),
+        ("llm", "exit"),
+        ("llm.call", "entry"),
+        ("llm.call", "exit"),
+    ]
+    assert ring.flow_ids() == [run.flow_id] != [other.flow_id]

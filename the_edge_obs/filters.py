@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from .context import FlowState, current
 from .foreign import scrub_record
 from .policies import policy_of
-from .records import NodeRecord
+from .records import FACT_FILTERS, Facts, NodeRecord
 from .redaction import put_in_force
 
 
@@ -91,3 +91,14 @@ class RedactionFilter(logging.Filter):
     def close(self) -> None:
         """Put the policy out of force."""
         self._undo()
+
+
+def _passes(flow_filter: FlowContextFilter, facts: Facts) -> bool:
+    # A node's event bears its ids already: what is left is the name, as logging.Filter compares it.
+    name, logger = flow_filter.name, f"tea.{facts[0].node}"
+    return not name or logger == name or logger.startswith(f"{name}.")
+
+
+FACT_FILTERS[FlowContextFilter] = _passes
+FACT_FILTERS[ScopeFilter] = lambda scope_filter, facts: facts[0].flow.scope is scope_filter.scope
+FACT_FILTERS[RedactionFilter] = lambda redaction_filter, facts: True

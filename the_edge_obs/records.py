@@ -99,6 +99,9 @@ KEEPERS: Final[set[type[logging.Handler]]] = set()
 It returns a function that takes the later facts of the same span directly, or None where it wants to see them itself.
 """
 
+FACT_FILTERS: Final[dict[type[Any], Callable[[Any, Facts], bool]]] = {}
+"""Filter classes, by exact type, with what tells of facts, in place of a record of them, whether they pass."""
+
 
 def emit(logger: logging.Logger, facts: Facts) -> Take | None:
     """Hand facts to the handlers of a logger and of those above it, as ``Logger.handle`` does with a record.
@@ -127,7 +130,9 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
             for handler in handlers:
                 if level < handler.level:
                     continue
-                if type(handler) in KEEPERS and not handler.filters:
+                if type(handler) in KEEPERS and (not handler.filters or _can_judge(handler.filters)):
+                    if handler.filters and not all(FACT_FILTERS[type(one)](one, facts) for one in handler.filters):
+                        continue
                     its_take = handler.keep(facts)  # type: ignore[attr-defined]
                     if its_take is None:
                         are_all_direct = False
@@ -141,6 +146,11 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
     if failure is not None:
         raise failure
     return take if are_all_direct else None
+
+
+def _can_judge(filters: list[Any]) -> bool:
+    """Tell whether all filters can do without a record."""
+    return all(type(one) in FACT_FILTERS for one in filters)
 
 
 def _both(first: Take, second: Take) -> Take:
