@@ -2,7 +2,8 @@
 
 from ._comparing import MAX_CHANGES, diff
 from ._limits import check_fail_on
-from ._model import Figure, FlowDiff, SpanDiff
+from ._model import FlowDiff
+from ._rows import Figure, SpanDiff
 from ._text import render, summary
 from ._values import Change
 

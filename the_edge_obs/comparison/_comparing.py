@@ -13,7 +13,8 @@ from typing import Final
 from ..flow_log import FlowLog, SpanInfo
 from ..store import get_flow_log
 from ._alignment import Match, Place, Tree, align, error_of, figures_of, metrics_of
-from ._model import FlowDiff, SpanDiff
+from ._model import FlowDiff
+from ._rows import SpanDiff
 from ._values import Change, as_text, changes
 
 MAX_CHANGES: Final = 100  # of one span

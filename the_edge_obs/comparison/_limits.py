@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..errors import ConfigurationError, allowed
 from ..formatters import printable
 from ..tree import counted, dollars, duration_text
-
-if TYPE_CHECKING:
-    from ._model import FlowDiff, SpanDiff
+from ._rows import Aligned, SpanDiff
 
 _SHOWN: Final = 3  # spans named in one line
 _UNITS: Final = {"ms": 1.0, "s": 1000.0, "min": 60000.0}
@@ -28,7 +26,7 @@ class Difference:
 
     name: str
 
-    def failures(self, diff: FlowDiff) -> Iterator[str]:
+    def failures(self, diff: Aligned) -> Iterator[str]:
         """Yield one line if there are such spans."""
         found = [span for span in diff.spans if _NAMES[self.name](span, self.name)]
         if found:
@@ -53,7 +51,7 @@ class Growth:
     amount: float
     relative: bool
 
-    def failures(self, diff: FlowDiff) -> Iterator[str]:
+    def failures(self, diff: Aligned) -> Iterator[str]:
         """Yield one line if the limit is exceeded, or if that cannot be told."""
         key, shown = _FIGURES[self.name]
         figure = diff.totals[key]

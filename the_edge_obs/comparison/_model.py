@@ -1,114 +1,19 @@
-"""What a comparison of two runs gives: a row for each span of either, the totals, and what a CI job may fail on."""
+"""What a comparison of two runs gives: itself as text and data, and what a CI job may fail on."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from ..flow_log import COUNTED, FlowLog, SpanInfo
+from ..flow_log import FlowLog
 from ..tree import View
 from . import _limits, _text
-from ._alignment import number
-from ._values import Change
-
-KINDS: Final = ("added", "removed", "changed", "same")
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number of two runs.
-
-    Attributes:
-        old, new: Its value in either run, or None where it is not known.
-    """
-
-    old: float | None
-    new: float | None
-
-    @property
-    def delta(self) -> float | None:
-        """The new value less the old one, or None where one is not known."""
-        return None if self.old is None or self.new is None else round(self.new - self.old, 12)
-
-    @property
-    def percent(self) -> float | None:
-        """The growth in percent of the old value, or None where one is not known, or the old one is 0 and the new one is not."""
-        if self.old is None or self.new is None:
-            return None
-        if not self.old:
-            return None if self.new else 0.0
-        return round((self.new - self.old) / self.old * 100, 2)
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Return ``{"old", "new", "delta", "percent"}``."""
-        return {"old": self.old, "new": self.new, "delta": self.delta, "percent": self.percent}
-
-
-@dataclass(frozen=True, slots=True)
-class SpanDiff:
-    """A span of the old run, of the new one, or of both.
-
-    Attributes:
-        kind: ``added``, ``removed``, ``changed`` or ``same``; what only has moved, or took longer, is the ``same``.
-        moved: Whether it ran before a sibling in one run and after it in the other.
-        differences: Which of ``node``, ``status``, ``error``, ``input``, ``output``, ``metrics``, ``tokens`` and ``cost`` differ.
-        depth: 0 for a root.
-        label: Its step, or else its node, with the index of a branch or round and the number of an attempt.
-        path: Labels from the root to it, the middle of a long way left out.
-        old, new: The span in either run; None in the one that has none.
-        changes: Where its input, output, error and metrics differ; the first 100 places.
-        more_changes: How many places there are beyond these.
-    """
-
-    kind: str
-    moved: bool
-    differences: tuple[str, ...]
-    depth: int
-    label: str
-    path: tuple[str, ...]
-    old: SpanInfo | None
-    new: SpanInfo | None
-    changes: tuple[Change, ...] = ()
-    more_changes: int = 0
-
-    @property
-    def span(self) -> SpanInfo:
-        """The span in the new run, or else in the old one."""
-        return self.new or self.old  # type: ignore[return-value] # one of them there is
-
-    @property
-    def duration_ms(self) -> Figure:
-        """How long it took."""
-        return Figure(*(None if span is None else span.duration_ms for span in (self.old, self.new)))
-
-    def figure(self, name: str) -> Figure:
-        """Return one of its metrics, such as ``tokens``: 0 where a span has none, None in a run without the span."""
-        return Figure(*(None if span is None else number(span.metrics.get(name)) for span in (self.old, self.new)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the row as a dict of JSON values."""
-        spans = (self.old, self.new)
-        return {
-            "kind": self.kind,
-            "moved": self.moved,
-            "differences": list(self.differences),
-            "depth": self.depth,
-            "label": self.label,
-            "path": list(self.path),
-            "node": self.span.node,
-            "step": self.span.step,
-            **{name: _both(spans, name) for name in ("span_id", "status")},
-            "duration_ms": self.duration_ms.to_dict(),
-            **{name: self.figure(name).to_dict() for name in COUNTED},
-            "changes": [change.to_dict() for change in self.changes],
-            "more_changes": self.more_changes,
-        }
+from ._rows import Aligned
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class FlowDiff:
+class FlowDiff(Aligned):
     """Two runs side by side. It is true where they differ in anything but durations.
 
     Attributes:
@@ -116,35 +21,11 @@ class FlowDiff:
         spans: A row for each span of either run, parents before children, in the order of the new run.
     """
 
-    old: FlowLog
-    new: FlowLog
-    spans: tuple[SpanDiff, ...]
-
-    def __bool__(self) -> bool:
-        return any(span.kind != "same" or span.moved for span in self.spans) or self.old.status != self.new.status
-
     def __str__(self) -> str:
         return "\n".join(_text.render(self, View()))
 
     def __repr__(self) -> str:
         return f"<FlowDiff {_text.summary(self)}>"
-
-    @property
-    def changed(self) -> list[SpanDiff]:
-        """The rows that make the diff true: added, removed, changed and moved ones."""
-        return [span for span in self.spans if span.kind != "same" or span.moved]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many rows are ``added``, ``removed``, ``changed`` and the ``same``; and how many ``moved``, changed or not."""
-        kinds = Counter("moved" if span.moved and span.kind == "same" else span.kind for span in self.spans)
-        return {**{kind: kinds[kind] for kind in KINDS}, "moved": sum(span.moved for span in self.spans)}
-
-    @property
-    def totals(self) -> dict[str, Figure]:
-        """The totals of both runs: duration_ms (wall time), tokens and cost, nodes and errors."""
-        names = {"duration_ms": "total_duration_ms", **{name: name for name in (*COUNTED, "node_count", "error_count")}}
-        return {name: Figure(self.old.metrics[key], self.new.metrics[key]) for name, key in names.items()}
 
     def failures(self, fail_on: str) -> list[str]:
         """Return what a CI job is to fail on, one line each; an empty list where there is nothing of it.
@@ -169,10 +50,6 @@ class FlowDiff:
             "totals": {name: figure.to_dict() for name, figure in self.totals.items()},
             "spans": [span.to_dict() for span in self.spans],
         }
-
-
-def _both(spans: tuple[SpanInfo | None, SpanInfo | None], name: str) -> dict[str, Any]:
-    return {side: None if span is None else getattr(span, name) for side, span in zip(("old", "new"), spans, strict=True)}
 
 
 def _in_short(log: FlowLog) -> Mapping[str, Any]:

@@ -6,15 +6,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from ..flow_log import FlowLog
 from ..formatters import printable
 from ..tree import FOLD_OVER, View, clock_text, columns, counted, dollars, duration_text, error_text, fitted
-
-if TYPE_CHECKING:
-    from ..flow_log import FlowLog
-    from ._model import Figure, FlowDiff, SpanDiff
-    from ._values import Change
+from ._rows import Aligned, Figure, SpanDiff
+from ._values import Change
 
 # A duration is worth a look when it changed by both: small nodes vary by half, and long ones by a second.
 NOTABLE_PERCENT: Final = 20.0
@@ -79,7 +77,7 @@ class _Row:
     notes: Sequence[_Note] = ()
 
 
-def render(diff: FlowDiff, view: View) -> Iterator[str]:
+def render(diff: Aligned, view: View) -> Iterator[str]:
     """Yield the lines of a comparison for people.
 
     Shown is what differs, with what it lies in; the rest is counted. With ``view.fold`` false every span is shown. A duration
@@ -98,7 +96,7 @@ def render(diff: FlowDiff, view: View) -> Iterator[str]:
         yield from (view.paint("warn", line) for line in missing(which, log))
 
 
-def summary(diff: FlowDiff) -> str:
+def summary(diff: Aligned) -> str:
     """Return in a few words how many spans differ."""
     counts = diff.counts
     found = [f"{counts[kind]:,} {kind}" for kind in ("changed", "added", "removed", "moved") if counts[kind]]
@@ -114,14 +112,14 @@ def is_notable(figure: Figure) -> bool:
 # --- head and foot ---
 
 
-def _heads(diff: FlowDiff, view: View) -> Iterator[str]:
+def _heads(diff: Aligned, view: View) -> Iterator[str]:
     for mark, style, log in (("---", "error", diff.old), ("+++", "ok", diff.new)):
         parts = [printable(log.name or "?"), log.status, duration_text(log.metrics["total_duration_ms"]), printable(log.flow_id)]
         parts += [f"started {clock_text(log.events[0]['timestamp'])}"] if log.events else []
         yield view.paint(style, fitted(f"{mark} {'  '.join(filter(None, parts))}", max(view.width, _NARROWEST), view))
 
 
-def totals(diff: FlowDiff, view: View) -> Iterator[tuple[str, str]]:
+def totals(diff: Aligned, view: View) -> Iterator[tuple[str, str]]:
     """Yield the name of each total that is not nothing in both runs, and its values as text."""
     shown = {"duration_ms": duration_text, "tokens": count_text, "cost_usd": dollars, "error_count": count_text}
     for name, as_text in shown.items():
@@ -142,7 +140,7 @@ def missing(which: str, log: FlowLog) -> Iterator[str]:
 # --- rows ---
 
 
-def _rows(diff: FlowDiff, view: View) -> Iterator[_Row]:
+def _rows(diff: Aligned, view: View) -> Iterator[_Row]:
     children = _children(diff.spans)
     sizes, wanted = _subtrees(diff.spans, children, view)
     if not any(wanted):
