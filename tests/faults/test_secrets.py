@@ -24,6 +24,7 @@ from pythonjsonlogger.json import JsonFormatter as TheirJsonFormatter
 import the_edge_obs as obs
 from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.event import dumps
+from the_edge_obs.formats import FORMATS
 from the_edge_obs.redaction import PLACEHOLDER, scrub, scrub_text
 from the_edge_obs.snapshots import MAX_ITEMS, MAX_STRING, snapshot
 
@@ -347,11 +348,13 @@ def everything_written(act: Any, folder: Path, caplog: Any) -> dict[str, str]:
                 undo.callback(logger.removeHandler, handler)
         with suppress(ValueError), obs.flow() as run:
             act()
-        for kind in ("json", "jsonl"):
+        for kind in FORMATS:
             obs.export(run.flow_id, str(folder / f"out.{kind}"), format=kind)
         found = {name: stream.getvalue() for name, stream in streams.items()}
         found["ring"] = dumps(ring.events(run.flow_id)) + repr(ring.events(run.flow_id))
-        found["log"] = json.dumps(obs.get_flow_log(run.flow_id).to_dict())
+        log = obs.get_flow_log(run.flow_id)
+        found["log"] = json.dumps(log.to_dict())
+        found["shown"] = f"{log}{log!r}{log._repr_html_()}"
         found["query"] = repr(obs.query(run.flow_id))
     records = [waiting.get() for _ in range(waiting.qsize())] + kept.records
     found["records"] = "".join(f"{record!r}{record!s}{vars(record)!r}" for record in records)
