@@ -86,6 +86,9 @@ def _without_data(event: Event, room: int, keys: int) -> Event:
     # The schema's own figures first: they are what totals are made of.
     own = {key: value for key, value in event["metrics"].items() if key in CHECKED_METRICS}
     metrics = {**own, **{key[:64]: value for key, value in islice(event["metrics"].items(), keys) if key not in own}}
+    before = event["metrics"].get("…") or 0  # those that were left out when they came
+    if rest := len(event["metrics"].keys() - {"…"}) - len(metrics.keys() - {"…"}):
+        metrics["…"] = before + rest
     message = event["message"] and event["message"][:room]
     named: dict[str, Any] = {key: event[key][:512] for key in ("node", "step") if key in event}
     return {**event, **named, "message": message, "data": data, "metrics": metrics}

@@ -23,7 +23,7 @@ from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
 from .redaction import KEY_CLASSES, MAX_INT, MAX_KEY, MAX_STRING, KeyClasses, scrub, scrub_text
 from .snapshots import MAX_ITEMS, exception_text, snapshot
 
-MAX_FRAMES: Final = 100  # of a traceback that is logged, the last ones
+MAX_FRAMES: Final = 32  # of each exception in a traceback, the last ones: so many fit into a text
 
 # What ends a span without being its failure; by name, for asyncio need not be imported.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
@@ -270,7 +270,8 @@ def error_data(logger: logging.Logger, error: BaseException) -> tuple[int, dict[
     if logger.isEnabledFor(logging.DEBUG):
         # The last frames tell most; and a recursion that fails ends a thousand spans, each with a longer traceback.
         told = traceback.format_exception(type(error), error, error.__traceback__, limit=-MAX_FRAMES)
-        details["traceback"] = "".join(told)
+        rest = sum(1 for _ in traceback.walk_tb(error.__traceback__)) - MAX_FRAMES
+        details["traceback"] = "".join([f"[+{rest} frames]\n", *told] if rest > 0 else told)
     if not _CANCELLATIONS.isdisjoint(base.__name__ for base in type(error).__mro__):
         return logging.WARNING, {"error": details, "cancelled": True}
     return logging.ERROR, {"error": details}

@@ -19,8 +19,9 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs.event import problems
 from the_edge_obs.formatters import MAX_EVENT_BYTES, to_line
-from the_edge_obs.redaction import PLACEHOLDER, scrub
+from the_edge_obs.redaction import MAX_KEY, PLACEHOLDER, scrub
 from the_edge_obs.snapshots import MAX_ITEMS, snapshot
+from the_edge_obs.spans import MAX_FRAMES
 
 
 def refuse(*_: Any) -> Any:
@@ -207,6 +208,38 @@ def test_a_line_fits_whatever_its_keys_and_names_are() -> None:
     assert problems(found) == []
     assert (found["metrics"]["tokens"], found["metrics"]["cost_usd"]) == (7, 0.5)
     assert found["data"]["…"].endswith(" items]")
+    assert found["metrics"]["…"] == 202 + 1 - len(found["metrics"])
+    event["metrics"]["…"] = 1_000
+    assert json.loads(to_line(event))["metrics"]["…"] == 1_000 + found["metrics"]["…"]
+
+
+def test_a_crowd_of_metrics_is_cut_when_it_comes(ring: obs.RingBufferHandler) -> None:
+    """So many stay as a container has items, the schema's own among them wherever they stood; the rest is counted."""
+    with obs.flow() as run, obs.span("n") as span:
+        span.metrics = {f"{n:06d}{'m' * 1_000}": n for n in range(100_000)} | {"tokens": 7}
+    (event,) = obs.query(run.flow_id, node="n", event_type="exit")
+    assert len(event["metrics"]) == MAX_ITEMS + 3
+    assert (event["metrics"]["tokens"], event["metrics"]["…"]) == (7, 100_000 - MAX_ITEMS)
+    assert max(map(len, event["metrics"])) == MAX_KEY
+
+
+def test_a_recursion_that_fails_ends_in_time(ring: obs.RingBufferHandler) -> None:
+    """Of each of its tracebacks the last frames are kept, where the error is, and not each written out whole."""
+
+    @obs.observable("sinks")
+    def sinks(depth: int) -> None:
+        if depth:
+            sinks(depth - 1)
+        raise LookupError("at the bottom")
+
+    with obs.flow() as run, pytest.raises(LookupError):
+        sinks(200)
+    errors = obs.query(run.flow_id, node="sinks", event_type="error")
+    texts = [event["data"]["error"]["traceback"] for event in errors]
+    assert len(texts) == 201
+    assert all(text.endswith("LookupError: at the bottom\n") for text in texts)
+    assert max(text.count("  File ") for text in texts) <= MAX_FRAMES
+    assert texts[-1].startswith("[+370 frames]\nTraceback (most recent call last):\n")  # the outermost call saw them all
 
 
 # --- the time it takes ---
