@@ -94,3 +94,9 @@ def test_a_bar_passes_or_fails_by_how_much(bench):
     assert (
         table.render(measured, checked).splitlines()[-1].split("  ")[-1] == "2 of at most 1.8 x floor: FAIL, 1.11 times the bar"
     )
+
+
+@pytest.mark.parametrize("is_protected", [True, False])
+def test_what_reliability_costs_is_measured_against_its_absence(bench, is_protected):
+    """The switch of that benchmark does what it says: without protections the node's secret is not remembered."""
+    bench("protections").check(is_protected)

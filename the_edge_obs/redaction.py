@@ -21,7 +21,7 @@ from .context import FlowState
 PLACEHOLDER: Final = "[REDACTED]"
 MAX_STRING: Final = 8_192  # characters of one string
 MAX_KEY: Final = 256  # characters of a key
-MAX_TAINTS: Final = 1_024  # secrets remembered of one flow, each in its spellings
+MAX_TAINTS: Final = 1_024  # spellings of secrets remembered of one flow
 MAX_INT: Final = 2**63 - 1  # beyond it, integers are written as strings: other runtimes read 64 bits
 
 # --- the policy in force ----------------------------------------------------------------------------------------------
