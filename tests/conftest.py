@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,10 @@ import pytest
 from the_edge_obs.context import CURRENT
 from the_edge_obs.faults import listeners
 from the_edge_obs.handlers import RingBufferHandler
+
+# What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _reset() -> None:

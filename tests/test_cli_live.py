@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -63,6 +64,7 @@ class Terminal:
     def read_until(self, wanted: Callable[[str], object]) -> str:
         """Read until what was printed is as wanted, or the program has ended; return all of it."""
         while not wanted(self.text):
+            assert select.select([self._ours], [], [], 60)[0], f"nothing more is printed after {self.text!r}"
             try:
                 chunk = os.read(self._ours, 65_536)
             except OSError:  # Linux: the other end is closed
