@@ -16,7 +16,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
-from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from .errors import ConfigurationError
 
@@ -99,8 +99,22 @@ class RemoteParent(NamedTuple):
     number: int
 
 
-CURRENT: Final[ContextVar[SpanContext | None]] = ContextVar("the_edge_obs.span", default=None)
-current: Final[Callable[[], SpanContext | None]] = CURRENT.get
+Place: TypeAlias = "tuple[FlowState, int, int | None, str, str | None]"
+"""A ``SpanContext``, or the bare tuple that the hot path makes in its stead: that takes a third of the time."""
+
+CURRENT: Final[ContextVar[Place | None]] = ContextVar("the_edge_obs.span", default=None)
+place: Final[Callable[[], Place | None]] = CURRENT.get
+
+
+def current() -> SpanContext | None:
+    """Return the running span, or None outside any flow."""
+    found = place()
+    return None if found is None else context_of(found)
+
+
+def context_of(place: Place) -> SpanContext:
+    """Return a place with names on it."""
+    return place if isinstance(place, SpanContext) else SpanContext(*place)
 
 
 def _before_fork() -> None:
@@ -111,10 +125,6 @@ def _before_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork)
-
-
-# SpanContext(...) without the Python frame that a NamedTuple's constructor takes.
-new_context: Final = cast("Callable[[type[SpanContext], tuple[Any, ...]], SpanContext]", tuple.__new__)
 
 
 def new_flow_id() -> str:
@@ -198,8 +208,9 @@ class _Carrier(Generic[P, R]):
         span = self._context.get(CURRENT)
         if span is None:
             return _unpickled, (self._fn, None, "", frozenset(), ())
-        span.flow.is_abroad = True
-        return _unpickled, (self._fn, span.flow.id, span.flow.name, frozenset(span.flow.taints.copy()), tuple(span[1:]))
+        flow, *rest = span
+        flow.is_abroad = True
+        return _unpickled, (self._fn, flow.id, flow.name, frozenset(flow.taints.copy()), tuple(rest))
 
 
 def _unpickled(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
-from .context import SpanContext, current
+from .context import Place, SpanContext, context_of, current
 from .records import NOWHERE, PLAIN, Facts, NodeRecord
 from .redaction import scrub_text
 from .snapshots import exception_text
@@ -50,12 +50,12 @@ def counted_fault(handler: logging.Handler, record: logging.LogRecord) -> None:
     """
     span = record.facts[0] if type(record) is NodeRecord else current()
     if span is not None:
-        _report(span, f"{type(handler).__name__} failed", sys.exc_info()[1])
+        _report(context_of(span), f"{type(handler).__name__} failed", sys.exc_info()[1])
 
 
-def own_fault(where: str, span: SpanContext | None = None) -> None:
+def own_fault(where: str, place: Place | None = None) -> None:
     """Report a failure inside this package, in an ``except`` clause: on stderr as logging does, and in the flow's log."""
-    span = span or current()
+    span = current() if place is None else context_of(place)
     error = sys.exc_info()[1]
     if logging.raiseExceptions and sys.stderr is not None:
         with suppress(Exception):  # stderr may be closed; the flow's log still tells

@@ -53,7 +53,7 @@ class ScopeFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the record belongs to the scope."""
         span = record.facts[0] if type(record) is NodeRecord else current()
-        return span is not None and span.flow.scope is self.scope
+        return span is not None and span[0].scope is self.scope
 
 
 class RedactionFilter(logging.Filter):
@@ -95,10 +95,10 @@ class RedactionFilter(logging.Filter):
 
 def _passes(flow_filter: FlowContextFilter, facts: Facts) -> bool:
     # A node's event bears its ids already: what is left is the name, as logging.Filter compares it.
-    name, logger = flow_filter.name, f"tea.{facts[0].node}"
+    name, logger = flow_filter.name, f"tea.{facts[0][3]}"
     return not name or logger == name or logger.startswith(f"{name}.")
 
 
 FACT_FILTERS[FlowContextFilter] = _passes
-FACT_FILTERS[ScopeFilter] = lambda scope_filter, facts: facts[0].flow.scope is scope_filter.scope
+FACT_FILTERS[ScopeFilter] = lambda scope_filter, facts: facts[0][0].scope is scope_filter.scope
 FACT_FILTERS[RedactionFilter] = lambda redaction_filter, facts: True

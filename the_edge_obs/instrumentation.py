@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast, overload
 
 from .capture import Capture, location_of
-from .context import CURRENT, VARIANT, SpanContext, child_context, current, new_context, random_bits
+from .context import CURRENT, VARIANT, child_context, place, random_bits
 from .errors import ConfigurationError
 from .event import level_number
 from .faults import own_fault
@@ -208,11 +208,11 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             if type(output) is dict and "success" in output:
                 node.report(kwargs, None, output)
             return output
-        parent, capture = current(), node.capture
+        parent, capture = place(), node.capture
         if parent is None or capture.takes_node:
             return node.call(fn, args, kwargs)
         flow, site = parent[0], node.site
-        context = new_context(SpanContext, (flow, random_bits(62) | VARIANT, parent[1], node.name, None))
+        context = (flow, random_bits(62) | VARIANT, parent[1], node.name, None)
         wall, take, began = wall_clock(), None, clock()
         try:
             payload = snapshot(args[0] if args and capture.takes_params else capture(args, kwargs), flow, node.classes)

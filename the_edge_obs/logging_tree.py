@@ -215,7 +215,7 @@ class _ScopeLevels(logging.Filter):
         """Tell whether the record's level is one that the scope asked for."""
         if not _contested:
             return True
-        name = "tea." + record.facts[0].node if type(record) is NodeRecord else record.name
+        name = "tea." + record.facts[0][3] if type(record) is NodeRecord else record.name
         return record.levelno >= _level_for(name, self.scope)
 
 

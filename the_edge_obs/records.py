@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from logging import Logger
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
-from .context import FlowState, SpanContext, current
+from .context import FlowState, Place, current
 from .event import KEYS, Event, dumps, is_error_data, is_uuid, level_name, level_number
 from .redaction import scrub, scrub_text
 from .remembered import remembered
@@ -46,8 +46,8 @@ class Site(NamedTuple):
 
 NOWHERE: Final = Site("(unknown file)", 0, "(unknown function)")
 
-Facts: TypeAlias = "tuple[SpanContext, Kind, int, int, str | None, Any, int | dict[str, Any] | None, Site]"
-"""(span, kind, level number, wall clock in ns, message, payload, duration in ns or metrics, site)."""
+Facts: TypeAlias = "tuple[Place, Kind, int, int, str | None, Any, int | dict[str, Any] | None, Site]"
+"""(place of the span, kind, level number, wall clock in ns, message, payload, duration in ns or metrics, site)."""
 
 _IDS: Final = ("flow_id", "span_id", "parent_id")
 _KEYS: Final = frozenset(KEYS[:-1])
@@ -122,11 +122,26 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
         if logger.hasHandlers():
             logger.handle(NodeRecord(facts))
         return None
+    at = logger
+    while not (handlers := at.handlers):  # most have none, and looking costs less than going through an empty list
+        above = at.parent if at.propagate else None
+        if above is None:
+            return None
+        at = above
+    above = at.parent if at.propagate else None
+    if len(handlers) == 1 and (above is None or (not above.handlers and above.parent is None)):
+        for handler in handlers:  # not [0]: another thread may take it away
+            if type(handler) in KEEPERS and not handler.filters:
+                return handler.keep(facts) if facts[2] >= handler.level else None  # type: ignore[attr-defined]
+    return _to_all(at, facts)
+
+
+def _to_all(at: logging.Logger | None, facts: Facts) -> Take | None:
+    """Hand facts to the handlers of a logger and of those above it; ``emit`` says what it returns and raises."""
     level, record, take, are_all_direct = facts[2], None, None, True
     failure: Exception | None = None
-    at: logging.Logger | None = logger
     while at is not None:
-        if handlers := at.handlers:  # most have none, and looking costs less than going through an empty list
+        if handlers := at.handlers:
             for handler in handlers:
                 if level < handler.level:
                     continue
@@ -190,10 +205,10 @@ def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
 
 def _complete(facts: Facts, attributes: dict[str, Any]) -> None:
     """Fill in what ``LogRecord`` would have; what a filter has set meanwhile stays."""
-    span, _, level, wall, *_, site = facts
+    (_, _, _, node, _), _, level, wall, *_, site = facts
     event = event_of_facts(facts)
     made = logging.getLogRecordFactory()(
-        f"tea.{span.node}", level, site.pathname, site.lineno, headline(event), (), None, site.function
+        f"tea.{node}", level, site.pathname, site.lineno, headline(event), (), None, site.function
     )
     created = wall / 1e9
     made.relativeCreated += (created - made.created) * 1e3
@@ -370,7 +385,7 @@ def wall_of(item: Item) -> int:
 def is_last(item: Item) -> bool:
     """Tell whether an item is the end of a flow's root span."""
     if isinstance(item, tuple):
-        return item[0].parent is None and item[1].event_type in ("exit", "error")
+        return item[0][2] is None and item[1].event_type in ("exit", "error")
     return item["parent_id"] is None and item["event_type"] in ("exit", "error")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from .context import FlowState, SpanContext
+from .context import FlowState, Place
 from .event import dumps, level_name
 from .redaction import MAX_INT, Policy, followers, scrub, scrub_text
 
@@ -44,7 +44,7 @@ class Remembered:
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
 
-    def new_head(self, span: SpanContext, level: int) -> tuple[str, int, bytes]:
+    def new_head(self, span: Place, level: int) -> tuple[str, int, bytes]:
         """Return what a line of a span begins with, down to its timestamp, for a node and a level; remember it."""
         if len(self.heads) >= _MAX_HEADS:
             self.heads.clear()

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from .capture import is_soft_failure, metrics_of
-from .context import CURRENT, FlowState, SpanContext, child_context
+from .context import CURRENT, FlowState, Place, SpanContext, child_context, context_of
 from .errors import ConfigurationError
 from .event import CHECKED_METRICS, dumps, level_number
 from .faults import own_fault
@@ -56,12 +56,12 @@ class OpenSpan:
         logger: logging.Logger,
         level: int,
         site: Site,
-        context: SpanContext,
+        context: Place,
         classes: KeyClasses = KEY_CLASSES,
         wall: int = 0,
         started: int = 0,
     ) -> None:
-        self.logger, self.level, self.site, self.context, self.classes = logger, level, site, context, classes
+        self.logger, self.level, self.site, self.context, self.classes = logger, level, site, context_of(context), classes
         self.wall = wall or time.time_ns()
         self.started = started or time.perf_counter_ns()
 
@@ -150,7 +150,7 @@ class Span:
         self._level = level_number(level)
         self._data = (data or {}) if input is NOTHING else {"input": input, **(data or {})}
         self._open: OpenSpan | None = None
-        self._token: contextvars.Token[SpanContext | None] | None = None
+        self._token: contextvars.Token[Place | None] | None = None
         self.output: Any = NOTHING
         self.metrics: dict[str, Any] | None = None
 
@@ -314,7 +314,7 @@ def report(
         own_fault("logging an error")
 
 
-def give_back(token: contextvars.Token[SpanContext | None]) -> None:
+def give_back(token: contextvars.Token[Place | None]) -> None:
     """Make the span before this one current again, if this is still the context it was entered in.
 
     A generator or coroutine can be closed from another context, which never held the span: nothing to give back there.

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
+from ..context import context_of
 from ..event import level_name
 from ..records import NOWHERE, PLAIN, Item
 from ._buffer import FlowBuffer
@@ -50,7 +51,7 @@ class DumpLimit:
 def run_ms(item: Item) -> float | None:
     """Return how long a run took, in milliseconds, if the item is the end of its root span, here or in another process."""
     if isinstance(item, tuple):
-        span, kind, figures = item[0], item[1].event_type, item[6]
+        span, kind, figures = context_of(item[0]), item[1].event_type, item[6]
         is_root = span.parent is None or span.node == "flow"
     else:
         kind, figures = item["event_type"], item["metrics"]
@@ -67,7 +68,8 @@ def announcement(last: Item, reason: str, facts: dict[str, Any]) -> Item:
     data = {"reason": reason, **facts}
     message = f"flight recorder: {_WHY.get(reason, f'an event of level {reason}')}"
     if isinstance(last, tuple):
-        return (last[0]._replace(node="obs", step=None), PLAIN["log"], level, time.time_ns(), message, data, None, NOWHERE)
+        where = context_of(last[0])._replace(node="obs", step=None)
+        return (where, PLAIN["log"], level, time.time_ns(), message, data, None, NOWHERE)
     ids = {key: last[key] for key in ("flow_id", "span_id", "parent_id")}
     moment = time.time_ns() // 1000 / 1e6
     named = {"node": "obs", "level": level_name(level), "timestamp": moment, "event_type": "log"}

@@ -55,7 +55,7 @@ class Room:
             self._settle_others()
             if (buffer := self.flows.get(flow_id)) is not None:
                 return buffer
-            flow = item[0].flow if isinstance(item, tuple) else None
+            flow = item[0][0] if isinstance(item, tuple) else None
             buffer = FlowBuffer(max(1, self._capacity // 10), flow, self.load)
             if flow_id in self._left:
                 # It has been here before: it is known that there was more.

@@ -35,7 +35,7 @@ class Spill:
         Raises:
             OSError: it could not be written as a whole.
         """
-        flow_id = item[0].flow.id if isinstance(item, tuple) else item["flow_id"]
+        flow_id = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
         self._files.write(flow_id, encoded_item(item), wall_of(item), is_end=is_last(item))
 
     def read(self, flow_id: str, start: int, stop: int) -> Iterator[Event]:

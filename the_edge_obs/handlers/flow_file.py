@@ -109,13 +109,13 @@ class FlowFileHandler(logging.Handler):
             return  # a span ends whose entry came here
         self._is_closed = False
         if self.formatter is None:
-            self._write_once(facts, facts[0].flow.id, facts[3], lambda: encoded(facts), is_end=is_last(facts))
+            self._write_once(facts, facts[0][0].id, facts[3], lambda: encoded(facts), is_end=is_last(facts))
         elif failure := handed(self, NodeRecord(facts)):
             raise failure
 
     def _is_attached(self, facts: Facts) -> bool:
         """Tell whether events of a node come here: ``dictConfig`` closes every handler, attached or not."""
-        at: logging.Logger | None = logging.getLogger(f"tea.{facts[0].node}")
+        at: logging.Logger | None = logging.getLogger(f"tea.{facts[0][3]}")
         while at is not None:
             if self in at.handlers:
                 return True

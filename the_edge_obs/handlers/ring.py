@@ -142,7 +142,7 @@ class RingBufferHandler(MemoryHandler):
     def keep_item(self, item: Item) -> None:
         """Keep what ``records.item_of`` made of a record, as ``keep`` does; it may be the event of another process."""
         try:
-            flow_id: str = item[0].flow.id if isinstance(item, tuple) else item["flow_id"]
+            flow_id: str = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
             buffer = self._flows.get(flow_id) or self._added(flow_id, item)
             buffer.items.append(item)
             if len(buffer.items) > buffer.limit:
@@ -283,7 +283,7 @@ class RingBufferHandler(MemoryHandler):
         """Return how many times logging itself failed for an event of a flow."""
         buffer = self._flows.get(flow_id)
         last = buffer.items[-1] if buffer is not None and buffer.items else None
-        return last[0].flow.faults if isinstance(last, tuple) else 0
+        return last[0][0].faults if isinstance(last, tuple) else 0
 
     def is_abroad(self, flow_id: str) -> bool:
         """Tell whether another process may have logged into a flow: this ring does not have that."""
