@@ -74,23 +74,29 @@ def snapshot(value: Any, flow: FlowState | None = None, classes: KeyClasses = KE
     if kind is not dict or len(value) > _small_items:
         return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
     taken: dict[str, Any] = value.copy()
-    for key, item in taken.items():
-        kind = type(item)
-        if verdict := classes[key]:
-            if verdict >= ODD:
-                return _Snapshot(flow, classes).take(value, ())
-            if kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
-                taken[key] = PLACEHOLDER
-            elif verdict == SECRET or not _counts(item):
-                taken[key] = secret(item, flow)
-            elif kind not in _ATOMS:
-                return _Snapshot(flow, classes).take(value, ())
-        elif kind is str:
-            if len(item) > SMALL_STRING:
-                return _Snapshot(flow, classes).take(value, ())
-        elif kind not in _ATOMS:
-            return _Snapshot(flow, classes).take(value, ())
-    return taken
+    known = classes.known
+    try:
+        for key in taken:  # by key alone: most dicts are so small that pairs cost more
+            kind = type(item := taken[key])
+            if verdict := known[key]:
+                if verdict >= ODD:
+                    break
+                if kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
+                    taken[key] = PLACEHOLDER
+                elif verdict == SECRET or not _counts(item):
+                    taken[key] = secret(item, flow)
+                elif kind not in _ATOMS:
+                    break
+            elif kind is str:
+                if len(item) > SMALL_STRING:
+                    break
+            elif kind is not int and kind is not float and item is not None and kind is not bool:
+                break
+        else:
+            return taken
+    except KeyError:  # a key that is not known yet
+        pass
+    return _Snapshot(flow, classes).take(value, ())
 
 
 class _Snapshot:
@@ -432,8 +438,8 @@ def _texts(value: Any) -> list[str]:
 class _Open(KeyClasses):
     """The classifier that takes no key for secret: all of a secret is."""
 
-    def __missing__(self, key: Any) -> int:
-        return ODD if type(key) is not str or len(key) > MAX_KEY else redaction.PLAIN
+    def classify(self, key: str) -> int:
+        return redaction.PLAIN
 
 
 _OPEN: Final = _Open()
