@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from .event import EVENT_TYPES, Event, dumps
 from .formatters import MAX_EVENT_BYTES, to_line
-from .records import NOTHING, Facts, Item, event_of_facts
-from .remembered import FLOWS, remembered
+from .records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
+from .remembered import FLOWS, Remembered, remembered
 
 # Beyond these, json and orjson write a float differently: with an exponent.
 _FIRST: Final = 10**9  # ns, for a timestamp
@@ -22,7 +22,13 @@ _SHORTEST: Final = 100  # ns, for a duration in ms
 _LONGEST: Final = 10**22
 _SHORT: Final = MAX_EVENT_BYTES // 4  # bytes of a line that is not cut
 
-# What stands between the values of a line, by the type of the event and by the key that its payload has in the data.
+# What stands between the values of a line: of entries and exits as functions log them, and of others by the type of the event
+# and by the key that its payload has in the data.
+_INPUT: Final = b',"event_type":"entry","message":null,"data":{"input":'
+_NO_METRICS: Final = b'},"metrics":{}'
+_OUTPUT: Final = b',"event_type":"exit","message":null,"data":{"output":'
+_DURATION: Final = b'},"metrics":{"duration_ms":'
+_AFTER_DURATION: Final = b"}"
 _AFTER_TIME: Final = {name: b',"event_type":"%b","message":' % name.encode() for name in EVENT_TYPES}
 _BEFORE_DATA: Final = {None: b',"data":', "input": b',"data":{"input":', "output": b',"data":{"output":'}
 _AFTER_DATA: Final = {None: b',"metrics":', "input": b'},"metrics":', "output": b'},"metrics":'}
@@ -31,14 +37,41 @@ _AFTER_DATA: Final = {None: b',"metrics":', "input": b'},"metrics":', "output": 
 def encoded(facts: Facts) -> bytes:
     """Return the line of facts, newline included: ``to_line(event_of_facts(facts))`` in UTF-8.
 
-    Written out in line, and joined from pieces, for this is most of what a file costs beside the write: a dict of the event takes
-    as long to make as all of this.
+    The common case is written out in line, and joined from pieces, for this is most of what a file costs beside the write: a dict
+    of the event takes as long to make as all of this.
     """
-    span, (event_type, key), level, wall, message, payload, metrics, _ = facts
-    flow, number, _, node, step = span
+    (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
     known = FLOWS.get(flow.id)
     if known is None or known.flow is not flow or known.taints != len(flow.taints):
         known = remembered(flow)
+    clean = known.clean
+    try:
+        is_plain = type(payload) is dict and clean.issuperset(payload.values()) and clean.issuperset(payload)
+    except TypeError:  # there is a container in it
+        is_plain = False
+    if message is not None or payload is NOTHING or not (_FIRST <= wall < _LAST and (is_plain or known.is_plain(payload))):
+        return _other(facts, known)
+    head = known.heads.get(number)
+    if head is None or head[0] is not node or head[1] != level:
+        head = known.new_head(number, parent, node, level)
+    end = b"}\n" if step is None else _stepped(step)
+    try:
+        if kind is ENTRY and metrics is None:
+            pieces: tuple[bytes, ...] = (head[2], _dump(wall // 1000 / 1e6), _INPUT, _dump(payload), _NO_METRICS, end)
+        elif kind is EXIT and type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
+            moment, took = _dump(wall // 1000 / 1e6), _dump(metrics / 1e6)
+            pieces = head[2], moment, _OUTPUT, _dump(payload), _DURATION, took, _AFTER_DURATION, end
+        else:
+            return _other(facts, known)
+    except TypeError:  # what json takes and orjson does not
+        return _long_way(facts)
+    line = b"".join(pieces)
+    return line if len(line) <= _SHORT else _long_way(facts)
+
+
+def _other(facts: Facts, known: Remembered) -> bytes:
+    """Return the line of facts that are out of the ordinary, though not so far that they must go the long way."""
+    (_, number, parent, node, step), (event_type, key), level, wall, message, payload, metrics, _ = facts
     if not _FIRST <= wall < _LAST:
         return _long_way(facts)
     if payload is NOTHING:
@@ -53,22 +86,23 @@ def encoded(facts: Facts) -> bytes:
         return _long_way(facts)
     head = known.heads.get(number)
     if head is None or head[0] is not node or head[1] != level:
-        head = known.new_head(span, level)
+        head = known.new_head(number, parent, node, level)
     try:
-        pieces = (
-            head[2],
-            _dump(wall // 1000 / 1e6),
-            _AFTER_TIME[event_type],
-            b"null" if message is None else _dump(message),
-            _BEFORE_DATA[key],
-            _dump(payload),
-            _AFTER_DATA[key],
-            _dump(metrics) if metrics else b"{}",
-            b"}\n" if step is None else _stepped(step),
+        line = b"".join(
+            (
+                head[2],
+                _dump(wall // 1000 / 1e6),
+                _AFTER_TIME[event_type],
+                _dump(message),
+                _BEFORE_DATA[key],
+                _dump(payload),
+                _AFTER_DATA[key],
+                _dump(metrics or {}),
+                b"}\n" if step is None else _stepped(step),
+            )
         )
     except (KeyError, TypeError):  # another kind of event; what json takes and orjson does not
         return _long_way(facts)
-    line = b"".join(pieces)
     return line if len(line) <= _SHORT else _long_way(facts)
 
 

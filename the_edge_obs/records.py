@@ -129,11 +129,20 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
             return None
         at = above
     above = at.parent if at.propagate else None
-    if len(handlers) == 1 and (above is None or (not above.handlers and above.parent is None)):
-        for handler in handlers:  # not [0]: another thread may take it away
-            if type(handler) in KEEPERS and not handler.filters:
-                return handler.keep(facts) if facts[2] >= handler.level else None  # type: ignore[attr-defined]
-    return _to_all(at, facts)
+    if above is not None and (above.handlers or above.parent is not None):
+        return _to_all(at, facts)
+    for handler in handlers:
+        if type(handler) not in KEEPERS or handler.filters or facts[2] < handler.level:
+            return _to_all(at, facts)
+    if len(handlers) == 1:
+        return handler.keep(facts)  # type: ignore[attr-defined, no-any-return]
+    take, are_all_direct = None, True
+    for handler in handlers:
+        if (its_take := handler.keep(facts)) is None:  # type: ignore[attr-defined]
+            are_all_direct = False
+        else:
+            take = its_take if take is None else _both(take, its_take)
+    return take if are_all_direct else None
 
 
 def _to_all(at: logging.Logger | None, facts: Facts) -> Take | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from .context import FlowState, Place
+from .context import FlowState
 from .event import dumps, level_name
 from .redaction import MAX_INT, Policy, followers, scrub, scrub_text
 
@@ -44,17 +44,16 @@ class Remembered:
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
 
-    def new_head(self, span: Place, level: int) -> tuple[str, int, bytes]:
+    def new_head(self, number: int, parent: int | None, node: str, level: int) -> tuple[str, int, bytes]:
         """Return what a line of a span begins with, down to its timestamp, for a node and a level; remember it."""
         if len(self.heads) >= _MAX_HEADS:
             self.heads.clear()
-        _, number, parent, node, _ = span
         above = self.above
         if above[0] != parent:
             parent_id = "null" if parent is None else f'"{self.flow.span_id(parent)}"'
             above = self.above = parent, f'","parent_id":{parent_id},"node":'
         text = f"{self.start}{number.to_bytes(8, 'big').hex('-', 6)}{above[1]}{_named(node, level)}"
-        head = self.heads[number] = node, level, text.encode("utf-8", "replace")
+        head = self.heads[number] = node, level, text.encode()
         return head
 
     def scrubbed(self, payload: Any) -> Any:
@@ -136,7 +135,8 @@ def remembered(flow: FlowState) -> Remembered:
 
 @lru_cache(maxsize=1024)
 def _named(node: str, level: int) -> str:
-    return f'{dumps(node)},"level":"{level_name(level)}","timestamp":'
+    name = dumps(node).encode("utf-8", "replace").decode()
+    return f'{name},"level":"{level_name(level)}","timestamp":'
 
 
 def _copied(value: Any) -> Any:

@@ -82,22 +82,26 @@ class FlowFileHandler(logging.Handler):
 
         The common case is written out in line: the flow's file is open, was looked after lately, and nobody else writes to it.
         """
+        lock: Any = self.lock
         try:
-            if self.formatter is not None or self._is_closed or len(_existing) > 1:
+            if self.formatter is not None or len(_existing) > 1:
                 self._keep_with_care(facts)
                 return None
-            line, span, now, lock = encoded(facts), facts[0], facts[3], self.lock
-            lock.acquire()  # type: ignore[union-attr]
+            line = encoded(facts)
+            lock.acquire()
             try:
-                file = self._of_flow.get(span[0].id)
-                if file is not None and file.looked <= now < file.until and span[2] is not None:
+                file = self._of_flow.get(facts[0][0].id)
+                if file is not None and file.looked <= facts[3] < file.until and facts[0][2] is not None:
                     written = os.write(file.descriptor, line)
                     if written != len(line):
                         file.check(written, line)
+                elif self._is_closed:
+                    self._keep_with_care(facts)
+                    return None
                 else:
-                    self._files.write(span[0].id, line, now, is_end=is_last(facts))
+                    self._files.write(facts[0][0].id, line, facts[3], is_end=is_last(facts))
             finally:
-                lock.release()  # type: ignore[union-attr]
+                lock.release()
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             self.handleError(NodeRecord(facts))
             return None
