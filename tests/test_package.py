@@ -21,6 +21,7 @@ FLOORS = {
     "errors": 0,
     "event": 0,
     "redaction": 1,
+    "secret_keys": 1,
     "snapshots": 1,
     "policies": 1,
     "context": 1,

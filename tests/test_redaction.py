@@ -19,13 +19,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.event import dumps
-from the_edge_obs.redaction import MAX_STRING, PLACEHOLDER, classes_for, scrub, scrub_text
+from the_edge_obs.redaction import MAX_STRING, PLACEHOLDER, scrub, scrub_text
+from the_edge_obs.secret_keys import classes_for
 from the_edge_obs.snapshots import MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES, snapshot
 
 
@@ -477,14 +478,22 @@ def test_depth_is_cut_and_says_so() -> None:
         assert len(taken) == 1
         taken = taken[0]
     assert taken == "[depth]"
+    for _ in range(100):
+        deep = {"k": deep}
+    assert dumps(captured(deep)) == '{"k":' * MAX_DEPTH + '"[depth]"' + "}" * MAX_DEPTH
 
 
 def test_a_snapshot_is_bounded_as_a_whole() -> None:
     """Many middling values do not add up to a huge one: all caps together."""
-    taken = captured([["y" * 100] * 190] * 190)
-    text = dumps(taken)
-    assert len(text) < MAX_CHARS * 4 + MAX_VALUES * 80
-    assert "items]" in text
+    tree: Any = "y" * 60
+    for _ in range(6):
+        tree = {f"k{i}": tree for i in range(20)}
+    for many in ([["y" * 100] * 190] * 190, [{"text": "y" * 1000, "role": {"n": i}} for i in range(190)], tree):
+        taken = captured(many)
+        text = dumps(taken)
+        assert len(text) < MAX_CHARS * 4 + MAX_VALUES * 80
+        assert text.count('"y') + text.count("{") <= MAX_VALUES + MAX_ITEMS
+        assert "items]" in text or "chars]" in text
 
 
 def test_large_values_are_not_walked() -> None:
@@ -604,6 +613,33 @@ def test_a_snapshot_changes_nothing(value: Any) -> None:
 
     if not isinstance(value, (str, bytes)):
         assert not set(containers(value)) & set(containers(taken)) or value == ()
+
+
+TELLING = st.sampled_from(["password", "token", "max_tokens", "value", "name", "text", "role"])
+
+
+def in_order(value: Any) -> Any:
+    """Return a copy whose dicts are of a subclass, which no short way takes."""
+    if type(value) is dict:
+        return OrderedDict((key, in_order(item)) for key, item in value.items())
+    return type(value)(map(in_order, value)) if type(value) in (list, tuple) else value
+
+
+@settings(deadline=None, max_examples=300)
+@example([{"name": "password", "value": "hunter2 hunter2"}, {"name": "colour", "value": "blue"}] * 2)
+@example([{"token": "opaque", "tokens": [3, {"n": 4}], "usage": {"total_tokens": 7}}] * 2)
+@given(
+    st.recursive(
+        SCALARS | st.sampled_from(["hunter2 hunter2", "x" * 65, "y" * 1025, "z" * 9_000]),
+        lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(TELLING | KEYS, inner, max_size=40),
+        max_leaves=30,
+    )
+)
+def test_small_dicts_are_taken_as_others_are(value: Any) -> None:
+    """What small dicts are spared changes neither what is captured of them nor what the flow learns."""
+    one, other = a_flow(), a_flow()
+    assert dumps(scrub(snapshot(value, one))) == dumps(scrub(snapshot(in_order(value), other)))
+    assert one.taints == other.taints
 
 
 SECRET = st.text(alphabet="abcdefghjkmnpqrstuvwxyzABCDEFGH23456789", min_size=12, max_size=20).map(lambda text: f"Zq{text}")

@@ -21,7 +21,7 @@ from .errors import ConfigurationError
 from .event import level_number
 from .faults import own_fault
 from .records import ENTRY, EXIT, NOTHING, emit
-from .redaction import classes_for
+from .secret_keys import classes_for
 from .snapshots import snapshot
 from .spans import OpenSpan, Span, give_back, node_logger, report, span
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from .errors import ConfigurationError, allowed
-from .redaction import Policy, fold
+from .redaction import Policy
+from .secret_keys import fold
 
 REDACT_KEYS: Final = ("keys", "safe_keys", "patterns", "correlate")
 _EXAMPLE: Final = "write one such as 'AC-[0-9]{6}'"

@@ -1,8 +1,8 @@
-"""Redaction: which keys and which texts hold secrets, and how they are taken out.
+"""Redaction: which texts hold secrets, and how they are taken out.
 
-A value under a secret key is dropped when it is captured (see ``snapshots``), and its texts become *taints* of the flow.
-``scrub`` runs when an event is read or written: it takes secrets out of texts by their shape, and the flow's taints wherever they
-reappear. What counts as a secret beside the built-in keys and shapes is the ``Policy`` in force.
+A value under a secret key is dropped when it is captured (see ``secret_keys`` and ``snapshots``), and its texts become *taints*
+of the flow. ``scrub`` runs when an event is read or written: it takes secrets out of texts by their shape, and the flow's taints
+wherever they reappear. What counts as a secret beside the built-in keys and shapes is the ``Policy`` in force.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from .context import FlowState
 
 PLACEHOLDER: Final = "[REDACTED]"
 MAX_STRING: Final = 8_192  # characters of one string
-MAX_KEY: Final = 256  # characters of a key
 MAX_TAINTS: Final = 1_024  # spellings of secrets remembered of one flow
 MAX_INT: Final = 2**63 - 1  # beyond it, integers are written as strings: other runtimes read 64 bits
 
@@ -31,8 +30,8 @@ class Policy(NamedTuple):
     """What counts as a secret beside what is built in.
 
     Attributes:
-        keys: Further secret keys, as ``fold`` writes them.
-        safe_keys: Keys that the built-in rules take for secret and that are none, as ``fold`` writes them.
+        keys: Further secret keys, as ``secret_keys.fold`` writes them.
+        safe_keys: Keys that the built-in rules take for secret and that are none, as ``secret_keys.fold`` writes them.
         patterns: Further shapes of secrets.
         correlate: Whether equal secrets get equal placeholders, such as ``[REDACTED:1f3a9c0b77de]``.
     """
@@ -76,8 +75,6 @@ def _settle() -> None:
         any(one.correlate for one in _piled),
     )
     _known_by_shape.cache_clear()
-    for classes in tuple(_extra_classes.values()):
-        classes.known.clear()
     for follow in followers:
         follow(_policy)
 
@@ -104,97 +101,6 @@ def _digest(secret: str) -> str:
     scheme = _SCHEME.match(secret)
     core = scheme[1] if scheme else secret
     return blake2b(core.encode("utf-8", "surrogatepass"), key=_KEY, digest_size=6).hexdigest()
-
-
-# --- secrets by key ---------------------------------------------------------------------------------------------------
-
-# TOKEN: a secret unless its value counts something; ODD: no key of JSON as it is; VALUE: what a name beside it tells.
-PLAIN, SECRET, TOKEN, ODD, VALUE = 0, 1, 2, 3, 4
-
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_SECRET_WORDS: Final = frozenset(
-    "password passwords passwd pwd passphrase secret secrets authorization credential credentials cookie cookies "
-    "apikey apikeys accesskey privatekey secretkey authkey jwt bearer htpasswd connectionstring dsn".split()
-)
-_KEY_OWNERS: Final = frozenset("api access private secret auth signing encryption ssh account master subscription".split())
-_TOKEN_COUNTS: Final = frozenset("count counts limit limits budget type types usage details max min total per id ids".split())
-_LIST_OF_TOKENS: Final = frozenset("access refresh auth bearer session csrf xsrf api secret".split())
-
-
-def classify(key: str, extra: frozenset[str] = frozenset()) -> int:
-    """Tell what a key says of its value: ``PLAIN``, ``SECRET``, ``TOKEN`` (secret unless it counts something) or ``VALUE``.
-
-    Any case and spelling: ``api_key``, ``apiKey``, ``X-API-Key`` and ``APIKEY`` are one. ``extra`` holds further keys as
-    ``fold`` writes them; they, and those of the policy in force, come before its safe keys, and these before the built-in rules.
-    """
-    if extra or _policy.keys or _policy.safe_keys:
-        folded = fold(key)
-        if folded in extra or folded in _policy.keys:
-            return SECRET
-        if folded in _policy.safe_keys:
-            return PLAIN
-    words = [word.lower() for word in _WORDS.findall(key[:256])]
-    if not _SECRET_WORDS.isdisjoint(words):
-        return SECRET
-    for first, second in zip(words, words[1:], strict=False):
-        if second in ("key", "keys") and first in _KEY_OWNERS:
-            return SECRET
-    if "token" in words:
-        after = words[words.index("token") + 1 :]
-        return PLAIN if after and after[0] in _TOKEN_COUNTS else TOKEN
-    if "tokens" in words and not _LIST_OF_TOKENS.isdisjoint(words):
-        return TOKEN
-    if words == ["auth"]:
-        return SECRET
-    return VALUE if words in (["value"], ["values"]) else PLAIN
-
-
-def fold(key: str) -> str:
-    """Return a key without case and separators, as extra keys are compared."""
-    return re.sub(r"[\W_]", "", key.lower())
-
-
-class KeyClasses:
-    """``classify`` with a memo that cannot grow without bound.
-
-    Attributes:
-        extra: Further secret keys, as ``fold`` writes them.
-        known: Verdicts by key, a plain dict, which is looked up twice as fast as this.
-    """
-
-    __slots__ = ("extra", "known")
-
-    def __init__(self, extra: frozenset[str] = frozenset()) -> None:
-        self.extra = extra
-        self.known: dict[str, int] = {}
-
-    def __getitem__(self, key: Any) -> int:
-        if type(key) is not str or len(key) > MAX_KEY:
-            return ODD
-        found = self.known.get(key)
-        if found is None:
-            found = self.classify(key)
-        return found
-
-    def classify(self, key: str) -> int:
-        """Return the verdict on a key that is not known yet, and remember it."""
-        if len(self.known) >= 4096:
-            self.known.clear()
-        policy = _policy
-        found = classify(key, self.extra)
-        if policy is _policy:  # another one may have come into force meanwhile
-            self.known[key] = found
-        return found
-
-
-KEY_CLASSES: Final = KeyClasses()
-_extra_classes: dict[frozenset[str], KeyClasses] = {frozenset(): KEY_CLASSES}
-
-
-def classes_for(keys: Iterable[str] | None) -> KeyClasses:
-    """Return the key classifier that also takes the given keys for secret; one for equal keys."""
-    extra = frozenset(fold(key) for key in keys or ())
-    return _extra_classes.setdefault(extra, KeyClasses(extra))
 
 
 # --- taints -----------------------------------------------------------------------------------------------------------

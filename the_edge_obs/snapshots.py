@@ -27,7 +27,8 @@ from uuid import UUID
 
 from . import redaction
 from .context import FlowState
-from .redaction import KEY_CLASSES, MAX_KEY, MAX_STRING, ODD, PLACEHOLDER, SECRET, KeyClasses, learn, mask, scrub_text
+from .redaction import MAX_STRING, PLACEHOLDER, learn, mask, scrub_text
+from .secret_keys import KEY_CLASSES, MAX_KEY, ODD, OPEN, PLAIN, SECRET, TOKEN, VALUE, KeyClasses, counts, fold
 
 MAX_ITEMS: Final = 200  # items of one container
 MAX_DEPTH: Final = 16  # containers inside one another
@@ -56,25 +57,34 @@ def _follow(policy: redaction.Policy) -> None:
 redaction.followers.append(_follow)
 
 
-def snapshot(value: Any, flow: FlowState | None = None, classes: KeyClasses = KEY_CLASSES) -> Any:
+def snapshot(
+    value: Any,
+    flow: FlowState | None = None,
+    classes: KeyClasses = KEY_CLASSES,
+    part_of: _Snapshot | None = None,
+    path: tuple[int, ...] = (),
+) -> Any:
     """Return a copy of a value that later changes cannot reach, without what stands under secret keys, cut to the caps.
 
     Args:
         value: Anything.
         flow: The flow whose taints learn the secrets found, or None.
         classes: The key classifier, as ``classes_for`` gives it.
+        part_of, path: The pass that the value is part of, and the identities of the containers around it.
 
     Returns:
         Dicts and lists of str, int, float, bool and None, for ``scrub`` to make them fit to leave. A cut shows as
         ``…[+N chars]``, ``[+N items]``, ``[depth]`` or ``[circular]``.
 
-    Small flat dicts, the parameters of most calls, are copied whole and looked through; the price is this one rule twice.
+    Small dicts, the parameters of most calls, are copied whole and looked through; the price is this one rule twice.
     """
     kind = type(value)
     if kind is not dict or len(value) > _small_items:
-        return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
+        return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, path)
     taken: dict[str, Any] = value.copy()
-    known = classes.known
+    known, walk, limit = classes.known, part_of, SMALL_STRING
+    if walk is not None:
+        limit, walk.left = SHORT_STRING, walk.left - len(value)
     try:
         for key in taken:  # by key alone: most dicts are so small that pairs cost more
             kind = type(item := taken[key])
@@ -83,20 +93,24 @@ def snapshot(value: Any, flow: FlowState | None = None, classes: KeyClasses = KE
                     break
                 if kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
                     taken[key] = PLACEHOLDER
-                elif verdict == SECRET or not _counts(item):
+                    continue
+                if verdict == SECRET or not counts(item):
                     taken[key] = secret(item, flow)
-                elif kind not in _ATOMS:
-                    break
-            elif kind is str:
-                if len(item) > SMALL_STRING:
-                    break
-            elif kind is not int and kind is not float and item is not None and kind is not bool:
-                break
+                    continue
+            if kind is str:
+                if len(item) <= limit:
+                    continue
+            elif kind is int or kind is float or item is None or kind is bool:
+                continue
+            walk = walk or _Snapshot(flow, classes, beside=taken)
+            taken[key] = walk.text(item) if kind is str else walk.take(item, (*path, id(value)))
         else:
             return taken
     except KeyError:  # a key that is not known yet
         pass
-    return _Snapshot(flow, classes).take(value, ())
+    if part_of is not None:
+        part_of.left += len(value)
+    return (part_of or _Snapshot(flow, classes)).mapping(value.items(), len(value), value, path)
 
 
 class _Snapshot:
@@ -104,11 +118,14 @@ class _Snapshot:
 
     __slots__ = ("chars", "classes", "flow", "left")
 
-    def __init__(self, flow: FlowState | None, classes: KeyClasses) -> None:
+    def __init__(self, flow: FlowState | None, classes: KeyClasses, beside: dict[str, Any] | None = None) -> None:
         self.flow = flow
         self.classes = classes
         self.left = MAX_VALUES
         self.chars = MAX_CHARS
+        if beside:  # what is taken without asking
+            self.left -= len(beside)
+            self.chars -= sum([len(text) for text in beside.values() if type(text) is str and len(text) <= SMALL_STRING])
 
     def take(self, value: Any, path: tuple[int, ...]) -> Any:
         kind = type(value)
@@ -117,13 +134,18 @@ class _Snapshot:
         if kind in _ATOMS:
             return value
         if kind is dict:
-            return self.mapping(value.items(), len(value), value, path)
+            if len(value) > min(self.left, _small_items) or len(path) >= MAX_DEPTH or id(value) in path:
+                return self.mapping(value.items(), len(value), value, path)
+            return snapshot(value, self.flow, self.classes, self, path)
         if kind is list or kind is tuple:
             return self.items(value, len(value), value, path)
         return self.other(value, path)
 
     def text(self, text: str) -> str:
         """Return a string, cut where it is too long; secrets are taken out before the cut, or half of one would stay."""
+        if SHORT_STRING < len(text) <= min(self.chars, MAX_STRING) and _short_string > 0:
+            self.chars -= len(text)
+            return text
         room = min(MAX_STRING, max(self.chars, SHORT_STRING))
         if len(text) > SHORT_STRING:
             self.chars -= min(len(text), room)
@@ -149,7 +171,7 @@ class _Snapshot:
             return stop
         inner = (*path, id(source))
         taken: dict[str, Any] = {}
-        classes, take = self.classes, self.take
+        classes, known = self.classes, self.classes.known
         odd = False
         # A tuple first: another thread, or a property that is read on the way, may change the source meanwhile.
         pairs = tuple(islice(pairs, MAX_ITEMS))
@@ -157,18 +179,18 @@ class _Snapshot:
             if self.left <= 0:
                 break
             self.left -= 1
-            verdict = classes[key]
+            verdict = known[key] if type(key) is str and key in known else classes[key]
             if verdict == ODD:
                 key, odd = self.key(key, taken), True
                 verdict = classes[key]
             elif odd and key in taken:
                 key = self.key(key, taken)
-            if verdict == redaction.VALUE:
+            if verdict == VALUE:
                 verdict = self.named(pairs)
-            if verdict and (verdict == SECRET or not _counts(value)):
+            if verdict and (verdict == SECRET or not counts(value)):
                 taken[key] = secret(value, self.flow)
             else:
-                taken[key] = take(value, inner)
+                taken[key] = self.take(value, inner)
         if len(taken) < count:
             taken["…"] = f"[+{count - len(taken)} items]"
         return taken
@@ -182,9 +204,12 @@ class _Snapshot:
             if self.left <= 0:
                 break
             self.left -= 1
+            kind = type(item)
             # A list of pairs, such as headers: [("Authorization", "Bearer x")].
-            if (type(item) is tuple or type(item) is list) and len(item) == 2 and self.names_secret(*item):
+            if (kind is tuple or kind is list) and len(item) == 2 and self.names_secret(*item):
                 taken.append([self.take(item[0], inner), secret(item[1], self.flow)])
+            elif kind in _ATOMS or (kind is str and len(item) <= _short_string):
+                taken.append(item)
             else:
                 taken.append(self.take(item, inner))
         if len(taken) < count:
@@ -197,16 +222,16 @@ class _Snapshot:
         if type(key) is not str or len(key) > MAX_KEY:
             return False
         verdict = self.classes[key]
-        return verdict in (SECRET, redaction.TOKEN) and (verdict == SECRET or not _counts(value))
+        return verdict in (SECRET, TOKEN) and (verdict == SECRET or not counts(value))
 
     def named(self, pairs: Sequence[tuple[Any, Any]]) -> int:
         """Return what the name beside a ``value`` says of it."""
         for key, name in pairs:
-            if type(key) is str and type(name) is str and len(key) <= MAX_KEY and redaction.fold(key) in _NAME_KEYS:
+            if type(key) is str and type(name) is str and len(key) <= MAX_KEY and fold(key) in _NAME_KEYS:
                 verdict = self.classes[name]
-                if verdict in (SECRET, redaction.TOKEN):
+                if verdict in (SECRET, TOKEN):
                     return verdict
-        return redaction.PLAIN
+        return PLAIN
 
     def stop(self, source: object, path: tuple[int, ...]) -> str | None:
         """Return what stands for a container that is not entered, or None."""
@@ -394,22 +419,6 @@ _CONVERSIONS: Final[list[tuple[Any, Callable[[_Snapshot, Any, tuple[int, ...]], 
 ]
 
 
-def _counts(value: Any) -> bool:
-    """Tell whether the value under a key with ``token`` in it is a count, or a set of counts, and so no secret."""
-    waiting, seen = [value], 0
-    while waiting:
-        item = waiting.pop()
-        seen += 1
-        kind = type(item)
-        if issubclass(kind, dict) and dict.__len__(item):
-            waiting.extend(islice(dict.values(item), MAX_ITEMS))
-        elif not (item is None or issubclass(kind, (int, float))):
-            return False
-        if seen > MAX_ITEMS:
-            return False
-    return True
-
-
 def _texts(value: Any) -> list[str]:
     """Return the strings inside a secret value, at most 64 of them, and no more of each than a snapshot looks at."""
     found: list[str] = []
@@ -430,16 +439,6 @@ def _texts(value: Any) -> list[str]:
         elif issubclass(kind, int):
             found.append(str(int(item)) if item.bit_length() <= 4096 and abs(item) >= 100_000 else "")
         elif item is not None and kind is not float:
-            taken = _Snapshot(None, _OPEN).take(item, ())
+            taken = _Snapshot(None, OPEN).take(item, ())
             waiting.append("" if type(taken) is str and taken[:1] == "<" else taken)
     return found
-
-
-class _Open(KeyClasses):
-    """The classifier that takes no key for secret: all of a secret is."""
-
-    def classify(self, key: str) -> int:
-        return redaction.PLAIN
-
-
-_OPEN: Final = _Open()

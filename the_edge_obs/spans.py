@@ -20,7 +20,8 @@ from .errors import ConfigurationError
 from .event import CHECKED_METRICS, dumps, level_number
 from .faults import own_fault
 from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
-from .redaction import KEY_CLASSES, MAX_INT, MAX_KEY, MAX_STRING, KeyClasses, scrub, scrub_text
+from .redaction import MAX_INT, MAX_STRING, scrub, scrub_text
+from .secret_keys import KEY_CLASSES, MAX_KEY, KeyClasses
 from .snapshots import MAX_ITEMS, exception_text, snapshot
 
 MAX_FRAMES: Final = 32  # of each exception in a traceback, the last ones: so many fit into a text

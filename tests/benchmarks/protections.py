@@ -19,7 +19,7 @@ import the_edge_obs as obs
 from the_edge_obs import instrumentation
 from the_edge_obs.context import FlowState
 from the_edge_obs.records import KEEPERS, Facts
-from the_edge_obs.redaction import KEY_CLASSES, SECRET, TOKEN, KeyClasses
+from the_edge_obs.secret_keys import KEY_CLASSES, SECRET, TOKEN, KeyClasses
 from the_edge_obs.snapshots import snapshot
 
 from .node import NODE, REDACTED, call, parameters
@@ -39,7 +39,7 @@ class BareRing(logging.Handler):
         self.kept: dict[str, deque[Facts]] = defaultdict(partial(deque, maxlen=capacity))
 
     def keep(self, facts: Facts) -> Callable[[Facts], None]:
-        append = self.kept[facts[0].flow.id].append
+        append = self.kept[facts[0][0].id].append
         append(facts)
         return append
 
@@ -55,8 +55,9 @@ def bare_snapshot(value: Any, flow: FlowState | None = None, classes: KeyClasses
     kind = type(value)
     if kind is dict:
         taken: dict[str, Any] = value.copy()
+        known = classes.known
         for key, item in taken.items():
-            verdict = classes[key]
+            verdict = known[key] if key in known else classes[key]
             if verdict == SECRET or (verdict == TOKEN and not isinstance(item, (int, float))):
                 taken[key] = REDACTED
             elif type(item) is dict or type(item) is list:
