@@ -27,6 +27,9 @@ CONFIG_KEYS: Final = (
 LOGGER_KEYS: Final = ("level", "handlers", "filters", "propagate")
 
 _lock = threading.RLock()
+# As logging does with its own: a forked child finds the tree whole, and nobody in it who holds the lock.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Installed(NamedTuple):

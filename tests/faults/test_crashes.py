@@ -383,6 +383,78 @@ def test_a_fork_while_other_threads_log(program: Callable[..., Any], tmp_path: P
     assert (skipped.lines, found) == (0, [(n, m) for n in range(20) for m in range(5)])
 
 
+_FORKS_AND_CONFIGURES = """
+import os, signal, sys, threading, warnings
+import the_edge_obs as obs
+warnings.simplefilter("ignore", DeprecationWarning)
+ring = {"class": "the_edge_obs.RingBufferHandler"}
+config = {"version": 1, "handlers": {"ring": ring}, "loggers": {"tea": {"handlers": ["ring"], "level": "INFO"}}}
+obs.configure(config)()
+stop = threading.Event()
+
+def busy():
+    while not stop.is_set():
+        obs.configure(config)()
+
+threads = [threading.Thread(target=busy, daemon=True) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for n in range(10):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        undo = obs.configure(config)
+        with obs.flow() as run:
+            run.log("child")
+        assert len(obs.query(run.flow_id)) == 3
+        undo()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_fork_while_other_threads_configure(program: Callable[..., Any], tmp_path: Path) -> None:
+    """A child does not wait for a thread of its parent that was putting a configuration in force: it does so itself."""
+    program(_FORKS_AND_CONFIGURES, tmp_path, seconds=100)
+
+
+_FORKS_AND_IMPORTS = """
+import builtins, os, signal, sys, threading, warnings
+from pathlib import Path
+from the_edge_obs import flows
+warnings.simplefilter("ignore", DeprecationWarning)
+folder = Path(sys.argv[1])
+builtins.started, builtins.go = threading.Event(), threading.Event()
+
+def written(name, code):
+    (folder / f"{name}.py").write_text(code + "def register_actions(registry, engine): registry['act'] = lambda state: {}\\n")
+    path = folder / f"{name}.yaml"
+    path.write_text(f"imports: [{{path: {name}.py}}]\\nnodes: [{{name: one, uses: act}}]\\n")
+    return path
+
+slow, fast = written("slow", "started.set(); go.wait()\\n"), written("fast", "")
+thread = threading.Thread(target=flows.load, args=(slow,), daemon=True)
+thread.start()
+started.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    flows.load(fast)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+go.set()
+thread.join()
+"""
+
+
+def test_a_fork_while_another_thread_imports(program: Callable[..., Any], tmp_path: Path) -> None:
+    """A child does not wait for a thread of its parent that was importing a flow's actions."""
+    program(_FORKS_AND_IMPORTS, tmp_path)
+
+
 _EXITS = """
 import atexit, sys, threading
 import the_edge_obs as obs

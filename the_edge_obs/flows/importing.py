@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,16 @@ _KEYS = ("package", "path", "namespace")
 
 # Imports change sys.path for a moment; two flows loaded at once must not undo each other's change.
 _lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """In a forked child no thread is importing any more; waiting for it before the fork could take for ever."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(frozen=True, slots=True)
