@@ -68,7 +68,7 @@ class FlowBuffer:
         dropped: How many of them are lost.
         spilled: How many of them are in the spill file, the oldest ``spill_dumped`` of which the target has had.
         dumped: How many events, counted from the flow's first, were handed to the target.
-        reason: Why they were handed over the last time, or None.
+        reason: Why they were handed over the last time without being asked for, or None.
         admitted, refused: When (monotonic seconds) they were allowed to be, or None; whether that is put off.
         bytes, weighed: Estimated bytes of the events in it, and how many of ``items`` that takes into account.
         ended: Whether the flow's root span has ended.

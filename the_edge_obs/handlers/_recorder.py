@@ -48,16 +48,19 @@ class DumpLimit:
         return True
 
 
-def run_ms(item: Item) -> float | None:
-    """Return how long a run took, in milliseconds, if the item is the end of its root span, here or in another process."""
+def ends_run(item: Item) -> bool:
+    """Tell whether an item is the end of a run's root span, here or in another process."""
     if isinstance(item, tuple):
-        span, kind, figures = context_of(item[0]), item[1].event_type, item[6]
-        is_root = span.parent is None or span.node == "flow"
-    else:
-        kind, figures = item["event_type"], item["metrics"]
-        is_root = item["parent_id"] is None or item["node"] == "flow"
-    if not is_root or kind not in _ENDS:
+        span, kind = context_of(item[0]), item[1].event_type
+        return kind in _ENDS and (span.parent is None or span.node == "flow")
+    return item["event_type"] in _ENDS and (item["parent_id"] is None or item["node"] == "flow")
+
+
+def run_ms(item: Item) -> float | None:
+    """Return how long a run took, in milliseconds, if the item is its end."""
+    if not ends_run(item):
         return None
+    figures = item[6] if isinstance(item, tuple) else item["metrics"]
     took: Any = figures / 1e6 if isinstance(figures, int) else (figures or {}).get("duration_ms")
     return took if isinstance(took, (int, float)) else None
 

@@ -14,7 +14,7 @@ from ..event import Event, level_name, level_number
 from ..faults import counted_fault, listeners
 from ..records import KEEPERS, Facts, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
 from ._buffer import FlowBuffer, Load
-from ._recorder import ASKED, SLOW, DumpLimit, announcement, run_ms
+from ._recorder import ASKED, SLOW, DumpLimit, announcement, ends_run, run_ms
 from ._room import Room
 from ._spill import Spill
 
@@ -37,7 +37,8 @@ class RingBufferHandler(MemoryHandler):
     leave. What leaves is counted: ``dropped`` by flow, ``stats`` in total.
 
     As a flight recorder it holds everything down to debug, and hands a flow's events to a target when the flow fails, was slow,
-    or when asked (``dump``): spilled, pinned and kept ones, each once. Before them, a ``log`` event of the node ``obs`` says why:
+    or when asked (``dump``): spilled, pinned and kept ones, each once. What a flow that failed logs later follows with its next
+    failure or its end. Before them, a ``log`` event of the node ``obs`` says why:
     ``data.reason`` is ``slow``, ``asked`` or the level that was reached; what follows for the same reason follows without it.
 
     Args:
@@ -168,6 +169,8 @@ class RingBufferHandler(MemoryHandler):
             reason = level_name(level)
         elif self.slow_ms is not None and (took := run_ms(item)) is not None and took > self.slow_ms:
             reason = SLOW
+        elif buffer.reason is not None and ends_run(item):
+            reason = buffer.reason  # what the target has of it would look as if it were running still
         else:
             return
         # A target may log into the flow itself: that waits for the next time, or there would be no end.
@@ -207,7 +210,7 @@ class RingBufferHandler(MemoryHandler):
             items = buffer.untaken()
             count = buffer.spilled - start + len(items)
             is_news = reason == ASKED or reason != buffer.reason
-            buffer.reason = reason
+            buffer.reason = buffer.reason if reason == ASKED else reason
         if count and is_news:
             last = (items or buffer.items)[-1]
             facts = {"events": count, "dropped": buffer.dropped, "suppressed": self._limit.suppressed}
