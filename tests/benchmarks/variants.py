@@ -28,6 +28,7 @@ BARE = "bare call"
 WITHOUT_ORJSON = "memory and JSONL file, without orjson"
 ROOMY = 10_000  # events a flow: none is evicted in a sample
 THREADS = {"1 thread": 1, "2 threads": 2, "4 threads": 4, "8 threads": 8}
+LONGER = 5  # times as many calls in a sample of threads
 DEFAULT_RING = 1_000  # events a flow: every call of a long flow evicts two
 
 
@@ -121,19 +122,19 @@ def off(plan: Plan, names: list[str]) -> list[Row]:
 def threads(plan: Plan, names: list[str]) -> list[Row]:
     """Measure the same number of calls on 1, 2, 4 and 8 threads at once, a flow each: µs of wall time a node.
 
-    What as many threads take that make bare calls is taken off, as everywhere: starting and joining them is nobody's logging.
+    What as many threads take that make bare calls is taken off, as everywhere: starting and joining them is nobody's logging. The
+    samples are longer than elsewhere, or what each thread needs to get going would be much of them.
     """
-    with opened(names) as running:
+    calls = LONGER * plan.calls
+    with opened(names, capacity=LONGER * ROOMY) as running:
         for contender in running.values():
             check_threads(contender)
         samplers: dict[tuple[str, str], Callable[[], float]] = {
-            (variant, name): partial(_in_threads, contender, contender.observe(call, NODE), count, 2 * plan.calls)
+            (variant, name): partial(_in_threads, contender, contender.observe(call, NODE), count, calls)
             for name, contender in running.items()
             for variant, count in THREADS.items()
         }
-        samplers |= {
-            (variant, BARE): partial(_in_threads, None, call, count, 2 * plan.calls) for variant, count in THREADS.items()
-        }
+        samplers |= {(variant, BARE): partial(_in_threads, None, call, count, calls) for variant, count in THREADS.items()}
         samples = interleaved(plan.rounds, samplers)
     return [
         row
