@@ -627,6 +627,7 @@ def in_order(value: Any) -> Any:
 
 @settings(deadline=None, max_examples=300)
 @example([{"name": "password", "value": "hunter2 hunter2"}, {"name": "colour", "value": "blue"}] * 2)
+@example([{"text": "x" * 8_000, "value": 1}] * 4)
 @example([{"token": "opaque", "tokens": [3, {"n": 4}], "usage": {"total_tokens": 7}}] * 2)
 @given(
     st.recursive(

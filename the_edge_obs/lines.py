@@ -44,25 +44,30 @@ def encoded(facts: Facts) -> bytes:
     known = FLOWS.get(flow.id)
     if known is None or known.flow is not flow or known.taints != len(flow.taints):
         known = remembered(flow)
+    took: float | None = None
+    if kind is EXIT and type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
+        took = metrics / 1e6
+    elif kind is not ENTRY or metrics is not None:
+        return _other(facts, known)
+    if message is not None or payload is NOTHING or not _FIRST <= wall < _LAST:
+        return _other(facts, known)
     clean = known.clean
     try:
         is_plain = type(payload) is dict and clean.issuperset(payload.values()) and clean.issuperset(payload)
     except TypeError:  # there is a container in it
         is_plain = False
-    if message is not None or payload is NOTHING or not (_FIRST <= wall < _LAST and (is_plain or known.is_plain(payload))):
-        return _other(facts, known)
+    if not is_plain and not known.is_plain(payload):
+        return _long_way(facts)
     head = known.heads.get(number)
     if head is None or head[0] is not node or head[1] != level:
         head = known.new_head(number, parent, node, level)
     end = b"}\n" if step is None else _stepped(step)
     try:
-        if kind is ENTRY and metrics is None:
-            pieces: tuple[bytes, ...] = (head[2], _dump(wall // 1000 / 1e6), _INPUT, _dump(payload), _NO_METRICS, end)
-        elif kind is EXIT and type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
-            moment, took = _dump(wall // 1000 / 1e6), _dump(metrics / 1e6)
-            pieces = head[2], moment, _OUTPUT, _dump(payload), _DURATION, took, _AFTER_DURATION, end
+        moment = _dump(wall // 1000 / 1e6)
+        if took is None:
+            pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, _dump(payload), _NO_METRICS, end)
         else:
-            return _other(facts, known)
+            pieces = head[2], moment, _OUTPUT, _dump(payload), _DURATION, _dump(took), _AFTER_DURATION, end
     except TypeError:  # what json takes and orjson does not
         return _long_way(facts)
     line = b"".join(pieces)
@@ -84,13 +89,10 @@ def _other(facts: Facts, known: Remembered) -> bytes:
         metrics = {"duration_ms": metrics / 1e6}
     elif metrics is not None and not (type(metrics) is dict and known.is_plain(metrics)):
         return _long_way(facts)
-    head = known.heads.get(number)
-    if head is None or head[0] is not node or head[1] != level:
-        head = known.new_head(number, parent, node, level)
     try:
         line = b"".join(
             (
-                head[2],
+                known.new_head(number, parent, node, level)[2],
                 _dump(wall // 1000 / 1e6),
                 _AFTER_TIME[event_type],
                 _dump(message),

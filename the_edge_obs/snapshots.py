@@ -84,7 +84,8 @@ def snapshot(
     taken: dict[str, Any] = value.copy()
     known, walk, limit = classes.known, part_of, SMALL_STRING
     if walk is not None:
-        limit, walk.left = SHORT_STRING, walk.left - len(value)
+        limit, left, chars = SHORT_STRING, walk.left, walk.chars
+        walk.left -= len(value)
     try:
         for key in taken:  # by key alone: most dicts are so small that pairs cost more
             kind = type(item := taken[key])
@@ -109,7 +110,7 @@ def snapshot(
     except KeyError:  # a key that is not known yet
         pass
     if part_of is not None:
-        part_of.left += len(value)
+        part_of.left, part_of.chars = left, chars  # nothing of this is kept
     return (part_of or _Snapshot(flow, classes)).mapping(value.items(), len(value), value, path)
 
 
@@ -123,7 +124,7 @@ class _Snapshot:
         self.classes = classes
         self.left = MAX_VALUES
         self.chars = MAX_CHARS
-        if beside:  # what is taken without asking
+        if beside:  # a small dict, whose own items and strings are no trouble, with something in it that needs a pass
             self.left -= len(beside)
             self.chars -= sum([len(text) for text in beside.values() if type(text) is str and len(text) <= SMALL_STRING])
 
@@ -171,7 +172,7 @@ class _Snapshot:
             return stop
         inner = (*path, id(source))
         taken: dict[str, Any] = {}
-        classes, known = self.classes, self.classes.known
+        classes = self.classes
         odd = False
         # A tuple first: another thread, or a property that is read on the way, may change the source meanwhile.
         pairs = tuple(islice(pairs, MAX_ITEMS))
@@ -179,7 +180,7 @@ class _Snapshot:
             if self.left <= 0:
                 break
             self.left -= 1
-            verdict = known[key] if type(key) is str and key in known else classes[key]
+            verdict = classes[key]
             if verdict == ODD:
                 key, odd = self.key(key, taken), True
                 verdict = classes[key]

@@ -57,7 +57,10 @@ def bare_snapshot(value: Any, flow: FlowState | None = None, classes: KeyClasses
         taken: dict[str, Any] = value.copy()
         known = classes.known
         for key, item in taken.items():
-            verdict = known[key] if key in known else classes[key]
+            try:
+                verdict = known[key]
+            except KeyError:
+                verdict = classes[key]
             if verdict == SECRET or (verdict == TOKEN and not isinstance(item, (int, float))):
                 taken[key] = REDACTED
             elif type(item) is dict or type(item) is list:
