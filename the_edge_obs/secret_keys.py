@@ -95,6 +95,8 @@ def _verdict(words: list[str], at: int, word: str) -> int:
         return _token(words, at, word)
     if word in SECRET_WORDS:
         return SECRET
+    if word in WEAK_WORDS and words[at + 1 :] == ["id"]:
+        return WEAK if word == "session" else PLAIN
     if word in WEAK_WORDS:
         return WEAK if all(map(str.isdigit, words[at + 1 :])) else PLAIN
     return _fused(word)

@@ -37,6 +37,12 @@ _TYPED: Final = re.compile(
 _PREFIX: Final = re.compile(r"[bBrRuUfF@$]{0,2}(?=\\{0,8}[\"'`])")
 _BLOCK: Final = re.compile(r"[ \t]{0,8}[|>][+-]?\d?[+-]?[ \t]{0,8}(?:#[^\n]{0,80})?\r?\n")
 _LIST: Final = re.compile(r"\[(?!REDACTED)[^\]\r\n]{3,4096}\]?")
+_NEXT_LINE: Final = re.compile(r"[ \t]{0,8}\r?\n[ \t]{0,64}(?=[\"'])")
+_INDENTED: Final = re.compile(r"[ \t]{0,8}\r?\n[ \t]{2,64}(?=[^\s:]{6,256}[ \t]*(?:\r?\n|\Z))")
+_CALL: Final = re.compile(r"(?:new )?[A-Za-z_$][\w.:$]{0,63}\((?=[bru]?[\"'])")
+_GETTER: Final = re.compile(
+    r"(?i)get|env|read|load|find|fetch|input|prompt|config|lookup|secret_?manager|vault|path|file|log|print|_\("
+)
 _WORD: Final = re.compile(r"[^\s\"'`,;&<>\\|]{1,4096}")
 _LINE_WORD: Final = re.compile(r"[^\s\"'`]{1,4096}")
 _ESCAPED_WORD: Final = re.compile(r"(?:[^\s\"'`,;&<>%]|%(?!2[26cC7]|0[aAdD])){1,4096}")
@@ -124,8 +130,15 @@ def _assigned(text: str, name: Name, separator: re.Match[str], is_quoted: bool) 
     block = _BLOCK.match(text, separator.start("s") + 1) if sign == ":" else None
     if block is not None:
         return _indented(text, name, block.end())
+    if is_quoted and (found := _NEXT_LINE.match(text, start)) is not None:
+        start = found.end()
     if _PREFIX.match(text, start) or _DELIMITER.match(text, start):
         return _quoted(text, name, start, WORD)
+    if (found := _CALL.match(text, start)) is not None and not _GETTER.search(found[0]):
+        return _quoted(text, name, found.end(), SECRET_LIKE)
+    if sign == ":" and (found := _INDENTED.match(text, start)) is not None:
+        word = _LINE_WORD.match(text, found.end())
+        return _judged(text, name, found.end(), word.end(), SECRET_LIKE) if word else None
     if name.verdict == SECRET and (found := _LIST.match(text, start)):
         return found.span() if _is_list_of_secrets(found[0]) else None
     if text[start : start + 1] in ("{", "[", ""):
@@ -151,7 +164,8 @@ def _unquoted(text: str, name: Name, start: int, sign: str, is_quoted: bool) -> 
     end = _without_closers(text, start, found.end())
     if end - start <= _MAX_ORDINARY and is_identifier(text[start:end]):
         return None
-    if name.verdict == WEAK and sign == ":" and not is_quoted and not is_random(text[start:end]):
+    is_loose = name.verdict == WEAK and sign == ":" and not is_quoted and not name.text.lower().endswith(("pass", "pw"))
+    if is_loose and not is_random(text[start:end]):
         return None
     least = WORD if "=" in sign or sign[0] == "%" or is_quoted or _stands_alone(text, start, end, is_setting) else SECRET_LIKE
     return _judged(text, name, start, end, least)
@@ -366,6 +380,9 @@ def _spoken(text: str, name: Name) -> Span | None:
         return _judged(text, name, found.end(), word.end(), SECRET_LIKE if name.verdict != SECRET else WORD) if word else None
     if name.verdict != SECRET:
         return None
+    if text.startswith("\t", name.end):
+        word = _WORD.match(text, name.end + 1)
+        return _judged(text, name, name.end + 1, word.end(), SECRET_LIKE) if word else None
     if (found := _QUOTED_NEXT.match(text, name.end)) is not None:
         return _quoted(text, name, found.end(), WORD if name.text.isupper() or found[0].strip() else SECRET_LIKE)
     if (found := _SAYS.match(text, name.end)) is not None:

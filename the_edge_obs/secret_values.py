@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .secret_words import FUNCTION_WORDS, ORDINARY
+from .secret_words import FILLERS, FUNCTION_WORDS, ORDINARY
 
 ORDINARY_TEXT, WORD, SECRET_LIKE = 0, 1, 2
 """What a text looks like: nothing secret; a word that may be one; a secret."""
@@ -86,8 +86,10 @@ def _look_of_word(text: str) -> int:
     parts = _PARTS.findall(text)
     letters = [part for part in parts if not part.isdigit()]
     has_digits = len(letters) < len(parts)
-    if _CODE.match(text) and not (has_digits and len(text) > 24):
-        return ORDINARY_TEXT
+    if (code := _CODE.match(text)) and not (has_digits and len(text) > 24):
+        called = text[: code.end()].rstrip("({[")
+        if called == text or not _has_digit(called) or _look_of_word(called) != SECRET_LIKE:
+            return ORDINARY_TEXT
     if _HOST.match(text) and not has_digits:
         return ORDINARY_TEXT
     unknown = [part for part in letters if part.lower() not in ORDINARY and not _is_camel(part)]
@@ -103,6 +105,8 @@ def _look_of_word(text: str) -> int:
         return SECRET_LIKE
     if not unknown:
         return WORD if len(letters) > 1 or letters[0].lower() not in ORDINARY else ORDINARY_TEXT
+    if len(letters) >= 3 and not FILLERS.isdisjoint(map(str.lower, letters)):
+        return WORD
     return SECRET_LIKE if len(text) >= 10 else WORD
 
 
@@ -116,9 +120,8 @@ def is_random(text: str) -> bool:
     """Tell whether a text is made of such a mixture of characters that nobody would write it by hand."""
     if not len(text) >= 16 or " " in text or not any(map(str.isalpha, text)):
         return False
-    parts = _PARTS.findall(text)
-    digits = sum(map(str.isdigit, text))
-    if digits >= 3 and len(text) / (len(parts) + 1) > 2:
+    pieces = re.split("[-_.:/@~+=]", text)
+    if sum(map(str.isdigit, text)) >= 3 and len(text) > 3 * len(pieces):
         return look_of(text) == SECRET_LIKE
     changes = sum(one.isupper() != two.isupper() for one, two in zip(text, text[1:], strict=False))
     return changes >= 6 and len(text) < 3 * changes and look_of(text) == SECRET_LIKE

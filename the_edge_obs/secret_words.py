@@ -24,7 +24,7 @@ SECRET_WORDS: Final = _words(
     authorization authorisation credential credentials cred cookie cookies apikey apikeys apisecret apitoken accesskey
     accesskeys accesstoken privatekey seedphrase privatekeys secretkey authkey authtoken signingkey masterkey encryptionkey
     sharedkey sessionkey sessiontoken refreshtoken clientsecret keypass keypassphrase sshkey jwt jwts bearer htpasswd
-    connectionstring connectionstrings connstring connstr dsn jsessionid phpsessid sessionid sessid csrf xsrf csrftoken
+    connectionstring connectionstrings connstring connstr dsn jsessionid phpsessid  csrf xsrf csrftoken
     xsrftoken csrfmiddlewaretoken passkey passwordhash hmac senha senhas contraseña contraseñas contrasena contrasenas
     passwort passworter passwörter kennwort kennwörter motdepasse wachtwoord wachtwoorden hasło hasła losenord lösenord
     adgangskode passord salasana jelszo jelszó parolă şifre sifre пароль пароли секрет 密码 密碼 口令 パスワード 비밀번호 암호
@@ -87,7 +87,8 @@ TOKEN_OWNERS: Final = _words(
 """Words before ``token`` that tell that it is a credential, and no piece of a text."""
 
 WEAK_WORDS: Final[dict[str, int]] = {
-    "session": 12, "sessions": 12, "sid": 12, "auth": 6, "authn": 8, "pass": 4, "pw": 5, "pword": 4, "signature": 32,
+    "session": 12, "sessions": 12, "sessionid": 12, "sessid": 12, "sid": 12,
+    "auth": 6, "authn": 8, "pass": 4, "pw": 5, "pword": 4, "signature": 32,
     "signatures": 32,
     "sig": 32, "sign": 32, "signed": 32, "salt": 12, "certificate": 32, "crypt": 12, "mnemonic": 24, "authentication": 12,
     "pin": 4, "otp": 4, "totp": 4, "mfa": 4, "creds": 6, "clave": 4, "parola": 4, "heslo": 4, "haslo": 4, "hasla": 4,
@@ -265,6 +266,11 @@ COMPOUNDS: Final = _words(
     """
 )
 """Names of several ordinary words, written with hyphens: not remembered as secrets either."""
+
+FILLERS: Final = _words(
+    "no not none your here my placeholder example dummy fake test needed required changeme todo insert unset any"
+)
+"""Words that tell of several ones joined by hyphens that they only fill in for a secret: ``sk-no-key-required``."""
 
 FUNCTION_WORDS: Final = _words(
     "a an the is are was were be been must should may can cannot could will would has have had do does did not no to of for "

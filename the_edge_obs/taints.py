@@ -24,7 +24,7 @@ from .policies import Policy
 from .secret_keys import KEY_CLASSES
 from .secret_texts import find
 from .secret_values import SECRET_LIKE, is_random, look_of
-from .secret_words import COMPOUNDS, FUNCTION_WORDS
+from .secret_words import COMPOUNDS, FILLERS, FUNCTION_WORDS
 
 MAX_STRING: Final = 8_192  # characters of one string
 MAX_SECRETS: Final = 4_096  # remembered of one flow
@@ -198,7 +198,7 @@ def _is_phrase(text: str) -> bool:
     if len(words) > 1:
         return 4 <= len(words) <= 12 and FUNCTION_WORDS.isdisjoint(words) and all(map(str.isalpha, words))
     parts = re.split("[-_]", text.strip().lower())
-    is_name = "-".join(parts) in COMPOUNDS or not FUNCTION_WORDS.isdisjoint(parts)
+    is_name = "-".join(parts) in COMPOUNDS or not FUNCTION_WORDS.isdisjoint(parts) or not FILLERS.isdisjoint(parts)
     return len(text) >= 10 and len(parts) > 1 and all(map(str.isalpha, parts)) and not is_name
 
 
@@ -217,6 +217,8 @@ def _parts(raw: str, is_certain: bool) -> Iterator[str]:
         yield raw[MAX_STRING : 2 * MAX_STRING]
     if first.isalnum() or is_certain:
         return
+    if first[:6].lower() == "basic ":
+        yield _decoded(first[6:].strip())
     for start, end in find(first, KEY_CLASSES):
         yield first[start:end]
     yield from _inside(first.strip())
@@ -233,6 +235,14 @@ def _inside(text: str) -> Iterator[str]:
         if colon:
             yield rest  # user:password
     yield from re.findall(r"=\"?([^;&\s\"]{4,})", text)
+
+
+def _decoded(credentials: str) -> str:
+    """Return the password of Basic credentials (RFC 7617), or an empty text."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _in_json(text: str) -> Iterator[str]:
