@@ -57,7 +57,7 @@ FLOORS = {
     "texts: xml": Floors(16, 100, 100),
     "texts: config": Floors(48, 76, 97),
     "texts: sql": Floors(38, 93, 100),
-    "texts: code": Floors(43, 44, 98),
+    "texts: code": Floors(45, 44, 98),
     "texts: shell": Floors(51, 85, 99),
     "texts: connections": Floors(85, 100, 100),
     "texts: logs": Floors(62, 80, 97),
