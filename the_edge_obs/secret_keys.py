@@ -12,15 +12,18 @@ from typing import Any, Final
 from .policies import BUILT_IN, Policy, effective, fold, followers, process_policy
 from .secret_values import SECRET_LIKE, is_random, look_of
 from .secret_words import (
+    FILE_ENDINGS,
     FUSED_ENDINGS,
     FUSED_OWNERS,
     KEY_OWNERS,
+    LATER_WORDS,
     SAFE_AFTER,
     SAFE_BEFORE,
     SAFE_WORDS,
     SECRET_PHRASES,
     SECRET_WORDS,
     STEMS,
+    STILL_SECRET_AFTER,
     TELLING,
     TOKEN_BEFORE,
     TOKEN_NEIGHBOURS,
@@ -37,8 +40,8 @@ _MAX_COUNTS: Final = 200  # items that are looked at to tell whether all are cou
 _MAX_COUNT: Final = 99_999  # a larger number under a bare "token" is no count of anything
 
 # TOKEN: a secret unless its value counts something or is a piece of a text; WEAK: a secret if its value looks like one; ODD: no
-# key of JSON as it is; VALUE: what a name beside it tells.
-PLAIN, SECRET, TOKEN, WEAK, ODD, VALUE = 0, 1, 2, 3, 4, 5
+# key of JSON as it is; VALUE: what a name beside it tells; KEY: of a word in a text, what the words before it tell.
+PLAIN, SECRET, TOKEN, WEAK, ODD, VALUE, KEY = 0, 1, 2, 3, 4, 5, 6
 
 MAX_NAME: Final = 96  # characters of a name in a text that are judged: its end, which stands beside the value
 _SHORT: Final = 14  # characters of a word from which on it may be a secret itself
@@ -61,9 +64,9 @@ def classify(key: str, policy: Policy = BUILT_IN, extra: frozenset[str] = frozen
         if folded in policy.safe_keys:
             return PLAIN
     words = [word.lower() for word in _WORDS.findall(key[-MAX_KEY:])]
-    if not words or len(words) > 24:
+    if not words or len(words) > 24 or key.rpartition(".")[2].lower() in FILE_ENDINGS:
         return PLAIN
-    if len(words) == 1 and words[0] in VALUE_KEYS:
+    if (words[0] if len(words) == 1 else fold(key)) in VALUE_KEYS:
         return VALUE
     if words == ["auth"]:
         return SECRET
@@ -72,7 +75,9 @@ def classify(key: str, policy: Policy = BUILT_IN, extra: frozenset[str] = frozen
     verdict, at = _strongest(words)
     if verdict == PLAIN or _is_described(words, at, verdict):
         return PLAIN
-    return verdict
+    # What is not known behind the word may describe it: then the value has to tell.
+    is_last = _is_half_of_a_pair(words) or all(word.isdigit() or word in STILL_SECRET_AFTER or word in SECRET_WORDS for word in words[at + 1 :])
+    return verdict if is_last or verdict == TOKEN else WEAK
 
 
 def _strongest(words: list[str]) -> tuple[int, int]:
@@ -98,7 +103,7 @@ def _verdict(words: list[str], at: int, word: str) -> int:
     if word in WEAK_WORDS and words[at + 1 :] == ["id"]:
         return WEAK if word == "session" else PLAIN
     if word in WEAK_WORDS:
-        return WEAK if all(map(str.isdigit, words[at + 1 :])) else PLAIN
+        return WEAK if all(after.isdigit() or after in STILL_SECRET_AFTER for after in words[at + 1 :]) else PLAIN
     return _fused(word)
 
 
@@ -141,11 +146,14 @@ def _fused(word: str) -> int:
     return PLAIN
 
 
+def _is_half_of_a_pair(words: list[str]) -> bool:
+    return " ".join(words).endswith(UNSAFE_AFTER)
+
+
 def _is_described(words: list[str], at: int, verdict: int) -> bool:
     """Tell whether the words around the secret one say that the value only describes it."""
     after = words[at + 1 :]
-    text = " ".join(words)
-    if after and any(text.endswith(ending) for ending in UNSAFE_AFTER):
+    if after and _is_half_of_a_pair(words):
         return False
     if after and after[-1] in SAFE_AFTER and not (words[at] in ("cookie", "cookies") and after[-1] == "header"):
         return True
@@ -173,8 +181,8 @@ def reveals(verdict: int, value: Any, key: str = "", siblings: Iterable[Any] = (
         return False
     if verdict == SECRET:
         if kind is str:
-            return not (key[-3:].lower() == "pwd" and value[:1] in "/~" and look_of(value) != SECRET_LIKE)
-        return not (kind is dict and value and len(value) <= 32 and only_describes(value))
+            return not is_path(key, value)
+        return not only_describes(value)
     if verdict == TOKEN:
         if kind is str and len(value) < 24 and not TOKEN_NEIGHBOURS.isdisjoint(siblings) and not is_random(value):
             return False
@@ -190,6 +198,8 @@ def reveals(verdict: int, value: Any, key: str = "", siblings: Iterable[Any] = (
 
 def looks_secret(value: str, key: str) -> bool:
     """Tell whether a text under a weak key, such as ``session`` or ``auth``, is a secret."""
+    if len(value) > MAX_KEY:
+        return True
     value = value.strip()
     if value.isdigit():
         return len(value) >= _least_digits(key)
@@ -253,6 +263,8 @@ class KeyClasses:
             verdict = PLAIN if policy is BUILT_IN and not self.extra and not _STEM.search(name.lower()) else self[name]
             if verdict in (SECRET, TOKEN, WEAK):
                 found[word] = verdict
+            elif name.lower() in LATER_WORDS:
+                found[word] = KEY
             elif len(word) < _SHORT and not word.lower().startswith(TELLING):
                 self._note(word, policy)
         return found, longest
@@ -333,9 +345,21 @@ _SCHEMA_TYPES: Final = frozenset(
 )
 
 
-def only_describes(value: dict[Any, Any]) -> bool:
+def only_describes(value: Any) -> bool:
     """Tell whether what stands under a secret key is no secret but what is known of one: its schema, status or name."""
+    if type(value) is list and 0 < len(value) <= 32:
+        return all(type(item) is dict and only_describes(item) for item in value)
+    if type(value) is not dict or not 0 < len(value) <= 32:
+        return False
     return all(type(key) is str and (key in _SCHEMA_KEYS or describes(key)) for key in value)
+
+
+def is_path(key: str, value: str) -> bool:
+    """Tell whether what stands under a secret key is the path of a file: ``PWD``, ``GOOGLE_APPLICATION_CREDENTIALS``."""
+    if len(value) > MAX_KEY or value[:1] not in ("/", "~", "."):
+        return False
+    is_file = key[-3:].lower() == "pwd" or (value.count("/") >= 2 and "pass" not in key.lower())
+    return is_file and " " not in value and look_of(value) != SECRET_LIKE
 
 
 def is_schema(pairs: Iterable[tuple[Any, Any]]) -> bool:

@@ -33,7 +33,7 @@ _FORMATS: Final = _formats()
 _compiled: Final = lru_cache(maxsize=None)(re.compile)  # when first needed: all of them take 50 ms
 _DOTTED: Final = re.compile(rf"{DOTTED}(?![A-Za-z0-9_-])")
 SHORTEST_FORMAT: Final = 14  # characters of the shortest secret of a known format
-_LONG: Final = re.compile(r"[A-Za-z0-9_.~-]{14,}")
+_LONG: Final = re.compile(r"[A-Za-z0-9_.~$-]{5,}|1//0")
 _INSIDE_LONG: Final = re.compile(r"[-_.]+")
 
 
@@ -126,7 +126,7 @@ def _user_info(rest: str, start: int) -> Iterator[Span]:
 # --- what needs no name -----------------------------------------------------------------------------------------------
 
 _BEARER: Final = re.compile(r"(?i)\b(?:bearer|basic)[ \t]{1,8}([a-z0-9._~+/=-]{8,4096})")
-_KEY_PARAMETER: Final = re.compile(r"(?i)(?<=[?&])key=([\w.~-]{20,512})")
+_KEY_PARAMETER: Final = re.compile(r"(?i)(?<=[?&])(?:key|code)=([\w.~-]{20,512})")
 _COMMANDS: Final = (
     # the program, the flag, and whether the value has a user before it
     (
@@ -146,6 +146,9 @@ _COMMANDS: Final = (
     ),
     ("redis-cli", re.compile(r"\s-a[ ]{1,4}(?P<u>)[\"']?(?P<s>[^\s\"']{3,512})")),
     ("docker login", re.compile(r"\s-p[ ]{1,4}(?P<u>)[\"']?(?P<s>[^\s\"']{3,512})")),
+    ("securestring", re.compile(r"(?i)securestring[ ]{1,4}(?:-string[ ]{1,4})?(?P<u>)[\"'](?P<s>[^\"'\r\n]{1,512})")),
+    ("htpasswd", re.compile(r"\s-[A-Za-z]{0,4}b[A-Za-z]{0,4}\s{1,4}\S{1,200}\s{1,4}(?P<u>\S{1,64})\s{1,4}(?P<s>\S{3,200})")),
+    ("smbclient", re.compile(r"\s-U[ ]{0,4}[\"']?(?P<u>[^\s%\"']{1,64})%(?P<s>[^\s\"']{3,200})")),
     ("http", re.compile(r"\s(?:-a|--auth)[ =]{1,4}[\"']?(?P<u>[^\s:\"']{1,128}):(?P<s>[^\s\"']{1,512})")),
     ("identified by", re.compile(r"(?i)identified[ ]{1,4}by[ ]{1,4}(?:password[ ]{1,4})?(?P<u>)[\"'](?P<s>[^\"'\r\n]{1,512})")),
 )
@@ -157,8 +160,9 @@ def schemes(text: str) -> Iterator[Span]:
         value = found[1].rstrip(".=")
         look = look_of(value)
         is_sure = look == SECRET_LIKE and any(map(str.isdigit, value))
-        is_opaque = found[0].startswith("Bearer") and look != ORDINARY_TEXT and not value.isalpha() and len(value) >= 10
-        if is_sure or is_opaque or is_random(value) or "=" in found[1]:
+        is_opaque = found[0].startswith("Bearer") and look != ORDINARY_TEXT and len(value) >= (20 if value.isalpha() else 10)
+        is_padded = found[1].endswith("=") and "=" not in value and len(value) >= 12
+        if is_sure or is_opaque or is_random(value) or is_padded:
             yield found.span(1)
 
 

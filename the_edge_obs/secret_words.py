@@ -1,7 +1,8 @@
 """The one table of redaction: which words make a key secret, which texts are ordinary, and which formats secrets have.
 
 Keys of dicts and names in texts are judged by the same words (``secret_keys``), values by the same word list (``secret_values``),
-and texts are scanned for the same formats (``secret_texts``). This module holds data alone, so that a word is added in one place.
+and texts are scanned for the same formats (``secret_texts``). This module holds data alone, so that a word is added in one place;
+that is why it is long.
 
 Where the words come from: the scrubbing lists of Sentry, Logfire, Rollbar, Rails, Django, Datadog and Elastic APM, and the
 formats that the makers of keys publish for secret scanning.
@@ -24,10 +25,11 @@ SECRET_WORDS: Final = _words(
     authorization authorisation credential credentials cred cookie cookies apikey apikeys apisecret apitoken accesskey
     accesskeys accesstoken privatekey seedphrase privatekeys secretkey authkey authtoken signingkey masterkey encryptionkey
     sharedkey sessionkey sessiontoken refreshtoken clientsecret keypass keypassphrase sshkey jwt jwts bearer htpasswd
-    connectionstring connectionstrings connstring connstr dsn jsessionid phpsessid  csrf xsrf csrftoken
-    xsrftoken csrfmiddlewaretoken passkey passwordhash hmac senha senhas contraseña contraseñas contrasena contrasenas
-    passwort passworter passwörter kennwort kennwörter motdepasse wachtwoord wachtwoorden hasło hasła losenord lösenord
-    adgangskode passord salasana jelszo jelszó parolă şifre sifre пароль пароли секрет 密码 密碼 口令 パスワード 비밀번호 암호
+    connectionstring connectionstrings dockerconfigjson basicauth httpauth proxyauth masterauth psk mdp geheimnis connstring
+    connstr dsn jsessionid phpsessid csrf xsrf csrftoken xsrftoken csrfmiddlewaretoken passkey passwordhash hmac senha
+    senhas contraseña contraseñas contrasena contrasenas passwort passworter passwörter kennwort kennwörter motdepasse
+    wachtwoord wachtwoorden hasło hasła losenord lösenord adgangskode passord salasana heslo haslo hasla jelszo jelszó
+    parolă şifre sifre пароль пароли секрет 密码 密碼 口令 パスワード 비밀번호 암호
     """
 )
 """Words that make a key secret wherever they stand in it."""
@@ -43,12 +45,12 @@ FUSED_ENDINGS: Final = (
 
 FUSED_OWNERS: Final = _words(
     """
-    db database user admin root mysql pg postgres postgresql redis mongo mongodb smtp ftp sftp ldap imap mail email http
-    https proxy ssh ssl tls vpn wifi aws s3 gcp azure google github gitlab slack stripe openai anthropic twilio sentry app
-    client api server service system login web jenkins docker registry nexus artifactory npm pypi sa oracle mssql sql hive
-    kafka rabbit rabbitmq ora key cert keystore truststore store pgp my bind sudo su storage access refresh auth bearer
-    session csrf xsrf id secret bot webhook deploy personal private public oauth oauth2 jwt device push verification reset
-    hf
+    require bind rootpw db database user admin root mysql pg postgres postgresql redis mongo mongodb smtp ftp sftp ldap imap
+    mail email http https proxy ssh ssl tls vpn wifi aws s3 gcp azure google github gitlab slack stripe openai anthropic
+    twilio sentry app client api server service system login web jenkins docker registry nexus artifactory npm pypi sa
+    oracle mssql sql hive kafka rabbit rabbitmq ora key cert keystore truststore store pgp my sudo su storage access refresh
+    auth bearer session csrf xsrf id secret bot webhook deploy personal private public oauth oauth2 jwt device push
+    verification reset hf
     """
 )
 """What stands before ``pass``, ``pwd``, ``key`` or ``token`` in a word that was written without separators."""
@@ -62,7 +64,8 @@ KEY_OWNERS: Final = _words(
     anthropic stripe twilio sendgrid mailgun mailchimp datadog dd newrelic sentry github gitlab slack aws azure gcp google
     firebase algolia pagerduty opsgenie pusher segment mixpanel amplitude cohere mistral groq gemini huggingface hf
     replicate together fireworks perplexity deepseek openrouter cloudflare digitalocean heroku vercel netlify supabase
-    pinecone weaviate langsmith langchain wandb tavily serper serpapi elevenlabs deepgram assemblyai brave exa
+    functions write ingestion ingest instrumentation fernet plaintext chave maps tracking read invite pinecone weaviate
+    langsmith langchain wandb tavily serper serpapi elevenlabs deepgram assemblyai brave exa
     """
 )
 """Words before ``key`` that make it a secret key: ``api_key``, ``STRIPE_KEY``."""
@@ -91,9 +94,27 @@ WEAK_WORDS: Final[dict[str, int]] = {
     "auth": 6, "authn": 8, "pass": 4, "pw": 5, "pword": 4, "signature": 32,
     "signatures": 32,
     "sig": 32, "sign": 32, "signed": 32, "salt": 12, "certificate": 32, "crypt": 12, "mnemonic": 24, "authentication": 12,
-    "pin": 4, "otp": 4, "totp": 4, "mfa": 4, "creds": 6, "clave": 4, "parola": 4, "heslo": 4, "haslo": 4, "hasla": 4,
+    "pin": 4, "otp": 4, "totp": 4, "mfa": 4, "creds": 6, "clave": 4, "parola": 4, "chave": 8,
 }  # fmt: skip
 """Words that often stand for secrets and often do not, with the digits a number under them has to have to be a secret."""
+
+FILE_ENDINGS: Final = _words(
+    """
+    txt md json yaml yml py js ts go java rb php html css log logs csv xml png jpg svg pdf zip tar gz ini cfg conf toml lock
+    sh
+    """
+)
+"""Behind a dot, they make a name that of a file: ``secrets.yaml``."""
+
+STILL_SECRET_AFTER: Final = _words(
+    """
+    json pem data value string raw plain plaintext hash hashed new old current confirm confirmation confirmed repeat again
+    retype prod production dev development staging test live main master default base64 b64 bytes hex base primary secondary
+    backup key keys token secret password pass code phrase encoded encrypted md5 sha1 sha256 digest salt api app admin user
+    root db database der crt p12 pfx jks seed first second a b c x y z"
+    """
+)
+"""Words after the secret word that leave the value one: ``password_confirmation``, ``credentials_json``."""
 
 SAFE_AFTER: Final = _words(
     """
@@ -104,54 +125,48 @@ SAFE_AFTER: Final = _words(
     validity duration timeout interval rotation length len size count counts limit limits budget usage details max min total
     per level strength score entropy rule rules requirement requirements required enabled disabled optional allowed valid
     invalid verified exists present missing configured available active inactive protected visible hidden version versions
-    label labels title description descriptions hint hints help placeholder prompt question text message messages error
-    errors reason warning field fields column columns input form page screen view button link header headers param params
-    parameter parameters attribute attributes property properties schema class model manager service factory store storage
-    backend handler helper util utils config settings option options env var variable variables ref refs reference
-    references source sources target namespace region location index position offset range logprobs logprob bucket buckets
-    prefix suffix pattern regex template charset encoding owner user users username email group groups role roles client
-    clients attempts attempt retries failures failed reset change changes update rotate renew request requests result
-    results tracker response responses flow grant grants domain domains host port samesite consent banner jar notice
-    resource resources verify verification by from txt md json yaml yml py js ts go java rb php html css log logs csv xml
-    png jpg svg pdf zip tar gz ini cfg conf toml lock stats stat generator validator validation checker check checks
-    scanning scanner detection rate price cost pricing window capacity vocab vocabulary ratio last four eight digits
-    fingerprint thumbprint arn capability capabilities event events hook
+    label labels title description descriptions hint hints help placeholder prompt question message messages error errors
+    reason warning field fields column columns input form page screen view button link header headers param params parameter
+    parameters attribute attributes property properties schema class model manager service factory store storage backend
+    handler helper util utils config settings option options env var variable variables ref refs reference references source
+    sources target namespace region location index position offset range logprobs logprob bucket buckets prefix suffix
+    pattern regex template charset encoding owner user users username email group groups role roles client clients attempts
+    attempt retries failures failed reset change changes update rotate renew request requests result results tracker
+    response responses flow grant grants domain domains host port samesite consent banner jar notice resource resources
+    verify verification by from lock stats stat generator validator validation checker check checks scanning scanner
+    detection rate price cost pricing window capacity vocab vocabulary ratio last four eight digits fingerprint thumbprint
+    arn capability capabilities event events hook encryption encoder engine permissions permission recipe game leeway kid
+    found eaten log logs csv
     """
 )
 """Words after the secret word that describe it, and hold none: ``password_policy``, ``api_key_id``, ``token_url``."""
 
-SECRET_PHRASES: Final = (
-    "auth header",
-    "authorization header",
-    "conn string",
-    "conn str",
-    "connection string",
-    "connection strings",
-    "seed phrase",
-    "recovery phrase",
-    "recovery code",
-    "recovery codes",
-    "backup codes",
-    "mot de passe",
-    "basic auth",
-    "http auth",
-    "proxy auth",
-    "pass phrase",
-    "pass word",
-    "pass code",
-    "access code",
-    "security code",
-    "two factor",
-    "secret sauce",
+SECRET_PHRASES: Final = tuple(
+    """
+    auth header, authorization header, conn string, conn str, connection string, connection strings, seed phrase, recovery phrase,
+    recovery code, recovery codes, backup codes, mot de passe, clave secreta, basic auth, http auth, proxy auth, master auth,
+    auth data, private pem, pass phrase, pass word, pass code, access code, two factor code
+    """.strip()
+    .replace("\n   ", "")
+    .split(", ")
 )
 """Words that make a key secret together."""
+
+LATER_WORDS: Final = _words("key keys passe")
+"""Words of texts that the words before them can make a secret name: ``API key``, ``mot de passe``."""
+
+STRICT_WORDS: Final = tuple("session sessions sessionid sid auth authn authentication sign signed signature certificate".split())
+"""Ends of weak names that logs have before a colon all the time: there the value has to be random."""
 
 UNSAFE_AFTER: Final = ("access key id", "secret key id", "session id", "sessionid", "secret id")
 """Where the words before count for more than the last one: AWS's ``aws_access_key_id`` is half of a pair."""
 
 SAFE_BEFORE: Final = _words(
-    "has have is are was no not without with needs need requires require required show hide forgot forgotten use uses using "
-    "num n number count total max min if should can must allow allows enable disable missing invalid unexpected"
+    """
+    samesite existing image function method has have is are was no not without with needs need requires require required
+    show hide forgot forgotten use uses using num n number count total max min if should can must allow allows enable
+    disable missing invalid unexpected"
+    """
 )
 """Words before the secret word that make the key a question or a count: ``has_password``, ``max_token``."""
 
@@ -176,8 +191,12 @@ SAFE_WORDS: Final = _words(
 )
 """Words in which a secret word stands by chance."""
 
-VALUE_KEYS: Final = _words("value values val vals text default content data current")
-NAME_KEYS: Final = _words("name key header field variable param parameter property attribute id label")
+VALUE_KEYS: Final = _words("value values val vals text default content data current parametervalue optionvalue")
+NAME_KEYS: Final = _words(
+    """
+    name key header field variable param parameter property attribute id label parameterkey parametername optionname
+    """
+)
 """``{"name": "password", "value": "x"}``: a key of the first kind is told by what stands under one of the second."""
 
 TOKEN_NEIGHBOURS: Final = _words("logprob logprobs bytes top_logprobs id pos index token_id score offset start end rank special")
@@ -268,18 +287,26 @@ COMPOUNDS: Final = _words(
 """Names of several ordinary words, written with hyphens: not remembered as secrets either."""
 
 FILLERS: Final = _words(
-    "no not none your here my placeholder example dummy fake test needed required changeme todo insert unset any"
+    """
+    no not none your here my placeholder example dummy fake test needed required changeme todo insert unset any
+    """
 )
 """Words that tell of several ones joined by hyphens that they only fill in for a secret: ``sk-no-key-required``."""
 
 FUNCTION_WORDS: Final = _words(
-    "a an the is are was were be been must should may can cannot could will would has have had do does did not no to of for "
-    "from with in on at by as and or but if then than that this these those it its your you my our their we they please when "
-    "where which who"
+    """
+    a an the is are was were be been must should may can cannot could will would has have had do does did not no to of for
+    from with in on at by as and or but if then than that this these those it its your you my our their we they please when
+    where which who"
+    """
 )
 """Words that make a text prose."""
 
-SCHEMES: Final = _words("bearer basic digest token apikey api-key negotiate ntlm hawk oauth signature aws4-hmac-sha256 flyv1 key")
+SCHEMES: Final = _words(
+    """
+    bearer basic digest token apikey api-key negotiate ntlm hawk oauth signature aws4-hmac-sha256 flyv1 key
+    """
+)
 """Authentication schemes (RFC 7235), and what services use in their stead; what follows one is the secret."""
 
 # --- formats ----------------------------------------------------------------------------------------------------------
@@ -293,7 +320,15 @@ LOOSE_FORMATS: Final[tuple[tuple[str, str], ...]] = (
     ("gsk_ xai- pplx- r8_", rf"{_AN}{{20,128}}"),
     ("ico-", rf"{_AN}{{32}}"),
     ("csk- tvly- lsv2_pt_ lsv2_sk_", r"[A-Za-z0-9_-]{24,80}"),
-    ("CFPAT- key-", r"[A-Za-z0-9]{30,64}"),
+    ("CFPAT- key-", r"[A-Za-z0-9_-]{30,64}"),
+    ("fw_ bkua_", rf"{_AN}{{20,64}}"),
+    ("oy2", r"[a-z0-9]{43}"),
+    ("cio", r"[A-Za-z0-9]{32}"),
+    ("AKID", r"[A-Za-z0-9]{32}"),
+    ("AQVN AQVC", rf"{_ID}{{35,38}}"),
+    ("AQE", r"[A-Za-z0-9+/]{100,600}={0,2}"),
+    ("cflt", r"[A-Za-z0-9+/]{55,70}"),
+    ("sdk- mob- api-", r"[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}"),
     ("4b1d", rf"{_AN}{{38}}"),
     ("API-", r"[A-Z0-9]{26}"),
     ("SK", r"[0-9a-f]{32}"),
@@ -303,6 +338,8 @@ LOOSE_FORMATS: Final[tuple[tuple[str, str], ...]] = (
     ("cmVmdwt cmVmd", r"[A-Za-z0-9]{50,70}"),
     ("tk-us-", rf"{_ID}{{40,60}}"),
     ("secret_", r"[A-Za-z0-9]{40,64}"),
+    ("pypi-", rf"{_ID}{{20,1024}}"),
+    ("fm1_ fm1a_ fm1r_ fm2_", r"[A-Za-z0-9+/=_,-]{20,2048}"),
 )
 """Formats whose beginning is also that of ordinary names: a long part of the rest has to look random."""
 
@@ -319,11 +356,10 @@ FORMATS: Final[tuple[tuple[str, str], ...]] = (
     ("github_pat_", r"[A-Za-z0-9_]{20,255}"),
     (
         "glpat- gldt- glrt- glrtr- glft- glimt- glagent- gloas- glptt- glsoat- glcbt- glffct- glwt-",
-        r"[A-Za-z0-9_=-]{16,300}(?:\.[A-Za-z0-9_-]{4,40}){0,3}",
+        r"[A-Za-z0-9_=-]{16,300}(?:\.[A-Za-z0-9_-]{2,40}){0,3}",
     ),
     ("GR1348941", rf"{_ID}{{20,64}}"),
-    ("xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xoxe.xoxb- xoxe.xoxp- xapp- xoxd-", r"[A-Za-z0-9%+/=_-]{10,512}"),
-    ("pypi-", rf"{_ID}{{20,1024}}"),
+    ("xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xoxc- xoxe.xoxb- xoxe.xoxp- xapp- xoxd-", r"[A-Za-z0-9%+/=_-]{10,512}"),
     ("shpat_ shpca_ shppa_ shpss_", rf"{_AN}{{20,128}}"),
     ("SG.", r"[A-Za-z0-9_=-]{12,40}\.[A-Za-z0-9_=-]{12,80}"),
     ("SG.", r"[A-Za-z0-9_=.-]{50,80}"),
@@ -345,7 +381,6 @@ FORMATS: Final[tuple[tuple[str, str], ...]] = (
     ("sntrys_", r"[A-Za-z0-9+/=_-]{20,1024}"),
     ("sntryu_", r"[a-f0-9]{32,128}"),
     ("pylf_v1_ pylf_v2_", r"[A-Za-z0-9_]{16,128}"),
-    ("fm1_ fm1a_ fm1r_ fm2_", r"[A-Za-z0-9+/=_,-]{20,2048}"),
     ("fo1_", rf"{_ID}{{30,64}}"),
     ("HRKU-", rf"{_ID}{{30,80}}"),
     ("pscale_pw_ pscale_tkn_ pscale_oauth_", r"[A-Za-z0-9_=.-]{24,80}"),
@@ -356,7 +391,20 @@ FORMATS: Final[tuple[tuple[str, str], ...]] = (
     ("AGE-SECRET-KEY-1", r"[A-Z0-9]{50,70}"),
     ("ops_eyJ", r"[A-Za-z0-9+/=_-]{80,2048}"),
     ("A3-", r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}"),
-    ("p8e-", r"[a-z0-9]{32}"),
+    ("p8e-", rf"{_ID}{{32}}"),
+    ("dckr_pat_ dckr_oat_", rf"{_ID}{{24,48}}"),
+    ("re_", r"[A-Za-z0-9]{8}_[A-Za-z0-9]{24}"),
+    ("access_token$", r"(?:production|sandbox)\$[a-z0-9]{16}\$[a-f0-9]{32}"),
+    ("access-", r"(?:production|sandbox|development)-[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}"),
+    ("cfut_ cfat_", rf"{_AN}{{40,64}}"),
+    ("sqp_ squ_ sqa_", r"[a-f0-9]{40}"),
+    ("snyk_uat. snyk_sat.", r"[A-Za-z0-9]{8}\.[A-Za-z0-9_-]{40,120}"),
+    ("napi_ rootly_", r"[a-z0-9]{40,80}"),
+    ("nfp_ vercel_blob_rw_", r"[A-Za-z0-9_]{36,80}"),
+    ("pat", r"[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
+    ("IGQV", rf"{_ID}{{80,300}}"),
+    ("CCIPAT_ CCIPRJ_", r"[A-Za-z0-9]{22}_[a-f0-9]{40}"),
+    ("1//0", rf"{_ID}{{40,200}}"),
     ("LTAI", r"[A-Za-z0-9]{16,24}"),
     ("AKCp", rf"{_AN}{{60,80}}"),
     ("sc_ ext_ scauth_ authress_", r"[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][A-Za-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}"),
@@ -402,9 +450,16 @@ INNER_FORMATS: Final[tuple[tuple[str, int, int, str], ...]] = (
     (":AA", 12, 42, r"\d{8,12}:AA[A-Za-z0-9_-]{32,36}(?![A-Za-z0-9_-])"),
     ("_mmk", 36, 4, r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk"),
     ("hooks.slack.com/", 8, 180, r"(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{20,120}"),
-    (".webhook.office.com/", 50, 330, r"[a-z0-9-]{1,50}\.webhook\.office\.com/[A-Za-z0-9@/_.-]{40,300}"),
+    (".webhook.office.com/", 58, 330, r"(?:https?://)?[a-z0-9-]{1,50}\.webhook\.office\.com/[A-Za-z0-9@/_.-]{40,300}"),
     ("|", 17, 30, r"\d{15,16}\|[0-9A-Za-z_-]{27}(?![\w-])"),
-    ("discord.com/api/webhooks/", 0, 200, r"discord\.com/api/webhooks/\d{5,30}/[A-Za-z0-9_-]{30,120}"),
+    (
+        "$",
+        0,
+        260,
+        r"\$(?:2[abxy]|1|5|6|y|apr1|argon2(?:id|i|d)|pbkdf2-sha\d{1,3}|scrypt)\$[A-Za-z0-9./$=,+-]{20,200}",
+    ),
+    ("NRAL", 40, 4, r"[a-f0-9]{36}FFFFNRAL"),
+    ("discord.com/api/webhooks/", 8, 200, r"(?:https?://)?discord\.com/api/webhooks/\d{5,30}/[A-Za-z0-9_-]{30,120}"),
 )
 """Formats that are known by what stands in their middle."""
 
@@ -415,26 +470,14 @@ DOTTED: Final = r"[MNO][A-Za-z0-9_-]{22,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,
 
 STEMS: Final = tuple(
     """
-    pass pwd secret token key auth cred cookie jwt bearer basic sess sid csrf xsrf sig pin otp mfa hmac dsn connstr
-    connection conn-str conn_str pw salt digest certif crypt nonce seed mnemonic senha contrase clave kennw motdep wachtw
-    hasl haslo senord adgangsk salasan hesl jelsz parol ifre sifre парол секрет 密码 密碼 口令 パスワ 비밀번 암호 phrase
-    recovery code
+    pass pwd secret token tkn key auth cred cookie jwt bearer sess sid csrf xsrf sig pin otp mfa hmac dsn conn pw salt certif
+    crypt mnemonic senha contrase clave chave kennw kennwort motdep wachtw hasl senord adgangsk salasan hesl jelsz parol ifre
+    psk mdp geheimnis lösenord hasło phrase recovery backup access private security парол секрет 密码 密碼 口令 パスワ 비밀번 암호
     """.split()
 )
 """Without one of these, in lower case, no name in a text is secret, but for those of a policy; a test holds that."""
 
-TELLING: Final = (
-    "bearer",
-    "basic",
-    "begin",
-    "curl",
-    "wget",
-    "sshpass",
-    "mysql",
-    "redis-cli",
-    "docker",
-    "http",
-    "identified",
-    "key",
+TELLING: Final = tuple(
+    "bearer basic begin curl wget sshpass mysql redis-cli docker http identified securestring smbclient htpasswd key".split()
 )
 """Beginnings of words behind which a secret may stand without a name: schemes, programs that take one as a flag, key blocks."""

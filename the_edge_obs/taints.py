@@ -36,6 +36,7 @@ _FEW_SPELLINGS: Final = 1_024  # characters from which on a secret is remembered
 
 _MAX_PASSED: Final = 256  # texts of
 _MAX_ORDINARY: Final = 256  # characters at most
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LARGEST_NUMBER: Final = 10**40
 
 Entry: TypeAlias = "tuple[str, tuple[str, ...]]"
@@ -189,6 +190,8 @@ def _is_utf8(secret: bytes) -> bool:
 def _is_worth(part: str, is_token: bool) -> bool:
     if is_token and part.strip().isalpha():
         return is_random(part.strip())
+    if part.isdigit():
+        return not is_token or len(part) > 5
     return look_of(part) == SECRET_LIKE or _is_phrase(part)
 
 
@@ -267,7 +270,7 @@ def _spellings(text: str) -> Iterable[str]:
     """Return a text as it is, and as ``repr``, JSON, URLs and HTML write it where that differs."""
     if text.isalnum() and text.isascii():
         return (text,)
-    exact = "".join(map(_without_surrogate, text))
+    exact = text if text.isascii() else _SURROGATE.sub("\ufffd", text)
     dumped = [json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]]
     if len(text) > _FEW_SPELLINGS:
         return (text, exact, repr(text)[1:-1], *dumped)
@@ -306,7 +309,3 @@ def _spellings_of_bytes(secret: bytes) -> Iterable[str]:
     texts = [secret.decode("latin-1"), secret.decode("utf-8", "replace"), secret.decode("utf-8", "backslashreplace")]
     percent = quote(secret, safe="")
     return [*forms, repr(secret)[2:-1], *texts, percent, percent.lower(), json.dumps(texts[0])[1:-1], repr(texts[0])[1:-1]]
-
-
-def _without_surrogate(char: str) -> str:
-    return "\ufffd" if "\ud800" <= char <= "\udfff" else char
