@@ -76,7 +76,9 @@ def classify(key: str, policy: Policy = BUILT_IN, extra: frozenset[str] = frozen
     if verdict == PLAIN or _is_described(words, at, verdict):
         return PLAIN
     # What is not known behind the word may describe it: then the value has to tell.
-    is_last = _is_half_of_a_pair(words) or all(word.isdigit() or word in STILL_SECRET_AFTER or word in SECRET_WORDS for word in words[at + 1 :])
+    is_last = _is_half_of_a_pair(words) or all(
+        word.isdigit() or word in STILL_SECRET_AFTER or word in SECRET_WORDS for word in words[at + 1 :]
+    )
     return verdict if is_last or verdict == TOKEN else WEAK
 
 

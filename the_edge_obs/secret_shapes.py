@@ -76,8 +76,7 @@ def key_blocks(text: str) -> Iterator[Span]:
     """Yield private keys in PEM (RFC 7468) and PGP armour (RFC 9580), whole or cut off at the end."""
     at = text.find("-----BEGIN ")
     while at >= 0:
-        head = text[at : at + 90]
-        if "PRIVATE KEY" not in head:
+        if "PRIVATE KEY" not in text[at : text.find("-----", at + 11, at + 90)]:
             at = text.find("-----BEGIN ", at + 11)
             continue
         end = text.find("-----END ", at)

@@ -287,7 +287,7 @@ def _rest_of_line(text: str, name: Name, start: int, sign: str, is_code: bool) -
     if "=" in words[1] or ":" in words[1] or words[1][:1] in ("#", "/", ";"):
         return None
     is_scheme = words[0].lower() in SCHEMES and any(look_of(word) == SECRET_LIKE for word in words[1:3])
-    is_pair = sign == ":" and len(words) == 2 and look_of(words[1]) == SECRET_LIKE
+    is_pair = sign == ":" and len(words) == 2 and words[0].isalnum() and look_of(words[1]) == SECRET_LIKE
     is_key = sign == ":" and len(words) <= 4 and name.text.lower().endswith(("key", "secret", "token"))
     return (start, start + len(line)) if is_scheme or is_pair or (is_key and look_of(line) == SECRET_LIKE) else None
 

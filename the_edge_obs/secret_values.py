@@ -18,7 +18,7 @@ _LONGEST: Final = 256  # characters of a text that can be ordinary; a longer one
 _PLACEHOLDER = re.compile(
     r"\[REDACTED|\[FILTERED|\[REMOVED|\[MASKED|\[HIDDEN|\[(?:object|Object|Function|circular|depth|Circular)"
     r"|\$\{|\$\(|\$[A-Za-z_]+\Z|\{\{|\{%|\{[\w.]*\}\Z|<[A-Za-z][\w .:-]*>\Z|%\(?[\w.]*\)?[sdr]?%?\Z|%[A-Z_]+%\Z|#\{"
-    r"|(?:your|my|the|insert|enter|replace|put|some|an?)[-_ .](?:[a-z]+[-_ .]?){1,8}\Z",
+    r"|(?:your|insert|enter|replace)[-_ .](?:[a-z]+[-_ .]?){1,8}\Z",
     re.IGNORECASE,
 )
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/]|~[/\\]|\.{1,2}[/\\]|file:|\$HOME|%[A-Za-z]+%\\")
@@ -57,6 +57,8 @@ def look_of(text: str, *, is_bare: bool = False) -> int:
         return SECRET_LIKE if len(text) >= 5 else WORD
     if len(text) < 3 or text.lower() in ORDINARY or _PLACEHOLDER.match(text) or len(set(text)) < 3:
         return ORDINARY_TEXT
+    if "://" in text and "@" in text:
+        return SECRET_LIKE  # it may have a password in it
     if _DATE.match(text) or _EMAIL.match(text) or _URL.match(text) or _REFERENCE.match(text):
         return ORDINARY_TEXT
     if " " in text or "\n" in text or "\t" in text:

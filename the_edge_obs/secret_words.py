@@ -23,13 +23,14 @@ SECRET_WORDS: Final = _words(
     """
     password passwords passwd passwds pwd passw passphrase passphrases passcode passcodes secret secrets secrete
     authorization authorisation credential credentials cred cookie cookies apikey apikeys apisecret apitoken accesskey
-    accesskeys accesstoken privatekey seedphrase privatekeys secretkey authkey authtoken signingkey masterkey encryptionkey
-    sharedkey sessionkey sessiontoken refreshtoken clientsecret keypass keypassphrase sshkey jwt jwts bearer htpasswd
-    connectionstring connectionstrings dockerconfigjson basicauth httpauth proxyauth masterauth psk mdp geheimnis connstring
-    connstr dsn jsessionid phpsessid csrf xsrf csrftoken xsrftoken csrfmiddlewaretoken passkey passwordhash hmac senha
-    senhas contraseña contraseñas contrasena contrasenas passwort passworter passwörter kennwort kennwörter motdepasse
-    wachtwoord wachtwoorden hasło hasła losenord lösenord adgangskode passord salasana heslo haslo hasla jelszo jelszó
-    parolă şifre sifre пароль пароли секрет 密码 密碼 口令 パスワード 비밀번호 암호
+    accesskeys accesstoken privatekey seedphrase privatekeys secretkey authkey authtoken signingkey masterkey
+    encryptionkey sharedkey sessionkey sessiontoken refreshtoken clientsecret keypass keypassphrase sshkey jwt jwts
+    bearer htpasswd connectionstring connectionstrings dockerconfigjson basicauth httpauth proxyauth masterauth psk
+    mdp geheimnis dockerconfig hasł connstring connstr dsn jsessionid phpsessid csrf xsrf csrftoken xsrftoken
+    csrfmiddlewaretoken passkey passwordhash hmac senha senhas contraseña contraseñas contrasena contrasenas passwort
+    passworter passwörter kennwort kennwörter motdepasse wachtwoord wachtwoorden hasło hasła losenord lösenord
+    adgangskode passord salasana heslo haslo hasla jelszo jelszó parolă şifre sifre пароль пароли секрет 密码 密碼 口令
+    パスワード 비밀번호 암호
     """
 )
 """Words that make a key secret wherever they stand in it."""
@@ -145,7 +146,7 @@ SECRET_PHRASES: Final = tuple(
     """
     auth header, authorization header, conn string, conn str, connection string, connection strings, seed phrase, recovery phrase,
     recovery code, recovery codes, backup codes, mot de passe, clave secreta, basic auth, http auth, proxy auth, master auth,
-    auth data, private pem, pass phrase, pass word, pass code, access code, two factor code
+    auth data, private pem, pass phrase, pass word, pass code, access code
     """.strip()
     .replace("\n   ", "")
     .split(", ")
@@ -242,7 +243,7 @@ ORDINARY: Final = _words(
     load local locale location lock locked log logged login logout long look low lowercase lower machine made mail main make
     manage managed manager mandatory manual many map masked match matched maximum may me mean medium member memory message
     method min minimum mismatch missing mode model module monitor month more most must my name named native need needed
-    needs never new next nil no nobody none nor normal not nothing notice now null number numbers numeric oauth oauth2 obj
+    needs never new next nil no n/a tbd nobody none nor normal not nothing notice now null number numbers numeric oauth oauth2 obj
     object of off offline ok old ollama omit on once one online only open option optional or order org organization origin
     other our out output over own owner package page param parameter parameters parent parse part pass passed password
     passwords passphrase path pattern pending per permission permissions permitted person phone placeholder plain plaintext
@@ -470,9 +471,10 @@ DOTTED: Final = r"[MNO][A-Za-z0-9_-]{22,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,
 
 STEMS: Final = tuple(
     """
-    pass pwd secret token tkn key auth cred cookie jwt bearer sess sid csrf xsrf sig pin otp mfa hmac dsn conn pw salt certif
-    crypt mnemonic senha contrase clave chave kennw kennwort motdep wachtw hasl senord adgangsk salasan hesl jelsz parol ifre
-    psk mdp geheimnis lösenord hasło phrase recovery backup access private security парол секрет 密码 密碼 口令 パスワ 비밀번 암호
+    pass pwd secret token tkn key auth cred cookie jwt bearer sess sid csrf xsrf sig pin otp mfa hmac dsn conn
+    pw salt certif crypt mnemonic senha contrase clave chave kennw kennwort motdep wachtw hasl senord adgangsk
+    salasan hesl jelsz parol ifre psk mdp geheimnis dockerconfig hasł lösenord hasło phrase recovery backup
+    access private security парол секрет 密码 密碼 口令 パスワ 비밀번 암호
     """.split()
 )
 """Without one of these, in lower case, no name in a text is secret, but for those of a policy; a test holds that."""

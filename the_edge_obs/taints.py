@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
 from .policies import Policy
-from .secret_keys import KEY_CLASSES
+from .secret_keys import KEY_CLASSES, describes
 from .secret_texts import find
 from .secret_values import SECRET_LIKE, is_random, look_of
 from .secret_words import COMPOUNDS, FILLERS, FUNCTION_WORDS
@@ -42,12 +42,26 @@ _LARGEST_NUMBER: Final = 10**40
 Entry: TypeAlias = "tuple[str, tuple[str, ...]]"
 """A part of a secret, and its spellings."""
 
+# What a connection string has beside its secrets.
+_PLACES: Final = frozenset(
+    "server database data source initial catalog db dbname sslmode encrypt application name address protocol driver uid "
+    "accountname endpointsuffix defaultendpointsprotocol theme lang locale".split()
+) | {"data source", "initial catalog", "user id"}
+
 _learning = threading.RLock()
 
 
 def _after_fork() -> None:
     global _learning
-    _learning = threading.RLock()
+    # What a connection string has beside its secrets.
+
+
+_PLACES: Final = frozenset(
+    "server database data source initial catalog db dbname sslmode encrypt application name address protocol driver uid "
+    "accountname endpointsuffix defaultendpointsprotocol theme lang locale".split()
+) | {"data source", "initial catalog", "user id"}
+
+_learning = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -156,7 +170,7 @@ class Taints(set[str]):
         """Return the spellings that stand in a text, the longest first, for one may be part of another."""
         needles = self._needles
         if needles is None:
-            needles = self._needles = tuple(sorted(self.copied(), key=len, reverse=True))
+            needles = self._needles = tuple(sorted(self.copied(), key=_longest_first))
         if len(needles) > _MANY and len(text) < 40 * len(needles):
             return self._picked(text, needles)
         return [needle for needle in needles if needle in text]
@@ -171,12 +185,16 @@ class Taints(set[str]):
             self._by_head = by_head
         heads = {text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)} & by_head.keys()
         found = [needle for head in heads for needle in by_head[head] if needle in text]
-        return sorted(found, key=len, reverse=True)
+        return sorted(found, key=_longest_first)
 
     def copied(self) -> frozenset[str]:
         """Return the spellings as they are now; other threads may be learning."""
         with _learning:
             return frozenset(self)
+
+
+def _longest_first(text: str) -> tuple[int, str]:
+    return -len(text), text
 
 
 def _is_utf8(secret: bytes) -> bool:
@@ -237,7 +255,9 @@ def _inside(text: str) -> Iterator[str]:
         _, colon, rest = text.partition(":")
         if colon:
             yield rest  # user:password
-    yield from re.findall(r"=\"?([^;&\s\"]{4,})", text)
+    for name, value in re.findall(r"([\w. -]{0,40})=\"?([^;&\s\"]{4,})", text):
+        if not describes(name) and name.strip().lower() not in _PLACES:
+            yield value
 
 
 def _decoded(credentials: str) -> str:
