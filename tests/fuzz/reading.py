@@ -51,7 +51,7 @@ def logs(data: st.DataObject, events: list[dict[str, Any]], packed: bool) -> Non
     path.write_bytes(raw)
     skipped = Skipped()
     found: list[dict[str, Any]] = []
-    with ends_within(20), suppress(LogFileError):
+    with ends_within(10), suppress(LogFileError):
         found.extend(read_events(path, skipped))
     assert all(isinstance(event, dict) and isinstance(event["flow_id"], str) for event in found)
     for event in found:
@@ -97,7 +97,7 @@ def flows(text: str) -> None:
     """A damaged flow file loads, or is refused with a FlowFileError of one line that can be printed; nothing of it runs."""
     path = _FOLDER / "flow.yaml"
     path.write_text(text, "utf-8", "surrogatepass")
-    with ends_within(20):
+    with ends_within(10):
         problem = _refusal(path)
     assert "\n" not in problem
 
@@ -146,6 +146,6 @@ def templates(template: str) -> None:
     }
     state = {"text": "some text", "list": [1, 2, 3], "a": {"b": {"c": [4]}}, "none": None}
     before = json.dumps(state)
-    with ends_within(20), suppress(FlowFileError, FlowRunError):
+    with ends_within(10), suppress(FlowFileError, FlowRunError):
         load(flow_dict, actions={"say": lambda state, text: {"said": True}}).run(state)
     assert json.dumps(state) == before

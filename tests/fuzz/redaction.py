@@ -93,7 +93,7 @@ _CARRIERS = st.sampled_from(
 @given(text=_TEXTS)
 def texts(text: str) -> None:
     """Any text gives a text that UTF-8 can hold, in linear time; what is scrubbed stays as it is when it is scrubbed again."""
-    with ends_within(20):
+    with ends_within(10):
         clean = scrub_text(text)
         clean.encode("utf-8")
         again = scrub_text(clean)
@@ -105,7 +105,7 @@ def texts(text: str) -> None:
 def planted(before: list[str], name: str, carrier: str, secret: str, after: list[str]) -> None:
     """A secret among lines of words is gone, and every line of words is as it was."""
     text = "\n".join([*before, carrier.format(name=name, secret=secret), *after])
-    with ends_within(20):
+    with ends_within(10):
         clean = scrub_text(text)
     assert secret not in clean
     lines = clean.split("\n")
@@ -165,7 +165,7 @@ def values(data: st.DataObject, name: str, secret: str) -> None:
     """Any value becomes strict JSON and stays as it is; a secret under its key is gone, and gone from what comes later."""
     value = data.draw(_around({name: secret}))
     flow, before = FlowState(new_flow_id(), "fuzz"), _shape(value)
-    with ends_within(20):
+    with ends_within(10):
         taken = snapshot(value, flow)
         line = json.dumps(scrub(taken, flow.taints), ensure_ascii=False, allow_nan=False)
         later = scrub_text(f"the server said {secret!r} and {secret}", flow.taints)
