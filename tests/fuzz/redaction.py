@@ -47,9 +47,9 @@ _LINES = st.lists(_WORDS, min_size=1, max_size=9).map(" ".join)
 
 @st.composite
 def _strong(draw: st.DrawFn) -> str:
-    """Draw a secret that looks like one: 16 characters or more, small and large letters and digits."""
+    """Draw a secret that looks like one: 16 characters or more, now and then hundreds, of small and large letters and digits."""
     body = draw(st.text(st.sampled_from(_LETTERS), min_size=13, max_size=40))
-    return f"q7{body}Z"
+    return f"q7{body * draw(st.sampled_from([1, 1, 1, 8, 40]))}Z"
 
 
 _NAMES = st.sampled_from(
@@ -101,15 +101,19 @@ def texts(text: str) -> None:
         assert_linear(scrub_text, text)
 
 
-@given(before=st.lists(_LINES, max_size=4), name=_NAMES, carrier=_CARRIERS, secret=_strong(), after=st.lists(_LINES, max_size=4))
-def planted(before: list[str], name: str, carrier: str, secret: str, after: list[str]) -> None:
-    """A secret among lines of words is gone, and every line of words is as it was."""
-    text = "\n".join([*before, carrier.format(name=name, secret=secret), *after])
+_PLANTS = st.lists(st.tuples(_NAMES, _CARRIERS, _strong()), min_size=1, max_size=3)
+_BESIDE = st.lists(_LINES, max_size=4)
+
+
+@given(before=_BESIDE, plants=_PLANTS, between=st.sampled_from(["\n", " ", ", "]), after=_BESIDE)
+def planted(before: list[str], plants: list[tuple[str, str, str]], between: str, after: list[str]) -> None:
+    """Secrets among lines of words, on one line or on several, are gone, and every line of words is as it was."""
+    inside = between.join(carrier.format(name=name, secret=secret) for name, carrier, secret in plants)
     with ends_within(10):
-        clean = scrub_text(text)
-    assert secret not in clean
+        clean = scrub_text("\n".join([*before, inside, *after]))
+    assert [secret for *_, secret in plants if secret in clean] == []
     lines = clean.split("\n")
-    assert (lines[: len(before)], lines[len(before) + 1 :]) == (before, after)
+    assert (lines[: len(before)], lines[len(lines) - len(after) :]) == (before, after)
 
 
 class _Hostile:
