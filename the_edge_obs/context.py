@@ -19,6 +19,8 @@ from contextvars import ContextVar
 from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from .errors import ConfigurationError
+from .policies import Policy, policy_of_scope
+from .taints import Taints
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +44,7 @@ class FlowState:
         prefix: The first 19 characters of every span id in it.
         name: What the flow is called.
         scope: The owner of handlers that only take this flow's events, or None.
-        taints: Values that were redacted by their key and must not reappear in the flow.
+        taints: The flow's secrets, which must not reappear in it, and its own redaction policy.
         ended: Whether its root span has ended.
         faults: How many times logging itself failed for an event of the flow.
         reported: Which failures the flow's log already shows.
@@ -56,8 +58,7 @@ class FlowState:
         self.prefix = flow_id[:19]
         self.name = name
         self.scope = scope
-        # Changed in place, in one step of the interpreter: two threads that learn at once both do.
-        self.taints: set[str] = set()
+        self.taints = Taints(policy=policy_of_scope(scope))
         self.ended = self.is_abroad = False
         self.faults = 0
         self.reported: set[str] = set()
@@ -207,21 +208,22 @@ class _Carrier(Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         span = self._context.get(CURRENT)
         if span is None:
-            return _unpickled, (self._fn, None, "", frozenset(), ())
+            return _unpickled, (self._fn, None, "", frozenset(), None, ())
         flow, *rest = span
         flow.is_abroad = True
-        return _unpickled, (self._fn, flow.id, flow.name, frozenset(flow.taints.copy()), tuple(rest))
+        return _unpickled, (self._fn, flow.id, flow.name, flow.taints.copied(), flow.taints.policy, tuple(rest))
 
 
 def _unpickled(
-    fn: Callable[P, R], flow_id: str | None, name: str, taints: frozenset[str], place: tuple[Any, ...]
+    fn: Callable[P, R], flow_id: str | None, name: str, taints: frozenset[str], policy: Policy | None, place: tuple[Any, ...]
 ) -> _Carrier[P, R]:
     """Return a carrier that came from another process; what else is in the context stays this process's own."""
     context = contextvars.copy_context()
     span = None
     if flow_id is not None:
         flow = _carried.setdefault(flow_id, FlowState(flow_id, name))
-        flow.taints |= taints
+        flow.taints.policy = policy
+        flow.taints.absorb(taints)
         span = SpanContext(flow, *place)
     # None as well: a forked worker still has the span of whoever started it.
     context.run(CURRENT.set, span)

@@ -331,7 +331,7 @@ def loose_event(record: logging.LogRecord) -> Event:
     """Return a ``log`` event of a record with the ids stamped on it, or null ones where there are none."""
     stamped = record.__dict__.get("_flow")
     flow = stamped if isinstance(stamped, FlowState) else None
-    taints = flow.taints if flow is not None else set()
+    taints = flow.taints if flow is not None else ()
     # Before the message is scrubbed: they may teach a secret that is in there too.
     message, data = _captured_message(record, flow), snapshot(_record_data(record), flow)
     return {

@@ -19,8 +19,9 @@ from .context import CURRENT, FlowState, Place, SpanContext, child_context, cont
 from .errors import ConfigurationError
 from .event import CHECKED_METRICS, dumps, level_number
 from .faults import own_fault
+from .policies import effective
 from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
-from .redaction import MAX_INT, MAX_STRING, scrub, scrub_text
+from .redaction import MAX_INT, MAX_STRING, scrub, scrub_key
 from .secret_keys import KEY_CLASSES, MAX_KEY, KeyClasses
 from .snapshots import MAX_ITEMS, exception_text, snapshot
 
@@ -252,7 +253,7 @@ def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
             if _is_number(value) and value >= 0:
                 taken[key] = value
         elif (others := others + 1) <= MAX_ITEMS:
-            name = scrub_text(str(key)[: 2 * MAX_STRING], flow.taints)[:MAX_KEY]
+            name = scrub_key(str(key)[: 2 * MAX_STRING], effective(flow.taints.policy))[:MAX_KEY]
             taken[name] = value if _is_number(value) else None
     if others > MAX_ITEMS:
         taken["…"] = others - MAX_ITEMS
