@@ -88,7 +88,7 @@ def key_blocks(text: str) -> Iterator[Span]:
 
 # --- URLs -------------------------------------------------------------------------------------------------------------
 
-_AUTHORITY: Final = re.compile(r"[^\s\"<>`\\]{1,1024}")
+_AUTHORITY: Final = re.compile(r"[^\s\"<>`\\]{1,8192}")
 _PORT: Final = re.compile(r"\d{1,5}(?:[/?#]|\Z)")
 _HOSTLIKE: Final = re.compile(r"[A-Za-z0-9\[$%{<]")
 _NOT_PASSWORD: Final = re.compile(r"\[REDACTED|\*+\Z|\$\{?\w+\}?\Z|<[\w -]+>\Z|\{[\w.]*\}\Z|%s\Z|\.{3}\Z")
@@ -103,6 +103,14 @@ def in_urls(text: str) -> Iterator[Span]:
         rest = _AUTHORITY.match(text, start, len(text) if at < 0 else at)
         if rest is not None:
             yield from _user_info(rest[0], start)
+
+
+_ENCODED: Final = re.compile(r"(?i)%3a%2f%2f[^%\s\"'<>]{0,256}%3a((?:[^\s%\"'<>]|%(?!40|2f)){1,1024})%40")
+
+
+def in_encoded_urls(text: str) -> Iterator[Span]:
+    """Yield passwords of URLs that are part of another URL, percent-encoded (RFC 3986, section 2.1)."""
+    yield from (found.span(1) for found in _ENCODED.finditer(text))
 
 
 def _user_info(rest: str, start: int) -> Iterator[Span]:

@@ -13,8 +13,18 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .secret_keys import KEY, MAX_NAME, SECRET, WEAK, KeyClasses, classify
-from .secret_shapes import SHORTEST_FORMAT, Span, by_format, commands, in_urls, key_blocks, key_parameters, schemes
+from .secret_keys import KEY, MAX_NAME, PLAIN, SECRET, WEAK, KeyClasses, classify
+from .secret_shapes import (
+    SHORTEST_FORMAT,
+    Span,
+    by_format,
+    commands,
+    in_encoded_urls,
+    in_urls,
+    key_blocks,
+    key_parameters,
+    schemes,
+)
 from .secret_spans import (
     DELIMITER,
     MAX_ORDINARY,
@@ -63,6 +73,8 @@ def _in_words(text: str, classes: KeyClasses, unknown: set[str]) -> Iterator[Spa
     folded = text.lower()
     if "bearer" in folded or "basic" in folded:
         yield from schemes(text)
+    if "%2f%2f" in folded:
+        yield from in_encoded_urls(text)
     if "key=" in folded or "code=" in folded:
         yield from key_parameters(text)
     yield from commands(text, folded)
@@ -90,11 +102,20 @@ def _names(text: str, verdicts: dict[str, int]) -> Iterator[Name]:
             start = found.start() + len(found[0]) - len(found[0].lstrip("-."))
             end = start + len(name)
             if verdict == KEY:
-                before = _BEFORE_KEY.search(text, max(0, start - 34), start)
-                start = before.start() if before else start
-                verdict = classify(text[start:end])
+                start, verdict = _with_words_before(text, start, end)
             if verdict:
                 yield Name(start, end, name[-MAX_NAME:], verdict)
+
+
+def _with_words_before(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return where a name of several words begins, such as ``API key``, and what it says."""
+    before = _BEFORE_KEY.search(text, max(0, start - 34), start)
+    words = before[0].split() if before else []
+    for count in range(1, len(words) + 1):
+        first = start - sum(len(word) + 1 for word in words[-count:])
+        if verdict := classify(text[first:end]):
+            return first, verdict
+    return start, PLAIN
 
 
 def _by_name(text: str, verdicts: dict[str, int]) -> Iterator[Span]:
@@ -128,6 +149,8 @@ def _value_of(text: str, name: Name) -> Span | None:
     if (element := _element(text, name)) is not None:
         return element
     separator = _SEPARATOR.match(text, after)
+    if separator is None and name.text.lower() == "bearer":
+        return None  # what follows a scheme is judged by itself
     typed = _TYPED.match(text, after)
     if typed is not None and not (is_quoted and typed[0][0] != ":") and not (separator is not None and _is_header(name)):
         return quoted(text, name, typed.end(), WORD)
@@ -211,12 +234,15 @@ def _assigned(text: str, name: Name, separator: re.Match[str], is_quoted: bool) 
     return _unquoted(text, name, start, sign, is_quoted)
 
 
+_BEHIND_A_QUOTE: Final = ("", *" \t\r\n,;)]}+|:>")
+
+
 def _closes(text: str, name: Name, at: int, is_quoted: bool) -> bool:
     """Tell whether a quote behind a name closes the text that the name stands in: ``"Password: "``."""
-    if is_quoted:
+    if is_quoted or text[at] not in "\"'" or text[at + 1 : at + 2] not in _BEHIND_A_QUOTE:
         return False
-    line = max(text.rfind("\n", max(0, name.start - 512), name.start) + 1, name.start - 512, 0)
-    return text[at] in "\"'" and text.count(text[at], line, name.start) % 2 == 1
+    line = text.rfind("\n", max(0, name.start - 512), name.start) + 1
+    return (line > 0 or name.start <= 512) and text.count(text[at], line, name.start) % 2 == 1
 
 
 def _is_list_of_secrets(text: str) -> bool:

@@ -220,7 +220,8 @@ PRESETS: Final[dict[str, frozenset[str]]] = {
 
 ORDINARY: Final = _words(
     """
-    a about above accept accepted access account active add added address admin administrator after again agent all allow
+    a erforderlich requis requerido obligatorio richiesto vereist wymagane about above accept accepted access account
+    active add added address admin administrator after again agent all allow
     allowed alpha also an and any anonymous api app application apply are array as ask at attempt auth authentication
     authenticated author authorization authorized auto automatic available back bad base64 basic be bearer because been
     before being below beta between blank block blocked body bool boolean boto both broken browser but button by bytes cache

@@ -53,15 +53,7 @@ _learning = threading.RLock()
 
 def _after_fork() -> None:
     global _learning
-    # What a connection string has beside its secrets.
-
-
-_PLACES: Final = frozenset(
-    "server database data source initial catalog db dbname sslmode encrypt application name address protocol driver uid "
-    "accountname endpointsuffix defaultendpointsprotocol theme lang locale".split()
-) | {"data source", "initial catalog", "user id"}
-
-_learning = threading.RLock()
+    _learning = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
