@@ -331,8 +331,8 @@ def test_a_wrong_call_fails_as_before(ring: obs.RingBufferHandler) -> None:
         (lambda: obs.observable("a")(7), "7 cannot be observed; allowed: a function"),
         (lambda: obs.observable("a")(Worker), "cannot be observed"),
         (lambda: obs.observable(Worker), "cannot be observed"),
-        (lambda: obs.observable(7)(where), "node 7 is no name"),  # type: ignore[call-overload]
-        (lambda: obs.observable("...")(where), "is no name"),
+        (lambda: obs.observable(7)(where), "node 7 is not a name"),  # type: ignore[call-overload]
+        (lambda: obs.observable("...")(where), "is not a name"),
         (lambda: obs.observable("a", sanitize_keys="cpf"), r"sanitize_keys 'cpf' is a string; give a list such as \['cpf'\]"),
     ],
 )
@@ -749,7 +749,7 @@ def test_a_registry_with_a_bad_name_stays_as_it_was() -> None:
     """All or nothing."""
     registry: dict[str, Any] = {"a": where, "...": checked}
     before = dict(registry)
-    with pytest.raises(ConfigurationError, match=r"node '\.\.\.' is no name"):
+    with pytest.raises(ConfigurationError, match=r"node '\.\.\.' is not a name"):
         obs.instrument(registry)
     assert registry == before
 

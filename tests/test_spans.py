@@ -285,7 +285,7 @@ def test_the_record_says_where_the_block_is(caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize("node", ["", ".", None, 7])
 def test_a_node_without_a_name_is_refused(node: Any) -> None:
     """The error names the value and what a name looks like."""
-    with pytest.raises(ConfigurationError, match=r"is no name; allowed: a string such as 'rank' or 'llm.call'"):
+    with pytest.raises(ConfigurationError, match=r"is not a name; give a string such as 'rank' or 'llm.call'"):
         obs.span(node)
 
 

@@ -9,16 +9,20 @@ another library logged, into an event.
 from __future__ import annotations
 
 import logging
+import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from logging import Logger
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from .context import FlowState, Place, current
 from .event import KEYS, Event, dumps, is_error_data, is_uuid, level_name, level_number
-from .redaction import scrub, scrub_text
+from .redaction import MAX_STRING, followers, scrub, scrub_text
 from .remembered import remembered
-from .snapshots import exception_text, snapshot
+from .snapshots import snapshot
+from .tracebacks import error_text, type_name
 
 
 class Kind(NamedTuple):
@@ -57,6 +61,29 @@ Item: TypeAlias = "Facts | Event"
 
 # The getter of a record's real __dict__, which NodeRecord hides behind a property that completes it first.
 _real_dict: Final = cast("Callable[[logging.LogRecord], dict[str, Any]]", vars(logging.LogRecord)["__dict__"].__get__)
+
+
+MAX_NAME: Final = 256  # characters of a node's or step's name
+# What breaks lines, steers terminals, or is in no UTF-8: C0, DEL, C1, line and bidi marks, lone surrogates.
+_UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def fit_name(name: str) -> str:
+    """Return the name of a node or step as every handler, file and terminal can take it; most stay as they are.
+
+    What is unfit is escaped as Python writes it, secrets are taken out by their shape, and of a long name 256 characters stay, with
+    ``[+N chars]``.
+    """
+    return _fitted(name if type(name) is str else str.__str__(name))
+
+
+@lru_cache(maxsize=1024)
+def _fitted(name: str) -> str:
+    clean = scrub_text(_UNFIT.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), name[:MAX_STRING]))
+    return clean if len(name) <= MAX_NAME and len(clean) <= 2 * MAX_NAME else f"{clean[:MAX_NAME]}[+{len(name) - MAX_NAME} chars]"
+
+
+followers.append(lambda policy: _fitted.cache_clear())
 
 
 class NodeRecord(logging.LogRecord):
@@ -120,7 +147,7 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
     """
     if logger.filters or logger.disabled or type(logger) is not Logger:
         if logger.hasHandlers():
-            logger.handle(NodeRecord(facts))
+            apart(logger.handle, NodeRecord(facts))
         return None
     at = logger
     while not (handlers := at.handlers):  # most have none, and looking costs less than going through an empty list
@@ -201,7 +228,7 @@ def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
         return RecursionError(f"{type(handler).__name__} causes events while it handles one")
     depths[id(handler)] = depth + 1
     try:
-        handler.handle(record)
+        apart(handler.handle, record)
     except Exception as error:  # noqa: BLE001 - the caller reports it, once all have had the record
         return error
     finally:
@@ -210,6 +237,25 @@ def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
         else:
             del depths[id(handler)]
     return None
+
+
+class InsideAnError(Exception):
+    """What stands in for an error of observed code while it is logged."""
+
+
+def apart(handle: Callable[[logging.LogRecord], object], record: logging.LogRecord) -> None:
+    """Hand a record on so that what goes wrong there is not chained to an error of observed code.
+
+    ``logging.Handler.handleError`` prints the whole chain, and the texts of those errors are not scrubbed.
+    """
+    if sys.exc_info()[1] is None:
+        handle(record)
+        return
+    try:
+        raise InsideAnError("an error is being logged; it is left out here, for it may hold secrets")
+    except InsideAnError as stand_in:
+        stand_in.__context__ = None
+        handle(record)
 
 
 def _complete(facts: Facts, attributes: dict[str, Any]) -> None:
@@ -289,7 +335,7 @@ def item_of(record: logging.LogRecord) -> Item | None:
     if span is None or (stamp != span.flow.id and is_uuid(stamp)):
         return _stamped_event(record)
     site = Site(record.pathname, record.lineno, record.funcName or "")
-    node = span._replace(node=record.name or "root", step=None)
+    node = span._replace(node=_logger_name(record), step=None)
     return (
         node,
         PLAIN["log"],
@@ -338,7 +384,7 @@ def loose_event(record: logging.LogRecord) -> Event:
         "flow_id": getattr(record, "flow_id", None),
         "span_id": getattr(record, "span_id", None),
         "parent_id": getattr(record, "parent_id", None),
-        "node": record.name or "root",
+        "node": _logger_name(record),
         "level": level_name(record.levelno),
         "timestamp": round(record.created * 1e9) // 1000 / 1e6,
         "event_type": "log",
@@ -346,6 +392,11 @@ def loose_event(record: logging.LogRecord) -> Event:
         "data": _with_error(scrub(data, taints)),
         "metrics": {},
     }
+
+
+def _logger_name(record: logging.LogRecord) -> str:
+    name = record.name
+    return fit_name(name) if issubclass(type(name), str) and name else "root"
 
 
 def message_of(record: logging.LogRecord) -> str:
@@ -375,7 +426,7 @@ def _record_data(record: logging.LogRecord) -> dict[str, Any]:
     data = {key: value for key, value in record.__dict__.items() if key not in STANDARD}
     info = record.exc_info
     if info and isinstance(info, tuple) and info[1] is not None:
-        data["error"] = {"type": type(info[1]).__name__, "message": exception_text(info[1])}
+        data["error"] = {"type": type_name(info[1]), "message": error_text(info[1])}
     elif SCRUBBED_ERROR in record.__dict__:
         data["error"] = record.__dict__[SCRUBBED_ERROR]
     return data
