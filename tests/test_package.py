@@ -27,6 +27,7 @@ FLOORS = {
     "context": 1,
     "remembered": 1,
     "tracebacks": 2,
+    "names": 2,
     "records": 2,
     "foreign": 2,
     "filters": 2,

@@ -56,7 +56,7 @@ def handler_failed(handler: logging.Handler, record: logging.LogRecord) -> None:
         _tell(lambda: _failure_text(handler, record, error, _flow_of(record, span)))
         if span is not None:
             _report(context_of(span), f"{type_name(handler)} failed", error)
-    except Exception:  # noqa: BLE001, S110 - what cannot even be told, as at the end of the stack, must not break anything
+    except Exception:  # noqa: BLE001 - what cannot even be told, as at the end of the stack, must not break anything
         pass
 
 
@@ -68,7 +68,7 @@ def own_fault(where: str, place: Place | None = None) -> None:
         _tell(lambda: f"the_edge_obs: {where} failed: {_told(error, span)}\n")
         if span is not None:
             _report(span, where + " failed", error)
-    except Exception:  # noqa: BLE001, S110 - what cannot even be told, as at the end of the stack, must not break anything
+    except Exception:  # noqa: BLE001 - what cannot even be told, as at the end of the stack, must not break anything
         pass
 
 

@@ -16,20 +16,22 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast, overload
 
 from .capture import Capture, location_of
-from .context import CURRENT, VARIANT, child_context, place, random_bits
+from .context import CURRENT, VARIANT, Place, child_context, place, random_bits
 from .errors import ConfigurationError
 from .event import level_number
 from .faults import own_fault
+from .names import fit_name
 from .records import ENTRY, EXIT, NOTHING, emit
 from .secret_keys import classes_for
 from .snapshots import snapshot
-from .spans import OpenSpan, Span, give_back, node_logger, report, span
+from .spans import OpenSpan, Span, fit_step, give_back, node_logger, report, span
 
 __all__ = ["Span", "instrument", "observable", "span"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK: Final = "__observed__"
+_OWNERS: Final = "__instrument_owners__"  # of a wrapper: by registry and name, what it stands for, and who wants it there
 
 enter: Final = CURRENT.set
 leave: Final = CURRENT.reset
@@ -43,9 +45,9 @@ class _Node:
     __slots__ = ("capture", "classes", "level", "logger", "name", "site")
 
     def __init__(self, fn: Callable[..., Any], name: str, level: int, sanitize_keys: Iterable[str] | None) -> None:
-        self.name = name
         self.level = level
         self.logger = node_logger(name)
+        self.name = fit_name(name)
         self.capture = Capture(fn)
         self.classes = classes_for(sanitize_keys)
         self.site = location_of(fn)
@@ -74,9 +76,16 @@ class _Node:
         opened.close(output)
         return output
 
+    def close(self, context: Place, wall: int, started: int, output: Any, error: BaseException | None = None) -> None:
+        """Log the end of a call whose entry the wrapper logged itself."""
+        try:
+            OpenSpan(self.logger, self.level, self.site, context, self.classes, wall, started).close(output, error)
+        except Exception:  # noqa: BLE001 - at the end of the stack there is no room to tell more of it
+            context[0].faults += 1
+
     def step(self, kwargs: dict[str, Any]) -> str | None:
         step = kwargs.get("node") if self.capture.takes_node else None
-        return step if isinstance(step, str) else None
+        return fit_step(step) if issubclass(type(step), str) else None
 
     def report(self, kwargs: dict[str, Any], error: BaseException | None, output: Any = None) -> None:
         """Log the error or the soft failure of a call whose entry was filtered."""
@@ -128,7 +137,8 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
 
     Args:
         registry: Names to callables, as an engine's action registry. A name becomes the node's name; of several names of one
-            function (``llm.call`` and ``actions.llm_call``) the one without ``actions.`` does. What is observed already stays.
+            function (``llm.call`` and ``actions.llm_call``) the one without ``actions.`` does. What is observed already stays;
+            what another ``instrument`` wrapped stays until both are undone.
         level: Level of the entry and exit events. Default ``info``.
 
     Raises:
@@ -140,27 +150,59 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
     number = level_number(level)
     wrapped: dict[int, Any] = {}
     # All of them are made before the first is put in: a name that cannot be one leaves the registry as it was.
-    replaced: dict[str, tuple[Any, Any]] = {}
+    replaced: dict[str, Any] = {}
+    shared: dict[str, Any] = {}
     for name in sorted(registry, key=lambda name: (str(name).startswith("actions."), str(name))):
         fn = registry[name]
-        if not callable(fn) or isinstance(fn, type) or hasattr(fn, _MARK):
+        if not callable(fn) or isinstance(fn, type):
             continue
-        if id(fn) not in wrapped:
-            wrapped[id(fn)] = _observed(fn, str(name), number, None)
-        replaced[name] = (fn, wrapped[id(fn)])
-    registry.update({name: ours for name, (_, ours) in replaced.items()})
+        if _entry(fn, registry, name) is not None:
+            shared[name] = fn
+        elif not hasattr(fn, _MARK):
+            if id(fn) not in wrapped:
+                wrapped[id(fn)] = _observed(fn, str(name), number, None)
+                setattr(wrapped[id(fn)], _OWNERS, {})
+            replaced[name] = wrapped[id(fn)]
+    originals = {name: registry[name] for name in replaced}
+    registry.update(replaced)
+    return _owned(registry, originals, replaced | shared)
+
+
+def _entry(ours: Any, registry: MutableMapping[str, Any], name: str) -> tuple[Any, Any, set[object]] | None:
+    """Return the wrapper at a name of a registry, what it stands for, and who wants it there; None for any other function.
+
+    Whoever wraps it with ``functools.wraps`` copies the attribute, which therefore names its wrapper.
+    """
+    entry: tuple[Any, Any, set[object]] | None = getattr(ours, _OWNERS, {}).get((id(registry), name))
+    return entry if entry is not None and entry[0] is ours else None
+
+
+def _owned(registry: MutableMapping[str, Any], originals: dict[str, Any], wrappers: dict[str, Any]) -> Callable[[], None]:
+    """Note one more owner of each wrapper in a registry, and return the undo: the last one puts back what was there."""
+    owner = object()
+    for name, ours in wrappers.items():
+        _, _, owners = getattr(ours, _OWNERS).setdefault((id(registry), name), (ours, originals.get(name), set()))
+        owners.add(owner)
 
     def undo() -> None:
-        for name, (fn, ours) in replaced.items():
-            if registry.get(name) is ours:
-                registry[name] = fn
+        for name, ours in wrappers.items():
+            entry = _entry(ours, registry, name)
+            if entry is None or owner not in entry[2]:
+                continue
+            entry[2].remove(owner)
+            if not entry[2]:
+                del getattr(ours, _OWNERS)[id(registry), name]
+                if registry.get(name) is ours:
+                    registry[name] = entry[1]
 
     return undo
 
 
 def _observed(fn: Any, name: str | None, level: int, sanitize_keys: Iterable[str] | None) -> Any:
     if isinstance(fn, (staticmethod, classmethod)):
-        return type(fn)(_observed(fn.__func__, name, level, sanitize_keys))
+        observed = type(fn)(_observed(fn.__func__, name, level, sanitize_keys))
+        setattr(observed, _MARK, fn)
+        return observed
     if not callable(fn) or isinstance(fn, type):
         raise ConfigurationError(f"{fn!r} cannot be observed; allowed: a function, a method or a callable object")
     node = _Node(fn, name or _name_of(fn), level, sanitize_keys)
@@ -227,12 +269,12 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             output = fn(*args, **kwargs) if kwargs else fn(*args)
         except BaseException as error:
             leave(token)
-            OpenSpan(logger, level, site, context, node.classes, wall, started).close(NOTHING, error)
+            node.close(context, wall, started, NOTHING, error)
             raise
         duration = clock() - started
         leave(token)
         if type(output) is dict and ("success" in output or "usage" in output or "cost_usd" in output):
-            OpenSpan(logger, level, site, context, node.classes, wall, started).close(output)
+            node.close(context, wall, started, output)
             return output
         try:
             facts = (context, EXIT, level, wall + duration, None, snapshot(output, flow, node.classes), duration, site)

@@ -28,9 +28,11 @@ from .event import EVENT_TYPES, SCHEMA_VERSION, Event, level_number
 from .event_query import select
 from .faults import listeners, own_fault
 from .flow_log import FlowLog
-from .records import NOWHERE, apart, fit_name, record_of_item
+from .names import fit_name
+from .records import NOWHERE, record_of_item
 from .spans import OpenSpan, Span, error_data, give_back, log_event, node_logger
 from .store import get_flow_log, query
+from .tracebacks import apart
 
 ROOT_NODE = "flow"
 

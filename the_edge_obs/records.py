@@ -9,20 +9,18 @@ another library logged, into an event.
 from __future__ import annotations
 
 import logging
-import re
-import sys
 import threading
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from logging import Logger
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from .context import FlowState, Place, current
 from .event import KEYS, Event, dumps, is_error_data, is_uuid, level_name, level_number
-from .redaction import MAX_STRING, followers, scrub, scrub_text
+from .names import fit_name
+from .redaction import scrub, scrub_text
 from .remembered import remembered
 from .snapshots import snapshot
-from .tracebacks import error_text, type_name
+from .tracebacks import apart, error_text, type_name
 
 
 class Kind(NamedTuple):
@@ -61,29 +59,6 @@ Item: TypeAlias = "Facts | Event"
 
 # The getter of a record's real __dict__, which NodeRecord hides behind a property that completes it first.
 _real_dict: Final = cast("Callable[[logging.LogRecord], dict[str, Any]]", vars(logging.LogRecord)["__dict__"].__get__)
-
-
-MAX_NAME: Final = 256  # characters of a node's or step's name
-# What breaks lines, steers terminals, or is in no UTF-8: C0, DEL, C1, line and bidi marks, lone surrogates.
-_UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def fit_name(name: str) -> str:
-    """Return the name of a node or step as every handler, file and terminal can take it; most stay as they are.
-
-    What is unfit is escaped as Python writes it, secrets are taken out by their shape, and of a long name 256 characters stay, with
-    ``[+N chars]``.
-    """
-    return _fitted(name if type(name) is str else str.__str__(name))
-
-
-@lru_cache(maxsize=1024)
-def _fitted(name: str) -> str:
-    clean = scrub_text(_UNFIT.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), name[:MAX_STRING]))
-    return clean if len(name) <= MAX_NAME and len(clean) <= 2 * MAX_NAME else f"{clean[:MAX_NAME]}[+{len(name) - MAX_NAME} chars]"
-
-
-followers.append(lambda policy: _fitted.cache_clear())
 
 
 class NodeRecord(logging.LogRecord):
@@ -239,25 +214,6 @@ def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
     return None
 
 
-class InsideAnError(Exception):
-    """What stands in for an error of observed code while it is logged."""
-
-
-def apart(handle: Callable[[logging.LogRecord], object], record: logging.LogRecord) -> None:
-    """Hand a record on so that what goes wrong there is not chained to an error of observed code.
-
-    ``logging.Handler.handleError`` prints the whole chain, and the texts of those errors are not scrubbed.
-    """
-    if sys.exc_info()[1] is None:
-        handle(record)
-        return
-    try:
-        raise InsideAnError("an error is being logged; it is left out here, for it may hold secrets")
-    except InsideAnError as stand_in:
-        stand_in.__context__ = None
-        handle(record)
-
-
 def _complete(facts: Facts, attributes: dict[str, Any]) -> None:
     """Fill in what ``LogRecord`` would have; what a filter has set meanwhile stays."""
     (_, _, _, node, _), _, level, wall, *_, site = facts
@@ -403,8 +359,11 @@ def message_of(record: logging.LogRecord) -> str:
     """Return a record's message, or what is wrong with it: an argument that does not fit loses the text no more."""
     try:
         return record.getMessage()
-    except Exception as error:  # noqa: BLE001 - "not all arguments converted", or a hostile __str__
-        return f"{str(record.msg) if isinstance(record.msg, str) else type(record.msg).__name__} [{type(error).__name__}]"
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - "not all arguments converted", or whatever a hostile __str__ raises
+        msg = record.msg
+        return f"{str.__str__(msg) if issubclass(type(msg), str) else type_name(msg)} [{type_name(error)}]"
 
 
 def _captured_message(record: logging.LogRecord, flow: FlowState | None) -> str:

@@ -18,7 +18,8 @@ from .context import CURRENT, FlowState, Place, SpanContext, child_context, cont
 from .errors import ConfigurationError
 from .event import CHECKED_METRICS, dumps, level_number
 from .faults import own_fault
-from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit, fit_name
+from .names import fit_name
+from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
 from .redaction import MAX_INT, MAX_STRING, scrub, scrub_text
 from .secret_keys import KEY_CLASSES, MAX_KEY, KeyClasses
 from .snapshots import MAX_ITEMS, snapshot
@@ -86,9 +87,7 @@ class OpenSpan:
         try:
             self._finish(time.perf_counter_ns() - self.started, output, error, metrics)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
-            # At the end of the stack there may be no room for the report either.
-            with suppress(Exception):
-                own_fault("logging the end of a span", self.context)
+            own_fault("logging the end of a span", self.context)
         if self.context[2] is None:
             self.context[0].ended = True
 

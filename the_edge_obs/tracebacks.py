@@ -6,19 +6,22 @@ read where ``BaseException`` keeps them: a class may put something else, which r
 
 from __future__ import annotations
 
+import builtins
 import linecache
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from textwrap import indent
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from .context import FlowState
 from .event import dumps
 from .redaction import MAX_STRING, scrub
 from .snapshots import exception_text, snapshot
+
+T = TypeVar("T")
 
 MAX_FRAMES: Final = 32  # of each error, the last ones: so many fit into a text
 MAX_ERRORS: Final = 16  # of one chain, and members of one group
@@ -27,11 +30,10 @@ MAX_LINES: Final = 2_000  # frames of one error whose source lines are looked at
 
 _CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
-_get: Final[dict[str, Any]] = {
-    name: vars(BaseException)[name].__get__ for name in ("__traceback__", "__cause__", "__context__", "__suppress_context__", "args")
-}
+_READ: Final = ("__traceback__", "__cause__", "__context__", "__suppress_context__", "args")
+_get: Final[dict[str, Any]] = {name: vars(BaseException)[name].__get__ for name in _READ}
 _name_of: Final[Any] = vars(type)["__name__"].__get__
-_GROUP: Final[Any] = BaseExceptionGroup if sys.version_info >= (3, 11) else ()
+_GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
 _PLAIN: Final = (BaseException.__str__, KeyError.__str__)  # which write out what the error was made with, however large
 
 
@@ -190,3 +192,22 @@ def _source_lines(error: BaseException) -> Iterator[str | None]:
         yield linecache.getline(path, line or 0)
     if next(frames, None) is not None:
         yield None
+
+
+class InsideAnError(Exception):
+    """What stands in for an error of observed code while it is logged."""
+
+
+def apart(call: Callable[[T], object], argument: T) -> None:
+    """Call something so that what goes wrong in there is not chained to the error that is being handled.
+
+    ``logging.Handler.handleError`` prints the whole chain, and the texts of the errors of observed code are not scrubbed.
+    """
+    if sys.exc_info()[1] is None:
+        call(argument)
+        return
+    try:
+        raise InsideAnError("an error is being logged; it is left out here, for it may hold secrets")
+    except InsideAnError as stand_in:
+        stand_in.__context__ = None
+        call(argument)

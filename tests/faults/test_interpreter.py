@@ -11,11 +11,9 @@ from contextvars import ContextVar
 
 import pytest
 
-import the_edge_obs as obs
-
 # Each round leaves something in a reference cycle, and lets the collection that finds it begin a chosen number of allocations
 # later: one of the rounds hits each allocation of the victim.
-SWEEP = '''
+SWEEP = """
 import contextvars, gc, sys, weakref
 import the_edge_obs as obs
 
@@ -88,7 +86,7 @@ with obs.flow("chat"):
                 victim()
                 gc.set_threshold(700)
 print("alive")
-'''
+"""
 
 
 def run(program: str, **environment: str) -> tuple[int, str, str]:

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 from ..errors import ConfigurationError, EventError
 from ..event import Event, level_name, level_number
 from ..faults import handler_failed, listeners
-from ..records import KEEPERS, Facts, Item, Take, apart, event_of_item, is_last, item_of, level_of, record_of_item
+from ..records import KEEPERS, Facts, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
+from ..tracebacks import apart
 from ._buffer import FlowBuffer, Load
 from ._recorder import ASKED, SLOW, DumpLimit, announcement, ends_run, run_ms
 from ._room import Room
