@@ -745,6 +745,42 @@ def test_a_registry_is_wrapped_in_place_and_given_back(ring: obs.RingBufferHandl
     assert registry == {**originals, "http.get": "replaced by somebody else"}
 
 
+def test_owners_of_a_registry_share_what_is_wrapped(ring: obs.RingBufferHandler) -> None:
+    """Two thousand owners, each there before the one before it goes: one wrapper, observed until the last has gone."""
+    registry: dict[str, Any] = {"a": where, "b": staticmethod(where)}
+    originals = dict(registry)
+    undo = obs.instrument(registry)
+    wrapped = dict(registry)
+    for _ in range(2_000):
+        following = obs.instrument(registry)
+        undo()
+        undo()
+        undo = following
+    assert registry == wrapped
+    with obs.flow() as run:
+        registry["a"]()
+    assert brief(told(ring, run)) == [("a", "entry"), ("a", "exit")]
+    undo()
+    assert registry == originals
+    again = obs.instrument(registry)
+    assert registry["a"] is not where
+    again()
+    assert registry == originals
+
+
+def test_what_somebody_else_wrapped_meanwhile_stays(ring: obs.RingBufferHandler) -> None:
+    """``functools.wraps`` copies our marks: that makes the wrapper theirs none of ours."""
+    registry: dict[str, Any] = {"a": where, "b": where}
+    first = obs.instrument(registry)
+    ours = registry["a"]
+    registry["a"] = theirs = functools.wraps(ours)(lambda: ours())
+    second = obs.instrument(registry)
+    first()
+    assert (registry["a"], registry["b"] is where) == (theirs, False)
+    second()
+    assert registry == {"a": theirs, "b": where}
+
+
 def test_a_registry_with_a_bad_name_stays_as_it_was() -> None:
     """All or nothing."""
     registry: dict[str, Any] = {"a": where, "...": checked}

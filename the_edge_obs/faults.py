@@ -84,6 +84,8 @@ def _failure_text(
 ) -> str:
     """Return what ``logging.Handler.handleError`` prints, scrubbed: no arguments, for the message has them."""
     taints = () if flow is None else flow.taints
+    if sys.is_finalizing():  # a finalizer logs after everything was taken down: a traceback of that helps nobody
+        return f"the_edge_obs: {type_name(handler)} loses an event: Python is shutting down\n"
     trace = "" if error is None else scrub_text(traceback_text(error, flow), taints)
     where = f"Handler: {type_name(handler)}\nLogged from file {record.pathname}, line {record.lineno}"
     message = scrub_text(snapshot(message_of(record), flow), taints)
