@@ -24,7 +24,7 @@ from .names import fit_name
 from .records import ENTRY, EXIT, NOTHING, emit
 from .secret_keys import classes_for
 from .snapshots import snapshot
-from .spans import OpenSpan, Span, fit_step, give_back, node_logger, report, span
+from .spans import OpenSpan, Span, give_back, node_logger, report, span
 
 __all__ = ["Span", "instrument", "observable", "span"]
 
@@ -85,7 +85,7 @@ class _Node:
 
     def step(self, kwargs: dict[str, Any]) -> str | None:
         step = kwargs.get("node") if self.capture.takes_node else None
-        return fit_step(step) if issubclass(type(step), str) else None
+        return fit_name(step) if issubclass(type(step), str) else None  # type: ignore[arg-type]
 
     def report(self, kwargs: dict[str, Any], error: BaseException | None, output: Any = None) -> None:
         """Log the error or the soft failure of a call whose entry was filtered."""

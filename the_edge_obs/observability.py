@@ -30,7 +30,7 @@ from .faults import listeners, own_fault
 from .flow_log import FlowLog
 from .names import fit_name
 from .records import NOWHERE, record_of_item
-from .spans import OpenSpan, Span, error_data, give_back, log_event, node_logger
+from .spans import OpenSpan, Span, error_data, give_back, label_of, log_event, node_logger
 from .store import get_flow_log, query
 from .tracebacks import apart
 
@@ -156,7 +156,7 @@ class ObservabilityContext:
                 raise ConfigurationError(f"flow_id {flow_id!r} is not its parent's, {parent.flow_id!r}; leave one of them out")
         if config is not None and scope is None:
             scope = self
-        flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), fit_name(str(name)), scope)
+        flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), label_of(name), scope)
         self.flow_id = flow.id
         self.name = flow.name
         self.trace_context = trace_context

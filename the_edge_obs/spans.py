@@ -40,11 +40,9 @@ def node_logger(node: str) -> logging.Logger:
     return logging.getLogger("tea." + fit_name(node))
 
 
-def fit_step(step: object) -> str | None:
-    """Return the name of a step, fit for every handler; what is not a text becomes one."""
-    if step is None or issubclass(type(step), str):
-        return None if step is None else fit_name(step)  # type: ignore[arg-type]
-    return fit_name(_error_text(step))
+def label_of(value: object) -> str:
+    """Return the name of a step or flow, fit for every handler; what is not a text becomes one."""
+    return fit_name(value if issubclass(type(value), str) else _error_text(value))  # type: ignore[arg-type]
 
 
 class OpenSpan:
@@ -153,7 +151,7 @@ class Span:
         site: Site = NOWHERE,
     ) -> None:
         self._logger = node_logger(node)
-        self._node, self._step, self._site = fit_name(node), fit_step(step), site
+        self._node, self._step, self._site = fit_name(node), None if step is None else label_of(step), site
         self._level = level_number(level)
         self._data = (data or {}) if input is NOTHING else {"input": input, **(data or {})}
         self._open: OpenSpan | None = None
