@@ -273,8 +273,8 @@ def test_owners_of_propagate_that_overlap_share_one_patch() -> None:
 
 
 def test_propagate_below_the_patch_of_somebody_else() -> None:
-    """Who patches on top meanwhile keeps their patch. Where they take it away after our undo, ours is back on top and does nothing;
-    the next one takes its place, so that a thousand rounds leave one layer."""
+    """Who patches on top meanwhile keeps their patch. Where they take it away after our undo, ours is back on top and does
+    nothing; the next one takes its place, so that a thousand rounds leave one layer."""
     before = threading.Thread.start
     try:
         for _ in range(1_500):
@@ -301,7 +301,7 @@ def test_propagate_below_the_patch_of_somebody_else() -> None:
 
 
 def test_propagate_above_a_patch_that_stays() -> None:
-    """Somebody's patch that holds an old one of ours stays in the chain: the new one stands above it, the old one passes through."""
+    """Somebody's patch that holds an old one of ours stays: the new one stands above it, the old one passes through."""
     before = threading.Thread.start
     try:
         undo = obs.propagate()
