@@ -67,7 +67,7 @@ def test_any_name_fits(name: str) -> None:
 def test_every_handler_takes_any_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str, name: str, fit: str
 ) -> None:
-    """Ring, file, callback, JSON, console and logging's own formatter, on an ASCII or UTF-8 stream: a line per event, no fault."""
+    """Ring, file, callback, JSON, console and logging's own formatter, on an ASCII or UTF-8 stream: a line per event."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     seen: list[dict[str, Any]] = []
     plain, lines, console = (logging.StreamHandler(stream) for _ in range(3))
