@@ -53,6 +53,8 @@ def handler_failed(handler: logging.Handler, record: logging.LogRecord) -> None:
     error = sys.exc_info()[1]
     try:
         span = record.facts[0] if type(record) is NodeRecord else current()
+        if span is not None:
+            span[0].faults += 1
         _tell(lambda: _failure_text(handler, record, error, _flow_of(record, span)))
         if span is not None:
             _report(context_of(span), f"{type_name(handler)} failed", error)
@@ -62,13 +64,16 @@ def handler_failed(handler: logging.Handler, record: logging.LogRecord) -> None:
 
 def own_fault(where: str, place: Place | None = None) -> None:
     """Report a failure inside this package, in an ``except`` clause: on stderr as logging does, and in the flow's log."""
+    if place is not None:
+        place[0].faults += 1  # first, and without a call: at the end of the stack there may be no room for more
     try:
-        span = current() if place is None else context_of(place)
-        error = sys.exc_info()[1]
+        error, span = sys.exc_info()[1], current() if place is None else context_of(place)
+        if span is not None and place is None:
+            span.flow.faults += 1
         _tell(lambda: f"the_edge_obs: {where} failed: {_told(error, span)}\n")
         if span is not None:
             _report(span, where + " failed", error)
-    except Exception:  # noqa: BLE001 - what cannot even be told, as at the end of the stack, must not break anything
+    except Exception:  # noqa: BLE001 - what cannot even be told must not break anything
         pass
 
 
@@ -104,11 +109,10 @@ def _told(error: BaseException | None, span: SpanContext | None) -> str:
 
 
 def _report(span: SpanContext, what: str, error: BaseException | None) -> None:
-    flow = span.flow
-    flow.faults += 1
-    if what in flow.reported:
+    """Let the ring buffers show a failure in its flow's log; the first of each kind."""
+    if what in span.flow.reported:
         return
-    flow.reported.add(what)
+    span.flow.reported.add(what)
     message = f"{what}: {_told(error, span)}"
     where = span._replace(node="obs", step=None)
     facts: Facts = (where, PLAIN["log"], logging.ERROR, time.time_ns(), message, {}, None, NOWHERE)

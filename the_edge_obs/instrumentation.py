@@ -11,8 +11,9 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, MutableMapping
+from contextvars import Token
+from types import TracebackType
 from typing import Any, Final, TypeVar, cast, overload
 
 from .capture import Capture, location_of
@@ -320,28 +321,25 @@ def _coroutine(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
 class _Stream:
     """A generator's span: entered for each item and left again, so that it never leaks into the code that consumes it."""
 
-    __slots__ = ("chunks", "first", "kwargs", "node", "opened")
+    __slots__ = ("chunks", "first", "kwargs", "node", "opened", "token")
 
     def __init__(self, node: _Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.node, self.kwargs = node, kwargs
         self.opened = node.open(args, kwargs) if node.logger.isEnabledFor(node.level) else None
         self.chunks = 0
         self.first: int | None = None
+        self.token: Token[Place | None] | None = None
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
+    # Not contextlib's: it asks the error for its class, and sets its traceback.
+    def __enter__(self) -> None:
         """Be in the span while the generator runs; what it raises, but for its end, ends the span."""
-        token = CURRENT.set(self.opened.context) if self.opened else None
-        try:
-            yield
-        except (StopIteration, StopAsyncIteration):
-            raise
-        except BaseException as error:
+        self.token = CURRENT.set(self.opened.context) if self.opened else None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.token:
+            give_back(self.token)
+        if kind is not None and not issubclass(kind, (StopIteration, StopAsyncIteration)):
             self.close(NOTHING, error)
-            raise
-        finally:
-            if token:
-                give_back(token)
 
     def count(self) -> None:
         self.chunks += 1
@@ -364,12 +362,12 @@ def _generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
     @functools.wraps(fn)
     def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         stream = _Stream(node, args, kwargs)
-        with stream.inside():
+        with stream:
             source = fn(*args, **kwargs)
         resume: Callable[[], Any] = functools.partial(next, source)
         while True:
             try:
-                with stream.inside():
+                with stream:
                     item = resume()
             except StopIteration as stop:
                 stream.close(stop.value)
@@ -378,7 +376,7 @@ def _generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             try:
                 resume = functools.partial(source.send, (yield item))
             except GeneratorExit:
-                with stream.inside():
+                with stream:
                     source.close()
                 stream.close(NOTHING, early=True)
                 raise
@@ -392,12 +390,12 @@ def _async_generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
     @functools.wraps(fn)
     async def observed(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         stream = _Stream(node, args, kwargs)
-        with stream.inside():
+        with stream:
             source = fn(*args, **kwargs)
         resume: Callable[[], Any] = source.__anext__
         while True:
             try:
-                with stream.inside():
+                with stream:
                     item = await resume()
             except StopAsyncIteration:
                 stream.close(NOTHING)
@@ -406,7 +404,7 @@ def _async_generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             try:
                 resume = functools.partial(source.asend, (yield item))
             except GeneratorExit:
-                with stream.inside():
+                with stream:
                     await source.aclose()
                 stream.close(NOTHING, early=True)
                 raise

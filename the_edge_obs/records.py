@@ -118,7 +118,8 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
         again; else None.
 
     Raises:
-        Exception: what a handler raised, once all others have had the facts.
+        BaseException: what a handler raised, once all others have had the facts. As in ``logging``, an ``Exception`` is that
+            handler's failure, which callers report; anything else, such as Ctrl-C, wants the program to stop, and goes on.
     """
     if logger.filters or logger.disabled or type(logger) is not Logger:
         if logger.hasHandlers():
@@ -150,7 +151,7 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
 def _to_all(at: logging.Logger | None, facts: Facts) -> Take | None:
     """Hand facts to the handlers of a logger and of those above it; ``emit`` says what it returns and raises."""
     level, record, take, are_all_direct = facts[2], None, None, True
-    failure: Exception | None = None
+    failure: BaseException | None = None
     while at is not None:
         if handlers := at.handlers:
             for handler in handlers:
@@ -167,7 +168,9 @@ def _to_all(at: logging.Logger | None, facts: Facts) -> Take | None:
                 else:
                     are_all_direct = False
                     record = record or NodeRecord(facts)
-                    failure = handed(handler, record) or failure
+                    failed = handed(handler, record)
+                    if failed is not None and (failure is None or isinstance(failure, Exception)):
+                        failure = failed
         at = at.parent if at.propagate else None
     if failure is not None:
         raise failure
@@ -191,8 +194,8 @@ MAX_REENTRY: Final = 3  # a signal handler or a finalizer may well log while its
 _handing = threading.local()
 
 
-def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
-    """Hand a record to a handler; return what it raised.
+def handed(handler: logging.Handler, record: NodeRecord) -> BaseException | None:
+    """Hand a record to a handler; return what it raised, even an interrupt, which is for the caller to raise.
 
     A handler that logs, or calls what is observed, gets those records too, but not without end: where each event causes two more,
     and the RecursionError of each is caught, that takes 2 to the power of the recursion limit.
@@ -204,7 +207,7 @@ def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
     depths[id(handler)] = depth + 1
     try:
         apart(handler.handle, record)
-    except Exception as error:  # noqa: BLE001 - the caller reports it, once all have had the record
+    except BaseException as error:  # noqa: BLE001 - the caller raises it, once all have had the record
         return error
     finally:
         if depth:

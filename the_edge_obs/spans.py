@@ -85,7 +85,10 @@ class OpenSpan:
         try:
             self._finish(time.perf_counter_ns() - self.started, output, error, metrics)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
-            own_fault("logging the end of a span", self.context)
+            try:
+                own_fault("logging the end of a span", self.context)
+            except RecursionError:  # no room even to begin to tell it
+                self.context[0].faults += 1
         if self.context[2] is None:
             self.context[0].ended = True
 
