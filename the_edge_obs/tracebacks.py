@@ -118,9 +118,17 @@ def _frames(error: BaseException, most: int) -> list[str]:
     trace: TracebackType | None = _get["__traceback__"](error)
     if trace is None:
         return []
-    rest = sum(1 for _ in traceback.walk_tb(trace)) - most
-    told = ["Traceback (most recent call last):\n", *traceback.format_list(traceback.extract_tb(trace, limit=-most))]
+    rest = sum(1 for _ in _links(trace)) - most
+    # Walked to where it begins here: asked for the last ones, Python finds out the columns of all.
+    begin = next(islice(_links(trace), rest, None)) if rest > 0 else trace
+    told = ["Traceback (most recent call last):\n", *traceback.format_list(traceback.extract_tb(begin))]
     return [f"[+{rest} frames]\n", *told] if rest > 0 else told
+
+
+def _links(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
 
 
 def _last_line(error: BaseException, flow: FlowState | None) -> str:
