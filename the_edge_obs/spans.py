@@ -42,7 +42,12 @@ def node_logger(node: str) -> logging.Logger:
 
 def label_of(value: object) -> str:
     """Return the name of a step or flow, fit for every handler; what is not a text becomes one."""
-    return fit_name(value if issubclass(type(value), str) else _error_text(value))  # type: ignore[arg-type]
+    return fit_name(_text_of(value))
+
+
+def _text_of(value: object) -> str:
+    """Return a text as it is, anything else as the text of its snapshot: a foreign ``__str__`` may raise, or never end."""
+    return str.__str__(value) if issubclass(type(value), str) else _error_text(value)
 
 
 class OpenSpan:
@@ -283,7 +288,7 @@ def log_event(
     captured = snapshot(data or {}, context.flow, classes)
     if (node := fit_name(context.node)) != context.node:
         context = context._replace(node=node)
-    text = message if message is None else snapshot(str(message), context.flow)
+    text = message if message is None else snapshot(_text_of(message), context.flow)
     figures = numbers(metrics, context.flow) if metrics else None
     facts = (context, PLAIN[kind], level, time.time_ns(), text, captured, figures, site)
     emit(logger, facts)
@@ -302,7 +307,7 @@ def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
             if _is_number(value) and value >= 0:
                 taken[key] = value
         elif (others := others + 1) <= MAX_ITEMS:
-            name = scrub_text(str(key)[: 2 * MAX_STRING], flow.taints)[:MAX_KEY]
+            name = scrub_text(_text_of(key)[: 2 * MAX_STRING], flow.taints)[:MAX_KEY]
             taken[name] = value if _is_number(value) else None
     if others > MAX_ITEMS:
         taken["…"] = others - MAX_ITEMS

@@ -159,10 +159,13 @@ def test_hostile_values_of_a_span_lose_nothing_else(ring: obs.RingBufferHandler)
             span.metric(bad=Asked(), good=1)  # type: ignore[arg-type]
             span.output = {"success": False, "error": Asked()}
             span.metrics = {"bad": Asked(), "good": 2}
+        span.log(Asked())  # type: ignore[arg-type]
+        run.log("logged", message=Asked(), metrics={Asked: 1})  # type: ignore[arg-type, dict-item]
         assert obs.observable("returns")(lambda: {"usage": Asked(), "cost_usd": Asked(), "success": Asked()})()
     log = obs.get_flow_log(run.flow_id)
     told = [(event["node"], event["event_type"]) for event in log.events if event["node"] != "flow"]
-    assert told == [("hostile", "entry"), ("hostile", "metric"), ("hostile", "error"), ("returns", "entry"), ("returns", "exit")]
+    kinds = ["entry", "metric", "error", "log"]
+    assert told == [*(("hostile", kind) for kind in kinds), ("logged", "log"), ("returns", "entry"), ("returns", "exit")]
     assert log.metrics["fault_count"] == 0
     ((metric,), (end,)) = (obs.query(run.flow_id, event_type=kind, node="hostile") for kind in ("metric", "error"))
     assert metric["metrics"] == {"bad": None, "good": 1}

@@ -29,7 +29,7 @@ def fails_with(*_: Any) -> None:
         raise ConnectionError(f"refused {SECRET} {SHAPED}") from error
 
 
-class Unwritable(logging.StreamHandler[Any]):
+class Unwritable(logging.StreamHandler):  # type: ignore[type-arg]
     """A handler of somebody else, whose stream always fails."""
 
     def __init__(self) -> None:
