@@ -34,6 +34,8 @@ FLOORS = {
     "policies": 1,
     "context": 1,
     "remembered": 1,
+    "tracebacks": 2,
+    "names": 2,
     "records": 2,
     "foreign": 2,
     "filters": 2,
