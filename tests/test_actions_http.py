@@ -293,9 +293,9 @@ def test_redirect_to_a_file_is_refused(server: Server) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"url": "file:///etc/hostname"}, "url 'file:///etc/hostname' is no http or https URL"),
-        ({"url": "example.com"}, "url 'example.com' is no http or https URL"),
-        ({"url": None}, "url None is no http or https URL"),
+        ({"url": "file:///etc/hostname"}, "url 'file:///etc/hostname' is not an http or https URL"),
+        ({"url": "example.com"}, "url 'example.com' is not an http or https URL"),
+        ({"url": None}, "url None is not an http or https URL"),
         ({"url": "http://[::1"}, "cannot be read"),
         ({"url": "http://h:port/"}, "cannot be read"),
         ({"url": "http://user:hunter2@host/"}, "the url for host holds credentials"),

@@ -50,7 +50,7 @@ def test_broken_json_is_a_soft_failure_with_its_position() -> None:
     ("text", "error"),
     [
         (None, "Input text is None"),
-        ("[NaN]", "JSON parse error: NaN is no JSON number"),
+        ("[NaN]", "JSON parse error: NaN is not a JSON number"),
         (b"\xff", "JSON parse error: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
     ],
 )

@@ -563,7 +563,7 @@ def test_script_may_be_a_file(tmp_path: Path, name: str, text: str) -> None:
         ({"provider": "scripted"}, "answers (a list) or script (a file); give one of them"),
         ({"answers": ["a"], "script": "b"}, "answers (a list) or script (a file); give one of them"),
         ({"base_url": "http://127.0.0.1:9"}, "model is None; name the model that http://127.0.0.1:9 is to use"),
-        ({"base_url": "file:///x", "model": "m"}, "url 'file:///x/chat/completions' is no http or https URL"),
+        ({"base_url": "file:///x", "model": "m"}, "url 'file:///x/chat/completions' is not an http or https URL"),
         ({"base_url": "https://api.openai.com/v1", "model": "m"}, "set OPENAI_API_KEY or give api_key"),
         ({"answers": ["a"], "prompt": None}, "neither prompt nor messages is given"),
         ({"answers": ["a"], "prompt": 3}, "prompt is 3; it must be a string"),

@@ -147,7 +147,7 @@ def test_no_site_is_a_soft_failure(site: Site) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"url": "ftp://h/x"}, "url 'ftp://h/x' is no http or https URL"),
+        ({"url": "ftp://h/x"}, "url 'ftp://h/x' is not an http or https URL"),
         ({"url": "http://h", "max_chars": 0}, "max_chars is 0; it must be a whole number above 0"),
         ({"url": "http://h", "headers": "x"}, "headers is 'x'; it must be a mapping"),
     ],
