@@ -26,6 +26,7 @@ FLOORS = {
     "policies": 1,
     "context": 1,
     "remembered": 1,
+    "yaml_reader": 1,
     "records": 2,
     "foreign": 2,
     "filters": 2,

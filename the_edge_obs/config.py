@@ -267,9 +267,10 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".json":
             return json.loads(text)
-        import yaml
+        from .yaml_reader import read_yaml
 
-        return yaml.safe_load(text)
+        document = read_yaml(path)
+        return None if document is None else document.data
     except Exception as error:  # yaml and json have each their own errors
         detail = " ".join(str(error).split())
         raise ConfigurationError(f"configuration {str(path)!r} is no valid YAML or JSON: {detail}") from error

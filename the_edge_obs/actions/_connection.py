@@ -63,12 +63,12 @@ def open_request(request: urllib.request.Request, deadline: Deadline) -> http.cl
 
 class _HTTPHandler(urllib.request.HTTPHandler):
     def http_open(self, req: Any) -> http.client.HTTPResponse:
-        return self.do_open(partial(_Connection, deadline=req.deadline), req)  # type: ignore[arg-type]
+        return self.do_open(partial(_Connection, deadline=req.deadline), req)
 
 
 class _HTTPSHandler(urllib.request.HTTPSHandler):
     def https_open(self, req: Any) -> http.client.HTTPResponse:
-        return self.do_open(partial(_SecureConnection, deadline=req.deadline), req)  # type: ignore[arg-type]
+        return self.do_open(partial(_SecureConnection, deadline=req.deadline), req)
 
 
 @cache

@@ -2,7 +2,8 @@
 
 A tokenizer of its own, by the rules of https://html.spec.whatwg.org/multipage/parsing.html#tokenization as far as a reader
 of text and links needs them: html.parser of the supported Pythons takes quadratic time for unclosed tags, comments and
-declarations, and raises for some. Here every character is passed once, and each search for an end that is not there ends the page.
+declarations, and raises for some. Here every character is passed once, and a search for an end that is not there ends the
+page.
 """
 
 from __future__ import annotations

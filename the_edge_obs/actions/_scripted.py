@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
-from ..errors import ActionError, allowed
+from ..errors import ActionError, FlowFileError, allowed
 from ._support import failure, not_negative
 
 STATE_KEY: Final = "llm_script"
@@ -124,14 +124,13 @@ def _text(content: object) -> str:
 
 
 def _file_answers(action: str, path: str) -> Any:
-    import yaml
+    from ..yaml_reader import read_yaml
 
     try:
-        with open(path, encoding="utf-8") as file:
-            found = yaml.safe_load(file)  # JSON is YAML
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise ActionError(f"{action}: script {path!r} cannot be read ({problem}); give a YAML or JSON file") from error
+        document = read_yaml(path)  # JSON is YAML
+    except FlowFileError as error:
+        raise ActionError(f"{action}: script {path!r} cannot be read ({error}); give a YAML or JSON file") from error
+    found = None if document is None else document.data
     return found.get("answers") if isinstance(found, Mapping) else found
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import allowed
-from .yaml_source import Place, Source
+from ..yaml_reader import Place
+from .yaml_source import Source
 
 
 def refuse_unknown(source: Source, data: Mapping[Any, Any], known: Collection[str], place: Place, owner: str) -> None:

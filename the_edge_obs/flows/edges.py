@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..errors import allowed
+from ..yaml_reader import Place
 from . import checks
 from .conditions import ALWAYS, Condition, compile_condition
 from .model import END, START, Edge
 from .templates import Compiler
-from .yaml_source import Place, Source
+from .yaml_source import Source
 
 _KEYS: Final = ("from", "to", "when", "condition", "type", "fan_in")
 _TYPES: Final = ("normal", "parallel")

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from ..actions.registry import Registry
 from ..errors import ConfigurationError, FlowFileError, allowed
+from ..yaml_reader import Place
 from . import checks
 from .edges import read_edges
 from .importing import Engine, import_actions
 from .model import Plan
 from .nodes import NodeReader
 from .templates import Compiler
-from .yaml_source import Place, Source, from_data, read_file
+from .yaml_source import Source, from_data, read_file
 
 _KEYS: Final = (
     "name",

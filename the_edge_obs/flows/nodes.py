@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..actions.registry import Registry
 from ..errors import allowed
+from ..yaml_reader import Place
 from . import checks
 from .action_check import check_parameters, check_values, find_action
 from .conditions import ALWAYS, compile_condition
@@ -31,7 +32,7 @@ from .model import (
 )
 from .on_error import read_on_error
 from .templates import Compiler, Constant, Table
-from .yaml_source import Place, Source
+from .yaml_source import Source
 
 _COMMON: Final = ("name", "description", "language", "goto", "on_error", "fan_in")
 _BODIES: Final = ("uses", "action", "run", "steps", "flow")

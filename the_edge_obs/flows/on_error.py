@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from ..errors import allowed
+from ..yaml_reader import Place
 from . import checks
 from .model import Mode, OnError
-from .yaml_source import Place, Source
+from .yaml_source import Source
 
 _KEYS: Final = (
     "mode",

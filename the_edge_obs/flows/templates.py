@@ -19,7 +19,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from ..errors import FlowRunError, allowed
-from .yaml_source import Place, Source
+from ..yaml_reader import Place
+from .yaml_source import Source
 
 NAMES: Final = frozenset({"state", "variables", "settings", "env", "flow_dir", "parallel_results"})
 """What every template can read; ``result`` and a fan-out's item are added where they exist. ``flow_dir`` is the flow file's
