@@ -44,6 +44,10 @@ _SHALLOW: Final = frozenset(
     "attr batch count d default dictsort first groupby items join last length list map max min random reject rejectattr reverse "
     "select selectattr slice sort sum unique".split()
 )
+# Filters whose results hold each item of what they are given at most once: nothing grows, and much data need not be measured.
+_ONCE: Final = frozenset(
+    "dictsort first groupby items last list map max min random reject rejectattr reverse select selectattr sort unique".split()
+)
 _WIDTHS: Final = frozenset({"center", "ljust", "rjust", "to_bytes", "zfill"})
 _METHODS: Final = frozenset({"get", "keys", "values", "items", "copy"})
 # A width or precision of printf: what is after the flags begins with another digit than 0, so there is one way to read it.
@@ -139,7 +143,7 @@ def _own_size(value: Any) -> int:
 # --- what is made ---
 
 
-def _made(value: Any) -> Any:
+def _made(value: Any, *, measured: bool = True) -> Any:
     """Count a value that a template has made, and return it; what comes bit by bit is counted bit by bit."""
     allowed = _allowed()
     allowed.step()
@@ -147,7 +151,8 @@ def _made(value: Any) -> Any:
         allowed.spend(len(value))
     elif isinstance(value, _CONTAINERS):
         allowed.spend(_ITEM * len(value))
-        allowed.measured(value)
+        if measured:
+            allowed.measured(value)
     elif isinstance(value, Iterator):
         return _each(value)
     return value
@@ -224,7 +229,8 @@ def _bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., An
         _check_filter(name, value, (*rest, *kwargs.values()))
         if name == "format":
             _check_percent(str(value), kwargs or rest)
-        return _made(function(*context, *([value] if len(args) > leading else []), *rest, **kwargs))
+        result = function(*context, *([value] if len(args) > leading else []), *rest, **kwargs)
+        return _made(result, measured=name not in _ONCE)
 
     return bounded
 
@@ -247,9 +253,9 @@ def _check_repetition(value: Any, options: Sequence[Any]) -> None:
     allowed, times = _allowed(), len(value) if isinstance(value, (str, *_CONTAINERS)) else 1
     for option in options:
         _check_number(option)
+        allowed.measured(option)
         if isinstance(option, str) or (isinstance(option, int) and isinstance(value, str)):
             _check_size(max(times, 1) * (len(option) if isinstance(option, str) else abs(option)))
-    allowed.step()
 
 
 def _check_replacement(text: str, old: Any = "", new: Any = "", *_: Any) -> None:
