@@ -82,5 +82,5 @@ def one_of(source: Source, data: Mapping[str, Any], spellings: tuple[str, str], 
 
 def refuse_unknown_target(source: Source, target: Any, names: Collection[str], place: Place, owner: str) -> None:
     """Refuse the name of a node that does not exist."""
-    if target not in names:
+    if not isinstance(target, str) or target not in names:
         raise source.error(f"{owner}: there is no node {target!r}; {allowed(names, target)}", place)
