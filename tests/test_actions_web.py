@@ -167,10 +167,11 @@ def test_bad_use_raises(params: dict[str, Any], message: str) -> None:
 # --- pages that mean harm ---
 
 PIECES = [
-    "<a ", "<a b", '<a href="', "<a href='", "<a href=x>", "<a/", "<", "</", "</a", "</a ", "</ x", "<!", "<!--", "<!-->",
-    "<!--x-->", "--!>", "<![x", "<![CDATA[", "<!doctype ", "<!DOCTYPE x [", "<?", "<?php ", "&", "&#", "&#9", "&#x", "&amp", "&lt;", "&#0",
-    "<script>", "<script", "</script", "<style></style>", "<title>", "<title></title>", "<textarea>", "<template>", "<div>", "<td>",
-    "<base href=/x/>", '<a href="#x">', '<a href="../">', "<svg><title>", ">", '"', "=", "'", "\0", "\n", " ", "<a =", "<a ''", "<xmp>", "\ud800",
+    "<a ", "<a b", '<a href="', "<a href='", "<a href=x>", "<a/", "<", "</", "</a", "</a ", "</ x", "<!", "<!--",
+    "<!-->", "<!--x-->", "--!>", "<![x", "<![CDATA[", "<!doctype ", "<!DOCTYPE x [", "<?", "<?php ", "&", "&#", "&#9",
+    "&#x", "&amp", "&lt;", "&#0", "<script>", "<script", "</script", "<style></style>", "<title>", "<title></title>",
+    "<textarea>", "<template>", "<div>", "<td>", "<base href=/x/>", '<a href="#x">', '<a href="../">', "<svg><title>",
+    ">", '"', "=", "'", "\0", "\n", " ", "<a =", "<a ''", "<xmp>", "\ud800",
 ]  # fmt: skip
 
 

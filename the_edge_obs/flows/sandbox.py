@@ -224,8 +224,8 @@ def _bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., An
     def bounded(*args: Any, **kwargs: Any) -> Any:
         context, value, rest = args[:leading], args[leading] if len(args) > leading else None, args[leading + 1 :]
         _allowed().step()
-        if name == "join" and isinstance(value, Iterator):
-            value = list(value)
+        if name == "join" and isinstance(value, Iterable) and not isinstance(value, (str, *_CONTAINERS)):
+            value = list(_each(value))  # what is joined is measured first
         _check_filter(name, value, (*rest, *kwargs.values()))
         if name == "format":
             _check_percent(str(value), kwargs or rest)
@@ -263,7 +263,7 @@ def _check_replacement(text: str, old: Any = "", new: Any = "", *_: Any) -> None
 
 
 def _check_join(separator: str, items: Any) -> None:
-    if isinstance(items, _CONTAINERS):
+    if isinstance(items, (str, *_CONTAINERS)):
         _check_size(_allowed().measured(items) + len(separator) * len(items))
 
 
