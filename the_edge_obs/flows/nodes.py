@@ -157,7 +157,7 @@ class NodeReader:
     def _code(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
         self._refuse_unknown(data, ("run",), place, owner)
         if not self.allow_code:
-            raise self.source.error(f"{owner} has inline code in run, which is not allowed here; use an action", (*place, "run"))
+            raise self.source.error(f"{owner} has inline code in run, which is not allowed here; use an action", place)
         run, here = data["run"], (*place, "run")
         if isinstance(run, str):
             return CodeBody(self._compiled(compile_script, run, here, owner))
