@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence, MutableSet, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
 from types import BuiltinMethodType
@@ -50,6 +50,11 @@ _ONCE: Final = frozenset(
 )
 _WIDTHS: Final = frozenset({"center", "ljust", "rjust", "to_bytes", "zfill"})
 _METHODS: Final = frozenset({"get", "keys", "values", "items", "copy"})
+# What changes a list, dict, set or deque; older versions of Jinja2 do not know all of them.
+_CHANGING: Final = frozenset(
+    "add append appendleft clear difference_update discard extend extendleft insert intersection_update pop popitem popleft "
+    "remove reverse rotate setdefault sort symmetric_difference_update update".split()
+)
 # A width or precision of printf: what is after the flags begins with another digit than 0, so there is one way to read it.
 _PERCENT: Final = re.compile(r"[%)][#0\- +]*([1-9][0-9]*|\*)?(?:\.([0-9]+|\*))?[hlL]?[diouxXeEfFgGcrsa]")
 _NUMBER: Final = re.compile(r"[0-9]+")
@@ -329,6 +334,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
             _check_size(size)
             kept.append(part)
         return "".join(kept)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Tell whether a template may have an attribute: one that is public, and changes nothing."""
+        changes = attr in _CHANGING and isinstance(obj, (MutableMapping, MutableSequence, MutableSet))
+        return not changes and super().is_safe_attribute(obj, attr, value)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return what is after a dot."""
