@@ -474,6 +474,16 @@ def test_a_name_that_is_never_resolved_is_a_timeout(monkeypatch: pytest.MonkeyPa
     assert result["error_type"] == "timeout"
 
 
+@pytest.mark.parametrize("answer", [lambda send, release: release.wait(30), endless(b"\x16\x03\x03\x40\x00", b"\0", every=0.02)])
+def test_a_handshake_that_does_not_end_is_a_timeout(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    """TLS is part of the call: a server that answers nothing, or a byte of its hello now and then."""
+    monkeypatch.setenv("no_proxy", "*")
+    with RawServer(answer, reads=False) as server:
+        result = http_get({}, url=server.url.replace("http:", "https:"), timeout=0.4)
+        assert (result["success"], result["error_type"]) == (False, "timeout")
+        assert not server.release.is_set()
+
+
 def test_a_server_that_does_not_read_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sending a body is part of the call, too."""
     monkeypatch.setenv("no_proxy", "*")

@@ -97,8 +97,8 @@ class _Allowance:
 
     def measured(self, value: Any) -> int:
         """Return the size of a value as text would have it: what is in it twice counts twice."""
-        if isinstance(value, (str, bytes, bytearray)):
-            return len(value)
+        if not isinstance(value, _CONTAINERS):
+            return _own_size(value)
         stack, entered = [value], set()
         while stack:
             top = stack[-1]
