@@ -462,7 +462,10 @@ BAD_BLOCKS: list[tuple[Any, str]] = [
     ({"redact": ["cpf"]}, "observability.redact is ['cpf']; it must be a mapping with allowed: keys, safe_keys, patterns,"),
     ({"redact": {"key": ["cpf"]}}, "unknown key 'key' in observability.redact; did you mean 'keys'? allowed: keys, safe_keys,"),
     ({"redact": {"keys": "cpf"}}, "observability.redact.keys is 'cpf'; it must be a list of texts"),
-    ({"redact": {"patterns": ["("]}}, "observability.redact.patterns has '(', which is no regular expression: missing )"),
+    (
+        {"redact": {"patterns": ["("]}},
+        "observability.redact.patterns has '(', which is not a valid regular expression: missing )",
+    ),
     ({"redact": {"correlate": "yes"}}, "observability.redact.correlate is 'yes'; allowed: true, false"),
     (5, "configuration is 5; it must be a mapping, a path, or None"),
     ([], "configuration is []; it must be"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
 import sys
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -236,6 +237,92 @@ def test_propagate_twice_is_undone_in_any_order() -> None:
         finally:
             threading.Thread.start, ThreadPoolExecutor.submit = start, submit  # type: ignore[method-assign]
     assert (between, after) == (run.flow_id, None)
+
+
+def patched() -> tuple[Any, ...]:
+    """Return what ``propagate`` patches."""
+    return threading.Thread.start, ThreadPoolExecutor.submit, ProcessPoolExecutor.submit
+
+
+def in_a_thread() -> str | None:
+    """Return the flow that a new thread is in."""
+    found: list[str | None] = []
+    thread = threading.Thread(target=lambda: found.append(where()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_owners_of_propagate_that_overlap_share_one_patch() -> None:
+    """Two thousand owners, each there before the one before it goes: threads start as ever, and in the end nothing is left."""
+    before = patched()
+    undo = obs.propagate()
+    first = patched()
+    for _ in range(2_000):
+        following = obs.propagate()
+        undo()
+        undo()  # twice is once: it takes nothing from the other owner
+        undo = following
+    assert patched() == first
+    with obs.flow() as run:
+        assert in_a_thread() == run.flow_id
+    undo()
+    with obs.flow():
+        assert in_a_thread() is None
+    assert patched() == before
+
+
+def test_propagate_below_the_patch_of_somebody_else() -> None:
+    """Who patches on top meanwhile keeps their patch. Where they take it away after our undo, ours is back on top and does
+    nothing; the next one takes its place, so that a thousand rounds leave one layer."""
+    before = threading.Thread.start
+    try:
+        for _ in range(1_500):
+            undo = obs.propagate()
+            ours = threading.Thread.start
+
+            @functools.wraps(ours)
+            def theirs(thread: threading.Thread, start: Any = ours) -> None:
+                start(thread)
+
+            threading.Thread.start = theirs  # type: ignore[method-assign]
+            undo()
+            assert threading.Thread.start is theirs
+            threading.Thread.start = ours  # type: ignore[method-assign]
+        with obs.flow() as run:
+            assert in_a_thread() is None
+            undo = obs.propagate()
+            assert in_a_thread() == run.flow_id
+            undo()
+            assert in_a_thread() is None
+        assert threading.Thread.start is before
+    finally:
+        threading.Thread.start = before  # type: ignore[method-assign]
+
+
+def test_propagate_above_a_patch_that_stays() -> None:
+    """Somebody's patch that holds an old one of ours stays: the new one stands above it, the old one passes through."""
+    before = threading.Thread.start
+    try:
+        undo = obs.propagate()
+        ours, calls = threading.Thread.start, []
+
+        def theirs(thread: threading.Thread) -> None:
+            calls.append(thread)
+            ours(thread)
+
+        threading.Thread.start = theirs  # type: ignore[method-assign]
+        undo()
+        for _ in range(1_500):
+            obs.propagate()()
+        with obs.flow() as run:
+            assert in_a_thread() is None
+            undo = obs.propagate()
+            assert in_a_thread() == run.flow_id
+            undo()
+        assert (threading.Thread.start, len(calls)) == (theirs, 2)
+    finally:
+        threading.Thread.start = before  # type: ignore[method-assign]
 
 
 def test_a_thread_that_is_started_twice_still_says_so() -> None:

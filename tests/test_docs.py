@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 import the_edge_obs
-from the_edge_obs import event, flows, redaction, secret_keys, snapshots
+from the_edge_obs import event, flows, redaction, secret_keys, snapshots, taints
 from the_edge_obs.actions import builtin_registry
 from the_edge_obs.cli import main
 from the_edge_obs.config import check_block
@@ -239,7 +239,7 @@ def test_event_reference_has_keys_in_order_and_caps() -> None:
     for word in (*event.EVENT_TYPES, *event.LEVELS):
         assert f"`{word}`" in text
     caps = (redaction.MAX_STRING, snapshots.MAX_ITEMS, snapshots.MAX_DEPTH, snapshots.MAX_VALUES, snapshots.MAX_CHARS)
-    for cap in (*caps, secret_keys.MAX_KEY, redaction.MAX_TAINTS, MAX_EVENT_BYTES):
+    for cap in (*caps, secret_keys.MAX_KEY, taints.MAX_SECRETS, taints.MAX_CHARS, MAX_EVENT_BYTES):
         assert f"{cap:,}" in text
 
 

@@ -331,8 +331,8 @@ def test_a_wrong_call_fails_as_before(ring: obs.RingBufferHandler) -> None:
         (lambda: obs.observable("a")(7), "7 cannot be observed; allowed: a function"),
         (lambda: obs.observable("a")(Worker), "cannot be observed"),
         (lambda: obs.observable(Worker), "cannot be observed"),
-        (lambda: obs.observable(7)(where), "node 7 is no name"),  # type: ignore[call-overload]
-        (lambda: obs.observable("...")(where), "is no name"),
+        (lambda: obs.observable(7)(where), "node 7 is not a name"),  # type: ignore[call-overload]
+        (lambda: obs.observable("...")(where), "is not a name"),
         (lambda: obs.observable("a", sanitize_keys="cpf"), r"sanitize_keys 'cpf' is a string; give a list such as \['cpf'\]"),
     ],
 )
@@ -745,11 +745,47 @@ def test_a_registry_is_wrapped_in_place_and_given_back(ring: obs.RingBufferHandl
     assert registry == {**originals, "http.get": "replaced by somebody else"}
 
 
+def test_owners_of_a_registry_share_what_is_wrapped(ring: obs.RingBufferHandler) -> None:
+    """Two thousand owners, each there before the one before it goes: one wrapper, observed until the last has gone."""
+    registry: dict[str, Any] = {"a": where, "b": staticmethod(where)}
+    originals = dict(registry)
+    undo = obs.instrument(registry)
+    wrapped = dict(registry)
+    for _ in range(2_000):
+        following = obs.instrument(registry)
+        undo()
+        undo()
+        undo = following
+    assert registry == wrapped
+    with obs.flow() as run:
+        registry["a"]()
+    assert brief(told(ring, run)) == [("a", "entry"), ("a", "exit")]
+    undo()
+    assert registry == originals
+    again = obs.instrument(registry)
+    assert registry["a"] is not where
+    again()
+    assert registry == originals
+
+
+def test_what_somebody_else_wrapped_meanwhile_stays(ring: obs.RingBufferHandler) -> None:
+    """``functools.wraps`` copies our marks: that makes the wrapper theirs none of ours."""
+    registry: dict[str, Any] = {"a": where, "b": where}
+    first = obs.instrument(registry)
+    ours = registry["a"]
+    registry["a"] = theirs = functools.wraps(ours)(lambda: ours())
+    second = obs.instrument(registry)
+    first()
+    assert (registry["a"], registry["b"] is where) == (theirs, False)
+    second()
+    assert registry == {"a": theirs, "b": where}
+
+
 def test_a_registry_with_a_bad_name_stays_as_it_was() -> None:
     """All or nothing."""
     registry: dict[str, Any] = {"a": where, "...": checked}
     before = dict(registry)
-    with pytest.raises(ConfigurationError, match=r"node '\.\.\.' is no name"):
+    with pytest.raises(ConfigurationError, match=r"node '\.\.\.' is not a name"):
         obs.instrument(registry)
     assert registry == before
 

@@ -17,8 +17,9 @@ from the_edge_obs.context import FlowState, SpanContext
 from the_edge_obs.event import EVENT_TYPES, dumps
 from the_edge_obs.formatters import to_line
 from the_edge_obs.lines import encoded, encoded_event, encoded_item
+from the_edge_obs.policies import Policy, activate
 from the_edge_obs.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts
-from the_edge_obs.redaction import Policy, learn, put_in_force
+from the_edge_obs.redaction import learn
 from the_edge_obs.remembered import FLOWS, Remembered
 from the_edge_obs.snapshots import snapshot
 
@@ -157,7 +158,7 @@ def test_a_policy_counts_from_when_it_is_in_force_until_it_is_not() -> None:
     flow = FlowState(FLOW, "x")
     facts = fact(flow, EXIT, "order 4711")
     before = encoded(facts)
-    undo = put_in_force(Policy(patterns=(re.compile("[0-9]{4}"),)))
+    undo = activate(Policy(patterns=(re.compile("[0-9]{4}"),)))
     assert b'"order [REDACTED]"' in encoded(facts)
     undo()
     assert encoded(facts) == before

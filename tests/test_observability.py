@@ -176,9 +176,9 @@ def test_log_checks_what_it_is_given(ring: RingBufferHandler):
         run.log("a", "loud")
     with pytest.raises(EventError, match="unknown event_type 'start'; allowed: entry"):
         run.log("a", "info", "start")
-    with pytest.raises(ConfigurationError, match="node '' is no name"):
+    with pytest.raises(ConfigurationError, match="node '' is not a name"):
         run.log("")
-    with pytest.raises(ConfigurationError, match="node '' is no name"):
+    with pytest.raises(ConfigurationError, match="node '' is not a name"):
         run.start_node_span("")
     assert ring.flow_ids() == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import logging.config
 import re
@@ -11,31 +12,42 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
-from the_edge_obs.policies import policy_of
-from the_edge_obs.redaction import Policy, policy_in_force
+from the_edge_obs.policies import BUILT_IN, policy_of, process_policy
 from the_edge_obs.snapshots import snapshot
 
 
 def test_an_entry_is_a_policy() -> None:
     """Keys in any spelling are one, patterns are compiled; nothing is nothing."""
     entry = {"keys": ["taxNumber", "TAX-number", "пароль"], "safe_keys": ("session_token",), "patterns": ["AC-[0-9]{6}"]}
-    assert policy_of({**entry, "correlate": True}, "redact") == Policy(
-        frozenset({"taxnumber", "пароль"}), frozenset({"sessiontoken"}), (re.compile("AC-[0-9]{6}"),), True
-    )
-    assert policy_of(None, "redact") == policy_of({"keys": None}, "redact") == Policy()
+    policy = policy_of({**entry, "correlate": True}, "redact")
+    assert dataclasses.asdict(policy) == {
+        "keys": frozenset({"taxnumber", "пароль"}),
+        "safe_keys": frozenset({"sessiontoken"}),
+        "patterns": (re.compile("AC-[0-9]{6}"),),
+        "presets": frozenset(),
+        "correlate": True,
+    }
+    for empty in (None, {"keys": None}, {"preset": None}):
+        assert dataclasses.asdict(policy_of(empty, "redact")) == dataclasses.asdict(BUILT_IN)
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("cpf", "redact is 'cpf'; it must be a mapping with allowed: keys, safe_keys, patterns, correlate"),
-        ({"kyes": []}, "unknown key 'kyes' in redact; did you mean 'keys'? allowed: keys, safe_keys, patterns, correlate"),
+        ("cpf", "redact is 'cpf'; it must be a mapping with allowed: keys, safe_keys, patterns, preset, correlate"),
+        (
+            {"kyes": []},
+            "unknown key 'kyes' in redact; did you mean 'keys'? allowed: keys, safe_keys, patterns, preset, correlate",
+        ),
         ({"keys": "cpf"}, "redact.keys is 'cpf'; it must be a list of texts"),
         ({"keys": 5}, "redact.keys is 5; it must be a list of texts"),
         ({"keys": [5]}, "redact.keys has 5; each must be a text that is not empty"),
         ({"safe_keys": ["--"]}, "redact.safe_keys has '--'; a key must have a letter or a digit, such as 'cpf'"),
         ({"keys": ["a_b"], "safe_keys": ["aB"]}, "redact.safe_keys has 'aB', which redact.keys has too; keep it in one of them"),
-        ({"patterns": ["a("]}, "redact.patterns has 'a(', which is no regular expression: missing ), unterminated subpattern"),
+        (
+            {"patterns": ["a("]},
+            "redact.patterns has 'a(', which is not a valid regular expression: missing ), unterminated subpattern",
+        ),
         ({"patterns": ["a*"]}, "redact.patterns has 'a*', which matches an empty text; write one such as 'AC-[0-9]{6}'"),
         ({"correlate": 1}, "redact.correlate is 1; allowed: true, false"),
     ],
@@ -44,7 +56,7 @@ def test_bad_entries_are_refused(entry: Any, message: str) -> None:
     """Key, value and what is allowed; nothing is in force afterwards."""
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         policy_of(entry, "redact")
-    assert policy_in_force() == Policy()
+    assert process_policy() is BUILT_IN
 
 
 def test_a_filter_in_a_dict_config() -> None:
@@ -63,7 +75,7 @@ def test_a_filter_in_a_dict_config() -> None:
     undo = obs.configure(config)
     assert snapshot({"cpf": "1"}) == {"cpf": "[REDACTED]"}
     undo()
-    assert (snapshot({"cpf": "1"}), policy_in_force()) == ({"cpf": "1"}, Policy())
+    assert (snapshot({"cpf": "1"}), process_policy()) == ({"cpf": "1"}, BUILT_IN)
 
 
 def test_a_configuration_that_fails_leaves_no_policy() -> None:
@@ -75,4 +87,4 @@ def test_a_configuration_that_fails_leaves_no_policy() -> None:
     }
     with pytest.raises(ConfigurationError):
         obs.configure(config)
-    assert policy_in_force() == Policy()
+    assert process_policy() is BUILT_IN

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import logging
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError, EventError
@@ -285,7 +291,7 @@ def test_the_record_says_where_the_block_is(caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize("node", ["", ".", None, 7])
 def test_a_node_without_a_name_is_refused(node: Any) -> None:
     """The error names the value and what a name looks like."""
-    with pytest.raises(ConfigurationError, match=r"is no name; allowed: a string such as 'rank' or 'llm.call'"):
+    with pytest.raises(ConfigurationError, match=r"is not a name; give a string such as 'rank' or 'llm.call'"):
         obs.span(node)
 
 
@@ -370,3 +376,131 @@ def test_a_traceback_keeps_its_last_frames(ring: obs.RingBufferHandler) -> None:
         deeper(300)
     (error,) = [event["data"]["error"] for event in told(ring, run) if event["event_type"] == "error"]
     assert ("at the bottom" in error["traceback"], error["traceback"].count("\n") < 400) == (True, True)
+
+
+ACTIONS = {
+    "enter": lambda span: span.__enter__(),
+    "exit": lambda span: span.__exit__(None, None, None),
+    "exit with an error": lambda span: span.__exit__(ValueError, ValueError("x"), None),
+    "close": lambda span: span.close(),
+    "log": lambda span: span.log("hi"),
+    "metric": lambda span: span.metric(n=1),
+}
+
+
+def elsewhere(where: str, act: Any) -> None:
+    """Call a function here, in a copy of the context, or in a thread; what it raises is raised here."""
+    if where == "thread":
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(act).result()
+    else:
+        contextvars.copy_context().run(act) if where == "context" else act()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(sorted(ACTIONS)), st.sampled_from(["here", "context", "thread"])),
+        max_size=12,
+    ),
+    st.sampled_from(["debug", "critical"]),
+)
+def test_a_span_used_by_hand_ends_once(actions: list[tuple[int, str, str]], level: str) -> None:
+    """Whatever is called, in whatever order, context and thread: nothing raises, and each entry has at most one end after it."""
+    ring, tea = obs.RingBufferHandler(), logging.getLogger("tea")
+    tea.setLevel(level.upper())
+    tea.addHandler(ring)
+    try:
+        with obs.flow() as run:
+            spans = [Span(f"s{number}") for number in range(3)]
+            for number, action, where in actions:
+                elsewhere(where, functools.partial(ACTIONS[action], spans[number]))
+        events = ring.events(run.flow_id)
+    finally:
+        tea.removeHandler(ring)
+    open_spans: set[str] = set()
+    for event in events:
+        if event["event_type"] == "entry":
+            assert event["span_id"] not in open_spans
+            open_spans.add(event["span_id"])
+        elif event["event_type"] in ("exit", "error"):
+            assert event["span_id"] in open_spans or level == "critical"
+            open_spans.discard(event["span_id"])
+    assert obs.current() is None
+
+
+@given(st.permutations(range(6)))
+def test_spans_that_interleave_leave_no_context_behind(order: list[int]) -> None:
+    """Three spans entered in turn and left in any order: then what was there before is current, never a span that has ended."""
+    logging.getLogger("tea").setLevel("INFO")
+    with obs.flow():
+        root = obs.current()
+        spans = [Span(f"s{number}") for number in range(3)]
+        entered: set[int] = set()
+        for number in order:
+            if number % 3 in entered:
+                spans[number % 3].__exit__(None, None, None)
+            else:
+                entered.add(number % 3)
+                spans[number % 3].__enter__()
+        assert obs.current() == root
+
+
+def test_a_span_ends_once_though_two_threads_end_it(ring: obs.RingBufferHandler) -> None:
+    """Both get there at the same time; one of them logs the end."""
+    with obs.flow() as run:
+        spans = [Span("raced").__enter__() for _ in range(200)]
+        start = threading.Barrier(2)
+
+        def end_all() -> None:
+            start.wait()
+            for span in spans:
+                span.close()
+
+        threads = [threading.Thread(target=end_all) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(obs.query(run.flow_id, node="raced", event_type="exit")) == 200
+
+
+@pytest.mark.parametrize(
+    "calls", [["close"], ["exit"], ["exit", "exit"], ["enter", "enter", "exit", "exit", "close"], ["enter", "close", "exit"]]
+)
+def test_a_flow_used_by_hand_ends_once(ring: obs.RingBufferHandler, calls: list[str]) -> None:
+    """Entered twice, never, left twice: one end, and no context stays behind."""
+    run = obs.flow("by hand")
+    run.log("n", message="begins it")
+    for call in calls:
+        ACTIONS[call](run)
+    ends = [event for event in ring.events(run.flow_id) if event["node"] == "flow" and event["event_type"] != "entry"]
+    assert (len(ends), obs.current()) == (1, None)
+
+
+def test_a_span_may_be_used_again(ring: obs.RingBufferHandler) -> None:
+    """After its end it may be entered anew: that is a span of its own."""
+    with obs.flow() as run:
+        again = Span("again")
+        for _ in range(2):
+            with again:
+                pass
+    assert [event["event_type"] for event in told(ring, run)] == ["entry", "exit"] * 2
+    assert len({event["span_id"] for event in told(ring, run)}) == 2
+
+
+def test_an_interrupt_while_an_entry_is_logged_leaves_no_context_behind(ring: obs.RingBufferHandler) -> None:
+    """Ctrl-C goes on, and what was current before is current."""
+
+    class Interrupted(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise KeyboardInterrupt
+
+    with obs.flow():
+        root = obs.current()
+        logging.getLogger("tea").addHandler(handler := Interrupted())
+        for enter in (Span("x").__enter__, obs.flow("y").__enter__, obs.observable("z")(lambda: None)):
+            with pytest.raises(KeyboardInterrupt):
+                enter()
+            assert obs.current() == root
+        logging.getLogger("tea").removeHandler(handler)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
     from .instrumentation import instrument, observable, span
     from .observability import EventStream, ObservabilityContext, flow
+    from .redaction import taint
     from .store import export, get_flow_log, query
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "propagate",
     "query",
     "span",
+    "taint",
     "wrap",
 ]
 
@@ -83,6 +85,7 @@ _HOMES = {
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
     "instrumentation": ("instrument", "observable", "span"),
     "observability": ("EventStream", "ObservabilityContext", "flow"),
+    "redaction": ("taint",),
     "store": ("export", "get_flow_log", "query"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

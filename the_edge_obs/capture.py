@@ -97,7 +97,7 @@ def metrics_of(result: dict[str, Any]) -> dict[str, Any] | None:
     if usage is None and cost is None:
         return None
     found: dict[str, Any] = {}
-    if isinstance(usage, dict):
+    if type(usage) is dict:
         for name, spellings in _USAGE:
             count = next((usage[key] for key in spellings if _is_count(usage.get(key))), None)
             if count is not None:
@@ -110,4 +110,5 @@ def metrics_of(result: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+    kind = type(value)  # not isinstance: a value may lie about its class, or raise when it is asked
+    return kind in (int, float) and 0 <= value < math.inf

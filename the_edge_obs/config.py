@@ -1,4 +1,4 @@
-"""Configuration: the ``observability:`` block as a dictConfig, put in force beside what is there, with an undo."""
+"""Configuration: the ``observability:`` block as a dictConfig, activated beside what is there, with an undo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .event import LEVELS, level_number
 from .handlers import CallbackHandler, RingBufferHandler
 from .handlers.appending import checked_path
 from .logging_tree import Installed, check_keys, install
-from .policies import policy_of
+from .policies import activate, policy_of
 from .store import retire
 
 ROOT: Final = "tea"
@@ -37,13 +37,14 @@ _CALLBACK = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, scope: object = None) -> Undo:
-    """Put a configuration in force and return its undo, which leaves the logging tree as it was.
+    """Activate a configuration and return its undo, which leaves the logging tree as it was.
 
     Args:
         config: An ``observability:`` block; a dictConfig (a dict with ``version``); the path of a YAML or JSON file with
             either, or of a flow file; or None (the default): a ring buffer at level info. Levels in the environment
             variable ``TEA_LOG`` (``info,llm=debug,http=warn``) come before those of a block.
-        scope: Only flows opened with ``flow(..., scope=scope)`` reach the handlers. Default None: all flows.
+        scope: Only flows opened with ``flow(..., scope=scope)`` reach the handlers, and only for them the block's ``redact``
+            counts. Default None: all flows.
 
     Raises:
         ConfigurationError: a key, level, handler, filter, format or path that cannot be used; nothing is changed then.
@@ -55,7 +56,28 @@ def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, 
         return _undo_of(install(settings, replace=True), keep_rings=False)
     if not check_block(settings):
         return lambda: None
-    return _undo_of(install(dict_config(settings), scope=scope), keep_rings=scope is not None)
+    if scope is None:
+        return _undo_of(install(dict_config(settings)), keep_rings=False)
+    return _in_scope(settings, scope)
+
+
+def _in_scope(block: Mapping[str, Any], scope: object) -> Undo:
+    """Activate a checked block for the flows of a scope: what it says of redaction is not for the rest of the process."""
+    redact = block.get("redact")
+    undo_policy = activate(policy_of(redact, "observability.redact"), scope) if redact else None
+    try:
+        undo = _undo_of(install(dict_config({**block, "redact": None}), scope=scope), keep_rings=True)
+    except BaseException:
+        if undo_policy is not None:
+            undo_policy()
+        raise
+
+    def undo_both() -> None:
+        undo()
+        if undo_policy is not None:
+            undo_policy()
+
+    return undo_both
 
 
 def _undo_of(installed: Installed, *, keep_rings: bool) -> Undo:

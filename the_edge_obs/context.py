@@ -8,17 +8,22 @@ in full on the other side. Ids are kept as integers and written out when somebod
 from __future__ import annotations
 
 import contextvars
+import gc
 import os
 import random
 import re
+import sys
 import threading
 import uuid
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from .errors import ConfigurationError
+from .policies import Policy, policy_of_scope
+from .taints import Taints
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +47,7 @@ class FlowState:
         prefix: The first 19 characters of every span id in it.
         name: What the flow is called.
         scope: The owner of handlers that only take this flow's events, or None.
-        taints: Values that were redacted by their key and must not reappear in the flow.
+        taints: The flow's secrets, which must not reappear in it, and its own redaction policy.
         ended: Whether its root span has ended.
         faults: How many times logging itself failed for an event of the flow.
         reported: Which failures the flow's log already shows.
@@ -56,8 +61,7 @@ class FlowState:
         self.prefix = flow_id[:19]
         self.name = name
         self.scope = scope
-        # Changed in place, in one step of the interpreter: two threads that learn at once both do.
-        self.taints: set[str] = set()
+        self.taints = Taints(policy=policy_of_scope(scope))
         self.ended = self.is_abroad = False
         self.faults = 0
         self.reported: set[str] = set()
@@ -104,6 +108,36 @@ Place: TypeAlias = "tuple[FlowState, int, int | None, str, str | None]"
 
 CURRENT: Final[ContextVar[Place | None]] = ContextVar("the_edge_obs.span", default=None)
 place: Final[Callable[[], Place | None]] = CURRENT.get
+
+
+def _keep_mappings_in_use() -> None:
+    """Keep a context's mapping alive while CPython below 3.12 works on it: it holds no reference itself (gh-148891).
+
+    ``ContextVar.set``, ``reset`` and ``copy_context`` allocate, and an allocation may start a collection. A finalizer in there,
+    such as the end of a generator's span, sets a variable, and with that frees the mapping that the interrupted call is still
+    reading: the interpreter crashes. So each collection begins with a reference to the mapping that is current. It is dropped
+    when a collection begins elsewhere: then the call is over. One call starts far fewer collections than are remembered.
+    From 3.12 on, collections never start inside such a call.
+    """
+    copy, frame_of, kept = contextvars.copy_context, sys._getframe, deque[contextvars.Context](maxlen=64)
+    where: tuple[int, int] | None = None
+
+    def keep(phase: str, info: dict[str, int]) -> None:
+        nonlocal where
+        if phase != "start":
+            return
+        mapping, frame = copy(), frame_of().f_back
+        here = None if frame is None else (id(frame), frame.f_lasti)
+        if here != where:
+            kept.clear()
+            where = here
+        kept.append(mapping)
+
+    gc.callbacks.insert(0, keep)  # first: another callback may set a variable as well
+
+
+if sys.version_info < (3, 12):
+    _keep_mappings_in_use()
 
 
 def current() -> SpanContext | None:
@@ -207,21 +241,22 @@ class _Carrier(Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         span = self._context.get(CURRENT)
         if span is None:
-            return _unpickled, (self._fn, None, "", frozenset(), ())
+            return _unpickled, (self._fn, None, "", frozenset(), None, ())
         flow, *rest = span
         flow.is_abroad = True
-        return _unpickled, (self._fn, flow.id, flow.name, frozenset(flow.taints.copy()), tuple(rest))
+        return _unpickled, (self._fn, flow.id, flow.name, flow.taints.copied(), flow.taints.policy, tuple(rest))
 
 
 def _unpickled(
-    fn: Callable[P, R], flow_id: str | None, name: str, taints: frozenset[str], place: tuple[Any, ...]
+    fn: Callable[P, R], flow_id: str | None, name: str, taints: frozenset[str], policy: Policy | None, place: tuple[Any, ...]
 ) -> _Carrier[P, R]:
     """Return a carrier that came from another process; what else is in the context stays this process's own."""
     context = contextvars.copy_context()
     span = None
     if flow_id is not None:
         flow = _carried.setdefault(flow_id, FlowState(flow_id, name))
-        flow.taints |= taints
+        flow.taints.policy = policy
+        flow.taints.absorb(taints)
         span = SpanContext(flow, *place)
     # None as well: a forked worker still has the span of whoever started it.
     context.run(CURRENT.set, span)
@@ -245,37 +280,89 @@ def propagate() -> Callable[[], None]:
     """Make threads, and pools of threads and processes, inherit the context of whoever starts them, and return the undo.
 
     A thread gets the context of its ``start()``, the task of a ``concurrent.futures`` pool that of its ``submit()``. Process-wide
-    and opt-in, since it changes what every library's threads see of every context variable.
+    and opt-in, since it changes what every library's threads see of every context variable. Several owners share one patch: it is
+    taken back with the last of their undos.
     """
-    # Somebody may have patched on top of us, and still hold ours after the undo: from then on they only pass through.
-    undone = threading.Event()
-    submitting = threading.local()
-    start = threading.Thread.start
-
-    def start_carrying(thread: threading.Thread) -> None:
-        # A pool's worker outlives the task it was started for: it carries nothing, its tasks do.
-        if not undone.is_set() and not getattr(submitting, "now", False):
-            # What the instance already has is a run of ours from an earlier, failed start; what it has not, the class has.
-            thread.run = wrap(thread.run)  # type: ignore[method-assign]
-        start(thread)
-
-    patches = [(threading.Thread, "start", start, start_carrying)]
-    patches += [(pool, "submit", pool.submit, _carrying(pool.submit, submitting, undone)) for pool in _pools()]
-    for owner, name, _, ours in patches:
-        setattr(owner, name, ours)
+    owner = object()
+    with _propagation.lock:
+        if not _propagation.owners:
+            _propagation.install()
+        _propagation.owners.add(owner)
 
     def undo() -> None:
-        undone.set()
-        for owner, name, theirs, ours in patches:
-            if getattr(owner, name) is ours:
-                setattr(owner, name, theirs)
+        with _propagation.lock:
+            if owner in _propagation.owners:
+                _propagation.owners.remove(owner)
+                if not _propagation.owners:
+                    _propagation.remove()
 
     return undo
 
 
-def _carrying(submit: Callable[..., Any], submitting: threading.local, undone: threading.Event) -> Callable[..., Any]:
+class _Propagation:
+    """The one patch of ``propagate``, and who wants it.
+
+    Somebody may patch on top of it and keep it beyond its end: then it only passes calls on, and where it comes back to the top,
+    the next patch stands in its place, not above it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.owners: set[object] = set()
+        self._is_undone = threading.Event()
+        self._patches: list[tuple[Any, str, Any, Any]] = []
+
+    def install(self) -> None:
+        """Patch the methods that start threads and tasks."""
+        self._is_undone = is_undone = threading.Event()
+        submitting = threading.local()
+        methods = [(threading.Thread, "start", _start_carrying), *((pool, "submit", _submit_carrying) for pool in _pools())]
+        for owner, name, carrying in methods:
+            theirs = getattr(owner, name)
+            # Whoever patches with functools.wraps copies the mark of ours: it counts only on the function that it names.
+            while (mark := getattr(theirs, _MARK, None)) is not None and mark[0] is theirs:
+                theirs = mark[1]
+            ours = carrying(theirs, submitting, is_undone)
+            setattr(ours, _MARK, (ours, theirs))
+            setattr(owner, name, ours)
+            self._patches.append((owner, name, theirs, ours))
+
+    def remove(self) -> None:
+        """Give back what is still ours, and pass through from where somebody else still calls it."""
+        self._is_undone.set()
+        for owner, name, theirs, ours in self._patches:
+            if getattr(owner, name) is ours:
+                setattr(owner, name, theirs)
+        self._patches.clear()
+
+
+_MARK: Final = "_the_edge_obs_carrying"
+_propagation: Final = _Propagation()
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock."""
+    _propagation.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _start_carrying(start: Callable[..., None], submitting: threading.local, is_undone: threading.Event) -> Callable[..., None]:
+    def start_carrying(thread: threading.Thread) -> None:
+        # A pool's worker outlives the task it was started for: it carries nothing, its tasks do.
+        if not is_undone.is_set() and not getattr(submitting, "now", False):
+            # What the instance already has is a run of ours from an earlier, failed start; what it has not, the class has.
+            thread.run = wrap(thread.run)  # type: ignore[method-assign]
+        start(thread)
+
+    return start_carrying
+
+
+def _submit_carrying(submit: Callable[..., Any], submitting: threading.local, is_undone: threading.Event) -> Callable[..., Any]:
     def submit_carrying(pool: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if undone.is_set():
+        if is_undone.is_set():
             return submit(pool, fn, *args, **kwargs)
         outer, submitting.now = getattr(submitting, "now", False), True
         try:

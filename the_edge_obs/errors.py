@@ -10,7 +10,13 @@ from collections.abc import Iterable
 
 
 class ObservabilityError(Exception):
-    """Base of every error that the_edge_obs raises on purpose."""
+    """Base of every error that the_edge_obs raises on purpose.
+
+    Its message may quote what it was given: secrets in there are taken out, and of a long one 8,192 characters stay.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_shown(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class ConfigurationError(ObservabilityError, ValueError):
@@ -80,3 +86,14 @@ def did_you_mean(given: object, names: Iterable[str]) -> str:
 
     close = get_close_matches(str(given), list(names), 1)
     return f"did you mean {close[0]!r}? " if close else ""
+
+
+def _shown(text: str) -> str:
+    # Imported here: the vocabulary of errors lies below everything, and who makes no mistake need not wait for it.
+    from .context import current
+    from .redaction import scrub_text
+    from .snapshots import snapshot
+
+    span = current()
+    flow = None if span is None else span.flow
+    return scrub_text(snapshot(text, flow), () if flow is None else flow.taints)

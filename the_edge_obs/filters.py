@@ -8,9 +8,8 @@ from collections.abc import Iterable
 
 from .context import FlowState, current
 from .foreign import scrub_record
-from .policies import policy_of
+from .policies import activate, policy_of
 from .records import FACT_FILTERS, Facts, NodeRecord
-from .redaction import put_in_force
 
 
 class FlowContextFilter(logging.Filter):
@@ -57,16 +56,17 @@ class ScopeFilter(logging.Filter):
 
 
 class RedactionFilter(logging.Filter):
-    """Have a redaction policy in force, in the whole process, as long as this filter exists; it lets every record pass.
+    """Keep a redaction policy active, in the whole process, as long as this filter exists; it lets every record pass.
 
     A filter, so that a dictConfig can name it: put it on any logger or handler. On the logger ``tea`` it costs nothing, for its
     filters do not run for the loggers below it. Policies add up.
 
     Args:
         keys: Further keys whose values are secrets, in any case and spelling.
-        safe_keys: Keys that the built-in rules take for secret and that are none. Another policy's ``keys`` come before them.
+        safe_keys: Keys that the built-in rules take for secret and that are not. Another policy's ``keys`` come before them.
         patterns: Further shapes of secrets: regular expressions, of which all that matches is taken out.
         correlate: Whether equal secrets get equal placeholders, such as ``[REDACTED:1f3a9c0b77de]``. Default False.
+        preset: Further keys and shapes of an area: ``payment`` (card numbers, IBANs, CVVs, PINs ...). Default None.
 
     Raises:
         ConfigurationError: a key or pattern that cannot be used; it names the value and what is allowed.
@@ -78,10 +78,12 @@ class RedactionFilter(logging.Filter):
         safe_keys: Iterable[str] = (),
         patterns: Iterable[str] = (),
         correlate: bool = False,
+        preset: str | None = None,
     ) -> None:
         super().__init__()
-        policy = policy_of({"keys": keys, "safe_keys": safe_keys, "patterns": patterns, "correlate": correlate}, "redact")
-        self._undo = weakref.finalize(self, put_in_force(policy))
+        lists = {"keys": keys, "safe_keys": safe_keys, "patterns": patterns}
+        policy = policy_of({**lists, "preset": preset, "correlate": correlate}, "redact")
+        self._undo = weakref.finalize(self, activate(policy))
         self._undo.atexit = False
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -89,7 +91,7 @@ class RedactionFilter(logging.Filter):
         return True
 
     def close(self) -> None:
-        """Put the policy out of force."""
+        """Deactivate the policy."""
         self._undo()
 
 

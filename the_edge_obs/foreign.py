@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .context import FlowState
 from .event import dumps
 from .records import SCRUBBED_ERROR, STANDARD, brought_event, message_of
-from .redaction import scrub, scrub_text
-from .snapshots import exception_text, snapshot
+from .redaction import MAX_STRING, scrub, scrub_text
+from .snapshots import MAX_ITEMS, snapshot
+from .tracebacks import error_text, pieces, traceback_text, type_name
 
-_TRACEBACKS: Final = logging.Formatter()
 # What a snapshot that hides or lacks something has in it. What is too large to be looked through leaves as its copy.
 _MARKS: Final = ("[REDACTED", "…[+", " items]", '"[depth]"')
+_TAIL: Final = 4 * MAX_STRING  # characters of a traceback or stack, the last ones: an error is told at the end
 
 
 def scrub_record(record: logging.LogRecord, flow: FlowState | None) -> None:
     """Take secrets out of a record's message, arguments, extras and traceback; without any, it stays as it is.
+
+    What is too long to be looked through is cut, visibly: texts after 8,192 characters, as captured ones are, and tracebacks
+    before the last 32,768. So the time that it takes does not depend on their length.
 
     Args:
         record: A record that another library logged.
@@ -28,45 +32,85 @@ def scrub_record(record: logging.LogRecord, flow: FlowState | None) -> None:
     try:
         _scrub(record, flow)
     except Exception as error:  # noqa: BLE001 - logging never breaks its caller, and what cannot be looked at does not leave
-        record.msg, record.args = f"[a record that cannot be scrubbed: {type(error).__name__}]", ()
-        record.exc_info = record.exc_text = record.stack_info = None
+        _withhold(record, type_name(error))
+
+
+def _withhold(record: logging.LogRecord, why: str) -> None:
+    """Leave nothing of a record but the attributes that logging itself gave it."""
+    for key in record.__dict__.keys() - STANDARD:
+        del record.__dict__[key]
+    record.__dict__.pop("message", None)
+    record.msg, record.args = f"[a record that cannot be scrubbed: {why}]", ()
+    record.exc_info = record.exc_text = record.stack_info = None
 
 
 def _scrub(record: logging.LogRecord, flow: FlowState | None) -> None:
-    attributes = record.__dict__
-    extras = {key: value for key, value in attributes.items() if key not in STANDARD}
     # Arguments and extras first: what stands under a secret key there may be in the message, too.
     arguments = _clean_arguments(record.args, flow) if record.args else record.args
-    changed = {key: clean for key, value in extras.items() if (clean := _clean({key: value}, flow)) is not None}
-    taints = flow.taints if flow is not None else ()
+    _scrub_extras(record.__dict__, flow)
     _scrub_message(record, arguments, flow)
-    for key, clean in changed.items():
-        del attributes[key]
-        attributes.update(clean)
-    info = record.exc_info
-    if isinstance(info, tuple) and info[1] is not None:
-        text = record.exc_text or _TRACEBACKS.formatException(info)
-        if (clean_text := scrub_text(text, taints)) != text:
-            error = {"type": type(info[1]).__name__, "message": scrub_text(exception_text(info[1]), taints)}
-            attributes[SCRUBBED_ERROR] = error
-            # Not all formatters look at exc_text before they write out exc_info.
-            record.exc_info, record.exc_text = None, clean_text
+    _scrub_error(record, flow)
     for key in ("message", "exc_text", "stack_info"):
-        kept = attributes.get(key)
+        kept = record.__dict__.get(key)
         if isinstance(kept, str):
-            attributes[key] = scrub_text(kept, taints)
+            record.__dict__[key] = _fit(kept, flow) if key == "message" else _end_of(kept, flow)
+
+
+def _scrub_extras(attributes: dict[str, Any], flow: FlowState | None) -> None:
+    extras = [key for key in attributes if key not in STANDARD]
+    for key in extras[:MAX_ITEMS]:
+        if (clean := _clean({key: attributes[key]}, flow)) is not None:
+            del attributes[key]
+            attributes.update(clean)
+    if len(extras) > MAX_ITEMS:
+        for key in extras[MAX_ITEMS:]:
+            del attributes[key]
+        attributes["…"] = f"[+{len(extras) - MAX_ITEMS} items]"
+
+
+def _scrub_error(record: logging.LogRecord, flow: FlowState | None) -> None:
+    info = record.exc_info
+    if not isinstance(info, tuple) or info[1] is None:
+        return
+    if all(piece is not None and _fit(piece, flow) == piece for piece in pieces(info[1])):
+        return
+    taints = flow.taints if flow is not None else ()
+    message = _fit(error_text(info[1]), flow)
+    record.__dict__[SCRUBBED_ERROR] = {"type": type_name(info[1]), "message": message}
+    # Not all formatters look at exc_text before they write out exc_info.
+    record.exc_info, record.exc_text = None, scrub_text(traceback_text(info[1], flow), taints).rstrip("\n")
 
 
 def _scrub_message(record: logging.LogRecord, arguments: Any, flow: FlowState | None) -> None:
-    taints = flow.taints if flow is not None else ()
-    if isinstance(record.msg, dict) and (clean := _clean(record.msg, flow)) is not None:
+    if issubclass(type(record.msg), dict) and (clean := _clean(record.msg, flow)) is not None:
         record.msg = clean  # a dict, which some formatters write out as fields
-    message = message_of(record)
-    text = scrub_text(message, taints)
-    if arguments is not record.args and _rendered(record.msg, arguments) == text:
+    if arguments is record.args:
+        message = message_of(record)
+        if (text := _fit(message, flow)) != message:
+            record.msg, record.args = text, ()
+        return
+    rendered = _rendered(record.msg, arguments)
+    if rendered is not None and _fit(rendered, flow) == rendered:
         record.args = arguments
-    elif text != message or arguments is not record.args:
-        record.msg, record.args = text, ()
+    else:
+        record.msg, record.args = _fit(message_of(record) if rendered is None else rendered, flow), ()
+
+
+def _fit(text: str, flow: FlowState | None) -> str:
+    """Return a text without secrets, cut where it is longer than a captured one may be."""
+    return scrub_text(cast("str", snapshot(text, flow)), flow.taints if flow is not None else ())
+
+
+def _end_of(text: str, flow: FlowState | None) -> str:
+    """Return a text without secrets; of a long one the last lines."""
+    window = text[-_TAIL - MAX_STRING :]
+    clean = scrub_text(window, flow.taints if flow is not None else ())
+    if len(window) == len(text) and len(clean) <= _TAIL:
+        return clean
+    # A secret that begins before the window ends in its first part, which is dropped, down to the end of a line.
+    start = max(len(clean) - _TAIL, MAX_STRING if len(window) < len(text) else 0)
+    kept = clean[start:].partition("\n")[2]
+    return f"[+{len(text) - min(len(kept), len(text))} chars]\n{kept}"
 
 
 def _rendered(template: object, arguments: Any) -> str | None:
@@ -74,7 +118,9 @@ def _rendered(template: object, arguments: Any) -> str | None:
     try:
         rendered: str = str(template) % arguments
         return rendered
-    except Exception:  # noqa: BLE001 - "%d" of a placeholder, or a hostile __str__
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - "%d" of a placeholder, or a hostile __str__
         return None
 
 
@@ -82,6 +128,8 @@ def _clean_arguments(arguments: Any, flow: FlowState | None) -> Any:
     if not isinstance(arguments, tuple):
         clean = _clean(arguments, flow)
         return arguments if clean is None else clean
+    if len(arguments) > MAX_ITEMS:
+        return ()  # they fit no template then, and leave with the message
     found = [_clean(one, flow) for one in arguments]
     if all(clean is None for clean in found):
         return arguments
@@ -92,10 +140,9 @@ def _clean(value: Any, flow: FlowState | None) -> Any:
     """Return a clean copy of a value, or None where there is nothing to hide."""
     if type(value) is bool or type(value) is float or value is None:
         return None
-    taints = flow.taints if flow is not None else ()
-    if isinstance(value, str):
-        clean = scrub_text(value, taints)
+    if issubclass(type(value), str):
+        clean = _fit(value, flow)
         return clean if clean != value else None
-    clean = scrub(snapshot(value, flow), taints)
+    clean = scrub(snapshot(value, flow), flow.taints if flow is not None else ())
     text = dumps(clean)
     return clean if any(mark in text for mark in _MARKS) else None

@@ -11,15 +11,17 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, MutableMapping
+from contextvars import Token
+from types import TracebackType
 from typing import Any, Final, TypeVar, cast, overload
 
 from .capture import Capture, location_of
-from .context import CURRENT, VARIANT, child_context, place, random_bits
+from .context import CURRENT, VARIANT, Place, child_context, place, random_bits
 from .errors import ConfigurationError
 from .event import level_number
 from .faults import own_fault
+from .names import fit_name
 from .records import ENTRY, EXIT, NOTHING, emit
 from .secret_keys import classes_for
 from .snapshots import snapshot
@@ -30,6 +32,7 @@ __all__ = ["Span", "instrument", "observable", "span"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK: Final = "__observed__"
+_OWNERS: Final = "__instrument_owners__"  # of a wrapper: by registry and name, what it stands for, and who wants it there
 
 enter: Final = CURRENT.set
 leave: Final = CURRENT.reset
@@ -43,9 +46,9 @@ class _Node:
     __slots__ = ("capture", "classes", "level", "logger", "name", "site")
 
     def __init__(self, fn: Callable[..., Any], name: str, level: int, sanitize_keys: Iterable[str] | None) -> None:
-        self.name = name
         self.level = level
         self.logger = node_logger(name)
+        self.name = fit_name(name)
         self.capture = Capture(fn)
         self.classes = classes_for(sanitize_keys)
         self.site = location_of(fn)
@@ -74,9 +77,16 @@ class _Node:
         opened.close(output)
         return output
 
+    def close(self, context: Place, wall: int, started: int, output: Any, error: BaseException | None = None) -> None:
+        """Log the end of a call whose entry the wrapper logged itself."""
+        try:
+            OpenSpan(self.logger, self.level, self.site, context, self.classes, wall, started).close(output, error)
+        except Exception:  # noqa: BLE001 - at the end of the stack there is no room to tell more of it
+            context[0].faults += 1
+
     def step(self, kwargs: dict[str, Any]) -> str | None:
         step = kwargs.get("node") if self.capture.takes_node else None
-        return step if isinstance(step, str) else None
+        return fit_name(step) if issubclass(type(step), str) else None  # type: ignore[arg-type]
 
     def report(self, kwargs: dict[str, Any], error: BaseException | None, output: Any = None) -> None:
         """Log the error or the soft failure of a call whose entry was filtered."""
@@ -128,7 +138,8 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
 
     Args:
         registry: Names to callables, as an engine's action registry. A name becomes the node's name; of several names of one
-            function (``llm.call`` and ``actions.llm_call``) the one without ``actions.`` does. What is observed already stays.
+            function (``llm.call`` and ``actions.llm_call``) the one without ``actions.`` does. What is observed already stays;
+            what another ``instrument`` wrapped stays until both are undone.
         level: Level of the entry and exit events. Default ``info``.
 
     Raises:
@@ -140,27 +151,59 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
     number = level_number(level)
     wrapped: dict[int, Any] = {}
     # All of them are made before the first is put in: a name that cannot be one leaves the registry as it was.
-    replaced: dict[str, tuple[Any, Any]] = {}
+    replaced: dict[str, Any] = {}
+    shared: dict[str, Any] = {}
     for name in sorted(registry, key=lambda name: (str(name).startswith("actions."), str(name))):
         fn = registry[name]
-        if not callable(fn) or isinstance(fn, type) or hasattr(fn, _MARK):
+        if not callable(fn) or isinstance(fn, type):
             continue
-        if id(fn) not in wrapped:
-            wrapped[id(fn)] = _observed(fn, str(name), number, None)
-        replaced[name] = (fn, wrapped[id(fn)])
-    registry.update({name: ours for name, (_, ours) in replaced.items()})
+        if _entry(fn, registry, name) is not None:
+            shared[name] = fn
+        elif not hasattr(fn, _MARK):
+            if id(fn) not in wrapped:
+                wrapped[id(fn)] = _observed(fn, str(name), number, None)
+                setattr(wrapped[id(fn)], _OWNERS, {})
+            replaced[name] = wrapped[id(fn)]
+    originals = {name: registry[name] for name in replaced}
+    registry.update(replaced)
+    return _owned(registry, originals, replaced | shared)
+
+
+def _entry(ours: Any, registry: MutableMapping[str, Any], name: str) -> tuple[Any, Any, set[object]] | None:
+    """Return the wrapper at a name of a registry, what it stands for, and who wants it there; None for any other function.
+
+    Whoever wraps it with ``functools.wraps`` copies the attribute, which therefore names its wrapper.
+    """
+    entry: tuple[Any, Any, set[object]] | None = getattr(ours, _OWNERS, {}).get((id(registry), name))
+    return entry if entry is not None and entry[0] is ours else None
+
+
+def _owned(registry: MutableMapping[str, Any], originals: dict[str, Any], wrappers: dict[str, Any]) -> Callable[[], None]:
+    """Note one more owner of each wrapper in a registry, and return the undo: the last one puts back what was there."""
+    owner = object()
+    for name, ours in wrappers.items():
+        _, _, owners = getattr(ours, _OWNERS).setdefault((id(registry), name), (ours, originals.get(name), set()))
+        owners.add(owner)
 
     def undo() -> None:
-        for name, (fn, ours) in replaced.items():
-            if registry.get(name) is ours:
-                registry[name] = fn
+        for name, ours in wrappers.items():
+            entry = _entry(ours, registry, name)
+            if entry is None or owner not in entry[2]:
+                continue
+            entry[2].remove(owner)
+            if not entry[2]:
+                del getattr(ours, _OWNERS)[id(registry), name]
+                if registry.get(name) is ours:
+                    registry[name] = entry[1]
 
     return undo
 
 
 def _observed(fn: Any, name: str | None, level: int, sanitize_keys: Iterable[str] | None) -> Any:
     if isinstance(fn, (staticmethod, classmethod)):
-        return type(fn)(_observed(fn.__func__, name, level, sanitize_keys))
+        observed = type(fn)(_observed(fn.__func__, name, level, sanitize_keys))
+        setattr(observed, _MARK, fn)
+        return observed
     if not callable(fn) or isinstance(fn, type):
         raise ConfigurationError(f"{fn!r} cannot be observed; allowed: a function, a method or a callable object")
     node = _Node(fn, name or _name_of(fn), level, sanitize_keys)
@@ -227,12 +270,12 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             output = fn(*args, **kwargs) if kwargs else fn(*args)
         except BaseException as error:
             leave(token)
-            OpenSpan(logger, level, site, context, node.classes, wall, started).close(NOTHING, error)
+            node.close(context, wall, started, NOTHING, error)
             raise
         duration = clock() - started
         leave(token)
         if type(output) is dict and ("success" in output or "usage" in output or "cost_usd" in output):
-            OpenSpan(logger, level, site, context, node.classes, wall, started).close(output)
+            node.close(context, wall, started, output)
             return output
         try:
             facts = (context, EXIT, level, wall + duration, None, snapshot(output, flow, node.classes), duration, site)
@@ -278,28 +321,25 @@ def _coroutine(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
 class _Stream:
     """A generator's span: entered for each item and left again, so that it never leaks into the code that consumes it."""
 
-    __slots__ = ("chunks", "first", "kwargs", "node", "opened")
+    __slots__ = ("chunks", "first", "kwargs", "node", "opened", "token")
 
     def __init__(self, node: _Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.node, self.kwargs = node, kwargs
         self.opened = node.open(args, kwargs) if node.logger.isEnabledFor(node.level) else None
         self.chunks = 0
         self.first: int | None = None
+        self.token: Token[Place | None] | None = None
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
+    # Not contextlib's: it asks the error for its class, and sets its traceback.
+    def __enter__(self) -> None:
         """Be in the span while the generator runs; what it raises, but for its end, ends the span."""
-        token = CURRENT.set(self.opened.context) if self.opened else None
-        try:
-            yield
-        except (StopIteration, StopAsyncIteration):
-            raise
-        except BaseException as error:
+        self.token = CURRENT.set(self.opened.context) if self.opened else None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.token:
+            give_back(self.token)
+        if kind is not None and not issubclass(kind, (StopIteration, StopAsyncIteration)):
             self.close(NOTHING, error)
-            raise
-        finally:
-            if token:
-                give_back(token)
 
     def count(self) -> None:
         self.chunks += 1
@@ -322,12 +362,12 @@ def _generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
     @functools.wraps(fn)
     def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         stream = _Stream(node, args, kwargs)
-        with stream.inside():
+        with stream:
             source = fn(*args, **kwargs)
         resume: Callable[[], Any] = functools.partial(next, source)
         while True:
             try:
-                with stream.inside():
+                with stream:
                     item = resume()
             except StopIteration as stop:
                 stream.close(stop.value)
@@ -336,7 +376,7 @@ def _generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             try:
                 resume = functools.partial(source.send, (yield item))
             except GeneratorExit:
-                with stream.inside():
+                with stream:
                     source.close()
                 stream.close(NOTHING, early=True)
                 raise
@@ -350,12 +390,12 @@ def _async_generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
     @functools.wraps(fn)
     async def observed(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         stream = _Stream(node, args, kwargs)
-        with stream.inside():
+        with stream:
             source = fn(*args, **kwargs)
         resume: Callable[[], Any] = source.__anext__
         while True:
             try:
-                with stream.inside():
+                with stream:
                     item = await resume()
             except StopAsyncIteration:
                 stream.close(NOTHING)
@@ -364,7 +404,7 @@ def _async_generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             try:
                 resume = functools.partial(source.asend, (yield item))
             except GeneratorExit:
-                with stream.inside():
+                with stream:
                     await source.aclose()
                 stream.close(NOTHING, early=True)
                 raise

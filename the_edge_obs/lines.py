@@ -42,7 +42,7 @@ def encoded(facts: Facts) -> bytes:
     """
     (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
     known = FLOWS.get(flow.id)
-    if known is None or known.flow is not flow or known.taints != len(flow.taints):
+    if known is None or known.flow is not flow or known.version != flow.taints.version:
         known = remembered(flow)
     took: float | None = None
     if kind is EXIT and type(metrics) is int and _SHORTEST <= metrics < _LONGEST:

@@ -7,6 +7,7 @@ import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -27,9 +28,11 @@ from .event import EVENT_TYPES, SCHEMA_VERSION, Event, level_number
 from .event_query import select
 from .faults import listeners, own_fault
 from .flow_log import FlowLog
+from .names import fit_name
 from .records import NOWHERE, record_of_item
-from .spans import OpenSpan, Span, error_data, give_back, log_event, node_logger
+from .spans import OpenSpan, Span, error_data, give_back, label_of, log_event, node_logger
 from .store import get_flow_log, query
+from .tracebacks import apart
 
 ROOT_NODE = "flow"
 
@@ -76,7 +79,7 @@ class EventStream:
         if not isinstance(handler, logging.Handler):
             handler.handle(event)
         elif level_number(event["level"]) >= handler.level:  # as a logger does before it asks a handler
-            handler.handle(record_of_item(event))
+            apart(handler.handle, record_of_item(event))
 
     def get_all(self) -> list[Event]:
         """Return the events, oldest first."""
@@ -153,13 +156,13 @@ class ObservabilityContext:
                 raise ConfigurationError(f"flow_id {flow_id!r} is not its parent's, {parent.flow_id!r}; leave one of them out")
         if config is not None and scope is None:
             scope = self
-        flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), str(name), scope)
+        flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), label_of(name), scope)
         self.flow_id = flow.id
         self.name = flow.name
         self.trace_context = trace_context
         self.context = SpanContext(flow, new_number(), None if parent is None else parent.number, ROOT_NODE, None)
         self._root: Span | None = None
-        self._token: Any = None
+        self._tokens: list[Any] = []
         self._begun = False
         self._spans: list[_NodeSpan] = []
         self._lock = threading.Lock()
@@ -167,12 +170,18 @@ class ObservabilityContext:
         self.config = dict(config or {})
 
     def __enter__(self) -> ObservabilityContext:
-        self._token = CURRENT.set(self.context)
-        self._begin()
+        token = CURRENT.set(self.context)
+        try:
+            self._begin()
+        except BaseException:  # Ctrl-C: then nobody will leave it
+            give_back(token)
+            raise
+        self._tokens.append(token)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        give_back(self._token)
+        with suppress(IndexError):  # it was never entered, or has been left
+            give_back(self._tokens.pop())
         self._end(error)
 
     def close(self) -> None:
@@ -189,14 +198,13 @@ class ObservabilityContext:
                 self._root.open(self.context)
 
     def _end(self, error: BaseException | None) -> None:
-        if self._root is not None:
-            if not self._root.close(error) and error is not None:
-                self._report(error)
-            self._root = None
+        root, self._root = self._root, None
+        if root is not None and not root.close(error) and error is not None:
+            self._report(error)
         self.context.flow.ended = True
-        if self._undo is not None:
-            self._undo()
-            self._undo = None
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
 
     def _report(self, error: BaseException) -> None:
         logger = node_logger(ROOT_NODE)
@@ -234,7 +242,7 @@ class ObservabilityContext:
         self._begin()
         if not logger.isEnabledFor(number):
             return
-        context = self._place()._replace(node=node, step=None)
+        context = self._place()._replace(node=fit_name(node), step=None)
         OpenSpan(logger, number, NOWHERE, context).log(event_type, number, message, data or {}, metrics)
         if self.trace_context is not None:
             self._trace(lambda trace: trace.log_event(message=message, metrics=metrics))
@@ -255,11 +263,13 @@ class ObservabilityContext:
             self._trace(lambda trace: trace.start_span(name=node, metadata=metadata))
             self._trace(lambda trace: trace.log_event(message=f"Starting {node}", metrics=None))
         place = self._place()
-        context = SpanContext(place.flow, new_number(), place.number, node, None)
+        context = SpanContext(place.flow, new_number(), place.number, fit_name(node), None)
         started = _NodeSpan(node, span, context, current())
         if node_logger(node).isEnabledFor(logging.INFO):
             span.open(context)
             CURRENT.set(context)
+        else:
+            span.pass_by()
         with self._lock:
             self._spans.append(started)
         return context.span_id

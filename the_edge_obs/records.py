@@ -16,9 +16,11 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from .context import FlowState, Place, current
 from .event import KEYS, Event, dumps, is_error_data, is_uuid, level_name, level_number
+from .names import fit_name
 from .redaction import scrub, scrub_text
 from .remembered import remembered
-from .snapshots import exception_text, snapshot
+from .snapshots import snapshot
+from .tracebacks import apart, error_text, type_name
 
 
 class Kind(NamedTuple):
@@ -116,11 +118,12 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
         again; else None.
 
     Raises:
-        Exception: what a handler raised, once all others have had the facts.
+        BaseException: what a handler raised, once all others have had the facts. As in ``logging``, an ``Exception`` is that
+            handler's failure, which callers report; anything else, such as Ctrl-C, wants the program to stop, and goes on.
     """
     if logger.filters or logger.disabled or type(logger) is not Logger:
         if logger.hasHandlers():
-            logger.handle(NodeRecord(facts))
+            apart(logger.handle, NodeRecord(facts))
         return None
     at = logger
     while not (handlers := at.handlers):  # most have none, and looking costs less than going through an empty list
@@ -148,7 +151,7 @@ def emit(logger: logging.Logger, facts: Facts) -> Take | None:
 def _to_all(at: logging.Logger | None, facts: Facts) -> Take | None:
     """Hand facts to the handlers of a logger and of those above it; ``emit`` says what it returns and raises."""
     level, record, take, are_all_direct = facts[2], None, None, True
-    failure: Exception | None = None
+    failure: BaseException | None = None
     while at is not None:
         if handlers := at.handlers:
             for handler in handlers:
@@ -165,7 +168,9 @@ def _to_all(at: logging.Logger | None, facts: Facts) -> Take | None:
                 else:
                     are_all_direct = False
                     record = record or NodeRecord(facts)
-                    failure = handed(handler, record) or failure
+                    failed = handed(handler, record)
+                    if failed is not None and (failure is None or isinstance(failure, Exception)):
+                        failure = failed
         at = at.parent if at.propagate else None
     if failure is not None:
         raise failure
@@ -189,8 +194,8 @@ MAX_REENTRY: Final = 3  # a signal handler or a finalizer may well log while its
 _handing = threading.local()
 
 
-def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
-    """Hand a record to a handler; return what it raised.
+def handed(handler: logging.Handler, record: NodeRecord) -> BaseException | None:
+    """Hand a record to a handler; return what it raised, even an interrupt, which is for the caller to raise.
 
     A handler that logs, or calls what is observed, gets those records too, but not without end: where each event causes two more,
     and the RecursionError of each is caught, that takes 2 to the power of the recursion limit.
@@ -201,8 +206,8 @@ def handed(handler: logging.Handler, record: NodeRecord) -> Exception | None:
         return RecursionError(f"{type(handler).__name__} causes events while it handles one")
     depths[id(handler)] = depth + 1
     try:
-        handler.handle(record)
-    except Exception as error:  # noqa: BLE001 - the caller reports it, once all have had the record
+        apart(handler.handle, record)
+    except BaseException as error:  # noqa: BLE001 - the caller raises it, once all have had the record
         return error
     finally:
         if depth:
@@ -289,7 +294,7 @@ def item_of(record: logging.LogRecord) -> Item | None:
     if span is None or (stamp != span.flow.id and is_uuid(stamp)):
         return _stamped_event(record)
     site = Site(record.pathname, record.lineno, record.funcName or "")
-    node = span._replace(node=record.name or "root", step=None)
+    node = span._replace(node=_logger_name(record), step=None)
     return (
         node,
         PLAIN["log"],
@@ -331,14 +336,14 @@ def loose_event(record: logging.LogRecord) -> Event:
     """Return a ``log`` event of a record with the ids stamped on it, or null ones where there are none."""
     stamped = record.__dict__.get("_flow")
     flow = stamped if isinstance(stamped, FlowState) else None
-    taints = flow.taints if flow is not None else set()
+    taints = flow.taints if flow is not None else ()
     # Before the message is scrubbed: they may teach a secret that is in there too.
     message, data = _captured_message(record, flow), snapshot(_record_data(record), flow)
     return {
         "flow_id": getattr(record, "flow_id", None),
         "span_id": getattr(record, "span_id", None),
         "parent_id": getattr(record, "parent_id", None),
-        "node": record.name or "root",
+        "node": _logger_name(record),
         "level": level_name(record.levelno),
         "timestamp": round(record.created * 1e9) // 1000 / 1e6,
         "event_type": "log",
@@ -348,12 +353,20 @@ def loose_event(record: logging.LogRecord) -> Event:
     }
 
 
+def _logger_name(record: logging.LogRecord) -> str:
+    name = record.name
+    return fit_name(name) if issubclass(type(name), str) and name else "root"
+
+
 def message_of(record: logging.LogRecord) -> str:
     """Return a record's message, or what is wrong with it: an argument that does not fit loses the text no more."""
     try:
         return record.getMessage()
-    except Exception as error:  # noqa: BLE001 - "not all arguments converted", or a hostile __str__
-        return f"{str(record.msg) if isinstance(record.msg, str) else type(record.msg).__name__} [{type(error).__name__}]"
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - "not all arguments converted", or whatever a hostile __str__ raises
+        msg = record.msg
+        return f"{str.__str__(msg) if issubclass(type(msg), str) else type_name(msg)} [{type_name(error)}]"
 
 
 def _captured_message(record: logging.LogRecord, flow: FlowState | None) -> str:
@@ -375,7 +388,7 @@ def _record_data(record: logging.LogRecord) -> dict[str, Any]:
     data = {key: value for key, value in record.__dict__.items() if key not in STANDARD}
     info = record.exc_info
     if info and isinstance(info, tuple) and info[1] is not None:
-        data["error"] = {"type": type(info[1]).__name__, "message": exception_text(info[1])}
+        data["error"] = {"type": type_name(info[1]), "message": error_text(info[1])}
     elif SCRUBBED_ERROR in record.__dict__:
         data["error"] = record.__dict__[SCRUBBED_ERROR]
     return data

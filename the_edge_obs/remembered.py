@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from .context import FlowState
 from .event import dumps, level_name
-from .redaction import MAX_INT, Policy, followers, scrub, scrub_text
+from .policies import Policy, followers
+from .redaction import MAX_INT, scrub, scrub_text
+from .taints import SHORTEST_NUMBER
 
 _MAX_FLOWS: Final = 64  # of which something is remembered
 _MAX_TEXTS: Final = 1_024  # remembered of each, with
 _MAX_CHARS: Final = 256  # characters at most
 _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
-_NO_TAINT: Final = 100_000  # smaller numbers are never taken out
 # Within these, json and orjson write a float alike: without an exponent.
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
@@ -28,17 +29,17 @@ class Remembered:
     """What is remembered of one flow.
 
     Attributes:
-        clean: Keys, texts and small numbers that leave as they are, as far as this many ``taints`` are known.
+        clean: Keys, texts and small numbers that leave as they are, at this ``version`` of the taints.
         start: What every line of the flow begins with.
         above: The parent that was written last, and how it stands in a line.
         heads: What lines of spans begin with, by their number, with the node and the level: an exit has that of its entry.
     """
 
-    __slots__ = ("above", "clean", "flow", "heads", "start", "taints")
+    __slots__ = ("above", "clean", "flow", "heads", "start", "version")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
-        self.taints = len(flow.taints)
+        self.version = flow.taints.version
         self.clean: set[Any] = set(_ALWAYS_CLEAN)
         self.heads: dict[int, tuple[str, int, bytes]] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
@@ -102,17 +103,17 @@ class Remembered:
 
     def is_plain_number(self, number: float) -> bool:
         """Tell the same of a number, and remember it if it is small; a large integer may be a taint."""
-        if not -_NO_TAINT < number < _NO_TAINT and type(number) is int:
-            return -MAX_INT <= number <= MAX_INT and str(number) not in self.flow.taints
+        if not -SHORTEST_NUMBER < number < SHORTEST_NUMBER and type(number) is int:
+            return -MAX_INT <= number <= MAX_INT and abs(number) not in self.flow.taints.numbers
         if not (_LEAST <= number < _MOST or -_MOST < number <= -_LEAST or number == 0):
             return False
-        if -_NO_TAINT < number < _NO_TAINT and len(self.clean) < _MAX_TEXTS:
+        if -SHORTEST_NUMBER < number < SHORTEST_NUMBER and len(self.clean) < _MAX_TEXTS:
             self.clean.add(number)  # with it, what is equal: 1, 1.0 and True are each written as they are
         return True
 
 
 FLOWS: Final[dict[str, Remembered]] = {}
-"""By flow id; ask ``remembered``, unless its number of taints is compared in line."""
+"""By flow id; ask ``remembered``, unless its version is compared in line."""
 
 
 def _follow(policy: Policy) -> None:
@@ -126,7 +127,7 @@ followers.append(_follow)
 def remembered(flow: FlowState) -> Remembered:
     """Return what is remembered of a flow, with all the taints it has."""
     known = FLOWS.get(flow.id)
-    if known is None or known.flow is not flow or known.taints != len(flow.taints):
+    if known is None or known.flow is not flow or known.version != flow.taints.version:
         if len(FLOWS) >= _MAX_FLOWS:
             FLOWS.clear()
         known = FLOWS[flow.id] = Remembered(flow)

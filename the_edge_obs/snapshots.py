@@ -10,27 +10,36 @@ The caller's objects are never changed and, beyond the standard containers, neve
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import enum
-import sys
-from collections import ChainMap, UserDict, UserList, deque
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from fractions import Fraction
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
-from uuid import UUID
 
-from . import redaction
 from .context import FlowState
-from .redaction import MAX_STRING, PLACEHOLDER, learn, mask, scrub_text
-from .secret_keys import KEY_CLASSES, MAX_KEY, ODD, OPEN, PLAIN, SECRET, TOKEN, VALUE, KeyClasses, counts, fold
+from .conversions import CONVERSIONS
+from .conversions import MAX_ITEMS as MAX_ITEMS
+from .conversions import exception_text as exception_text
+from .policies import Policy, effective, fold, followers
+from .redaction import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
+from .secret_keys import (
+    KEY_CLASSES,
+    MAX_KEY,
+    ODD,
+    OPEN,
+    PLAIN,
+    SECRET,
+    TOKEN,
+    VALUE,
+    WEAK,
+    KeyClasses,
+    describes,
+    is_schema,
+    reveals,
+)  # fmt: skip
+from .secret_words import NAME_KEYS
+from .taints import SHORTEST_NUMBER
 
-MAX_ITEMS: Final = 200  # items of one container
 MAX_DEPTH: Final = 16  # containers inside one another
 MAX_VALUES: Final = 2_000  # values of one snapshot
 MAX_CHARS: Final = 32_768  # characters of one snapshot
@@ -41,20 +50,25 @@ SHORT_STRING: Final = 64  # characters that every string keeps, and that are not
 
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
 # Beside such a key, the key "value" is told by what stands here: {"name": "password", "value": "x"}.
-_NAME_KEYS: Final = frozenset({"name", "key", "header", "field", "variable"})
+_NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
+_SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
 
-# The short ways, which look at no text, are closed while the policy in force has patterns: then each text is looked at now, for
-# the policy may be gone when the event is read.
+# The short ways, which look at no text, are closed while the process's policy has shapes of its own: then each text is looked at
+# now, for the policy may be gone when the event is read.
 _small_items, _short_string = SMALL_ITEMS, SHORT_STRING
 
 
-def _follow(policy: redaction.Policy) -> None:
+def _short_ways(policy: Policy) -> tuple[int, int]:
+    looks = policy.looks_at_texts
+    return (-1 if looks or policy.correlate else SMALL_ITEMS), (-1 if looks else SHORT_STRING)
+
+
+def _follow(policy: Policy) -> None:
     global _small_items, _short_string
-    _small_items = -1 if policy.patterns or policy.correlate else SMALL_ITEMS
-    _short_string = -1 if policy.patterns else SHORT_STRING
+    _small_items, _short_string = _short_ways(policy)
 
 
-redaction.followers.append(_follow)
+followers.append(_follow)
 
 
 def snapshot(
@@ -79,8 +93,11 @@ def snapshot(
     Small dicts, the parameters of most calls, are copied whole and looked through; the price is this one rule twice.
     """
     kind = type(value)
-    if kind is not dict or len(value) > _small_items:
-        return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, path)
+    if kind is not dict or len(value) > _small_items or (flow is not None and flow.taints.policy is not None):
+        if kind in _ATOMS:
+            return value
+        if part_of is None:
+            return _Snapshot(flow, classes).take(value, path)
     taken: dict[str, Any] = value.copy()
     known, walk, limit = classes.known, part_of, SMALL_STRING
     if walk is not None:
@@ -91,12 +108,13 @@ def snapshot(
             kind = type(item := taken[key])
             if verdict := known[key]:
                 if verdict >= ODD:
-                    break
-                if kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
+                    if verdict == ODD or not _NAMES.isdisjoint(taken):
+                        break
+                elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
                     taken[key] = PLACEHOLDER
                     continue
-                if verdict == SECRET or not counts(item):
-                    taken[key] = secret(item, flow)
+                elif reveals(verdict, item, key, taken):
+                    taken[key] = secret(item, flow, verdict)
                     continue
             if kind is str:
                 if len(item) <= limit:
@@ -117,11 +135,16 @@ def snapshot(
 class _Snapshot:
     """One pass over one value, with what it may still spend."""
 
-    __slots__ = ("chars", "classes", "flow", "left")
+    __slots__ = ("chars", "classes", "flow", "left", "policy", "short", "small")
 
     def __init__(self, flow: FlowState | None, classes: KeyClasses, beside: dict[str, Any] | None = None) -> None:
         self.flow = flow
-        self.classes = classes
+        own = None if flow is None else flow.taints.policy
+        self.policy = effective(own)
+        self.classes, self.small, self.short = classes, _small_items, _short_string
+        if own is not None:
+            self.classes = classes.under(own)
+            self.small, self.short = _short_ways(self.policy)
         self.left = MAX_VALUES
         self.chars = MAX_CHARS
         if beside:  # a small dict, whose own items and strings are no trouble, with something in it that needs a pass
@@ -131,11 +154,11 @@ class _Snapshot:
     def take(self, value: Any, path: tuple[int, ...]) -> Any:
         kind = type(value)
         if kind is str:
-            return value if len(value) <= _short_string else self.text(value)
+            return value if len(value) <= self.short else self.text(value)
         if kind in _ATOMS:
             return value
         if kind is dict:
-            if len(value) > min(self.left, _small_items) or len(path) >= MAX_DEPTH or id(value) in path:
+            if len(value) > min(self.left, self.small) or len(path) >= MAX_DEPTH or id(value) in path:
                 return self.mapping(value.items(), len(value), value, path)
             return snapshot(value, self.flow, self.classes, self, path)
         if kind is list or kind is tuple:
@@ -144,14 +167,14 @@ class _Snapshot:
 
     def text(self, text: str) -> str:
         """Return a string, cut where it is too long; secrets are taken out before the cut, or half of one would stay."""
-        if SHORT_STRING < len(text) <= min(self.chars, MAX_STRING) and _short_string > 0:
+        if SHORT_STRING < len(text) <= min(self.chars, MAX_STRING) and self.short > 0:
             self.chars -= len(text)
             return text
         room = min(MAX_STRING, max(self.chars, SHORT_STRING))
         if len(text) > SHORT_STRING:
             self.chars -= min(len(text), room)
         if len(text) <= room:
-            return text if _short_string > 0 else redaction.by_own_patterns(text)
+            return text if self.short > 0 else by_own_patterns(text, self.policy)
         return self.head(text, room)
 
     def head(self, text: str, room: int) -> str:
@@ -187,9 +210,9 @@ class _Snapshot:
             elif odd and key in taken:
                 key = self.key(key, taken)
             if verdict == VALUE:
-                verdict = self.named(pairs)
-            if verdict and (verdict == SECRET or not counts(value)):
-                taken[key] = secret(value, self.flow)
+                verdict = self.named(key, pairs)
+            if verdict and reveals(verdict, value, key, [one for one, _ in pairs] if verdict == TOKEN else ()):
+                taken[key] = secret(value, self.flow, verdict)
             else:
                 taken[key] = self.take(value, inner)
         if len(taken) < count:
@@ -201,15 +224,23 @@ class _Snapshot:
             return stop
         inner = (*path, id(value))
         taken: list[Any] = []
+        flag = ""
         for item in islice(source, MAX_ITEMS):
             if self.left <= 0:
                 break
             self.left -= 1
             kind = type(item)
+            if flag:
+                verdict, flag = self.classes[flag], ""
+                if kind is str and item[:1] != "-" and reveals(verdict, item, flag):
+                    taken.append(secret(item, self.flow, verdict))
+                    continue
+            if kind is str and item[:1] == "-" and len(item) <= MAX_KEY and self.classes[item] in (SECRET, TOKEN):
+                flag = item  # an argument list: ["--password", "x"]
             # A list of pairs, such as headers: [("Authorization", "Bearer x")].
             if (kind is tuple or kind is list) and len(item) == 2 and self.names_secret(*item):
                 taken.append([self.take(item[0], inner), secret(item[1], self.flow)])
-            elif kind in _ATOMS or (kind is str and len(item) <= _short_string):
+            elif kind in _ATOMS or (kind is str and len(item) <= self.short):
                 taken.append(item)
             else:
                 taken.append(self.take(item, inner))
@@ -223,15 +254,15 @@ class _Snapshot:
         if type(key) is not str or len(key) > MAX_KEY:
             return False
         verdict = self.classes[key]
-        return verdict in (SECRET, TOKEN) and (verdict == SECRET or not counts(value))
+        return verdict in (SECRET, TOKEN, WEAK) and reveals(verdict, value, key)
 
-    def named(self, pairs: Sequence[tuple[Any, Any]]) -> int:
-        """Return what the name beside a ``value`` says of it."""
-        for key, name in pairs:
-            if type(key) is str and type(name) is str and len(key) <= MAX_KEY and fold(key) in _NAME_KEYS:
-                verdict = self.classes[name]
-                if verdict in (SECRET, TOKEN):
-                    return verdict
+    def named(self, key: str, pairs: Sequence[tuple[Any, Any]]) -> int:
+        """Return what the name beside a ``value`` says of it; of a ``text`` it says only that it may be a secret."""
+        for other, name in pairs:
+            if type(other) is str and type(name) is str and len(other) <= MAX_KEY and fold(other) in NAME_KEYS:
+                verdict = self.classes[name] if name.count(" ") < 3 else PLAIN
+                if verdict in (SECRET, TOKEN, WEAK):
+                    return verdict if fold(key) in _SURE_VALUES else WEAK
         return PLAIN
 
     def stop(self, source: object, path: tuple[int, ...]) -> str | None:
@@ -251,7 +282,7 @@ class _Snapshot:
         if key is None or type(key) is bool:
             return {None: "null", True: "true", False: "false"}[key]
         value = self.take(key, ())
-        text = value if type(value) is str else redaction.int_text(value) if type(value) is int else str(value)
+        text = value if type(value) is str else int_text(value) if type(value) is int else str(value)
         room = MAX_KEY - 24
         return text if len(text) <= room else self.head(text, room)
 
@@ -259,7 +290,7 @@ class _Snapshot:
         """Return the copy of anything but the exact JSON types; what raises shows as a mark, not as an exception."""
         kind = type(value)
         try:
-            for kinds, convert in _CONVERSIONS:
+            for kinds, convert in CONVERSIONS:
                 if issubclass(kind, kinds):
                     return convert(self, value, path)
             return self.object(value, path)
@@ -300,18 +331,19 @@ class _Snapshot:
         return f"<{name} shape {tuple(shape)} {shown}>"
 
 
-def secret(value: Any, flow: FlowState | None) -> str | None:
-    """Return the placeholder of a secret, and remember its texts as taints of the flow; None is no secret."""
+def secret(value: Any, flow: FlowState | None, verdict: int = SECRET) -> str | None:
+    """Return the placeholder of a secret, and remember what of it looks like one as taints of the flow; None stays None."""
     if value is None:
         return None
+    policy = effective(None if flow is None else flow.taints.policy)
     if type(value) is str and len(value) <= MAX_STRING:
         if flow is not None and value not in flow.taints:
-            learn(flow, (value,))
-        return mask(value)
-    texts = _texts(value)
+            learn(flow, (value,), is_token=verdict == TOKEN)
+        return mask(value, policy)
+    leaves = _leaves(value)
     if flow is not None:
-        learn(flow, texts)
-    return mask("\x1f".join(texts)) if redaction.policy_in_force().correlate else PLACEHOLDER
+        learn(flow, leaves, is_token=verdict == TOKEN)
+    return mask("\x1f".join(map(str, leaves)), policy) if policy.correlate else PLACEHOLDER
 
 
 def _field_names(kind: type) -> list[str] | None:
@@ -324,105 +356,12 @@ def _field_names(kind: type) -> list[str] | None:
     return list(fields) if isinstance(fields, dict) else None
 
 
-def _str(walk: _Snapshot, value: str, path: tuple[int, ...]) -> str:
-    # Not str(value): its own __str__ is foreign. No more is copied than a snapshot looks at.
-    length, head = str.__len__(value), str.__getitem__(value, slice(2 * MAX_STRING + 1))
-    text = walk.text(head)
-    return text if length == len(head) else f"{text.rpartition('…[+')[0]}…[+{length - MAX_STRING} chars]"
+def _leaves(value: Any) -> list[str | bytes | int]:
+    """Return the texts, bytes and numbers right under a secret key, at most 64, and no more of each than a snapshot looks at.
 
-
-def _bytes(walk: _Snapshot, value: bytes | bytearray | memoryview, path: tuple[int, ...]) -> str:
-    head = bytes(value[:MAX_STRING])
-    size = value.nbytes if isinstance(value, memoryview) else len(value)
-    try:
-        text = head.decode("utf-8") if len(head) == size else None
-    except UnicodeDecodeError:
-        text = None
-    if text is not None and text.translate(_LAYOUT).isprintable():
-        return walk.text(text)
-    shown = head[:48].decode("latin-1")
-    # In base64 no secret is found any more.
-    if scrub_text(shown, walk.flow.taints if walk.flow else ()) != shown:
-        return f"<{size} bytes: {PLACEHOLDER}>"
-    return f"<{size} bytes: {base64.b64encode(head[:48]).decode('ascii')}{'…' if size > 48 else ''}>"
-
-
-_LAYOUT: Final = dict.fromkeys(map(ord, "\n\r\t"))
-
-
-def _number(walk: _Snapshot, value: Decimal | Fraction, path: tuple[int, ...]) -> str:
-    is_huge = sys.getsizeof(value) > 2_048
-    if type(value) is Fraction:
-        is_huge = max(value.numerator.bit_length(), value.denominator.bit_length()) > 4_096
-    return f"<{type(value).__name__} of thousands of digits>" if is_huge else str(value)
-
-
-def _chain(walk: _Snapshot, value: ChainMap[Any, Any], path: tuple[int, ...]) -> Any:
-    # Its own items() and len() go through every map.
-    first: dict[Any, Any] = {}
-    for one in reversed(value.maps[:MAX_ITEMS]):
-        first.update(islice(one.items(), MAX_ITEMS) if len(one) > MAX_ITEMS else one)
-    more = sum(max(0, len(one) - MAX_ITEMS) for one in value.maps[:MAX_ITEMS])
-    return walk.mapping(first.items(), len(first) + more, value, path)
-
-
-def _tuple(walk: _Snapshot, value: tuple[Any, ...], path: tuple[int, ...]) -> Any:
-    """Return the items of a tuple's subclass; those of a named tuple that have a secret name are taken out."""
-    names, items = getattr(type(value), "_fields", ()), tuple.__getitem__(value, slice(MAX_ITEMS))
-    inner = (*path, id(value))
-    if type(names) is tuple and len(names) == len(items) and all(type(name) is str for name in names):
-        pairs = tuple(zip(names, items, strict=True))
-        named = walk.mapping(pairs, len(pairs), value, path)
-        return list(named.values()) if type(named) is dict else named
-    return walk.items(items, tuple.__len__(value), value, path) if id(value) not in path else walk.stop(value, inner)
-
-
-def _exception(walk: _Snapshot, value: BaseException, path: tuple[int, ...]) -> dict[str, str]:
-    return {"type": type(value).__name__, "message": walk.take(exception_text(value), ())}
-
-
-def exception_text(error: object) -> str:
-    """Return ``str(error)``, or what went wrong with it."""
-    try:
-        return str(error)
-    except Exception as failure:  # noqa: BLE001 - a message that raises is reported as such
-        return f"<{type(error).__name__}: {type(failure).__name__} in its __str__>"
-
-
-def _each(kind: Any) -> Callable[[_Snapshot, Any, tuple[int, ...]], Any]:
-    """Return the conversion of a list-like type, whose own methods are used even where a subclass has others."""
-    return lambda walk, value, path: walk.items(kind.__iter__(value), kind.__len__(value), value, path)
-
-
-# First match wins. Only types whose methods are known run here; a subclass is read through its base.
-_CONVERSIONS: Final[list[tuple[Any, Callable[[_Snapshot, Any, tuple[int, ...]], Any]]]] = [
-    (enum.Enum, lambda walk, value, path: walk.take(value._value_, path)),
-    (str, _str),
-    (int, lambda walk, value, path: walk.take(int.__int__(value), path)),
-    (float, lambda walk, value, path: walk.take(float.__float__(value), path)),
-    ((bytes, bytearray, memoryview), _bytes),
-    ((datetime, date, time), lambda walk, value, path: value.isoformat()),
-    (timedelta, lambda walk, value, path: value.total_seconds()),
-    ((Decimal, Fraction), _number),
-    ((UUID, PurePath), lambda walk, value, path: walk.take(str(value), ())),
-    (BaseException, _exception),
-    (dict, lambda walk, value, path: walk.mapping(dict.items(value), dict.__len__(value), value, path)),
-    (MappingProxyType, lambda walk, value, path: walk.mapping(value.items(), len(value), value, path)),
-    (UserDict, lambda walk, value, path: walk.take(value.data, (*path, id(value)))),
-    (ChainMap, _chain),
-    (list, _each(list)),
-    (tuple, _tuple),
-    (set, _each(set)),
-    (frozenset, _each(frozenset)),
-    (deque, _each(deque)),
-    (UserList, lambda walk, value, path: walk.take(value.data, (*path, id(value)))),
-    ((range, complex), lambda walk, value, path: repr(value)),
-]
-
-
-def _texts(value: Any) -> list[str]:
-    """Return the strings inside a secret value, at most 64 of them, and no more of each than a snapshot looks at."""
-    found: list[str] = []
+    Of a dict, what describes it (a ``type``, a ``user``) is left out, and of a schema everything.
+    """
+    found: list[str | bytes | int] = []
     waiting, seen = [value], 0
     room = slice(2 * MAX_STRING)
     while waiting and seen < 64:
@@ -432,13 +371,16 @@ def _texts(value: Any) -> list[str]:
         if issubclass(kind, str):
             found.append(str.__getitem__(item, room))
         elif issubclass(kind, dict):
-            waiting.extend(islice(dict.values(item), 64))
+            pairs = tuple(islice(dict.items(item), 64))
+            waiting.extend([] if is_schema(pairs) else [inner for key, inner in pairs if not describes(key)])
         elif kind in (list, tuple, set, frozenset):
             waiting.extend(islice(item, 64))
         elif issubclass(kind, bytes):
-            found.append(bytes.__getitem__(item, room).decode("utf-8", "replace"))
+            found.append(bytes.__getitem__(item, room))
         elif issubclass(kind, int):
-            found.append(str(int(item)) if item.bit_length() <= 4096 and abs(item) >= 100_000 else "")
+            found.extend([number] if abs(number := int.__int__(item)) >= SHORTEST_NUMBER else [])
+        elif kind is bytearray or kind is memoryview:
+            waiting.append(bytes(item[room]))
         elif item is not None and kind is not float:
             taken = _Snapshot(None, OPEN).take(item, ())
             waiting.append("" if type(taken) is str and taken[:1] == "<" else taken)

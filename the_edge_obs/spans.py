@@ -9,22 +9,22 @@ import contextvars
 import logging
 import sys
 import time
-import traceback
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
 from .capture import is_soft_failure, metrics_of
-from .context import CURRENT, FlowState, Place, SpanContext, child_context, context_of
+from .context import CURRENT, FlowState, Place, SpanContext, child_context, context_of, place
 from .errors import ConfigurationError
 from .event import CHECKED_METRICS, dumps, level_number
 from .faults import own_fault
+from .names import fit_name
+from .policies import effective
 from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
-from .redaction import MAX_INT, MAX_STRING, scrub, scrub_text
+from .redaction import MAX_INT, MAX_STRING, scrub, scrub_key
 from .secret_keys import KEY_CLASSES, MAX_KEY, KeyClasses
-from .snapshots import MAX_ITEMS, exception_text, snapshot
-
-MAX_FRAMES: Final = 32  # of each exception in a traceback, the last ones: so many fit into a text
+from .snapshots import MAX_ITEMS, snapshot
+from .tracebacks import class_names, error_text, traceback_text, type_name
 
 # What ends a span without being its failure; by name, for asyncio need not be imported.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
@@ -36,9 +36,19 @@ def node_logger(node: str) -> logging.Logger:
     Raises:
         ConfigurationError: the node has no name.
     """
-    if not isinstance(node, str) or not node.strip("."):
-        raise ConfigurationError(f"node {node!r} is no name; allowed: a string such as 'rank' or 'llm.call'")
-    return logging.getLogger("tea." + node)
+    if not issubclass(type(node), str) or not str.strip(node, "."):
+        raise ConfigurationError(f"node {node!r} is not a name; give a string such as 'rank' or 'llm.call'")
+    return logging.getLogger("tea." + fit_name(node))
+
+
+def label_of(value: object) -> str:
+    """Return the name of a step or flow, fit for every handler; what is not a text becomes one."""
+    return fit_name(_text_of(value))
+
+
+def _text_of(value: object) -> str:
+    """Return a text as it is, anything else as the text of its snapshot: a foreign ``__str__`` may raise, or never end."""
+    return str.__str__(value) if issubclass(type(value), str) else _error_text(value)
 
 
 class OpenSpan:
@@ -81,9 +91,12 @@ class OpenSpan:
         try:
             self._finish(time.perf_counter_ns() - self.started, output, error, metrics)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
-            own_fault("logging the end of a span", self.context)
-        if self.context.parent is None:
-            self.context.flow.ended = True
+            try:
+                own_fault("logging the end of a span", self.context)
+            except RecursionError:  # no room even to begin to tell it
+                self.context[0].faults += 1
+        if self.context[2] is None:
+            self.context[0].ended = True
 
     def _finish(self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None) -> None:
         kind, level, payload = EXIT, self.level, output
@@ -134,7 +147,7 @@ class Span:
         EventError: unknown level.
     """
 
-    __slots__ = ("_data", "_level", "_logger", "_node", "_open", "_site", "_step", "_token", "metrics", "output")
+    __slots__ = ("_data", "_level", "_logger", "_node", "_open", "_pending", "_site", "_step", "metrics", "output")
 
     def __init__(
         self,
@@ -147,11 +160,12 @@ class Span:
         site: Site = NOWHERE,
     ) -> None:
         self._logger = node_logger(node)
-        self._node, self._step, self._site = node, step, site
+        self._node, self._step, self._site = fit_name(node), None if step is None else label_of(step), site
         self._level = level_number(level)
         self._data = (data or {}) if input is NOTHING else {"input": input, **(data or {})}
         self._open: OpenSpan | None = None
-        self._token: contextvars.Token[Place | None] | None = None
+        # What is still to be ended, at most one: taking it out is one step, so that of two threads one logs the end.
+        self._pending: list[tuple[OpenSpan | None, contextvars.Token[Place | None] | None]] = []
         self.output: Any = NOTHING
         self.metrics: dict[str, Any] | None = None
 
@@ -161,34 +175,51 @@ class Span:
         return None if self._open is None else self._open.context
 
     def __enter__(self) -> Span:
+        if self._pending:
+            return self  # it is open already, and has one end
         if self._logger.isEnabledFor(self._level):
             self.enter(child_context(self._node, self._step))
+        else:
+            self.pass_by()
         return self
 
     def enter(self, context: SpanContext) -> None:
         """Open the span as the given context, whatever the level of its logger, and make it current."""
-        self._token = CURRENT.set(context)
-        self.open(context)
+        entered = _Entered(*context)
+        token = CURRENT.set(entered)
+        try:
+            self.open(entered, token)
+        except BaseException:  # Ctrl-C: then nobody will leave it
+            give_back(token)
+            raise
 
-    def open(self, context: SpanContext) -> None:
-        """Log the entry of the span as the given context, which is not made current."""
+    def open(self, context: SpanContext, token: contextvars.Token[Place | None] | None = None) -> None:
+        """Log the entry of the span as the given context; with a token, which made it current, the end gives that back."""
         self._open = span = OpenSpan(self._logger, self._level, self._site, context)
         try:
             span.entry(PLAIN["entry"], snapshot(self._data, context.flow))
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
+        self._pending[:] = [(span, token)]
+
+    def pass_by(self) -> None:
+        """Open no span, for its level is filtered; the end logs an error alone."""
+        self._pending[:] = [(None, None)]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._token is not None:
-            give_back(self._token)
-        if not self.close(error):
-            report(self._logger, self._node, self._step, self._site, error, self.output)
+        self.close(error)
 
     def close(self, error: BaseException | None = None) -> bool:
-        """Log the end of the span; False when it was never opened."""
-        span = self._open
-        if span is None:
+        """Log the end of the span and make what was before it current again; False when it has not begun, or has ended."""
+        try:
+            span, token = self._pending.pop()
+        except IndexError:
             return False
+        if span is None:
+            report(self._logger, self._node, self._step, self._site, error, self.output)
+            return True
+        if token is not None:
+            _leave(span.context, token)
         span.close(self.output, error, self.metrics)
         return True
 
@@ -206,6 +237,29 @@ class Span:
         number = level_number(level)
         if self._open is not None:
             self._open.log("log", number, message, data, None)
+
+
+class _Entered(SpanContext):
+    """The place of a span that a ``Span`` made current.
+
+    Attributes:
+        token: What gives it back, once it has ended while a later span was current.
+    """
+
+    token: contextvars.Token[Place | None] | None = None
+
+
+def _leave(context: SpanContext, token: contextvars.Token[Place | None]) -> None:
+    """Make what was before a span current again; where a later span is current, that is left to the later one's end."""
+    if place() is not context:
+        context.token = token  # type: ignore[attr-defined]
+        return
+    give_back(token)
+    while isinstance(before := place(), _Entered) and before.token is not None:
+        token, before.token = before.token, None
+        give_back(token)
+        if place() is before:
+            return  # it was entered in another context
 
 
 def span(node: str, /, *, step: str | None = None, level: str | int = "info", **input: Any) -> Span:  # noqa: A002
@@ -233,7 +287,9 @@ def log_event(
 ) -> None:
     """Log one event of a span; the caller has checked the level."""
     captured = snapshot(data or {}, context.flow, classes)
-    text = message if message is None else snapshot(str(message), context.flow)
+    if (node := fit_name(context.node)) != context.node:
+        context = context._replace(node=node)
+    text = message if message is None else snapshot(_text_of(message), context.flow)
     figures = numbers(metrics, context.flow) if metrics else None
     facts = (context, PLAIN[kind], level, time.time_ns(), text, captured, figures, site)
     emit(logger, facts)
@@ -252,7 +308,7 @@ def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
             if _is_number(value) and value >= 0:
                 taken[key] = value
         elif (others := others + 1) <= MAX_ITEMS:
-            name = scrub_text(str(key)[: 2 * MAX_STRING], flow.taints)[:MAX_KEY]
+            name = scrub_key(_text_of(key)[: 2 * MAX_STRING], effective(flow.taints.policy))[:MAX_KEY]
             taken[name] = value if _is_number(value) else None
     if others > MAX_ITEMS:
         taken["…"] = others - MAX_ITEMS
@@ -260,20 +316,20 @@ def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, float):
-        return value - value == 0
-    return isinstance(value, int) and not isinstance(value, bool) and -MAX_INT <= value <= MAX_INT
+    kind = type(value)  # not isinstance: a value may lie about its class, or raise when it is asked
+    if issubclass(kind, float):
+        return float.__sub__(value, value) == 0
+    return issubclass(kind, int) and kind is not bool and -MAX_INT <= int.__int__(value) <= MAX_INT
 
 
 def error_data(logger: logging.Logger, error: BaseException) -> tuple[int, dict[str, Any]]:
     """Return the level and data of an error event: a cancellation is a warning; a traceback comes at debug alone."""
-    details = {"type": type(error).__name__, "message": exception_text(error)}
+    details = {"type": type_name(error), "message": error_text(error)}
     if logger.isEnabledFor(logging.DEBUG):
         # The last frames tell most; and a recursion that fails ends a thousand spans, each with a longer traceback.
-        told = traceback.format_exception(type(error), error, error.__traceback__, limit=-MAX_FRAMES)
-        rest = sum(1 for _ in traceback.walk_tb(error.__traceback__)) - MAX_FRAMES
-        details["traceback"] = "".join([f"[+{rest} frames]\n", *told] if rest > 0 else told)
-    if not _CANCELLATIONS.isdisjoint(base.__name__ for base in type(error).__mro__):
+        running = place()
+        details["traceback"] = traceback_text(error, running and running[0])
+    if not _CANCELLATIONS.isdisjoint(class_names(error)):
         return logging.WARNING, {"error": details, "cancelled": True}
     return logging.ERROR, {"error": details}
 
@@ -286,8 +342,8 @@ def failure_data(output: dict[str, Any]) -> dict[str, Any]:
 
 def _error_text(value: object) -> str:
     """Return what an action put under ``error`` as text: a text or an exception as it is, anything else as its snapshot."""
-    if value is None or isinstance(value, (str, BaseException)):
-        return exception_text(value)
+    if value is None or issubclass(type(value), (str, BaseException)):
+        return error_text(value)
     taken = snapshot(value)
     return taken if isinstance(taken, str) else dumps(scrub(taken))
 
@@ -320,5 +376,5 @@ def give_back(token: contextvars.Token[Place | None]) -> None:
 
     A generator or coroutine can be closed from another context, which never held the span: nothing to give back there.
     """
-    with suppress(ValueError):
+    with suppress(ValueError, RuntimeError):  # another context's; used already
         CURRENT.reset(token)

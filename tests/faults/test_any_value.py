@@ -22,7 +22,7 @@ from the_edge_obs.formatters import MAX_EVENT_BYTES, to_line
 from the_edge_obs.redaction import PLACEHOLDER, scrub
 from the_edge_obs.secret_keys import MAX_KEY
 from the_edge_obs.snapshots import MAX_ITEMS, snapshot
-from the_edge_obs.spans import MAX_FRAMES
+from the_edge_obs.tracebacks import MAX_FRAMES
 
 
 def refuse(*_: Any) -> Any:

@@ -50,6 +50,7 @@ def run_plan(plan: Plan, state: dict[str, Any], run: Run) -> dict[str, Any]:
     """
     # Copied: nodes may change what is in the state, and the plan serves many runs.
     state = {**copied(plan.initial_state), **state}
+    run.tracer.starts_with({**state, "variables": plan.variables, "settings": plan.settings})
     _Scheduler(plan, run).walk(START, state, _Borders())
     return state
 

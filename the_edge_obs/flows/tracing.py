@@ -17,6 +17,7 @@ from ..context import current
 from ..faults import own_fault
 from ..instrumentation import instrument
 from ..records import NOTHING
+from ..snapshots import snapshot
 from ..spans import Span, log_event, node_logger
 
 
@@ -45,6 +46,9 @@ class Tracer(Protocol):
             data: Its input.
             attempt: 1-based number of the attempt, where more than one is possible.
         """
+
+    def starts_with(self, values: Mapping[str, Any]) -> None:
+        """Take note of the values that a flow starts with: what stands under secret keys must not show up in the log."""
 
     def note(self, message: str, data: Mapping[str, Any]) -> None:
         """Log a warning of the enclosing span."""
@@ -80,6 +84,9 @@ class Silent:
         """Return the trace that does nothing."""
         return _SILENCE
 
+    def starts_with(self, values: Mapping[str, Any]) -> None:
+        """Remember nothing."""
+
     def note(self, message: str, data: Mapping[str, Any]) -> None:
         """Log nothing."""
 
@@ -98,6 +105,15 @@ class Observed:
     def node(self, node: str, step: str | None, data: Any = NOTHING, attempt: int | None = None) -> Trace:
         """Return a span."""
         return Span(node, data, step=step, data=None if attempt is None else {"attempt": attempt})
+
+    def starts_with(self, values: Mapping[str, Any]) -> None:
+        """Remember what stands under secret keys as taints of the running flow; nothing is logged."""
+        context = current()
+        if context is not None:
+            try:
+                snapshot(dict(values), context.flow)
+            except Exception:  # noqa: BLE001 - observability never breaks what it observes
+                own_fault("remembering the secrets that a flow starts with", context)
 
     def note(self, message: str, data: Mapping[str, Any]) -> None:
         """Log a warning of the innermost open span."""

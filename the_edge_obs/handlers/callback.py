@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..event import Event
-from ..faults import counted_fault
+from ..faults import handler_failed
 from ..records import event_of
 
 
@@ -48,9 +48,8 @@ class CallbackHandler(logging.Handler):
             self._running.yes = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Report the failure as logging does, and count it in the flow."""
-        super().handleError(record)
-        counted_fault(self, record)
+        """Tell of the failure on stderr as logging does, without secrets, and count it in the flow."""
+        handler_failed(self, record)
 
 
 def _found(path: str) -> Any:

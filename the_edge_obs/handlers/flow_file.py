@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..faults import counted_fault
+from ..faults import handler_failed
 from ..formatters import to_line
 from ..lines import encoded
 from ..records import KEEPERS, Facts, NodeRecord, Take, event_of, handed, is_last, wall_of
@@ -158,9 +158,8 @@ class FlowFileHandler(logging.Handler):
             self.release()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Report the failure as logging does, and count it in the flow."""
-        super().handleError(record)
-        counted_fault(self, record)
+        """Tell of the failure on stderr as logging does, without secrets, and count it in the flow."""
+        handler_failed(self, record)
 
     def close(self) -> None:
         """Close every file."""

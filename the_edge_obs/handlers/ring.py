@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, EventError
 from ..event import Event, level_name, level_number
-from ..faults import counted_fault, listeners
+from ..faults import handler_failed, listeners
 from ..records import KEEPERS, Facts, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
+from ..tracebacks import apart
 from ._buffer import FlowBuffer, Load
 from ._recorder import ASKED, SLOW, DumpLimit, announcement, ends_run, run_ms
 from ._room import Room
@@ -186,9 +187,8 @@ class RingBufferHandler(MemoryHandler):
                 self._handing_over.discard(thread)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Report the failure as logging does, and count it in the flow."""
-        super().handleError(record)
-        counted_fault(self, record)
+        """Tell of the failure on stderr as logging does, without secrets, and count it in the flow."""
+        handler_failed(self, record)
 
     def _failed(self, item: Item) -> None:
         self.handleError(record_of_item(item))
@@ -214,9 +214,9 @@ class RingBufferHandler(MemoryHandler):
         if count and is_news:
             last = (items or buffer.items)[-1]
             facts = {"events": count, "dropped": buffer.dropped, "suppressed": self._limit.suppressed}
-            target.handle(record_of_item(announcement(last, reason, facts)))
+            apart(target.handle, record_of_item(announcement(last, reason, facts)))
         for item in chain(spilled, items):
-            target.handle(record_of_item(item))
+            apart(target.handle, record_of_item(item))
         return count
 
     def after_fork(self) -> None:
