@@ -1,20 +1,26 @@
 from __future__ import annotations
 
 import contextlib
+import encodings.aliases
 import json
 import re
+import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from the_edge_obs.actions import _transport
+from the_edge_obs.actions._support import known_charset
 from the_edge_obs.actions.http import http_get, http_post
 from the_edge_obs.context import CURRENT, FlowState, SpanContext
 from the_edge_obs.errors import ActionError
 
-from .local_server import LocalServer
+from .growth import assert_linear
+from .local_server import LocalServer, RawServer
 
 
 class Server(LocalServer):
@@ -248,17 +254,84 @@ def test_redirect_is_followed(server: Server, status: int) -> None:
     assert server.asked[1][2]["authorization"] == "Bearer 1"
 
 
-def test_credentials_do_not_follow_to_another_origin(server: Server) -> None:
-    """A redirect to another host or port gets the plain headers, not the private ones."""
-    other = Server()
-    try:
-        server.answers["/old"] = (302, {"Location": f"{other.url}/new"}, b"")
-        other.answers["/new"] = (200, TEXT, b"here")
-        http_get({}, url=f"{server.url}/old", headers={"Authorization": "Bearer 1", "Cookie": "a=b", "X-Mine": "yes"})
-    finally:
-        other.close()
-    headers = other.asked[0][2]
-    assert [headers.get(name) for name in ("authorization", "cookie", "x-mine")] == [None, None, "yes"]
+SECRETS = (
+    "Authorization Cookie Proxy-Authorization X-API-Key PRIVATE-TOKEN X-Auth-Token X-Vault-Token apikey DD-API-KEY "
+    "X-Amz-Security-Token X-Goog-Api-Key Ocp-Apim-Subscription-Key X-Csrf-Token X-Mine Host Referer If-None-Match"
+).split()
+PUBLIC = ("Accept", "Accept-Encoding", "Accept-Language", "User-Agent", "Traceparent", "Tracestate")
+
+
+@pytest.fixture
+def other(server: Server) -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("ask", [http_get, http_post])
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_only_harmless_headers_go_along_to_another_origin(server: Server, other: Server, ask: Any, status: int) -> None:
+    """A redirect to another port is one to another origin: what is not known to be harmless stays, whatever it is called."""
+    server.answers["/old"] = (status, {"Location": f"{other.url}/new"}, b"")
+    other.answers["/new"] = (200, TEXT, b"here")
+    given = {name: f"v-{name}" for name in (*SECRETS, *PUBLIC)}
+    assert ask({}, url=f"{server.url}/old", headers=given, params={"token": "hunter2"})["body"] == "here"
+    method, path, headers, body = other.asked[0]
+    assert (method, path, body) == ("GET", "/new", b"")
+    sent = {name: value for name, value in headers.items() if name not in ("connection", "host")}
+    assert sent == {name.lower(): f"v-{name}" for name in PUBLIC}
+    assert (headers["host"], server.asked[0][2]["private-token"]) == (other.url.removeprefix("http://"), "v-PRIVATE-TOKEN")
+
+
+def test_secrets_that_were_dropped_do_not_come_back(server: Server, other: Server) -> None:
+    """A chain that leaves an origin and returns to it is in the hands of the other one: nothing is sent again."""
+    server.answers["/a"] = (302, {"Location": f"{other.url}/b"}, b"")
+    other.answers["/b"] = (302, {"Location": f"{server.url}/c"}, b"")
+    server.answers["/c"] = (200, TEXT, b"back")
+    assert http_get({}, url=f"{server.url}/a", headers={"X-Auth-Token": "hunter2"})["body"] == "back"
+    assert [headers.get("x-auth-token") for _, _, headers, _ in server.asked] == ["hunter2", None]
+
+
+@pytest.mark.parametrize(
+    ("url", "following"),
+    [
+        ("https://h/", "http://h/"),
+        ("http://h/", "https://h/"),
+        ("http://h/", "http://h:8080/"),
+        ("http://h/", "http://h.example/"),
+        ("http://h/", "//g/x"),
+    ],
+)
+def test_scheme_host_and_port_make_an_origin(url: str, following: str) -> None:
+    """Each of them alone makes it another one; a downgrade to http is one too."""
+    hop = _transport._Hop("GET", url, {"X-Auth-Token": "hunter2", "Accept": "*/*"}, None)
+    answer = SimpleNamespace(status=302, headers={"location": following})
+    assert _transport._redirected("http.get", hop, answer).headers == {"Accept": "*/*"}
+
+
+@pytest.mark.parametrize("following", ["HTTP://H:80/x", "/x", "?q=1", "http://h/y"])
+def test_the_same_origin_in_another_spelling_keeps_the_headers(following: str) -> None:
+    """Case, a default port and a relative location change nothing."""
+    hop = _transport._Hop("GET", "http://h/", {"X-Auth-Token": "t"}, None)
+    answer = SimpleNamespace(status=302, headers={"location": following})
+    assert _transport._redirected("http.get", hop, answer).headers == {"X-Auth-Token": "t"}
+
+
+@pytest.mark.parametrize(
+    "location", ["http://user:hunter2@127.0.0.1/", "ftp://user:hunter2@h/", "file:///etc/passwd", "http://[::1", "data:,x"]
+)
+def test_redirect_to_nowhere_is_a_soft_failure(server: Server, location: str) -> None:
+    """Credentials in a location, other schemes and broken ones end the chain, without the password in the message."""
+    server.answers["/old"] = (302, {"Location": location}, b"")
+    result = http_get({}, url=f"{server.url}/old")
+    assert (result["success"], result["error_type"], "hunter2" in result["error"]) == (False, "http_error", False)
+
+
+def test_a_location_is_sent_as_the_server_wrote_it(server: Server) -> None:
+    """Bytes beyond ASCII are percent-encoded one by one, spaces too, and a fragment stays behind."""
+    server.answers["/old"] = (302, {"Location": "/s\u00c3\u00b8k a?b=\u00e9#part"}, b"")
+    http_get({}, url=f"{server.url}/old")
+    assert server.asked[1][1] == "/s%C3%B8k%20a?b=%E9"
 
 
 def test_endless_redirect_is_a_soft_failure_on_one_line(server: Server) -> None:
@@ -293,9 +366,9 @@ def test_redirect_to_a_file_is_refused(server: Server) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"url": "file:///etc/hostname"}, "url 'file:///etc/hostname' is no http or https URL"),
-        ({"url": "example.com"}, "url 'example.com' is no http or https URL"),
-        ({"url": None}, "url None is no http or https URL"),
+        ({"url": "file:///etc/hostname"}, "url 'file:///etc/hostname' is not an http or https URL"),
+        ({"url": "example.com"}, "url 'example.com' is not an http or https URL"),
+        ({"url": None}, "url None is not an http or https URL"),
         ({"url": "http://[::1"}, "cannot be read"),
         ({"url": "http://h:port/"}, "cannot be read"),
         ({"url": "http://user:hunter2@host/"}, "the url for host holds credentials"),
@@ -333,3 +406,159 @@ def test_results_are_json(server: Server) -> None:
     server.answers["/users"] = (200, JSON, b'{"a": 1}')
     result = http_get({}, url=f"{server.url}/users")
     assert json.loads(json.dumps(result)) == result
+
+
+# --- servers that mean harm ---
+
+OK = "HTTP/1.1 200 OK\r\n"
+
+
+def endless(*parts: bytes, every: float = 0.0) -> Any:
+    """Send the first parts, then the last one for as long as the client stays."""
+
+    def answer(send: Any, release: Any) -> None:
+        for part in parts[:-1]:
+            send(part)
+        while not release.wait(every):
+            send(parts[-1])
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        endless(b"HTTP/1.1 200 OK\r\nX: ", b"y", every=0.02),
+        endless(b"HTTP/1.1 100 Continue\r\n\r\n"),
+        endless(b"HTTP/1.1 100 Continue\r\n\r\n", every=0.02),
+        endless(b"H", every=0.02),
+        endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", every=0.02),
+        endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0", every=0.02),
+        endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"Trailer: x\r\n"),
+        endless(b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"Trailer: x\r\n", every=0.02),
+        endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x", every=0.02),
+    ],
+    ids=["headers", "continue", "slow continue", "status", "chunks", "size", "trailers", "error body", "body"],
+)
+def test_one_deadline_for_all_that_a_server_does(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    """Bytes that come now and then, or without an end, do not make a call longer than its timeout."""
+    monkeypatch.setenv("no_proxy", "*")
+    with RawServer(answer) as server:
+        result = http_get({}, url=server.url, timeout=0.3)
+        assert (result["success"], result["error_type"] in ("timeout", "http_error")) == (False, True)
+        assert not server.release.is_set()  # the call ended by itself, while the server was still sending
+
+
+def test_a_redirect_with_an_endless_body_is_followed_without_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The body of a redirect says nothing, and is not read."""
+    server.answers["/new"] = (200, TEXT, b"here")
+    start = f"HTTP/1.1 302 Found\r\nLocation: {server.url}/new\r\n\r\n".encode()
+    with RawServer(endless(start, b"x" * 65536)) as hostile:
+        assert http_get({}, url=hostile.url)["body"] == "here"
+
+
+def test_each_redirect_has_what_the_ones_before_it_left(server: Server) -> None:
+    """A chain of slow redirects is as long as one slow answer: the deadline is the call's."""
+    server.answers["/slow"] = (302, {"Location": "/slow"}, b"")
+    assert http_get({}, url=f"{server.url}/slow", timeout=0.2)["error_type"] == "timeout"
+    assert len(server.asked) == 1
+
+
+def test_a_name_that_is_never_resolved_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that hangs does not hang the flow."""
+    monkeypatch.setenv("no_proxy", "*")
+    release = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: release.wait(30) and [])
+    result = http_get({}, url="http://somewhere.example/", timeout=0.1)
+    release.set()
+    assert result["error_type"] == "timeout"
+
+
+@pytest.mark.parametrize("answer", [lambda send, release: release.wait(30), endless(b"\x16\x03\x03\x40\x00", b"\0", every=0.02)])
+def test_a_handshake_that_does_not_end_is_a_timeout(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    """TLS is part of the call: a server that answers nothing, or a byte of its hello now and then."""
+    monkeypatch.setenv("no_proxy", "*")
+    with RawServer(answer, reads=False) as server:
+        result = http_get({}, url=server.url.replace("http:", "https:"), timeout=0.4)
+        assert (result["success"], result["error_type"]) == (False, "timeout")
+        assert not server.release.is_set()
+
+
+def test_a_server_that_does_not_read_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sending a body is part of the call, too."""
+    monkeypatch.setenv("no_proxy", "*")
+    with RawServer(lambda send, release: release.wait(30), reads=False) as server:
+        result = http_post({}, url=server.url, body=b"x" * 30_000_000, timeout=0.3)
+    assert result["error_type"] == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("raw", "error_type"),
+    [
+        (OK + "X: y\r\n" * 200 + "\r\n", "connection"),
+        (OK + "X: " + "y" * 100_000, "connection"),
+        ("HTTP/1.1 2x0 OK\r\n\r\n", "connection"),
+        ("garbage\r\n\r\n", "connection"),
+        (OK + "Content-Length: " + "9" * 5000 + "\r\n\r\nx", None),
+        (OK + "Content-Length: 99\r\n\r\nx", "connection"),
+        (OK + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "connection"),
+        (OK + "Transfer-Encoding: chunked\r\n\r\n-5\r\nhello", "connection"),
+        (OK + "Content-Type: application/json\r\n\r\n" + "[" * 200_000, "parse"),
+        (OK + "Content-Type: application/json\r\n\r\n" + "9" * 200_000, "parse"),
+        (OK + "Content-Type: text/plain; charset=" + "x" * 60_000 + "\r\n\r\nhi", None),
+        (OK + 'Content-Type: text/plain; a="' + ";" * 60_000 + "\r\n\r\nhi", None),
+        ("HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n" + "[" * 60_000, "http_error"),
+    ],
+)
+def test_no_answer_raises(monkeypatch: pytest.MonkeyPatch, raw: str, error_type: str | None) -> None:
+    """Whatever a server sends is a result or a soft failure."""
+    monkeypatch.setenv("no_proxy", "*")
+    with RawServer(lambda send, release: send(raw.encode())) as server:
+        result = http_get({}, url=server.url, timeout=20)
+    assert result.get("error_type") == error_type
+
+
+@pytest.mark.parametrize(
+    "name", ["idna", "punycode", "undefined", "unicode_escape", "raw-unicode-escape", "hex", "rot13", "zip", "x\0y", "a" * 999]
+)
+def test_a_codec_that_is_no_charset_is_not_used(server: Server, name: str) -> None:
+    """Python's own codecs raise, or take quadratic time, for foreign bytes: such a body is read as UTF-8."""
+    assert known_charset(name) is None
+    if name.isprintable():
+        server.answers["/"] = (200, {"Content-Type": f"text/plain; charset={name}"}, "ü\\x".encode())
+        assert http_get({}, url=server.url)["body"] == "ü\\x"
+
+
+def test_every_charset_takes_any_bytes_in_linear_time() -> None:
+    """What is used as a charset decodes anything."""
+    for name in sorted({*encodings.aliases.aliases.values()}):
+        if (charset := known_charset(name)) is not None:
+            assert_linear(lambda size: bytes(range(256)) * size, lambda raw, c=charset: raw.decode(c, "replace"), (50, 100, 200))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: http_post({}, url="http://127.0.0.1:9", body="\ud800"), "body has '\\ud800' at position 0"),
+        (lambda: http_get({}, url="http://127.0.0.1:9/\ud800"), "cannot be read"),
+        (lambda: http_get({}, url="http://127.0.0.1:9/", params={"a": "\ud800"}), "cannot be read"),
+        (lambda: http_get({}, url="http://127.0.0.1:9/", headers={"A": "\ud800"}), "header 'A' has"),
+    ],
+)
+def test_half_a_character_is_refused(call: Any, message: str) -> None:
+    """A lone surrogate cannot be sent, and the error names what has it."""
+    with pytest.raises(ActionError, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize("url", ["http://a..b/", "http://" + "a" * 70 + ".example/", "http://ex%00ample/"])
+def test_a_host_that_is_no_name_is_a_connection_failure(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """What no resolver takes is not found."""
+    monkeypatch.setenv("no_proxy", "*")
+    assert http_get({}, url=url)["error_type"] == "connection"
+
+
+def test_a_very_long_timeout_is_taken(server: Server) -> None:
+    """A number that no socket takes means: as long as it lasts."""
+    server.answers["/"] = (200, TEXT, b"x")
+    assert http_get({}, url=server.url, timeout=1e300)["body"] == "x"

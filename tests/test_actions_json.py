@@ -9,6 +9,8 @@ import pytest
 from the_edge_obs.actions.json import json_parse, json_transform
 from the_edge_obs.errors import ActionError, MissingExtraError
 
+from .growth import assert_linear
+
 DATA = {
     "users": [
         {"name": "Ann", "status": "active", "age": 31, "tags": ["a", "b"]},
@@ -50,7 +52,7 @@ def test_broken_json_is_a_soft_failure_with_its_position() -> None:
     ("text", "error"),
     [
         (None, "Input text is None"),
-        ("[NaN]", "JSON parse error: NaN is no JSON number"),
+        ("[NaN]", "JSON parse error: NaN is not a JSON number"),
         (b"\xff", "JSON parse error: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
     ],
 )
@@ -150,3 +152,57 @@ def test_without_jmespath_the_error_names_the_extra(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "jmespath", None)
     with pytest.raises(MissingExtraError, match=r"python -m pip install 'the_edge_obs\[jmespath\]'"):
         json_transform({}, data=DATA, expression="limits.low")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "```\n",
+        "```json\n",
+        "` ",
+        "[",
+        "{",
+        "]",
+        '"',
+        "\\",
+        '\\"',
+        "//",
+        "/*",
+        "*/",
+        ", ",
+        ",\n",
+        " ",
+        "\n",
+        "/",
+        "*",
+        '"/*',
+        "9",
+        "-",
+        "{,",
+        "NaN",
+        '":',
+    ],
+)
+@pytest.mark.parametrize("around", [("", ""), ("```\n", ""), ('["', '",]'), ("```\n[1]", "```x"), ("[1, ", "]"), ('"', "")])
+def test_lenient_parsing_is_linear(piece: str, around: tuple[str, str]) -> None:
+    """Runs of everything that means something to it, alone and inside what opens before."""
+
+    def parse(text: str) -> object:
+        return json_parse({}, text=text, strict=False)
+
+    assert_linear(lambda size: around[0] + piece * size + around[1], parse, (10_000, 20_000, 40_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ('```json\n{"a": "```"}\n```', {"a": "```"}),
+        ("```\n[1]```", [1]),
+        ('["a // b", "/* c */", ",]", "\\"//"] // d', ["a // b", "/* c */", ",]", '"//']),
+        ("[1, /* a */ 2, // b\n]", [1, 2]),
+        ("[1] /* not closed", [1]),
+    ],
+)
+def test_strings_are_left_alone(text: str, data: Any) -> None:
+    """What looks like a comment, a comma or a fence inside a string stays."""
+    assert json_parse({}, text=text, strict=False) == {"data": data, "success": True}

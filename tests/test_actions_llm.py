@@ -22,7 +22,7 @@ from the_edge_obs.errors import ActionError
 from the_edge_obs.observability import flow
 from the_edge_obs.store import query
 
-from .local_server import LocalServer
+from .local_server import LocalServer, RawServer
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -563,7 +563,7 @@ def test_script_may_be_a_file(tmp_path: Path, name: str, text: str) -> None:
         ({"provider": "scripted"}, "answers (a list) or script (a file); give one of them"),
         ({"answers": ["a"], "script": "b"}, "answers (a list) or script (a file); give one of them"),
         ({"base_url": "http://127.0.0.1:9"}, "model is None; name the model that http://127.0.0.1:9 is to use"),
-        ({"base_url": "file:///x", "model": "m"}, "url 'file:///x/chat/completions' is no http or https URL"),
+        ({"base_url": "file:///x", "model": "m"}, "url 'file:///x/chat/completions' is not an http or https URL"),
         ({"base_url": "https://api.openai.com/v1", "model": "m"}, "set OPENAI_API_KEY or give api_key"),
         ({"answers": ["a"], "prompt": None}, "neither prompt nor messages is given"),
         ({"answers": ["a"], "prompt": 3}, "prompt is 3; it must be a string"),
@@ -577,7 +577,7 @@ def test_script_may_be_a_file(tmp_path: Path, name: str, text: str) -> None:
         ({"answers": [{"text": "a"}]}, "answers[0] has an unknown key 'text'; allowed: content, error, match"),
         ({"answers": ["a", {"match": "b"}]}, "answers[1] needs either content or error"),
         ({"answers": [{"content": {}}]}, "answers[0] has the content {}; it must be a string"),
-        ({"answers": [{"content": "a", "match": "("}]}, "answers[0] has the match '(', which is no regular expression"),
+        ({"answers": [{"content": "a", "match": "("}]}, "answers[0] has the match '(': it is not a regular expression"),
         ({"answers": [{"content": "a", "seconds": -1}]}, "answers[0] seconds is -1; it must be a number above 0"),
         ({"answers": [{"content": "a", "match": "z"}]}, "no scripted answer matches 'p'; tried: 'z'"),
         ({"script": "no/such.yaml"}, "script 'no/such.yaml' cannot be read"),
@@ -608,3 +608,131 @@ def test_numbers_are_checked(name: str, value: Any) -> None:
     """A number of the wrong kind raises before anything is sent."""
     with pytest.raises(ActionError, match=f"{name} is {value!r}"):
         llm_call({}, prompt="p", model="m", base_url="http://127.0.0.1:9", **{"max_retries": 1, name: value})
+
+
+# --- endpoints that mean harm ---
+
+
+@pytest.mark.parametrize("call", ["call", "stream"])
+def test_the_key_does_not_follow_a_redirect_to_another_origin(endpoint: Endpoint, call: str) -> None:
+    """The other origin gets neither the key nor the prompt."""
+    asked: list[bytes] = []
+
+    def other(send: Any, release: Any) -> None:
+        send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + json.dumps(COMPLETION).encode())
+
+    with RawServer(other, seen=asked) as server:
+        endpoint.answers = [answer("", 302, Location=f"{server.url}/elsewhere")]
+        params = {"model": "m", "prompt": "zebra", "base_url": endpoint.url, "api_key": "sk-hunter2"}
+        result = llm_call({}, **params) if call == "call" else drained(llm_stream({}, **params))[1]
+    assert (result["success"], len(asked)) == (True, 1)
+    assert asked[0].startswith(b"GET /elsewhere HTTP/1.1\r\n")
+    assert not any(word in asked[0].lower() for word in (b"hunter2", b"zebra", b"authorization"))
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        (STREAM + f"data: {json.dumps(chunk('Hi'))}\n\n".encode(), b"x"),
+        (STREAM + f"data: {json.dumps(chunk('Hi'))}\n\n".encode(), b": still here\n\n"),
+    ],
+    ids=["headers", "line", "comments"],
+)
+def test_a_stream_without_an_event_is_a_timeout(monkeypatch: pytest.MonkeyPatch, first: bytes, again: bytes) -> None:
+    """Bytes that come now and then, and make no event, do not keep a stream alive."""
+    monkeypatch.setenv("no_proxy", "*")
+
+    def trickle(send: Any, release: Any) -> None:
+        send(first)
+        while not release.wait(0.02):
+            send(again)
+
+    with RawServer(trickle) as server:
+        pieces, result = drained(llm_stream({}, model="m", prompt="p", base_url=server.url, timeout=0.3))
+    assert (result["error_type"], result["content"]) == ("timeout", "".join(pieces))
+
+
+def test_a_stream_may_last_longer_than_its_timeout(endpoint: Endpoint) -> None:
+    """Each event has the whole timeout: a long answer is no late one, nor is one that is read slowly."""
+    beat = threading.Event()
+    endpoint.answers = [sse(*(chunk(str(number)) for number in range(8)), chunk(None, "stop"))]
+    stream = llm_stream({}, model="m", prompt="p", base_url=endpoint.url, timeout=0.4)
+    pieces = [next(stream)]
+    for _ in range(3):
+        beat.wait(0.2)  # what the consumer takes does not count
+        pieces.append(next(stream))
+    rest, result = drained(stream)
+    assert ("".join([*pieces, *rest]), result["success"]) == ("01234567", True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        b"data: " + b"x" * 5_000_000,
+        b"data: [1]\n\n",
+        b'data: {"choices": [{"delta": {"content": 5}}]}\n\n',
+        b'data: {"choices": [{"delta": {"content": ["a"]}}]}\n\n',
+        b'data: {"choices": [5]}\n\n',
+        b'data: {"choices": {"a": 1}}\n\n',
+        b"\xff\xfe\n\n",
+    ],
+)
+def test_no_stream_raises(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    """Whatever comes in place of chunks is a soft failure."""
+    monkeypatch.setenv("no_proxy", "*")
+    with RawServer(lambda send, release: send(STREAM + body)) as server:
+        _, result = drained(llm_stream({}, model="m", prompt="p", base_url=server.url, timeout=20))
+    assert (result["success"], result["error_type"] in ("parse", "connection")) == (False, True)
+
+
+@pytest.mark.parametrize("payload", ["[" * 100_000, '{"error": ' + "[" * 100_000, "9" * 10_000])
+@pytest.mark.parametrize("status", [200, 500])
+def test_monstrous_json_is_a_soft_failure(endpoint: Endpoint, payload: str, status: int) -> None:
+    """Depth and digits beyond the parser's are answers that cannot be read."""
+    endpoint.answers = [answer(payload, status)]
+    result = llm_call({}, model="m", prompt="p", base_url=endpoint.url)
+    assert (result["success"], result["error_type"]) == (False, "parse" if status == 200 else "http_error")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("1e400", None),
+        ("inf", None),
+        ("nan", None),
+        ("9" * 5_000, None),
+        ("-3", 0.0),
+        ("99999999999", 99999999999.0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999", None),
+        ("Mon, 00 Jan 2024", None),
+        (",", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_a_number_or_nothing(endpoint: Endpoint, header: str, seconds: float | None) -> None:
+    """No header makes a result that JSON cannot carry, or raises."""
+    endpoint.answers = [answer({}, 429, Retry_After=header)]
+    assert llm_call({}, model="m", prompt="p", base_url=endpoint.url).get("retry_after") == seconds
+
+
+@pytest.mark.parametrize(
+    "match", ["(a+)+$", "(a|a)*$", "(?:a*){3,}b", "a?" * 30 + "a" * 30, "a*a*a*b", "(a|b)(a|b)(a|b)(a|b)", "a" * 501]
+)
+def test_a_match_that_may_take_for_ever_is_refused(match: str) -> None:
+    """Repeats inside repeats and rows of options are named before anything is searched."""
+    with pytest.raises(ActionError, match=r"answers\[0\] has the match"):
+        llm_call({}, prompt="a" * 60 + "!", answers=[{"match": match, "content": "x"}, "y"])
+
+
+def test_a_match_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two open repeats look at the square of the text: a long text is refused, and a search ends with its time."""
+    monkeypatch.setattr("the_edge_obs.actions._matching._SECONDS", 0.05)
+    for prompt in ("a" * 100_000, "a" * 15_000):
+        with pytest.raises(ActionError, match=r"the match 'a\*a\*b': .* use a simpler one"):
+            llm_call({}, prompt=prompt, answers=[{"match": "a*a*b", "content": "x"}, "y"])

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from the_edge_obs.actions._connection import Deadline
+from the_edge_obs.actions._html import read_page
 from the_edge_obs.actions.web import web_fetch
 from the_edge_obs.errors import ActionError
 
+from .growth import assert_linear
 from .local_server import LocalServer
 
 PAGE = """<!doctype html>
@@ -147,7 +153,7 @@ def test_no_site_is_a_soft_failure(site: Site) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"url": "ftp://h/x"}, "url 'ftp://h/x' is no http or https URL"),
+        ({"url": "ftp://h/x"}, "url 'ftp://h/x' is not an http or https URL"),
         ({"url": "http://h", "max_chars": 0}, "max_chars is 0; it must be a whole number above 0"),
         ({"url": "http://h", "headers": "x"}, "headers is 'x'; it must be a mapping"),
     ],
@@ -156,3 +162,129 @@ def test_bad_use_raises(params: dict[str, Any], message: str) -> None:
     """What the flow's author has to mend raises, and names the value."""
     with pytest.raises(ActionError, match=re.escape(message)):
         web_fetch({}, **params)
+
+
+# --- pages that mean harm ---
+
+PIECES = [
+    "<a ", "<a b", '<a href="', "<a href='", "<a href=x>", "<a/", "<", "</", "</a", "</a ", "</ x", "<!", "<!--",
+    "<!-->", "<!--x-->", "--!>", "<![x", "<![CDATA[", "<!doctype ", "<!DOCTYPE x [", "<?", "<?php ", "&", "&#", "&#9",
+    "&#x", "&amp", "&lt;", "&#0", "<script>", "<script", "</script", "<style></style>", "<title>", "<title></title>",
+    "<textarea>", "<template>", "<div>", "<td>", "<base href=/x/>", '<a href="#x">', '<a href="../">', "<svg><title>",
+    ">", '"', "=", "'", "\0", "\n", " ", "<a =", "<a ''", "<xmp>", "\ud800",
+]  # fmt: skip
+
+
+def read(html: str) -> tuple[str, str, list[str]]:
+    return read_page(html, "http://h/in/page", Deadline(60), 1001)
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_a_page_is_read_in_linear_time(piece: str) -> None:
+    """Runs of whatever opens something, and does not close it."""
+    assert_linear(lambda size: piece * (size // len(piece)), read, (50_000, 100_000, 200_000))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<div>" * 100_000 + "x",
+        '<a href="' + "../" * 1_500_000 + '">x</a>',
+        "<p title='" + "x" * 5_000_000 + "'>x",
+        "<base href='/" + "b" * 8_000 + "'>" + "<a href=c>" * 20_000,
+        "&#" + "9" * 5_000 + "; &#x" + "f" * 5_000 + ";" + "&#" + "0" * 5_000 + "65;",
+        "<a " + "b='c' " * 200_000,
+        "".join(f"<a href=x{number}>" for number in range(20_000)),
+    ],
+    ids=["deep", "dots", "attribute", "base", "references", "attributes", "links"],
+)
+def test_a_monstrous_page_is_read_or_given_up(page: str) -> None:
+    """No page raises, and links stay few and short."""
+    title, text, links = read(page)
+    assert len(links) <= 1001
+    assert all(len(link) <= 8192 for link in links)
+    assert (title, len(text) <= len(page)) == ("", True)
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join))
+def test_no_page_raises(html: str) -> None:
+    """Whatever the parts, and wherever it ends."""
+    title, text, links = read(html)
+    assert all(isinstance(part, str) for part in (title, text, *links))
+
+
+class _Words(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words += data.split()
+
+
+WORD = st.sampled_from(["tea", "a &amp; b", "&eacute;", "1 &lt; 2", "&#233;", "x"])
+TAGGED = st.recursive(
+    WORD,
+    lambda inner: st.builds(
+        "<{0}{1}>{2}</{0}>".format,
+        st.sampled_from(["p", "b", "DIV", "td", "h1"]),
+        st.sampled_from(["", " class=x", ' title="a > b"', " a='<b>' c", " hidden "]),
+        st.lists(inner, max_size=3).map(" ".join),
+    ),
+    max_leaves=12,
+)
+
+
+@given(TAGGED)
+def test_well_formed_pages_read_as_the_standard_library_reads_them(html: str) -> None:
+    """The words are those that html.parser finds."""
+    parser = _Words()
+    parser.feed(html)
+    parser.close()
+    assert read(html)[1].split() == parser.words
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("a<!-- <p>x</p> -->b", "ab"),
+        ("a<!-->b<!--->c", "abc"),
+        ("a <!doctype html>b<?php x ?>c<![CDATA[d]]>e", "a bce"),
+        ("1 < 2 <3 </> </ x>4", "1 < 2 <3 4"),
+        ("<script>if (a < b) '</p>'</script >c", "c"),
+        ("<SCRIPT>x</ScRiPt>y</script>", "y"),
+        ("<textarea><b>&amp;</textarea>c", "<b>&c"),
+        ("<p title='<b>'>x", "x"),
+        ("x<a b", "x"),
+        ("&#65;&#x41;&#0065;&#1114112;&#99999999999;&copy", "AAA\ufffd\ufffd©"),
+    ],
+)
+def test_markup_that_is_no_tag(html: str, text: str) -> None:
+    """Comments, declarations, text elements and lone signs are read as browsers read them."""
+    assert read(html)[1] == text
+
+
+def test_a_page_that_takes_too_long_is_a_timeout(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the text is part of the call, and of its timeout."""
+
+    def late(*_: Any) -> Any:
+        raise TimeoutError
+
+    monkeypatch.setattr("the_edge_obs.actions._html.read_page", late)
+    site.pages["/"] = (200, HTML, b"<p>x")
+    result = web_fetch({}, url=f"{site.url}/", timeout=5)
+    assert (result["success"], result["error_type"], result["status"]) == (False, "timeout", 200)
+    assert result["error"] == f"the text of {site.url}/ was not read within 5 s"
+
+
+def test_the_deadline_is_looked_at_while_a_page_is_read() -> None:
+    """Nothing is left of it: reading stops at the first tag."""
+    with pytest.raises(TimeoutError):
+        read_page("<p>x", "http://h/", Deadline(-1), 9)
+
+
+def test_a_title_is_cut_as_the_text_is(site: Site) -> None:
+    """An unclosed title holds the whole page."""
+    site.pages["/"] = (200, HTML, b"<title>" + b"x" * 100)
+    result = web_fetch({}, url=site.url, max_chars=10)
+    assert (result["title"], result["text"], result["truncated"]) == ("x" * 10, "", True)

@@ -254,7 +254,7 @@ def test_run_with_an_ini_file() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["no.yaml"], "no.yaml: cannot read the flow file: "),
+        (["no.yaml"], "no.yaml: cannot read the file: "),
         (["flow.yaml", "--set", "x"], "--set 'x' is no key=value; write --set path=access.log"),
         (["flow.yaml", "--set", "=1"], "--set '=1' is no key=value"),
         (["flow.yaml", "--set", "a=1", "--set", "a.b=2"], "--set 'a.b=2': 'a' is 1 already, and no mapping"),

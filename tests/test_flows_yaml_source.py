@@ -8,7 +8,8 @@ from textwrap import dedent
 import pytest
 
 from the_edge_obs.errors import FlowFileError
-from the_edge_obs.flows.yaml_source import MAX_BYTES, from_data, read_file
+from the_edge_obs.flows.yaml_source import from_data, read_file
+from the_edge_obs.yaml_reader import MAX_BYTES
 
 
 def written(folder: Path, text: str) -> Path:
@@ -58,7 +59,7 @@ def test_duplicate_key_names_both_lines(tmp_path: Path) -> None:
         ("a: [1,\nb: 2\n", 3, "broken YAML: "),
         ("a: !!python/object/apply:os.system ['true']\n", 1, "broken YAML: tag "),
         ("a: !!python/name:os.system x\n", 1, "broken YAML: could not determine a constructor"),
-        ("a: 1\nb: 2024-99-99\n", 2, "broken YAML: '2024-99-99' is no valid value"),
+        ("a: 1\nb: 2024-99-99\n", 2, "broken YAML: '2024-99-99' is not a valid value"),
         ("[a]: 1\n", 1, "broken YAML: a key that is a list or a mapping"),
         ("a: 1\n---\nb: 2\n", 2, "broken YAML: but found another document"),
         ("a: &x [*x]\n", 1, "broken YAML: an alias that contains itself"),
@@ -99,12 +100,12 @@ def test_oversized_file_is_refused_unread(tmp_path: Path) -> None:
     """More than one MiB is no flow file."""
     path = tmp_path / "flow.yaml"
     path.write_bytes(b"a" * (MAX_BYTES + 1))
-    assert refused(path) == (None, "the file is larger than 1048576 bytes; split it into sub-flows")
+    assert refused(path) == (None, "the file is larger than 1048576 bytes; split it")
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     """A missing file, and one in another encoding."""
-    assert refused(tmp_path / "none.yaml") == (None, "cannot read the flow file: No such file or directory")
+    assert refused(tmp_path / "none.yaml") == (None, "cannot read the file: No such file or directory")
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("name: a\nnodes: [é]\n".encode("latin-1"))
     assert refused(latin) == (2, "the file is not UTF-8; save it as UTF-8")

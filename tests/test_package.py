@@ -34,6 +34,7 @@ FLOORS = {
     "policies": 1,
     "context": 1,
     "remembered": 1,
+    "yaml_reader": 1,
     "tracebacks": 2,
     "names": 2,
     "records": 2,

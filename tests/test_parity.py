@@ -220,7 +220,7 @@ def test_the_command_prints_an_expected_file(tmp_path: Path, capsys: pytest.Capt
     [
         ([], "usage: python -m the_edge_obs.parity FLOW.yaml | LOG.jsonl"),
         (["--help"], "usage: python -m the_edge_obs.parity FLOW.yaml | LOG.jsonl"),
-        (["no.yaml"], "error: no.yaml: cannot read the flow file: No such file or directory"),
+        (["no.yaml"], "error: no.yaml: cannot read the file: No such file or directory"),
     ],
 )
 def test_the_command_refuses(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,9 @@ Undo = Callable[[], None]
 # What a category or an action may be called: the tail of a logger's name.
 _NODE = re.compile(r"[^\s.*?\[\]]+(?:\.[^\s.*?\[\]]+)*")
 
+# Where a callback is: ``package.module:function``.
+_CALLBACK = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+
 
 def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, scope: object = None) -> Undo:
     """Activate a configuration and return its undo, which leaves the logging tree as it was.
@@ -94,8 +97,13 @@ def is_configured() -> bool:
     return logger.level != logging.NOTSET or bool(logger.handlers)
 
 
-def check_block(block: Any) -> bool:
+def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
     """Check an ``observability:`` block, and tell whether it is on.
+
+    Args:
+        block: The block.
+        import_callbacks: Whether callbacks are looked up, which imports their modules. Default True; otherwise only how they
+            are written is checked.
 
     Raises:
         ConfigurationError: it names the key, the value and what is allowed.
@@ -120,8 +128,9 @@ def check_block(block: Any) -> bool:
     if not isinstance(handlers, (list, tuple)):
         raise ConfigurationError(f"observability.handlers is {handlers!r}; it must be a list such as [{{type: console}}]")
     for number, handler in enumerate(handlers):
-        _check_handler(f"observability.handlers[{number}]", handler)
+        _check_handler(f"observability.handlers[{number}]", handler, import_callbacks)
     policy_of(block.get("redact"), "observability.redact")
+    _refuse_links("observability", block)
     return bool(block.get("enabled", True))
 
 
@@ -231,7 +240,16 @@ def _level(where: str, level: Any) -> int:
         raise ConfigurationError(f"{where}: unknown level {level!r}; {allowed(LEVELS)}") from error
 
 
-def _check_handler(where: str, handler: Any) -> None:
+def _refuse_links(where: str, value: Any) -> None:
+    """Refuse what dictConfig would take for the name of an object, and import."""
+    if isinstance(value, str) and value.startswith(("ext://", "cfg://")):
+        raise ConfigurationError(f"{where} is {value!r}; a block has no links to objects; a dictConfig may have them")
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for key, item in items:
+        _refuse_links(f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key}", item)
+
+
+def _check_handler(where: str, handler: Any, import_callbacks: bool) -> None:
     if not isinstance(handler, Mapping) or "type" not in handler:
         raise ConfigurationError(f"{where} is {handler!r}; it must be a mapping with a type; {allowed(HANDLER_KEYS)}")
     kind = handler["type"]
@@ -244,7 +262,7 @@ def _check_handler(where: str, handler: Any) -> None:
     if kind == "file":
         _check_path(f"{where}.path", handler.get("path", DEFAULT_PATH))
     if kind == "callback":
-        _check_callback(f"{where}.callback", handler.get("callback"))
+        _check_callback(f"{where}.callback", handler.get("callback"), import_callbacks)
 
 
 def _check_path(where: str, path: Any) -> None:
@@ -256,7 +274,11 @@ def _check_path(where: str, path: Any) -> None:
         raise ConfigurationError(f"{where}: {error}") from error
 
 
-def _check_callback(where: str, callback: Any) -> None:
+def _check_callback(where: str, callback: Any, import_callbacks: bool) -> None:
+    if not import_callbacks and isinstance(callback, str):
+        if not _CALLBACK.fullmatch(callback):
+            raise ConfigurationError(f"{where} is {callback!r}; write 'package.module:function'")
+        return
     try:
         CallbackHandler(callback)
     except ConfigurationError as error:
@@ -289,9 +311,10 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".json":
             return json.loads(text)
-        import yaml
+        from .yaml_reader import read_yaml
 
-        return yaml.safe_load(text)
+        document = read_yaml(path)
+        return None if document is None else document.data
     except Exception as error:  # yaml and json have each their own errors
         detail = " ".join(str(error).split())
         raise ConfigurationError(f"configuration {str(path)!r} is no valid YAML or JSON: {detail}") from error

@@ -6,22 +6,25 @@ The protocol: ``POST <base>/chat/completions``; a stream is server-sent events w
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import ActionError, allowed
-from ._support import failure, json_bytes
-from ._transport import Request, Response, TransportError, fetch, opened
+from ._support import failure, json_bytes, parsed_json
+from ._transport import Answer, Request, Response, TransportError, fetch, opened
 
 PROVIDERS: Final = ("auto", "openai", "ollama", "scripted")
 _OPENAI: Final = "https://api.openai.com/v1"
 _OLLAMA: Final = "http://localhost:11434/v1"
 _MAX_ANSWER: Final = 32 * 1024 * 1024
 _MAX_LINE: Final = 4 * 1024 * 1024
+# A date takes 29 characters; a header that is longer than this says nothing usable.
+_RETRY_AFTER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Chat:
         provider: One of ``PROVIDERS``, or None.
         base_url: The endpoint's base URL, or None for the environment's.
         api_key: The key, or None for the environment's.
-        timeout: Seconds to wait for each sign of life.
+        timeout: Seconds for the whole call; of a stream, until it begins, and from one event to the next.
     """
 
     action: str
@@ -128,7 +131,7 @@ def _request(chat: Chat, endpoint: Endpoint, *, stream: bool) -> Request:
 
 def _json(response: Response) -> Any:
     try:
-        return json.loads(response.body)
+        return parsed_json(response.body)
     except ValueError as error:
         raise TransportError(f"{response.url} sent no valid JSON: {error}", "parse", response) from error
 
@@ -172,7 +175,7 @@ def _failed(error: TransportError) -> dict[str, Any]:
         return error.as_result()
     kind = {401: "authentication", 403: "authentication", 429: "rate_limit"}.get(response.status, error.error_type)
     try:
-        detail = _message(json.loads(response.body))
+        detail = _message(parsed_json(response.body))
     except ValueError:
         detail = response.text().strip()[:500]
     facts: dict[str, Any] = {"status_code": response.status}
@@ -182,26 +185,28 @@ def _failed(error: TransportError) -> dict[str, Any]:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for: a number, or a date (RFC 9110, section 10.2.3)."""
+    """Return the seconds that a ``Retry-After`` header asks for: a number, or a date (RFC 9110, section 10.2.3).
+
+    None for a header that says nothing usable: it is as good as none.
+    """
     from email.utils import parsedate_to_datetime
 
-    if value is None:
+    if value is None or len(value) > _RETRY_AFTER:
         return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None  # a header that says nothing usable is as good as none
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None
 
 
 def _pieces(chat: Chat, endpoint: Endpoint, facts: dict[str, Any]) -> Iterator[str]:
-    with opened(_request(chat, endpoint, stream=True)) as (answer, url):
-        if answer.headers.get_content_type() == "application/json":
+    with opened(_request(chat, endpoint, stream=True)) as answer:
+        if answer.http.headers.get_content_type() == "application/json":
             # A gateway that cannot stream answers as a whole.
-            whole = _result(_json(Response(url, answer.status, {}, answer.read(_MAX_ANSWER), False)), chat)
+            whole = _result(_json(answer.read(_MAX_ANSWER)), chat)
             facts.update({key: whole[key] for key in facts})
             yield from (whole["content"],) if whole["content"] else ()
             return
@@ -210,38 +215,54 @@ def _pieces(chat: Chat, endpoint: Endpoint, facts: dict[str, Any]) -> Iterator[s
                 return
             yield from _absorb(data, facts)
     if facts["finish_reason"] is None:
-        raise TransportError(f"the stream from {url} broke off", "connection")
+        raise TransportError(f"the stream from {answer.url} broke off", "connection")
 
 
-def _events(answer: Any) -> Iterator[str]:
-    """Yield the data of each server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+def _events(answer: Answer) -> Iterator[str]:
+    """Yield the data of each server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+    Each event has the whole timeout, counted from when it is asked for: comments alone do not keep a stream alive, and a
+    consumer may take its time.
+    """
     lines: list[str] = []
-    read = 0
-    while raw := answer.readline(_MAX_LINE):
-        read += len(raw)
-        if read > _MAX_ANSWER or not raw.endswith(b"\n"):
-            raise TransportError(f"the stream broke off, or is larger than {_MAX_ANSWER} bytes", "connection")
-        line = raw.decode("utf-8", errors="replace").rstrip("\r\n")
+    for line in _lines(answer):
         if line.startswith("data:"):
             lines.append(line[5:].removeprefix(" "))
         elif not line and lines:
             yield "\n".join(lines)
             lines = []
+            answer.deadline.renew()
     if lines:
         yield "\n".join(lines)
+
+
+def _lines(answer: Answer) -> Iterator[str]:
+    left = _MAX_ANSWER
+    answer.deadline.renew()
+    try:
+        while raw := answer.http.readline(_MAX_LINE):
+            left -= len(raw)
+            if left < 0 or not raw.endswith(b"\n"):
+                problem = f"the stream broke off, or is larger than {_MAX_ANSWER} bytes, or has a line above {_MAX_LINE} bytes"
+                raise TransportError(problem, "connection")
+            yield raw.decode("utf-8", errors="replace").rstrip("\r\n")
+    except TimeoutError as error:
+        raise TransportError(f"no event from {answer.url} within {answer.deadline.seconds} s", "timeout") from error
 
 
 def _absorb(data: str, facts: dict[str, Any]) -> Iterator[str]:
     """Take what a chunk says about the whole into ``facts``, and yield its text."""
     try:
-        chunk = json.loads(data)
+        chunk = parsed_json(data)
         _check_error(chunk)
         choice = (chunk.get("choices") or [{}])[0]
-        text = (choice.get("delta") or {}).get("content")
+        text = (choice.get("delta") or {}).get("content") or ""
+        facts["finish_reason"] = choice.get("finish_reason") or facts["finish_reason"]
+        if not isinstance(text, str):
+            raise TypeError(f"content is of type {type(text).__name__}")
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise TransportError(f"the stream holds no valid chunk: {data[:200]!r}", "parse") from error
     facts["model"] = chunk.get("model") or facts["model"]
     facts["usage"] = chunk.get("usage") or facts["usage"]
-    facts["finish_reason"] = choice.get("finish_reason") or facts["finish_reason"]
     if text:
         yield text

@@ -14,7 +14,8 @@ import re
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
-from ..errors import ActionError, allowed
+from ..errors import ActionError, FlowFileError, allowed
+from ._matching import checked_pattern, is_found
 from ._support import failure, not_negative
 
 STATE_KEY: Final = "llm_script"
@@ -67,7 +68,7 @@ def choose(
         ActionError: no answer fits.
     """
     said = text_of_messages(messages)
-    candidates = [answer for answer in answers if "match" in answer and re.search(answer["match"], said)]
+    candidates = [answer for answer in answers if "match" in answer and _matches(action, answer["match"], said)]
     candidates = candidates or [answer for answer in answers if "match" not in answer]
     if not candidates:
         matches = ", ".join(repr(answer["match"]) for answer in answers)
@@ -78,6 +79,13 @@ def choose(
     counts[key] = given + 1
     chosen: dict[str, Any] = candidates[min(given, len(candidates) - 1)]
     return chosen
+
+
+def _matches(action: str, match: str, said: str) -> bool:
+    try:
+        return is_found(checked_pattern(match), said)
+    except ValueError as error:
+        raise ActionError(f"{action}: the match {match!r}: {error}") from error
 
 
 def _counts(state: MutableMapping[str, Any]) -> dict[str, int]:
@@ -124,14 +132,13 @@ def _text(content: object) -> str:
 
 
 def _file_answers(action: str, path: str) -> Any:
-    import yaml
+    from ..yaml_reader import read_yaml
 
     try:
-        with open(path, encoding="utf-8") as file:
-            found = yaml.safe_load(file)  # JSON is YAML
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise ActionError(f"{action}: script {path!r} cannot be read ({problem}); give a YAML or JSON file") from error
+        document = read_yaml(path)  # JSON is YAML
+    except FlowFileError as error:
+        raise ActionError(f"{action}: script {path!r} cannot be read ({error}); give a YAML or JSON file") from error
+    found = None if document is None else document.data
     return found.get("answers") if isinstance(found, Mapping) else found
 
 
@@ -147,11 +154,11 @@ def _checked(action: str, where: str, answer: object) -> dict[str, Any]:
     if not isinstance(answer.get("content", ""), str):
         raise ActionError(f"{action}: {where} has the content {answer['content']!r}; it must be a string")
     not_negative(action, f"{where} seconds", answer.get("seconds", 0))
-    try:
-        re.compile(answer.get("match", ""))
-    except (re.error, TypeError) as error:
-        problem = f"{action}: {where} has the match {answer['match']!r}, which is no regular expression ({error})"
-        raise ActionError(problem) from error
+    if "match" in answer:
+        try:
+            checked_pattern(answer["match"])
+        except ValueError as error:
+            raise ActionError(f"{action}: {where} has the match {answer['match']!r}: {error}") from error
     return dict(answer)
 
 

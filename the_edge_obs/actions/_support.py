@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ..context import current
 from ..errors import ActionError
+
+# Codecs of Python's own that are no charsets of texts, and raise or take quadratic time with foreign bytes
+# (https://docs.python.org/3/library/codecs.html#python-specific-encodings).
+_NO_CHARSETS: Final = frozenset(
+    {"idna", "mbcs", "oem", "palmos", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+)
 
 
 def failure(error: str, error_type: str, **facts: Any) -> dict[str, Any]:
@@ -101,3 +107,33 @@ def json_bytes(action: str, name: str, value: object) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ActionError(f"{action}: {name} cannot be written as JSON ({error}); give strings, numbers, lists, dicts") from error
+
+
+def parsed_json(text: str | bytes, **options: Any) -> Any:
+    """Return what a JSON text holds.
+
+    Args:
+        text: The text; bytes are UTF-8, UTF-16 or UTF-32.
+        **options: Further arguments of ``json.loads``.
+
+    Raises:
+        ValueError: it is not valid JSON, or is nested deeper than Python's parser goes.
+    """
+    import json
+
+    try:
+        return json.loads(text, **options)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def known_charset(name: str | None) -> str | None:
+    """Return the name of a charset when Python knows it and can decode any bytes with it, else None."""
+    import codecs
+
+    try:
+        codec = codecs.lookup(name) if name and name.isascii() and name.isprintable() else None
+    except (LookupError, ValueError):
+        return None
+    is_charset = codec is not None and codec._is_text_encoding and codec.name.replace("_", "-") not in _NO_CHARSETS
+    return name if is_charset else None

@@ -1,15 +1,16 @@
 """HTTP for the actions that need it: urllib with the habits that urllib lacks.
 
-Only http and https are opened, redirects included; credentials do not follow a redirect to another origin; a body is
-read up to a cap; and a request inside a flow carries its ``traceparent``. Everything that the world can do to a request
-is a ``TransportError``, which knows its soft failure; only bad parameters raise ``ActionError``.
+Only http and https are opened, redirects included; over a redirect to another origin only a few harmless headers go
+along; a body is read up to a cap; one deadline covers a whole call, from the look-up of the name to the last byte; and a
+request inside a flow carries its ``traceparent``. Everything that the world can do to a request is a ``TransportError``,
+which knows its soft failure; only bad parameters raise ``ActionError``.
 """
 
 from __future__ import annotations
 
 import http.client
 import re
-import time
+import string
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,20 +19,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from functools import cache
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from ..context import inject
 from ..errors import ActionError
-from ._support import failure, positive
+from ._connection import Deadline, open_request
+from ._support import failure, known_charset, positive
 
 _PIECE: Final = 65_536
 # Bytes of an error's body that are kept, so that its explanation can be read.
 _ERROR_BODY: Final = 65_536
-_PRIVATE_HEADERS: Final = ("authorization", "cookie", "proxy-authorization", "x-api-key", "api-key")
+# As many as browsers follow at most (https://fetch.spec.whatwg.org/#http-redirect-fetch).
+_MOST_REDIRECTS: Final = 20
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+# What goes along to another origin. An allow-list, for secrets travel under any name: X-Auth-Token, apikey, DD-API-KEY ...
+_PUBLIC_HEADERS: Final = frozenset({"accept", "accept-encoding", "accept-language", "traceparent", "tracestate", "user-agent"})
+# What describes a body, and goes with it where a redirect turns a POST into a GET (RFC 9110, section 15.4).
+_BODY_HEADERS: Final = frozenset(
+    {"content-encoding", "content-language", "content-length", "content-location", "content-type", "transfer-encoding"}
+)
 # RFC 9110, section 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 3986: what may stand in a URL as it is; everything else is percent-encoded.
 _URL_CHARACTERS: Final = "%/:=&?~#+!$,;'@()*[]"
+_CHARSET: Final = re.compile(r""";\s*charset\s*=\s*["']?([^\s;"',]{1,40})""", re.IGNORECASE)
+# A content type that says more than this says nothing useful, in characters.
+_CONTENT_TYPE: Final = 1_000
 
 
 class TransportError(Exception):
@@ -58,7 +71,7 @@ class Request:
         headers: Header names and values; a value of None is left out.
         params: Query parameters, added to those in the URL; a list repeats its key, None is left out.
         body: The body, or None.
-        timeout: Seconds for the connection, for each silence of the server, and for a whole body that is read at once.
+        timeout: Seconds for the whole call: looking up the name, connecting, redirects, headers and body.
     """
 
     action: str
@@ -83,26 +96,55 @@ class Response:
     @property
     def media_type(self) -> str:
         """The content type without its parameters, lowercase; an empty string when none was sent."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self._content_type.partition(";")[0].strip().lower()
 
     @property
     def charset(self) -> str | None:
         """The charset that the content type names, or None when it names none that Python knows."""
-        message = Message()
-        message["content-type"] = self.headers.get("content-type", "")
-        return known_charset(message.get_content_charset())
+        named = _CHARSET.search(self._content_type)
+        return known_charset(named.group(1)) if named else None
+
+    @property
+    def _content_type(self) -> str:
+        return self.headers.get("content-type", "")[:_CONTENT_TYPE]
 
     def text(self) -> str:
         """Return the body as text: its own charset, else UTF-8; bytes that do not fit become U+FFFD."""
         return self.body.decode(self.charset or "utf-8", errors="replace")
 
 
-def known_charset(name: str | None) -> str | None:
-    """Return the name of a text encoding when Python knows it, else None."""
-    try:
-        return name if name and " ".encode(name) else None
-    except LookupError:
-        return None
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose body is not read yet.
+
+    Attributes:
+        url: The URL after redirects.
+        http: The answer as ``http.client`` has it.
+        deadline: When reading it has to end; a reader that may take longer renews it.
+    """
+
+    url: str
+    http: http.client.HTTPResponse
+    deadline: Deadline
+
+    def read(self, max_bytes: int) -> Response:
+        """Read the body, up to ``max_bytes`` bytes.
+
+        Raises:
+            TransportError: the body does not end within the deadline, or the connection breaks off.
+        """
+        pieces, left = [], max_bytes + 1
+        try:
+            while left > 0 and (piece := self.http.read1(min(left, _PIECE))):
+                pieces.append(piece)
+                left -= len(piece)
+        except TimeoutError as error:
+            raise TransportError(f"the body did not end within {self.deadline.seconds} s", "timeout") from error
+        body = b"".join(pieces)
+        if left > 0 and getattr(self.http, "length", None):
+            # http.client takes a connection that breaks off for the end of the body.
+            raise TransportError(f"the connection broke off after {len(body)} bytes", "connection")
+        return Response(self.url, self.http.status, _headers(self.http.headers), body[:max_bytes], len(body) > max_bytes)
 
 
 def fetch(request: Request, max_bytes: int) -> Response:
@@ -110,45 +152,99 @@ def fetch(request: Request, max_bytes: int) -> Response:
 
     Raises:
         ActionError: the request cannot be sent as it is: a URL that is not http(s), a header with a line break.
-        TransportError: no answer, a late one, or one with a status of 400 or above (then with its response).
+        TransportError: no answer, a late one, or one with a status that is not 2xx (then with its response).
     """
-    deadline = time.monotonic() + positive(request.action, "timeout", request.timeout)
-    with opened(request) as (answer, url):
-        body, truncated = _read(answer, max_bytes, deadline, request.timeout)
-        return Response(url, answer.status, _headers(answer.headers), body, truncated)
+    with opened(request) as answer:
+        return answer.read(max_bytes)
 
 
 @contextmanager
-def opened(request: Request) -> Iterator[tuple[http.client.HTTPResponse, str]]:
-    """Send a request and hold its answer open: yield the answer, whose body is unread, and its URL.
+def opened(request: Request) -> Iterator[Answer]:
+    """Send a request, follow its redirects, and hold the answer open: yield it with its body unread.
 
     Whatever goes wrong while it is read becomes a ``TransportError`` too.
 
     Raises:
         ActionError, TransportError: as in ``fetch``.
     """
-    prepared = _prepared(request)
+    deadline = Deadline(positive(request.action, "timeout", request.timeout))
+    first = _first_hop(request)
     try:
-        with _opener().open(prepared, timeout=request.timeout) as answer:
-            yield answer, answer.url
-    except urllib.error.HTTPError as error:
-        with error:
-            raise _status_error(error, request.timeout) from error
+        answer = _followed(request.action, first, deadline)
+        with answer.http:
+            if not 200 <= answer.http.status < 300:
+                raise _status_error(answer)
+            yield answer
     except (OSError, http.client.HTTPException) as error:
         raise _network_error(error, request) from error
 
 
-def _prepared(request: Request) -> urllib.request.Request:
-    positive(request.action, "timeout", request.timeout)
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """One request of a chain of redirects."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+def _first_hop(request: Request) -> _Hop:
     url = checked_url(request.action, request.url, request.params)
     headers = {"User-Agent": user_agent(), "Accept": "*/*"}
     headers.update({str(name).strip().title(): str(value) for name, value in request.headers.items() if value is not None})
     for name, value in headers.items():
         if not _is_header(name, value):
-            raise ActionError(f"{request.action}: header {name!r} has no valid name, or a line break or non-Latin-1 value")
+            problem = f"header {name!r} has an invalid name, or a line break or non-Latin-1 text in its value"
+            raise ActionError(f"{request.action}: {problem}")
     if not any(name.lower() == "traceparent" for name in headers):
         inject(headers)
-    return urllib.request.Request(url, data=request.body, headers=headers, method=request.method)
+    return _Hop(request.method, url, headers, request.body)
+
+
+def _followed(action: str, hop: _Hop, deadline: Deadline) -> Answer:
+    """Send a request, and those that the answers redirect to, until one answer is the last."""
+    for _ in range(_MOST_REDIRECTS + 1):
+        sent = urllib.request.Request(hop.url, data=hop.body, headers=dict(hop.headers), method=hop.method)
+        answer = Answer(hop.url, open_request(sent, deadline), deadline)
+        try:
+            following = _redirected(action, hop, answer.http)
+        except TransportError:
+            answer.http.close()
+            raise
+        if following is None:
+            return answer
+        # The body of a redirect is not read: it may be endless.
+        answer.http.close()
+        hop = following
+    problem = f"more than {_MOST_REDIRECTS} redirects, the last one to {hop.url}"
+    raise TransportError(problem, "http_error", Response(answer.url, answer.http.status, {}, b"", True))
+
+
+def _redirected(action: str, hop: _Hop, answer: http.client.HTTPResponse) -> _Hop | None:
+    """Return the request that an answer redirects to, or None when it is not a redirect that can be followed."""
+    location = answer.headers.get("location")
+    if answer.status not in _REDIRECTS or location is None:
+        return None
+    if hop.method != "GET" and answer.status in (307, 308):
+        return None  # the same POST once more, elsewhere: that is for the flow to decide
+    url = _target(action, hop.url, location)
+    headers = hop.headers
+    if hop.method != "GET":
+        headers = {name: value for name, value in headers.items() if name.lower() not in _BODY_HEADERS}
+    if _origin(url) != _origin(hop.url):
+        headers = {name: value for name, value in headers.items() if name.lower() in _PUBLIC_HEADERS}
+    return _Hop("GET", url, headers, None)
+
+
+def _target(action: str, url: str, location: str) -> str:
+    try:
+        # http.client decodes headers as Latin-1: so encoded again, the bytes of the location are the ones that were sent.
+        joined = urllib.parse.urljoin(url, urllib.parse.quote(location, safe=string.punctuation, encoding="iso-8859-1"))
+        return checked_url(action, joined)
+    except (ActionError, ValueError) as error:
+        problem = str(error).removeprefix(f"{action}: ")
+        raise TransportError(f"{url} redirects to where no redirect is followed: {problem}", "http_error") from error
 
 
 def checked_url(action: str, url: object, params: Mapping[str, Any] | None = None) -> str:
@@ -157,19 +253,20 @@ def checked_url(action: str, url: object, params: Mapping[str, Any] | None = Non
     Raises:
         ActionError: it is not an http or https URL with a host, or it holds credentials.
     """
+    pairs = [(key, value) for key, value in (params or {}).items() if value is not None]
     try:
         parts = urllib.parse.urlsplit(str(url).strip())
         host, _ = parts.hostname, parts.port
         netloc = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+        query = "&".join(part for part in (parts.query, urllib.parse.urlencode(pairs, doseq=True)) if part)
+        path, query = (urllib.parse.quote(part, safe=_URL_CHARACTERS) for part in (parts.path or "/", query))
     except ValueError as error:
         raise ActionError(f"{action}: url {url!r} cannot be read ({error}); give http://host/path") from error
-    if parts.scheme not in ("http", "https") or not host:
-        raise ActionError(f"{action}: url {url!r} is no http or https URL with a host; allowed: http://..., https://...")
     if "@" in parts.netloc:
         raise ActionError(f"{action}: the url for {host} holds credentials; send them as a header: Authorization: Basic ...")
-    pairs = [(key, value) for key, value in (params or {}).items() if value is not None]
-    query = "&".join(part for part in (parts.query, urllib.parse.urlencode(pairs, doseq=True)) if part)
-    path, query = (urllib.parse.quote(part, safe=_URL_CHARACTERS) for part in (parts.path or "/", query))
+    if parts.scheme not in ("http", "https") or not host:
+        problem = f"url {url!r} is not an http or https URL with a host; allowed: http://..., https://..."
+        raise ActionError(f"{action}: {problem}")
     return urllib.parse.urlunsplit((parts.scheme, netloc, path, query, ""))
 
 
@@ -189,60 +286,9 @@ def user_agent() -> str:
     return f"the_edge_obs/{version('the_edge_obs')}"
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects to http and https only, and keep credentials from other origins (RFC 9110, section 15.4)."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
-            raise TransportError(f"{req.full_url} redirects to {newurl!r}, which is neither http nor https", "http_error")
-        # Python 3.10 does not know 308, which differs from 307 only in being for good.
-        following = super().redirect_request(req, fp, 307 if code == 308 else code, msg, headers, newurl)
-        if following is not None and _origin(newurl) != _origin(req.full_url):
-            for name in [name for name in following.headers if name.lower() in _PRIVATE_HEADERS]:
-                following.remove_header(name)
-        return following
-
-    http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302
-
-
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urllib.parse.urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-@cache
-def _opener() -> urllib.request.OpenerDirector:
-    # Built by hand: urllib's own opener would open file:, ftp: and data: URLs too.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _Redirects(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _read(
-    answer: http.client.HTTPResponse | urllib.error.HTTPError, max_bytes: int, deadline: float, timeout: float
-) -> tuple[bytes, bool]:
-    # The socket's timeout ends with every byte that trickles in; the deadline does not.
-    pieces, left = [], max_bytes + 1
-    while left > 0 and (piece := answer.read1(min(left, _PIECE))):
-        pieces.append(piece)
-        left -= len(piece)
-        if time.monotonic() > deadline:
-            raise TransportError(f"the body did not end within {timeout} s", "timeout")
-    body = b"".join(pieces)
-    if left > 0 and getattr(answer, "length", None):
-        # http.client takes a connection that breaks off for the end of the body.
-        raise TransportError(f"the connection broke off after {len(body)} bytes", "connection")
-    return body[:max_bytes], len(body) > max_bytes
 
 
 def _headers(headers: Message) -> dict[str, str]:
@@ -253,14 +299,14 @@ def _headers(headers: Message) -> dict[str, str]:
     return joined
 
 
-def _status_error(error: urllib.error.HTTPError, timeout: float) -> TransportError:
+def _status_error(answer: Answer) -> TransportError:
+    status = answer.http.status
     try:
-        body, cut = _read(error, _ERROR_BODY, time.monotonic() + timeout, timeout)
+        response = answer.read(_ERROR_BODY)
     except (OSError, http.client.HTTPException, TransportError):
-        body, cut = b"", True  # the status says enough
-    response = Response(error.url, error.code, _headers(error.headers), body, cut)
-    reason = " ".join(str(error.reason).split())
-    return TransportError(f"HTTP {error.code} {reason} from {error.url}", "http_error", response)
+        response = Response(answer.url, status, _headers(answer.http.headers), b"", True)  # the status says enough
+    reason = " ".join(answer.http.reason.split())
+    return TransportError(f"HTTP {status} {reason} from {answer.url}".replace("  ", " "), "http_error", response)
 
 
 def _network_error(error: OSError | http.client.HTTPException, request: Request) -> TransportError:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import ActionError
-from ._support import count_of, failure, json_bytes, mapping_of
+from ._support import count_of, failure, json_bytes, mapping_of, parsed_json
 
 DEFAULT_TIMEOUT: Final = 30.0
 DEFAULT_MAX_BYTES: Final = 10 * 1024 * 1024
@@ -31,13 +31,13 @@ def http_get(
         url: An http or https URL.
         params: Query parameters, added to those in the URL; a list repeats its key, None is left out.
         headers: Request headers; None is left out.
-        timeout: Seconds to wait for the connection, for each silence of the server and for the whole body.
+        timeout: Seconds for the whole call: looking up the name, connecting, redirects, headers and body.
         max_bytes: The largest body to accept, in bytes.
 
     Returns:
         ``{"success": True, "status": int, "headers": {lowercase name: value}, "body": parsed JSON or text,
         "url": after redirects}``. A JSON content type is parsed (an empty body is None); any other body is text.
-        Soft failures have ``error_type`` ``http_error`` (a status of 400 or above; then with status, headers and body
+        Soft failures have ``error_type`` ``http_error`` (a status that is not 2xx; then with status, headers and body
         too), ``timeout``, ``connection``, ``too_large`` or ``parse`` (a JSON content type, but no JSON).
 
     Raises:
@@ -90,10 +90,18 @@ def _payload(value: Any, body: object) -> tuple[bytes, str | None]:
     if body is None:
         return b"", None
     if isinstance(body, str):
-        return body.encode(), "text/plain; charset=utf-8"
+        return _encoded(body), "text/plain; charset=utf-8"
     if isinstance(body, bytes):
         return body, "application/octet-stream"
     raise ActionError(f"http.post: body is {body!r}; it must be text or bytes (json: sends anything else)")
+
+
+def _encoded(body: str) -> bytes:
+    try:
+        return body.encode()
+    except UnicodeEncodeError as error:
+        problem = f"http.post: body has {body[error.start]!r} at position {error.start}, which UTF-8 does not have; give bytes"
+        raise ActionError(problem) from error
 
 
 def _exchange(
@@ -133,10 +141,8 @@ def _exchange(
 
 
 def _parsed(response: Any) -> Any:
-    import json
-
     if response.media_type == "application/json" or response.media_type.endswith("+json"):
-        return json.loads(response.body) if response.body.strip() else None
+        return parsed_json(response.body) if response.body.strip() else None
     return response.text()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from ..errors import ActionError, MissingExtraError
-from ._support import failure, text_of
+from ._support import failure, parsed_json, text_of
 
 
 def json_parse(state: Mapping[str, Any], *, text: str | bytes | None, strict: bool = True, default: Any = None) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def json_parse(state: Mapping[str, Any], *, text: str | bytes | None, strict: bo
     try:
         written = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         return {"data": _strict(written) if strict else _lenient(written), "success": True}
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return _unparsed(error, strict, default)
 
 
@@ -89,29 +89,55 @@ def _unparsed(error: object, strict: bool, default: Any) -> dict[str, Any]:
 
 
 def _strict(text: str) -> Any:
-    import json
-
-    return json.loads(text, parse_constant=_refuse)
+    return parsed_json(text, parse_constant=_refuse)
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
-# A string is matched first, so that what looks like a comment or a comma inside one stays.
-_EXTRAS: Final = r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/'
-_COMMAS: Final = r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])'
-_FENCE: Final = r"\A\s*```[^\n`]*\n(.*?)\n?[ \t]*```\s*\Z"
+# A comment that does not end reaches to the end of the text: so no part can fail after it has begun, and none is read twice.
+_EXTRAS: Final = r'"|//[^\n]*|/\*.*?(?:\*/|\Z)'
+_COMMAS: Final = r'"|,(?=\s*[}\]])'
 
 
 def _lenient(text: str) -> Any:
-    import json
-    import re
-
     try:
-        return json.loads(text)
+        return parsed_json(text)
     except ValueError:
         # Each replacement keeps what it does not remove, so a position in the error is near the real one.
-        bare = re.sub(_FENCE, r"\1", text, flags=re.DOTALL)
-        bare = re.sub(_EXTRAS, lambda match: match[1] or " ", bare, flags=re.DOTALL)
-        return json.loads(re.sub(_COMMAS, lambda match: match[1] or "", bare, flags=re.DOTALL))
+        return parsed_json(_without(_COMMAS, _without(_EXTRAS, _unfenced(text), " "), ""))
+
+
+def _without(extras: str, text: str, replacement: str) -> str:
+    """Return a text with something else in place of the extras; what looks like one inside a string stays."""
+    import re
+
+    pattern, kept, position = re.compile(extras, re.DOTALL), [], 0
+    while found := pattern.search(text, position):
+        is_string = found.group() == '"'
+        end = _string_end(text, found.end()) if is_string else found.end()
+        kept += [text[position : found.start()], text[found.start() : end] if is_string else replacement]
+        position = end
+    return "".join([*kept, text[position:]])
+
+
+def _string_end(text: str, position: int) -> int:
+    """Return where the string ends that has begun before ``position``: after its closing quote, or with the text."""
+    import re
+
+    # One step an escape: one expression for the whole string would keep 140 bytes for each of them.
+    pattern = re.compile(r'["\\]')
+    while found := pattern.search(text, position):
+        if found.group() == '"':
+            return found.end()
+        position = found.end() + 1
+    return len(text)
+
+
+def _unfenced(text: str) -> str:
+    """Return what stands in a Markdown fence, where the whole text is one."""
+    opening, newline, rest = text.strip().partition("\n")
+    body = rest.removesuffix("```")
+    is_fence = opening.startswith("```") and "`" not in opening[3:] and newline and body != rest
+    return body if is_fence else text

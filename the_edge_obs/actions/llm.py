@@ -68,7 +68,7 @@ def llm_call(
         base_url: The endpoint, up to and without ``/chat/completions``.
         api_base: Another name for ``base_url``.
         api_key: The key; None takes ``OPENAI_API_KEY``.
-        timeout: Seconds to wait for the connection, for each silence and for the whole answer.
+        timeout: Seconds for the whole call, from looking up the name to the last byte; each retry has as many again.
         max_retries: How often a rate limit, a timeout, a broken connection or a status of 500 and above is tried again.
         base_delay: Seconds before the first retry; doubled each time, unless the endpoint says ``Retry-After``.
         max_delay: The longest wait between two tries, in seconds.
@@ -121,7 +121,8 @@ def llm_stream(
     """Ask a language model, yield its answer piece by piece as it arrives, and return the whole.
 
     Args:
-        state: As in ``llm.call``, like every other parameter; ``timeout`` is for the connection and each silence.
+        state: As in ``llm.call``, like every other parameter; ``timeout`` counts until the answer
+            begins, and from one event of the stream to the next.
         model: See ``llm.call``.
         prompt: See ``llm.call``.
         system: See ``llm.call``.

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ._support import count_of, failure, mapping_of
+from ._support import count_of, failure, known_charset, mapping_of
 
 if TYPE_CHECKING:
+    from ._connection import Deadline
     from ._transport import Response
 
 DEFAULT_MAX_BYTES: Final = 5 * 1024 * 1024
@@ -38,53 +39,58 @@ def web_fetch(
         state: The flow's state; not used.
         url: An http or https URL.
         headers: Request headers; None is left out.
-        timeout: Seconds to wait for the connection, for each silence of the server and for the whole page.
+        timeout: Seconds for the whole call: looking up the name, connecting, redirects, the page, and reading its text.
         max_bytes: How much of the page is read, in bytes; the rest is cut.
         max_chars: How much text is returned, in characters; the rest is cut.
 
     Returns:
         ``{"success": True, "url": after redirects, "status": int, "title": str, "text": str, "links": [absolute http(s)
         URLs, each once, at most 1000], "truncated": whether a cap cut the page or its text}``. Plain text, JSON and XML
-        come as they are, with an empty title and no links. Soft failures have ``error_type`` ``http_error`` (a status of
-        400 or above; then with status), ``timeout``, ``connection`` or ``unsupported_content`` (an image, a PDF ...).
+        come as they are, with an empty title and no links. Soft failures have ``error_type`` ``http_error`` (a status
+        that is not 2xx; then with status), ``timeout``, ``connection`` or ``unsupported_content`` (an image, a PDF ...).
 
     Raises:
         ActionError: the url is not http or https, or a parameter has the wrong type.
     """
-    from ._transport import Request, TransportError, fetch
+    from ._transport import Request, TransportError, opened
 
     limit, chars = count_of("web.fetch", "max_bytes", max_bytes), count_of("web.fetch", "max_chars", max_chars)
     given = {"Accept": "text/html, text/*;q=0.9, */*;q=0.5", **mapping_of("web.fetch", "headers", headers)}
     try:
-        response = fetch(Request("web.fetch", "GET", url, given, {}, None, timeout), limit)
+        with opened(Request("web.fetch", "GET", url, given, {}, None, timeout)) as answer:
+            response = answer.read(limit)
+            if response.media_type not in _HTML and not _TEXT.fullmatch(response.media_type):
+                problem = f"{response.url} is {response.media_type}, which holds no text; use http.get for other content"
+                return failure(problem, "unsupported_content", url=response.url, status=response.status)
+            title, text, links = _readable(response, answer.deadline)
     except TransportError as error:
         return error.as_result(url=url, **({"status": error.response.status} if error.response else {}))
-    if response.media_type not in _HTML and not _TEXT.fullmatch(response.media_type):
-        problem = f"{response.url} is {response.media_type}, which holds no text; use http.get for other content"
-        return failure(problem, "unsupported_content", url=response.url, status=response.status)
-    title, text, links = _readable(response)
+    cut = response.truncated or len(title) > chars or len(text) > chars or len(links) > _MAX_LINKS
     return {
         "success": True,
         "url": response.url,
         "status": response.status,
-        "title": title,
+        "title": title[:chars],
         "text": text[:chars],
         "links": links[:_MAX_LINKS],
-        "truncated": response.truncated or len(text) > chars or len(links) > _MAX_LINKS,
+        "truncated": cut,
     }
 
 
-def _readable(response: Response) -> tuple[str, str, list[str]]:
+def _readable(response: Response, deadline: Deadline) -> tuple[str, str, list[str]]:
     if response.media_type not in _HTML:
         return "", response.text(), []
     from ._html import read_page
+    from ._transport import TransportError
 
-    return read_page(_decoded(response), response.url)
+    try:
+        return read_page(_decoded(response), response.url, deadline, _MAX_LINKS + 1)
+    except TimeoutError as error:
+        problem = f"the text of {response.url} was not read within {deadline.seconds} s"
+        raise TransportError(problem, "timeout", response) from error
 
 
 def _decoded(response: Response) -> str:
-    from ._transport import known_charset
-
     declared = _META_CHARSET.search(response.body[:1024])
     charset = response.charset or known_charset(declared.group(1).decode() if declared else None)
     return response.body.decode(charset or "utf-8", errors="replace")

@@ -17,7 +17,8 @@ DESCRIPTION: Final = """\
 Print the dictConfig (https://docs.python.org/3/library/logging.config.html) that
 an observability block stands for, levels of the variable TEA_LOG included. What
 is printed can be changed and given to logging.config.dictConfig in a program, or
-to `tea-obs run --logging` for flows without a block of their own."""
+to `tea-obs run --logging` for flows without a block of their own. Nothing that
+the file names is imported."""
 EPILOG: Final = """\
 examples:
   tea-obs config triage.yaml > logging.yaml
@@ -59,7 +60,7 @@ def _config(path: Path) -> dict[str, Any]:
         return _NOTHING
     block = content["observability"] if is_flow else content
     try:
-        is_on = check_block(block)
+        is_on = check_block(block, import_callbacks=False)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
     if not is_on:

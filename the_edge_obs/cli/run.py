@@ -58,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="PATH", help="write the final state as JSON; - is stdout, and all else goes to stderr then"
     )
     add_ascii(parser.add_argument)
-    parser.add_argument("--no-code", action="store_true", help="refuse flows with Python code of their own: run nodes, imports")
+    parser.add_argument(
+        "--no-code",
+        action="store_true",
+        help="refuse flows that bring code (run nodes, imports, callbacks) or read environment variables",
+    )
     add = parser.add_argument_group("the state it begins with").add_argument
     add(
         "--set",

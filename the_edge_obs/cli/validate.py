@@ -19,7 +19,9 @@ HELP: Final = "check a log against the event schema, or a flow file"
 DESCRIPTION: Final = f"""\
 Check every event of a log against the event schema (version {SCHEMA_VERSION}), or a flow file
 as `run` does before anything runs. What is wrong is listed by file and line.
-The modules that a flow imports are imported; no node runs."""
+The modules under `imports` of a flow are imported, for its actions are checked
+too; with --no-code they are refused, as by `run --no-code`. Callbacks are not
+imported, and no node runs."""
 EPILOG: Final = """\
 examples:
   tea-obs validate logs
@@ -32,12 +34,13 @@ FLOW_SUFFIXES: Final = (".yaml", ".yml")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("path", metavar="LOG|FLOW.yaml", type=Path, help=f"{LOG_HELP}; or a flow file")
+    parser.add_argument("--no-code", action="store_true", help="refuse flows that bring code, as run --no-code does")
 
 
 def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
     if args.path.name.endswith(FLOW_SUFFIXES):
-        return _validate_flow(args.path)
+        return _validate_flow(args.path, allow_code=not args.no_code)
     codes = [_validate_log(file) for file in files_of(args.path)]
     return max(codes)
 
@@ -55,12 +58,12 @@ def _validate_log(path: Path) -> int:
     return DONE
 
 
-def _validate_flow(path: Path) -> int:
+def _validate_flow(path: Path, *, allow_code: bool) -> int:
     # Imported here: flows bring jinja2 along, and a log does without.
     from ..flows import load
     from ..flows.yaml_source import read_file
 
-    flow = load(path)
+    flow = load(path, allow_code=allow_code)
     written = read_file(path).data
     observed = "no observability block"
     if flow.observability is not None:

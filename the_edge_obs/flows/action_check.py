@@ -11,9 +11,10 @@ from ..errors import ObservabilityError, allowed, did_you_mean
 from ..event import level_number
 from ..event_query import matches
 from ..formats import renderer
+from ..yaml_reader import Place
 from .calling import INJECTED, Calling, calling
 from .templates import Constant, Listing, Renderer, Table
-from .yaml_source import Place, Source
+from .yaml_source import Source
 
 # What is written in the file, and not made by a template, is known before the run: a typo need not wait for it.
 _CHECKS: Final[tuple[tuple[Callable[..., Any], Mapping[str, Callable[[Any], object]]], ...]] = (

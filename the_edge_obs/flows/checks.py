@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import allowed
-from .yaml_source import Place, Source
+from ..yaml_reader import Place
+from .yaml_source import Source
 
 
 def refuse_unknown(source: Source, data: Mapping[Any, Any], known: Collection[str], place: Place, owner: str) -> None:
@@ -81,5 +82,5 @@ def one_of(source: Source, data: Mapping[str, Any], spellings: tuple[str, str], 
 
 def refuse_unknown_target(source: Source, target: Any, names: Collection[str], place: Place, owner: str) -> None:
     """Refuse the name of a node that does not exist."""
-    if target not in names:
+    if not isinstance(target, str) or target not in names:
         raise source.error(f"{owner}: there is no node {target!r}; {allowed(names, target)}", place)

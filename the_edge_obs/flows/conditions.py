@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FlowRunError
+from ..yaml_reader import Place
 from .templates import Compiler, Constant, Renderer, Template
-from .yaml_source import Place
 
 _FALSE_WORDS = frozenset({"", "false", "0", "no", "none"})
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple
 
 from ..errors import allowed
+from ..yaml_reader import Place
 from . import checks
 from .conditions import ALWAYS, Condition, compile_condition
 from .model import END, START, Edge
 from .templates import Compiler
-from .yaml_source import Place, Source
+from .yaml_source import Source
 
 _KEYS: Final = ("from", "to", "when", "condition", "type", "fan_in")
 _TYPES: Final = ("normal", "parallel")
@@ -27,36 +29,45 @@ def read_edges(source: Source, compiler: Compiler, data: Any, names: tuple[str, 
     Raises:
         FlowFileError: An edge is malformed, leads to no node, or does not fit the others that leave the same node.
     """
-    edges: dict[str, tuple[Edge, ...]] = {}
+    edges: dict[str, list[Edge]] = {}
+    borders = _Names(*(dict.fromkeys(some) for some in ((START, *names), names, (*names, END))))
     for index, item in enumerate(checks.listing(source, data, ("edges",), "edges")):
         place: Place = ("edges", index)
-        edge = _edge(source, compiler, item, place, names)
-        earlier = edges.get(edge.source, ())
+        edge = _edge(source, compiler, item, place, borders)
+        earlier = edges.setdefault(edge.source, [])
         if earlier and earlier[0].fan_in != edge.fan_in:
             problem = (
                 f"edges from {edge.source!r} do not fit together: fan_in is {earlier[0].fan_in!r} on one and "
                 f"{edge.fan_in!r} on this one; let all of them be parallel with one fan_in, or none"
             )
             raise source.error(problem, place)
-        edges[edge.source] = (*earlier, edge)
-    return edges
+        earlier.append(edge)
+    return {start: tuple(those) for start, those in edges.items()}
 
 
-def _edge(source: Source, compiler: Compiler, item: Any, place: Place, names: tuple[str, ...]) -> Edge:
+class _Names(NamedTuple):
+    """Names of nodes, in file order: those that an edge may leave, all, and those that it may lead to."""
+
+    starts: Collection[str]
+    nodes: Collection[str]
+    targets: Collection[str]
+
+
+def _edge(source: Source, compiler: Compiler, item: Any, place: Place, names: _Names) -> Edge:
     owner = f"edges[{place[-1]}]"
     data = checks.mapping(source, item, place, owner)
     checks.refuse_unknown(source, data, _KEYS, place, owner)
-    checks.refuse_unknown_target(source, data.get("from"), (START, *names), (*place, "from"), f"{owner}: from")
+    checks.refuse_unknown_target(source, data.get("from"), names.starts, (*place, "from"), f"{owner}: from")
     kind = data.get("type", "normal")
     if kind not in _TYPES:
         raise source.error(f"{owner}: unknown type {kind!r}; {allowed(_TYPES, kind)}", (*place, "type"))
-    targets = names if kind == "parallel" else (*names, END)
+    targets = names.nodes if kind == "parallel" else names.targets
     checks.refuse_unknown_target(source, data.get("to"), targets, (*place, "to"), f"{owner}: to")
     fan_in = data.get("fan_in")
     if (fan_in is None) is (kind == "parallel"):
         raise source.error(f"{owner}: fan_in and type: parallel belong together; give both or none", place)
     if fan_in is not None:
-        checks.refuse_unknown_target(source, fan_in, names, (*place, "fan_in"), f"{owner}: fan_in")
+        checks.refuse_unknown_target(source, fan_in, names.nodes, (*place, "fan_in"), f"{owner}: fan_in")
     if fan_in == data["to"]:
         raise source.error(f"{owner}: {fan_in!r} is both a branch and its own fan_in; name the joining node", place)
     return Edge(data["from"], data["to"], _condition(source, compiler, data, place, owner), fan_in)

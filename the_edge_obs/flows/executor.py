@@ -6,7 +6,6 @@ Which node comes next is the scheduler's business, what is logged the tracer's.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -30,6 +29,7 @@ from .model import (
     SubflowBody,
 )
 from .parallel import RESULTS, Branch, branch_state, run_branches
+from .sandbox import Variables
 from .templates import Renderer
 from .tracing import SILENT, Trace, Tracer
 
@@ -115,7 +115,7 @@ class Executor:
             FanOutBody: self._fan_out,
         }
         shared = {"variables": plan.variables, "flow_dir": plan.folder}
-        self._template_names: Mapping[str, Any] = {**shared, "settings": plan.settings, "env": os.environ}
+        self._template_names: Mapping[str, Any] = {**shared, "settings": plan.settings, "env": Variables()}
         self._code_names: Mapping[str, Any] = {
             **shared,
             "actions": run.tracer.actions(plan.registry),

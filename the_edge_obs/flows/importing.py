@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import allowed
+from ..yaml_reader import Place
 from . import checks
-from .yaml_source import Place, Source
+from .yaml_source import Source
 
 _KEYS = ("package", "path", "namespace")
 

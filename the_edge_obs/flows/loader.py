@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from ..actions.registry import Registry
 from ..errors import ConfigurationError, FlowFileError, allowed
+from ..yaml_reader import Place
 from . import checks
 from .edges import read_edges
 from .importing import Engine, import_actions
 from .model import Plan
 from .nodes import NodeReader
 from .templates import Compiler
-from .yaml_source import Place, Source, from_data, read_file
+from .yaml_source import Source, from_data, read_file
 
 _KEYS: Final = (
     "name",
@@ -31,6 +32,8 @@ _KEYS: Final = (
     "observability",
 )
 _MAX_STEPS: Final = 10_000
+# A message names its subject first, and may quote a long value after it; in characters.
+_SUBJECT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Loading:
     Args:
         base: The actions to begin with: the builtin ones, or the parent flow's.
         actions: Actions that replace or extend all others, imported ones too.
-        allow_code: Whether a flow may bring code of its own: ``run`` nodes and ``imports``.
+        allow_code: Whether a flow may bring code of its own (``run`` nodes, ``imports``, callbacks), and may read ``env``.
         chain: The files being loaded, outermost first; none of them may come again.
     """
 
@@ -72,9 +75,9 @@ def _plan(source: Source, loading: Loading) -> Plan:
     # state_schema is informational, as it is in The Edge Agent: it documents the state's keys and checks nothing.
     keys = ("variables", "initial_state", "settings", "state_schema")
     variables, initial, settings, _ = (checks.mapping(source, data.get(key), (key,), key) for key in keys)
-    name, block, max_steps = _name(source, data), _observability(source, data), _max_steps(source, settings)
+    name, block, max_steps = _name(source, data), _observability(source, data, loading), _max_steps(source, settings)
     registry = _registry(source, data, Engine(dict(loading.base), variables, settings), loading)
-    compiler = Compiler.of(source, variables)
+    compiler = Compiler.of(source, variables, with_env=loading.allow_code)
     beneath = replace(loading, base=registry)
     nodes = NodeReader(source, compiler, registry, _Subflows(source, beneath), loading.allow_code).top_level(data["nodes"])
     return Plan(
@@ -113,23 +116,36 @@ def _max_steps(source: Source, settings: Mapping[str, Any]) -> int:
     return checks.whole_number(source, most, ("settings", "max_steps"), "settings.max_steps", 1)
 
 
-def _observability(source: Source, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _observability(source: Source, data: Mapping[str, Any], loading: Loading) -> Mapping[str, Any] | None:
     if "observability" not in data:
         return None
     # Imported here: a flow without a block needs nothing of it.
     from ..config import check_block
 
     block = checks.mapping(source, data["observability"], ("observability",), "observability")
+    if not loading.allow_code:
+        _refuse_callbacks(source, block)
     try:
-        check_block(block)
+        # Callbacks are imported when the flow runs, before its first node: loading a flow alone brings in what it imports.
+        check_block(block, import_callbacks=False)
     except ConfigurationError as error:
         raise source.error(str(error), _blamed(source, str(error))) from error
     return block
 
 
+def _refuse_callbacks(source: Source, block: Mapping[str, Any]) -> None:
+    handlers = block.get("handlers")
+    for index, handler in enumerate(handlers if isinstance(handlers, list) else []):
+        if isinstance(handler, Mapping) and (handler.get("type") == "callback" or "callback" in handler):
+            what = f"observability.handlers[{index}].callback is {handler.get('callback')!r}"
+            problem = f"{what}, which brings code and is not allowed here; use a handler of type console or file"
+            raise source.error(problem, ("observability", "handlers", index, "callback"))
+
+
 def _blamed(source: Source, message: str) -> Place:
     """Return the place that a message about the block is about: ``observability.handlers[0]``, or a key it quotes there."""
     blamed: Place = ("observability",)
+    message = message[:_SUBJECT]
     inside = [place for place in source.lines if place[0] == "observability"]
     for place in inside:
         if _dotted(place) in message and len(place) > len(blamed):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..actions.registry import Registry
 from ..errors import allowed
+from ..yaml_reader import Place
 from . import checks
 from .action_check import check_parameters, check_values, find_action
 from .conditions import ALWAYS, compile_condition
@@ -31,7 +32,7 @@ from .model import (
 )
 from .on_error import read_on_error
 from .templates import Compiler, Constant, Table
-from .yaml_source import Place, Source
+from .yaml_source import Source
 
 _COMMON: Final = ("name", "description", "language", "goto", "on_error", "fan_in")
 _BODIES: Final = ("uses", "action", "run", "steps", "flow")
@@ -50,6 +51,7 @@ class NodeReader:
         subflow: Loads the flow file that a node names; gets the path as written and its place.
         allow_code: Whether ``run`` is taken.
         names: Names of the top-level nodes, which may be jumped to; none inside nested steps.
+        targets: The same and the end: where a jump may lead.
     """
 
     source: Source
@@ -57,18 +59,20 @@ class NodeReader:
     registry: Registry
     subflow: Callable[[str, Place], Plan]
     allow_code: bool
-    names: tuple[str, ...] = ()
+    names: Collection[str] = ()
+    targets: Collection[str] = ()
 
     def top_level(self, data: Any) -> dict[str, Node]:
         """Return the flow's nodes by name, in file order."""
         items = self._items(data, ("nodes",), "nodes")
         names = self._names(items, ("nodes",))
-        reader = replace(self, names=tuple(names))
+        # Dicts, which keep the order for messages: each goto looks its target up.
+        reader = replace(self, names=dict.fromkeys(names), targets=dict.fromkeys((*names, END)))
         return {name: reader._node(item, ("nodes", i), name) for i, (name, item) in enumerate(zip(names, items, strict=True))}
 
     def _nested(self, data: Any, place: Place, owner: str) -> tuple[Node, ...]:
         items = self._items(data, place, owner)
-        reader = replace(self, names=())
+        reader = replace(self, names=(), targets=())
         names = self._names(items, place)
         return tuple(reader._node(item, (*place, i), name) for i, (name, item) in enumerate(zip(names, items, strict=True)))
 
@@ -175,8 +179,9 @@ class NodeReader:
             line = error.lineno if self.source.path else None
             where = "" if self.source.path else f" (line {error.lineno} of the code)"
             raise self.source.error(f"{owner}: Python syntax error in run: {error.msg}{where}", line=line) from error
-        except (ValueError, RecursionError) as error:
-            raise self.source.error(f"{owner}: run is no Python that can be compiled: {error}", place) from error
+        except (ValueError, RecursionError, MemoryError) as error:  # Python's parser runs out of its own stack
+            reason = str(error) or "it is nested too deeply"
+            raise self.source.error(f"{owner}: the Python in run cannot be compiled: {reason}", place) from error
 
     def _steps(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
         self._refuse_unknown(data, ("steps",), place, owner)
@@ -253,14 +258,14 @@ class NodeReader:
         if not isinstance(goto, (str, list)) or not goto:
             raise self.source.error(f"{owner}: goto is {goto!r}; it has to be a name or a list of {{if, to}}", place)
         if isinstance(goto, str):
-            checks.refuse_unknown_target(self.source, goto, (*self.names, END), place, f"{owner}: goto")
+            checks.refuse_unknown_target(self.source, goto, self.targets, place, f"{owner}: goto")
             return (Jump(goto, ALWAYS),)
         return tuple(self._jump(rule, (*place, index), owner) for index, rule in enumerate(goto))
 
     def _jump(self, rule: Any, place: Place, owner: str) -> Jump:
         data = checks.mapping(self.source, rule, place, f"{owner}: a goto rule")
         checks.refuse_unknown(self.source, data, ("if", "to"), place, f"{owner}: goto")
-        checks.refuse_unknown_target(self.source, data.get("to"), (*self.names, END), place, f"{owner}: goto")
+        checks.refuse_unknown_target(self.source, data.get("to"), self.targets, place, f"{owner}: goto")
         if data.get("if") is None:
             return Jump(data["to"], ALWAYS)
         compiler = self.compiler.knowing(("result",))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, get_args
 
 from ..errors import allowed
+from ..yaml_reader import Place
 from . import checks
 from .model import Mode, OnError
-from .yaml_source import Place, Source
+from .yaml_source import Source
 
 _KEYS: Final = (
     "mode",
@@ -22,7 +24,7 @@ _KEYS: Final = (
 _RETRIES_BY_DEFAULT: Final = 3
 
 
-def read_on_error(source: Source, value: Any, place: Place, owner: str, names: tuple[str, ...]) -> OnError:
+def read_on_error(source: Source, value: Any, place: Place, owner: str, names: Collection[str]) -> OnError:
     """Read an ``on_error`` block; ``delay`` and ``backoff`` are also taken as ``retry_delay`` and ``backoff_multiplier``.
 
     Args:
@@ -57,7 +59,7 @@ def read_on_error(source: Source, value: Any, place: Place, owner: str, names: t
     )
 
 
-def _fallback(source: Source, name: Any, mode: str, place: Place, what: str, names: tuple[str, ...]) -> str | None:
+def _fallback(source: Source, name: Any, mode: str, place: Place, what: str, names: Collection[str]) -> str | None:
     if name is None:
         return None
     if not names:

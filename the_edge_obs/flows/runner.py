@@ -106,7 +106,8 @@ def load(
     Args:
         path_or_dict: A YAML file, or what such a file holds.
         actions: Actions by name, ``fn(state, **params)``; they replace or extend the builtin and imported ones.
-        allow_code: False refuses flows that bring code of their own: ``run`` nodes and ``imports``.
+        allow_code: False refuses flows that bring code of their own (``run`` nodes, ``imports``, callbacks of the
+            ``observability`` block) or read environment variables (``env``), so that nothing they name is imported or run.
 
     Raises:
         FlowFileError: There is a mistake in it; the message has file and line, what is wrong and what is allowed.

@@ -14,18 +14,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
 from markupsafe import Markup
 
-from ..errors import FlowRunError, allowed
-from .yaml_source import Place, Source
+from ..errors import FlowFileError, FlowRunError, allowed
+from ..yaml_reader import Place
+from .sandbox import Bounding, Sandbox, allowance
+from .yaml_source import Source
 
 NAMES: Final = frozenset({"state", "variables", "settings", "env", "flow_dir", "parallel_results"})
 """What every template can read; ``result`` and a fan-out's item are added where they exist. ``flow_dir`` is the flow file's
 folder, so that a flow finds the files beside it from any working directory."""
 
-_METHODS = frozenset({"get", "keys", "values", "items", "copy"})
+# How much of a template a message shows, in characters.
+_SHOWN: Final = 500
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
 
@@ -92,37 +94,21 @@ class Template:
             FlowRunError: The expression cannot be evaluated; the message names step, key and expression.
         """
         try:
-            value = self.evaluate(names)
+            with allowance():
+                value = self.evaluate(names)
         except Exception as error:
-            raise FlowRunError(f"{self.where}: cannot render {self.text.strip()!r}: {error}") from error
+            reason = str(error) or type(error).__name__
+            raise FlowRunError(f"{self.where}: cannot render {_shown(self.text)}: {reason}") from error
         if isinstance(value, Undefined):
             return None
         return str(value) if isinstance(value, Markup) else value
 
 
-class _Environment(SandboxedEnvironment):
-    """The sandbox, in which the keys of a mapping come before its methods and a missing one is None."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if not isinstance(obj, Mapping):
-            return super().getattr(obj, attribute)
-        if attribute in obj:
-            return obj[attribute]
-        if attribute in _METHODS or attribute.startswith("__"):
-            return super().getattr(obj, attribute)
-        return None
-
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(obj, Mapping) and isinstance(argument, str):
-            return obj.get(argument)
-        return super().getitem(obj, argument)
-
-
 def _from_json(value: Any) -> Any:
-    """Parse JSON text; what is no JSON is given back as it is, as The Edge Agent's filter does."""
+    """Parse JSON text; what is not JSON is given back as it is, as The Edge Agent's filter does."""
     try:
         return json.loads(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return value
 
 
@@ -131,10 +117,7 @@ def _to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent)
 
 
-def _environment() -> SandboxedEnvironment:
-    environment = _Environment(undefined=StrictUndefined, keep_trailing_newline=True)
-    environment.filters.update(tojson=_to_json, json=_to_json, fromjson=_from_json)
-    return environment
+_FILTERS: Final = {"tojson": _to_json, "json": _to_json, "fromjson": _from_json}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +133,13 @@ class Compiler:
 
     source: Source
     variables: Mapping[str, Any]
-    environment: SandboxedEnvironment
+    environment: Sandbox
     names: frozenset[str] = NAMES
 
     @classmethod
-    def of(cls, source: Source, variables: Mapping[str, Any]) -> Compiler:
-        """Return the compiler of a flow."""
-        return cls(source, variables, _environment())
+    def of(cls, source: Source, variables: Mapping[str, Any], *, with_env: bool = True) -> Compiler:
+        """Return the compiler of a flow, whose templates may read environment variables unless ``with_env`` is false."""
+        return cls(source, variables, Sandbox(_FILTERS), NAMES if with_env else NAMES - {"env"})
 
     def knowing(self, names: Iterable[str]) -> Compiler:
         """Return a compiler whose templates may use further names."""
@@ -190,16 +173,42 @@ class Compiler:
         try:
             tree = self.environment.parse(with_variables)
             self._check_names(tree, text, place, where)
-            stripped = text.strip()
-            if stripped.startswith("{{") and stripped.endswith("}}") and _is_one_expression(stripped, self.environment):
-                expression = self.environment.compile_expression(_inner(stripped), undefined_to_none=False)
-                return Template(text, where, True, expression)
-            template = self.environment.from_string(with_variables)
-        except TemplateSyntaxError as error:
-            line = self.source.line(place) and self.source.text_line(place) + error.lineno - 1
-            problem = f"{owner}, key {_key(place)!r}: template syntax error in {text.strip()!r}: {error.message}"
-            raise self.source.error(problem, place, line=line) from error
-        return Template(text, where, False, template.render)
+            expression = _one_expression(tree) if _is_whole(text) else None
+            Bounding().visit(tree)
+            if expression is not None:
+                return Template(text, where, True, self._evaluation(tree))
+            return Template(text, where, False, self.environment.from_string(tree).render)
+        except FlowFileError:
+            raise
+        except Exception as error:
+            raise self._refusal(error, text, place, owner) from error
+
+    def _evaluation(self, tree: nodes.Template) -> Callable[[Mapping[str, Any]], Any]:
+        """Return what evaluates the one expression of a template, and gives its value as it is."""
+        expression = _one_expression(tree)
+        assert expression is not None
+        body: list[nodes.Node] = [nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)]
+        template = self.environment.from_string(nodes.Template(body, lineno=1))
+
+        def evaluate(names: Mapping[str, Any]) -> Any:
+            context = template.new_context(dict(names))
+            for _ in template.root_render_func(context):
+                pass
+            return context.vars["result"]
+
+        return evaluate
+
+    def _refusal(self, error: Exception, text: str, place: Place, owner: str) -> FlowFileError:
+        """Return the error for a template that Jinja2, or Python's compiler after it, does not take."""
+        line, what = self.source.line(place), "cannot be compiled"
+        reason = str(error) or type(error).__name__
+        if isinstance(error, TemplateSyntaxError):
+            line, what = line and self.source.text_line(place) + error.lineno - 1, "template syntax error"
+            reason = error.message or reason
+        elif isinstance(error, (RecursionError, MemoryError, SyntaxError)):
+            reason = "it is nested too deeply, or too long; use several steps"
+        problem = f"{owner}, key {_key(place)!r}: {what} in {_shown(text)}: {reason}"
+        return self.source.error(problem, place, line=line)
 
     def with_variable_texts(self, text: str) -> str:
         """Return inline code with the text of a variable in place of each ``${name}``; other names stay as they are."""
@@ -214,26 +223,39 @@ class Compiler:
 
     def _check_names(self, tree: nodes.Template, text: str, place: Place, where: str) -> None:
         unknown = meta.find_undeclared_variables(tree) - self.names - self.environment.globals.keys()
+        if "env" in unknown:
+            problem = "env is not available to a flow that may not bring code; give what it needs in the state"
+            raise self.source.error(f"{where}: {problem}, instead of {_shown(text)}", place)
         if unknown:
             name = min(unknown)
             hint = f"; for a key of the state write state.{name}; " + allowed(sorted(self.names))
-            raise self.source.error(f"{where}: unknown name {name!r} in {text.strip()!r}{hint}", place)
+            raise self.source.error(f"{where}: unknown name {name!r} in {_shown(text)}{hint}", place)
+        read = {id(node.node) for node in tree.find_all((nodes.Getattr, nodes.Getitem))}  # type: ignore[attr-defined]
+        if any(node.name == "env" and id(node) not in read for node in tree.find_all(nodes.Name)):
+            problem = f"{where}: env as a whole in {_shown(text)}; a variable is read by its name, such as env.HOME"
+            raise self.source.error(problem, place)
 
     def _where(self, place: Place, owner: str) -> str:
         return f"{owner}, key {_key(place)!r}"
 
 
-def _is_one_expression(text: str, environment: SandboxedEnvironment) -> bool:
-    body = environment.parse(text).body
-    if len(body) != 1 or not isinstance(body[0], nodes.Output):
-        return False
-    parts = body[0].nodes
-    return len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData)
+def _is_whole(text: str) -> bool:
+    stripped = text.strip()
+    return stripped.startswith("{{") and stripped.endswith("}}")
 
 
-def _inner(text: str) -> str:
-    # A sign right after the opening or before the closing braces is Jinja's whitespace control.
-    return re.sub(r"^[-+]|[-+]$", "", text[2:-2])
+def _one_expression(tree: nodes.Template) -> nodes.Expr | None:
+    """Return the expression of a template that is one ``{{ expression }}`` and whitespace around it, else None."""
+    if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output):
+        return None
+    parts = [part for part in tree.body[0].nodes if not (isinstance(part, nodes.TemplateData) and not part.data.strip())]
+    return parts[0] if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData) else None
+
+
+def _shown(text: str) -> str:
+    """Return a template for a message: on one line, and not too long."""
+    stripped = text.strip()
+    return repr(stripped if len(stripped) <= _SHOWN else stripped[:_SHOWN] + "...")
 
 
 def _key(place: Place) -> str:
