@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from the_edge_obs.errors import ExportError, LogFileError
-from the_edge_obs.jsonl import Skipped, lines_of, log_files, parsed, read_events, write_atomically
+from the_edge_obs.files import write_atomically
+from the_edge_obs.jsonl import Skipped, lines_of, log_files, parsed, read_events
 
 from .strategies import FLOW, event
 

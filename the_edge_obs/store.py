@@ -15,10 +15,11 @@ from .errors import FlowNotFoundError, LogFileError
 from .event import Event, is_uuid
 from .event_query import line_filter, matches, select
 from .faults import listeners
+from .files import write_atomically
 from .flow_log import FlowLog, build_flow_log
 from .formats import renderer
 from .handlers import FlowFileHandler, RingBufferHandler
-from .jsonl import Skipped, log_files, read_events, write_atomically
+from .jsonl import Skipped, log_files, read_events
 
 # Rings of flows that brought their own handlers and have ended: kept a while, so that their log can still be read.
 _retired: Final[deque[RingBufferHandler]] = deque(maxlen=16)

@@ -12,8 +12,9 @@ from typing import Final
 from ..comparison import FlowDiff, check_fail_on, diff, render, summary
 from ..errors import LogFileError
 from ..flow_log import FlowLog, build_flow_log
+from ..files import write_atomically
 from ..formatters import printable
-from ..jsonl import Skipped, write_atomically
+from ..jsonl import Skipped
 from ..tree import View, counted
 from .sources import LOG_HELP, flow_events
 from .terminal import DONE, FAILED, add_ascii, prepare_json, say, view_for

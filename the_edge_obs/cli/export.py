@@ -11,8 +11,9 @@ from typing import Final
 
 from ..event import Event
 from ..formats import FORMATS, renderer
+from ..files import write_atomically
 from ..formatters import printable
-from ..jsonl import Skipped, write_atomically
+from ..jsonl import Skipped
 from ..tree import counted
 from .progress import Progress
 from .sources import add_log, read

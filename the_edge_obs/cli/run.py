@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ..errors import ConfigurationError
 from ..event import LEVELS
+from ..files import write_atomically
 from ..flow_log import FlowLog
 from ..formatters import printable
 from ..handlers.appending import writable
-from ..jsonl import write_atomically
 from ..redaction import scrub, scrub_text
 from ..snapshots import exception_text, snapshot
 from ..tree import View, error_text, fitted, origin, render
