@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import time
@@ -15,11 +16,15 @@ import the_edge_obs as obs
 from the_edge_obs import retention
 from the_edge_obs.cli import main
 from the_edge_obs.errors import ConfigurationError, LogFileError
-from the_edge_obs.jsonl import read_events
+from the_edge_obs.jsonl import parsed, read_events
 from the_edge_obs.retention import Limits, bytes_of, clean, seconds_of
 
 HOUR, DAY = 3_600, 86_400
 NO_FLOW = b'{"flow_id": 1}\n'
+
+# Where the system has no leases, nobody can tell.
+HAS_LEASES = hasattr(fcntl, "F_SETLEASE")
+OPEN_ELSEWHERE = "another program has it open"
 
 Write = Callable[..., Path]
 
@@ -181,18 +186,42 @@ def test_a_dry_run_tells_the_same_and_does_nothing(write: Write) -> None:
 
 
 def test_a_log_that_grows_meanwhile_stays(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the copy and the replacement it is looked at again."""
+    """Who held it open all the while and wrote to it has written to the log; it gets its name back."""
     path = write("a.jsonl", HOUR)
-    compress = retention._compress
+    before, compress, looked = path.read_bytes(), retention._compress, retention._check_unused
+    file = path.open("ab")
 
-    def slowly(log: Any, raw: Any) -> None:
-        compress(log, raw)
-        with path.open("ab") as file:
-            file.write(b"more\n")
+    def slowly(source: Any, log: Any, raw: Any) -> None:
+        compress(source, log, raw)
+        file.write(b"more\n")
+        file.flush()
 
     monkeypatch.setattr(retention, "_compress", slowly)
-    assert deeds(path.parent, compress=True) == [("a.jsonl", "kept", "it was written to meanwhile")]
-    assert names(path.parent) == ["a.jsonl"]
+    monkeypatch.setattr(retention, "_check_unused", lambda log: None)
+    with file:
+        assert deeds(path.parent, compress=True)[0][:2] == ("a.jsonl", "kept")
+    assert (names(path.parent), path.read_bytes()) == (["a.jsonl"], before + b"more\n")
+    monkeypatch.setattr(retention, "_check_unused", looked)
+    with path.open("ab"):
+        aged(path, HOUR)
+        assert deeds(path.parent, compress=True) == [("a.jsonl", "kept", OPEN_ELSEWHERE)]
+
+
+def test_who_opens_a_log_while_it_is_compressed_makes_a_new_one(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are kept, and read as one log."""
+    path = write("a.jsonl", HOUR)
+    lines, compress = path.read_bytes().splitlines(keepends=True), retention._compress
+    later = lines[-1].replace(b'"timestamp":1', b'"timestamp":2')
+
+    def slowly(source: Any, log: Any, raw: Any) -> None:
+        compress(source, log, raw)
+        with path.open("ab") as file:
+            file.write(later)
+
+    monkeypatch.setattr(retention, "_compress", slowly)
+    assert deeds(path.parent, compress=True) == [("a.jsonl", "compressed", "")]
+    assert names(path.parent) == ["a.jsonl", "a.jsonl.gz"]
+    assert list(obs.query(path.parent)) == [parsed(line) for line in [*lines, later]]
 
 
 def test_a_disk_that_is_full_leaves_the_log(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +229,7 @@ def test_a_disk_that_is_full_leaves_the_log(write: Write, monkeypatch: pytest.Mo
     path = write("a.jsonl", HOUR)
     write("b.jsonl", 40 * DAY)
 
-    def full(log: Any, raw: Any) -> None:
+    def full(source: Any, log: Any, raw: Any) -> None:
         raw.write(b"x")
         raise OSError(28, "No space left on device")
 

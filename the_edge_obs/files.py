@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import secrets
+import signal
 import stat
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,11 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 from .errors import ConfigurationError, ExportError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open elsewhere can be neither renamed nor removed
+    fcntl = None  # type: ignore[assignment]
 
 FILE_MODE: Final = 0o600
 """The mode of a new file."""
@@ -163,6 +169,31 @@ def check_mode(where: str, mode: object) -> int:
             '"0600" (the default), "0640", "0644", "0660" or "0666", in quotes'
         )
     return cast("int", number)
+
+
+@contextmanager
+def leased(file: IO[bytes]) -> Iterator[bool | None]:
+    """Hold a lease on a file: gives True when nobody else has it open, False when somebody has, None where the system cannot tell.
+
+    fcntl(2), Linux: a write lease can be placed on a file only if there are no other open file descriptors for it. Who opens it
+    meanwhile waits, or with ``O_NONBLOCK`` is told to try again.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        yield None
+        return
+    descriptor = file.fileno()
+    try:
+        # Who waits for it makes the system send a signal, by default one that ends the process; this one is ignored by default.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError as error:
+        yield False if isinstance(error, BlockingIOError) else None
+        return
+    try:
+        yield True
+    finally:
+        if not file.closed:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import re
+import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -268,7 +269,10 @@ def parsed(line: bytes | str) -> Event | str:
 def listed(found: list[str]) -> str:
     """Return problems on one line that is not too long to be read: keys and values of other writers have any length."""
     more = f"; and {len(found) - _MAX_PROBLEMS:,} more" if len(found) > _MAX_PROBLEMS else ""
-    return "; ".join(text if len(text) <= _MAX_PROBLEM else text[: _MAX_PROBLEM - 3] + "..." for text in found[:_MAX_PROBLEMS]) + more
+    return (
+        "; ".join(text if len(text) <= _MAX_PROBLEM else text[: _MAX_PROBLEM - 3] + "..." for text in found[:_MAX_PROBLEMS])
+        + more
+    )
 
 
 def decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
@@ -358,6 +362,22 @@ def exported_logs(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
     if not logs or not all(isinstance(log, dict) and isinstance(log.get("events"), list) for log in logs):
         raise LogFileError(f"{str(path)!r} is no exported flow log: it has no list of events")
     return logs
+
+
+_SET_ASIDE: Final = re.compile(r"(.*)\.closed-[0-9a-f]{8}(\.jsonl)", re.DOTALL)
+
+
+def set_aside_name(name: str) -> str:
+    """Return a new name for a log that nobody is to append to any more; it is read as before."""
+    plain = name.removesuffix(".gz")
+    return f"{plain.removesuffix('.jsonl')}.closed-{secrets.token_hex(4)}.jsonl{name[len(plain) :]}"
+
+
+def log_name(name: str) -> str:
+    """Return the name of the log that a file is, or a copy or a part of: without ``.gz`` and what ``set_aside_name`` put in."""
+    plain = name.removesuffix(".gz")
+    match = _SET_ASIDE.fullmatch(plain)
+    return match[1] + match[2] if match else plain
 
 
 def log_files(folder: str | os.PathLike[str]) -> list[Path]:

@@ -19,7 +19,7 @@ from .files import write_atomically
 from .flow_log import FlowLog, build_flow_log
 from .formats import renderer
 from .handlers import FlowFileHandler, RingBufferHandler
-from .jsonl import Skipped, log_files, read_events
+from .jsonl import Skipped, log_files, log_name, read_events
 
 # Rings of flows that brought their own handlers and have ended: kept a while, so that their log can still be read.
 _retired: Final[deque[RingBufferHandler]] = deque(maxlen=16)
@@ -158,8 +158,8 @@ def _find(source: str | os.PathLike[str] | None) -> Found:
 def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the events of a file or a folder that may pass the filters; what a log and its compressed copy share once."""
     empty, wanted = True, line_filter(filters)
-    for _, copies in groupby(sorted(_files_of(path), key=_uncompressed), key=_uncompressed):
-        # Only where there is a copy, events are held in memory.
+    for _, copies in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
+        # Only where there is a copy, or a part that was set aside, events are held in memory.
         readers = [read_events(file, skipped, wanted) for file in copies]
         for event in readers[0] if len(readers) == 1 else _merged([list(reader) for reader in readers]):
             empty = False
@@ -168,8 +168,8 @@ def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterato
         raise _nothing_in(path, skipped)
 
 
-def _uncompressed(file: Path) -> str:
-    return file.name.removesuffix(".gz")
+def _log_name(file: Path) -> str:
+    return log_name(file.name)
 
 
 def _has_events(file: Path) -> bool:

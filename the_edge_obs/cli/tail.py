@@ -16,7 +16,7 @@ from ..errors import LogFileError
 from ..event import Event
 from ..files import reason_of
 from ..formatters import ConsoleFormatter, printable, uses_colour
-from ..jsonl import Skipped, read_events
+from ..jsonl import Skipped, log_name, read_events
 from ..records import record_of_item
 from .following import SUFFIX, GrowingFile, growing_files
 from .progress import Progress
@@ -91,7 +91,13 @@ class _Reading:
         """Return the last events of the log, ordered by time."""
         is_folder = self._log.is_dir()
         # A folder without logs may get one.
-        files = [*growing_files(self._log)] if self._follow and is_folder else _latest_copies(files_of(self._log))
+        files = (
+            [*growing_files(self._log)]
+            if self._follow and is_folder
+            else _without_copies(files_of(self._log))
+            if is_folder
+            else [self._log]
+        )
         kept: list[Event] = []
         with Progress("files") as progress:
             for done, path in enumerate(files, 1):
@@ -129,10 +135,13 @@ class _Reading:
             file.close()
 
 
-def _latest_copies(files: list[Path]) -> list[Path]:
-    """Leave out the compressed copies of logs that are still there."""
-    plain = set(files)
-    return [path for path in files if path.with_name(path.name.removesuffix(".gz")) not in plain or not path.name.endswith(".gz")]
+def _without_copies(files: list[Path]) -> list[Path]:
+    """Leave out the copies of a log that are there for a moment while ``clean`` is at work: they have its name and its time."""
+    found: dict[tuple[str, int], Path] = {}
+    for path in files:
+        with suppress(OSError):  # gone since it was listed
+            found.setdefault((log_name(path.name), path.stat().st_mtime_ns), path)
+    return list(found.values())
 
 
 def _time(event: Event) -> float:
