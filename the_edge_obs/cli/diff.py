@@ -11,8 +11,8 @@ from typing import Final
 
 from ..comparison import FlowDiff, check_fail_on, diff, render, summary
 from ..errors import LogFileError
-from ..flow_log import FlowLog, build_flow_log
 from ..files import write_atomically
+from ..flow_log import FlowLog, build_flow_log
 from ..formatters import printable
 from ..jsonl import Skipped
 from ..tree import View, counted

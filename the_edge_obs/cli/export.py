@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from ..event import Event
-from ..formats import FORMATS, renderer
 from ..files import write_atomically
+from ..formats import FORMATS, renderer
 from ..formatters import printable
 from ..jsonl import Skipped
 from ..tree import counted
