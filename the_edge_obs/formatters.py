@@ -172,6 +172,7 @@ def _tokens(metrics: Mapping[str, Any]) -> str:
 _HIDDEN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]|(?<=\ufe0f)\ufe0f"
 )
+_UNUSUAL: Final = re.compile("[^ -~]")
 _ASTRAL: Final = 0x10000  # from here on JSON writes a character as two surrogates
 
 
@@ -189,24 +190,18 @@ def printable_json(text: str) -> str:
 
     Line feeds stay: outside of strings they are white space, and inside there are none.
     """
-    if _is_safe(text):
-        return text
-    return "\n".join(_escaped(line, _json_escape) for line in text.split("\n"))
+    return _escaped(text, _json_escape)
 
 
 def _json_escape(char: str) -> str:
     code = ord(char)
     if code < _ASTRAL:
-        return f"\\u{code:04x}"
+        return char if char == "\n" else f"\\u{code:04x}"
     return f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
-def _is_safe(text: str) -> bool:
-    return text.isprintable() and (text.isascii() or _HIDDEN.search(text) is None)
-
-
 def _escaped(text: str, escape: Callable[[str], str]) -> str:
-    if _is_safe(text):
+    if text.isprintable() and (text.isascii() or _HIDDEN.search(text) is None):
         return text
     text = _HIDDEN.sub(lambda match: escape(match[0]), text)
-    return "".join(char if char.isprintable() else escape(char) for char in text)
+    return _UNUSUAL.sub(lambda match: match[0] if match[0].isprintable() else escape(match[0]), text)

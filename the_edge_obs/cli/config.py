@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
-from .terminal import DONE, prepare_json, say
+from .terminal import DONE, prepare_json, say, write_json
 
 NAME: Final = "config"
 HELP: Final = "print the dictConfig of an observability block"
@@ -42,7 +42,7 @@ def call(args: argparse.Namespace) -> int:
     config = _config(args.path)
     prepare_json()
     if args.format == "json":
-        print(json.dumps(config, indent=2, ensure_ascii=False))
+        write_json(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     else:
         yaml.safe_dump(config, sys.stdout, sort_keys=False, allow_unicode=True)
     return DONE

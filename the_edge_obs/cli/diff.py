@@ -17,7 +17,7 @@ from ..formatters import printable
 from ..jsonl import Skipped
 from ..tree import View, counted
 from .sources import LOG_HELP, flow_events
-from .terminal import DONE, FAILED, add_ascii, prepare_json, say, view_for
+from .terminal import DONE, FAILED, add_ascii, prepare_json, say, view_for, write_json
 
 NAME: Final = "diff"
 HELP: Final = "compare two runs: what was added, removed, reordered, what changed"
@@ -97,7 +97,7 @@ def _print(found: FlowDiff, format_name: str, everything: bool, ascii_only: bool
     if format_name != "text":
         prepare_json()  # a page is UTF-8 as well
     for piece in _text(found, format_name, view):
-        sys.stdout.write(piece)
+        (write_json if format_name == "json" else sys.stdout.write)(piece)
 
 
 def _text(found: FlowDiff, format_name: str, view: View) -> Iterator[str]:

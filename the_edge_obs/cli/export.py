@@ -17,7 +17,7 @@ from ..jsonl import Skipped
 from ..tree import counted
 from .progress import Progress
 from .sources import add_log, read
-from .terminal import DONE, prepare_json, say_skipped
+from .terminal import DONE, prepare_json, say_skipped, write_json
 
 NAME: Final = "export"
 HELP: Final = "write a log in another format"
@@ -71,7 +71,7 @@ def call(args: argparse.Namespace) -> int:
     if args.output == _STDOUT:
         prepare_json()
         for piece in text:
-            sys.stdout.write(piece)
+            (sys.stdout.write if format_name in ("csv", "html") else write_json)(piece)
         return DONE
     size = write_atomically(args.output, text)
     print(f"{printable(args.output)}: {counted(count, 'event')} as {format_name}, {counted(size, 'byte')}")

@@ -20,7 +20,7 @@ from ..redaction import scrub, scrub_text
 from ..snapshots import exception_text, snapshot
 from ..tree import View, error_text, fitted, origin, render
 from .state import initial_state
-from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for
+from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json
 
 if TYPE_CHECKING:
     from ..flows import Flow
@@ -182,7 +182,7 @@ def _write(state: Mapping[str, Any], output: str) -> None:
         raise ConfigurationError(f"--output {output!r}: the final state cannot be written as JSON: {error}") from error
     if output == _STDOUT:
         prepare_json()
-        sys.stdout.write(text)
+        write_json(text)
     else:
         write_atomically(output, [text])
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..faults import counted_fault
-from ..files import FILE_MODE
 from ..formatters import to_line
 from ..lines import encoded
 from ..records import KEEPERS, Facts, NodeRecord, Take, event_of, handed, is_last, wall_of
@@ -70,7 +69,7 @@ class FlowFileHandler(logging.Handler):
         ConfigurationError: the path holds another placeholder, or cannot be written to; or there is no such mode.
     """
 
-    def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET, *, mode: int | str = FILE_MODE) -> None:
+    def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET, *, mode: int | str = "0600") -> None:
         super().__init__(level)
         self._files = FlowFiles(path, mode)
         self._of_flow = self._files.of_flow
