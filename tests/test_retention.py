@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import json
+import math
 import os
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +21,10 @@ import the_edge_obs as obs
 from the_edge_obs import retention
 from the_edge_obs.cli import main
 from the_edge_obs.errors import ConfigurationError, LogFileError
-from the_edge_obs.jsonl import parsed, read_events
+from the_edge_obs.jsonl import log_files, parsed, read_events
 from the_edge_obs.retention import Limits, bytes_of, clean, seconds_of
+
+from .strategies import event
 
 HOUR, DAY = 3_600, 86_400
 NO_FLOW = b'{"flow_id": 1}\n'
@@ -337,3 +344,124 @@ def test_bad_usage(arguments: list[str], message: str, capsys: pytest.CaptureFix
     """One line on stderr, exit code 2."""
     assert main(["clean", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"tea-obs: error: {message}")
+
+
+# --- writers and kills beside it ---
+
+WRITER = """
+import json, os, sys, time, uuid
+import the_edge_obs as obs
+path, way, line = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+number = 0
+held = open(path, "ab", buffering=0) if way == "held" else None
+undo = obs.configure({"handlers": [{"type": "file", "path": path}]}) if way == "handler" else None
+while not os.path.exists(path + ".stop"):
+    number += 1
+    if not number % 25:
+        time.sleep(0.05)  # a log that never rests is never compressed
+    flow_id = str(uuid.uuid4())
+    event = {**line, "flow_id": flow_id, "span_id": flow_id, "data": {"number": number}}
+    raw = (json.dumps(event) + "\\n").encode()
+    if way == "held":
+        held.write(raw)
+    elif way == "by name":
+        with open(path, "ab", buffering=0) as file:
+            file.write(raw)
+    else:
+        with obs.flow(str(number)):
+            pass
+print(number)
+"""
+
+
+@pytest.mark.skipif(not HAS_LEASES, reason="nobody can tell here whether a file is open")
+@pytest.mark.parametrize(("way", "lines_each"), [("by name", 1), ("held", 1), ("handler", 2)])
+def test_no_line_is_lost_that_is_appended_while_logs_are_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, lines_each: int
+) -> None:
+    """By a process that opens the file for each line, by one that holds it open, and by a handler; each line is there once."""
+    monkeypatch.setattr(retention, "RESTING", -math.inf)
+    monkeypatch.setattr(retention, "ABANDONED", -math.inf)
+    path = tmp_path / "logs" / "shared.jsonl"
+    path.parent.mkdir()
+    end = json.dumps(event(1, "exit", 1, metrics={"duration_ms": 1.0}))
+    command = [sys.executable, "-c", WRITER, str(path), way, end]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        compressed = rounds = 0
+        while writer.poll() is None and compressed < 10 and rounds < 100:
+            rounds += path.exists()
+            compressed += sum(deed.action == "compressed" for deed in clean(path.parent, Limits(compress=True)))
+        path.with_name(f"{path.name}.stop").touch()
+        written = int(writer.communicate(timeout=60)[0])
+    assert compressed or way == "held"
+    assert {deed.action for deed in clean(path.parent, Limits(compress=True))} <= {"kept", "compressed"}
+    found = Counter((one["flow_id"], one["event_type"]) for log in log_files(path.parent) for one in read_events(log))
+    assert (len(found), set(found.values())) == (written * lines_each, {1})
+    assert len(obs.query(path.parent)) == written * lines_each
+
+
+KILLED = """
+import json, os, shutil, signal, sys
+from pathlib import Path
+import the_edge_obs as obs
+from the_edge_obs.retention import Limits, clean
+source, work = Path(sys.argv[1]), Path(sys.argv[2])
+STEPS = ("rename", "replace", "unlink", "link", "open", "fsync", "utime", "fchmod", "close")
+wanted = [event["timestamp"] for event in obs.query(source)]
+
+def killed(folder, step, limits):
+    calls = 0
+    def counted(function):
+        def call(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls > step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
+        return call
+    child = os.fork()
+    if not child:
+        for name in STEPS:
+            setattr(os, name, counted(getattr(os, name)))
+        list(clean(folder, limits))
+        os._exit(0)
+    return os.waitpid(child, 0)[1] != 0
+
+found, step, alive = [], 0, True
+while alive:
+    folder = work / str(step)
+    shutil.copytree(source, folder)
+    alive = killed(folder, step, Limits(compress=True))
+    seen = [event["timestamp"] for event in obs.query(folder)] == wanted
+    list(clean(folder, Limits(compress=True)))
+    again = [event["timestamp"] for event in obs.query(folder)] == wanted
+    found.append((step, seen, again, sorted(os.listdir(folder))))
+    step += 1
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(not HAS_LEASES, reason="half files are left for a minute where nobody can tell whether they are open")
+def test_a_run_that_is_killed_at_any_step_loses_and_doubles_nothing(write: Write, tmp_path: Path) -> None:
+    """Readers find each event once, and the next run finishes what was begun: no half file and no odd name is left."""
+    path = write("a.jsonl", 2 * HOUR)
+    write("b.jsonl", HOUR)
+    work = tmp_path / "work"
+    work.mkdir()
+    command = [sys.executable, "-c", KILLED, str(path.parent), str(work)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(done.stdout)
+    assert len(found) > 20
+    assert [one for one in found if one[1:] != [True, True, ["a.jsonl.gz", "b.jsonl.gz"]]] == []
+
+
+def test_what_is_compressed_keeps_its_owner_and_mode(write: Write) -> None:
+    """It is private from its beginning, whatever the umask."""
+    path = write("a.jsonl", 2 * HOUR)
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12346)
+    before = path.stat()
+    list(clean(path.parent, Limits(compress=True)))
+    after = (path.parent / "a.jsonl.gz").stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)

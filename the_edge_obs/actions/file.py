@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import ActionError
-from ..files import drafted, make_folders, open_regular
+from ..files import drafted, open_regular
 from ._support import count_of, failure, text_of
 
 DEFAULT_MAX_BYTES: Final = 10 * 1024 * 1024
@@ -92,7 +92,7 @@ def file_write(
     except UnicodeError as error:
         return failure(f"the text for {place} cannot be written as {encoding}: {error}", "encoding", path=place)
     try:
-        make_folders(os.path.dirname(place))
+        os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
         _append(place, raw) if append else _replace(place, raw)
     except OSError as error:
         return _os_failure(error, place, "write_error")
