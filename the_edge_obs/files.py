@@ -1,9 +1,9 @@
 """Files as this package opens and makes them: regular ones alone, private, and whole or not at all.
 
-No open blocks: a FIFO without a peer is refused, as are devices, sockets and folders. What is written belongs to its owner: files
-are 0600 and new folders 0700 unless somebody asks for more; files that exist keep their mode. Folders may be links that their owner
-has set up, such as ``logs -> /var/log/app``; a file that is written to may not, since whoever can write to the folder could aim it
-at any other file.
+No open blocks: a pipe without a peer is refused, as are devices, sockets and folders. What is written belongs to its owner: files
+are 0600 and new folders 0700 unless somebody asks for more, and files that exist keep their mode. Folders may be links that their
+owner has set up, such as ``logs -> /var/log/app``. A file that is written to may not be one: whoever can write to its folder
+could aim it at any other file.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def check_mode(where: str, mode: object) -> int:
 
 @contextmanager
 def leased(file: IO[bytes]) -> Iterator[bool | None]:
-    """Hold a lease on a file: gives True when nobody else has it open, False when somebody has, None where the system cannot tell.
+    """Hold a lease on a file. Gives True when nobody else has it open, False when somebody has, None where nobody can tell.
 
     fcntl(2), Linux: a write lease can be placed on a file only if there are no other open file descriptors for it. Who opens it
     meanwhile waits, or with ``O_NONBLOCK`` is told to try again.

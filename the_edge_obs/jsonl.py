@@ -1,7 +1,7 @@
 """Event files: JSON Lines, plain or gzipped, whole or torn.
 
-Whatever a file holds, reading it takes time in proportion to its length and memory in proportion to ``MAX_LINE_BYTES``: longer lines
-are passed over, and told with their number. So it is with what a gzip file unpacks to.
+Whatever a file holds, reading it takes time in proportion to its length, and memory in proportion to ``MAX_LINE_BYTES``: longer
+lines are passed over, and told with their number. So it is with what a gzip file unpacks to.
 """
 
 from __future__ import annotations

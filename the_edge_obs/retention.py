@@ -359,7 +359,7 @@ def _unlink(log: _Log, file: IO[bytes]) -> None:
 
 
 def _sweep(folder: Path, now: float) -> None:
-    """Finish what runs that were killed have left: remove their half files, and give logs that were taken away their names back."""
+    """Finish what killed runs have left: remove their half files, and give logs that were taken away their names back."""
     with suppress(OSError), os.scandir(folder) as entries:
         for path in [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]:
             is_draft_of_log = is_draft(path.name) and ".jsonl" in path.name

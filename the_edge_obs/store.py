@@ -158,14 +158,21 @@ def _find(source: str | os.PathLike[str] | None) -> Found:
 def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the events of a file or a folder that may pass the filters; what a log and its compressed copy share once."""
     empty, wanted = True, line_filter(filters)
-    for _, copies in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
+    for name, files in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
         # Only where there is a copy, or a part that was set aside, events are held in memory.
-        readers = [read_events(file, skipped, wanted) for file in copies]
+        readers = [read_events(file, skipped, wanted) for file in _still_there(path, name, list(files))]
         for event in readers[0] if len(readers) == 1 else _merged([list(reader) for reader in readers]):
             empty = False
             yield event
     if empty and not (skipped.unread and any(_has_events(file) for file in _files_of(path))):
         raise _nothing_in(path, skipped)
+
+
+def _still_there(path: Path, name: str, files: list[Path]) -> list[Path]:
+    """Return the files of a log; by new names where ``clean`` has compressed it since the folder was listed."""
+    if path.is_dir() and not all(map(os.path.exists, files)):
+        return [file for file in _files_of(path) if _log_name(file) == name]
+    return files
 
 
 def _log_name(file: Path) -> str:

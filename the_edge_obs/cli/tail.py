@@ -89,15 +89,10 @@ class _Reading:
 
     def last(self, count: int) -> list[Event]:
         """Return the last events of the log, ordered by time."""
-        is_folder = self._log.is_dir()
-        # A folder without logs may get one.
-        files = (
-            [*growing_files(self._log)]
-            if self._follow and is_folder
-            else _without_copies(files_of(self._log))
-            if is_folder
-            else [self._log]
-        )
+        if self._follow and self._log.is_dir():  # without logs it may get one
+            files = list(growing_files(self._log))
+        else:
+            files = _without_copies(files_of(self._log)) if self._log.is_dir() else [self._log]
         kept: list[Event] = []
         with Progress("files") as progress:
             for done, path in enumerate(files, 1):

@@ -19,8 +19,9 @@ from ..formatters import printable, printable_json
 def render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:
     """Yield the text of a page, piece by piece.
 
-    What is invisible, or changes the direction of a text, is escaped as on a terminal. The template gets ``style`` and ``script``, and ``policy``: a Content-Security-Policy (https://www.w3.org/TR/CSP3/) of
-    ``default-src 'none'`` that allows these two alone, by their hashes. Values are escaped; data goes through ``|tojson``.
+    The template gets ``style`` and ``script``, and ``policy``: a Content-Security-Policy (https://www.w3.org/TR/CSP3/) of
+    ``default-src 'none'`` that allows these two alone, by their hashes. Values are escaped, invisible
+    characters as on a terminal; data goes through ``|tojson``.
 
     Args:
         folder: Where the page's files are: ``name.html`` (Jinja2), ``name.css`` and ``name.js``.
