@@ -456,7 +456,7 @@ def test_query_says_what_it_passed_over(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["query", "mixed.jsonl"]) == 0
     out, err = capsys.readouterr()
     assert (out.count("\n"), err.count("\n")) == (1, 1)
-    assert err.startswith("tea-obs: note: 2 lines of 'mixed.jsonl' are no events (line 1: ")
+    assert err.startswith("tea-obs: note: 2 lines of 'mixed.jsonl' are not events (line 1: ")
 
 
 @pytest.mark.parametrize(

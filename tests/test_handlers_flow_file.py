@@ -18,6 +18,8 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import KEYS, problems
+from the_edge_obs.handlers import appending
+from the_edge_obs.handlers.appending import LogFile
 
 
 @obs.observable("work")
@@ -541,3 +543,31 @@ def test_processes_that_share_a_file_with_a_torn_line_leave_no_empty_lines(tmp_p
     raw = path.read_bytes()
     assert [process.returncode for process in started] == [0] * 4
     assert (raw.count(b"\n"), raw.count(b"\n\n")) == (1 + 4 * 150 * 3, 0)
+
+
+def test_a_torn_line_is_ended_once(tmp_path: Path) -> None:
+    """Of two who have seen it, the second finds that the first has ended it."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"torn')
+    first, second = LogFile(str(path)), LogFile(str(path))
+    assert (first.is_torn, second.is_torn) == (True, True)
+    for file in (first, second):
+        file.append(b"{}\n")
+        file.close()
+    assert path.read_bytes() == b'{"torn\n{}\n{}\n'
+
+
+def test_a_line_that_another_process_is_just_writing_is_not_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a file grows page by page while a long line is written: it is looked at again."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"{" + b" " * 4_095)
+
+    def rest_comes(seconds: float) -> None:
+        with path.open("ab") as other:
+            other.write(b"}\n")
+
+    monkeypatch.setattr(appending.time, "sleep", rest_comes)
+    file = LogFile(str(path))
+    file.append(b"{}\n")
+    file.close()
+    assert path.read_bytes() == b"{" + b" " * 4_095 + b"}\n{}\n"
