@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +20,8 @@ from the_edge_obs.errors import ActionError
 from the_edge_obs.observability import flow
 from the_edge_obs.store import query
 
-from .local_server import LocalServer, RawServer
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Endpoint(LocalServer):
-    """A local endpoint that speaks OpenAI's protocol: it answers by a list, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-        self.asked: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                outer.asked.append((self.path, headers, body))
-                self.close_connection = True
-                with contextlib.suppress(ConnectionError):  # a client that timed out or left early
-                    outer.answers.pop(0)(self)
-
-        super().__init__(Handler)
-        self.url += "/v1"
-
-    def silent(self, handler: BaseHTTPRequestHandler) -> None:
-        """Answer nothing until the test is over."""
-        self.release.wait(30)
+from .local_server import RawServer
+from .model_server import Answer, Endpoint, answer, chunk, drained, sse
 
 
 @pytest.fixture
@@ -66,54 +36,6 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 def _no_configured_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OLLAMA_API_BASE"):
         monkeypatch.delenv(name, raising=False)
-
-
-def answer(payload: Any, status: int = 200, **headers: str) -> Answer:
-    """Answer with a status and JSON, or with text as it is."""
-    content = payload.encode() if isinstance(payload, str) else json.dumps(payload).encode()
-
-    def send(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    return send
-
-
-def sse(*events: Any, after: Callable[[], object] | None = None) -> Answer:
-    """Answer with a chunked stream of server-sent events; ``after`` is called once the first one is out."""
-
-    def send(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Type", "text/event-stream")
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        for number, event in enumerate(events):
-            text = event if isinstance(event, str) else f"data: {json.dumps(event)}\n\n"
-            raw = text.encode()
-            handler.wfile.write(b"%x\r\n%s\r\n" % (len(raw), raw))
-            handler.wfile.flush()
-            if number == 0 and after is not None:
-                after()
-        handler.wfile.write(b"0\r\n\r\n")
-
-    return send
-
-
-def chunk(text: str | None, finish: str | None = None) -> dict[str, Any]:
-    return {"model": "m-1", "choices": [{"delta": {"content": text}, "finish_reason": finish}]}
-
-
-def drained(stream: Generator[str, None, dict[str, Any]]) -> tuple[list[str], dict[str, Any]]:
-    """Return what a stream yields, and what it returns."""
-    pieces: list[str] = []
-    while True:
-        try:
-            pieces.append(next(stream))
-        except StopIteration as stop:
-            return pieces, stop.value
 
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
@@ -301,23 +223,25 @@ def test_retries_end(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("failures", "delays"),
     [
-        ([{}, {}, {}], [1.0, 2.0, 3.0]),
-        ([{"retry_after": 0.5}, {"retry_after": 99}, {}], [0.5, 3.0, 3.0]),
+        ([{}, {}, {}], [(0.75, 1.0), (1.5, 2.0), (2.25, 3.0)]),
+        ([{"retry_after": 0.5}, {"retry_after": 99}, {}], [(0.5, 0.5), (3.0, 3.0), (2.25, 3.0)]),
+        ([{"retry_after": 0}, {"retry_after": 0.0}, {"retry_after": 0.001}], [(0.75, 1.0), (1.5, 2.0), (2.25, 3.0)]),
     ],
 )
 def test_delays_double_up_to_the_longest(
-    monkeypatch: pytest.MonkeyPatch, failures: list[dict[str, Any]], delays: list[float]
+    monkeypatch: pytest.MonkeyPatch, failures: list[dict[str, Any]], delays: list[tuple[float, float]]
 ) -> None:
-    """Each wait doubles unless the endpoint says how long, and none is longer than max_delay."""
+    """Each wait doubles, less up to a quarter, unless the endpoint asks for a time; none is longer than max_delay."""
     waited: list[float] = []
     monkeypatch.setattr(llm.time, "sleep", waited.append)
     answers = [*({"error": "busy", "error_type": "rate_limit", **facts} for facts in failures), "ok"]
     result = llm_call({}, prompt="Hello", answers=answers, max_retries=3, base_delay=1.0, max_delay=3.0)
-    assert (waited, result["total_delay"], result["attempts"], result["content"]) == (delays, sum(delays), 4, "ok")
+    assert (result["total_delay"], result["attempts"], result["content"]) == (sum(waited), 4, "ok")
+    assert [least <= seconds <= most for seconds, (least, most) in zip(waited, delays, strict=True)] == [True] * 3
 
 
 def test_retry_after_may_be_a_date(endpoint: Endpoint) -> None:
-    """A Retry-After in the past means now, one that is no date means nothing."""
+    """A Retry-After in the past is 0, one that is not a date means nothing."""
     past = format_datetime(datetime.now(timezone.utc) - timedelta(hours=1), usegmt=True)
     endpoint.answers = [answer({}, 429, Retry_After=past), answer({}, 429, Retry_After="soon")]
     results = [llm_call({}, model="m", prompt="Hello", base_url=endpoint.url) for _ in range(2)]

@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 import os
 import time
+import urllib.parse
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import ActionError, allowed
+from ..redaction import scrub_text
+from ._answers import Completion, ModelError, kind_of, shown
+from ._sse import Event, EventStream, StreamTooLargeError
 from ._support import failure, json_bytes, parsed_json
 from ._transport import Answer, Request, Response, TransportError, fetch, opened
 
@@ -22,7 +26,7 @@ PROVIDERS: Final = ("auto", "openai", "ollama", "scripted")
 _OPENAI: Final = "https://api.openai.com/v1"
 _OLLAMA: Final = "http://localhost:11434/v1"
 _MAX_ANSWER: Final = 32 * 1024 * 1024
-_MAX_LINE: Final = 4 * 1024 * 1024
+_PIECE: Final = 65_536
 # A date takes 29 characters; a header that is longer than this says nothing usable.
 _RETRY_AFTER: Final = 100
 
@@ -86,9 +90,10 @@ def check_provider(chat: Chat) -> None:
 def complete(chat: Chat, endpoint: Endpoint) -> dict[str, Any]:
     """Ask for a completion and return it as a result, or as a soft failure."""
     try:
-        return _result(_json(fetch(_request(chat, endpoint, stream=False), _MAX_ANSWER)), chat)
+        response = fetch(_request(chat, endpoint, stream=False), _MAX_ANSWER)
+        return _taken(response, Completion(chat.model)).result()
     except TransportError as error:
-        return _failed(error)
+        return _failed(error, endpoint)
 
 
 def stream(chat: Chat, endpoint: Endpoint) -> Generator[str, None, dict[str, Any]]:
@@ -96,21 +101,14 @@ def stream(chat: Chat, endpoint: Endpoint) -> Generator[str, None, dict[str, Any
 
     A soft failure has the text that came before it as ``content``.
     """
-    parts: list[str] = []
-    facts: dict[str, Any] = {"model": chat.model, "usage": {}, "finish_reason": None}
+    completion, count = Completion(chat.model), 0
     try:
-        for text in _pieces(chat, endpoint, facts):
-            parts.append(text)
+        for text in _pieces(chat, endpoint, completion):
+            count += 1
             yield text
     except TransportError as error:
-        return {**_failed(error), "content": "".join(parts), "streamed": True, "chunk_count": len(parts)}
-    return {
-        "success": True,
-        "content": "".join(parts),
-        **_with_cost(facts),
-        "streamed": True,
-        "chunk_count": len(parts),
-    }
+        return {**_failed(error, endpoint), "content": completion.text(), "streamed": True, "chunk_count": count}
+    return {**completion.result(), "streamed": True, "chunk_count": count}
 
 
 def _request(chat: Chat, endpoint: Endpoint, *, stream: bool) -> Request:
@@ -121,67 +119,73 @@ def _request(chat: Chat, endpoint: Endpoint, *, stream: bool) -> Request:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     body = {key: value for key, value in {**body, **chat.options}.items() if value is not None}
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream" if stream else "application/json"}
+    query = urllib.parse.parse_qs(_split(endpoint.base).query)
     if endpoint.key:
         headers["Authorization"] = f"Bearer {endpoint.key}"
+        if "api-version" in query:
+            headers["api-key"] = (
+                endpoint.key
+            )  # where Azure reads a key (https://learn.microsoft.com/azure/ai-services/openai/reference)
     elif endpoint.base == _OPENAI:
         raise ActionError(f"{chat.action}: {_OPENAI} needs a key; set OPENAI_API_KEY or give api_key")
-    url = endpoint.base.rstrip("/") + "/chat/completions"
-    return Request(chat.action, "POST", url, headers, {}, json_bytes(chat.action, "the request", body), chat.timeout)
+    return Request(
+        chat.action, "POST", _url(endpoint.base), headers, {}, json_bytes(chat.action, "the request", body), chat.timeout
+    )
 
 
-def _json(response: Response) -> Any:
+def _split(base: str) -> urllib.parse.SplitResult:
     try:
-        return parsed_json(response.body)
-    except ValueError as error:
-        raise TransportError(f"{response.url} sent no valid JSON: {error}", "parse", response) from error
-
-
-def _result(answer: Any, chat: Chat) -> dict[str, Any]:
-    _check_error(answer)
-    try:
-        choice = answer["choices"][0]
-        content = choice["message"].get("content")
-    except (LookupError, TypeError, AttributeError) as error:
-        raise TransportError(f"the answer is no chat completion: {str(answer)[:200]!r}", "parse") from error
-    facts = {
-        "model": answer.get("model") or chat.model,
-        "usage": answer.get("usage") or {},
-        "finish_reason": choice.get("finish_reason"),
-    }
-    return {"success": True, "content": "" if content is None else content, **_with_cost(facts)}
-
-
-def _with_cost(facts: dict[str, Any]) -> dict[str, Any]:
-    # OpenRouter and LiteLLM's proxy put the price of the call, in US dollars, beside the token counts.
-    usage = facts["usage"]
-    cost = usage.get("cost") if isinstance(usage, Mapping) else None
-    return {**facts, "cost_usd": cost} if isinstance(cost, (int, float)) and not isinstance(cost, bool) else facts
-
-
-def _check_error(answer: Any) -> None:
-    if isinstance(answer, Mapping) and answer.get("error"):
-        raise TransportError(f"the endpoint answered with an error: {_message(answer)}", "api_error")
-
-
-def _message(answer: Any) -> str | None:
-    error = answer.get("error") if isinstance(answer, Mapping) else None
-    message = error.get("message") if isinstance(error, Mapping) else error
-    return None if message is None else str(message)
-
-
-def _failed(error: TransportError) -> dict[str, Any]:
-    response = error.response
-    if response is None or response.status < 400:
-        return error.as_result()
-    kind = {401: "authentication", 403: "authentication", 429: "rate_limit"}.get(response.status, error.error_type)
-    try:
-        detail = _message(parsed_json(response.body))
+        return urllib.parse.urlsplit(base)
     except ValueError:
-        detail = response.text().strip()[:500]
-    facts: dict[str, Any] = {"status_code": response.status}
-    if (wait := _retry_after(response.headers.get("retry-after"))) is not None:
+        return urllib.parse.SplitResult("", "", base, "", "")  # the request refuses it, and says why
+
+
+def _url(base: str) -> str:
+    """Return where completions are asked for: a query, such as Azure's ``api-version``, stays behind the path."""
+    parts = _split(base)
+    return urllib.parse.urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/chat/completions"))
+
+
+def _taken(response: Response, completion: Completion) -> Completion:
+    """Return the completion with a whole answer in it.
+
+    Raises:
+        TransportError: it says that the call failed, or is not a completion; with the response.
+    """
+    try:
+        completion.take_whole(parsed_json(response.body))
+    except ValueError as error:
+        text = response.text().strip()
+        beginning = f"; it begins with {shown(text)!r}" if text else ""
+        raise TransportError(f"{response.url} sent no valid JSON: {error}{beginning}", "parse", response) from error
+    except TransportError as error:
+        error.response = response
+        raise
+    return completion
+
+
+def _failed(error: TransportError, endpoint: Endpoint) -> dict[str, Any]:
+    """Return the soft failure that an error stands for: its HTTP status, or the one that the answer itself tells."""
+    response, secrets = error.response, [endpoint.key] if endpoint.key else []
+    status = error.status if isinstance(error, ModelError) else None
+    if status is None and response is not None and response.status >= 400:
+        status = response.status
+    facts: dict[str, Any] = {} if status is None else {"status_code": status}
+    wait = None if response is None else _retry_after(response.headers.get("retry-after"))
+    if wait is not None:
         facts["retry_after"] = wait
-    return failure(f"{error}: {detail}" if detail else str(error), kind, **facts)
+    detail = _detail(response, secrets) if response is not None and response.status >= 400 else ""
+    text = scrub_text(str(error), secrets)
+    return failure(f"{text}: {detail}" if detail else text, kind_of(status, error.error_type), **facts)
+
+
+def _detail(response: Response, secrets: list[str]) -> str:
+    """Return what the body of an error says: its message, or its beginning."""
+    try:
+        body = parsed_json(response.body)
+    except ValueError:
+        return shown(response.text().strip(), secrets)
+    return shown(body, secrets) if body else ""
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -202,67 +206,60 @@ def _retry_after(value: str | None) -> float | None:
         return None
 
 
-def _pieces(chat: Chat, endpoint: Endpoint, facts: dict[str, Any]) -> Iterator[str]:
+def _pieces(chat: Chat, endpoint: Endpoint, completion: Completion) -> Iterator[str]:
+    """Yield the text of a stream as it arrives, and collect the whole in ``completion``."""
     with opened(_request(chat, endpoint, stream=True)) as answer:
         if answer.http.headers.get_content_type() == "application/json":
             # A gateway that cannot stream answers as a whole.
-            whole = _result(_json(answer.read(_MAX_ANSWER)), chat)
-            facts.update({key: whole[key] for key in facts})
-            yield from (whole["content"],) if whole["content"] else ()
+            text = _taken(answer.read(_MAX_ANSWER), completion).text()
+            yield from (text,) if text else ()
             return
-        for data in _events(answer):
-            if data == "[DONE]":
-                return
-            yield from _absorb(data, facts)
-    if facts["finish_reason"] is None:
-        raise TransportError(f"the stream from {answer.url} broke off", "connection")
+        events, is_done = EventStream(_bytes(answer)), False
+        try:
+            for event in events:
+                is_done = event.data.strip() == "[DONE]"
+                if is_done:
+                    break
+                if event.data.strip():
+                    text = completion.take_chunk(_chunk(event), event.name)
+                    yield from (text,) if text else ()
+                    # Comments alone do not keep a stream alive, and a consumer may take its time.
+                    answer.deadline.renew()
+        except StreamTooLargeError as error:
+            raise TransportError(str(error), "connection") from error
+        _check_end(completion, answer, events.stray, is_done=is_done)
 
 
-def _events(answer: Answer) -> Iterator[str]:
-    """Yield the data of each server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+def _check_end(completion: Completion, answer: Answer, stray: str, *, is_done: bool) -> None:
+    """Refuse a stream that is over and holds no answer, or not all of one.
 
-    Each event has the whole timeout, counted from when it is asked for: comments alone do not keep a stream alive, and a
-    consumer may take its time.
+    Raises:
+        TransportError: it says what came instead.
     """
-    lines: list[str] = []
-    for line in _lines(answer):
-        if line.startswith("data:"):
-            lines.append(line[5:].removeprefix(" "))
-        elif not line and lines:
-            yield "\n".join(lines)
-            lines = []
-            answer.deadline.renew()
-    if lines:
-        yield "\n".join(lines)
+    if completion.is_finished() or (is_done and completion.says_something()):
+        return
+    if completion.says_something():
+        raise TransportError(f"the stream from {answer.url} broke off", "connection")
+    with suppress(ValueError):
+        completion.take_chunk(parsed_json(stray))  # an error that came as plain JSON
+    if stray:
+        raise TransportError(f"{answer.url} sent no stream of events; it begins with {shown(stray)!r}", "parse")
+    raise TransportError(f"the stream from {answer.url} ended without an answer", "api_error")
 
 
-def _lines(answer: Answer) -> Iterator[str]:
-    left = _MAX_ANSWER
+def _bytes(answer: Answer) -> Iterator[bytes]:
     answer.deadline.renew()
     try:
-        while raw := answer.http.readline(_MAX_LINE):
-            left -= len(raw)
-            if left < 0 or not raw.endswith(b"\n"):
-                problem = f"the stream broke off, or is larger than {_MAX_ANSWER} bytes, or has a line above {_MAX_LINE} bytes"
-                raise TransportError(problem, "connection")
-            yield raw.decode("utf-8", errors="replace").rstrip("\r\n")
+        while piece := answer.http.read1(_PIECE):
+            yield piece
     except TimeoutError as error:
         raise TransportError(f"no event from {answer.url} within {answer.deadline.seconds} s", "timeout") from error
 
 
-def _absorb(data: str, facts: dict[str, Any]) -> Iterator[str]:
-    """Take what a chunk says about the whole into ``facts``, and yield its text."""
+def _chunk(event: Event) -> Any:
     try:
-        chunk = parsed_json(data)
-        _check_error(chunk)
-        choice = (chunk.get("choices") or [{}])[0]
-        text = (choice.get("delta") or {}).get("content") or ""
-        facts["finish_reason"] = choice.get("finish_reason") or facts["finish_reason"]
-        if not isinstance(text, str):
-            raise TypeError(f"content is of type {type(text).__name__}")
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
-        raise TransportError(f"the stream holds no valid chunk: {data[:200]!r}", "parse") from error
-    facts["model"] = chunk.get("model") or facts["model"]
-    facts["usage"] = chunk.get("usage") or facts["usage"]
-    if text:
-        yield text
+        return parsed_json(event.data)
+    except ValueError as error:
+        if event.name == "error":
+            return event.data
+        raise TransportError(f"the stream holds no valid chunk: {shown(event.data)[:200]!r}", "parse") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from functools import partial
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 # Slow local models need minutes for a long answer.
 DEFAULT_TIMEOUT: Final = 300.0
 _PASSING: Final = ("rate_limit", "timeout", "connection")
+# How much of a delay is left to chance, so that clients that failed together do not come back together.
+_JITTER: Final = 0.25
+# A ``Retry-After`` below this, in seconds, says "at once", which has just failed.
+_AT_ONCE: Final = 0.1
+# A delay that was doubled so often is longer than any wait.
+_DOUBLINGS: Final = 60
+# A generator of its own: a program that seeds the global one gets its own numbers.
+_random: Final = random.Random()
 
 
 def llm_call(
@@ -65,12 +74,14 @@ def llm_call(
         provider: ``openai``, ``ollama`` (no key, http://localhost:11434/v1 unless said otherwise), ``scripted``, or
             ``auto``: the endpoint that is configured, else the script. None is ``scripted`` where answers or a script
             are given, else ``auto``.
-        base_url: The endpoint, up to and without ``/chat/completions``.
+        base_url: The endpoint, up to and without ``/chat/completions``; a query (Azure's ``?api-version=``) is kept.
         api_base: Another name for ``base_url``.
         api_key: The key; None takes ``OPENAI_API_KEY``.
         timeout: Seconds for the whole call, from looking up the name to the last byte; each retry has as many again.
-        max_retries: How often a rate limit, a timeout, a broken connection or a status of 500 and above is tried again.
-        base_delay: Seconds before the first retry; doubled each time, unless the endpoint says ``Retry-After``.
+        max_retries: How often a rate limit, a timeout, a broken connection or a status of 408, or 500 and above, is tried again;
+            the status may stand in the error of an answer with status 200.
+        base_delay: Seconds before the first retry; doubled each time, less up to a quarter by chance. A ``Retry-After`` of the
+            endpoint wins, unless it says 0 or a time in the past.
         max_delay: The longest wait between two tries, in seconds.
         answers: Scripted answers: strings, or dicts with ``content`` or ``error`` (a soft failure, with ``error_type``,
             ``status_code``, ``retry_after``), ``match``, ``model``, ``usage``, ``finish_reason``, ``cost_usd``, and ``seconds``,
@@ -82,9 +93,11 @@ def llm_call(
     Returns:
         ``{"success": True, "content": str, "model": str, "usage": {"prompt_tokens", "completion_tokens", "total_tokens"}
         (empty when the endpoint counts nothing), "finish_reason": str or None}``, with ``cost_usd`` where the endpoint gives
-        a cost, and with ``attempts`` and ``total_delay`` (seconds) where ``max_retries`` is above 0. Soft failures have
-        ``error_type`` ``authentication``, ``rate_limit``, ``http_error`` (these with ``status_code``), ``api_error``,
-        ``timeout``, ``connection`` or ``parse``.
+        a cost, with ``tool_calls`` (as the protocol has them, arguments as text), ``refusal`` and ``reasoning`` where the
+        model gave some, with ``choices`` (each of them, with its ``index``) where there is more than one (``n``), and with
+        ``attempts`` and ``total_delay`` (seconds) where ``max_retries`` is above 0. Soft failures have ``error_type``
+        ``authentication``, ``rate_limit``, ``http_error`` (these with ``status_code``), ``api_error``, ``timeout``,
+        ``connection`` or ``parse``; an answer with status 200 that says it failed has the ``status_code`` it names.
 
     Raises:
         ActionError: no endpoint and no script, neither prompt nor messages, no model, or a parameter of the wrong type.
@@ -247,7 +260,7 @@ def _with_retries(attempt: Callable[[], dict[str, Any]], max_retries: int, base_
         result = attempt()
         if number == tries or not _is_passing(result):
             break
-        delay = min(result.get("retry_after", first * 2 ** (number - 1)), longest)
+        delay = _delay(result.get("retry_after"), first * 2.0 ** min(number - 1, _DOUBLINGS), longest)
         # No attempt goes unseen: where a flow is observed, this is a `log` event of the running span.
         facts = {"attempt": number, "delay_seconds": delay, "failure": result}
         add_event("llm.call", logging.WARNING, "log", f"attempt {number} of {tries} failed", facts, {})
@@ -256,8 +269,16 @@ def _with_retries(attempt: Callable[[], dict[str, Any]], max_retries: int, base_
     return {**result, "attempts": number, "total_delay": total_delay}
 
 
+def _delay(asked: object, grown: float, longest: float) -> float:
+    """Return how long to wait, in seconds: as long as the endpoint asked for, else the grown delay, less up to a quarter."""
+    if isinstance(asked, (int, float)) and asked >= _AT_ONCE:
+        return min(asked, longest)
+    return min(grown, longest) * (1 - _JITTER * _random.random())
+
+
 def _is_passing(result: Mapping[str, Any]) -> bool:
     """Tell whether a result is a failure that may pass by itself."""
     if result["success"]:
         return False
-    return result["error_type"] in _PASSING or result.get("status_code", 0) >= 500
+    status = result.get("status_code", 0)
+    return result["error_type"] in _PASSING or status == 408 or status >= 500
