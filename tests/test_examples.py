@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from the_edge_obs.event import validate
 from the_edge_obs.store import get_flow_log, query
+
+from .growth import assert_linear
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 QUICKSTART = EXAMPLES / "quickstart" / "flow.yaml"
@@ -94,7 +97,8 @@ def test_quickstart_triages_its_log(tmp_path: Path, tea_obs: Run) -> None:
         "| GET /api/stock | 4 | 0 | 0.060 s |\n"
         "\n"
         "On the way:\n"
-        "- `check`: 3 lines are no requests, the first is line 39\n"
+        "- `check`: 3 lines are no requests, the first is line 39: "
+        "'203.0.113.9 - - [12/Mar/2025:13:59:03 +0000] \"\\\\x16\\\\x03\\\\x01\\\\x'\n"
         f"- `blocklist`: File not found: {folder}/blocklist.txt\n"
     )
 
@@ -161,6 +165,86 @@ def test_quickstart_takes_other_files(tmp_path: Path, tea_obs: Run) -> None:
     )
 
 
+TIME = "[01/Feb/2025:10:00:00 +0100]"
+
+
+def matched(line: str) -> tuple[str | None, ...] | None:
+    """Return what the quickstart reads in one line, or None when it is not a request."""
+    found = re.match(yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))["variables"]["request"], line, re.VERBOSE)
+    return found and found.groups()
+
+
+@pytest.mark.parametrize(
+    ("line", "client", "path", "seconds"),
+    [
+        (f'192.0.2.1 - - {TIME} "GET /a?b=1 HTTP/1.1" 200 12', "192.0.2.1", "/a", None),
+        (f'192.0.2.1 - eve {TIME} "GET /a HTTP/1.1" 200 - "-" "curl/8.0"', "192.0.2.1", "/a", None),
+        (f'192.0.2.1 - - {TIME} "GET /a HTTP/2.0" 200 12 "https://x.org/" "Mozilla 1.25 (x)" "-"', "192.0.2.1", "/a", None),
+        (f'192.0.2.1 - - {TIME} "GET /a HTTP/1.1" 200 12 "-" "x" "192.0.2.9, 10.0.0.1" 0.250', "192.0.2.1", "/a", "0.250"),
+        (f'192.0.2.1 - - {TIME} "GET /a HTTP/1.1" 200 12 "-" "x" rt=0.003 uct="0.000" urt="0.003"', "192.0.2.1", "/a", "0.003"),
+        (f'192.0.2.1 - - {TIME} "GET /a HTTP/1.1" 200 12 "-" "x" request_time="0.003"', "192.0.2.1", "/a", "0.003"),
+        (f'192.0.2.1 - - {TIME} "GET /a HTTP/1.1" 200 12 "-" "x" 512 0.031 [web] [] 10.0.0.1:80', "192.0.2.1", "/a", "0.031"),
+        (f'192.0.2.1 - - {TIME} "GET /a HTTP/1.1" 200 12 "-" "x" 512 1024', "192.0.2.1", "/a", None),
+        (f'www.example.org:443 192.0.2.1 - - {TIME} "GET /a HTTP/1.1" 200 12 "-" "x"', "192.0.2.1", "/a", None),
+        (f'www.example.org:443 ::1 - - {TIME} "OPTIONS * HTTP/1.0" 200 126 "-" "Apache (internal)"', "::1", "*", None),
+        (f'2001:db8::1 - John Smith {TIME} "GET /a HTTP/1.1" 200 12', "2001:db8::1", "/a", None),
+        (rf'192.0.2.1 - - {TIME} "GET /say\"hi\"\\ HTTP/1.1" 200 12 "a \"b\"" "\\" 1.5', "192.0.2.1", r"/say\"hi\"\\", "1.5"),
+        (f'192.0.2.1 - - {TIME} "GET /" 200 12', "192.0.2.1", "/", None),
+        (f'192.0.2.1 - - {TIME} "VERSION-CONTROL /r HTTP/1.1" 200 12 "-" "cut of', "192.0.2.1", "/r", None),
+        (f'192.0.2.1 - "" {TIME} "GET /caf\xe9 HTTP/1.1" 200 12\r', "192.0.2.1", "/caf\xe9", None),
+    ],
+)  # fmt: skip
+def test_quickstart_reads_the_formats_as_shipped(line: str, client: str, path: str, seconds: str | None) -> None:
+    """nginx's combined and main, Apache's common, combined and vhost_combined, and what people add to them."""
+    found = matched(line)
+    assert found is not None
+    assert (found[0], found[1], found[3], found[5]) == (client, "01/Feb/2025:10:00", path, seconds)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'192.0.2.1 - - {TIME} "-" 408 0 "-" "-"',
+        f'192.0.2.1 - - {TIME} "" 400 0',
+        rf'192.0.2.1 - - {TIME} "\x16\x03\x01" 400 157 "-" "-"',
+        "2025/03/12 14:56:12 [warn] 1180#1180: *5161 an upstream response is buffered",
+        f'192.0.2.1 - - {TIME} "GET /cut',
+    ],
+)
+def test_quickstart_knows_what_is_not_a_request(line: str) -> None:
+    """What a server logs of a handshake, of a silence, or of itself is odd."""
+    assert matched(line) is None
+
+
+@pytest.mark.parametrize("part", ["[", '"', "a:1", " ", "\\", '"GET ', "x", ' "', " 1", "1", '\\"', "a=1.1 "])
+@pytest.mark.parametrize("begin", ["", f'1.2.3.4 - - {TIME} "GET /', f'1.2.3.4 - - {TIME} "GET / HTTP/1.1" 200 12'])
+def test_quickstart_reads_a_line_in_linear_time(begin: str, part: str) -> None:
+    """No line, however it is made, takes the square of its length."""
+    assert_linear(lambda size: begin + part * size, matched, (10_000, 20_000, 40_000))
+
+
+def test_quickstart_reads_100_000_lines_a_second(tmp_path: Path, tea_obs: Run) -> None:
+    """Odd bytes and odd lines among them: all are read, the odd ones counted and shown; the time grows with the lines.
+
+    The figure is printed (``pytest -s``); it is a share of the machine, and not asserted.
+    """
+    page = b'192.0.2.1 - - [01/Feb/2025:10:00:00 +0100] "GET /caf\xe9/%d HTTP/1.1" 200 12 "-" "x" "-" rt=0.003\n'
+    took: list[float] = []
+    for count in (25_000, 50_000, 100_000):
+        lines = b"".join(page % number for number in range(count)) + b"caf\xe9, and no request\n" * 3
+        (tmp_path / "big.log").write_bytes(lines)
+        assert tea_obs("run", QUICKSTART, "--set", "path=big.log", "--log-dir", f"logs-{count}").returncode == 0
+        report = (tmp_path / "logs" / "report.md").read_text(encoding="utf-8")
+        assert f"| GET /caf\ufffd/* | {count} | 0 | 0.003 s |" in report
+        assert f"- `check`: 3 lines are no requests, the first is line {count + 1}: 'caf\ufffd, and no request'" in report
+        (parse,) = (
+            one for one in logged(tmp_path / f"logs-{count}") if one.get("step") == "parse" and one["event_type"] == "exit"
+        )
+        took.append(parse["metrics"]["duration_ms"])
+    print(f"the parse step reads {100_000 / took[-1] * 1_000:,.0f} lines a second")
+    assert took[-1] < 12 * took[0]
+
+
 def test_quickstart_takes_an_empty_file(tmp_path: Path, tea_obs: Run) -> None:
     """A log that was just rotated is no mistake: the report says that nothing stands out."""
     (tmp_path / "empty.log").touch()
@@ -174,7 +258,7 @@ def test_quickstart_takes_an_empty_file(tmp_path: Path, tea_obs: Run) -> None:
     [
         ("missing.log", None, "step 'unreadable' (python.run): OSError: File not found: missing.log"),
         ("notes.txt", b"milk\neggs\n", "step 'parse' (python.run): ValueError: notes.txt is no access log: not one of its lines"),
-        ("photo.jpg", b"\xff\xd8\xff", "step 'unreadable' (python.run): OSError: photo.jpg is no utf-8 text"),
+        ("photo.jpg", b"\xff\xd8\xff", "step 'parse' (python.run): ValueError: photo.jpg is no access log: not one of its lines"),
     ],
 )
 def test_quickstart_refuses_what_is_no_log(tmp_path: Path, tea_obs: Run, name: str, content: bytes | None, error: str) -> None:
