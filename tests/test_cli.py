@@ -217,6 +217,51 @@ def test_run_writes_the_final_state(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 node, 4 events" in err
 
 
+def test_run_writes_a_state_that_json_cannot_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys that are no text, NaN, cycles and broken objects lose neither the file nor anything else without a note."""
+    code = """\
+class Hostile:
+    def __str__(self):
+        raise ZeroDivisionError
+loop = [1]
+loop.append(loop)
+return {"pairs": {(1, 2): "a", 3: "b", "3": "c", None: "d"}, "nan": [float("nan"), float("-inf")], "loop": loop,
+        "hostile": Hostile(), "half": chr(0xD83D), "big": 1 << 20_000, "raw": b"x"}
+"""
+    flow = write_flow(json.dumps({"nodes": [{"run": code}]}))
+    assert main(["run", flow, "-o", "state.json"]) == 0
+    _, err = capsys.readouterr()
+    assert main(["run", flow, "-o", "-"]) == 0
+    out, _ = capsys.readouterr()
+    for text in (Path("state.json").read_text(encoding="utf-8"), out):
+        state = json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
+        assert (state.pop("big")[:3], len(state.pop("flow_id"))) == ("0x1", 36)
+        assert state == {
+            "pairs": {"(1, 2)": "a", "3 (int)": "b", "3": "c", "null": "d"},
+            "nan": ["NaN", "-Infinity"],
+            "loop": [1, "[circular]"],
+            "hostile": "<Hostile>",
+            "half": "\ud83d",
+            "raw": "b'x'",
+        }
+    assert [line.removeprefix("tea-obs: note: --output: ") for line in err.splitlines() if "--output" in line] == [
+        "pairs has a key of type tuple, written as '(1, 2)'",
+        "pairs has a key of type int, written as '3 (int)'",
+        "nan[0] is nan, written as text",
+        "nan[1] is -inf, written as text",
+        "loop[1] is a circular reference, left out",
+        "2 values more did not come through as they were",
+    ]
+
+
+def test_run_writes_a_deep_state() -> None:
+    """What is nested too deeply for JSON's readers is cut with a note, and the rest is written."""
+    deep = "deep = []\nfor _ in range(100_000):\n    deep = [deep]\nreturn {'deep': deep, 'n': 1}"
+    assert main(["run", write_flow(json.dumps({"nodes": [{"run": deep}]})), "-o", "state.json"]) == 0
+    text = Path("state.json").read_text(encoding="utf-8")
+    assert (json.loads(text)["n"], text.count("[") > 100, '"[depth]"' in text) == (1, True, True)
+
+
 def test_run_with_a_logging_file(capsys: pytest.CaptureFixture[str]) -> None:
     """A dictConfig in YAML, or an INI file for fileConfig; a console in it is the only one."""
     dict_config = {
@@ -324,7 +369,14 @@ def _latin() -> Path:
         ("2024-01-31", "2024-01-31"),
         ("*.log", "*.log"),
         ("a: b # c", "a: b # c"),
-        ("[1, 2]", "[1, 2]"),
+        ("[1, 2]", [1, 2]),
+        ('{"a": [null]}', {"a": [None]}),
+        ('"[1, 2]"', "[1, 2]"),
+        ("[a]", "[a]"),
+        ("[1, NaN]", "[1, NaN]"),
+        ("[1e999]", "[1e999]"),
+        ("-Infinity", "-Infinity"),
+        ("[" * 100_000, "[" * 100_000),
         ('"', '"'),
         ("NaN", "NaN"),
         ("1e999", "1e999"),
@@ -332,7 +384,7 @@ def _latin() -> Path:
     ],
 )
 def test_scalars(text: str, value: object) -> None:
-    """Numbers, booleans and null are those of JSON; what YAML 1.1 or a shell user may mistake stays text."""
+    """What is valid JSON is that, lists and mappings too; what YAML 1.1 or a shell user may mistake stays text."""
     assert (scalar(text), type(scalar(text))) == (value, type(value))
 
 
@@ -607,11 +659,78 @@ def test_validate_a_flow(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", write_flow("name: triage\nobservability: {}" + NODES + edges)]) == 0
     assert main(["validate", write_flow("nodes: [{name: a, uses: file.rad}]", "bad.yml")]) == 2
     out, err = capsys.readouterr()
-    assert (out, err[:33], err.count("\n")) == (
-        "flow.yaml: OK, flow triage, 2 nodes, 1 edge, observability on\n",
-        "tea-obs: error: bad.yml:1: step '",
-        1,
+    assert (out, err) == (
+        "flow.yaml: OK, flow triage, 2 nodes, 1 edge, observability on\n"
+        + "bad.yml:1: step 'a': unknown action 'file.rad'; did you mean 'file.read'? allowed: file.read, file.write\n"
+        + "    1 | nodes: [{name: a, uses: file.rad}]\n",
+        "tea-obs: error: 1 mistake in 'bad.yml'\n",
     )
+
+
+def test_validate_tells_all_mistakes_of_a_flow(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with file, line, what is allowed and the line itself, by line, also those of a sub-flow; secrets are redacted."""
+    write_flow("nodes:\n  - {name: x, rum: 1}\n", "child.yaml")
+    text = """\
+nodes:
+  - name: a
+    uses: llm.call
+    with: {prompt: hi, provider: shell, timeout: -1, api_key: sk-ant-api03-aaaabbbbccccddddeeeeffff0000}
+  - {name: b, run: "x = ("}
+  - {name: c, flow: child.yaml}
+edges:
+  - {from: a, to: zz, when: "yes"}
+setings: {}
+"""
+    assert main(["validate", write_flow(text)]) == 2
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert [line.partition("; ")[0].partition(". allowed")[0] for line in lines[::2]] == [
+        "flow.yaml:4: step 'a': llm.call: timeout is -1",
+        "flow.yaml:4: step 'a': llm.call: unknown provider 'shell'",
+        "flow.yaml:5: step 'b': Python syntax error in run: '(' was never closed",
+        "flow.yaml:8: edges[0]: condition 'yes' is neither true nor false",
+        "flow.yaml:8: edges[0]: to: there is no node 'zz'",
+        "flow.yaml:9: the flow: unknown key 'setings'",
+        "child.yaml:2: step 'x' has no body",
+    ]
+    assert lines[3::4][:2] == ["    4 | " + SHOWN_LINE, '    8 |   - {from: a, to: zz, when: "yes"}']
+    assert (lines[-1], err) == ("    2 |   - {name: x, rum: 1}", "tea-obs: error: 7 mistakes in 'flow.yaml'\n")
+
+
+SHOWN_LINE = "    with: {prompt: hi, provider: shell, timeout: -1, api_key: [REDACTED]}"
+
+
+def test_validate_shows_the_line_of_broken_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    """YAML that cannot be read has one mistake, shown as any other."""
+    assert main(["validate", write_flow("name: a\nnodes: [{name: a}\nedges: []\n")]) == 2
+    out, err = capsys.readouterr()
+    assert (out.splitlines()[1:], err) == (["    3 | edges: []"], "tea-obs: error: 1 mistake in 'flow.yaml'\n")
+    assert out.startswith("flow.yaml:3: broken YAML: ")
+
+
+def test_validate_tells_which_nodes_are_never_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    """A node that neither an edge, a jump, a fallback nor its place in the file leads to is a mistake; running does not mind."""
+    text = """\
+nodes:
+  - {name: a, run: x = 1, goto: c}
+  - {name: b, run: x = 1}
+  - {name: c, run: x = 1, goto: __end__, on_error: {mode: graceful, fallback: rescue}}
+  - {name: d, run: x = 1, goto: b}
+  - {name: rescue, run: x = 1}
+"""
+    assert main(["validate", write_flow(text)]) == 2
+    out, err = capsys.readouterr()
+    hint = "let an edge or a goto lead to it, or remove it"
+    assert (out.splitlines(), err) == (
+        [
+            f"flow.yaml:3: nothing leads to step 'b'; {hint}",
+            "    3 |   - {name: b, run: x = 1}",
+            f"flow.yaml:5: nothing leads to step 'd'; {hint}",
+            "    5 |   - {name: d, run: x = 1, goto: b}",
+        ],
+        "tea-obs: error: 2 mistakes in 'flow.yaml'\n",
+    )
+    assert main(["run", "flow.yaml"]) == 0
 
 
 @pytest.mark.parametrize("name", ["nope.jsonl", "nope.yaml", "empty.jsonl", "other.json", "broken.json"])

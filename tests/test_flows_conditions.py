@@ -35,6 +35,15 @@ def holds(value: Any, state: dict[str, Any], **options: Any) -> bool:
         ("state.count > 5 or not state.missing", True),
         ("{{ state.empty }}", False),
         ("{{ state.word }}", True),
+        ("!{{ state.ready }}", False),
+        ("!{{ state.empty }}", True),
+        ("! {{ state.missing }}", True),
+        ("!{{\n state.count > 5\n}}", True),
+        ("!state.ready", False),
+        ("!state.missing", True),
+        ("!true", False),
+        ("!false", True),
+        ("{{ state.empty }}{{ state.word }}", False),
         ("{% if state.ready %}no{% endif %}", False),
         ("{% if state.ready %}go{% endif %}", True),
     ],
@@ -53,8 +62,31 @@ def test_words(word: str, expected: bool) -> None:
     assert holds("{{ state.word }}", {"word": word}, words=True) is expected
 
 
-@pytest.mark.parametrize("value", [1, None, [], "  "])
+@pytest.mark.parametrize("value", ["yes", "No", "ON", "off", "none", "null", "!yes", " ! no "])
+def test_words_of_truth_are_refused(value: str) -> None:
+    """Quoted, they would be keys of the state that are missing: never true."""
+    with pytest.raises(FlowFileError, match=r"edges\[0\]: condition '.*' is neither true nor false; write true or false"):
+        holds(value, {})
+
+
+@pytest.mark.parametrize(
+    "value", ["{{ state.a }} and {{ state.b }}", "not {{ state.a }}", "{{ state.a }} == 'x'", "!{{ state.a }} or {{ state.b }}"]
+)
+def test_a_template_with_text_beside_it_is_refused(value: str) -> None:
+    """Rendered, it is a text that says something whatever the state holds: always true."""
+    with pytest.raises(FlowFileError, match="always holds, for it has text beside {{ }}; put all of it into one {{ }}"):
+        holds(value, {})
+
+
+@pytest.mark.parametrize("value", [1, None, [], "  ", "!", "!{{ state.a"])
 def test_no_condition(value: Any) -> None:
+    """What is neither a bool nor a text is refused, and so is a negation of nothing."""
+    with pytest.raises(FlowFileError, match=r"edges\[0\]"):
+        holds(value, {})
+
+
+@pytest.mark.parametrize("value", [1, None, [], "  "])
+def test_what_is_no_text_is_refused(value: Any) -> None:
     """What is neither a bool nor a text is refused."""
     with pytest.raises(FlowFileError, match=r"edges\[0\]: condition .* is neither true, false nor an expression"):
         holds(value, {})

@@ -411,3 +411,150 @@ def test_what_a_template_makes_of_a_filter_is_left_to_the_run():
         {"uses": "obs.query", "filters": None},
     ]
     assert isinstance(load({"nodes": nodes, "variables": {"format": "json"}}), Flow)
+
+
+# --- settings ----------------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_rendered_when_the_flow_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They see the variables, the environment and the folder, and keep their types; max_steps may be one of them."""
+    monkeypatch.setenv("TEA_TEST_HOST", "db.example.org")
+    text = """
+        variables: {limit: 7, word: hi}
+        settings:
+          max_steps: "{{ variables.limit + 1 }}"
+          host: "{{ env.TEA_TEST_HOST }}"
+          deep: [{text: "${word}, {{ variables.word }}!", n: "{{ variables.limit }}", plain: 1.5}]
+          file: "{{ flow_dir }}/x.db"
+        nodes:
+          - {name: seen, run: "return {'config': config}"}
+          - {uses: any.thing, with: {x: "{{ settings.host }}"}, output: {host: "{{ settings.host }}"}}
+    """
+    flow = load(written(tmp_path, text), ACTIONS)
+    state = flow.run()
+    settings = {
+        "max_steps": 8,
+        "host": "db.example.org",
+        "deep": [{"text": "hi, hi!", "n": 7, "plain": 1.5}],
+        "file": f"{tmp_path}/x.db",
+    }
+    assert (state["config"], state["host"]) == (settings, "db.example.org")
+
+
+@pytest.mark.parametrize(
+    ("settings", "line", "problem"),
+    [
+        ("{a: 1, b: '{{ state.x }}'}", 1, "settings, key 'settings.b': unknown name 'state' in '{{ state.x }}'; allowed: env, "),
+        ("\n  a:\n    b: '{{ variables.x.y.z }}'", 1, "settings, key 'settings.a.b': cannot render '{{ variables.x.y.z }}': "),
+        ("{a: '{{ 1'}", 1, "settings, key 'settings.a': template syntax error in '{{ 1'"),
+        ("{max_steps: '{{ 0 }}'}", 1, "settings.max_steps is 0; it has to be a whole number of 1 or more"),
+    ],
+)
+def test_settings_that_cannot_be_rendered_are_refused(tmp_path: Path, settings: str, line: int, problem: str) -> None:
+    """No template stays as it was written."""
+    found, text = refused(tmp_path, f"settings: {settings}\nnodes: [{{run: a = 1}}]\n")
+    assert (found, text[: len(problem)]) == (line, problem)
+
+
+def test_settings_read_no_environment_where_no_code_is_allowed(tmp_path: Path) -> None:
+    """A flow that is not trusted does not get there by a detour."""
+    text = "settings: {a: '{{ env.HOME }}'}\nnodes: [{uses: any.thing}]\n"
+    line, problem = refused(tmp_path, text, allow_code=False)
+    assert (line, "env is not available to a flow that may not bring code" in problem) == (1, True)
+
+
+# --- all mistakes --------------------------------------------------------------------------------------------------------
+
+
+def test_all_mistakes_are_found(tmp_path: Path) -> None:
+    """The first is raised, the others are attached; none of them is a consequence of another one."""
+    text = """\
+        observability: {level: loud, handlers: [{type: fiel}]}
+        settings: {max_steps: 0}
+        imports: [{path: missing.py}]
+        nodes:
+          - name: a
+            uses: my.own
+            with: {x: "{{ foo }}", y: ["{{ bar }}", "{{ baz"]}
+            on_error: {mode: retri, max_retries: -1}
+            goto: [{if: "off", to: a}, {to: nowhere}]
+          - {name: b, type: while_loop, max_iterations: 0, body: [{run: "x = ("}, {}]}
+          - {name: b, uses: any.thing}
+          - {name: c, type: dynamic_parallel, items: 5, item_var: state, max_concurrency: 0, steps: [{uses: any.thing, goto: a}]}
+          - oops
+        edges:
+          - {from: q, to: z, when: "{{ y }}"}
+          - {from: a, to: b}
+    """
+    path = written(tmp_path, text)
+    with pytest.raises(FlowFileError) as caught:
+        load(path, ACTIONS)
+    mistakes = sorted((one.line, one.problem) for one in (caught.value, *caught.value.others))
+    expected = [
+        (1, "observability.handlers[0].type is 'fiel'"),
+        (1, "observability.level: unknown level 'loud'"),
+        (2, "settings.max_steps is 0"),
+        (3, "import of 'missing.py'"),
+        (7, "step 'a', key 'with.x': unknown name 'foo'"),
+        (7, "step 'a', key 'with.y.0': unknown name 'bar'"),
+        (7, "step 'a', key 'with.y.1': template syntax error"),
+        (8, "step 'a': on_error: max_retries is -1"),
+        (8, "step 'a': on_error: unknown mode 'retri'"),
+        (9, "step 'a': condition 'off' is neither true nor false"),
+        (9, "step 'a': goto: there is no node 'nowhere'"),
+        (10, "step 'b' needs 'condition'"),
+        (10, "step 'b': body[1] is empty"),
+        (10, "step 'b': max_iterations is 0"),
+        (10, "step 'step_1': Python syntax error in run"),
+        (11, "node name 'b' is given twice"),
+        (12, "step 'c': item_var is 'state'"),
+        (12, "step 'c': items is 5"),
+        (12, "step 'c': max_concurrency is 0"),
+        (12, "step 'step_1': goto is for top-level nodes"),
+        (13, "nodes[4] is 'oops'"),
+        (15, "edges[0], key 'when': unknown name 'y'"),
+        (15, "edges[0]: from: there is no node 'q'"),
+        (15, "edges[0]: to: there is no node 'z'"),
+    ]
+    assert [(line, problem[: len(start)]) for (line, problem), (_, start) in zip(mistakes, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize(
+    ("action", "params", "problem"),
+    [
+        ("llm.call", "provider: shell", "llm.call: unknown provider 'shell'; allowed: auto, openai, ollama, scripted; "),
+        ("llm.stream", "timeout: 0", "llm.stream: timeout is 0; it must be a number above 0"),
+        ("llm.call", "timeout: '5'", "llm.call: timeout is '5'; it must be a number above 0"),
+        ("llm.call", "max_retries: -1", "llm.call: max_retries is -1; it must be a whole number above 0"),
+        ("llm.call", "base_delay: -0.5", "llm.call: base_delay is -0.5; it must be a number above 0"),
+        ("llm.call", "answers: [{contnet: a}]", "llm.call: answers[0] has an unknown key 'contnet'; "),
+        ("llm.call", "extra_body: [a]", "llm.call: extra_body is ['a']; it must be a mapping"),
+        ("http.get", "url: ftp://x", "http.get: url 'ftp://x' is not an http or https URL with a host; "),
+        ("http.get", "url: http://x, timeout: .nan", "http.get: timeout is nan; it must be a number above 0"),
+        ("http.post", "url: http://x, max_bytes: 1.5", "http.post: max_bytes is 1.5; it must be a whole number above 0"),
+        ("http.get", "url: http://x, headers: a", "http.get: headers is 'a'; it must be a mapping"),
+        ("web.fetch", "url: http://x, max_chars: 0", "web.fetch: max_chars is 0; it must be a whole number above 0"),
+        ("file.write", "path: a, content: b, encoding: utf-9", "file.write: unknown encoding 'utf-9'; "),
+        ("file.read", "path: ''", "file.read: path is ''; it must be a string that is not empty"),
+        ("memory.store", "key: a, value: 1, ttl: -1", "memory.store: ttl is -1; it must be a number above 0"),
+        ("obs.query", "filters: {nod: a}", "unknown filter 'nod'"),
+    ],
+)
+def test_values_that_a_builtin_action_refuses_are_refused_at_load(tmp_path: Path, action: str, params: str, problem: str) -> None:
+    """What is written in the file need not wait for the run; each has the line of its parameter."""
+    path = written(tmp_path, f"nodes:\n  - name: a\n    uses: {action}\n    with:\n      {{{params}}}\n")
+    with pytest.raises(FlowFileError) as caught:
+        load(path)
+    assert (caught.value.line, caught.value.others) == (5, ())
+    assert caught.value.problem.startswith(f"step 'a': {problem}")
+
+
+def test_values_that_templates_make_and_own_actions_take_are_not_judged(tmp_path: Path) -> None:
+    """Only the run knows the first, and only their authors the second."""
+    text = """
+        nodes:
+          - {uses: llm.call, with: {prompt: a, provider: "{{ state.p }}", timeout: "{{ state.t }}", max_retries: 0}}
+          - {uses: file.read, with: {path: a, encoding: rot13}}
+          - {uses: any.thing, with: {timeout: -1, provider: shell, url: x}}
+    """
+    assert load(written(tmp_path, text), ACTIONS).nodes == ["step_1", "step_2", "step_3"]

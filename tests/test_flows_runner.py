@@ -335,6 +335,34 @@ def test_while_loop() -> None:
     assert run(loop("never", 2), {"n": 7}) == {"n": 7}
 
 
+@pytest.mark.parametrize(
+    ("condition", "most", "expected"),
+    [
+        ("true", 2, {"stopped_by": "max_iterations", "rounds": 2, "n": 2, "seen": [1, 2]}),
+        ("state.n != 2", 2, {"n": 2, "seen": [1, 2]}),
+        ("state.n != 2", 9, {"n": 2, "seen": [1, 2]}),
+        ("(state.n or 0) < 2 or state.n.broken.off", 2, {"stopped_by": "max_iterations", "rounds": 2, "n": 2, "seen": [1, 2]}),
+    ],
+)
+def test_a_loop_that_its_limit_stopped_says_so(condition: str, most: int, expected: dict[str, Any]) -> None:
+    """The result that a goto sees tells it from a loop whose condition ended it, in whatever round; the state stays clean."""
+    flow = loop(condition, most, goto=[{"if": "result.stopped_by == 'max_iterations'", "to": "cut"}, {"to": "__end__"}])
+    flow["nodes"].append({"name": "cut", "run": "return {'cut': True}"})
+    final = run(flow)
+    assert (final.pop("cut", False), final) == ("rounds" in expected, {"n": expected["n"], "seen": expected["seen"]})
+
+
+def test_rounds_count_as_steps() -> None:
+    """A loop is no way around settings.max_steps, neither at the top nor nested, with the nodes before it counted."""
+    assert run(loop("true", 3, goto="__end__") | {"settings": {"max_steps": 4}})["n"] == 3
+    problem = "step 'again': more than 4 steps in one run, which looks like an endless loop; give the loop a way out, or raise"
+    with pytest.raises(FlowRunError, match=problem):
+        run(loop("true", 1_000_000) | {"settings": {"max_steps": 4}})
+    inner = loop("true", 3)["nodes"][0]
+    with pytest.raises(FlowRunError, match=problem):
+        run(nodes({"name": "outer", "steps": [{**inner, "name": "before"}, inner]}, settings={"max_steps": 4}))
+
+
 def test_sub_flow(tmp_path: Path) -> None:
     """A sub-flow sees its initial state, what ``with`` gives it and the actions of its parent; its final state is its result."""
     (tmp_path / "sub").mkdir()

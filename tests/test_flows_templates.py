@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import pytest
@@ -105,3 +106,29 @@ def test_unknown_names_are_found_at_load_time() -> None:
         "allowed: env, flow_dir, parallel_results, settings, state, variables"
     )
     assert rendered("{{ item.id }}{% for x in range(2) %}.{% endfor %}", item={"id": 7}) == "7.."
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ state.a +" + " " * 100_000 + "}}", "{{ %s }}" % ("x" * 100_000), "{{ 1 }} {% no" + "x" * 100_000 + " %}"]
+)
+def test_a_refusal_does_not_repeat_a_long_template(text: str) -> None:
+    """Neither the message nor what it was raised from shows all of it."""
+    with pytest.raises(FlowFileError) as caught:
+        rendered(text)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert (len(caught.value.problem) < 2_500, "x" * 1_000 in shown, " " * 1_000 in shown) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ state.n.%s.b }}" % ("x" * 100_000),
+        "{{ state['%s'] + 1 }}" % ("x" * 100_000),
+        "{{ '%s' | int + state }}" % ("x" * 100_000),
+    ],
+)
+def test_a_failure_does_not_repeat_a_long_template(text: str) -> None:
+    """A template that fails when it runs shows its beginning."""
+    with pytest.raises(FlowRunError) as caught:
+        rendered(text, {"n": 1})
+    assert len(str(caught.value)) < 2_500

@@ -19,7 +19,7 @@ from the_edge_obs.event import problems
 from the_edge_obs.flows import load
 from the_edge_obs.instrumentation import observable
 from the_edge_obs.observability import flow as open_flow
-from the_edge_obs.store import get_flow_log
+from the_edge_obs.store import get_flow_log, query
 
 TEA = logging.getLogger("tea")
 
@@ -152,7 +152,7 @@ def test_steps_and_loops() -> None:
             "loop",
             "again",
             {},
-            {},
+            {"output": {"stopped_by": "max_iterations", "rounds": 2}},
             [
                 [
                     "loop.iteration",
@@ -165,6 +165,21 @@ def test_steps_and_loops() -> None:
             ],
         ],
     ]
+
+
+def test_a_loop_that_its_limit_stopped_is_a_warning() -> None:
+    """The loop's span has a warning that names the step and the limit; one whose condition ended it has none."""
+    body = [{"run": "i = state.get('i', 0) + 1"}]
+    cut = {"name": "cut", "type": "while_loop", "condition": "true", "max_iterations": 2, "body": body}
+    done = {"name": "done", "type": "while_loop", "condition": "state.i < 4", "max_iterations": 2, "body": body}
+    flow_id = load(observed(cut, done)).run()["flow_id"]
+    (warning,) = query(flow_id, level="warn")
+    assert (warning["node"], warning["step"], warning["message"], warning["data"]) == (
+        "loop",
+        "cut",
+        "step 'cut' stopped after 2 rounds (max_iterations); its condition still holds",
+        {"step": "cut", "stopped_by": "max_iterations", "rounds": 2},
+    )
 
 
 def test_sub_flow(tmp_path: Path) -> None:

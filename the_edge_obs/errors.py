@@ -50,10 +50,14 @@ class FlowFileError(ObservabilityError, ValueError):
         problem: What is wrong and what is allowed, in one line.
         path: The flow file, or None for a flow given as a dict.
         line: 1-based line of the mistake, or None where it is not known.
+
+    Attributes:
+        others: The further mistakes of the same flow; this one was found first.
     """
 
     def __init__(self, problem: str, *, path: str | None = None, line: int | None = None) -> None:
         self.problem, self.path, self.line = problem, path, line
+        self.others: tuple[FlowFileError, ...] = ()
         place = ":".join(str(part) for part in (path, line) if part is not None)
         super().__init__(f"{place}: {problem}" if place else problem)
 

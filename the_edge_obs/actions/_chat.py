@@ -74,15 +74,15 @@ def find_endpoint(chat: Chat) -> Endpoint | None:
     return Endpoint(base, key) if base else None
 
 
-def check_provider(chat: Chat) -> None:
-    """Refuse a provider that is not known.
+def check_provider(action: str, provider: object) -> None:
+    """Refuse a provider that is not known; None is.
 
     Raises:
         ActionError: the provider is not one of ``PROVIDERS``.
     """
-    if chat.provider is not None and chat.provider not in PROVIDERS:
+    if provider is not None and provider not in PROVIDERS:
         raise ActionError(
-            f"{chat.action}: unknown provider {chat.provider!r}; {allowed(PROVIDERS)}; "
+            f"{action}: unknown provider {provider!r}; {allowed(PROVIDERS)}; "
             "any endpoint that speaks OpenAI's protocol works with base_url"
         )
 

@@ -51,6 +51,18 @@ def text_of(action: str, name: str, value: object) -> str:
     return value
 
 
+def check_encoding(action: str, encoding: object) -> None:
+    """Refuse an encoding that Python does not know.
+
+    Raises:
+        ActionError: it is unknown, or not a text.
+    """
+    try:
+        " ".encode(text_of(action, "encoding", encoding))
+    except LookupError as error:
+        raise ActionError(f"{action}: unknown encoding {encoding!r}; Python's names are allowed, such as utf-8") from error
+
+
 def positive(action: str, name: str, value: object) -> float:
     """Return a parameter that has to be a number above zero.
 

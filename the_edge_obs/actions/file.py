@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..errors import ActionError
 from ..files import drafted, open_regular
-from ._support import count_of, failure, text_of
+from ._support import check_encoding, count_of, failure, text_of
 
 DEFAULT_MAX_BYTES: Final = 10 * 1024 * 1024
 _PATIENCE: Final = 5.0  # seconds for who reads a pipe
@@ -43,7 +43,7 @@ def file_read(
     import io
 
     place, limit = _local_path("file.read", path), count_of("file.read", "max_bytes", max_bytes)
-    _check_encoding("file.read", encoding)
+    check_encoding("file.read", encoding)
     try:
         with open_regular(place) as file:
             raw = file.read(limit + 1)
@@ -83,7 +83,7 @@ def file_write(
         ActionError: the path is no local path, the content is no text, or the encoding is unknown.
     """
     place = _local_path("file.write", path)
-    _check_encoding("file.write", encoding)
+    check_encoding("file.write", encoding)
     if not isinstance(content, str):
         problem = f"file.write: content is of type {type(content).__name__}; it must be text: use | tojson or | string"
         raise ActionError(problem)
@@ -105,13 +105,6 @@ def _local_path(action: str, path: object) -> str:
     if "://" in place or "\0" in place or not place:
         raise ActionError(f"{action}: path {path!r} is no path on this machine; give one such as notes/today.txt")
     return place
-
-
-def _check_encoding(action: str, encoding: object) -> None:
-    try:
-        " ".encode(text_of(action, "encoding", encoding))
-    except LookupError as error:
-        raise ActionError(f"{action}: unknown encoding {encoding!r}; Python's names are allowed, such as utf-8") from error
 
 
 def _os_failure(error: OSError, place: str, error_type: str) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def _find_source(chat: Chat, answers: Sequence[Any] | None, script: str | None) 
     from ._chat import check_provider, find_endpoint
 
     has_script = answers is not None or script is not None
-    check_provider(chat)
+    check_provider(chat.action, chat.provider)
     if chat.provider == "scripted" or (chat.provider is None and has_script):
         return load_answers(chat.action, answers, script)
     endpoint = find_endpoint(chat)

@@ -18,7 +18,8 @@ from ..formatters import printable
 from ..handlers.appending import writable
 from ..redaction import scrub, scrub_text
 from ..snapshots import exception_text, snapshot
-from ..tree import View, error_text, fitted, origin, render
+from ..tree import View, counted, error_text, fitted, origin, render
+from .plain import Plain
 from .state import initial_state
 from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json
 
@@ -48,6 +49,8 @@ examples:
 """
 
 _STDOUT: Final = "-"
+# How many values that JSON has not are named one by one.
+_NOTES: Final = 5
 _RUN_KEYS: Final = frozenset({"flow_id", "_observability"})
 
 
@@ -69,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="one value: 3, 2.5, true and null are what they are in JSON, all else is text (in double quotes always); "
-        "dots lead into mappings; repeatable",
+        help="one value: what is valid JSON is that (3, true, '[1, 2]', '{\"a\": 1}'), all else is text (in double quotes "
+        "always); dots lead into mappings; repeatable",
     )
     add("--state", metavar="JSON|@FILE", help="a JSON object, or a file with one; --set goes on top")
     add = parser.add_argument_group("what is logged, and where to").add_argument
@@ -179,20 +182,22 @@ def _short(state: Mapping[str, Any], view: View) -> Iterator[str]:
 
 
 def _write(state: Mapping[str, Any], output: str) -> None:
-    kept = {key: value for key, value in state.items() if key != "_observability"}
-    try:
-        text = json.dumps(kept, ensure_ascii=False, indent=2, default=_plain, allow_nan=False, skipkeys=True) + "\n"
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"--output {output!r}: the final state cannot be written as JSON: {error}") from error
+    plain = Plain()
+    kept = plain.value({key: value for key, value in state.items() if key != "_observability"})
+    text = json.dumps(kept, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     if output == _STDOUT:
         prepare_json()
         write_json(text)
     else:
-        write_atomically(output, [text])
+        write_atomically(output, [text if _is_utf8(text) else json.dumps(kept, indent=2) + "\n"])
+    for note in plain.notes[:_NOTES]:
+        say(f"note: --output: {note}")
+    if (left := len(plain.notes) - _NOTES) > 0:
+        say(f"note: --output: {counted(left, 'value')} more did not come through as they were")
 
 
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold of an object: the fields of a dataclass, the items of a set, otherwise its text."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return list(value) if isinstance(value, (set, frozenset)) else str(value)
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False  # a lone surrogate, which JSON can escape

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ..errors import ConfigurationError
 
@@ -52,19 +53,26 @@ def _state(given: str) -> dict[str, Any]:
 
 
 def scalar(text: str) -> Any:
-    """Return what a value stands for: a number, ``true``, ``false`` and ``null`` as in JSON, a text in double quotes likewise.
+    """Return what a value stands for: what is valid JSON is that, ``[1, 2]`` a list, ``{"a": 1}`` a mapping, ``3`` a number.
 
-    Everything else is the text itself: a path, a date, ``12:30`` and ``007``, of which YAML 1.1 would make numbers, and lists
-    and mappings, for which there is ``--state``.
+    Everything else is the text itself: a path, a date, ``12:30`` and ``007``, of which YAML 1.1 would make numbers, and what
+    only looks like JSON (``[a]``, ``NaN``). A text that is valid JSON goes in double quotes: ``'"[1, 2]"'``.
     """
     if text in _WORDS:
         return _WORDS[text]
     try:
-        value = json.loads(text, parse_constant=lambda constant: constant)
+        return json.loads(text, parse_constant=_not_json, parse_float=_finite)
     except (ValueError, RecursionError):
         return text
-    is_infinite = isinstance(value, float) and value - value != 0
-    return text if isinstance(value, (list, dict)) or is_infinite else value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_json(text)
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _put(state: dict[str, Any], path: Sequence[str], value: Any, setting: str) -> None:

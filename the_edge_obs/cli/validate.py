@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ..errors import LogFileError
+from ..errors import FlowFileError, LogFileError
 from ..event import SCHEMA_VERSION
 from ..formatters import printable
+from ..redaction import scrub_text
 from ..tree import counted
 from ..validation import Tally, check_log
 from .sources import LOG_HELP, files_of
@@ -18,7 +21,8 @@ NAME: Final = "validate"
 HELP: Final = "check a log against the event schema, or a flow file"
 DESCRIPTION: Final = f"""\
 Check every event of a log against the event schema (version {SCHEMA_VERSION}), or a flow file
-as `run` does before anything runs. What is wrong is listed by file and line.
+as `run` does before anything runs. All that is wrong is listed by file and line,
+for a flow with the line itself, and with the nodes that nothing leads to.
 The modules under `imports` of a flow are imported, for its actions are checked
 too; with --no-code they are refused, as by `run --no-code`. Callbacks are not
 imported, and no node runs."""
@@ -29,6 +33,10 @@ examples:
 """
 
 FLOW_SUFFIXES: Final = (".yaml", ".yml")
+# Characters of a line of a flow that are shown below a mistake.
+_WIDTH: Final = 160
+# What ends a line in YAML 1.1, whose lines are counted.
+_LINE_END: Final = re.compile("\\r\\n|[\\n\\r\\x85\\u2028\\u2029]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,11 +71,39 @@ def _validate_flow(path: Path, *, allow_code: bool) -> int:
     from ..flows import load
     from ..flows.yaml_source import read_file
 
-    flow = load(path, allow_code=allow_code)
-    written = read_file(path).data
+    try:
+        source, flow = read_file(path), load(path, allow_code=allow_code)
+    except FlowFileError as error:
+        if error.line is None and not error.others:
+            raise  # of the file as a whole, such as one that is not there
+        return _report([error, *error.others], path)
+    places = {name: ("nodes", index) for index, name in enumerate(flow.nodes)}
+    dead = [
+        source.error(f"nothing leads to step {name!r}; let an edge or a goto lead to it, or remove it", places[name])
+        for name in flow.unreached()
+    ]
+    if dead:
+        return _report(dead, path)
     observed = "no observability block"
     if flow.observability is not None:
         observed = "observability on" if flow.observability.get("enabled", True) else "observability off"
-    parts = [counted(len(written[key]), key[:-1]) for key in ("nodes", "edges") if written.get(key)]
+    parts = [counted(len(source.data[key]), key[:-1]) for key in ("nodes", "edges") if source.data.get(key)]
     print(f"{printable(str(path))}: OK, flow {printable(flow.name)}, {', '.join(parts)}, {observed}")
     return DONE
+
+
+def _report(mistakes: Sequence[FlowFileError], path: Path) -> int:
+    """Print each mistake with its line of the file, by file and line, and return the exit code."""
+    texts: dict[str, list[str]] = {}
+    for mistake in sorted(mistakes, key=lambda one: (one.path != str(path), one.path or "", one.line or 0)):
+        print(printable(str(mistake)))
+        if mistake.path is not None and mistake.line is not None:
+            lines = texts.setdefault(mistake.path, _lines(mistake.path))
+            print(*(f"    {mistake.line} | {printable(line)}" for line in lines[mistake.line - 1 : mistake.line]), sep="\n")
+    return fail(f"{counted(len(mistakes), 'mistake')} in {str(path)!r}")
+
+
+def _lines(path: str) -> list[str]:
+    """Return the lines of a flow file as they are shown: cut, and without secrets."""
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    return [scrub_text(line.rstrip())[:_WIDTH] for line in _LINE_END.split(text)]

@@ -11,21 +11,18 @@ from .yaml_source import Source
 
 
 def refuse_unknown(source: Source, data: Mapping[Any, Any], known: Collection[str], place: Place, owner: str) -> None:
-    """Refuse a mapping with a key that is not known.
+    """Note every key of a mapping that is not known.
 
     Args:
         source: The flow.
         data: The mapping.
         known: The keys it may have.
         place: Where the mapping is.
-        owner: What it belongs to, for the message: ``step 'load'``.
-
-    Raises:
-        FlowFileError: With the line of the first unknown key, the allowed ones and the closest one.
+        owner: What it belongs to, for the message: ``step 'load'``; it has the allowed keys and the closest one.
     """
     for key in data:
         if key not in known:
-            raise source.error(f"{owner}: unknown key {key!r}; {allowed(known, key)}", (*place, key))
+            source.note(f"{owner}: unknown key {key!r}; {allowed(known, key)}", (*place, key))
 
 
 def mapping(source: Source, value: Any, place: Place, owner: str) -> dict[str, Any]:

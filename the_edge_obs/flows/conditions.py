@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..errors import FlowRunError
 from ..yaml_reader import Place
-from .templates import Compiler, Constant, Renderer, Template
+from .templates import Compiler, Constant, Renderer, Template, shown
 
 _FALSE_WORDS = frozenset({"", "false", "0", "no", "none"})
+# Words that mean true or false to a reader, and to YAML without quotes; as keys of the state they would be missing.
+_YES_AND_NO: Final = frozenset({"yes", "no", "on", "off", "none", "null"})
+# What an exclamation mark negates as a whole: a word, a path such as state.done, or one template.
+_NEGATED: Final = re.compile(r"!\s*(?:[\w.]+|\{\{.*\}\})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +76,20 @@ def compile_condition(
     text = value.strip()
     if text.lower() in {"true", "false"}:
         return Condition(Constant(text.lower() == "true"), expected)
-    flag = text.removeprefix("!").strip()
-    if flag.isidentifier() and flag not in compiler.names:
-        return Condition(Constant(None), expected is not text.startswith("!"), words, flag)
+    if text.startswith("!") and _NEGATED.fullmatch(text):
+        return compile_condition(compiler, text[1:], place, owner, expected=not expected, words=words)
+    if text.lower() in _YES_AND_NO:
+        problem = f"{owner}: condition {value!r} is neither true nor false; write true or false, or state.{text} for that key"
+        raise compiler.source.error(problem, place)
+    if text.isidentifier() and text not in compiler.names:
+        return Condition(Constant(None), expected, words, text)
     renderer = _renderer(compiler, text, place, owner)
     mixed = isinstance(renderer, Template) and not renderer.whole
+    if mixed and compiler.has_text_beside(text):
+        problem = (
+            f"{owner}: condition {shown(text)} always holds, for it has text beside {{{{ }}}}; put all of it into one {{{{ }}}}"
+        )
+        raise compiler.source.error(problem, place)
     return Condition(renderer, expected, words or mixed)
 
 

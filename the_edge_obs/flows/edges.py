@@ -26,21 +26,22 @@ def read_edges(source: Source, compiler: Compiler, data: Any, names: tuple[str, 
         data: The block.
         names: The flow's nodes.
 
-    Raises:
-        FlowFileError: An edge is malformed, leads to no node, or does not fit the others that leave the same node.
+    Edges that are malformed, lead to no node, or do not fit the others that leave the same node are noted.
     """
     edges: dict[str, list[Edge]] = {}
     borders = _Names(*(dict.fromkeys(some) for some in ((START, *names), names, (*names, END))))
     for index, item in enumerate(checks.listing(source, data, ("edges",), "edges")):
         place: Place = ("edges", index)
-        edge = _edge(source, compiler, item, place, borders)
+        edge = source.attempt(_edge, source, compiler, item, place, borders)
+        if edge is None:
+            continue
         earlier = edges.setdefault(edge.source, [])
         if earlier and earlier[0].fan_in != edge.fan_in:
             problem = (
                 f"edges from {edge.source!r} do not fit together: fan_in is {earlier[0].fan_in!r} on one and "
                 f"{edge.fan_in!r} on this one; let all of them be parallel with one fan_in, or none"
             )
-            raise source.error(problem, place)
+            source.note(problem, place)
         earlier.append(edge)
     return {start: tuple(those) for start, those in edges.items()}
 
@@ -57,7 +58,9 @@ def _edge(source: Source, compiler: Compiler, item: Any, place: Place, names: _N
     owner = f"edges[{place[-1]}]"
     data = checks.mapping(source, item, place, owner)
     checks.refuse_unknown(source, data, _KEYS, place, owner)
-    checks.refuse_unknown_target(source, data.get("from"), names.starts, (*place, "from"), f"{owner}: from")
+    condition = source.attempt(_condition, source, compiler, data, place, owner) or ALWAYS
+    leaves = (source, data.get("from"), names.starts, (*place, "from"), f"{owner}: from")
+    source.attempt(checks.refuse_unknown_target, *leaves)
     kind = data.get("type", "normal")
     if kind not in _TYPES:
         raise source.error(f"{owner}: unknown type {kind!r}; {allowed(_TYPES, kind)}", (*place, "type"))
@@ -70,7 +73,7 @@ def _edge(source: Source, compiler: Compiler, item: Any, place: Place, names: _N
         checks.refuse_unknown_target(source, fan_in, names.nodes, (*place, "fan_in"), f"{owner}: fan_in")
     if fan_in == data["to"]:
         raise source.error(f"{owner}: {fan_in!r} is both a branch and its own fan_in; name the joining node", place)
-    return Edge(data["from"], data["to"], _condition(source, compiler, data, place, owner), fan_in)
+    return Edge(str(data.get("from")), data["to"], condition, fan_in)
 
 
 def _condition(source: Source, compiler: Compiler, data: dict[str, Any], place: Place, owner: str) -> Condition:

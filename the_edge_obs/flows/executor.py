@@ -5,11 +5,12 @@ Which node comes next is the scheduler's business, what is logged the tracer's.
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..capture import is_soft_failure
@@ -114,6 +115,8 @@ class Executor:
             LoopBody: self._loop,
             FanOutBody: self._fan_out,
         }
+        # next() on it is atomic, so branches can count together.
+        self._count = itertools.count(1)
         shared = {"variables": plan.variables, "flow_dir": plan.folder}
         self._template_names: Mapping[str, Any] = {**shared, "settings": plan.settings, "env": Variables()}
         self._code_names: Mapping[str, Any] = {
@@ -123,6 +126,22 @@ class Executor:
             "config": plan.settings,
             "graph": run.graph,
         }
+
+    def count_step(self, name: str, kind: str) -> None:
+        """Count a node, or a round of a loop, that is about to run.
+
+        Args:
+            name: The node.
+            kind: What would repeat it without end: ``goto`` or ``loop``.
+
+        Raises:
+            FlowRunError: It is one more than ``settings.max_steps`` allows.
+        """
+        if next(self._count) > self._plan.max_steps:
+            raise FlowRunError(
+                f"step {name!r}: more than {self._plan.max_steps} steps in one run, which looks like an endless {kind}; "
+                "give the loop a way out, or raise settings.max_steps"
+            )
 
     def names(self, state: dict[str, Any], extras: Mapping[str, Any]) -> dict[str, Any]:
         """Return what templates and conditions see.
@@ -225,14 +244,28 @@ class Executor:
             return self._stored(body.output, result, names, trace)
 
     def _loop(self, at: _Attempt, body: LoopBody) -> Outcome:
-        inner = dict(at.state)
-        with self._span("loop", at):
+        inner, sign = dict(at.state), dict[str, Any]()
+        with self._span("loop", at) as trace:
             for index in range(body.max_iterations):
                 if not body.condition.holds(self.names(inner, at.extras)):
                     break
+                self.count_step(at.node.name, "loop")
                 with self._tracer.node("loop.iteration", None, {"index": index}):
                     self._sequence(body.steps, inner, at.extras)
-        return _changed(at.state, inner)
+            else:
+                if self._would_go_on(body, inner, at):
+                    trace.output = sign = {"stopped_by": "max_iterations", "rounds": body.max_iterations}
+                    problem = f"{at.owner} stopped after {body.max_iterations} rounds (max_iterations); its condition still holds"
+                    self._tracer.note(problem, {"step": at.node.name, **sign})
+        outcome = _changed(at.state, inner)
+        return replace(outcome, result={**outcome.updates, **sign})
+
+    def _would_go_on(self, body: LoopBody, state: dict[str, Any], at: _Attempt) -> bool:
+        """Tell whether a loop that has made its last round would make another; where the condition fails, it would."""
+        try:
+            return body.condition.holds(self.names(state, at.extras))
+        except FlowRunError:
+            return True
 
     def _fan_out(self, at: _Attempt, body: FanOutBody) -> Outcome:
         names = self.names(at.state, at.extras)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..actions.registry import Registry
-from ..errors import ConfigurationError, FlowFileError, allowed
+from ..errors import ConfigurationError, FlowFileError, FlowRunError, allowed
 from ..yaml_reader import Place
 from . import checks
 from .edges import read_edges
 from .importing import Engine, import_actions
 from .model import Plan
 from .nodes import NodeReader
+from .sandbox import Variables
 from .templates import Compiler
 from .yaml_source import Source, from_data, read_file
 
@@ -71,27 +72,34 @@ def load_plan(flow: str | Path | Mapping[str, Any], loading: Loading) -> Plan:
 
 
 def _plan(source: Source, loading: Loading) -> Plan:
-    data = _top_level(source)
+    data, attempt = _top_level(source), source.attempt
     # state_schema is informational, as it is in The Edge Agent: it documents the state's keys and checks nothing.
     keys = ("variables", "initial_state", "settings", "state_schema")
-    variables, initial, settings, _ = (checks.mapping(source, data.get(key), (key,), key) for key in keys)
-    name, block, max_steps = _name(source, data), _observability(source, data, loading), _max_steps(source, settings)
-    registry = _registry(source, data, Engine(dict(loading.base), variables, settings), loading)
+    variables, initial, settings, _ = (attempt(checks.mapping, source, data.get(key), (key,), key) or {} for key in keys)
+    folder = str(Path(source.path).resolve().parent) if source.path else "."
     compiler = Compiler.of(source, variables, with_env=loading.allow_code)
-    beneath = replace(loading, base=registry)
-    nodes = NodeReader(source, compiler, registry, _Subflows(source, beneath), loading.allow_code).top_level(data["nodes"])
+    settings = attempt(_rendered, source, compiler, settings, folder) or {}
+    name, block = attempt(_name, source, data), attempt(_observability, source, data, loading)
+    max_steps = attempt(_max_steps, source, settings)
+    registry = attempt(_registry, source, data, Engine(dict(loading.base), variables, settings), loading)
+    known = registry if registry is not None else {**loading.base, **loading.actions}
+    subflows = _Subflows(source, replace(loading, base=known))
+    reader = NodeReader(source, compiler, known, subflows, loading.allow_code, knows_all=registry is not None)
+    nodes = attempt(reader.top_level, data.get("nodes"))
+    edges = attempt(read_edges, source, compiler, data.get("edges"), tuple(nodes)) if nodes else None
+    source.refuse_mistakes()
     return Plan(
-        name=name,
+        name=name or "flow",
         path=source.path,
-        folder=str(Path(source.path).resolve().parent) if source.path else ".",
+        folder=folder,
         variables=variables,
         initial_state=initial,
         settings=settings,
-        nodes=nodes,
-        edges=read_edges(source, compiler, data.get("edges"), tuple(nodes)),
-        registry=registry,
+        nodes=nodes or {},
+        edges=edges or {},
+        registry=known,
         observability=block,
-        max_steps=max_steps,
+        max_steps=max_steps or _MAX_STEPS,
     )
 
 
@@ -111,6 +119,17 @@ def _name(source: Source, data: Mapping[str, Any]) -> str:
     return checks.text(source, data["name"], ("name",), "name")
 
 
+def _rendered(source: Source, compiler: Compiler, settings: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return the settings with their templates rendered, which see the variables, the environment and the folder, no state."""
+    names = {"variables": compiler.variables, "flow_dir": folder, "env": Variables()}
+    narrowed = replace(compiler, names=compiler.names & names.keys())
+    renderer = narrowed.value(settings, ("settings",), "settings")
+    try:
+        return dict(renderer.render(names))
+    except FlowRunError as error:
+        raise source.error(str(error), ("settings",)) from error
+
+
 def _max_steps(source: Source, settings: Mapping[str, Any]) -> int:
     most = settings.get("max_steps", _MAX_STEPS)
     return checks.whole_number(source, most, ("settings", "max_steps"), "settings.max_steps", 1)
@@ -125,11 +144,16 @@ def _observability(source: Source, data: Mapping[str, Any], loading: Loading) ->
     block = checks.mapping(source, data["observability"], ("observability",), "observability")
     if not loading.allow_code:
         _refuse_callbacks(source, block)
-    try:
-        # Callbacks are imported when the flow runs, before its first node: loading a flow alone brings in what it imports.
-        check_block(block, import_callbacks=False)
-    except ConfigurationError as error:
-        raise source.error(str(error), _blamed(source, str(error))) from error
+    # Key by key, so that the mistakes of all of them are found; then as a whole. Callbacks are imported when the flow runs,
+    # before its first node: loading a flow alone brings in what it imports.
+    before = len(source.mistakes)
+    for part in (*({key: value} for key, value in block.items()), block):
+        if part is block and len(source.mistakes) > before:
+            break
+        try:
+            check_block(part, import_callbacks=False)
+        except ConfigurationError as error:
+            source.note(str(error), _blamed(source, str(error)))
     return block
 
 

@@ -31,7 +31,7 @@ from .model import (
     SubflowBody,
 )
 from .on_error import read_on_error
-from .templates import Compiler, Constant, Table
+from .templates import Compiler, Constant, Renderer, Table
 from .yaml_source import Source
 
 _COMMON: Final = ("name", "description", "language", "goto", "on_error", "fan_in")
@@ -42,7 +42,7 @@ _BODY_HELP: Final = allowed(["uses (or action)", "run", "steps", "flow", *(f"typ
 
 @dataclass(frozen=True, slots=True)
 class NodeReader:
-    """Reads the nodes of one flow.
+    """Reads the nodes of one flow; a mistake is noted in the source, and the rest is read all the same.
 
     Args:
         source: The flow.
@@ -52,6 +52,7 @@ class NodeReader:
         allow_code: Whether ``run`` is taken.
         names: Names of the top-level nodes, which may be jumped to; none inside nested steps.
         targets: The same and the end: where a jump may lead.
+        knows_all: Whether the registry is complete; otherwise an unknown action may be one of an import that failed.
     """
 
     source: Source
@@ -61,6 +62,7 @@ class NodeReader:
     allow_code: bool
     names: Collection[str] = ()
     targets: Collection[str] = ()
+    knows_all: bool = True
 
     def top_level(self, data: Any) -> dict[str, Node]:
         """Return the flow's nodes by name, in file order."""
@@ -68,54 +70,71 @@ class NodeReader:
         names = self._names(items, ("nodes",))
         # Dicts, which keep the order for messages: each goto looks its target up.
         reader = replace(self, names=dict.fromkeys(names), targets=dict.fromkeys((*names, END)))
-        return {name: reader._node(item, ("nodes", i), name) for i, (name, item) in enumerate(zip(names, items, strict=True))}
+        return {name: reader._read(item, ("nodes", i), name) for i, (name, item) in enumerate(zip(names, items, strict=True))}
 
     def _nested(self, data: Any, place: Place, owner: str) -> tuple[Node, ...]:
         items = self._items(data, place, owner)
         reader = replace(self, names=(), targets=())
         names = self._names(items, place)
-        return tuple(reader._node(item, (*place, i), name) for i, (name, item) in enumerate(zip(names, items, strict=True)))
+        return tuple(reader._read(item, (*place, i), name) for i, (name, item) in enumerate(zip(names, items, strict=True)))
 
     def _items(self, data: Any, place: Place, owner: str) -> list[dict[str, Any]]:
+        """Return the nodes as mappings; one that is not a mapping, or empty, is an empty one."""
         items = checks.listing(self.source, data, place, owner)
         if not items:
             raise self.source.error(f"{owner} is empty; it needs at least one node", place)
         nodes = []
         for index, item in enumerate(items):
-            nodes.append(checks.mapping(self.source, item, (*place, index), f"{owner}[{index}]"))
-            if not nodes[-1]:
-                raise self.source.error(f"{owner}[{index}] is empty; a node needs a body, {_BODY_HELP}", (*place, index))
+            here = (*place, index)
+            node = self.source.attempt(checks.mapping, self.source, item, here, f"{owner}[{index}]")
+            if node == {}:
+                self.source.note(f"{owner}[{index}] is empty; a node needs a body, {_BODY_HELP}", here)
+            nodes.append(node or {})
         return nodes
 
     def _names(self, items: Sequence[Mapping[str, Any]], place: Place) -> list[str]:
+        """Return the name of each node; where it has none, or one that cannot be, its position makes one."""
         seen: dict[str, int] = {}
         for index, item in enumerate(items):
-            if item.get("name") is None:
-                continue
-            here = (*place, index, "name")
-            name = checks.text(self.source, item["name"], here, "a node's name")
-            if name in (START, END):
-                raise self.source.error(f"no node can be called {name!r}; the name stands for a border of the flow", here)
-            if name in seen:
-                first = self.source.line((*place, seen[name]))
-                hint = f", first on line {first}" if first else ""
-                raise self.source.error(f"node name {name!r} is given twice{hint}; rename one of them", here)
-            seen[name] = index
-        return [item.get("name") or _free_name(index + 1, seen) for index, item in enumerate(items)]
+            name = self.source.attempt(self._name, item, place, index, seen)
+            if name is not None:
+                seen[name] = index
+        names = {index: name for name, index in seen.items()}
+        return [names.get(index) or _free_name(index + 1, seen) for index in range(len(items))]
+
+    def _name(self, item: Mapping[str, Any], place: Place, index: int, seen: Mapping[str, int]) -> str | None:
+        if item.get("name") is None:
+            return None
+        here = (*place, index, "name")
+        name = checks.text(self.source, item["name"], here, "a node's name")
+        if name in (START, END):
+            raise self.source.error(f"no node can be called {name!r}; the name stands for a border of the flow", here)
+        if name in seen:
+            first = self.source.line((*place, seen[name]))
+            hint = f", first on line {first}" if first else ""
+            raise self.source.error(f"node name {name!r} is given twice{hint}; rename one of them", here)
+        return name
+
+    def _read(self, data: Mapping[str, Any], place: Place, name: str) -> Node:
+        """Return a node, or an empty one where it cannot be read: its name is known all the same."""
+        node = self.source.attempt(self._node, data, place, name) if data else None
+        return node or Node(name, StepsBody(()))
 
     def _node(self, data: Mapping[str, Any], place: Place, name: str) -> Node:
         owner = f"step {name!r}"
         if data.get("language", "python") != "python":
-            raise self.source.error(f"{owner}: language {data['language']!r} is not run here; allowed: python", place)
-        body = self._body(data, place, owner)
+            self.source.note(f"{owner}: language {data['language']!r} is not run here; allowed: python", place)
+        body = self.source.attempt(self._body, data, place, owner)
         fan_in = data.get("fan_in", False)
-        if not isinstance(body, FanOutBody) and not isinstance(fan_in, bool):
+        if body is not None and not isinstance(body, FanOutBody) and not isinstance(fan_in, bool):
             problem = f"{owner}: fan_in is {fan_in!r}; here it only marks a joining node: true or false"
-            raise self.source.error(problem, (*place, "fan_in"))
-        on_error = OnError()
+            self.source.note(problem, (*place, "fan_in"))
+        on_error = None
         if data.get("on_error") is not None:
-            on_error = read_on_error(self.source, data["on_error"], (*place, "on_error"), owner, self.names)
-        return Node(name, body, on_error, self._goto(data.get("goto"), (*place, "goto"), owner))
+            block = (data["on_error"], (*place, "on_error"), owner, self.names)
+            on_error = self.source.attempt(read_on_error, self.source, *block)
+        goto = self.source.attempt(self._goto, data.get("goto"), (*place, "goto"), owner)
+        return Node(name, body or StepsBody(()), on_error or OnError(), goto)
 
     def _body(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
         kind = data.get("type")
@@ -139,20 +158,25 @@ class NodeReader:
     def _action(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
         key = "uses" if "uses" in data else "action"
         name = checks.text(self.source, data[key], (*place, key), f"{owner}: {key}")
-        calling = find_action(self.source, self.registry, name, (*place, key), owner)
+        calling = None
+        if self.knows_all or name in self.registry:
+            calling = self.source.attempt(find_action, self.source, self.registry, name, (*place, key), owner)
         given = {
             param: (value, (*place, "with", param))
             for param, value in checks.mapping(self.source, data.get("with"), (*place, "with"), f"{owner}: with").items()
         }
         for param in data.keys() - {*_COMMON, key, "with", "output", "store"}:
             if param in given:
-                raise self.source.error(f"{owner}: parameter {param!r} is given twice; keep one", (*place, param))
+                self.source.note(f"{owner}: parameter {param!r} is given twice; keep one", (*place, param))
             given[param] = (data[param], (*place, param))
-        check_parameters(self.source, calling, name, {param: where for param, (_, where) in given.items()}, place, owner)
-        values = {param: (self.compiler.value(value, where, owner), where) for param, (value, where) in given.items()}
-        check_values(self.source, calling, values, owner)
-        params = Table(tuple((param, value) for param, (value, _) in values.items()))
-        return ActionBody(name, calling, params, self._output(data, place, owner))
+        if calling is not None:
+            check_parameters(self.source, calling, name, {param: where for param, (_, where) in given.items()}, place, owner)
+        values = {param: (self._value(value, where, owner), where) for param, (value, where) in given.items()}
+        output = self._output(data, place, owner)
+        if calling is None:
+            return StepsBody(())
+        check_values(self.source, calling, name, values, owner)
+        return ActionBody(name, calling, Table(tuple((param, value) for param, (value, _) in values.items())), output)
 
     def _code(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
         self._refuse_unknown(data, ("run",), place, owner)
@@ -192,41 +216,49 @@ class NodeReader:
         path = checks.text(self.source, data["flow"], (*place, "flow"), f"{owner}: flow")
         given = checks.mapping(self.source, data.get("with"), (*place, "with"), f"{owner}: with")
         params = self.compiler.value(given, (*place, "with"), owner)
-        return SubflowBody(self.subflow(path, (*place, "flow")), params, self._output(data, place, owner))
+        output = self._output(data, place, owner)
+        return SubflowBody(self.subflow(path, (*place, "flow")), params, output)
 
     def _loop(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
         self._refuse_unknown(data, ("type", "condition", "max_iterations", "body"), place, owner)
-        self._refuse_missing(data, ("condition", "max_iterations", "body"), place, owner)
-        here = (*place, "max_iterations")
-        most = checks.whole_number(self.source, data["max_iterations"], here, f"{owner}: max_iterations", 1)
-        condition = compile_condition(self.compiler, data["condition"], (*place, "condition"), owner)
-        return LoopBody(condition, most, self._nested(data["body"], (*place, "body"), f"{owner}: body"))
+        keys = ("condition", "max_iterations", "body")
+        self._note_missing(data, keys, place, owner)
+        attempt, given = self.source.attempt, {key: (data[key], (*place, key)) for key in keys if data.get(key) is not None}
+        if "condition" in given:
+            condition = attempt(compile_condition, self.compiler, *given["condition"], owner)
+        if "max_iterations" in given:
+            most = attempt(checks.whole_number, self.source, *given["max_iterations"], f"{owner}: max_iterations", 1)
+        body = self._nested(*given["body"], f"{owner}: body") if "body" in given else ()
+        return LoopBody(condition or ALWAYS, most or 1, body) if len(given) == len(keys) else StepsBody(body)
 
     def _fan_out(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
         keys = ("type", "items", "item_var", "index_var", "max_concurrency", "steps", "action", "output", "store")
         self._refuse_unknown(data, keys, place, owner)
-        self._refuse_missing(data, ("items",), place, owner)
+        self._note_missing(data, ("items",), place, owner)
         body = checks.one_of(self.source, data, ("steps", "action"), place, owner)
         if body is None:
             raise self.source.error(f"{owner} has nothing to run for an item; it needs one of steps, action", place)
-        item, index = (self._variable(data, key, place, owner) for key in ("item_var", "index_var"))
+        attempt = self.source.attempt
+        item, index = (attempt(self._variable, data, key, place, owner) or key for key in ("item_var", "index_var"))
         reader = replace(self, compiler=self.compiler.knowing((item, index)))
         steps = data["steps"] if body == "steps" else [data["action"]]
         limit = data.get("max_concurrency")
         if not isinstance(limit, str) and limit is not None:
-            checks.whole_number(self.source, limit, (*place, "max_concurrency"), f"{owner}: max_concurrency", 1)
+            attempt(checks.whole_number, self.source, limit, (*place, "max_concurrency"), f"{owner}: max_concurrency", 1)
         output = checks.one_of(self.source, data, ("output", "store"), place, owner)
         return FanOutBody(
-            items=self._item_list(data["items"], (*place, "items"), owner),
+            items=attempt(self._item_list, data.get("items"), (*place, "items"), owner) or Constant(None),
             item_var=item,
             index_var=index,
-            max_concurrency=self.compiler.value(limit, (*place, "max_concurrency"), owner),
+            max_concurrency=self._value(limit, (*place, "max_concurrency"), owner),
             steps=reader._nested(steps, (*place, body), f"{owner}: {body}"),
-            fan_in=self._fan_in(data, place, owner),
+            fan_in=attempt(self._fan_in, data, place, owner),
             output=checks.text(self.source, data[output], (*place, output), f"{owner}: {output}") if output else None,
         )
 
     def _item_list(self, items: Any, place: Place, owner: str) -> Any:
+        if items is None:
+            return None
         compiled = self.compiler.value(items, place, owner)
         if isinstance(compiled, (Constant, Table)):
             problem = f"{owner}: items is {items!r}; it has to be a list or an expression such as '{{{{ state.urls }}}}'"
@@ -260,16 +292,21 @@ class NodeReader:
         if isinstance(goto, str):
             checks.refuse_unknown_target(self.source, goto, self.targets, place, f"{owner}: goto")
             return (Jump(goto, ALWAYS),)
-        return tuple(self._jump(rule, (*place, index), owner) for index, rule in enumerate(goto))
+        jumps = [self.source.attempt(self._jump, rule, (*place, index), owner) for index, rule in enumerate(goto)]
+        return tuple(jump for jump in jumps if jump is not None)
 
     def _jump(self, rule: Any, place: Place, owner: str) -> Jump:
         data = checks.mapping(self.source, rule, place, f"{owner}: a goto rule")
         checks.refuse_unknown(self.source, data, ("if", "to"), place, f"{owner}: goto")
-        checks.refuse_unknown_target(self.source, data.get("to"), self.targets, place, f"{owner}: goto")
+        self.source.attempt(checks.refuse_unknown_target, self.source, data.get("to"), self.targets, place, f"{owner}: goto")
         if data.get("if") is None:
-            return Jump(data["to"], ALWAYS)
+            return Jump(str(data.get("to")), ALWAYS)
         compiler = self.compiler.knowing(("result",))
-        return Jump(data["to"], compile_condition(compiler, data["if"], (*place, "if"), owner, words=True))
+        return Jump(str(data.get("to")), compile_condition(compiler, data["if"], (*place, "if"), owner, words=True))
+
+    def _value(self, value: Any, place: Place, owner: str) -> Renderer:
+        """Return a compiled value, or nothing where it has a mistake, which is noted."""
+        return self.source.attempt(self.compiler.value, value, place, owner) or Constant(None)
 
     def _output(self, data: Mapping[str, Any], place: Place, owner: str) -> Output:
         key = checks.one_of(self.source, data, ("output", "store"), place, owner)
@@ -284,10 +321,10 @@ class NodeReader:
     def _refuse_unknown(self, data: Mapping[str, Any], keys: tuple[str, ...], place: Place, owner: str) -> None:
         checks.refuse_unknown(self.source, data, (*_COMMON, *keys), place, owner)
 
-    def _refuse_missing(self, data: Mapping[str, Any], keys: tuple[str, ...], place: Place, owner: str) -> None:
+    def _note_missing(self, data: Mapping[str, Any], keys: tuple[str, ...], place: Place, owner: str) -> None:
         for key in keys:
             if data.get(key) is None:
-                raise self.source.error(f"{owner} needs {key!r}; {allowed(keys)}", place)
+                self.source.note(f"{owner} needs {key!r}; {allowed(keys)}", place)
 
 
 def _is_plain(name: str) -> bool:

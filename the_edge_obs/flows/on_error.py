@@ -34,28 +34,31 @@ def read_on_error(source: Source, value: Any, place: Place, owner: str, names: C
         owner: The node, for messages.
         names: The nodes a fallback may be; none inside nested steps.
 
+    An unknown key or mode, a value out of range, and settings of one mode used with another are noted.
+
     Raises:
-        FlowFileError: For an unknown key or mode, a value out of range, or settings of one mode used with another.
+        FlowFileError: It is not a mapping, or two spellings of one key are used.
     """
     what = f"{owner}: on_error"
     data = checks.mapping(source, value, place, what)
     checks.refuse_unknown(source, data, _KEYS, place, what)
     mode = data.get("mode", "raise")
-    if mode not in get_args(Mode):
-        raise source.error(f"{what}: unknown mode {mode!r}; {allowed(get_args(Mode), mode)}", (*place, "mode"))
+    if not (is_known := mode in get_args(Mode)):
+        source.note(f"{what}: unknown mode {mode!r}; {allowed(get_args(Mode), mode)}", (*place, "mode"))
     delay = checks.one_of(source, data, ("delay", "retry_delay"), place, what)
     backoff = checks.one_of(source, data, ("backoff", "backoff_multiplier"), place, what)
     for key in ("max_retries", delay, backoff, "retryable_errors"):
-        if key in data and mode != "retry":
-            raise source.error(f"{what}: {key!r} has a meaning with mode: retry only, not with {mode!r}", (*place, key))
+        if key in data and is_known and mode != "retry":
+            source.note(f"{what}: {key!r} has a meaning with mode: retry only, not with {mode!r}", (*place, key))
     retries = data.get("max_retries", _RETRIES_BY_DEFAULT if mode == "retry" else 0)
+    attempt = source.attempt
     return OnError(
         mode=mode,
-        max_retries=checks.whole_number(source, retries, (*place, "max_retries"), f"{what}: max_retries", 0),
-        delay=checks.number(source, data.get(delay or "", 1.0), (*place, delay), f"{what}: delay (seconds)", 0),
-        backoff=checks.number(source, data.get(backoff or "", 2.0), (*place, backoff), f"{what}: backoff", 1),
-        fallback=_fallback(source, data.get("fallback"), mode, (*place, "fallback"), what, names),
-        retryable=_retryable(source, data.get("retryable_errors"), (*place, "retryable_errors"), what),
+        max_retries=attempt(checks.whole_number, source, retries, (*place, "max_retries"), f"{what}: max_retries", 0) or 0,
+        delay=attempt(checks.number, source, data.get(delay or "", 1.0), (*place, delay), f"{what}: delay (seconds)", 0) or 0.0,
+        backoff=attempt(checks.number, source, data.get(backoff or "", 2.0), (*place, backoff), f"{what}: backoff", 1) or 1.0,
+        fallback=attempt(_fallback, source, data.get("fallback"), mode, (*place, "fallback"), what, names),
+        retryable=attempt(_retryable, source, data.get("retryable_errors"), (*place, "retryable_errors"), what),
     )
 
 

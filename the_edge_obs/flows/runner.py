@@ -12,6 +12,7 @@ from ..context import new_flow_id
 from .executor import Run
 from .loader import Loading, load_plan
 from .model import Plan
+from .reach import unreached
 from .scheduler import run_plan
 from .tracing import SILENT, Observed, Tracer
 
@@ -40,6 +41,15 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r}: {', '.join(self._plan.nodes)}>"
+
+    @property
+    def nodes(self) -> list[str]:
+        """The names of the top-level nodes, in file order."""
+        return list(self._plan.nodes)
+
+    def unreached(self) -> list[str]:
+        """Return the top-level nodes that nothing leads to, in file order; ``run`` does not mind them."""
+        return unreached(self._plan)
 
     def run(self, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run the flow.

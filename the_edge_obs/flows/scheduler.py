@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,14 +55,12 @@ def run_plan(plan: Plan, state: dict[str, Any], run: Run) -> dict[str, Any]:
 
 
 class _Scheduler:
-    """Walks one plan; its branches walk in threads and share the step count."""
+    """Walks one plan; its branches walk in threads and share the executor, which counts the steps."""
 
     def __init__(self, plan: Plan, run: Run) -> None:
         self._plan = plan
         self._run = run
         self._executor = Executor(plan, run)
-        # next() on it is atomic, so branches can count together.
-        self._steps = itertools.count(1)
 
     def walk(self, start: str, state: dict[str, Any], borders: _Borders) -> None:
         """Execute nodes from ``start`` on until a border; START itself is no node."""
@@ -84,11 +81,7 @@ class _Scheduler:
 
     def _visit(self, name: str, state: dict[str, Any]) -> Outcome:
         self._run.check()
-        if next(self._steps) > self._plan.max_steps:
-            raise FlowRunError(
-                f"step {name!r}: more than {self._plan.max_steps} steps in one run, which looks like an endless goto; "
-                "give the loop a way out, or raise settings.max_steps"
-            )
+        self._executor.count_step(name, "goto")
         return self._executor.execute(self._plan.nodes[name], state, {})
 
     def _fan_in_of(self, name: str) -> str | None:

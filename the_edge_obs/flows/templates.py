@@ -97,8 +97,9 @@ class Template:
             with allowance():
                 value = self.evaluate(names)
         except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise FlowRunError(f"{self.where}: cannot render {_shown(self.text)}: {reason}") from error
+            # Jinja2 quotes what it was given, however long that is.
+            reason = _cut(str(error)) or type(error).__name__
+            raise FlowRunError(f"{self.where}: cannot render {shown(self.text)}: {reason}") from error
         if isinstance(value, Undefined):
             return None
         return str(value) if isinstance(value, Markup) else value
@@ -146,7 +147,7 @@ class Compiler:
         return replace(self, names=self.names | frozenset(names))
 
     def value(self, value: Any, place: Place, owner: str) -> Renderer:
-        """Compile a value: templates anywhere inside lists and mappings.
+        """Compile a value: templates anywhere inside lists and mappings, whose mistakes are noted.
 
         Args:
             value: Plain data.
@@ -154,18 +155,25 @@ class Compiler:
             owner: The step it belongs to, for messages.
 
         Raises:
-            FlowFileError: A template has a syntax error or an unknown name.
+            FlowFileError: It is a text whose template has a mistake.
         """
         if isinstance(value, str):
             return self.text(value, place, owner)
         if isinstance(value, Mapping):
-            return Table(tuple((key, self.value(item, (*place, key), owner)) for key, item in value.items()))
+            return Table(tuple((key, self._inner(item, (*place, key), owner)) for key, item in value.items()))
         if isinstance(value, list):
-            return Listing(tuple(self.value(item, (*place, index), owner) for index, item in enumerate(value)))
+            return Listing(tuple(self._inner(item, (*place, index), owner) for index, item in enumerate(value)))
         return Constant(value)
 
+    def _inner(self, value: Any, place: Place, owner: str) -> Renderer:
+        return self.source.attempt(self.value, value, place, owner) or Constant(None)
+
     def text(self, text: str, place: Place, owner: str) -> Renderer:
-        """Compile a text, which is a constant when there is no template in it."""
+        """Compile a text, which is a constant when there is no template in it.
+
+        Raises:
+            FlowFileError: Its template has a syntax error or an unknown name.
+        """
         with_variables = self._with_variables(text)
         if not any(mark in with_variables for mark in ("{{", "{%")):
             return Constant(text)
@@ -182,6 +190,14 @@ class Compiler:
             raise
         except Exception as error:
             raise self._refusal(error, text, place, owner) from error
+
+    def has_text_beside(self, text: str) -> bool:
+        """Tell whether a text has words of its own beside an expression, outside of every ``{% %}`` block."""
+        parts = [
+            part for output in self.environment.parse(text).body if isinstance(output, nodes.Output) for part in output.nodes
+        ]
+        words = [part for part in parts if isinstance(part, nodes.TemplateData) and part.data.strip()]
+        return 0 < len(words) < len(parts)
 
     def _evaluation(self, tree: nodes.Template) -> Callable[[Mapping[str, Any]], Any]:
         """Return what evaluates the one expression of a template, and gives its value as it is."""
@@ -203,11 +219,12 @@ class Compiler:
         line, what = self.source.line(place), "cannot be compiled"
         reason = str(error) or type(error).__name__
         if isinstance(error, TemplateSyntaxError):
+            error.source = None  # all of the template, which its own text would show
             line, what = line and self.source.text_line(place) + error.lineno - 1, "template syntax error"
             reason = error.message or reason
         elif isinstance(error, (RecursionError, MemoryError, SyntaxError)):
             reason = "it is nested too deeply, or too long; use several steps"
-        problem = f"{owner}, key {_key(place)!r}: {what} in {_shown(text)}: {reason}"
+        problem = f"{owner}, key {_key(place)!r}: {what} in {shown(text)}: {_cut(reason)}"
         return self.source.error(problem, place, line=line)
 
     def with_variable_texts(self, text: str) -> str:
@@ -225,14 +242,15 @@ class Compiler:
         unknown = meta.find_undeclared_variables(tree) - self.names - self.environment.globals.keys()
         if "env" in unknown:
             problem = "env is not available to a flow that may not bring code; give what it needs in the state"
-            raise self.source.error(f"{where}: {problem}, instead of {_shown(text)}", place)
+            raise self.source.error(f"{where}: {problem}, instead of {shown(text)}", place)
         if unknown:
             name = min(unknown)
-            hint = f"; for a key of the state write state.{name}; " + allowed(sorted(self.names))
-            raise self.source.error(f"{where}: unknown name {name!r} in {_shown(text)}{hint}", place)
+            hint = f"; for a key of the state write state.{_cut(name)}" if "state" in self.names else ""
+            problem = f"{where}: unknown name {shown(name)} in {shown(text)}{hint}; {allowed(sorted(self.names))}"
+            raise self.source.error(problem, place)
         read = {id(node.node) for node in tree.find_all((nodes.Getattr, nodes.Getitem))}  # type: ignore[attr-defined]
         if any(node.name == "env" and id(node) not in read for node in tree.find_all(nodes.Name)):
-            problem = f"{where}: env as a whole in {_shown(text)}; a variable is read by its name, such as env.HOME"
+            problem = f"{where}: env as a whole in {shown(text)}; a variable is read by its name, such as env.HOME"
             raise self.source.error(problem, place)
 
     def _where(self, place: Place, owner: str) -> str:
@@ -252,10 +270,13 @@ def _one_expression(tree: nodes.Template) -> nodes.Expr | None:
     return parts[0] if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData) else None
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Return a template for a message: on one line, and not too long."""
-    stripped = text.strip()
-    return repr(stripped if len(stripped) <= _SHOWN else stripped[:_SHOWN] + "...")
+    return repr(_cut(text.strip()))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _key(place: Place) -> str:

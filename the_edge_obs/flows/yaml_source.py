@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ..errors import FlowFileError
 from ..yaml_reader import MAX_DEPTH, Place, read_yaml
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,14 @@ class Source:
         path: The file, or None for a flow given as a dict.
         lines: 1-based line of the key or list item at each place.
         text_lines: 1-based line on which the text of a string begins (for a block scalar, the line after the bar).
+        mistakes: What was found wrong so far, so that all of it can be told at once.
     """
 
     data: Any
     path: str | None = None
     lines: Mapping[Place, int] = field(default_factory=dict)
     text_lines: Mapping[Place, int] = field(default_factory=dict)
+    mistakes: list[FlowFileError] = field(default_factory=list)
 
     def line(self, place: Place) -> int | None:
         """Return the line of a place, or of the nearest thing around it, or None for a flow given as a dict."""
@@ -41,6 +46,30 @@ class Source:
     def error(self, problem: str, place: Place = (), *, line: int | None = None) -> FlowFileError:
         """Return the error that refuses this flow, with file and line."""
         return FlowFileError(problem, path=self.path, line=self.line(place) if line is None else line)
+
+    def note(self, problem: str, place: Place = ()) -> None:
+        """Note a mistake and go on, so that those behind it are found as well."""
+        self.mistakes.append(self.error(problem, place))
+
+    def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Read a part, and return what it holds; note its mistake and return None when it cannot be read."""
+        try:
+            return read(*args, **kwargs)
+        except FlowFileError as error:
+            self.mistakes.extend((error, *error.others))
+            error.others = ()
+            return None
+
+    def refuse_mistakes(self) -> None:
+        """Raise the first of the noted mistakes, if there are any, with the others attached to it.
+
+        Raises:
+            FlowFileError: There is at least one.
+        """
+        if self.mistakes:
+            first, *others = self.mistakes
+            first.others = tuple(others)
+            raise first
 
 
 def read_file(path: str | Path) -> Source:
