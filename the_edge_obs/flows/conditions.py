@@ -85,7 +85,7 @@ def compile_condition(
         return Condition(Constant(None), expected, words, text)
     renderer = _renderer(compiler, text, place, owner)
     mixed = isinstance(renderer, Template) and not renderer.whole
-    if mixed and compiler.has_text_beside(text):
+    if mixed and compiler.is_put_together(text):
         problem = (
             f"{owner}: condition {shown(text)} always holds, for it has text beside {{{{ }}}}; put all of it into one {{{{ }}}}"
         )

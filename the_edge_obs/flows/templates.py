@@ -191,13 +191,11 @@ class Compiler:
         except Exception as error:
             raise self._refusal(error, text, place, owner) from error
 
-    def has_text_beside(self, text: str) -> bool:
-        """Tell whether a text has words of its own beside an expression, outside of every ``{% %}`` block."""
-        parts = [
-            part for output in self.environment.parse(text).body if isinstance(output, nodes.Output) for part in output.nodes
-        ]
-        words = [part for part in parts if isinstance(part, nodes.TemplateData) and part.data.strip()]
-        return 0 < len(words) < len(parts)
+    def is_put_together(self, text: str) -> bool:
+        """Tell whether a text is an expression with more beside it, outside of every ``{% %}`` block."""
+        outputs = [node for node in self.environment.parse(text).body if isinstance(node, nodes.Output)]
+        said = [part for output in outputs for part in output.nodes if not _is_blank(part)]
+        return len(said) > 1 and not all(isinstance(part, nodes.TemplateData) for part in said)
 
     def _evaluation(self, tree: nodes.Template) -> Callable[[Mapping[str, Any]], Any]:
         """Return what evaluates the one expression of a template, and gives its value as it is."""
@@ -219,7 +217,8 @@ class Compiler:
         line, what = self.source.line(place), "cannot be compiled"
         reason = str(error) or type(error).__name__
         if isinstance(error, TemplateSyntaxError):
-            error.source = None  # all of the template, which its own text would show
+            # Its own text would show all of the template, and of the word that it stumbled over.
+            error.source, error.message = None, _cut(error.message or "")
             line, what = line and self.source.text_line(place) + error.lineno - 1, "template syntax error"
             reason = error.message or reason
         elif isinstance(error, (RecursionError, MemoryError, SyntaxError)):
@@ -268,6 +267,10 @@ def _one_expression(tree: nodes.Template) -> nodes.Expr | None:
         return None
     parts = [part for part in tree.body[0].nodes if not (isinstance(part, nodes.TemplateData) and not part.data.strip())]
     return parts[0] if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData) else None
+
+
+def _is_blank(part: nodes.Node) -> bool:
+    return isinstance(part, nodes.TemplateData) and not part.data.strip()
 
 
 def shown(text: str) -> str:
