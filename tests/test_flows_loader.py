@@ -494,7 +494,7 @@ def test_all_mistakes_are_found(tmp_path: Path) -> None:
         (1, "observability.handlers[0].type is 'fiel'"),
         (1, "observability.level: unknown level 'loud'"),
         (2, "settings.max_steps is 0"),
-        (3, "import of 'missing.py'"),
+        (3, "cannot import path 'missing.py'"),
         (7, "step 'a', key 'with.x': unknown name 'foo'"),
         (7, "step 'a', key 'with.y.0': unknown name 'bar'"),
         (7, "step 'a', key 'with.y.1': template syntax error"),

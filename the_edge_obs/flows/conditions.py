@@ -86,9 +86,8 @@ def compile_condition(
     renderer = _renderer(compiler, text, place, owner)
     mixed = isinstance(renderer, Template) and not renderer.whole
     if mixed and compiler.is_put_together(text):
-        problem = (
-            f"{owner}: condition {shown(text)} always holds, for it has text beside {{{{ }}}}; put all of it into one {{{{ }}}}"
-        )
+        why = "is a text put together, which always holds; put all of it into one {{ }}"
+        problem = f"{owner}: condition {shown(text)} {why}"
         raise compiler.source.error(problem, place)
     return Condition(renderer, expected, words or mixed)
 

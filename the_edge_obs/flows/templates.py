@@ -218,7 +218,7 @@ class Compiler:
         reason = str(error) or type(error).__name__
         if isinstance(error, TemplateSyntaxError):
             # Its own text would show all of the template, and of the word that it stumbled over.
-            error.source, error.message = None, _cut(error.message or "")
+            error.source, error.args = None, (_cut(error.message or ""),)
             line, what = line and self.source.text_line(place) + error.lineno - 1, "template syntax error"
             reason = error.message or reason
         elif isinstance(error, (RecursionError, MemoryError, SyntaxError)):
