@@ -70,8 +70,9 @@ class FlowFileHandler(logging.Handler):
     """
 
     def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET, *, mode: int | str = "0600") -> None:
-        super().__init__(level)
+        # First, for logging closes every handler that it knows of, one whose path was refused too.
         self._files = FlowFiles(path, mode)
+        super().__init__(level)
         self._of_flow = self._files.of_flow
         self.path = self._files.path
         self._is_closed = False
