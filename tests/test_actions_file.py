@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from the_edge_obs.actions import file as actions_file
 from the_edge_obs.actions.file import file_read, file_write
 from the_edge_obs.errors import ActionError
 
@@ -104,6 +105,25 @@ def test_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert (got, stat.S_ISFIFO(pipe.stat().st_mode)) == (["through"], True)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipe_that_nobody_reads_is_a_soft_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither side waits for ever: without a reader, with one that takes nothing, and when it is read without a writer."""
+    monkeypatch.setattr(actions_file, "_PATIENCE", 0.05)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found = [file_write({}, path=str(pipe), content="x", append=append) for append in (False, True)]
+    found.append(file_read({}, path=str(pipe)))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    found.append(file_write({}, path=str(pipe), content="x" * 2_000_000))
+    os.close(reader)
+    assert [(one["error_type"], one["error"].removeprefix(f"{pipe}: ")) for one in found] == [
+        ("write_error", "it is a pipe that nobody opened to read for 0 seconds"),
+        ("write_error", "it is a pipe that nobody opened to read for 0 seconds"),
+        ("read_error", "it is a pipe (FIFO), not a regular file"),
+        ("write_error", "nobody read from it for 0 seconds"),
+    ]
+
+
 def test_missing_file_is_a_soft_failure(tmp_path: Path) -> None:
     """A file that is not there lets the flow go on."""
     path = str(tmp_path / "no.txt")
@@ -122,7 +142,7 @@ def test_folder_is_a_soft_failure(tmp_path: Path) -> None:
     assert (read["error_type"], write["error_type"], read["error"]) == (
         "read_error",
         "write_error",
-        f"{folder}: Is a directory",
+        f"{folder}: it is a folder, not a regular file",
     )
 
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -200,3 +202,43 @@ def test_bad_use_raises(path: str, params: dict[str, Any], message: str) -> None
     """What the flow's author has to mend raises, and names the value."""
     with pytest.raises(ActionError, match=re.escape(message)):
         memory_store({}, **{"path": path, **params})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes and files")
+def test_the_file_is_its_owners_and_only_a_regular_one_will_do(tmp_path: Path) -> None:
+    """So are its folders and the journal of a write under way; a link or a pipe in its place is a soft failure, soon."""
+    place = tmp_path / "new" / "memory.db"
+    before = os.umask(0)
+    try:
+        memory_store({}, key="k", value=1, path=str(place))
+        with sqlite3.connect(place) as connection:
+            connection.execute("INSERT INTO memory VALUES ('n', 'k', '1', NULL)")
+            modes = {path.name: path.stat().st_mode & 0o777 for path in [place.parent, *place.parent.iterdir()]}
+            connection.rollback()
+        connection.close()
+    finally:
+        os.umask(before)
+    assert modes == {"new": 0o700, "memory.db": 0o600, "memory.db-journal": 0o600}
+    (tmp_path / "link.db").symlink_to(place)
+    os.mkfifo(tmp_path / "pipe.db")
+    for name, kind in (("link.db", "a symbolic link"), ("pipe.db", "a pipe (FIFO)")):
+        path = str(tmp_path / name)
+        for found in (memory_store({}, key="k", value=2, path=path), memory_retrieve({}, key="k", path=path)):
+            assert (found["success"], found["error_type"]) == (False, "storage")
+            assert found["error"] == f"{path}: it is {kind}, not a regular file"
+    assert memory_retrieve({}, key="k", path=str(place))["value"] == 1
+
+
+def test_making_the_file_takes_no_locks_away(tmp_path: Path) -> None:
+    """Threads that begin at the same moment: one makes it, all values are there, and nothing else is left."""
+    place = str(tmp_path / "memory.db")
+    start = threading.Barrier(8)
+
+    def work(number: int) -> bool:
+        start.wait()
+        return bool(memory_store({}, key=str(number), value=number, path=place)["success"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == [True] * 8
+    assert [memory_retrieve({}, key=str(number), path=place)["value"] for number in range(8)] == list(range(8))
+    assert os.listdir(tmp_path) == ["memory.db"]

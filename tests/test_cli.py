@@ -456,7 +456,7 @@ def test_query_says_what_it_passed_over(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["query", "mixed.jsonl"]) == 0
     out, err = capsys.readouterr()
     assert (out.count("\n"), err.count("\n")) == (1, 1)
-    assert err.startswith("tea-obs: note: 2 lines of 'mixed.jsonl' are no events (line 1: ")
+    assert err.startswith("tea-obs: note: 2 lines of 'mixed.jsonl' are not events (line 1: ")
 
 
 @pytest.mark.parametrize(
@@ -579,19 +579,18 @@ def test_validate_lists_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> Non
     code = main(["validate", "bad.jsonl"])
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert (code, len(lines), lines[0][:38], lines[1:4]) == (
+    assert (code, len(lines), lines[0][:38], lines[1:3]) == (
         2,
-        5,
+        4,
         "bad.jsonl:2: unknown key 'extra'; allo",
         [
-            "bad.jsonl:3: the line is empty; a log has one event a line",
-            "bad.jsonl:4: no JSON (RFC 8259): NaN is no JSON number; write null",
+            "bad.jsonl:4: no JSON (RFC 8259): NaN is not a JSON number; write null",
             "bad.jsonl:5: an event is an object, not list",
         ],
     )
     assert "level is 'loud'; it must be one of debug, info, warn, error" in lines[0]
-    assert lines[4].startswith("bad.jsonl:6: the line is cut off, as when a process is killed: no JSON")
-    assert err == "tea-obs: error: 5 of 6 lines of 'bad.jsonl' are no valid event\n"
+    assert lines[3].startswith("bad.jsonl:6: the line is cut off, as when a process is killed: no JSON")
+    assert err == "tea-obs: error: 4 of 5 lines of 'bad.jsonl' are no valid event\n"
 
 
 def test_validate_a_torn_compressed_log(capsys: pytest.CaptureFixture[str]) -> None:

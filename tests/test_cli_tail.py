@@ -17,6 +17,7 @@ import pytest
 from the_edge_obs.cli import main
 from the_edge_obs.cli import tail as command
 from the_edge_obs.cli.following import GrowingFile
+from the_edge_obs.jsonl import Skipped
 
 from .strategies import FLOW, event
 
@@ -64,7 +65,7 @@ def test_a_large_file_is_read_from_its_end() -> None:
     """Lines that lie across the blocks in which it is read are whole; so is the first line."""
     line = {**event(1, "exit", 1), "message": "m" * 1_000}
     Path("a.jsonl").write_text("".join(json.dumps(line) + "\n" for _ in range(500)), encoding="utf-8")
-    file = GrowingFile(Path("a.jsonl"), keep_open=False)
+    file = GrowingFile(Path("a.jsonl"), Skipped(), keep_open=False)
     assert (file.last(1_000), len(file.last(3)), list(file.more())) == ([line] * 500, 3, [])
 
 
@@ -74,7 +75,7 @@ def test_a_growing_file(keep_open: bool) -> None:
     path = Path("a.jsonl")
     line = text_of(2)
     path.write_text(text_of(1) + line[:20], encoding="utf-8")
-    file = GrowingFile(path, keep_open=keep_open)
+    file = GrowingFile(path, Skipped(), keep_open=keep_open)
     assert (numbers(file.last(9)), numbers(file.more())) == ([1], [])
     with path.open("a", encoding="utf-8") as more:
         more.write(line[20:] + text_of(3))
@@ -89,7 +90,7 @@ def test_a_rotated_file() -> None:
     """The end of the old one is read, and then the new one, also where that comes later."""
     path = Path("a.jsonl")
     path.write_text(text_of(1), encoding="utf-8")
-    file = GrowingFile(path, keep_open=True)
+    file = GrowingFile(path, Skipped(), keep_open=True)
     assert numbers(file.last(9)) == [1]
     with path.open("a", encoding="utf-8") as more:
         more.write(text_of(2))

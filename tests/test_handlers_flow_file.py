@@ -18,6 +18,8 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import KEYS, problems
+from the_edge_obs.handlers import appending
+from the_edge_obs.handlers.appending import LogFile
 
 
 @obs.observable("work")
@@ -129,6 +131,7 @@ def test_anything_is_one_strict_line(tmp_path: Path) -> None:
     for _ in range(500):
         deep = [deep]
     install(tmp_path / "all.jsonl")
+    logging.getLogger("tea").propagate = False  # pytest would show the records, which xdist cannot send
     odd = {
         "nan": float("nan"),
         "huge": 10**400,
@@ -419,3 +422,152 @@ def test_a_relative_path_does_not_move_with_the_process(tmp_path: Path, monkeypa
     with obs.flow():
         pass
     assert len(lines(tmp_path / "a" / "x.jsonl")) == 2
+
+
+# --- what is written to, and who may read it ---
+
+NOT_WINDOWS = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes and files")
+
+
+@NOT_WINDOWS
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_logs_are_their_owners_unless_a_mode_is_given(tmp_path: Path, umask: int) -> None:
+    """Folders and spill files too; a block and a handler take a mode; a file that is there keeps its own."""
+    before = os.umask(umask)
+    (tmp_path / "old.jsonl").touch(mode=0o644)
+    specs = [
+        {"type": "file", "path": str(tmp_path / "new" / f"{name}.jsonl"), "mode": mode}
+        for name, mode in (("a", "0640"), ("b", 0o660))
+    ]
+    specs += [{"type": "file", "path": str(tmp_path / name)} for name in ("new/c.jsonl", "old.jsonl")]
+    ring = obs.RingBufferHandler(capacity=1, spill=tmp_path / "spill" / "{flow_id}.jsonl")
+    undo = obs.configure({"handlers": specs})
+    logging.getLogger("tea").addHandler(ring)
+    try:
+        with obs.flow() as run:
+            work(1)
+    finally:
+        os.umask(before)
+        undo()
+    found = {
+        str(path.relative_to(tmp_path)).replace(run.flow_id, "ID"): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")
+    }
+    assert found == {
+        "new": 0o700, "new/a.jsonl": 0o640, "new/b.jsonl": 0o660 & ~umask, "new/c.jsonl": 0o600, "old.jsonl": 0o644 & ~umask,
+        "spill": 0o700, "spill/ID.jsonl": 0o600,
+    }  # fmt: skip
+
+
+def test_a_mode_that_is_none_is_refused(tmp_path: Path) -> None:
+    """In code and in a block, where the error names the key."""
+    with pytest.raises(ConfigurationError, match=r"^mode is '0755'; it must be an octal file mode"):
+        obs.FlowFileHandler(tmp_path / "a.jsonl", mode="0755")
+    with pytest.raises(ConfigurationError, match=r"^observability.handlers\[0\].mode is 640; it must be an octal file mode"):
+        obs.configure({"handlers": [{"type": "file", "path": str(tmp_path / "a.jsonl"), "mode": 640}]})
+
+
+@NOT_WINDOWS
+def test_a_path_that_is_no_regular_file_is_refused_when_it_is_configured(tmp_path: Path) -> None:
+    """The error says what to use in its place."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "victim").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "victim")
+    instead = (
+        "for a terminal use a console handler, for stdout or a device a logging.StreamHandler with the_edge_obs.JsonFormatter"
+    )
+    for path, kind, advice in (
+        (str(tmp_path / "pipe"), "a pipe (FIFO)", instead),
+        (str(tmp_path / "link"), "a symbolic link", f"name {str(tmp_path / 'victim')!r}, which it leads to"),
+        ("/dev/null", "a device", instead),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            obs.FlowFileHandler(path)
+        assert str(caught.value) == f"path {path!r} is {kind}, and only regular files are written to; {advice}"
+
+
+@NOT_WINDOWS
+def test_what_is_planted_later_is_a_fault_and_is_neither_followed_nor_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The flow goes on; its log says that logging failed."""
+    victim = tmp_path / "victim"
+    victim.write_text("keep")
+    install(tmp_path / "{flow_id}.jsonl")
+    logging.getLogger("tea").addHandler(obs.RingBufferHandler())
+    ids = [f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2)]
+    (tmp_path / f"{ids[0]}.jsonl").symlink_to(victim)
+    os.mkfifo(tmp_path / f"{ids[1]}.jsonl")
+    for flow_id in ids:
+        with obs.flow(flow_id=flow_id):
+            assert work(1) == 1
+        assert obs.get_flow_log(flow_id).metrics["fault_count"] > 0
+    assert victim.read_text() == "keep"
+    err = capsys.readouterr().err
+    assert "it is a symbolic link, not a regular file" in err
+    assert "it is a pipe (FIFO), not a regular file" in err
+
+
+def test_a_file_that_is_moved_away_is_no_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As logrotate does it: what follows goes into a new file, at once where the file has not been looked after for 50 ms."""
+    path = tmp_path / "a.jsonl"
+    handler = install(path)
+    with obs.flow() as run:
+        work(1)
+        path.rename(tmp_path / "a.1.jsonl")
+        for file in handler._files._open.values():
+            file.until = 0
+        work(2)
+    assert [len(lines(tmp_path / name)) for name in ("a.1.jsonl", "a.jsonl")] == [3, 3]
+    assert ({event["flow_id"] for event in lines(path)}, capsys.readouterr().err) == ({run.flow_id}, "")
+
+
+SHARING = """
+import sys
+import the_edge_obs as obs
+undo = obs.configure({"handlers": [{"type": "file", "path": sys.argv[1]}]})
+sys.stdin.readline()
+for number in range(150):
+    with obs.flow(str(number)) as run:
+        run.log("n", message="x" * 9_000)
+undo()
+"""
+
+
+def test_processes_that_share_a_file_with_a_torn_line_leave_no_empty_lines(tmp_path: Path) -> None:
+    """Each opens it again for every flow, while others are writing lines of several pages; the torn line is ended once."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"flow_id":"torn')
+    started = [subprocess.Popen([sys.executable, "-c", SHARING, str(path)], stdin=subprocess.PIPE) for _ in range(4)]
+    for process in started:
+        process.communicate(b"go\n", timeout=60)
+    raw = path.read_bytes()
+    assert [process.returncode for process in started] == [0] * 4
+    assert (raw.count(b"\n"), raw.count(b"\n\n")) == (1 + 4 * 150 * 3, 0)
+
+
+def test_a_torn_line_is_ended_once(tmp_path: Path) -> None:
+    """Of two who have seen it, the second finds that the first has ended it."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"torn')
+    first, second = LogFile(str(path)), LogFile(str(path))
+    assert (first.is_torn, second.is_torn) == (True, True)
+    for file in (first, second):
+        file.append(b"{}\n")
+        file.close()
+    assert path.read_bytes() == b'{"torn\n{}\n{}\n'
+
+
+def test_a_line_that_another_process_is_just_writing_is_not_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a file grows page by page while a long line is written: it is looked at again."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"{" + b" " * 4_095)
+
+    def rest_comes(seconds: float) -> None:
+        with path.open("ab") as other:
+            other.write(b"}\n")
+
+    monkeypatch.setattr(appending.time, "sleep", rest_comes)
+    file = LogFile(str(path))
+    file.append(b"{}\n")
+    file.close()
+    assert path.read_bytes() == b"{" + b" " * 4_095 + b"}\n{}\n"

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import os
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from the_edge_obs.errors import ExportError, LogFileError
-from the_edge_obs.jsonl import Skipped, lines_of, log_files, parsed, read_events, write_atomically
+from the_edge_obs import jsonl
+from the_edge_obs.errors import LogFileError
+from the_edge_obs.event_query import line_filter
+from the_edge_obs.files import write_atomically
+from the_edge_obs.formatters import MAX_EVENT_BYTES, MAX_LINE_BYTES
+from the_edge_obs.jsonl import (
+    MAX_DEPTH,
+    Flaw,
+    LineFilter,
+    Skipped,
+    lines_of,
+    log_files,
+    numbered_lines,
+    opened,
+    parsed,
+    read_events,
+)  # fmt: skip
 
+from .growth import assert_linear
 from .strategies import FLOW, event
 
 
@@ -142,36 +165,177 @@ def test_log_files_are_those_of_a_folder(tmp_path: Path) -> None:
     assert [path.name for path in log_files(tmp_path)] == ["a.jsonl.gz", "b.jsonl"]
 
 
-def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
-    """A file appears whole, folders included, or the old one stays and nothing is left behind."""
-    path = tmp_path / "deep" / "a.jsonl"
-    assert write_atomically(path, ["é\n", "b\n"]) == 5
-    assert path.read_text(encoding="utf-8") == "é\nb\n"
-
-    def failing() -> Any:
-        yield "half"
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        write_atomically(path, failing())
-    assert path.read_text(encoding="utf-8") == "é\nb\n"
-    assert [entry.name for entry in path.parent.iterdir()] == ["a.jsonl"]
-
-
-def test_an_unwritable_path_is_an_export_error(tmp_path: Path) -> None:
-    """A file as a folder, or a folder as the file: the error names the path."""
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "file" / "a.jsonl", tmp_path / "folder"):
-        with pytest.raises(ExportError) as caught:
-            write_atomically(path, ["x"])
-        assert str(caught.value).startswith(f"path {str(path)!r} cannot be written: ")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
-
-
 def test_lone_surrogates_of_other_writers_do_not_break_an_export(tmp_path: Path) -> None:
     """A line with an escaped lone surrogate is read, and what is written of it can be read again."""
     event = parsed(json.dumps(an_event(message="a\ud800b")))
     assert isinstance(event, dict)
     write_atomically(tmp_path / "a.jsonl", lines_of([event]))
     assert list(read_events(tmp_path / "a.jsonl")) == [event]
+
+
+# --- lines and files of any length ---
+
+LINE = json.dumps(an_event()) + "\n"
+
+
+def written(path: Path, *parts: str | bytes) -> Path:
+    """Write a log, gzipped if its name says so."""
+    content = b"".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+    path.write_bytes(gzip.compress(content, 1) if path.name.endswith(".gz") else content)
+    return path
+
+
+def of_length(length: int) -> str:
+    """Return the line of an event with exactly so many bytes, and its newline."""
+    bare = len(json.dumps(an_event(message="")))
+    return json.dumps(an_event(message="x" * (length - bare))) + "\n"
+
+
+def test_the_cap_of_a_line_leaves_room_for_other_writers() -> None:
+    """Our own lines have a sixteenth of it."""
+    assert MAX_LINE_BYTES == 16 * MAX_EVENT_BYTES == 1_048_576
+
+
+NODE_FILTER = line_filter({"node": "flow"})
+
+
+@pytest.mark.parametrize("wanted", [None, NODE_FILTER], ids=["all", "filtered"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_line_that_is_too_long_is_told_with_its_number_and_the_rest_is_read(tmp_path: Path, name: str, wanted: Any) -> None:
+    """Just at the cap, over it by a byte, by far, and at the end without a newline."""
+    path = written(
+        tmp_path / name, LINE, of_length(MAX_LINE_BYTES), of_length(MAX_LINE_BYTES + 1), LINE, "y" * (5 * MAX_LINE_BYTES), "\n",
+        "\n", LINE, of_length(3 * MAX_LINE_BYTES), LINE, "z" * (2 * MAX_LINE_BYTES),
+    )  # fmt: skip
+    skipped = Skipped()
+    assert len(list(read_events(path, skipped, wanted))) == 5
+    assert (skipped.lines, skipped.torn, skipped.first) == (4, False, "line 3: longer than 1,048,576 bytes")
+    with opened(path) as file:
+        told = [number for number, line in numbered_lines(file, wanted) if isinstance(line, Flaw)]
+    assert told == [3, 5, 8, 10]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from([LINE.encode(), b"\n", b"no\n", b"\r\n", b'{"a":"\\u00e9"}\n', of_length(200_000).encode()]), max_size=14
+    )
+)
+def test_lines_have_their_numbers_however_they_lie_in_blocks(parts: list[bytes]) -> None:
+    """With a filter, which passes lines over in blocks, and without."""
+    content = b"".join(parts)
+    numbers = [number for number, line in enumerate(parts, 1) if line.strip()]
+    assert [number for number, _ in numbered_lines(io.BufferedReader(io.BytesIO(content)))] == numbers  # type: ignore[arg-type]
+    always = LineFilter(b"\n", lambda line: True)
+    assert [number for number, _ in numbered_lines(io.BufferedReader(io.BytesIO(content)), always)] == numbers  # type: ignore[arg-type]
+
+
+MEASURED = """
+import json, resource, sys
+from the_edge_obs.cli import main
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10)
+small, large = sys.argv[1:]
+commands = [["show"], ["ls"], ["stats"], ["tail"], ["query", "--node", "x"], ["query"], ["validate"], ["export", "-o", "-"]]
+codes = [[main([name, path, *options]) for name, *options in commands] for path in (small, small)]
+before = peak()
+codes.append([main([name, large, *options]) for name, *options in commands])
+print(json.dumps([codes[-1], peak() - before]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell the memory of a process so")
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_no_command_takes_memory_for_an_endless_line(tmp_path: Path, name: str) -> None:
+    """Of 128 MB or more without a newline, also as a gzip file of one: it is told, and the event before it is shown."""
+    path = tmp_path / name
+    zeros = zlib.compressobj(1, zlib.DEFLATED, 31)
+    if name.endswith(".gz"):
+        path.write_bytes(
+            zeros.compress(LINE.encode()) + b"".join(zeros.compress(bytes(1 << 24)) for _ in range(8)) + zeros.flush()
+        )
+    else:
+        path.write_text(LINE, encoding="utf-8")
+        os.truncate(path, 1 << 28)
+    small = written(tmp_path / f"small{name}", LINE * 100)
+    done = subprocess.run([sys.executable, "-c", MEASURED, str(small), str(path)], capture_output=True, text=True, check=True)
+    codes, growth = json.loads(done.stdout.splitlines()[-1])
+    assert codes == [0, 0, 0, 0, 0, 0, 2, 0]
+    assert growth < 32
+    # Where a plain file is read from its end, a last line without a newline may still grow, and is not told.
+    assert done.stderr.count(f"of {str(path)!r} is not an event (line 2: longer than 1,048,576 bytes)") == 6 + name.endswith(
+        ".gz"
+    )
+    assert f"{path}:2: longer than 1,048,576 bytes\n" in done.stdout
+
+
+@pytest.mark.parametrize("wanted", [None, LineFilter(b'"x"', lambda line: True)], ids=["all", "filtered"])
+def test_the_time_grows_with_the_length_of_a_line(wanted: Any) -> None:
+    """Not with its square, as where each block is joined to all before it."""
+
+    def read(content: bytes) -> int:
+        return sum(1 for _ in numbered_lines(io.BufferedReader(io.BytesIO(content)), wanted))  # type: ignore[arg-type]
+
+    assert_linear(lambda size: b"y" * size, read, [n << 24 for n in (1, 2, 4)])
+    assert_linear(lambda size: b"\n" * size, read, [n << 22 for n in (1, 2, 4)])
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, 5_000, 100_000])
+def test_what_nests_too_deep_is_no_event(depth: int) -> None:
+    """On every version of Python alike; what is read can be walked through by every view."""
+    text = json.dumps(an_event(data={"a": 0})).replace('{"a": 0}', '{"a":' + "[" * (depth - 2) + "]" * (depth - 2) + "}")
+    found = parsed(text)
+    assert isinstance(found, dict) if depth <= MAX_DEPTH else found == "no JSON (it nests deeper than 200 containers)"
+
+
+def test_an_export_that_is_too_large_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read as a whole, so that it has a cap; a .jsonl file has none."""
+    monkeypatch.setattr(jsonl, "MAX_EXPORT_BYTES", 100)
+    path = written(tmp_path / "a.json", json.dumps({"events": EVENTS}))
+    with pytest.raises(
+        LogFileError, match=r"is larger than 100 bytes, and a \.json export is read as a whole; export the log as \.jsonl"
+    ):
+        list(read_events(path))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json"])
+def test_a_mark_of_utf_8_and_other_line_ends_are_taken(tmp_path: Path, name: str) -> None:
+    """As editors on Windows write them; UTF-16, as PowerShell writes it, is told."""
+    content = json.dumps({"events": EVENTS}) if name.endswith(".json") else TEXT.replace("\n", "\r\n")
+    assert list(read_events(written(tmp_path / name, b"\xef\xbb\xbf", content))) == EVENTS
+    if not name.endswith(".json"):
+        with pytest.raises(LogFileError, match="cannot be read: it is utf-16; a log is utf-8: convert it first"):
+            list(read_events(written(tmp_path / name, content.encode("utf-16"))))
+
+
+def test_gzip_members_are_one_log_and_what_is_damaged_is_told(tmp_path: Path) -> None:
+    """As ``cat a.gz b.gz`` makes them; of a damaged file, what comes before the damage is read."""
+    path = tmp_path / "a.jsonl.gz"
+    member = gzip.compress(TEXT.encode())
+    path.write_bytes(member + member + b"rubbish")
+    skipped = Skipped()
+    assert list(read_events(path, skipped)) == EVENTS * 2
+    assert (skipped.lines, skipped.first) == (
+        1,
+        f"line 7: the compressed file is damaged from here on: Not a gzipped file ({b'ru'!r})",
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_regular_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    """A pipe without a writer, an endless device, a folder, a dangling link."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "zero.jsonl").symlink_to("/dev/zero")
+    (tmp_path / "a.jsonl").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
+    reasons = {
+        "pipe": "it is a pipe (fifo), not a regular file", "zero": "it is a device, not a regular file",
+        "folder": "it is a folder, not a regular file", "gone": "no such file or directory",
+    }  # fmt: skip
+    for name, reason in reasons.items():
+        with pytest.raises(LogFileError) as caught:
+            list(read_events(tmp_path / f"{name}.jsonl"))
+        assert str(caught.value).endswith(f"{name}.jsonl' cannot be read: {reason}")
+    assert list(read_events(tmp_path / "link.jsonl")) == EVENTS
+    assert [path.name for path in log_files(tmp_path)] == ["a.jsonl", "link.jsonl"]

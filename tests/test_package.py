@@ -20,6 +20,7 @@ PACKAGE = Path(the_edge_obs.__file__).parent
 FLOORS = {
     "errors": 0,
     "event": 0,
+    "files": 0,
     "redaction": 1,
     "card_numbers": 1,
     "conversions": 1,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
+import json
+import math
 import os
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +21,17 @@ import the_edge_obs as obs
 from the_edge_obs import retention
 from the_edge_obs.cli import main
 from the_edge_obs.errors import ConfigurationError, LogFileError
-from the_edge_obs.jsonl import read_events
+from the_edge_obs.jsonl import log_files, parsed, read_events
 from the_edge_obs.retention import Limits, bytes_of, clean, seconds_of
+
+from .strategies import event
 
 HOUR, DAY = 3_600, 86_400
 NO_FLOW = b'{"flow_id": 1}\n'
+
+# Where the system has no leases, nobody can tell.
+HAS_LEASES = hasattr(fcntl, "F_SETLEASE")
+OPEN_ELSEWHERE = "another program has it open"
 
 Write = Callable[..., Path]
 
@@ -181,18 +193,42 @@ def test_a_dry_run_tells_the_same_and_does_nothing(write: Write) -> None:
 
 
 def test_a_log_that_grows_meanwhile_stays(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the copy and the replacement it is looked at again."""
+    """Who held it open all the while and wrote to it has written to the log; it gets its name back."""
     path = write("a.jsonl", HOUR)
-    compress = retention._compress
+    before, compress, looked = path.read_bytes(), retention._compress, retention._check_unused
+    file = path.open("ab")
 
-    def slowly(log: Any, raw: Any) -> None:
-        compress(log, raw)
-        with path.open("ab") as file:
-            file.write(b"more\n")
+    def slowly(source: Any, log: Any, raw: Any) -> None:
+        compress(source, log, raw)
+        file.write(b"more\n")
+        file.flush()
 
     monkeypatch.setattr(retention, "_compress", slowly)
-    assert deeds(path.parent, compress=True) == [("a.jsonl", "kept", "it was written to meanwhile")]
-    assert names(path.parent) == ["a.jsonl"]
+    monkeypatch.setattr(retention, "_check_unused", lambda log: None)
+    with file:
+        assert deeds(path.parent, compress=True)[0][:2] == ("a.jsonl", "kept")
+    assert (names(path.parent), path.read_bytes()) == (["a.jsonl"], before + b"more\n")
+    monkeypatch.setattr(retention, "_check_unused", looked)
+    with path.open("ab"):
+        aged(path, HOUR)
+        assert deeds(path.parent, compress=True) == [("a.jsonl", "kept", OPEN_ELSEWHERE)]
+
+
+def test_who_opens_a_log_while_it_is_compressed_makes_a_new_one(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are kept, and read as one log."""
+    path = write("a.jsonl", HOUR)
+    lines, compress = path.read_bytes().splitlines(keepends=True), retention._compress
+    later = lines[-1].replace(b'"timestamp":1', b'"timestamp":2')
+
+    def slowly(source: Any, log: Any, raw: Any) -> None:
+        compress(source, log, raw)
+        with path.open("ab") as file:
+            file.write(later)
+
+    monkeypatch.setattr(retention, "_compress", slowly)
+    assert deeds(path.parent, compress=True) == [("a.jsonl", "compressed", "")]
+    assert names(path.parent) == ["a.jsonl", "a.jsonl.gz"]
+    assert list(obs.query(path.parent)) == [parsed(line) for line in [*lines, later]]
 
 
 def test_a_disk_that_is_full_leaves_the_log(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +236,7 @@ def test_a_disk_that_is_full_leaves_the_log(write: Write, monkeypatch: pytest.Mo
     path = write("a.jsonl", HOUR)
     write("b.jsonl", 40 * DAY)
 
-    def full(log: Any, raw: Any) -> None:
+    def full(source: Any, log: Any, raw: Any) -> None:
         raw.write(b"x")
         raise OSError(28, "No space left on device")
 
@@ -308,3 +344,124 @@ def test_bad_usage(arguments: list[str], message: str, capsys: pytest.CaptureFix
     """One line on stderr, exit code 2."""
     assert main(["clean", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"tea-obs: error: {message}")
+
+
+# --- writers and kills beside it ---
+
+WRITER = """
+import json, os, sys, time, uuid
+import the_edge_obs as obs
+path, way, line = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+number = 0
+held = open(path, "ab", buffering=0) if way == "held" else None
+undo = obs.configure({"handlers": [{"type": "file", "path": path}]}) if way == "handler" else None
+while not os.path.exists(path + ".stop"):
+    number += 1
+    if not number % 25:
+        time.sleep(0.05)  # a log that never rests is never compressed
+    flow_id = str(uuid.uuid4())
+    event = {**line, "flow_id": flow_id, "span_id": flow_id, "data": {"number": number}}
+    raw = (json.dumps(event) + "\\n").encode()
+    if way == "held":
+        held.write(raw)
+    elif way == "by name":
+        with open(path, "ab", buffering=0) as file:
+            file.write(raw)
+    else:
+        with obs.flow(str(number)):
+            pass
+print(number)
+"""
+
+
+@pytest.mark.skipif(not HAS_LEASES, reason="nobody can tell here whether a file is open")
+@pytest.mark.parametrize(("way", "lines_each"), [("by name", 1), ("held", 1), ("handler", 2)])
+def test_no_line_is_lost_that_is_appended_while_logs_are_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, lines_each: int
+) -> None:
+    """By a process that opens the file for each line, by one that holds it open, and by a handler; each line is there once."""
+    monkeypatch.setattr(retention, "RESTING", -math.inf)
+    monkeypatch.setattr(retention, "ABANDONED", -math.inf)
+    path = tmp_path / "logs" / "shared.jsonl"
+    path.parent.mkdir()
+    end = json.dumps(event(1, "exit", 1, metrics={"duration_ms": 1.0}))
+    command = [sys.executable, "-c", WRITER, str(path), way, end]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        compressed = rounds = 0
+        while writer.poll() is None and compressed < 10 and rounds < 100:
+            rounds += path.exists()
+            compressed += sum(deed.action == "compressed" for deed in clean(path.parent, Limits(compress=True)))
+        path.with_name(f"{path.name}.stop").touch()
+        written = int(writer.communicate(timeout=60)[0])
+    assert compressed or way == "held"
+    assert {deed.action for deed in clean(path.parent, Limits(compress=True))} <= {"kept", "compressed"}
+    found = Counter((one["flow_id"], one["event_type"]) for log in log_files(path.parent) for one in read_events(log))
+    assert (len(found), set(found.values())) == (written * lines_each, {1})
+    assert len(obs.query(path.parent)) == written * lines_each
+
+
+KILLED = """
+import json, os, shutil, signal, sys
+from pathlib import Path
+import the_edge_obs as obs
+from the_edge_obs.retention import Limits, clean
+source, work = Path(sys.argv[1]), Path(sys.argv[2])
+STEPS = ("rename", "replace", "unlink", "link", "open", "fsync", "utime", "fchmod", "close")
+wanted = [event["timestamp"] for event in obs.query(source)]
+
+def killed(folder, step, limits):
+    calls = 0
+    def counted(function):
+        def call(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls > step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
+        return call
+    child = os.fork()
+    if not child:
+        for name in STEPS:
+            setattr(os, name, counted(getattr(os, name)))
+        list(clean(folder, limits))
+        os._exit(0)
+    return os.waitpid(child, 0)[1] != 0
+
+found, step, alive = [], 0, True
+while alive:
+    folder = work / str(step)
+    shutil.copytree(source, folder)
+    alive = killed(folder, step, Limits(compress=True))
+    seen = [event["timestamp"] for event in obs.query(folder)] == wanted
+    list(clean(folder, Limits(compress=True)))
+    again = [event["timestamp"] for event in obs.query(folder)] == wanted
+    found.append((step, seen, again, sorted(os.listdir(folder))))
+    step += 1
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(not HAS_LEASES, reason="half files are left for a minute where nobody can tell whether they are open")
+def test_a_run_that_is_killed_at_any_step_loses_and_doubles_nothing(write: Write, tmp_path: Path) -> None:
+    """Readers find each event once, and the next run finishes what was begun: no half file and no odd name is left."""
+    path = write("a.jsonl", 2 * HOUR)
+    write("b.jsonl", HOUR)
+    work = tmp_path / "work"
+    work.mkdir()
+    command = [sys.executable, "-c", KILLED, str(path.parent), str(work)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(done.stdout)
+    assert len(found) > 20
+    assert [one for one in found if one[1:] != [True, True, ["a.jsonl.gz", "b.jsonl.gz"]]] == []
+
+
+def test_what_is_compressed_keeps_its_owner_and_mode(write: Write) -> None:
+    """It is private from its beginning, whatever the umask."""
+    path = write("a.jsonl", 2 * HOUR)
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12346)
+    before = path.stat()
+    list(clean(path.parent, Limits(compress=True)))
+    after = (path.parent / "a.jsonl.gz").stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)

@@ -159,7 +159,7 @@ def test_huge_arguments_are_not_written_out() -> None:
 def test_a_cut_text_loses_its_secrets_first() -> None:
     """The flow's taints count where a text is cut."""
     flow = FlowState(new_flow_id(), "f")
-    flow.taints.add("correct horse battery")
+    flow.taints.learn("correct horse battery", is_certain=True)
     text = traceback_text(ValueError("x" * (MAX_STRING - 10) + " correct horse battery " + "y" * 9_000), flow)
     assert "correct" not in text
     assert PLACEHOLDER[:5] in text or "…[+" in text

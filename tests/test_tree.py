@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from the_edge_obs.comparison import diff
 from the_edge_obs.flow_log import FlowLog, build_flow_log
+from the_edge_obs.formats import FORMATS, renderer
 from the_edge_obs.tree import View, columns, duration_text, fitted, origin, render
 
+from .growth import assert_linear
 from .strategies import event, whole
 
 
@@ -249,3 +253,55 @@ def test_cutting() -> None:
         "要約…",
         "e\u0301" * 5,
     ]
+
+
+def nested(count: int) -> list[dict[str, Any]]:
+    """Return a flow of spans inside one another."""
+    entries = [event(number, "entry", number * 1e-3) for number in range(1, count + 1)]
+    ends = [event(number, "exit", (2 * count - number) * 1e-3, metrics={"tokens": 1}) for number in range(count, 0, -1)]
+    return entries + ends
+
+
+def comb(count: int) -> list[dict[str, Any]]:
+    """Return a flow in which each span has a span inside it, and one beside that."""
+    made = nested(count // 2)
+    for number in range(1, count // 2 + 1):
+        made += whole(count + number, number * 1e-3 + 1e-4, number * 1e-3 + 2e-4, parent=number)
+    return made
+
+
+def beside(count: int) -> list[dict[str, Any]]:
+    """Return a flow of spans beside one another, all at the same time."""
+    entries = [event(number, "entry", number * 1e-3, parent=None if number == 1 else 1) for number in range(1, count + 1)]
+    return entries + [event(number, "exit", 2 * count, parent=None if number == 1 else 1) for number in range(count, 0, -1)]
+
+
+@pytest.mark.parametrize("shape", [nested, comb, beside])
+@pytest.mark.parametrize("fold", [True, False])
+def test_the_time_of_a_tree_grows_with_its_spans(shape: Callable[[int], list[dict[str, Any]]], fold: bool) -> None:
+    """However deep they lie; nothing recurs."""
+    view = View(fold=fold)
+    assert_linear(lambda size: build_flow_log(shape(size)), lambda log: sum(map(len, render(log, view))), [500, 1_000, 2_000])
+
+
+@pytest.mark.parametrize("shape", [nested, comb, beside])
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_the_time_of_an_export_grows_with_its_spans(shape: Callable[[int], list[dict[str, Any]]], format_name: str) -> None:
+    """In every format."""
+
+    def work(events: list[dict[str, Any]]) -> int:
+        return sum(map(len, renderer(format_name)(events, dropped={})))
+
+    assert_linear(shape, work, [400, 800, 1_600])
+
+
+@pytest.mark.parametrize("shape", [nested, comb, beside])
+def test_the_time_of_a_comparison_grows_with_its_spans(shape: Callable[[int], list[dict[str, Any]]]) -> None:
+    """Of a run with another of its kind, in which one span is missing."""
+
+    def make(size: int) -> Any:
+        events = shape(size)
+        other = [one for one in events if one["span_id"] != events[size // 3]["span_id"]]
+        return build_flow_log(events), build_flow_log(other)
+
+    assert_linear(make, lambda pair: len(str(diff(*pair))), [300, 600, 1_200])

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from .errors import ConfigurationError, EventError, allowed
 from .event import LEVELS, level_number
+from .files import FILE_MODE, check_mode
 from .handlers import CallbackHandler, RingBufferHandler
 from .handlers.appending import checked_path
 from .logging_tree import Installed, check_keys, install
@@ -23,7 +24,7 @@ ENVIRONMENT: Final = "TEA_LOG"
 BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact")
 HANDLER_KEYS: Final = {
     "console": ("type", "level", "verbose"),
-    "file": ("type", "level", "path"),
+    "file": ("type", "level", "path", "mode"),
     "callback": ("type", "level", "callback"),
 }
 
@@ -204,7 +205,8 @@ def _console(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str,
 
 
 def _file(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {"class": "the_edge_obs.FlowFileHandler", "path": os.fspath(spec.get("path", DEFAULT_PATH))}
+    mode = {"mode": spec["mode"]} if "mode" in spec else {}
+    return {"class": "the_edge_obs.FlowFileHandler", "path": os.fspath(spec.get("path", DEFAULT_PATH)), **mode}
 
 
 def _callback(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -261,6 +263,7 @@ def _check_handler(where: str, handler: Any, import_callbacks: bool) -> None:
     _check_bool(f"{where}.verbose", handler.get("verbose", False))
     if kind == "file":
         _check_path(f"{where}.path", handler.get("path", DEFAULT_PATH))
+        check_mode(f"{where}.mode", handler.get("mode", FILE_MODE))
     if kind == "callback":
         _check_callback(f"{where}.callback", handler.get("callback"), import_callbacks)
 

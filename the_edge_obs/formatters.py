@@ -18,6 +18,9 @@ from .event import CHECKED_METRICS, Event, dumps
 from .records import event_of, headline, loose_event
 
 MAX_EVENT_BYTES: Final = 65_536
+"""The most bytes of UTF-8 that a line of ours takes."""
+MAX_LINE_BYTES: Final = 16 * MAX_EVENT_BYTES
+"""The most bytes of a line that readers take, its newline not counted: other writers of the format may have larger events."""
 
 
 class JsonFormatter(_BaseJsonFormatter):
@@ -128,10 +131,9 @@ class ConsoleFormatter(logging.Formatter):
         level = f"{event['level']:<5}"
         if self.colour:
             level = f"\x1b[{_COLOURS[event['level']]}m{level}\x1b[0m"
-        clock = time.strftime("%H:%M:%S", time.localtime(event["timestamp"]))
         step = f" [{printable(event['step'])}]" if event.get("step") else ""
-        thousandths = int(event["timestamp"] % 1 * 1000)
-        line = f"{clock}.{thousandths:03d} {level} {printable(headline(event))}{step}{_tokens(event['metrics'])}"
+        clock = _clock(event["timestamp"])
+        line = f"{clock} {level} {printable(headline(event))}{step}{printable(_tokens(event['metrics']))}"
         return line + self._details(event) if self.verbose else line
 
     def _details(self, event: Event) -> str:
@@ -153,12 +155,53 @@ def uses_colour(stream: TextIO | None) -> bool:
         return False
 
 
+def _clock(seconds: float) -> str:
+    """Return the local time of day with milliseconds; where no calendar has that moment, the number itself."""
+    try:
+        return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{int(seconds % 1 * 1000):03d}"
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+
+
 def _tokens(metrics: Mapping[str, Any]) -> str:
     return f" {metrics['tokens']} tokens" if metrics.get("tokens") else ""
 
 
+# Characters that str.isprintable lets through, and that show nothing or can carry a hidden text: fillers and selectors of
+# variants (https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point). One U+FE0F makes a sign an emoji, and stays.
+_HIDDEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]|(?<=\ufe0f)\ufe0f"
+)
+_UNUSUAL: Final = re.compile("[^ -~]")
+_ASTRAL: Final = 0x10000  # from here on JSON writes a character as two surrogates
+
+
 def printable(text: str) -> str:
-    """Return a text with its control characters escaped (C0, DEL, C1, line and bidi marks): safe on one terminal line."""
-    if text.isprintable():
+    """Return a text that is safe on one line of a terminal: what is invisible, or steers it, is escaped as Python writes it.
+
+    That is everything ``str.isprintable`` calls so (control characters, C1 and DEL, line ends, marks of direction, zero-width and
+    tag characters, lone surrogates, spaces but the common one), and fillers and selectors of variants.
+    """
+    return _escaped(text, lambda char: char.encode("unicode_escape").decode("ascii"))
+
+
+def printable_json(text: str) -> str:
+    """Return a JSON text with the characters that ``printable`` escapes in JSON's own escapes: equal JSON, safe on a terminal.
+
+    Line feeds stay: outside of strings they are white space, and inside there are none.
+    """
+    return _escaped(text, _json_escape)
+
+
+def _json_escape(char: str) -> str:
+    code = ord(char)
+    if code < _ASTRAL:
+        return char if char == "\n" else f"\\u{code:04x}"
+    return f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def _escaped(text: str, escape: Callable[[str], str]) -> str:
+    if text.isprintable() and (text.isascii() or _HIDDEN.search(text) is None):
         return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    text = _HIDDEN.sub(lambda match: escape(match[0]), text)
+    return _UNUSUAL.sub(lambda match: match[0] if match[0].isprintable() else escape(match[0]), text)

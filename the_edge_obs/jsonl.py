@@ -1,4 +1,8 @@
-"""Event files: JSON Lines, plain or gzipped, whole or torn."""
+"""Event files: JSON Lines, plain or gzipped, whole or torn.
+
+Whatever a file holds, reading it takes time in proportion to its length, and memory in proportion to ``MAX_LINE_BYTES``: longer
+lines are passed over, and told with their number. So it is with what a gzip file unpacks to.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,27 @@ import gzip
 import json
 import os
 import re
+import secrets
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, NoReturn, cast
 
-from .errors import ExportError, LogFileError
+from .errors import LogFileError
 from .event import LEVELS, Event, dumps, is_error_data, problems
+from .files import open_regular, reason_of
+from .formatters import MAX_LINE_BYTES
 from .redaction import MAX_INT
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
+MAX_DEPTH: Final = 200
+"""Containers inside one another in a line that readers take; our own have at most 16, and a page or a diff walks through them."""
+MAX_EXPORT_BYTES: Final = 64 * MAX_LINE_BYTES
+"""The most bytes of a ``.json`` export that is read, for it is read as a whole; there is no limit to a ``.jsonl`` one."""
+_MAX_PROBLEMS, _MAX_PROBLEM = 16, 500  # of one line; characters
+_AROUND_EVENTS: Final = 3  # containers around an event in a .json export: the array of flows, the flow, its events
+TOO_LONG: Final = f"longer than {MAX_LINE_BYTES:,} bytes"
 
 
 class Skipped:
@@ -38,11 +52,11 @@ class Skipped:
         self.torn = self.unread = False
         self.first: str | None = None
 
-    def note(self, number: int, problem: str, *, torn: bool = False) -> None:
-        """Count a line that is no event."""
+    def note(self, number: int, problem: str, *, torn: bool = False, of: str = "line") -> None:
+        """Count a line that is no event; ``of`` says what the number counts."""
         self.lines += 1
         self.torn = self.torn or torn
-        self.first = self.first or f"line {number}: {problem}"
+        self.first = self.first or f"{of} {number:,}: {problem}"
 
     def note_dropped(self, log: Mapping[str, Any]) -> None:
         """Take in how many events an exported flow log has lost; the same flow in two exports has lost them once."""
@@ -64,8 +78,16 @@ class LineFilter(NamedTuple):
     test: Callable[[bytes], bool]
 
 
-_BLOCK: Final = 1 << 20  # bytes read at a time where lines are passed over
+class Flaw(str):
+    """What is wrong with a line that cannot be given, or with the rest of a file."""
+
+    __slots__ = ()
+
+
 _ESCAPE: Final = re.compile(rb"\\u")  # three times as fast as `in`, which looks for the u
+_LINE: Final = re.compile(rb"[^\n]+\n?")
+_BOM: Final = b"\xef\xbb\xbf"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_events(
@@ -83,56 +105,130 @@ def read_events(
     """
     path = Path(path)
     skipped = Skipped() if skipped is None else skipped
+    with opened(path) as file:
+        yield from _exported(path, file, skipped) if path.name.endswith(".json") else _lines(file, skipped, wanted)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a log for reading, unpacked if it is gzipped.
+
+    Raises:
+        LogFileError: it is no regular file, or cannot be read, now or until the block ends.
+    """
     try:
-        with _opened(path) as file:
-            if path.name.endswith(".json"):
-                yield from _exported(path, file, skipped)
-            else:
-                yield from _lines(file, skipped, wanted)
-    except (OSError, EOFError, zlib.error) as error:
-        raise LogFileError(f"{str(path)!r} cannot be read: {_reason(error)}") from error
-
-
-def _reason(error: BaseException) -> str:
-    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).lower()
-
-
-def _opened(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
+        with open_regular(path) as raw:
+            yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if path.name.endswith(".gz") else raw
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        reason = "there is not enough memory for it" if isinstance(error, MemoryError) else reason_of(error)
+        raise LogFileError(f"{str(path)!r} cannot be read: {reason}") from error
 
 
 def _lines(file: IO[bytes], skipped: Skipped, wanted: LineFilter | None) -> Iterator[Event]:
-    number, line = 0, b""
     skipped.unread = skipped.unread or wanted is not None
+    for number, line in numbered_lines(file, wanted):
+        event = line if isinstance(line, Flaw) else parsed(line)
+        if isinstance(event, dict):
+            yield event
+        else:
+            skipped.note(number, event, torn=line is CUT_OFF or _is_torn(line))
+
+
+def _is_torn(line: bytes | Flaw) -> bool:
+    return isinstance(line, bytes) and not line.endswith(b"\n")
+
+
+CUT_OFF: Final = Flaw("the compressed file ends too early: it is still being written, or was cut off")
+
+
+def numbered_lines(file: IO[bytes], wanted: LineFilter | None = None) -> Iterator[tuple[int, bytes | Flaw]]:
+    """Yield the lines of a log with their numbers, and in place of what cannot be given what is wrong with it; no blank lines.
+
+    Args:
+        file: A buffered file, or an unpacked gzip file.
+        wanted: Lines that it rules out are left out; None: no line is.
+
+    Raises:
+        OSError, zlib.error: the file cannot be read, from its beginning.
+    """
+    for number, block in _blocks(file):
+        if isinstance(block, Flaw):
+            yield number, block
+        elif wanted is None:
+            yield from _all_lines(block, number)
+        elif block.endswith(b"\n"):
+            yield from _candidates(block, number, wanted)
+        else:
+            yield number, block  # a last line that may be torn is looked at in any case
+
+
+def _blocks(file: IO[bytes]) -> Iterator[tuple[int, bytes | Flaw]]:
+    """Yield blocks of whole lines, each with the number of its first, and the last line by itself where it has no end.
+
+    Only a line that goes on from one piece of the file to the next can be too long, for a piece is not longer than that.
+    """
+    number, length, rest = 1, 0, list[bytes]()
+    for piece in _pieces(file):
+        if isinstance(piece, Flaw):
+            yield number, piece
+            return
+        first = piece.find(b"\n") + 1
+        length += first or len(piece)
+        if length <= MAX_LINE_BYTES + bool(first):
+            rest.append(piece[:first] if first else piece)
+        else:
+            rest.clear()
+        if not first:
+            continue
+        end = piece.rfind(b"\n") + 1
+        if length > MAX_LINE_BYTES + 1:
+            yield number, Flaw(TOO_LONG)
+            block, number = piece[first:end], number + 1
+        else:
+            rest.append(piece[first:end])
+            block = b"".join(rest)
+        if block:
+            yield number, block
+        number += block.count(b"\n")
+        rest, length = [piece[end:]], len(piece) - end
+    if length:
+        yield number, b"".join(rest) if length <= MAX_LINE_BYTES else Flaw(TOO_LONG)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes | Flaw]:
+    """Yield what a file holds, piece by piece; and last what is wrong with a gzip file that cannot be unpacked to its end."""
+    read, is_first = file.read1, True  # type: ignore[attr-defined] # what can be unpacked comes before the error
     try:
-        for number, line in enumerate(file, 1) if wanted is None else _candidates(file, wanted):
-            event = parsed(line)
-            if isinstance(event, dict):
-                yield event
-            elif line.strip():
-                skipped.note(number, event, torn=not line.endswith(b"\n"))
+        while piece := read(MAX_LINE_BYTES):
+            if is_first and piece.startswith(_UTF_16):
+                raise OSError("it is UTF-16; a log is UTF-8: convert it first")
+            yield piece.removeprefix(_BOM) if is_first else piece
+            is_first = False
     except EOFError:
         # A gzip file that is still being written, or whose writer was killed.
-        skipped.note(number + 1, "the compressed file ends too early", torn=True)
+        yield CUT_OFF
+    except (zlib.error, gzip.BadGzipFile) as error:
+        if is_first:
+            raise
+        yield Flaw(f"the compressed file is damaged from here on: {error}")
 
 
-def _candidates(file: IO[bytes], wanted: LineFilter) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that may match, with their numbers, and a last one without a newline in any case."""
-    number, rest = 1, b""
-    while block := file.read(_BLOCK):
-        block = rest + block
-        end = block.rfind(b"\n") + 1
-        number = yield from _in_block(block[:end], number, wanted)
-        rest = block[end:]
-    if rest:
-        yield number, rest
+def _all_lines(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
+    seen = 0
+    for match in _LINE.finditer(block):
+        start, line = match.start(), match[0]
+        number += block.count(b"\n", seen, start)
+        seen = start
+        if not line.isspace():
+            yield number, line
 
 
-def _in_block(block: bytes, number: int, wanted: LineFilter) -> Generator[tuple[int, bytes], None, int]:
-    """Yield what may match of whole lines, the first of which has the given number; return the number of the next one."""
+def _candidates(block: bytes, number: int, wanted: LineFilter) -> Iterator[tuple[int, bytes]]:
+    """Yield what may match of whole lines, the first of which has the given number."""
     needle, seen = wanted.needle, 0
-    if _ESCAPE.search(block):
-        needle = b"\n"  # an escape may spell anything: look at every line
+    if needle == b"\n" or _ESCAPE.search(block):  # an escape may spell anything: look at every line
+        yield from ((at, line) for at, line in _all_lines(block, number) if wanted.test(line))
+        return
     at = block.find(needle)
     while at >= 0:
         start = block.rfind(b"\n", 0, at) + 1
@@ -142,11 +238,10 @@ def _in_block(block: bytes, number: int, wanted: LineFilter) -> Generator[tuple[
         if wanted.test(line := block[start:end]):
             yield number, line
         at = block.find(needle, end)
-    return number + block.count(b"\n", seen)
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not a JSON number; write null")
 
 
 def _finite(text: str) -> float:
@@ -163,12 +258,53 @@ _decode: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse).d
 def parsed(line: bytes | str) -> Event | str:
     """Return the event of a line, or what is wrong with it."""
     try:
-        event = _decode(line if isinstance(line, str) else line.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        event = decoded(line)
+    except ValueError as error:
         return f"no JSON ({error})"
     if not isinstance(event, dict) or not event.keys() >= {"flow_id", "span_id", "event_type", "timestamp"}:
         return "no event"
-    return event if is_readable(event) else "; ".join(problems(event)) or "its timestamp or a metric is out of range"
+    return event if is_readable(event) else listed(problems(event)) or "its timestamp or a metric is out of range"
+
+
+def listed(found: list[str]) -> str:
+    """Return problems on one line that is not too long to be read: keys and values of other writers have any length."""
+    more = f"; and {len(found) - _MAX_PROBLEMS:,} more" if len(found) > _MAX_PROBLEMS else ""
+    return (
+        "; ".join(text if len(text) <= _MAX_PROBLEM else text[: _MAX_PROBLEM - 3] + "..." for text in found[:_MAX_PROBLEMS])
+        + more
+    )
+
+
+def decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
+    """Return the value of a JSON text, strictly as RFC 8259 has it.
+
+    Args:
+        content: The text; bytes are UTF-8.
+        max_depth: How many containers may lie inside one another.
+
+    Raises:
+        ValueError: it is no such text, or nests too deep.
+    """
+    text = content if isinstance(content, str) else content.decode("utf-8")
+    try:
+        value = _decode(text)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    # What nests has as many openings; counting them costs a hundredth of the rest, and few lines have more.
+    if text.count("[") + text.count("{") > max_depth and _is_deeper(value, max_depth):
+        raise ValueError(_TOO_DEEP)
+    return value
+
+
+_TOO_DEEP: Final = f"it nests deeper than {MAX_DEPTH} containers"
+
+
+def _is_deeper(value: Any, max_depth: int) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(max_depth):
+        insides = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [inner for inside in insides for inner in inside if isinstance(inner, (dict, list))]
+    return bool(level)
 
 
 def is_readable(event: dict[str, Any]) -> bool:
@@ -196,13 +332,7 @@ def _is_metric(value: Any) -> bool:
 
 
 def _exported(path: Path, file: IO[bytes], skipped: Skipped) -> Iterator[Event]:
-    try:
-        content = _decode(file.read().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise LogFileError(f"{str(path)!r} is no JSON ({error}); a log is a .jsonl file or a .json export") from error
-    logs = content if isinstance(content, list) else [content]
-    if not logs or not all(isinstance(log, dict) and isinstance(log.get("events"), list) for log in logs):
-        raise LogFileError(f"{str(path)!r} is no exported flow log: it has no list of events")
+    logs = exported_logs(path, file)
     for log in logs:
         skipped.note_dropped(log)
     for number, event in enumerate((event for log in logs for event in log["events"]), 1):
@@ -210,6 +340,44 @@ def _exported(path: Path, file: IO[bytes], skipped: Skipped) -> Iterator[Event]:
             yield event
         else:
             skipped.note(number, "no event")
+
+
+def exported_logs(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
+    """Return the flow logs of a ``.json`` export, each with its list of ``events``.
+
+    Raises:
+        LogFileError: it holds none, or is larger than ``MAX_EXPORT_BYTES``.
+    """
+    content = file.read(MAX_EXPORT_BYTES + 1)
+    if len(content) > MAX_EXPORT_BYTES:
+        raise LogFileError(
+            f"{str(path)!r} is larger than {MAX_EXPORT_BYTES:,} bytes, and a .json export is read as a whole; "
+            "export the log as .jsonl, which has no limit"
+        )
+    try:
+        value = decoded(content.removeprefix(_BOM), MAX_DEPTH + _AROUND_EVENTS)
+    except ValueError as error:
+        raise LogFileError(f"{str(path)!r} is no JSON ({error}); a log is a .jsonl file or a .json export") from error
+    logs = value if isinstance(value, list) else [value]
+    if not logs or not all(isinstance(log, dict) and isinstance(log.get("events"), list) for log in logs):
+        raise LogFileError(f"{str(path)!r} is no exported flow log: it has no list of events")
+    return logs
+
+
+_SET_ASIDE: Final = re.compile(r"(.*)\.closed-[0-9a-f]{8}(\.jsonl)", re.DOTALL)
+
+
+def set_aside_name(name: str) -> str:
+    """Return a new name for a log that nobody is to append to any more; it is read as before."""
+    plain = name.removesuffix(".gz")
+    return f"{plain.removesuffix('.jsonl')}.closed-{secrets.token_hex(4)}.jsonl{name[len(plain) :]}"
+
+
+def log_name(name: str) -> str:
+    """Return the name of the log that a file is, or a copy or a part of: without ``.gz`` and what ``set_aside_name`` put in."""
+    plain = name.removesuffix(".gz")
+    match = _SET_ASIDE.fullmatch(plain)
+    return match[1] + match[2] if match else plain
 
 
 def log_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -221,33 +389,7 @@ def log_files(folder: str | os.PathLike[str]) -> list[Path]:
     try:
         return sorted(path for path in Path(folder).iterdir() if path.name.endswith(SUFFIXES) and path.is_file())
     except OSError as error:
-        raise LogFileError(f"folder {str(folder)!r} cannot be read: {_reason(error)}") from error
-
-
-def write_atomically(path: str | os.PathLike[str], chunks: Iterable[str]) -> int:
-    """Write text to a file that appears whole or not at all, and return its size in bytes.
-
-    Raises:
-        ExportError: it cannot be written; nothing is left behind.
-    """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    new_folders = [folder for folder in path.parents if not os.path.lexists(folder)]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            for chunk in chunks:
-                file.write(chunk)
-            size = file.tell()
-        os.replace(partial, path)
-    except BaseException as error:
-        for remove in (partial.unlink, *(folder.rmdir for folder in new_folders)):
-            with suppress(OSError):
-                remove()
-        if isinstance(error, OSError):
-            raise ExportError(f"path {str(path)!r} cannot be written: {_reason(error)}") from error
-        raise
-    return size
+        raise LogFileError(f"folder {str(folder)!r} cannot be read: {reason_of(error)}") from error
 
 
 def lines_of(events: Iterable[Event]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from .errors import ConfigurationError
-from .jsonl import write_atomically
+from .files import write_atomically
 
 SOURCE: Final = Path(__file__).with_name("lnav") / "tea_obs.json"
 _PLACE: Final = Path("formats", "the_edge_obs", SOURCE.name)

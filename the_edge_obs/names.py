@@ -6,7 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from .redaction import MAX_STRING, followers, scrub_text
+from .policies import followers
+from .redaction import MAX_STRING, scrub_text
 
 MAX_NAME: Final = 256  # characters
 _ROOM: Final = MAX_NAME - 24  # of a longer one, beside the mark of the cut

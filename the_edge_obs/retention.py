@@ -1,8 +1,13 @@
 """Log folders within limits: old logs go, finished ones are compressed, and nothing else is touched.
 
 Only regular files right in the folder count, whose name ends in ``.jsonl`` or ``.jsonl.gz`` and whose first line is an event. No
-link is followed. A log is in use, and left alone, while it was written to in the last minute, and for a day after its last write
-while a flow in it has no end.
+link is followed. A log is in use, and left alone, while it was written to in the last minute, for a day after its last write
+while a flow in it has no end, and while another program has it open.
+
+No line is lost that is appended meanwhile. First the log is given another name, so that whoever opens it from now on makes a new
+one. Then, where the system has leases (Linux), one on the file shows that nobody holds it open any more; else it gets its name
+back. Under every name it has on the way readers find it, and take copies for what they are: a run may be killed at any moment,
+and the next one goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,14 +21,16 @@ import stat
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
 from .errors import ConfigurationError, LogFileError
+from .files import drafted, is_draft, leased, open_regular, reason_of
 from .flow_summary import summarise
-from .jsonl import SUFFIXES, parsed, read_events
+from .formatters import MAX_LINE_BYTES
+from .jsonl import SUFFIXES, log_name, parsed, read_events, set_aside_name
 from .records import is_last
 
 RESTING: Final = 60.0
@@ -31,12 +38,9 @@ RESTING: Final = 60.0
 ABANDONED: Final = 86_400.0
 """Seconds after its last write in which a log with a flow that has no end is in use; later, its process is taken for dead."""
 
-_LONGEST_LINE: Final = 1 << 20  # bytes; an event's line has at most a sixteenth of that
 _TAIL: Final = 1 << 17  # bytes
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-# Refuses what turned into a link since it was looked at; where there is no such flag, the file's identity is compared alone.
-_READ: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Deed:
 
 @dataclass(slots=True)
 class _Log:
-    path: Path
+    path: Path  # where it is now
     status: os.stat_result
     in_use: str = ""
 
@@ -126,6 +130,8 @@ def clean(folder: str | os.PathLike[str], limits: Limits, *, dry_run: bool = Fal
     """
     now = time.time()
     remaining: list[_Log] = []
+    if limits.compress and not dry_run:
+        _sweep(Path(folder), now)
     for log in _logs(Path(folder), now):
         age = now - log.status.st_mtime
         if limits.older_than is None or age <= limits.older_than or log.in_use:
@@ -148,12 +154,10 @@ def _kept(log: _Log, reason: str) -> Deed:
 
 def _shed(log: _Log, deed: Deed, dry_run: bool) -> Deed:
     """Remove a log, compressed by now or not, for the limit on the size."""
-    reason = "the oldest beyond the size limit"
-    if deed.action == "kept" or dry_run:
-        return _removed(log, reason, dry_run)
-    copy = _zipped(log.path)
-    removed = _removed(_Log(copy, os.lstat(copy)), reason, dry_run)
-    return Deed(log.path, removed.action, removed.reason, log.size, removed.after)
+    if deed.action == "compressed" and not dry_run:
+        log = _Log(log.path, os.lstat(log.path))
+    removed = _removed(log, "the oldest beyond the size limit", dry_run)
+    return Deed(deed.path, removed.action, removed.reason, deed.before, removed.after)
 
 
 def _zipped(path: Path) -> Path:
@@ -168,7 +172,7 @@ def _logs(folder: Path, now: float) -> list[_Log]:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.name.endswith(SUFFIXES) and entry.is_file(follow_symlinks=False)]
     except OSError as error:
-        raise LogFileError(f"folder {str(folder)!r} cannot be read: {_reason(error)}") from error
+        raise LogFileError(f"folder {str(folder)!r} cannot be read: {reason_of(error)}") from error
     found = [log for name in names if (log := _log(folder / name, now)) is not None]
     return sorted(found, key=lambda log: (log.status.st_mtime_ns, log.path.name))
 
@@ -178,8 +182,8 @@ def _log(path: Path, now: float) -> _Log | None:
     try:
         with _opened(path) as raw, _plain(path, raw) as file:
             status = os.fstat(raw.fileno())
-            line = file.readline(_LONGEST_LINE)
-        if not stat.S_ISREG(status.st_mode) or not isinstance(parsed(line), dict):
+            line = file.readline(MAX_LINE_BYTES + 1)
+        if not isinstance(parsed(line), dict):
             return None
         return _Log(path, status, _use_of(path, status, now))
     except (OSError, EOFError, zlib.error, LogFileError):
@@ -187,7 +191,7 @@ def _log(path: Path, now: float) -> _Log | None:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", os.fdopen(os.open(path, _READ), "rb"))
+    return open_regular(path, follow=False)
 
 
 def _plain(path: Path, raw: IO[bytes]) -> IO[bytes]:
@@ -216,26 +220,29 @@ def _is_finished(path: Path, status: os.stat_result) -> bool:
     return all(flow.status != "running" for flow in summarise(read_events(path)))
 
 
+class _InUseError(Exception):
+    """A log turned out to be in use; the text says how."""
+
+
 def _removed(log: _Log, reason: str, dry_run: bool) -> Deed:
+    path = log.path
     try:
-        if _has_changed(log):
-            return _kept(log, "it was written to meanwhile")
-        if not dry_run:
-            os.unlink(log.path)
+        if dry_run:
+            _check_unused(log)
+        else:
+            with _taken(log) as file, _alone(log, file):
+                _unlink(log, file)
+    except _InUseError as error:
+        return _kept(log, str(error))
     except OSError as error:
-        return Deed(log.path, "failed", f"cannot be removed: {_reason(error)}", log.size, log.size)
-    return Deed(log.path, "removed", reason, log.size, 0)
-
-
-def _has_changed(log: _Log) -> bool:
-    now = os.lstat(log.path)
-    return (now.st_ino, now.st_size, now.st_mtime_ns) != (log.status.st_ino, log.size, log.status.st_mtime_ns)
+        return Deed(path, "failed", f"cannot be removed: {reason_of(error)}", log.size, log.size)
+    return Deed(path, "removed", reason, log.size, 0)
 
 
 def _compressed(log: _Log, dry_run: bool) -> Deed:
     """Gzip a log, if it is plain, at rest and finished."""
     path, size = log.path, log.size
-    if path.name.endswith(".gz") or log.in_use:
+    if log.in_use or path.name.endswith(".gz"):
         return _kept(log, log.in_use)
     try:
         if not _is_finished(path, log.status):
@@ -243,32 +250,25 @@ def _compressed(log: _Log, dry_run: bool) -> Deed:
         if os.path.lexists(_zipped(path)):
             return _tidied(log, dry_run)
         after = _size_compressed(log) if dry_run else _replaced(log)
-        return _kept(log, "it was written to meanwhile") if after is None else Deed(path, "compressed", "", size, after)
+        return Deed(path, "compressed", "", size, after)
+    except _InUseError as error:
+        return _kept(log, str(error))
     except (OSError, EOFError, zlib.error, LogFileError) as error:
-        reason = _reason(error) if isinstance(error, OSError) else str(error)
-        return Deed(path, "failed", f"cannot be compressed: {reason}", size, size)
+        return Deed(path, "failed", f"cannot be compressed: {reason_of(error)}", size, size)
 
 
-def _replaced(log: _Log) -> int | None:
-    """Put a compressed copy in a log's place, and return its size; None, and nothing is done, if it was written to meanwhile."""
-    target = _zipped(log.path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with partial.open("xb") as raw:
-            _compress(log, raw)
-            raw.flush()
-            os.fsync(raw.fileno())
-            size = raw.tell()
-        os.chmod(partial, stat.S_IMODE(log.status.st_mode))
-        os.utime(partial, ns=(log.status.st_atime_ns, log.status.st_mtime_ns))
-        if _has_changed(log):
-            return None
-        os.replace(partial, target)
-        os.unlink(log.path)
-    finally:
+def _final_name(path: Path) -> str:
+    return log_name(path.name) + (".gz" if path.name.endswith(".gz") else "")
+
+
+def _rename(log: _Log, target: Path) -> None:
+    """Give a log a name that nothing has, if that can be done: a rename would overwrite what another process has just made."""
+    if log.path != target:
         with suppress(OSError):
-            partial.unlink()
-    return size
+            if not (target.exists() and target.samefile(log.path)):  # where a run was killed between the next two lines
+                os.link(log.path, target, follow_symlinks=False)
+            os.unlink(log.path)
+            log.path = target
 
 
 def _tidied(log: _Log, dry_run: bool) -> Deed:
@@ -279,6 +279,97 @@ def _tidied(log: _Log, dry_run: bool) -> Deed:
     if not is_same:
         return _kept(log, f"{target.name} is there already, and is another")
     return _removed(log, f"{target.name} has it all", dry_run)
+
+
+def _replaced(log: _Log) -> int:
+    """Put a compressed copy in a log's place, and return its size.
+
+    Raises:
+        _InUseError: it is in use; then it has its name, and nothing is done.
+    """
+    with _taken(log) as file, drafted(_zipped(log.path)) as (raw, draft):
+        _compress(file, log, raw)
+        raw.flush()
+        _adopt(raw, log.status)
+        os.fsync(raw.fileno())
+        size = raw.tell()
+        raw.close()
+        os.utime(draft, ns=(log.status.st_atime_ns, log.status.st_mtime_ns))
+        with _alone(log, file):
+            copy = _zipped(log.path)
+            os.replace(draft, copy)
+            _unlink(log, file)
+        log.path = copy
+    return size
+
+
+def _adopt(raw: IO[bytes], status: os.stat_result) -> None:
+    """Give a file the owner and the mode of another, as far as we may."""
+    with suppress(OSError, AttributeError):  # only root gives files away, and Windows knows no owners
+        os.fchown(raw.fileno(), status.st_uid, status.st_gid)
+    with suppress(AttributeError):
+        os.fchmod(raw.fileno(), stat.S_IMODE(status.st_mode))
+
+
+@contextmanager
+def _taken(log: _Log) -> Iterator[IO[bytes]]:
+    """Take a log away from its name, and open it; what the block leaves of it gets that name back, unless it is taken by now.
+
+    Raises:
+        _InUseError: it is in use.
+        OSError: it cannot be renamed or read.
+    """
+    _check_unused(log)
+    name, aside = log.path.with_name(_final_name(log.path)), log.path.with_name(set_aside_name(log.path.name))
+    if log.path == name:  # otherwise an earlier run took it away
+        os.rename(log.path, aside)
+        log.path = aside
+    try:
+        with _opened(log.path) as file:
+            yield file
+    finally:
+        _rename(log, log.path.with_name(_final_name(log.path)))
+
+
+def _check_unused(log: _Log) -> None:
+    with _opened(log.path) as file, _alone(log, file):
+        pass
+
+
+@contextmanager
+def _alone(log: _Log, file: IO[bytes]) -> Iterator[None]:
+    """Make sure that a log is as it was, and open nowhere else, while the block runs.
+
+    Raises:
+        _InUseError: it is not.
+    """
+    with leased(file) as is_leased:
+        if is_leased is False:
+            raise _InUseError("another program has it open")
+        now = os.fstat(file.fileno())
+        if (now.st_ino, now.st_size, now.st_mtime_ns) != (log.status.st_ino, log.size, log.status.st_mtime_ns):
+            raise _InUseError("it was written to meanwhile")
+        yield
+
+
+def _unlink(log: _Log, file: IO[bytes]) -> None:
+    if os.name == "nt":
+        file.close()  # Windows removes nothing that is open
+    os.unlink(log.path)
+
+
+def _sweep(folder: Path, now: float) -> None:
+    """Finish what killed runs have left: remove their half files, and give logs that were taken away their names back."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for path in [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]:
+            is_draft_of_log = is_draft(path.name) and ".jsonl" in path.name
+            if is_draft_of_log or (path.name.endswith(SUFFIXES) and path.name != _final_name(path)):
+                with suppress(OSError), _opened(path) as file, leased(file) as is_leased:
+                    is_left = now - os.fstat(file.fileno()).st_mtime > RESTING if is_leased is None else is_leased
+                    if is_left and is_draft_of_log:
+                        os.unlink(path)
+                    elif is_left:
+                        _rename(_Log(path, os.fstat(file.fileno())), path.with_name(_final_name(path)))
 
 
 class _Counter:
@@ -297,20 +388,15 @@ class _Counter:
 
 def _size_compressed(log: _Log) -> int:
     counter = _Counter()
-    _compress(log, cast("IO[bytes]", counter))
+    _check_unused(log)
+    with _opened(log.path) as source:
+        _compress(source, log, cast("IO[bytes]", counter))
     return counter.count
 
 
-def _compress(log: _Log, raw: IO[bytes]) -> None:
-    with (
-        _opened(log.path) as source,
-        gzip.GzipFile(filename=log.path.name, mode="wb", fileobj=raw, mtime=log.status.st_mtime) as file,
-    ):
+def _compress(source: IO[bytes], log: _Log, raw: IO[bytes]) -> None:
+    with gzip.GzipFile(filename=log_name(log.path.name), mode="wb", fileobj=raw, mtime=log.status.st_mtime) as file:
         shutil.copyfileobj(source, file, _TAIL)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _ago(seconds: float) -> str:

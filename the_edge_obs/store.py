@@ -15,10 +15,11 @@ from .errors import FlowNotFoundError, LogFileError
 from .event import Event, is_uuid
 from .event_query import line_filter, matches, select
 from .faults import listeners
+from .files import write_atomically
 from .flow_log import FlowLog, build_flow_log
 from .formats import renderer
 from .handlers import FlowFileHandler, RingBufferHandler
-from .jsonl import Skipped, log_files, read_events, write_atomically
+from .jsonl import Skipped, log_files, log_name, read_events
 
 # Rings of flows that brought their own handlers and have ended: kept a while, so that their log can still be read.
 _retired: Final[deque[RingBufferHandler]] = deque(maxlen=16)
@@ -157,9 +158,9 @@ def _find(source: str | os.PathLike[str] | None) -> Found:
 def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the events of a file or a folder that may pass the filters; what a log and its compressed copy share once."""
     empty, wanted = True, line_filter(filters)
-    for _, copies in groupby(sorted(_files_of(path), key=_uncompressed), key=_uncompressed):
-        # Only where there is a copy, events are held in memory.
-        readers = [read_events(file, skipped, wanted) for file in copies]
+    for name, files in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
+        # Only where there is a copy, or a part that was set aside, events are held in memory.
+        readers = [read_events(file, skipped, wanted) for file in _still_there(path, name, list(files))]
         for event in readers[0] if len(readers) == 1 else _merged([list(reader) for reader in readers]):
             empty = False
             yield event
@@ -167,8 +168,15 @@ def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterato
         raise _nothing_in(path, skipped)
 
 
-def _uncompressed(file: Path) -> str:
-    return file.name.removesuffix(".gz")
+def _still_there(path: Path, name: str, files: list[Path]) -> list[Path]:
+    """Return the files of a log; by new names where ``clean`` has compressed it since the folder was listed."""
+    if path.is_dir() and not all(map(os.path.exists, files)):
+        return [file for file in _files_of(path) if _log_name(file) == name]
+    return files
+
+
+def _log_name(file: Path) -> str:
+    return log_name(file.name)
 
 
 def _has_events(file: Path) -> bool:

@@ -22,6 +22,7 @@ _FIRST, _LAST, _NOT_OK = 8, 2, 8
 _NOTES: Final = 3  # warnings shown of one span
 _NOTE_LINES: Final = 4  # lines of one message
 _LABEL: Final = 40  # columns of a branch's item; a longer one is not told
+_DEEPEST: Final = 600  # columns of the lines of the tree; what is deeper stands as deep as that
 _NARROWEST: Final = 60  # columns; below it lines run over
 _BAR: Final = (8, 30)  # columns of a bar, at least and at most
 
@@ -176,6 +177,7 @@ def rows(log: FlowFacts, view: View) -> Iterator[Row]:
             yield Row(stem, below, (span, "", "", "", "", ""), "")
             continue
         children = [spans[child] for child in span.children]
+        below = below[:_DEEPEST]
         bar = below + (_bar(view) if children else "  ")
         notes = [*_error_notes(span, children), *told.get(span.span_id, ())]
         name = log.name if not stem and span.node == "flow" else span.step
@@ -315,7 +317,7 @@ def _table(rows: Sequence[Row], view: View) -> Iterator[str]:
     bar = min((total - _NARROWEST) // 3, _BAR[1])
     bar = bar if bar >= _BAR[0] and any(row.bar for row in rows) else 0
     space = max(total - sum(width + 2 for width in (bar, *right) if width), 16)
-    wanted = max(columns(row.stem + row.cells[0]) for row in rows)
+    wanted = max(len(row.stem) + columns(row.cells[0]) for row in rows)
     node = max(columns(row.cells[1]) for row in rows)
     label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
     node = min(node, max(space - label - 2, 0))
@@ -326,8 +328,10 @@ def _table(rows: Sequence[Row], view: View) -> Iterator[str]:
 
 
 def _line(row: Row, label: int, node: int, bar: int, right: Sequence[int], view: View) -> str:
+    # A line of the tree is one column a character.
     stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
-    parts = [_padded(stem + fitted(row.cells[0], label - columns(stem), view), label)]
+    text = fitted(row.cells[0], label - len(stem), view)
+    parts = [stem + _padded(text, label - len(stem))]
     if node:
         parts.append(view.paint("dim", _padded(fitted(row.cells[1], node, view), node)))
     if bar:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn, cast
+from typing import IO, Any, NamedTuple
 
-from .errors import LogFileError
 from .event import problems
+from .jsonl import Flaw, decoded, exported_logs, listed, numbered_lines, opened
 
 
 class Finding(NamedTuple):
@@ -43,7 +40,7 @@ class Tally:
 
 
 def check_log(path: str | os.PathLike[str], tally: Tally) -> Iterator[Finding]:
-    """Yield what is wrong in a log, one finding a line; memory does not grow with a ``.jsonl`` file.
+    """Yield what is wrong in a log, one finding a line; memory does not grow with a ``.jsonl`` file. Blank lines do no harm.
 
     Args:
         path: A ``.jsonl`` file, a ``.jsonl.gz`` one, or a ``.json`` export.
@@ -53,46 +50,31 @@ def check_log(path: str | os.PathLike[str], tally: Tally) -> Iterator[Finding]:
         LogFileError: the file is not there or cannot be read, or a ``.json`` file holds no list of events.
     """
     path = Path(path)
-    try:
-        with cast("IO[bytes]", gzip.open(path) if path.name.endswith(".gz") else path.open("rb")) as file:
-            yield from _exported(path, file, tally) if path.name.endswith(".json") else _lines(file, tally)
-    except (OSError, zlib.error) as error:
-        reason = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).lower()
-        raise LogFileError(f"{str(path)!r} cannot be read: {reason}") from error
+    with opened(path) as file:
+        yield from _exported(path, file, tally) if path.name.endswith(".json") else _lines(file, tally)
 
 
 def _lines(file: IO[bytes], tally: Tally) -> Iterator[Finding]:
-    number = 0
-    try:
-        for number, line in enumerate(file, 1):
-            problem = _problem_of_line(line, tally)
-            if problem is not None and not line.endswith(b"\n"):
-                problem = f"the line is cut off, as when a process is killed: {problem}"
-            yield from _finding(number, problem, tally)
-    except EOFError:
-        yield from _finding(number + 1, "the compressed file ends too early: it is still being written, or was cut off", tally)
+    for number, line in numbered_lines(file):
+        problem = line if isinstance(line, Flaw) else _problem_of_line(line, tally)
+        if problem is not None and isinstance(line, bytes) and not line.endswith(b"\n"):
+            problem = f"the line is cut off, as when a process is killed: {problem}"
+        yield from _finding(number, problem, tally)
 
 
 def _problem_of_line(line: bytes, tally: Tally) -> str | None:
-    if not line.strip():
-        return "the line is empty; a log has one event a line"
     try:
-        # Decoded here: json would guess UTF-16 and UTF-32 as well.
-        event = json.loads(line.decode("utf-8"), parse_constant=_refused)
-    except (ValueError, RecursionError) as error:
+        event = decoded(line)
+    except ValueError as error:
         return f"no JSON (RFC 8259): {error}"
     return _problem(event, tally)
-
-
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number; write null")
 
 
 def _problem(event: Any, tally: Tally) -> str | None:
     found = problems(event)
     if not found:
         tally.flows.add(event["flow_id"])
-    return "; ".join(found) or None
+    return listed(found) or None
 
 
 def _finding(number: int, problem: str | None, tally: Tally) -> Iterator[Finding]:
@@ -104,13 +86,6 @@ def _finding(number: int, problem: str | None, tally: Tally) -> Iterator[Finding
 
 
 def _exported(path: Path, file: IO[bytes], tally: Tally) -> Iterator[Finding]:
-    try:
-        content = json.loads(file.read().decode("utf-8"), parse_constant=_refused)
-    except (ValueError, RecursionError) as error:
-        raise LogFileError(f"{str(path)!r} is no JSON (RFC 8259): {error}") from error
-    for flow in content if isinstance(content, list) else [content]:
-        events = flow.get("events") if isinstance(flow, dict) else None
-        if not isinstance(events, list):
-            raise LogFileError(f"{str(path)!r} is no exported flow log: it has no list of events")
-        for number, event in enumerate(events, 1):
+    for log in exported_logs(path, file):
+        for number, event in enumerate(log["events"], 1):
             yield from _finding(number, _problem(event, tally), tally)

@@ -20,6 +20,7 @@ from the_edge_obs.cli import main
 from the_edge_obs.errors import ConfigurationError, FlowFileError, FlowRunError, LogFileError, ObservabilityError
 from the_edge_obs.event import EVENT_TYPES, LEVELS
 from the_edge_obs.flows import load
+from the_edge_obs.formats import FORMATS
 from the_edge_obs.jsonl import Skipped, read_events
 
 FLOW = "11111111-2222-4333-8444-555555555555"
@@ -187,6 +188,16 @@ def run_cli(*arguments: str) -> tuple[int, str]:
     return code, out.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined]
 
 
+COMMANDS = [
+    *[[name] for name in ("validate", "show", "ls", "stats", "tail", "query", "diff")],
+    *[[name, "--json"] for name in ("ls", "stats")],
+    *[["diff", "--all", "--format", name] for name in ("text", "json", "html")],
+    *[["export", "-o", "-", "--format", name] for name in FORMATS],
+    ["query", "--format", "console"],
+    ["show", "--all"],
+]
+
+
 def survives(content: bytes, name: str = "log.jsonl") -> None:
     """Check that every reader takes a file for what it is: events, lines to skip, or an error that says so."""
     with tempfile.TemporaryDirectory() as folder:
@@ -201,13 +212,11 @@ def survives(content: bytes, name: str = "log.jsonl") -> None:
             with contextlib.suppress(LogFileError):
                 found = read(path)
                 json.dumps(found if isinstance(found, list) else found.to_dict(), allow_nan=False)
-        for command in ("validate", "show", "query"):
-            code, shown = run_cli(command, str(path))
+        for command, *options in COMMANDS:
+            code, shown = run_cli(command, str(path), *([str(path)] if command == "diff" else []), *options)
             assert code in (0, 1, 2)
             assert "Traceback (most" not in shown
-            # Where it is no terminal, query prints JSON, in which the control characters of old are escaped, and no others.
-            assert all(line.isprintable() for line in shown.split("\n")) or command == "query"
-            assert "\x1b" not in shown
+            assert [line for line in shown.replace("\r\n", "\n").split("\n") if not line.isprintable()] == []
 
 
 ODD = st.sampled_from(
@@ -223,6 +232,7 @@ ODD = st.sampled_from(
         "",
         "\ud800",
         "\x1b[31m\n",
+        "\x9b31m\u202e\u200b\u2028\U000e0041\ufe01\u061c",
         "../up",
         [],
         {},
@@ -247,12 +257,12 @@ NEAR_EVENTS = st.fixed_dictionaries(
         "node": mostly(st.sampled_from(["flow", "llm.call", "parallel.branch", "loop.iteration"])),
         "level": mostly(st.sampled_from(LEVELS)),
         "timestamp": mostly(st.floats(0, 2e9)),
-        "event_type": mostly(st.sampled_from(EVENT_TYPES)),
+        "event_type": mostly(st.sampled_from([*EVENT_TYPES, "started", "ENTRY"])),
         "message": mostly(st.none() | st.just("m")),
         "data": mostly(st.dictionaries(st.sampled_from(["input", "output", "error", "name", "attempt", "cancelled"]), ODD)),
         "metrics": mostly(st.dictionaries(st.sampled_from(["duration_ms", "tokens", "cost_usd", "n"]), ODD | st.floats(0, 9))),
     },
-    optional={"step": mostly(st.just("s"))},
+    optional={"step": mostly(st.just("s")), "schema_version": st.just(2)},
 )
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
+import stat
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import ActionError
+from ..files import drafted, open_regular
 from ._support import count_of, failure, text_of
 
 DEFAULT_MAX_BYTES: Final = 10 * 1024 * 1024
+_PATIENCE: Final = 5.0  # seconds for who reads a pipe
+_PAUSE: Final = 0.01
+_NEVER_WAIT: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 def file_read(
@@ -19,7 +27,8 @@ def file_read(
 
     Args:
         state: The flow's state; not used.
-        path: The file; relative to the working directory. A ``file://`` in front is dropped.
+        path: The file; relative to the working directory. A ``file://`` in front is dropped. A pipe or a device is refused: it
+            may never end.
         encoding: How its text is encoded.
         max_bytes: The largest file to accept, in bytes.
 
@@ -36,7 +45,7 @@ def file_read(
     place, limit = _local_path("file.read", path), count_of("file.read", "max_bytes", max_bytes)
     _check_encoding("file.read", encoding)
     try:
-        with open(place, "rb") as file:
+        with open_regular(place) as file:
             raw = file.read(limit + 1)
     except OSError as error:
         return _os_failure(error, place, "read_error")
@@ -56,7 +65,8 @@ def file_write(
     """Write a text file; missing parent folders are made.
 
     A reader sees the old content or the new one, never a half of it, whatever happens to this process. An appended text goes
-    out in one write, so that lines of several writers do not mix.
+    out in one write, so that lines of several writers do not mix. A symbolic link is followed, since a flow names its own files.
+    A pipe or a device is written to; for who reads a pipe it waits 5 seconds.
 
     Args:
         state: The flow's state; not used.
@@ -113,30 +123,47 @@ def _os_failure(error: OSError, place: str, error_type: str) -> dict[str, Any]:
 
 
 def _append(place: str, raw: bytes) -> None:
-    with open(place, "ab", buffering=0) as file:
-        file.write(raw)
+    _write(place, os.O_APPEND | os.O_CREAT, raw)
+
+
+def _write(place: str, flags: int, raw: bytes) -> None:
+    """Write to what may be a pipe or a device; wait for its reader, but not for ever."""
+    deadline = time.monotonic() + _PATIENCE
+    descriptor = _opened(place, os.O_WRONLY | flags | _NEVER_WAIT, deadline)
+    try:
+        rest = memoryview(raw)
+        while rest:
+            try:
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError as error:  # a pipe that is full
+                if not select.select([], [descriptor], [], max(deadline - time.monotonic(), 0))[1]:
+                    raise OSError(errno.EAGAIN, f"nobody read from it for {_PATIENCE:.0f} seconds") from error
+    finally:
+        os.close(descriptor)
+
+
+def _opened(place: str, flags: int, deadline: float) -> int:
+    while True:
+        try:
+            return os.open(place, flags, 0o666)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() >= deadline:
+                raise OSError(errno.ENXIO, f"it is a pipe that nobody opened to read for {_PATIENCE:.0f} seconds") from error
+        time.sleep(_PAUSE)
 
 
 def _replace(place: str, raw: bytes) -> None:
-    import secrets
-    import stat
-
     target = os.path.realpath(place)  # a symbolic link stays one, its target is replaced
     mode = os.stat(target).st_mode if os.path.exists(target) else None
     if mode is not None and not stat.S_ISREG(mode):
         # A device or a pipe is written to; replacing it would destroy it. A folder refuses.
-        with open(target, "wb", buffering=0) as file:
-            file.write(raw)
+        _write(target, 0, raw)
         return
-    folder, name = os.path.split(target)
-    draft = os.path.join(folder, f".{name[:40]}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(draft, "xb") as file:
-            file.write(raw)
+    with drafted(target, 0o666) as (file, draft):
+        file.write(raw)
+        file.close()
         if mode is not None:
             os.chmod(draft, stat.S_IMODE(mode))
         os.replace(draft, target)
-    except BaseException:
-        if os.path.exists(draft):
-            os.unlink(draft)
-        raise

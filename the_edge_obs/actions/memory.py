@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ActionError
+from ..files import draft_name, kind_of, make_folders, open_for_appending
 from ._support import failure, json_bytes, positive, text_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def memory_store(
         value: Anything that JSON can carry.
         namespace: Keeps equal keys apart, for instance one namespace a user.
         ttl: Seconds until the value is forgotten; None keeps it.
-        path: The SQLite file; made, with its folders, when it is not there.
+        path: The SQLite file; made, with its folders, when it is not there. It is its owner's (0600), as are the journals that
+            SQLite makes beside it. A symbolic link, a pipe or a device is refused.
 
     Returns:
         ``{"stored": True, "key": str, "namespace": str, "success": True}``. The soft failure, with ``"stored": False``, has
@@ -67,7 +69,7 @@ def memory_store(
     expires_at = None if ttl is None else now + positive("memory.store", "ttl", ttl)
     place = text_of("memory.store", "path", path)
     try:
-        os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
+        _make(place)
         # The write lock comes first: a transaction that reads and then writes could find itself in a deadlock.
         with _transaction(place, "BEGIN IMMEDIATE") as connection:
             connection.execute(_TABLE)
@@ -111,9 +113,9 @@ def memory_retrieve(
     place = text_of("memory.retrieve", "path", path)
     facts = {"value": default, "found": False, "key": name, "namespace": space}
     try:
-        row = _find(place, space, name) if os.path.exists(place) else None
+        row = _find(place, space, name) if os.path.lexists(place) else None
         return {**facts, **({"value": json.loads(row), "found": True} if row is not None else {}), "success": True}
-    except (sqlite3.Error, ValueError) as error:
+    except (sqlite3.Error, OSError, ValueError) as error:
         return failure(f"{place}: {error}", "storage", **facts)
 
 
@@ -123,6 +125,24 @@ def _name(action: str, parameter: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ActionError(f"{action}: {parameter} is {value!r}; it must be a string that is not empty, or a number")
     return value
+
+
+def _make(place: str) -> None:
+    """Make an empty file, private from its beginning; SQLite gives its journals the same mode.
+
+    It is made under another name: whoever closes a descriptor of a file that SQLite has open in this process takes its locks away
+    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
+    make_folders(os.path.dirname(place))
+    if os.path.lexists(place):
+        return
+    draft = draft_name(place)
+    os.close(open_for_appending(draft))
+    try:
+        with suppress(FileExistsError):  # another thread or process was first
+            os.link(draft, place)
+    finally:
+        os.unlink(draft)
 
 
 def _find(place: str, namespace: str, key: str) -> str | None:
@@ -140,6 +160,9 @@ def _find(place: str, namespace: str, key: str) -> str | None:
 def _transaction(place: str, begin: str) -> Iterator[sqlite3.Connection]:
     import sqlite3
 
+    # SQLite would follow a link, and wait at a pipe.
+    if (kind := kind_of(place)) is not None:
+        raise OSError(f"it is {kind}, not a regular file")
     connection = sqlite3.connect(place, timeout=_PATIENCE, isolation_level=None)
     try:
         connection.execute(begin)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
-from .terminal import DONE, prepare_json, say
+from ..formatters import printable_json
+from .terminal import DONE, prepare_json, say, write_json
 
 NAME: Final = "config"
 HELP: Final = "print the dictConfig of an observability block"
@@ -43,9 +44,11 @@ def call(args: argparse.Namespace) -> int:
     config = _config(args.path)
     prepare_json()
     if args.format == "json":
-        print(json.dumps(config, indent=2, ensure_ascii=False))
+        write_json(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     else:
-        yaml.safe_dump(config, sys.stdout, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        # YAML's own escapes are those of a double-quoted text: with them it is quoted anew.
+        sys.stdout.write(text if printable_json(text) == text else yaml.safe_dump(config, sort_keys=False))
     return DONE
 
 

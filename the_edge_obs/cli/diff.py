@@ -11,12 +11,13 @@ from typing import Final
 
 from ..comparison import FlowDiff, check_fail_on, diff, render, summary
 from ..errors import LogFileError
+from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
 from ..formatters import printable
-from ..jsonl import Skipped, write_atomically
+from ..jsonl import Skipped
 from ..tree import View, counted
 from .sources import LOG_HELP, flow_events
-from .terminal import DONE, FAILED, add_ascii, prepare_json, say, view_for
+from .terminal import DONE, FAILED, add_ascii, prepare_json, say, view_for, write_json
 
 NAME: Final = "diff"
 HELP: Final = "compare two runs: what was added, removed, reordered, what changed"
@@ -96,7 +97,7 @@ def _print(found: FlowDiff, format_name: str, everything: bool, ascii_only: bool
     if format_name != "text":
         prepare_json()  # a page is UTF-8 as well
     for piece in _text(found, format_name, view):
-        sys.stdout.write(piece)
+        (write_json if format_name == "json" else sys.stdout.write)(piece)
 
 
 def _text(found: FlowDiff, format_name: str, view: View) -> Iterator[str]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from ..event import Event
+from ..files import write_atomically
 from ..formats import FORMATS, renderer
 from ..formatters import printable
-from ..jsonl import Skipped, write_atomically
+from ..jsonl import Skipped
 from ..tree import counted
 from .progress import Progress
 from .sources import add_log, read
-from .terminal import DONE, prepare_json, say_skipped
+from .terminal import DONE, prepare_json, say_skipped, write_json
 
 NAME: Final = "export"
 HELP: Final = "write a log in another format"
@@ -70,7 +71,7 @@ def call(args: argparse.Namespace) -> int:
     if args.output == _STDOUT:
         prepare_json()
         for piece in text:
-            sys.stdout.write(piece)
+            (sys.stdout.write if format_name in ("csv", "html") else write_json)(piece)
         return DONE
     size = write_atomically(args.output, text)
     print(f"{printable(args.output)}: {counted(count, 'event')} as {format_name}, {counted(size, 'byte')}")

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import IO, Final
 
 from ..event import Event
-from ..jsonl import parsed
+from ..files import open_regular
+from ..formatters import MAX_LINE_BYTES
+from ..jsonl import TOO_LONG, Flaw, Skipped, parsed
 
 _BLOCK: Final = 1 << 16  # bytes read at a time from the end
-_LONGEST: Final = 1 << 24  # bytes of a line; what is longer is no event of ours
 SUFFIX: Final = ".jsonl"
 
 
@@ -25,22 +26,35 @@ class GrowingFile:
 
     Args:
         path: The file.
+        skipped: Gets a note of each line that is too long or no event, with the byte at which it begins.
         keep_open: Whether to hold the file open, as it takes to read the end of one that was moved away.
+
+    Raises:
+        OSError: it is no regular file, or cannot be read.
     """
 
-    def __init__(self, path: Path, *, keep_open: bool) -> None:
-        self._path = path
+    def __init__(self, path: Path, skipped: Skipped, *, keep_open: bool) -> None:
+        self._path, self._skipped = path, skipped
         self._position = 0
+        self._is_inside = False  # of a line that is too long
         self._seen: tuple[int, int] | None = None  # size and time of the last write, when it was last read
-        self._file = path.open("rb") if keep_open else None
+        self._file = open_regular(path) if keep_open else None
 
     def last(self, count: int) -> list[Event]:
         """Return the last events, and read on behind them."""
-        with self._path.open("rb") as file:
+        with open_regular(self._path) as file:
             self._position = _end_of_lines(file, os.fstat(file.fileno()).st_size)
-            events = (event for line in _backwards(file, self._position) if isinstance(event := parsed(line), dict))
-            found = list(islice(events, count))
+            lines = _backwards(file, self._position)
+            found = list(islice((event for at, line in lines if (event := self._event(at, line)) is not None), count))
         return found[::-1]
+
+    def _event(self, at: int, line: bytes | Flaw) -> Event | None:
+        event = line if isinstance(line, Flaw) else parsed(line)
+        if isinstance(event, dict):
+            return event
+        if isinstance(line, Flaw) or line.strip():
+            self._skipped.note(at, event, of="byte")
+        return None
 
     def more(self) -> Iterator[Event]:
         """Yield the events that were written since the last time."""
@@ -52,22 +66,24 @@ class GrowingFile:
             yield from self._read(self._file.fileno())
             if now is not None and not os.path.samestat(os.fstat(self._file.fileno()), now):
                 self._file.close()
-                self._file, self._position = self._path.open("rb"), 0
+                self._file, self._position = open_regular(self._path), 0
                 yield from self._read(self._file.fileno())
         elif now is not None and self._seen != (now.st_size, now.st_mtime_ns):
             self._seen = (now.st_size, now.st_mtime_ns)
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 yield from self._read(file.fileno())
 
     def _read(self, descriptor: int) -> Iterator[Event]:
         if os.fstat(descriptor).st_size < self._position:
-            self._position = 0
+            self._position, self._is_inside = 0, False
         with os.fdopen(os.dup(descriptor), "rb") as file:
             file.seek(self._position)
-            while (line := file.readline(_LONGEST)).endswith(b"\n") or len(line) == _LONGEST:
-                self._position += len(line)
-                if isinstance(event := parsed(line), dict):
+            while (line := file.readline(MAX_LINE_BYTES + 1)).endswith(b"\n") or len(line) > MAX_LINE_BYTES:
+                is_whole, was_inside = line.endswith(b"\n"), self._is_inside
+                if not was_inside and (event := self._event(self._position, line if is_whole else Flaw(TOO_LONG))) is not None:
                     yield event
+                self._position += len(line)
+                self._is_inside = not is_whole
 
     def close(self) -> None:
         """Let go of the file."""
@@ -86,16 +102,21 @@ def _end_of_lines(file: IO[bytes], end: int) -> int:
     return 0
 
 
-def _backwards(file: IO[bytes], end: int) -> Iterator[bytes]:
-    """Yield the lines before ``end``, the last one first."""
-    rest = b""
-    while end > 0 and len(rest) < _LONGEST:
-        start = max(end - _BLOCK, 0)
-        file.seek(start)
-        rest, *lines = (file.read(end - start) + rest).split(b"\n")
-        yield from reversed(lines)
-        end = start
-    yield rest
+def _backwards(file: IO[bytes], end: int) -> Iterator[tuple[int, bytes | Flaw]]:
+    """Yield the lines before ``end``, the last one first, each with the byte at which it begins."""
+    pieces: list[bytes] = []  # of a line whose beginning is still to come, the last one first
+    length, at = 0, end
+    while end > 0:
+        end, stop = max(end - _BLOCK, 0), end
+        file.seek(end)
+        first, *lines = file.read(stop - end).split(b"\n")
+        for line in reversed(lines):
+            at -= length + len(line)
+            yield at, Flaw(TOO_LONG) if length + len(line) > MAX_LINE_BYTES else b"".join([line, *reversed(pieces)])
+            at, pieces, length = at - 1, [], 0
+        length += len(first)
+        pieces = [*pieces, first] if length <= MAX_LINE_BYTES else []
+    yield 0, Flaw(TOO_LONG) if length > MAX_LINE_BYTES else b"".join(reversed(pieces))
 
 
 def growing_files(folder: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from ..tree import counted
 from .listing import runs_table
 from .progress import Progress, followed
 from .sources import add_log, read
-from .terminal import DONE, prepare_json, view_for
+from .terminal import DONE, prepare_json, view_for, write_json
 
 NAME: Final = "ls"
 HELP: Final = "list the runs of a folder"
@@ -42,7 +42,7 @@ def call(args: argparse.Namespace) -> int:
     if args.json:
         prepare_json()
         for flow in flows:
-            sys.stdout.write(json.dumps(_facts(flow), ensure_ascii=False) + "\n")
+            write_json(json.dumps(_facts(flow), ensure_ascii=False) + "\n")
         return DONE
     for line in runs_table(flows, view_for(sys.stdout)):
         print(line)

@@ -11,7 +11,7 @@ from ..formatters import ConsoleFormatter, uses_colour
 from ..jsonl import lines_of
 from ..records import record_of_item
 from .sources import add_log, read
-from .terminal import DONE, prepare_json
+from .terminal import DONE, prepare_json, write_json
 
 NAME: Final = "query"
 HELP: Final = "print the events of a log that pass some filters"
@@ -59,7 +59,7 @@ def call(args: argparse.Namespace) -> int:
     if args.format == "jsonl":
         prepare_json()
         for line in lines_of(events):
-            sys.stdout.write(line)
+            write_json(line)
         return DONE
     formatter = ConsoleFormatter(colour=uses_colour(sys.stdout))
     for event in events:

@@ -10,17 +10,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from ..conversions import exception_text
 from ..errors import ConfigurationError
 from ..event import LEVELS
+from ..files import write_atomically
 from ..flow_log import FlowLog
 from ..formatters import printable
 from ..handlers.appending import writable
-from ..jsonl import write_atomically
 from ..redaction import scrub, scrub_text
-from ..snapshots import exception_text, snapshot
+from ..snapshots import snapshot
 from ..tree import View, error_text, fitted, origin, render
 from .state import initial_state
-from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for
+from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json
 
 if TYPE_CHECKING:
     from ..flows import Flow
@@ -186,7 +187,7 @@ def _write(state: Mapping[str, Any], output: str) -> None:
         raise ConfigurationError(f"--output {output!r}: the final state cannot be written as JSON: {error}") from error
     if output == _STDOUT:
         prepare_json()
-        sys.stdout.write(text)
+        write_json(text)
     else:
         write_atomically(output, [text])
 

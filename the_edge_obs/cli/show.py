@@ -41,7 +41,7 @@ def call(args: argparse.Namespace) -> int:
     skipped = Skipped()
     flows, events = flow_events(args.log, skipped, args.flow)
     if len(flows) > 1:
-        print(f"{counted(len(flows), 'run')} in {str(args.log)!r}; choose one with --flow ID\n")
+        print(f"{counted(len(flows), 'run')} in {printable(repr(str(args.log)))}; choose one with --flow ID\n")
         for line in runs_table(sorted(flows, key=lambda flow: flow.start), view_for(sys.stdout, ascii_only=args.ascii)):
             print(line)
         return DONE

@@ -15,7 +15,7 @@ from ..tree import counted, dollars, duration_text
 from .listing import table
 from .progress import Progress, followed
 from .sources import add_log, read
-from .terminal import DONE, prepare_json, view_for
+from .terminal import DONE, prepare_json, view_for, write_json
 
 NAME: Final = "stats"
 HELP: Final = "figures of each node over many runs"
@@ -47,7 +47,7 @@ def call(args: argparse.Namespace) -> int:
     if args.json:
         prepare_json()
         for one in figures:
-            sys.stdout.write(json.dumps(one, ensure_ascii=False) + "\n")
+            write_json(json.dumps(one, ensure_ascii=False) + "\n")
         return DONE
     head = ("node", "count", "errors", "total", "p50", "p95", "max", "tokens", "cost")
     for line in table(head, [_row(one) for one in figures], _RIGHT, view_for(sys.stdout)):

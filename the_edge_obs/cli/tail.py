@@ -14,13 +14,14 @@ from typing import Final
 
 from ..errors import LogFileError
 from ..event import Event
+from ..files import reason_of
 from ..formatters import ConsoleFormatter, printable, uses_colour
-from ..jsonl import read_events
+from ..jsonl import Skipped, log_name, read_events
 from ..records import record_of_item
 from .following import SUFFIX, GrowingFile, growing_files
 from .progress import Progress
 from .sources import add_log, files_of
-from .terminal import DONE
+from .terminal import DONE, say_skipped
 
 NAME: Final = "tail"
 HELP: Final = "show the last events of a log, and follow it"
@@ -58,57 +59,88 @@ def call(args: argparse.Namespace) -> int:
     log: Path = args.log
     if args.follow and not log.is_dir() and not log.name.endswith(SUFFIX):
         raise LogFileError(f"{str(log)!r} cannot be followed: flows write {SUFFIX} files; without -f its last events are shown")
-    growing: dict[Path, GrowingFile] = {}
-    _show(_last(log, args.lines, growing, args.follow), log.is_dir())
+    reading = _Reading(log, args.follow)
+    _show(reading.last(args.lines), log.is_dir())
+    say_skipped(str(log), reading.skipped)
     if args.follow:
         try:
-            for events in _coming(log, growing):
+            for events in reading.coming():
                 _show(events, log.is_dir())
         finally:
-            for file in growing.values():
-                file.close()
+            reading.close()
     return DONE
 
 
-def _last(log: Path, count: int, growing: dict[Path, GrowingFile], follow: bool) -> list[Event]:
-    """Return the last events of a log, ordered by time, and note the files that may grow."""
-    # A folder without logs may get one.
-    files = [*growing_files(log)] if follow and log.is_dir() else files_of(log)
-    kept: list[Event] = []
-    with Progress("files") as progress:
-        for done, path in enumerate(files, 1):
-            progress(done, len(files))
-            kept = heapq.nlargest(count, [*kept, *_last_of(path, count, growing, follow and not log.is_dir())], key=_time)
-    if not kept and count and not follow:
-        raise LogFileError(f"{str(log)!r} holds no events; a log has one JSON object a line, see docs/event-schema.md")
-    return kept[::-1]
+class _Reading:
+    """A log that is read from its end on.
+
+    Args:
+        log: A file or a folder.
+        follow: Whether to go on with what is written.
+
+    Attributes:
+        skipped: What was passed over.
+    """
+
+    def __init__(self, log: Path, follow: bool) -> None:
+        self._log, self._follow = log, follow
+        self._growing: dict[Path, GrowingFile] = {}
+        self.skipped = Skipped()
+
+    def last(self, count: int) -> list[Event]:
+        """Return the last events of the log, ordered by time."""
+        if self._follow and self._log.is_dir():  # without logs it may get one
+            files = list(growing_files(self._log))
+        else:
+            files = _without_copies(files_of(self._log)) if self._log.is_dir() else [self._log]
+        kept: list[Event] = []
+        with Progress("files") as progress:
+            for done, path in enumerate(files, 1):
+                progress(done, len(files))
+                kept = heapq.nlargest(count, [*kept, *self._last_of(path, count)], key=_time)
+        if not kept and count and not self._follow:
+            raise LogFileError(f"{str(self._log)!r} holds no events; a log has one JSON object a line, see docs/event-schema.md")
+        return kept[::-1]
+
+    def _last_of(self, path: Path, count: int) -> list[Event]:
+        if not path.name.endswith(SUFFIX):
+            return list(deque(read_events(path, self.skipped), count))[::-1]
+        try:
+            # One file that is followed is held open; of a folder's files there may be more than descriptors.
+            file = self._growing[path] = GrowingFile(path, self.skipped, keep_open=self._follow and not self._log.is_dir())
+            return file.last(count)[::-1]
+        except OSError as error:
+            raise LogFileError(f"{str(path)!r} cannot be read: {reason_of(error)}") from error
+
+    def coming(self) -> Iterator[Iterable[Event]]:
+        """Yield what is written, as it is found, for ever."""
+        while True:
+            started = time.monotonic()
+            if self._log.is_dir():
+                for path in growing_files(self._log):
+                    if path not in self._growing:
+                        self._growing[path] = GrowingFile(path, self.skipped, keep_open=False)
+            for file in list(self._growing.values()):
+                yield _readable(file)
+            time.sleep(max(_PAUSE, (time.monotonic() - started) * _SHARE))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self._growing.values():
+            file.close()
 
 
-def _last_of(path: Path, count: int, growing: dict[Path, GrowingFile], keep_open: bool) -> list[Event]:
-    if not path.name.endswith(SUFFIX):
-        return list(deque(read_events(path), count))[::-1]
-    try:
-        growing[path] = GrowingFile(path, keep_open=keep_open)
-        return growing[path].last(count)[::-1]
-    except OSError as error:
-        raise LogFileError(f"{str(path)!r} cannot be read: {(error.strerror or str(error)).lower()}") from error
+def _without_copies(files: list[Path]) -> list[Path]:
+    """Leave out the copies of a log that are there for a moment while ``clean`` is at work: they have its name and its time."""
+    found: dict[tuple[str, int], Path] = {}
+    for path in files:
+        with suppress(OSError):  # gone since it was listed
+            found.setdefault((log_name(path.name), path.stat().st_mtime_ns), path)
+    return list(found.values())
 
 
 def _time(event: Event) -> float:
     return event["timestamp"]  # type: ignore[no-any-return]
-
-
-def _coming(log: Path, growing: dict[Path, GrowingFile]) -> Iterator[Iterable[Event]]:
-    """Yield what is written, as it is found, for ever."""
-    while True:
-        started = time.monotonic()
-        if log.is_dir():
-            for path in growing_files(log):
-                if path not in growing:
-                    growing[path] = GrowingFile(path, keep_open=False)
-        for file in list(growing.values()):
-            yield _readable(file)
-        time.sleep(max(_PAUSE, (time.monotonic() - started) * _SHARE))
 
 
 def _readable(file: GrowingFile) -> Iterator[Event]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from ..formatters import printable, uses_colour
+from ..formatters import printable, printable_json, uses_colour
 from ..jsonl import Skipped
 from ..tree import View, counted, drawable
 
@@ -31,6 +31,11 @@ def prepare() -> None:
 def prepare_json() -> None:
     """Make stdout UTF-8, as JSON is; what no UTF-8 has (a lone surrogate) comes out as JSON's own escape."""
     _reconfigure(sys.stdout, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def write_json(text: str) -> None:
+    """Write JSON to stdout, with what would steer a terminal in JSON's own escapes: it is equal JSON wherever it goes."""
+    sys.stdout.write(printable_json(text))
 
 
 def _reconfigure(stream: TextIO, **settings: str) -> None:
@@ -56,7 +61,7 @@ def say_skipped(source: str, skipped: Skipped) -> None:
     if skipped.torn and skipped.lines == 1:
         say(f"note: the last line of {source!r} is cut off: its process was killed, or is writing it")
     else:
-        lines = f"{counted(skipped.lines, 'line')} of {source!r} {'is no event' if skipped.lines == 1 else 'are no events'}"
+        lines = f"{counted(skipped.lines, 'line')} of {source!r} {'is not an event' if skipped.lines == 1 else 'are not events'}"
         say(f"note: {lines} ({skipped.first}); tea-obs validate lists what is wrong")
 
 

@@ -318,7 +318,7 @@ def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
     right = [max(columns(row.cells[place]) for row in rows) for place in range(1, 5)]
     space = max(total - sum(width + 2 for width in right if width), 16)
     node = max(columns(row.cells[0]) for row in rows)
-    wanted = max(columns(row.stem + row.label) for row in rows)
+    wanted = max(len(row.stem) + columns(row.label) for row in rows)
     label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
     node = min(node, max(space - label - 2, 0))
     for row in rows:

@@ -4,39 +4,57 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from typing import Final
 
 from ..errors import ConfigurationError
+from ..files import FILE_MODE, check_mode, kind_of, open_for_appending, open_regular
 
 MAX_OPEN_FILES: Final = 64
 _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 _MAX_FLOWS: Final = 1_024  # of which the file is remembered
 LOOK_EVERY: Final = 50_000_000
 """Nanoseconds for which a file is trusted to be there still; asking takes half as long as writing a line."""
+_A_WRITE: Final = 0.001  # seconds; what other processes are just writing is whole by then
 
 
 class LogFile:
     """One open file.
 
+    Args:
+        path: The file; a symbolic link is refused, as is what is no regular file.
+        mode: Of a new file.
+
     Attributes:
         descriptor: Its descriptor; -1 when it was closed.
         looked, until: From when until when (wall clock in ns) lines may be written without looking after it first; none, 0.
         is_torn: Whether its last line was cut off by a full disk, or by the death of another process.
+
+    Raises:
+        OSError: it cannot be opened.
     """
 
     __slots__ = ("descriptor", "is_torn", "looked", "path", "until")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mode: int = FILE_MODE) -> None:
         self.path = path
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        self.descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        self.descriptor = open_for_appending(path, mode)
         self.is_torn = ends_torn(path)
         self.looked = self.until = 0
 
+    def is_gone(self) -> bool:
+        """Tell whether the file was deleted, or moved away as ``tea-obs clean`` and logrotate do."""
+        try:
+            return not os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:  # the folder may not be entered any more: what is open can still be written to
+            return False
+
     def is_lost(self) -> bool:
-        """Tell whether the file was deleted: nobody can read one without a name."""
-        # Some file systems know no links: there, the path decides.
-        return not os.fstat(self.descriptor).st_nlink and not os.path.exists(self.path)
+        """Tell of a file that is gone whether it was deleted: nobody can read one without a name."""
+        # Some file systems know no links: there, nobody can tell.
+        return not os.fstat(self.descriptor).st_nlink
 
     def append(self, line: bytes) -> None:
         """Write a line at the end.
@@ -44,8 +62,8 @@ class LogFile:
         Raises:
             OSError: it could not be written as a whole.
         """
-        if self.is_torn:
-            # The event must not hang on to a line that ends too early.
+        # The event must not hang on to a line that ends too early; but another process may have mended it by now.
+        if self.is_torn and ends_torn(self.path):
             line = b"\n" + line
         self.check(os.write(self.descriptor, line), line)
         self.is_torn = False
@@ -76,16 +94,18 @@ class FlowFiles:
 
     Args:
         path: Path of the files.
+        mode: Of new files, as ``files.check_mode`` takes it.
 
     Attributes:
         of_flow: The file of a flow, where it is known; what is in there may be closed.
 
     Raises:
-        ConfigurationError: the path holds another placeholder, or cannot be written to.
+        ConfigurationError: the path holds another placeholder, or cannot be written to; or there is no such mode.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], mode: int | str = FILE_MODE) -> None:
         self.path = checked_path(os.fspath(path))
+        self._mode = check_mode("mode", mode)
         self.of_flow: dict[str, LogFile] = {}
         self._open: dict[str, LogFile] = {}
 
@@ -110,9 +130,9 @@ class FlowFiles:
         """
         path = self.path_of(flow_id)
         file = self._open.get(path)
-        is_due = file is not None and (is_end or not file.looked <= now < file.until)
-        lost = is_due and file is not None and file.is_lost()
-        if file is None or lost:
+        is_gone = file is not None and (is_end or not file.looked <= now < file.until) and file.is_gone()
+        lost = is_gone and file is not None and file.is_lost()
+        if file is None or is_gone:
             self.forget(path)
             file = self._opened(path)
         if len(self.of_flow) >= _MAX_FLOWS:
@@ -126,7 +146,7 @@ class FlowFiles:
             raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was made anew, without the events before")
 
     def _opened(self, path: str) -> LogFile:
-        file = self._open[path] = LogFile(path)
+        file = self._open[path] = LogFile(path, self._mode)
         if len(self._open) > MAX_OPEN_FILES:
             self.forget(next(iter(self._open)))
         return file
@@ -150,13 +170,23 @@ class FlowFiles:
 
 
 def ends_torn(path: str) -> bool:
-    """Tell whether a file has a last line without an end."""
+    """Tell whether a file has a last line without an end, and no other process is just writing it."""
     try:
-        with open(path, "rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
+        with open_regular(path, follow=False) as file:
+            if _is_whole(file.fileno()):
+                return False
+            time.sleep(_A_WRITE)
+            return not _is_whole(file.fileno())
     except OSError:
-        return False  # it is empty, or may be written and not read
+        return False  # it may be written and not read
+
+
+def _is_whole(descriptor: int) -> bool:
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    if not size:
+        return True
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1) == b"\n"
 
 
 def checked_path(path: str) -> str:
@@ -181,6 +211,8 @@ def writable(path: str) -> str:
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         raise ConfigurationError(f"path {path!r} is a folder; name a file in it")
+    if (kind := kind_of(path)) is not None:
+        raise ConfigurationError(f"path {path!r} is {kind}, and only regular files are written to; {_instead_of(path, kind)}")
     while not os.path.lexists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
@@ -188,6 +220,12 @@ def writable(path: str) -> str:
     if problem := _refusal(folder, path):
         raise ConfigurationError(f"path {path!r} cannot be written: {problem}; choose another path")
     return path
+
+
+def _instead_of(path: str, kind: str) -> str:
+    if kind == "a symbolic link" and not kind_of(path, follow=True):
+        return f"name {os.path.realpath(path)!r}, which it leads to"
+    return "for a terminal use a console handler, for stdout or a device a logging.StreamHandler with the_edge_obs.JsonFormatter"
 
 
 def _refusal(folder: str, path: str) -> str | None:

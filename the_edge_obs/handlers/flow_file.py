@@ -53,20 +53,25 @@ class FlowFileHandler(logging.Handler):
 
     A file that is deleted while its flow runs is made anew, and that is a fault of the flow. It is noticed with the first event
     that comes 50 ms or more after the file was last looked after, and with the flow's last in any case; what is written
-    before goes with the deleted file.
+    before goes with the deleted file. A file that is moved away, as by ``logrotate`` or ``tea-obs clean``, is noticed likewise;
+    nothing is lost then, and what follows goes into a new one.
+
+    Only regular files are written to: a path that is a symbolic link, a pipe or a device is refused. Its folders may be links.
 
     Args:
         path: Path of the files; ``{flow_id}`` stands for the flow's id. Without it, all flows share one file. Folders are
-            made when the first event comes.
+            made when the first event comes, with mode 0700.
         level: As in ``logging.Handler``.
+        mode: Of new files: a number such as ``0o640``, or its octal digits such as ``"0640"``. Default 0600: logs are their
+            owner's. The umask can take away more.
 
     Raises:
-        ConfigurationError: the path holds another placeholder, or cannot be written to.
+        ConfigurationError: the path holds another placeholder, or cannot be written to; or there is no such mode.
     """
 
-    def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET) -> None:
+    def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET, *, mode: int | str = "0600") -> None:
         super().__init__(level)
-        self._files = FlowFiles(path)
+        self._files = FlowFiles(path, mode)
         self._of_flow = self._files.of_flow
         self.path = self._files.path
         self._is_closed = False

@@ -78,18 +78,22 @@ def _data(log: FlowLog) -> dict[str, Any]:
     order += [(0, span) for span in log.spans if span.span_id not in seen]
     numbers = {span.span_id: number for number, (_, span) in enumerate(order)}
     entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
+    # Logs of other writers, or of a later version, may have more types than ours.
+    types = {
+        name: number for number, name in enumerate(dict.fromkeys([*EVENT_TYPES, *(event["event_type"] for event in log.events)]))
+    }
     spans = []
     for depth, span in order:
         name = names.setdefault(span.node, len(names))
         spans.append(_span(span, placed[span.span_id], begin, depth, name, numbers, _label(log, span, entries.get(span.span_id))))
-    events = [_event(event, begin, names, numbers) for event in log.events]
+    events = [_event(event, begin, names, types, numbers) for event in log.events]
     ends = [span[6] + span[7] for span in spans] + [event[4] for event in events]
     nodes = [{"node": node, **figures} for node, figures in log.metrics["nodes"].items()]
     return {
         "start": first * 1000,
         "end": max(ends),
         "names": list(names),
-        "types": EVENT_TYPES,
+        "types": list(types),
         "levels": LEVELS,
         "statuses": STATUSES,
         "spans": spans,
@@ -123,11 +127,11 @@ def _span(span: SpanInfo, placed: Placed, begin: int, depth: int, name: int, num
     ]
 
 
-def _event(event: Event, begin: int, names: dict[str, int], numbers: dict[str, int]) -> list[Any]:
+def _event(event: Event, begin: int, names: dict[str, int], types: dict[str, int], numbers: dict[str, int]) -> list[Any]:
     return [
         numbers.get(event["span_id"], -1),
         names.setdefault(event["node"], len(names)),
-        EVENT_TYPES.index(event["event_type"]),
+        types[event["event_type"]],
         LEVELS.index(event["level"]),
         micros(event["timestamp"]) - begin,
         event["message"],

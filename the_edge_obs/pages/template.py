@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
+from ..formatters import printable, printable_json
+
 
 def render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:
     """Yield the text of a page, piece by piece.
 
     The template gets ``style`` and ``script``, and ``policy``: a Content-Security-Policy (https://www.w3.org/TR/CSP3/) of
-    ``default-src 'none'`` that allows these two alone, by their hashes. Values are escaped; data goes through ``|tojson``.
+    ``default-src 'none'`` that allows these two alone, by their hashes. Values are escaped, invisible
+    characters as on a terminal; data goes through ``|tojson``.
 
     Args:
         folder: Where the page's files are: ``name.html`` (Jinja2), ``name.css`` and ``name.js``.
@@ -30,11 +34,19 @@ def render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:
 @lru_cache(maxsize=8)  # compiled once: a folder of 10,000 runs has as many pages
 def _template(folder: Path, name: str) -> Template:
     style, script = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True)
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, finalize=_visible)
+    environment.policies["json.dumps_function"] = _data
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     common = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}
     return environment.get_template(f"{name}.html", globals=common)
+
+
+def _visible(value: Any) -> Any:
+    return printable(value) if type(value) is str else value  # style and script are Markup, as are escaped texts
+
+
+def _data(value: Any, **_: Any) -> str:
+    return printable_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _hash(text: str) -> str:
