@@ -76,8 +76,8 @@ class FlowBuffer:
     """
 
     __slots__ = (
-        "_chunks", "_ended", "_load", "_pins", "_tainted", "admitted", "bytes", "dropped", "dumped", "evicted", "flow", "items", "limit",
-        "pinned", "reason", "refused", "spill_dumped", "spilled", "weighed",
+        "_chunks", "_ended", "_load", "_pins", "_tainted", "admitted", "bytes", "dropped", "dumped", "evicted", "flow",
+        "items", "limit", "pinned", "reason", "refused", "spill_dumped", "spilled", "weighed",
     )  # fmt: skip
 
     def __init__(self, pins: int, flow: FlowState | None, load: Load) -> None:
