@@ -46,7 +46,7 @@ FUSED_ENDINGS: Final = (
 
 FUSED_OWNERS: Final = _words(
     """
-    require bind rootpw db database user admin root mysql pg postgres postgresql redis mongo mongodb smtp ftp sftp ldap imap
+    require bind db database user admin root mysql pg postgres postgresql redis mongo mongodb smtp ftp sftp ldap imap
     mail email http https proxy ssh ssl tls vpn wifi aws s3 gcp azure google github gitlab slack stripe openai anthropic
     twilio sentry app client api server service system login web jenkins docker registry nexus artifactory npm pypi sa
     oracle mssql sql hive kafka rabbit rabbitmq ora key cert keystore truststore store pgp my sudo su storage access refresh

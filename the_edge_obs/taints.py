@@ -4,7 +4,7 @@ What is remembered: what stands right under a secret key and looks like a secret
 that can appear alone (the password of a connection string, what follows a scheme). Ordinary words, paths, schemas and
 placeholders are never remembered: they would blank the same words in the rest of the run.
 
-How long: as long as the flow. When there is no room, secrets that stood under a bare ``token`` go first, then the oldest; each
+How long: as long as the flow. Without room, secrets that stood under a bare ``token`` go first, then the oldest; each
 one that goes is counted in ``lost``.
 """
 

@@ -66,7 +66,7 @@ class FlowFileHandler(logging.Handler):
             owner's. The umask can take away more.
 
     Raises:
-        ConfigurationError: the path holds another placeholder, or cannot be written to; or there is no such mode.
+        ConfigurationError: the path holds another placeholder, or cannot be written to; or the mode is not valid.
     """
 
     def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET, *, mode: int | str = "0600") -> None:
