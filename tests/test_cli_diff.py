@@ -126,7 +126,7 @@ def test_runs_of_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
         (["two.jsonl", "b.jsonl", "--flow-a", "ff"], "no flow of 'two.jsonl' begins with 'ff'; tea-obs show 'two.jsonl' lists"),
         (["missing.jsonl", "b.jsonl"], "'missing.jsonl' cannot be read: no such file or directory"),
         (["a.jsonl", "empty.jsonl"], "'empty.jsonl' holds no events"),
-        (["a.jsonl", "other.json"], "'other.json' is no exported flow log: it has no list of events"),
+        (["a.jsonl", "other.json"], "'other.json' is not an exported flow log: it has no list of events"),
         (["a.jsonl", "."], "'.' holds 2 flows"),
         (["a.jsonl"], "diff: the following arguments are required: B; see tea-obs diff --help"),
         (["a.jsonl", "b.jsonl", "--format", "xml"], "diff: argument --format: invalid choice: 'xml'"),

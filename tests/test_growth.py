@@ -160,6 +160,20 @@ def test_judges(judge: object) -> None:
         assert_linear(lambda size, unit=unit: repeated(unit, size), judge, SIZES)  # type: ignore[arg-type]
 
 
+def test_judges_of_short_texts() -> None:
+    """What is ordinary has at most 256 characters, in which a bad expression can already take for ever."""
+    beginnings = ("", "your-", "<a", "${", "{{", "%(", "http://", "a@b.", "x.y.", "f(", "0x", "2026-01-02T", "new ", "a->b", "[REDACTED")
+    for beginning in beginnings:
+        for unit in ("a", "a-", "a.", "A", "1", "aB", "_", ".", "-", " ", "a ", "->", "1a", "/", "@", "(", "é"):
+            for end in ("", "!", "\n", ">"):
+
+                def make(size: int, beginning: str = beginning, unit: str = unit, end: str = end) -> str:
+                    return beginning + repeated(unit, size) + end
+
+                assert_linear(make, look_of, (60, 120, 240))
+                assert_linear(make, is_mixed, (60, 120, 240))
+
+
 def test_learning_and_finding_taints() -> None:
     """Secrets of any length, and texts with beginnings of them at a cut."""
     for unit in ("ab-1", "a=b;", "Zq7 ", '{"a":"b"}', "\\", "é1", "%&<"):

@@ -459,9 +459,11 @@ def test_logs_are_their_owners_unless_a_mode_is_given(tmp_path: Path, umask: int
 
 
 def test_a_mode_that_is_none_is_refused(tmp_path: Path) -> None:
-    """In code and in a block, where the error names the key."""
-    with pytest.raises(ConfigurationError, match=r"^mode is '0755'; it must be an octal file mode"):
+    """In code and in a block, where the error names the key; logging does not keep a handler that was refused."""
+    with pytest.raises(ConfigurationError, match=r"^mode is '0755'; it must be an octal file mode") as caught:
         obs.FlowFileHandler(tmp_path / "a.jsonl", mode="0755")
+    assert caught.traceback  # what it holds on to lives on
+    logging.shutdown([reference for reference in logging._handlerList if isinstance(reference(), obs.FlowFileHandler)])
     with pytest.raises(ConfigurationError, match=r"^observability.handlers\[0\].mode is 640; it must be an octal file mode"):
         obs.configure({"handlers": [{"type": "file", "path": str(tmp_path / "a.jsonl"), "mode": 640}]})
 

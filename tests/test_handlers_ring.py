@@ -818,3 +818,21 @@ print(failed)
     with tempfile.TemporaryDirectory(dir=folder) as spill:
         done = subprocess.run([sys.executable, "-c", code, spill], capture_output=True, text=True, check=True, timeout=90)
     assert done.stdout.strip() == "0", done.stderr
+
+
+def test_what_a_flow_remembers_of_its_secrets_weighs() -> None:
+    """Taints count against the cap on bytes, and leave with their flow."""
+    ring = obs.RingBufferHandler()
+    logging.getLogger("tea").addHandler(ring)
+    logging.getLogger("tea").setLevel("INFO")
+    try:
+        with obs.flow("heavy") as run:
+            obs.taint([f"{number:04d}-" + "kX9" * 2_000 for number in range(10)])
+            with obs.span("s"):
+                pass
+        assert ring.stats()["bytes"] > 10 * 6_000
+        ring.clear(run.flow_id)
+        assert ring.stats()["bytes"] == 0
+    finally:
+        logging.getLogger("tea").removeHandler(ring)
+        logging.getLogger("tea").setLevel(logging.NOTSET)

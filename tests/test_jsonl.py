@@ -136,7 +136,7 @@ def test_a_parsed_line_is_its_event() -> None:
     ("name", "content", "message"),
     [
         ("a.json", b"{", "is no JSON"),
-        ("a.json", b"[]", "is no exported flow log: it has no list of events"),
+        ("a.json", b"[]", "is not an exported flow log: it has no list of events"),
         ("a.jsonl.gz", b"not gzip at all", "cannot be read: not a gzipped file"),
     ],
 )

@@ -6,13 +6,15 @@ import dataclasses
 import logging
 import logging.config
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
-from the_edge_obs.policies import BUILT_IN, policy_of, process_policy
+from the_edge_obs.policies import BUILT_IN, activate, effective, policy_of, policy_of_scope, process_policy
+from the_edge_obs.redaction import scrub
 from the_edge_obs.snapshots import snapshot
 
 
@@ -88,3 +90,43 @@ def test_a_configuration_that_fails_leaves_no_policy() -> None:
     with pytest.raises(ConfigurationError):
         obs.configure(config)
     assert process_policy() is BUILT_IN
+
+
+def test_policies_are_activated_by_many_threads_at_once() -> None:
+    """None is lost, and after all undos nothing is left."""
+    policies = [policy_of({"keys": [f"key{number}"]}, "redact") for number in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        undos = list(pool.map(activate, policies))
+        assert process_policy().keys == {f"key{number}" for number in range(64)}
+        list(pool.map(lambda undo: undo(), undos))
+    assert process_policy() is BUILT_IN
+
+
+def test_policies_of_scopes_do_not_meet() -> None:
+    """What counts for one scope counts for no other, and the process's policy counts for all."""
+    one, other = object(), object()
+    undos = [activate(policy_of({"keys": [key]}, "redact"), scope) for key, scope in (("a1", one), ("b1", other), ("c1", None))]
+    assert [effective(policy_of_scope(scope)).keys for scope in (one, other, None)] == [{"a1", "c1"}, {"b1", "c1"}, {"c1"}]
+    for undo in undos:
+        undo()
+        undo()
+    assert (policy_of_scope(one), policy_of_scope(other), process_policy()) == (None, None, BUILT_IN)
+
+
+@pytest.mark.parametrize("preset", ["cards", "", 5, ["payment"]])
+def test_a_preset_that_is_not_known(preset: Any) -> None:
+    """The message names the value and what is allowed."""
+    with pytest.raises(ConfigurationError, match=re.escape(f"redact.preset is {preset!r}; ") + ".*allowed: payment"):
+        policy_of({"preset": preset}, "redact")
+
+
+def test_the_preset_for_payments() -> None:
+    """Its keys are secret, and card numbers in texts go by their check digits; the program's own safe keys are left out."""
+    undo = activate(policy_of({"preset": "payment", "safe_keys": ["otp"]}, "redact"))
+    try:
+        value = {"card_number": "x", "CVV": 123, "iban": "DE", "pan": "y", "ssn": "z", "otp": "12", "pinBlock": "w", "amount": 5}
+        taken = scrub(snapshot({**value, "note": "card 4111 1111 1111 1111"}))
+    finally:
+        undo()
+    hidden = dict.fromkeys(("card_number", "CVV", "iban", "pan", "ssn", "pinBlock"), "[REDACTED]")
+    assert taken == {**value, **hidden, "note": "card [REDACTED]"}

@@ -80,7 +80,7 @@ def test_looks(text: str, look: int) -> None:
     "text", ["self.password", "get_token()", "os.environ['X1']", "config.keys[0]", "secrets.token_urlsafe(32)"]
 )
 def test_code_is_ordinary_where_it_stands_bare(text: str) -> None:
-    """An expression is no value; in quotes the same text may be one."""
+    """An expression is not a value; in quotes the same text may be one."""
     assert look_of(text, is_bare=True) == ORDINARY_TEXT
 
 

@@ -1,4 +1,4 @@
-"""Taints: which secrets a flow remembers, in which spellings, and what happens when there is no room."""
+"""Taints: which secrets a flow remembers, in which spellings, and what happens without room."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> IO[byt
         follow: Whether it may be a symbolic link to one. Default True.
 
     Raises:
-        OSError: it is not there, cannot be read, or is no regular file; ``strerror`` says which.
+        OSError: it is not there, cannot be read, or is not a regular file; ``strerror`` says which.
     """
     return cast("IO[bytes]", os.fdopen(_opened(path, os.O_RDONLY, 0, follow=follow), "rb"))
 
@@ -156,7 +156,7 @@ def check_mode(where: str, mode: object) -> int:
         mode: The value.
 
     Raises:
-        ConfigurationError: it is no mode, or one with which the owner could not read and write.
+        ConfigurationError: it is not a mode, or one with which the owner could not read and write.
     """
     number = mode
     if isinstance(mode, str):

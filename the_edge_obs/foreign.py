@@ -6,10 +6,11 @@ import logging
 from typing import Any, Final, cast
 
 from .context import FlowState
+from .conversions import MAX_ITEMS
 from .event import dumps
 from .records import SCRUBBED_ERROR, STANDARD, brought_event, message_of
 from .redaction import MAX_STRING, scrub, scrub_text
-from .snapshots import MAX_ITEMS, snapshot
+from .snapshots import snapshot
 from .tracebacks import error_text, pieces, traceback_text, type_name
 
 # What a snapshot that hides or lacks something has in it. What is too large to be looked through leaves as its copy.

@@ -53,7 +53,7 @@ class Skipped:
         self.first: str | None = None
 
     def note(self, number: int, problem: str, *, torn: bool = False, of: str = "line") -> None:
-        """Count a line that is no event; ``of`` says what the number counts."""
+        """Count a line that is not an event; ``of`` says what the number counts."""
         self.lines += 1
         self.torn = self.torn or torn
         self.first = self.first or f"{of} {number:,}: {problem}"
@@ -114,7 +114,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a log for reading, unpacked if it is gzipped.
 
     Raises:
-        LogFileError: it is no regular file, or cannot be read, now or until the block ends.
+        LogFileError: it is not a regular file, or cannot be read, now or until the block ends.
     """
     try:
         with open_regular(path) as raw:
@@ -283,7 +283,7 @@ def decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
         max_depth: How many containers may lie inside one another.
 
     Raises:
-        ValueError: it is no such text, or nests too deep.
+        ValueError: it is not such a text, or nests too deep.
     """
     text = content if isinstance(content, str) else content.decode("utf-8")
     try:
@@ -360,7 +360,7 @@ def exported_logs(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
         raise LogFileError(f"{str(path)!r} is no JSON ({error}); a log is a .jsonl file or a .json export") from error
     logs = value if isinstance(value, list) else [value]
     if not logs or not all(isinstance(log, dict) and isinstance(log.get("events"), list) for log in logs):
-        raise LogFileError(f"{str(path)!r} is no exported flow log: it has no list of events")
+        raise LogFileError(f"{str(path)!r} is not an exported flow log: it has no list of events")
     return logs
 
 

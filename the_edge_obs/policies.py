@@ -5,7 +5,9 @@ A policy is active for the whole process, or for the flows of one scope: a flow'
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,6 +47,7 @@ class Policy:
 BUILT_IN: Final = Policy()
 """The policy that adds nothing."""
 
+_changing = threading.RLock()  # a finalizer may undo while its thread activates
 _active: Final[list[tuple[Policy, object]]] = []
 _process = BUILT_IN
 followers: Final[list[Callable[[Policy], None]]] = []
@@ -54,13 +57,15 @@ followers: Final[list[Callable[[Policy], None]]] = []
 def activate(policy: Policy, scope: object = None) -> Callable[[], None]:
     """Add a policy to those that are active, for the whole process or for the flows of a scope, and return its undo."""
     entry = policy, scope
-    _active.append(entry)
-    _settle()
+    with _changing:
+        _active.append(entry)
+        _settle()
 
     def undo() -> None:
-        # By identity: an equal policy may be somebody else's.
-        _active[:] = [one for one in _active if one is not entry]
-        _settle()
+        with _changing:
+            # By identity: an equal policy may be somebody else's.
+            _active[:] = [one for one in _active if one is not entry]
+            _settle()
 
     return undo
 
@@ -68,6 +73,15 @@ def activate(policy: Policy, scope: object = None) -> Callable[[], None]:
 def process_policy() -> Policy:
     """Return what all policies of the process add up to."""
     return _process
+
+
+def _after_fork() -> None:
+    global _changing
+    _changing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def policy_of_scope(scope: object) -> Policy | None:

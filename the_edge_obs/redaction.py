@@ -241,8 +241,8 @@ def int_text(value: int) -> str:
 def taint(values: Iterable[str | bytes | int | None]) -> None:
     """Name secrets that the program knows: they are taken out of everything that the running flow logs, in every spelling.
 
-    Outside any flow it does nothing. A secret of fewer than 4 characters cannot be taken out of texts: that, and one for which
-    there is no room any more, is a fault that the flow's log counts and shows.
+    Outside any flow it does nothing. A secret of fewer than 4 characters cannot be taken out of texts: that, and one that has
+    no room any more, is a fault that the flow's log counts and shows.
 
     Args:
         values: Texts, bytes or whole numbers; None and empty ones are skipped, so that ``os.environ.get(...)`` may stand here.

@@ -37,7 +37,8 @@ from .secret_words import (
 
 MAX_KEY: Final = 256  # characters of a key
 _MAX_COUNTS: Final = 200  # items that are looked at to tell whether all are counts
-_MAX_COUNT: Final = 99_999  # a larger number under a bare "token" is no count of anything
+_MAX_COUNT: Final = 99_999  # a larger number under a bare "token" does not count anything
+_LARGEST: Final = 10**40  # larger numbers are not secrets of anybody
 
 # TOKEN: a secret unless its value counts something or is a piece of a text; WEAK: a secret if its value looks like one; ODD: no
 # key of JSON as it is; VALUE: what a name beside it tells; KEY: of a word in a text, what the words before it tell.
@@ -47,7 +48,6 @@ MAX_NAME: Final = 96  # characters of a name in a text that are judged: its end,
 _SHORT: Final = 14  # characters of a word from which on it may be a secret itself
 _STEM: Final = re.compile("|".join(map(re.escape, STEMS)))
 _WORDS = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|[0-9]+")
-_DIGIT_WORDS: Final = frozenset("id 1 2 3".split())
 
 
 def classify(key: str, policy: Policy = BUILT_IN, extra: frozenset[str] = frozenset()) -> int:
@@ -134,6 +134,7 @@ def _fused(word: str) -> int:
         ("key", SECRET),
         ("pass", SECRET),
         ("pwd", SECRET),
+        ("pw", SECRET),
     ):
         if stem.endswith(ending):
             owner = stem[: -len(ending)]
@@ -159,7 +160,7 @@ def _is_described(words: list[str], at: int, verdict: int) -> bool:
         return False
     if after and after[-1] in SAFE_AFTER and not (words[at] in ("cookie", "cookies") and after[-1] == "header"):
         return True
-    if any(word in SAFE_AFTER and word not in _DIGIT_WORDS for word in after[:1]) and len(after) > 1:
+    if len(after) > 1 and after[0] in SAFE_AFTER and after[0] != "id":
         return True
     if words[0] in SAFE_BEFORE:
         return True
@@ -189,13 +190,13 @@ def reveals(verdict: int, value: Any, key: str = "", siblings: Iterable[Any] = (
         if kind is str and len(value) < 24 and not TOKEN_NEIGHBOURS.isdisjoint(siblings) and not is_random(value):
             return False
         return not counts(value)
-    if kind is int or kind is float:
-        return kind is int and len(str(abs(value))) >= _least_digits(key) if abs(value) < 10**40 else False
+    if kind is int:
+        return abs(value) < _LARGEST and len(str(abs(value))) >= _least_digits(key)
     if kind is bytes:
         return len(value) >= 8
-    if kind is not str:
-        return False
-    return looks_secret(value, key)
+    if kind is list or kind is tuple:
+        return any(type(item) is str and looks_secret(item, key) for item in islice(value, _MAX_COUNTS))
+    return issubclass(kind, str) and looks_secret(str.__str__(value), key)
 
 
 def looks_secret(value: str, key: str) -> bool:
@@ -348,7 +349,7 @@ _SCHEMA_TYPES: Final = frozenset(
 
 
 def only_describes(value: Any) -> bool:
-    """Tell whether what stands under a secret key is no secret but what is known of one: its schema, status or name."""
+    """Tell whether what stands under a secret key only says something of the secret: its schema, status or name."""
     if type(value) is list and 0 < len(value) <= 32:
         return all(type(item) is dict and only_describes(item) for item in value)
     if type(value) is not dict or not 0 < len(value) <= 32:

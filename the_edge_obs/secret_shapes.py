@@ -20,12 +20,18 @@ Span: TypeAlias = "tuple[int, int]"
 # --- self-describing formats ------------------------------------------------------------------------------------------
 
 
-def _formats() -> dict[str, list[tuple[str, str, bool]]]:
-    table: dict[str, list[tuple[str, str, bool]]] = {}
+_LONGEST: Final = 255  # characters from which on no maker of keys means an exact length
+
+
+def _formats() -> dict[str, list[tuple[str, str, bool, bool]]]:
+    table: dict[str, list[tuple[str, str, bool, bool]]] = {}
     for formats, is_loose in ((FORMATS, False), (LOOSE_FORMATS, True)):
         for beginnings, rest in formats:
+            most = re.search(r",(\d+)\}\Z", rest)
+            is_open = most is not None and int(most[1]) >= _LONGEST
             for beginning in beginnings.split():
-                table.setdefault(beginning[:2], []).append((beginning, rf"{rest}(?![A-Za-z0-9])", is_loose))
+                expression = rest if is_open else rf"{rest}(?![A-Za-z0-9])"
+                table.setdefault(beginning[:2], []).append((beginning, expression, is_loose, is_open))
     return table
 
 
@@ -34,6 +40,7 @@ _compiled: Final = lru_cache(maxsize=None)(re.compile)  # when first needed: all
 _DOTTED: Final = re.compile(rf"{DOTTED}(?![A-Za-z0-9_-])")
 SHORTEST_FORMAT: Final = 14  # characters of the shortest secret of a known format
 _LONG: Final = re.compile(r"[A-Za-z0-9_.~$-]{5,}|1//0")
+_MORE: Final = re.compile(r"[A-Za-z0-9]*")
 _INSIDE_LONG: Final = re.compile(r"[-_.]+")
 
 
@@ -61,12 +68,13 @@ def by_format(text: str) -> Iterator[Span]:
 
 def _format_end(text: str, at: int, is_start: bool) -> int:
     """Return where a secret of a known format ends that begins at a place, or 0."""
-    for beginning, rest, is_loose in _FORMATS.get(text[at : at + 2], ()):
+    for beginning, rest, is_loose, is_open in _FORMATS.get(text[at : at + 2], ()):
         if not text.startswith(beginning, at) or (is_loose and not is_start):
             continue
         found = _compiled(rest).match(text, at + len(beginning))
         if found and not is_blank(found[0]) and (not is_loose or is_key_like(found[0])):
-            return found.end()
+            # One that goes on behind the longest that was seen goes whole.
+            return _MORE.match(text, found.end()).end() if is_open else found.end()  # type: ignore[union-attr]
     if text[at : at + 1] in ("M", "N", "O") and (found := _DOTTED.match(text, at)):
         return found.end()
     return 0

@@ -362,7 +362,11 @@ def _called(text: str, name: Name) -> Span | None:
 
 
 _FLAG_VALUE: Final = re.compile(r"[ \t]{1,8}(?![-|&;<>])")
-_SAYS: Final = re.compile(r":?[ \t]{1,4}(?:is|was|are|=|to|will be):?[ \t]{1,4}(?:<\w{1,8}>)?(?!not\b)", re.I)
+_SAYS: Final = re.compile(
+    r":?[ \t]{1,4}(?:is|was|are|=|to|will be|provided|given|used|supplied|received|entered|for [\w ]{1,32} is):?"
+    r"[ \t]{1,4}(?:<\w{1,8}>)?(?!not\b)",
+    re.I,
+)
 _QUOTED_NEXT: Final = re.compile(r"[ \t]{1,8}(?:N|E|BY[ \t]+|FOR[ \t]+[^\s=]{1,80}[ \t]*=[ \t]*)?(?=[\"'])", re.I)
 _CELL: Final = re.compile(r"[ \t]{1,64}\|[ \t]{1,64}|\t")
 

@@ -18,7 +18,7 @@ _LONGEST: Final = 256  # characters of a text that can be ordinary; a longer one
 _PLACEHOLDER = re.compile(
     r"\[REDACTED|\[FILTERED|\[REMOVED|\[MASKED|\[HIDDEN|\[(?:object|Object|Function|circular|depth|Circular)"
     r"|\$\{|\$\(|\$[A-Za-z_]+\Z|\{\{|\{%|\{[\w.]*\}\Z|<[A-Za-z][\w .:-]*>\Z|%\(?[\w.]*\)?[sdr]?%?\Z|%[A-Z_]+%\Z|#\{"
-    r"|(?:your|insert|enter|replace)[-_ .](?:[a-z]+[-_ .]?){1,8}\Z",
+    r"|(?:your|insert|enter|replace)[-_ .](?:[a-z]+[-_ .]){0,7}[a-z]+\Z",
     re.IGNORECASE,
 )
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/]|~[/\\]|\.{1,2}[/\\]|file:|\$HOME|%[A-Za-z]+%\\")

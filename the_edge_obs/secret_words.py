@@ -46,7 +46,7 @@ FUSED_ENDINGS: Final = (
 
 FUSED_OWNERS: Final = _words(
     """
-    require bind rootpw db database user admin root mysql pg postgres postgresql redis mongo mongodb smtp ftp sftp ldap imap
+    require bind db database user admin root mysql pg postgres postgresql redis mongo mongodb smtp ftp sftp ldap imap
     mail email http https proxy ssh ssl tls vpn wifi aws s3 gcp azure google github gitlab slack stripe openai anthropic
     twilio sentry app client api server service system login web jenkins docker registry nexus artifactory npm pypi sa
     oracle mssql sql hive kafka rabbit rabbitmq ora key cert keystore truststore store pgp my sudo su storage access refresh
@@ -220,58 +220,60 @@ PRESETS: Final[dict[str, frozenset[str]]] = {
 
 ORDINARY: Final = _words(
     """
-    a erforderlich requis requerido obligatorio richiesto vereist wymagane about above accept accepted access account
-    active add added address admin administrator after again agent all allow
-    allowed alpha also an and any anonymous api app application apply are array as ask at attempt auth authentication
-    authenticated author authorization authorized auto automatic available back bad base64 basic be bearer because been
-    before being below beta between blank block blocked body bool boolean boto both broken browser but button by bytes cache
-    call called can cancel cannot canceled cancelled case change changed changeme char character characters check city class
-    clear click client close closed code colour color column comma command comment complete completed component computed
-    config configuration configured confirm confirmed connect connected connection console const constant contain contains
-    content context continue control cookie cookies correct could count counted create created credential credentials
-    cryptic current custom customer data database date datetime debug decimal decrypt default define defined delete deleted
-    demo denied deny describe description dev developer development device dict dictionary did different digest digit digits
-    disable disabled disconnected display do document does done dot double down draft dummy each echo edit editor either
-    else email empty enable enabled encrypt encrypted encryption end enter entered entry enum env environment error errors
-    even event every example exception exist exists expect expected expire expired expires expression external fail failed
-    failure fake false field file filled filter final find first float fill follow following foo for forbidden force foreign
-    forgot forgotten form format found free from full function general generate generated get github give given global go
-    good got granted group guest handle handler has hash hashed have he header hello help here hidden hide high hint his
-    home host how http https human i id identifier idle if ignore ignored image immediate in inactive include included
-    incorrect index info information inherit init initial inline input insert inside instead int integer interface internal
-    invalid invite is issue issued it item its itself json just keep key keys kind know known label language large last
-    later latest latin learn least left length less let letter letters level library like limit line linear link list listed
-    load local locale location lock locked log logged login logout long look low lowercase lower machine made mail main make
-    manage managed manager mandatory manual many map masked match matched maximum may me mean medium member memory message
-    method min minimum mismatch missing mode model module monitor month more most must my name named native need needed
-    needs never new next nil no n/a tbd nobody none nor normal not nothing notice now null number numbers numeric oauth oauth2 obj
-    object of off offline ok old ollama omit on once one online only open option optional or order org organization origin
-    other our out output over own owner package page param parameter parameters parent parse part pass passed password
-    passwords passphrase path pattern pending per permission permissions permitted person phone placeholder plain plaintext
-    please plus policy pool port post present preview previous print private prod production profile program project prompt
-    property protected provide provided provider proxy public put query question quit quoted random range rate raw read
-    reader ready real reason received redacted redirect ref refresh refused region register registered regular reject
-    rejected release reload remember remote remove removed replace report request requested require required reset resource
-    response rest restart restricted result retry return returns returned revoke revoked right role root rotate rotated row
-    rule run running safe same sample save saved say schema scheme scope screen script search secret secrets secure security
-    see select self send sent separate server service session set sets setting settings shall she short should show shown
-    sign signature signed signin signup simple since single site size skip skipped small so some something source space
-    special specified standard start started state static status step still stop store stored str strict string strings
-    strong struct style subject submit success succeeded such super support supported system table tag take task team temp
-    temporary test testing tests text than that the their them then there these they this those time timeout title to today
-    todo token tokens tomorrow too tool top total track true try tuple two type types unauthorized unauthenticated unchanged
-    undefined under unexpected unique unix unknown unless unlimited unlock unlocked unset until unused up update updated
-    upper uppercase us usage use used user username users uses using utf8 valid validate validated value values var variable
-    vault verified verify version via view visible void wait waiting want warn warning was way we weak web week welcome were
-    what when where which while who why will with without word words work worker world would write writer wrong xxx year yes
-    yesterday yet you your yours youtube yup zero authenticate authorize accesses tokenized nullable readonly writeonly
-    readwrite anthropic openai azure gemini noauth nopass nopassword secretsmanager keychain keyring keystore environ getenv
-    process os sys import export lambda def async await anyof allof oneof uri uuid hostname ipv4 ipv6 sha1 sha256 sha512 md5
-    hs256 hs512 rs256 rs512 es256 bcrypt argon2 argon2id scrypt pbkdf2 hmac aes256 utf16 latin1 ascii http1 http2 http3
-    oauth1 python3 x509 gpt4 v1 v2 v3 v4 base32 p256 redis postgres mysql mongodb sqlite kubernetes docker aws gcp google
-    microsoft keycloak okta auth0 ldap saml kerberos ntlm samesite lax httponly identity ssl tls cert certificate cram nonce
-    preferred negotiate international understanding implementation documentation communication environments administrators
-    lost stolen leaked rotation policies requirement requirements strength recommended
+    a malformed corrupt corrupted mismatched unreadable truncated outdated stale fresh broken blacklisted undecodable
+    unparsable reused duplicate duplicated pending rejected stolen renewed rolled erforderlich requis requerido obligatorio
+    richiesto vereist wymagane about above accept accepted access account active add added address admin administrator after
+    again agent all allow allowed alpha also an and any anonymous api app application apply are array as ask at attempt auth
+    authentication authenticated author authorization authorized auto automatic available back bad base64 basic be bearer
+    because been before being below beta between blank block blocked body bool boolean boto both browser but button by bytes
+    cache call called can cancel cannot canceled cancelled case change changed changeme char character characters check city
+    class clear click client close closed code colour color column comma command comment complete completed component
+    computed config configuration configured confirm confirmed connect connected connection console const constant contain
+    contains content context continue control cookie cookies correct could count counted create created credential
+    credentials cryptic current custom customer data database date datetime debug decimal decrypt default define defined
+    delete deleted demo denied deny describe description dev developer development device dict dictionary did different
+    digest digit digits disable disabled disconnected display do document does done dot double down draft dummy each echo
+    edit editor either else email empty enable enabled encrypt encrypted encryption end enter entered entry enum env
+    environment error errors even event every example exception exist exists expect expected expire expired expires
+    expression external fail failed failure fake false field file filled filter final find first float fill follow following
+    foo for forbidden force foreign forgot forgotten form format found free from full function general generate generated
+    get github give given global go good got granted group guest handle handler has hash hashed have he header hello help
+    here hidden hide high hint his home host how http https human i id identifier idle if ignore ignored image immediate in
+    inactive include included incorrect index info information inherit init initial inline input insert inside instead int
+    integer interface internal invalid invite is issue issued it item its itself json just keep key keys kind know known
+    label language large last later latest latin learn least left length less let letter letters level library like limit
+    line linear link list listed load local locale location lock locked log logged login logout long look low lowercase
+    lower machine made mail main make manage managed manager mandatory manual many map masked match matched maximum may me
+    mean medium member memory message method min minimum mismatch missing mode model module monitor month more most must my
+    name named native need needed needs never new next nil no n/a tbd nobody none nor normal not nothing notice now null
+    number numbers numeric oauth oauth2 obj object of off offline ok old ollama omit on once one online only open option
+    optional or order org organization origin other our out output over own owner package page param parameter parameters
+    parent parse part pass passed password passwords passphrase path pattern per permission permissions permitted person
+    phone placeholder plain plaintext please plus policy pool port post present preview previous print private prod
+    production profile program project prompt property protected provide provided provider proxy public put query question
+    quit quoted random range rate raw read reader ready real reason received redacted redirect ref refresh refused region
+    register registered regular reject release reload remember remote remove removed replace report request requested
+    require required reset resource response rest restart restricted result retry return returns returned revoke revoked
+    right role root rotate rotated row rule run running safe same sample save saved say schema scheme scope screen script
+    search secret secrets secure security see select self send sent separate server service session set sets setting
+    settings shall she short should show shown sign signature signed signin signup simple since single site size skip
+    skipped small so some something source space special specified standard start started state static status step still
+    stop store stored str strict string strings strong struct style subject submit success succeeded such super support
+    supported system table tag take task team temp temporary test testing tests text than that the their them then there
+    these they this those time timeout title to today todo token tokens tomorrow too tool top total track true try tuple two
+    type types unauthorized unauthenticated unchanged undefined under unexpected unique unix unknown unless unlimited unlock
+    unlocked unset until unused up update updated upper uppercase us usage use used user username users uses using utf8
+    valid validate validated value values var variable vault verified verify version via view visible void wait waiting want
+    warn warning was way we weak web week welcome were what when where which while who why will with without word words work
+    worker world would write writer wrong xxx year yes yesterday yet you your yours youtube yup zero authenticate authorize
+    accesses tokenized nullable readonly writeonly readwrite anthropic openai azure gemini noauth nopass nopassword
+    secretsmanager keychain keyring keystore environ getenv process os sys import export lambda def async await anyof allof
+    oneof uri uuid hostname ipv4 ipv6 sha1 sha256 sha512 md5 hs256 hs512 rs256 rs512 es256 bcrypt argon2 argon2id scrypt
+    pbkdf2 hmac aes256 utf16 latin1 ascii http1 http2 http3 oauth1 python3 x509 gpt4 v1 v2 v3 v4 base32 p256 redis postgres
+    mysql mongodb sqlite kubernetes docker aws gcp google microsoft keycloak okta auth0 ldap saml kerberos ntlm samesite lax
+    httponly identity ssl tls cert certificate cram nonce preferred negotiate international understanding implementation
+    documentation communication environments administrators lost leaked rotation policies requirement requirements strength
+    recommended
     """
 )
 """Ordinary words: a text that is one of them is not remembered as a secret, and a name before it in a text says nothing."""

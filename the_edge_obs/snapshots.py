@@ -17,9 +17,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
 from .context import FlowState
-from .conversions import CONVERSIONS
-from .conversions import MAX_ITEMS as MAX_ITEMS
-from .conversions import exception_text as exception_text
+from .conversions import CONVERSIONS, MAX_ITEMS
 from .policies import Policy, effective, fold, followers
 from .redaction import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
 from .secret_keys import (

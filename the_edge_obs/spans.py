@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from .capture import is_soft_failure, metrics_of
 from .context import CURRENT, FlowState, Place, SpanContext, child_context, context_of, place
+from .conversions import MAX_ITEMS
 from .errors import ConfigurationError
 from .event import CHECKED_METRICS, dumps, level_number
 from .faults import own_fault
@@ -23,7 +24,7 @@ from .policies import effective
 from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
 from .redaction import MAX_INT, MAX_STRING, scrub, scrub_key
 from .secret_keys import KEY_CLASSES, MAX_KEY, KeyClasses
-from .snapshots import MAX_ITEMS, snapshot
+from .snapshots import snapshot
 from .tracebacks import class_names, error_text, traceback_text, type_name
 
 # What ends a span without being its failure; by name, for asyncio need not be imported.

@@ -4,7 +4,7 @@ What is remembered: what stands right under a secret key and looks like a secret
 that can appear alone (the password of a connection string, what follows a scheme). Ordinary words, paths, schemas and
 placeholders are never remembered: they would blank the same words in the rest of the run.
 
-How long: as long as the flow. When there is no room, secrets that stood under a bare ``token`` go first, then the oldest; each
+How long: as long as the flow. Without room, secrets that stood under a bare ``token`` go first, then the oldest; each
 one that goes is counted in ``lost``.
 """
 
@@ -71,7 +71,7 @@ class Taints(set[str]):
         chars: Characters of all spellings.
     """
 
-    __slots__ = ("_by_head", "_needles", "_passed", "_secrets", "chars", "lost", "numbers", "policy", "version")
+    __slots__ = ("_by_head", "_needles", "_passed", "_secrets", "_uses", "chars", "lost", "numbers", "policy", "version")
 
     def __init__(self, spellings: Iterable[str] = (), policy: Policy | None = None) -> None:
         super().__init__()
@@ -79,6 +79,7 @@ class Taints(set[str]):
         self.version = self.lost = self.chars = 0
         self.numbers: frozenset[int] = frozenset()
         self._secrets: dict[str, tuple[bool, tuple[str, ...]]] = {}
+        self._uses: dict[str, int] = {}  # by spelling, how many secrets have it
         self._needles: tuple[str, ...] | None = ()
         self._passed: set[str | bytes | int] = set()  # judged once, and not remembered
         self._by_head: dict[str, list[str]] | None = None
@@ -131,7 +132,9 @@ class Taints(set[str]):
             self._secrets[secret] = is_token, spelled
             self.chars += size
             self.update(spelled)
-            self._changed()
+            for text in spelled:
+                self._uses[text] = self._uses.get(text, 0) + 1
+            self._changed(secret)
             return secret, spelled
 
     def _make_room(self, size: int, is_token: bool) -> bool:
@@ -147,16 +150,21 @@ class Taints(set[str]):
 
     def _forget(self, secret: str) -> None:
         _, spelled = self._secrets.pop(secret)
-        still = {text for _, others in self._secrets.values() for text in others if text in spelled}
-        self.difference_update(set(spelled) - still)
+        for text in spelled:
+            self._uses[text] -= 1
+            if not self._uses[text]:  # no other secret is spelled so
+                del self._uses[text]
+                self.discard(text)
         self.chars -= sum(map(len, spelled))
         self.lost += 1
-        self._changed()
+        self._changed(secret)
 
-    def _changed(self) -> None:
+    def _changed(self, secret: str) -> None:
         self.version += 1
         self._needles = self._by_head = None
-        self.numbers = frozenset(int(text) for text in self._secrets if text.isdecimal() and text.isascii() and len(text) <= 40)
+        if secret.isdecimal() and secret.isascii() and len(secret) <= 40:
+            number = frozenset({int(secret)})
+            self.numbers = self.numbers | number if secret in self._secrets else self.numbers - number
 
     def in_text(self, text: str) -> list[str]:
         """Return the spellings that stand in a text, the longest first, for one may be part of another."""

@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from .context import FlowState
+from .conversions import exception_text
 from .event import dumps
 from .redaction import MAX_STRING, scrub
-from .snapshots import exception_text, snapshot
+from .snapshots import snapshot
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from ..conversions import exception_text
 from ..errors import ConfigurationError
 from ..event import LEVELS
 from ..files import write_atomically
@@ -17,7 +18,7 @@ from ..flow_log import FlowLog
 from ..formatters import printable
 from ..handlers.appending import writable
 from ..redaction import scrub, scrub_text
-from ..snapshots import exception_text, snapshot
+from ..snapshots import snapshot
 from ..tree import View, counted, error_text, fitted, origin, render
 from .plain import Plain
 from .state import initial_state

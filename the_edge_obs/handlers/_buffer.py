@@ -70,13 +70,14 @@ class FlowBuffer:
         dumped: How many events, counted from the flow's first, were handed to the target.
         reason: Why they were handed over the last time without being asked for, or None.
         admitted, refused: When (monotonic seconds) they were allowed to be, or None; whether that is put off.
-        bytes, weighed: Estimated bytes of the events in it, and how many of ``items`` that takes into account.
+        bytes, weighed: Estimated bytes of the events in it and of the flow's taints, and how many of ``items`` that takes into
+            account.
         ended: Whether the flow's root span has ended.
     """
 
     __slots__ = (
-        "_chunks", "_ended", "_load", "_pins", "admitted", "bytes", "dropped", "dumped", "evicted", "flow", "items", "limit",
-        "pinned", "reason", "refused", "spill_dumped", "spilled", "weighed",
+        "_chunks", "_ended", "_load", "_pins", "_tainted", "admitted", "bytes", "dropped", "dumped", "evicted", "flow",
+        "items", "limit", "pinned", "reason", "refused", "spill_dumped", "spilled", "weighed",
     )  # fmt: skip
 
     def __init__(self, pins: int, flow: FlowState | None, load: Load) -> None:
@@ -88,6 +89,7 @@ class FlowBuffer:
         self.reason: str | None = None
         self.admitted: float | None = None
         self.refused = self._ended = False
+        self._tainted = 0
         self._pins = pins
         self._load = load
         # What was weighed together, oldest first: how many events, and their bytes.
@@ -123,6 +125,13 @@ class FlowBuffer:
         self._chunks.append((fresh, size))
         self.weighed += fresh
         self._add(fresh, size)
+        self._weigh_taints()
+
+    def _weigh_taints(self) -> None:
+        """Weigh what the flow remembers of its secrets: it stays as long as the flow's events do."""
+        taints = 0 if self.flow is None else self.flow.taints.chars
+        self._add(0, taints - self._tainted)
+        self._tainted = taints
 
     def take(self, count: int) -> list[Item]:
         """Take the oldest events out of the ring, at most so many."""

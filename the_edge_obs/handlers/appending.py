@@ -22,7 +22,7 @@ class LogFile:
     """One open file.
 
     Args:
-        path: The file; a symbolic link is refused, as is what is no regular file.
+        path: The file; a symbolic link is refused, and so is what is not a regular file.
         mode: Of a new file.
 
     Attributes:
@@ -100,7 +100,7 @@ class FlowFiles:
         of_flow: The file of a flow, where it is known; what is in there may be closed.
 
     Raises:
-        ConfigurationError: the path holds another placeholder, or cannot be written to; or there is no such mode.
+        ConfigurationError: the path holds another placeholder, or cannot be written to; or the mode is not valid.
     """
 
     def __init__(self, path: str | os.PathLike[str], mode: int | str = FILE_MODE) -> None:

@@ -66,12 +66,13 @@ class FlowFileHandler(logging.Handler):
             owner's. The umask can take away more.
 
     Raises:
-        ConfigurationError: the path holds another placeholder, or cannot be written to; or there is no such mode.
+        ConfigurationError: the path holds another placeholder, or cannot be written to; or the mode is not valid.
     """
 
     def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET, *, mode: int | str = "0600") -> None:
-        super().__init__(level)
+        # First, for logging closes every handler that it knows of, one whose path was refused too.
         self._files = FlowFiles(path, mode)
+        super().__init__(level)
         self._of_flow = self._files.of_flow
         self.path = self._files.path
         self._is_closed = False
