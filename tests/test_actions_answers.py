@@ -104,6 +104,7 @@ OPENROUTER = {"code": 502, "message": "Provider disconnected", "metadata": {"pro
         ([delta({"content": ""}, "error")], "its finish_reason is 'error'", None),
         ([{"error": "model runner has stopped"}], "model runner has stopped", None),
         ([{"detail": "Internal error"}, DONE], "Internal error", None),
+        ([{"code": 503, "msg": "no worker", "success": False}], "no worker", 503),
         ([{"error": {"reason": [1, 2]}}], '{"error": {"reason": [1, 2]}}'.removeprefix('{"error": ').removesuffix("}"), None),
     ],
 )
@@ -343,6 +344,22 @@ def test_choices_are_kept_apart(endpoint: Endpoint) -> None:
         {"choices": [], "usage": USAGE},
     ]
     assert streamed(endpoint, *events, DONE) == expected
+
+
+def test_the_first_choice_is_the_one_with_index_0(endpoint: Endpoint) -> None:
+    """A second choice that begins before it is no piece of the answer."""
+    events = [delta({"content": "Hel"}, index=1), delta({"content": "Hi"}), delta({"content": "lo"}, "stop", index=1)]
+    result = streamed(endpoint, *events, delta({}, "stop"), DONE)
+    assert (result["content"], [one["content"] for one in result["choices"]]) == ("Hi", ["Hi", "Hello"])
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "text/event-stream"])
+def test_a_whole_answer_in_place_of_a_stream_is_taken(endpoint: Endpoint, content_type: str) -> None:
+    """Whatever a gateway that cannot stream says its type is; on one line or several."""
+    for indent in (None, 2):
+        endpoint.answers = [answer(json.dumps(whole({"content": "Hi"}), indent=indent), Content_Type=content_type)]
+        pieces, result = drained(llm_stream({}, model="m", prompt="p", base_url=endpoint.url))
+        assert (pieces, result) == (["Hi"], {**RESULT, "content": "Hi", "streamed": True, "chunk_count": 1})
 
 
 def test_a_choice_that_did_not_end_is_a_broken_stream(endpoint: Endpoint) -> None:

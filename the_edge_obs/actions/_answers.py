@@ -83,7 +83,9 @@ def error_in(answer: Any) -> tuple[Any, int | None] | None:
         if choice.get("error") or choice.get("finish_reason") == "error":
             said = choice.get("error") or "its finish_reason is 'error'"
             return said, _status(said)
-    if not answer.get("choices") and any(isinstance(answer.get(key), (str, list)) for key in ("detail", "message", "errors")):
+    if not answer.get("choices") and any(
+        isinstance(answer.get(key), (str, list)) for key in ("detail", "message", "msg", "errors")
+    ):
         return answer, _status(answer)
     return None
 
@@ -233,7 +235,7 @@ class Completion:
             raise TransportError(f"the answer is no chat completion: {shown(str(answer))!r}", "parse") from error
 
     def take_chunk(self, chunk: Any, event: str = "") -> str:
-        """Take a chunk of a stream, and return the text that it adds to the first choice.
+        """Take a chunk of a stream, and return the text that it adds to the choice with index 0.
 
         Args:
             chunk: What the event holds.
@@ -246,15 +248,16 @@ class Completion:
         _check(chunk, is_error=event == "error")
         try:
             self._take_facts(chunk)
-            texts = {}
+            text = ""
             for position, choice in enumerate(chunk.get("choices") or ()):
                 into, delta = self._choice(choice, position), choice.get("delta")
                 if delta is None and not any(into.content):
                     delta = choice.get("message")  # some gateways repeat the whole message at the end: then it is not taken
-                texts[id(into)] = into.take(delta or {})
+                added = into.take(delta or {})
+                text += added if into is self._choices.get(0) else ""
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise TransportError(f"the stream holds no valid chunk: {shown(str(chunk))!r}", "parse") from error
-        return texts.get(id(self._first()), "")
+        return text
 
     def says_something(self) -> bool:
         """Tell whether there is an answer at all."""
@@ -266,8 +269,8 @@ class Completion:
 
     def text(self) -> str:
         """Return the text of the first choice so far."""
-        first = self._first()
-        return "" if first is None else "".join(first.content)
+        first = min(self._choices, default=None)
+        return "" if first is None else "".join(self._choices[first].content)
 
     def result(self) -> dict[str, Any]:
         """Return what the answer says, as a result of ``llm.call``; further choices are listed under ``choices``."""
@@ -279,9 +282,6 @@ class Completion:
         # OpenRouter and LiteLLM's proxy put the price of the call, in US dollars, beside the token counts.
         cost = self._usage.get("cost")
         return {**facts, "cost_usd": cost} if isinstance(cost, (int, float)) and not isinstance(cost, bool) else facts
-
-    def _first(self) -> _Choice | None:
-        return self._choices[min(self._choices)] if self._choices else None
 
     def _choice(self, data: Mapping[str, Any], position: int) -> _Choice:
         index = data.get("index")
@@ -323,7 +323,7 @@ def _parts(content: Any) -> list[Any]:
     Raises:
         TypeError: it is something else.
     """
-    parts = content if isinstance(content, list) else [] if content is None else [content]
+    parts = [part for part in (content if isinstance(content, list) else [content]) if part is not None]
     for part in parts:
         if not isinstance(part, (str, Mapping)):
             raise TypeError(f"content is of type {type(part).__name__}")

@@ -227,24 +227,26 @@ def _pieces(chat: Chat, endpoint: Endpoint, completion: Completion) -> Iterator[
                     answer.deadline.renew()
         except StreamTooLargeError as error:
             raise TransportError(str(error), "connection") from error
-        _check_end(completion, answer, events.stray, is_done=is_done)
+        if completion.says_something():
+            if not (is_done or completion.is_finished()):
+                raise TransportError(f"the stream from {answer.url} broke off", "connection")
+        elif text := _without_events(completion, answer.url, events.stray):
+            yield text
 
 
-def _check_end(completion: Completion, answer: Answer, stray: str, *, is_done: bool) -> None:
-    """Refuse a stream that is over and holds no answer, or not all of one.
+def _without_events(completion: Completion, url: str, stray: str) -> str:
+    """Take what came in place of events: a whole answer of another content type; return its text.
 
     Raises:
-        TransportError: it says what came instead.
+        TransportError: it is an error, something else, or nothing at all.
     """
-    if completion.is_finished() or (is_done and completion.says_something()):
-        return
-    if completion.says_something():
-        raise TransportError(f"the stream from {answer.url} broke off", "connection")
-    with suppress(ValueError):
-        completion.take_chunk(parsed_json(stray))  # an error that came as plain JSON
-    if stray:
-        raise TransportError(f"{answer.url} sent no stream of events; it begins with {shown(stray)!r}", "parse")
-    raise TransportError(f"the stream from {answer.url} ended without an answer", "api_error")
+    if not stray:
+        raise TransportError(f"the stream from {url} ended without an answer", "api_error")
+    try:
+        completion.take_whole(parsed_json(stray))
+    except ValueError as error:
+        raise TransportError(f"{url} sent no stream of events; it begins with {shown(stray)!r}", "parse") from error
+    return completion.text()
 
 
 def _bytes(answer: Answer) -> Iterator[bytes]:
