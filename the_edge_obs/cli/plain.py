@@ -35,7 +35,7 @@ class Plain:
         try:
             return self._value(value, place)
         except Exception as error:  # noqa: BLE001 - a value is anybody's code, and the run it came from was ok
-            return self._noted(place, f"cannot be read ({type(error).__name__})", f"<{type(value).__name__}>")
+            return self._noted(place, f"not readable ({type(error).__name__}), left out", f"<{type(value).__name__}>")
 
     def _value(self, value: Any, place: str) -> Any:
         if value is None or type(value) in (str, bool):
