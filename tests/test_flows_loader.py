@@ -519,6 +519,15 @@ def test_all_mistakes_are_found(tmp_path: Path) -> None:
     assert [(line, problem[: len(start)]) for (line, problem), (_, start) in zip(mistakes, expected, strict=True)] == expected
 
 
+def test_no_more_than_100_mistakes_are_told(tmp_path: Path) -> None:
+    """A large file with a mistake on every line is refused after the first hundred."""
+    nodes = "".join(f"  - {{name: n{number}, uses: any.thing, goto: x{number}}}\n" for number in range(5_000))
+    with pytest.raises(FlowFileError) as caught:
+        load(written(tmp_path, "nodes:\n" + nodes), ACTIONS)
+    found = [caught.value, *caught.value.others]
+    assert [one.line for one in found] == list(range(2, 102))
+
+
 @pytest.mark.parametrize(
     ("action", "params", "problem"),
     [

@@ -94,13 +94,16 @@ def _validate_flow(path: Path, *, allow_code: bool) -> int:
 
 def _report(mistakes: Sequence[FlowFileError], path: Path) -> int:
     """Print each mistake with its line of the file, by file and line, and return the exit code."""
+    from ..flows.yaml_source import MAX_MISTAKES
+
     texts: dict[str, list[str]] = {}
     for mistake in sorted(mistakes, key=lambda one: (one.path != str(path), one.path or "", one.line or 0)):
         print(printable(str(mistake)))
         if mistake.path is not None and mistake.line is not None:
             lines = texts.setdefault(mistake.path, _lines(mistake.path))
             print(*(f"    {mistake.line} | {printable(line)}" for line in lines[mistake.line - 1 : mistake.line]), sep="\n")
-    return fail(f"{counted(len(mistakes), 'mistake')} in {str(path)!r}")
+    more = ", perhaps more" if len(mistakes) >= MAX_MISTAKES else ""
+    return fail(f"{counted(len(mistakes), 'mistake')} in {str(path)!r}{more}")
 
 
 def _lines(path: str) -> list[str]:

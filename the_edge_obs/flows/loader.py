@@ -17,7 +17,7 @@ from .model import Plan
 from .nodes import NodeReader
 from .sandbox import Variables
 from .templates import Compiler
-from .yaml_source import Source, from_data, read_file
+from .yaml_source import EnoughError, Source, from_data, read_file
 
 _KEYS: Final = (
     "name",
@@ -72,6 +72,17 @@ def load_plan(flow: str | Path | Mapping[str, Any], loading: Loading) -> Plan:
 
 
 def _plan(source: Source, loading: Loading) -> Plan:
+    try:
+        plan = _read(source, loading)
+    except EnoughError:
+        plan = None
+    source.refuse_mistakes()
+    assert plan is not None
+    return plan
+
+
+def _read(source: Source, loading: Loading) -> Plan:
+    """Return the plan as far as it can be read: with a mistake in the source it is not to be used."""
     data, attempt = _top_level(source), source.attempt
     # state_schema is informational, as it is in The Edge Agent: it documents the state's keys and checks nothing.
     keys = ("variables", "initial_state", "settings", "state_schema")
@@ -87,7 +98,6 @@ def _plan(source: Source, loading: Loading) -> Plan:
     reader = NodeReader(source, compiler, known, subflows, loading.allow_code, knows_all=registry is not None)
     nodes = attempt(reader.top_level, data.get("nodes"))
     edges = attempt(read_edges, source, compiler, data.get("edges"), tuple(nodes)) if nodes else None
-    source.refuse_mistakes()
     return Plan(
         name=name or "flow",
         path=source.path,

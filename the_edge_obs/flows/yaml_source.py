@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from ..errors import FlowFileError
 from ..yaml_reader import MAX_DEPTH, Place, read_yaml
 
+MAX_MISTAKES: Final = 100
+"""Nobody reads more of them at once, and each one lists what is allowed: a large file would take minutes."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class EnoughError(Exception):
+    """As many mistakes are noted as are told at once: reading on makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +55,30 @@ class Source:
         return FlowFileError(problem, path=self.path, line=self.line(place) if line is None else line)
 
     def note(self, problem: str, place: Place = ()) -> None:
-        """Note a mistake and go on, so that those behind it are found as well."""
-        self.mistakes.append(self.error(problem, place))
+        """Note a mistake and go on, so that those behind it are found as well.
+
+        Raises:
+            EnoughError: It is the last one of those that are told at once.
+        """
+        self._add(self.error(problem, place))
 
     def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Read a part, and return what it holds; note its mistake and return None when it cannot be read."""
+        """Read a part, and return what it holds; note its mistake and return None when it cannot be read.
+
+        Raises:
+            EnoughError: As ``note`` does.
+        """
         try:
             return read(*args, **kwargs)
         except FlowFileError as error:
-            self.mistakes.extend((error, *error.others))
-            error.others = ()
+            others, error.others = error.others, ()
+            self._add(error, *others)
             return None
+
+    def _add(self, *mistakes: FlowFileError) -> None:
+        self.mistakes.extend(mistakes)
+        if len(self.mistakes) >= MAX_MISTAKES:
+            raise EnoughError
 
     def refuse_mistakes(self) -> None:
         """Raise the first of the noted mistakes, if there are any, with the others attached to it.
@@ -67,7 +87,7 @@ class Source:
             FlowFileError: There is at least one.
         """
         if self.mistakes:
-            first, *others = self.mistakes
+            first, *others = self.mistakes[:MAX_MISTAKES]
             first.others = tuple(others)
             raise first
 
