@@ -519,6 +519,16 @@ def test_all_mistakes_are_found(tmp_path: Path) -> None:
     assert [(line, problem[: len(start)]) for (line, problem), (_, start) in zip(mistakes, expected, strict=True)] == expected
 
 
+def test_a_flow_without_nodes_tells_its_other_mistakes(tmp_path: Path) -> None:
+    """A misspelt nodes: is named, and not only missed."""
+    with pytest.raises(FlowFileError) as caught:
+        load(written(tmp_path, "node: [{run: a = 1}]\n"), ACTIONS)
+    assert [one.problem.partition(";")[0] for one in (caught.value, *caught.value.others)] == [
+        "the flow: unknown key 'node'",
+        "the flow has no nodes",
+    ]
+
+
 def test_no_more_than_100_mistakes_are_told(tmp_path: Path) -> None:
     """A large file with a mistake on every line is refused after the first hundred."""
     nodes = "".join(f"  - {{name: n{number}, uses: any.thing, goto: x{number}}}\n" for number in range(300))

@@ -73,7 +73,7 @@ def load_plan(flow: str | Path | Mapping[str, Any], loading: Loading) -> Plan:
 
 def _plan(source: Source, loading: Loading) -> Plan:
     try:
-        plan = _read(source, loading)
+        plan = source.attempt(_read, source, loading)
     except EnoughError:
         plan = None
     source.refuse_mistakes()
@@ -90,26 +90,24 @@ def _read(source: Source, loading: Loading) -> Plan:
     folder = str(Path(source.path).resolve().parent) if source.path else "."
     compiler = Compiler.of(source, variables, with_env=loading.allow_code)
     settings = attempt(_rendered, source, compiler, settings, folder) or {}
-    name, block = attempt(_name, source, data), attempt(_observability, source, data, loading)
-    max_steps = attempt(_max_steps, source, settings)
     registry = attempt(_registry, source, data, Engine(dict(loading.base), variables, settings), loading)
     known = registry if registry is not None else {**loading.base, **loading.actions}
     subflows = _Subflows(source, replace(loading, base=known))
     reader = NodeReader(source, compiler, known, subflows, loading.allow_code, knows_all=registry is not None)
-    nodes = attempt(reader.top_level, data.get("nodes"))
+    nodes = attempt(reader.top_level, data.get("nodes")) or {}
     edges = attempt(read_edges, source, compiler, data.get("edges"), tuple(nodes)) if nodes else None
     return Plan(
-        name=name or "flow",
+        name=attempt(_name, source, data) or "flow",
         path=source.path,
         folder=folder,
         variables=variables,
         initial_state=initial,
         settings=settings,
-        nodes=nodes or {},
+        nodes=nodes,
         edges=edges or {},
         registry=known,
-        observability=block,
-        max_steps=max_steps or _MAX_STEPS,
+        observability=attempt(_observability, source, data, loading),
+        max_steps=attempt(_max_steps, source, settings) or _MAX_STEPS,
     )
 
 
