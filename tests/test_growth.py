@@ -19,7 +19,7 @@ from the_edge_obs.taints import Taints
 
 from .growth import assert_linear
 
-SIZES = (8_000, 16_000, 32_000)
+SIZES = (5_000, 10_000, 20_000)
 
 FORMATS = [
     beginning
