@@ -207,7 +207,8 @@ def survives(content: bytes, name: str = "log.jsonl") -> None:
         with contextlib.suppress(LogFileError):
             events = list(read_events(path, skipped))
             if name.endswith(".jsonl"):
-                assert len(events) + skipped.lines == sum(1 for line in io.BytesIO(content) if line.strip())
+                text = content.removeprefix(b"\xef\xbb\xbf")  # a mark of the encoding is no line
+                assert len(events) + skipped.lines == sum(1 for line in io.BytesIO(text) if line.strip())
         for read in (obs.get_flow_log, obs.query, lambda path: obs.query(path, node="l*", min_level="warn", text="m", limit=2)):
             with contextlib.suppress(LogFileError):
                 found = read(path)
