@@ -51,7 +51,7 @@ def test_what_is_logged_cannot_forge_a_line_or_steer_a_terminal(
     with contextlib.suppress(ValueError), obs.flow(attack) as run:
         run.log("n", message=attack, data={attack: attack})
         foreign.warning("%s", attack)
-        with obs.span("s" + attack, step=attack, text=attack):
+        with obs.span("s" + "".join(attack.split()), step=attack, text=attack):
             raise ValueError(attack)
     foreign.handlers.clear()
     undo()
@@ -207,7 +207,8 @@ def survives(content: bytes, name: str = "log.jsonl") -> None:
         with contextlib.suppress(LogFileError):
             events = list(read_events(path, skipped))
             if name.endswith(".jsonl"):
-                assert len(events) + skipped.lines == sum(1 for line in io.BytesIO(content) if line.strip())
+                text = content.removeprefix(b"\xef\xbb\xbf")  # a mark of the encoding is no line
+                assert len(events) + skipped.lines == sum(1 for line in io.BytesIO(text) if line.strip())
         for read in (obs.get_flow_log, obs.query, lambda path: obs.query(path, node="l*", min_level="warn", text="m", limit=2)):
             with contextlib.suppress(LogFileError):
                 found = read(path)
