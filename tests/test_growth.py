@@ -162,7 +162,23 @@ def test_judges(judge: object) -> None:
 
 def test_judges_of_short_texts() -> None:
     """What is ordinary has at most 256 characters, in which a bad expression can already take for ever."""
-    beginnings = ("", "your-", "<a", "${", "{{", "%(", "http://", "a@b.", "x.y.", "f(", "0x", "2026-01-02T", "new ", "a->b", "[REDACTED")
+    beginnings = (
+        "",
+        "your-",
+        "<a",
+        "${",
+        "{{",
+        "%(",
+        "http://",
+        "a@b.",
+        "x.y.",
+        "f(",
+        "0x",
+        "2026-01-02T",
+        "new ",
+        "a->b",
+        "[REDACTED",
+    )
     for beginning in beginnings:
         for unit in ("a", "a-", "a.", "A", "1", "aB", "_", ".", "-", " ", "a ", "->", "1a", "/", "@", "(", "é"):
             for end in ("", "!", "\n", ">"):

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.event import problems
-from the_edge_obs.records import NodeRecord, event_of, headline
+from the_edge_obs.event import headline, problems
+from the_edge_obs.records import NodeRecord, event_of
 
 
 class Keep(logging.Handler):
@@ -298,11 +298,14 @@ def test_foreign_records_join_the_flow(ring: obs.RingBufferHandler) -> None:
         "level": "warn",
         "event_type": "log",
         "message": "retry 2 of https://u:[REDACTED]@h/",
-        "data": {"attempt": 2, "api_key": "[REDACTED]", "event": "retry"},
+        "data": {"attempt": 2, "api_key": "[REDACTED]", "event": "retry", "cut": ["api_key", "message"]},
         "metrics": {},
     }
     assert (second["level"], second["message"]) == ("error", "failed")
-    assert second["data"] == {"error": {"type": "ConnectionError", "message": "no route, key [REDACTED]"}}
+    assert second["data"] == {
+        "error": {"type": "ConnectionError", "message": "no route, key [REDACTED]"},
+        "cut": ["error.message"],
+    }
     assert [problem for event in events for problem in problems(event)] == []
 
 

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from .errors import (
         ActionError,
         ConfigurationError,
+        DurationError,
         EventError,
         ExportError,
         FlowFileError,
         FlowNotFoundError,
         FlowRunError,
+        LevelError,
         LogFileError,
         MissingExtraError,
         ObservabilityError,
@@ -33,13 +35,14 @@ if TYPE_CHECKING:
     from .instrumentation import instrument, observable, span
     from .observability import EventStream, ObservabilityContext, flow
     from .redaction import taint
-    from .store import export, get_flow_log, query
+    from .store import export, get_flow_log, query, runs
 
 __all__ = [
     "ActionError",
     "CallbackHandler",
     "ConfigurationError",
     "ConsoleFormatter",
+    "DurationError",
     "EventError",
     "EventStream",
     "ExportError",
@@ -50,6 +53,7 @@ __all__ = [
     "FlowNotFoundError",
     "FlowRunError",
     "JsonFormatter",
+    "LevelError",
     "LogFileError",
     "MissingExtraError",
     "ObservabilityContext",
@@ -69,6 +73,7 @@ __all__ = [
     "observable",
     "propagate",
     "query",
+    "runs",
     "span",
     "taint",
     "wrap",
@@ -86,7 +91,7 @@ _HOMES = {
     "instrumentation": ("instrument", "observable", "span"),
     "observability": ("EventStream", "ObservabilityContext", "flow"),
     "redaction": ("taint",),
-    "store": ("export", "get_flow_log", "query"),
+    "store": ("export", "get_flow_log", "query", "runs"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

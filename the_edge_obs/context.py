@@ -51,10 +51,25 @@ class FlowState:
         ended: Whether its root span has ended.
         faults: How many times logging itself failed for an event of the flow.
         reported: Which failures the flow's log already shows.
+        is_silent: Whether nobody has heard of it yet: its root is filtered, or nothing listens.
+        status: ok, error or cancelled once its root has ended; until then running.
         is_abroad: Whether another process may log into it, so that memory alone does not know it all.
     """
 
-    __slots__ = ("__weakref__", "ended", "faults", "id", "is_abroad", "name", "prefix", "reported", "scope", "taints")
+    __slots__ = (
+        "__weakref__",
+        "ended",
+        "faults",
+        "id",
+        "is_abroad",
+        "is_silent",
+        "name",
+        "prefix",
+        "reported",
+        "scope",
+        "status",
+        "taints",
+    )
 
     def __init__(self, flow_id: str, name: str, scope: object = None) -> None:
         self.id = flow_id
@@ -64,6 +79,7 @@ class FlowState:
         self.taints = Taints(policy=policy_of_scope(scope))
         self.ended = self.is_abroad = False
         self.faults = 0
+        self.status, self.is_silent = "running", True
         self.reported: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -218,6 +234,9 @@ def extract(headers: Mapping[str, str]) -> RemoteParent | None:
         return None
     return RemoteParent(str(uuid.UUID(hex=trace)), int(span, 16))
 
+
+flows_known: Final[weakref.WeakValueDictionary[str, FlowState]] = weakref.WeakValueDictionary()
+"""Flows that ``flow`` opened, while somebody holds them: what they are called and how they ended, whatever their log shows."""
 
 # Flows that a carrier was made in, while somebody holds them: a forked worker that gets it finds its flow here.
 _carried: Final[weakref.WeakValueDictionary[str, FlowState]] = weakref.WeakValueDictionary()

@@ -335,6 +335,13 @@ def error_data(logger: logging.Logger, error: BaseException) -> tuple[int, dict[
     return logging.ERROR, {"error": details}
 
 
+def outcome_of(error: BaseException | None) -> str:
+    """Return the status of what ended with an exception, or with none: ok, error or cancelled."""
+    if error is None:
+        return "ok"
+    return "error" if _CANCELLATIONS.isdisjoint(class_names(error)) else "cancelled"
+
+
 def failure_data(output: dict[str, Any]) -> dict[str, Any]:
     """Return the data of the error event of a soft failure."""
     kind, error = output.get("error_type") or "ActionError", output.get("error")

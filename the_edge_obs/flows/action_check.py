@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ def check_values(source: Source, action: Calling, given: Mapping[str, tuple[Rend
     Raises:
         FlowFileError: With the line of the parameter, and what is allowed.
     """
-    checks = next((checks for function, checks in _CHECKS if function is action.function), {})
+    checks = next((checks for function, checks in _CHECKS if function is inspect.unwrap(action.function)), {})
     for param, check in checks.items():
         value, place = given.get(param, (Constant(None), ()))
         written = _written(value)

@@ -92,6 +92,7 @@ def _plan(source: Source, loading: Loading) -> Plan:
         registry=registry,
         observability=block,
         max_steps=max_steps,
+        sha256=source.sha256,
     )
 
 
@@ -129,7 +130,7 @@ def _observability(source: Source, data: Mapping[str, Any], loading: Loading) ->
         # Callbacks are imported when the flow runs, before its first node: loading a flow alone brings in what it imports.
         check_block(block, import_callbacks=False)
     except ConfigurationError as error:
-        raise source.error(str(error), _blamed(source, str(error))) from error
+        raise source.error(str(error), blamed(source, str(error))) from error
     return block
 
 
@@ -142,16 +143,16 @@ def _refuse_callbacks(source: Source, block: Mapping[str, Any]) -> None:
             raise source.error(problem, ("observability", "handlers", index, "callback"))
 
 
-def _blamed(source: Source, message: str) -> Place:
+def blamed(source: Source, message: str) -> Place:
     """Return the place that a message about the block is about: ``observability.handlers[0]``, or a key it quotes there."""
-    blamed: Place = ("observability",)
+    found: Place = ("observability",)
     message = message[:_SUBJECT]
     inside = [place for place in source.lines if place[0] == "observability"]
     for place in inside:
-        if _dotted(place) in message and len(place) > len(blamed):
-            blamed = place
-    keys = [place for place in inside if place[:-1] == blamed and f"key {place[-1]!r}" in message]
-    return keys[0] if keys else blamed
+        if _dotted(place) in message and len(place) > len(found):
+            found = place
+    keys = [place for place in inside if place[:-1] == found and f"key {place[-1]!r}" in message]
+    return keys[0] if keys else found
 
 
 def _dotted(place: Place) -> str:
