@@ -347,7 +347,7 @@ def test_choices_are_kept_apart(endpoint: Endpoint) -> None:
 
 
 def test_the_first_choice_is_the_one_with_index_0(endpoint: Endpoint) -> None:
-    """A second choice that begins before it is no piece of the answer."""
+    """A second choice that begins before it is not a piece of the answer."""
     events = [delta({"content": "Hel"}, index=1), delta({"content": "Hi"}), delta({"content": "lo"}, "stop", index=1)]
     result = streamed(endpoint, *events, delta({}, "stop"), DONE)
     assert (result["content"], [one["content"] for one in result["choices"]]) == ("Hi", ["Hi", "Hello"])

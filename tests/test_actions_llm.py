@@ -581,7 +581,7 @@ def test_a_stream_without_an_event_is_a_timeout(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_stream_may_last_longer_than_its_timeout(endpoint: Endpoint) -> None:
-    """Each event has the whole timeout: a long answer is no late one, nor is one that is read slowly."""
+    """Each event has the whole timeout: a long answer is not late, and neither is one that is read slowly."""
     beat = threading.Event()
     endpoint.answers = [sse(*(chunk(str(number)) for number in range(8)), chunk(None, "stop"))]
     stream = llm_stream({}, model="m", prompt="p", base_url=endpoint.url, timeout=0.4)

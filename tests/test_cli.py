@@ -218,7 +218,7 @@ def test_run_writes_the_final_state(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_run_writes_a_state_that_json_cannot_hold(capsys: pytest.CaptureFixture[str]) -> None:
-    """Keys that are no text, NaN, cycles and broken objects lose neither the file nor anything else without a note."""
+    """Keys that are not texts, NaN, cycles and broken objects lose neither the file nor anything else without a note."""
     code = """\
 class Hostile:
     def __str__(self):

@@ -97,7 +97,7 @@ def test_quickstart_triages_its_log(tmp_path: Path, tea_obs: Run) -> None:
         "| GET /api/stock | 4 | 0 | 0.060 s |\n"
         "\n"
         "On the way:\n"
-        "- `check`: 3 lines are no requests, the first is line 39: "
+        "- `check`: 3 lines are not requests, the first is line 39: "
         "'203.0.113.9 - - [12/Mar/2025:13:59:03 +0'\n"
         f"- `blocklist`: File not found: {folder}/blocklist.txt\n"
     )
@@ -236,7 +236,7 @@ def test_quickstart_reads_100_000_lines_a_second(tmp_path: Path, tea_obs: Run) -
         assert tea_obs("run", QUICKSTART, "--set", "path=big.log", "--log-dir", f"logs-{count}").returncode == 0
         report = (tmp_path / "logs" / "report.md").read_text(encoding="utf-8")
         assert f"| GET /caf\ufffd/* | {count} | 0 | 0.003 s |" in report
-        assert f"- `check`: 3 lines are no requests, the first is line {count + 1}: 'caf\ufffd, and no request'" in report
+        assert f"- `check`: 3 lines are not requests, the first is line {count + 1}: 'caf\ufffd, and no request'" in report
         (parse,) = (
             one for one in logged(tmp_path / f"logs-{count}") if one.get("step") == "parse" and one["event_type"] == "exit"
         )

@@ -61,7 +61,7 @@ ERRORS: dict[str, Any] = {
 
 
 def function(error: BaseException) -> None:
-    """Raise; the error is no argument of the observed function."""
+    """Raise; the error is not an argument of the observed function."""
 
     @obs.observable("hostile")
     def fails() -> None:

@@ -207,7 +207,7 @@ def survives(content: bytes, name: str = "log.jsonl") -> None:
         with contextlib.suppress(LogFileError):
             events = list(read_events(path, skipped))
             if name.endswith(".jsonl"):
-                text = content.removeprefix(b"\xef\xbb\xbf")  # a mark of the encoding is no line
+                text = content.removeprefix(b"\xef\xbb\xbf")  # a mark of the encoding is not a line
                 assert len(events) + skipped.lines == sum(1 for line in io.BytesIO(text) if line.strip())
         for read in (obs.get_flow_log, obs.query, lambda path: obs.query(path, node="l*", min_level="warn", text="m", limit=2)):
             with contextlib.suppress(LogFileError):

@@ -153,7 +153,7 @@ def test_perfetto_sees_the_tree_of_a_real_run(perfetto: Callable[[bytes], Query]
     lanes = query("SELECT process.name AS flow, thread.name FROM thread JOIN process USING (upid) WHERE thread.name IS NOT NULL")
     assert lanes == [{"flow": name, "name": "lane"}] * (1 + max(one.lane for one in spans))
     messages = query("SELECT display_value AS text FROM args WHERE key = 'args.error.message'")
-    assert any(one["text"].startswith("3 lines are no requests, the first is line 39: ") for one in messages)
+    assert any(one["text"].startswith("3 lines are not requests, the first is line 39: ") for one in messages)
 
 
 def test_perfetto_takes_what_a_killed_run_has_left(perfetto: Callable[[bytes], Query], tmp_path: Path, monkeypatch: Any) -> None:
