@@ -29,7 +29,7 @@ def _reset() -> None:
             logger.setLevel(logging.NOTSET)
             logger.propagate, logger.disabled = True, False
     for ring in list(listeners):
-        ring.close()
+        ring.dispose()
     if tree := sys.modules.get("the_edge_obs.logging_tree"):
         tree._piles.clear()  # what a test configured and did not undo
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import functools
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+import the_edge_obs as obs
 from the_edge_obs.capture import Capture, is_soft_failure, location_of, metrics_of
 from the_edge_obs.records import NOWHERE
 
@@ -114,8 +120,163 @@ def test_soft_failures() -> None:
         ({"cost_usd": float("nan")}, None),
         ({"cost_usd": float("inf")}, None),
         ({"cost_usd": 0}, {"cost_usd": 0}),
+        # Anthropic: what went through the cache belongs to the input, and stands beside it.
+        (
+            {"usage": {"input_tokens": 200, "cache_read_input_tokens": 1000, "output_tokens": 30}},
+            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230},
+        ),
+        (
+            {
+                "usage": {
+                    "input_tokens": 5,
+                    "cache_creation_input_tokens": 70,
+                    "cache_read_input_tokens": None,
+                    "output_tokens": 1,
+                }
+            },
+            {"input_tokens": 75, "output_tokens": 1, "tokens": 76},
+        ),
+        # A gateway that speaks so, and counts as OpenAI does.
+        (
+            {"usage": {"input_tokens": 1200, "cache_read_input_tokens": 1000, "output_tokens": 30, "total_tokens": 1230}},
+            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230},
+        ),
+        # litellm: the details of prompt_tokens, in Anthropic's words.
+        (
+            {"usage": {"prompt_tokens": 1200, "cache_read_input_tokens": 1000, "completion_tokens": 30, "total_tokens": 1230}},
+            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230},
+        ),
+        # OpenAI: cached and reasoning tokens are in the counts.
+        (
+            {
+                "usage": {
+                    "prompt_tokens": 1200,
+                    "prompt_tokens_details": {"cached_tokens": 1000},
+                    "completion_tokens": 50,
+                    "completion_tokens_details": {"reasoning_tokens": 40},
+                    "total_tokens": 1250,
+                }
+            },
+            {"input_tokens": 1200, "output_tokens": 50, "tokens": 1250},
+        ),
+        # Gemini: the thoughts stand beside the candidates, the cached content is in the prompt.
+        (
+            {
+                "usageMetadata": {
+                    "promptTokenCount": 100,
+                    "cachedContentTokenCount": 80,
+                    "candidatesTokenCount": 10,
+                    "thoughtsTokenCount": 5,
+                    "totalTokenCount": 115,
+                }
+            },
+            {"input_tokens": 100, "output_tokens": 15, "tokens": 115},
+        ),
+        # Bedrock's Converse.
+        (
+            {"usage": {"inputTokens": 4, "cacheReadInputTokens": 96, "outputTokens": 10, "totalTokens": 110}},
+            {"input_tokens": 100, "output_tokens": 10, "tokens": 110},
+        ),
     ],
 )
 def test_metrics_of_results(result: dict[str, Any], expected: Any) -> None:
     """Tokens in OpenAI's or Anthropic's words, a missing total added up; what is no count is left out."""
     assert metrics_of(result) == expected
+
+
+@dataclasses.dataclass
+class Usage:
+    """As many SDKs have it."""
+
+    input_tokens: int = 3
+    output_tokens: int = 4
+
+
+@dataclasses.dataclass
+class Slotted:
+    """An answer without a __dict__."""
+
+    __slots__ = ("cost_usd", "usage")
+    usage: Any
+    cost_usd: float
+
+
+class Answer:
+    """An answer that stores what it is given."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+
+class Mapped(dict):  # type: ignore[type-arg]
+    """A dict of somebody's own, whose methods lie."""
+
+    def get(self, *args: Any) -> Any:
+        raise RuntimeError("asked")
+
+
+class Lazy:
+    """An object that goes to the network for what it does not have."""
+
+    @property
+    def usage(self) -> Any:
+        raise RuntimeError("asked")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # pytest asks for some
+            raise AttributeError(name)
+        raise RuntimeError("asked")
+
+
+COUNTED = {"input_tokens": 3, "output_tokens": 4, "tokens": 7}
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (Answer(usage=Usage()), COUNTED),
+        (Answer(usage={"prompt_tokens": 3, "completion_tokens": 4}), COUNTED),
+        (Answer(usage_metadata={"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}), COUNTED),
+        ({"text": "hi", "usage": Usage()}, COUNTED),
+        (Slotted(Usage(), 0.5), {**COUNTED, "cost_usd": 0.5}),
+        (Mapped(usage=Mapped(input_tokens=3, output_tokens=4)), COUNTED),
+        (Answer(usage=Answer(prompt_tokens=3, completion_tokens=4, total_tokens=None)), COUNTED),
+        (SimpleNamespace(usage=Usage(), cost_usd=float("nan")), COUNTED),
+        (Answer(usage=len), None),
+        (Answer(usage="3 tokens"), None),
+        pytest.param(Lazy(), None, id="lazy"),
+        (MagicMock(), None),
+        (Answer, None),
+        (sys, None),
+        (object.__new__(Slotted), None),
+        ("usage", None),
+        (None, None),
+    ],
+)
+def test_metrics_of_objects(result: Any, expected: Any) -> None:
+    """An SDK's answers bring tokens as dicts do; what they store is read, and nothing of theirs is run."""
+    assert metrics_of(result) == expected
+
+
+@pytest.mark.parametrize("result", [{"usage": Usage()}, Answer(usage=Usage())])
+def test_every_kind_of_function_brings_them(ring: obs.RingBufferHandler, result: Any) -> None:
+    """In a flow and as a flow of its own, nested or not, sync, async and at the end of a generator."""
+
+    @obs.observable
+    def answer() -> Any:
+        return result
+
+    @obs.observable
+    async def later() -> Any:
+        return answer()
+
+    @obs.observable
+    def stream() -> Any:
+        yield 1
+        return result
+
+    with obs.flow() as run:
+        asyncio.run(later())
+        list(stream())
+    metrics = [event["metrics"] for event in ring.events(run.flow_id) if event["event_type"] == "exit"][:3]
+    assert [{name: found[name] for name in COUNTED} for found in metrics] == [COUNTED] * 3

@@ -757,7 +757,7 @@ def test_config_prints_what_logging_takes(capsys: pytest.CaptureFixture[str], mo
     assert main(["config", write_flow(f"observability:\n  {indented}{NODES}"), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == printed
     assert (printed["loggers"], sorted(printed["handlers"])) == (
-        {"tea": {"level": "DEBUG", "handlers": ["tea_ring", "tea_file_1"]}, "tea.http": {"level": "WARNING"}},
+        {"tea": {"level": "DEBUG", "handlers": ["tea_ring", "tea_file_1"], "propagate": False}, "tea.http": {"level": "WARNING"}},
         ["tea_file_1", "tea_ring"],
     )
     configurator = logging.config.DictConfigurator(printed)
@@ -787,7 +787,7 @@ def test_what_config_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", write_flow("lvl: 3", "block.yaml")]) == 2
     assert capsys.readouterr().err == (
         "tea-obs: error: block.yaml: unknown key 'lvl' in observability; did you mean 'level'? "
-        "allowed: enabled, level, levels, buffer_size, handlers, redact\n"
+        "allowed: enabled, level, levels, buffer_size, handlers, redact, capture, propagate\n"
     )
 
 

@@ -95,7 +95,11 @@ def test_a_block_is_a_dict_config(tmp_path: Path):
             "tea_callback_3": {"class": "the_edge_obs.CallbackHandler", "callback": "builtins:print"},
         },
         "loggers": {
-            "tea": {"level": "INFO", "handlers": ["tea_ring", "tea_console_1", "tea_file_2", "tea_callback_3"]},
+            "tea": {
+                "level": "INFO",
+                "handlers": ["tea_ring", "tea_console_1", "tea_file_2", "tea_callback_3"],
+                "propagate": False,
+            },
             "tea.llm": {"level": "DEBUG"},
             "tea.http.get": {"level": "WARNING"},
         },
@@ -110,7 +114,7 @@ def test_an_empty_block_is_a_ring_at_level_info(block: Any):
         "version": 1,
         "disable_existing_loggers": False,
         "handlers": {"tea_ring": {"class": "the_edge_obs.RingBufferHandler", "capacity": 1000}},
-        "loggers": {"tea": {"level": "INFO", "handlers": ["tea_ring"]}},
+        "loggers": {"tea": {"level": "INFO", "handlers": ["tea_ring"], "propagate": False}},
     }
 
 
@@ -121,7 +125,7 @@ def test_a_redact_entry_is_a_filter():
         "disable_existing_loggers": False,
         "filters": {"tea_redact": {"()": "the_edge_obs.RedactionFilter", "keys": ["cpf"]}},
         "handlers": {"tea_ring": {"class": "the_edge_obs.RingBufferHandler", "capacity": 1000}},
-        "loggers": {"tea": {"level": "INFO", "handlers": ["tea_ring"], "filters": ["tea_redact"]}},
+        "loggers": {"tea": {"level": "INFO", "handlers": ["tea_ring"], "propagate": False, "filters": ["tea_redact"]}},
     }
 
 
@@ -137,7 +141,7 @@ def test_what_a_block_stands_for_works_with_the_stdlib(tmp_path: Path):
 def test_numbers_are_levels():
     """A level between the named ones is kept as it is."""
     assert dict_config({"level": 15, "levels": {"llm": 10}})["loggers"] == {
-        "tea": {"level": 15, "handlers": ["tea_ring"]}, "tea.llm": {"level": "DEBUG"},
+        "tea": {"level": 15, "handlers": ["tea_ring"], "propagate": False}, "tea.llm": {"level": "DEBUG"},
     }  # fmt: skip
     with configured({"level": 15}):
         assert tea.level == 15
@@ -297,7 +301,8 @@ def other_people() -> Iterator[dict[str, Any]]:
         llm.disabled, llm.propagate = False, True
 
 
-CONFIGS: list[Any] = [{"level": "debug"}, EVERYTHING, {"level": "warn", "levels": {"llm": "debug"}}, EVERYTHING]
+SECOND = {"level": "warn", "levels": {"llm": "debug"}, "propagate": True}
+CONFIGS: list[Any] = [{"level": "debug"}, EVERYTHING, SECOND, EVERYTHING]
 
 
 def test_undo_gives_other_people_s_handlers_back():
@@ -331,7 +336,7 @@ def test_nested_configurations_are_undone_in_any_order(order: tuple[int, ...]):
             left.remove(number)
             if left:
                 assert tea.level == levels[left[-1]]
-                assert tea.propagate == (not {1, 3} & set(left))
+                assert tea.propagate == (left[-1] == 2)
                 assert len(rings()) == len([one for one in left if one >= max({1, 3} & set(left), default=0)])
 
 
@@ -817,3 +822,129 @@ def test_a_dict_config_of_somebody_else_after_ours(tmp_path: Path):
         assert seen == obs.query(run.flow_id)
     undo()
     assert tea.handlers == []
+
+
+# --- beside the program's own logging ---
+
+
+@pytest.fixture
+def console() -> Iterator[io.StringIO]:
+    """Return what the program's own console shows, as logging.basicConfig(level=INFO) sets it up."""
+    root, lines = logging.getLogger(), io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    yield lines
+    root.removeHandler(handler)
+
+
+@pytest.mark.parametrize("capture", ["root", ["agent"], ["agent.tools", "agent", "agent"]])
+@pytest.mark.parametrize("propagate", [True, False, None])
+@pytest.mark.parametrize("scope", [None, "mine"])
+def test_capture_takes_the_program_s_own_lines_into_the_run(
+    capture: Any, propagate: bool | None, scope: Any, tmp_path: Path, console: io.StringIO
+):
+    """In ring and file alike, each once, in the span that was running; the console shows a node's line where it is to."""
+    agent = logging.getLogger("agent.tools")
+    before = dump()
+    block = {"capture": capture, "handlers": [{"type": "file", "path": str(tmp_path / "{flow_id}.jsonl")}]}
+    undo = obs.configure(block if propagate is None else {**block, "propagate": propagate}, scope=scope)
+    agent.info("outside")
+    with obs.flow("plan", scope=scope) as run, obs.span("llm.call") as span:
+        agent.info("tool %s", "search", extra={"hits": 3})
+        assert span.context is not None
+    events = obs.query(run.flow_id)
+    assert [(event["node"], event["event_type"]) for event in events] == [
+        ("flow", "entry"), ("llm.call", "entry"), ("agent.tools", "log"), ("llm.call", "exit"), ("flow", "exit"),
+    ]  # fmt: skip
+    assert (events[2]["message"], events[2]["data"], events[2]["span_id"]) == ("tool search", {"hits": 3}, span.context.span_id)
+    assert obs.query(tmp_path) == events
+    shown = [line.partition(" ")[0] for line in console.getvalue().splitlines()]
+    own, nodes = ["agent.tools"], ["tea.flow", "tea.llm.call"] if propagate else []
+    assert shown == [*own, *nodes, *own, *reversed(nodes)]
+    undo()
+    assert dump() == before
+
+
+def test_a_scoped_block_leaves_other_flows_to_the_console(console: io.StringIO):
+    """A flow with a block of its own prints no node twice; what others log goes where it went."""
+    logging.getLogger("tea").setLevel(logging.INFO)
+    undo = obs.configure({}, scope="mine")
+    with obs.flow("mine", scope="mine"):
+        pass
+    assert console.getvalue() == ""
+    with obs.flow("other"):
+        pass
+    assert console.getvalue().count("tea.flow") == 2
+    undo()
+    with obs.flow("mine", scope="mine"):
+        pass
+    assert console.getvalue().count("tea.flow") == 4
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"capture": "root"}, {"root": {"handlers": ["tea_ring", "tea_file_2"]}}),
+        ({"capture": ["agent", "shop.db"], "propagate": True}, {}),
+        ({"capture": "root", "propagate": True}, {"root": {"handlers": ["tea_ring", "tea_file_2"]}}),
+    ],
+)
+def test_capture_is_in_the_dict_config(block: dict[str, Any], expected: dict[str, Any], tmp_path: Path):
+    """Ring and files on what is captured; an event that passes both tea and root is kept once."""
+    handlers = [{"type": "console"}, {"type": "file"}]
+    config = dict_config({**block, "handlers": handlers})
+    captured = {"handlers": ["tea_ring", "tea_file_2"]}
+    propagates, is_root = block.get("propagate", False), block["capture"] == "root"
+    every = ["tea_ring", "tea_console_1", "tea_file_2"]
+    loggers = {"tea": {"level": "INFO", "handlers": every, "propagate": propagates}}
+    assert config["loggers"] == ({**loggers} if is_root else {**loggers, "agent": captured, "shop.db": captured})
+    assert {key: config[key] for key in config if key == "root"} == expected
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"capture": "agent"}, "observability.capture is 'agent'; it must be root or a list of loggers such as [agent, shop.db]"),
+        ({"capture": True}, "observability.capture is True; it must be root or a list of loggers such as [agent, shop.db]"),
+        ({"capture": [3]}, "observability.capture is [3]; it must be root or a list of loggers such as [agent, shop.db]"),
+        (
+            {"capture": ["a", "root"]},
+            "observability.capture[1] is 'root', which has all other loggers below it; write capture: root",
+        ),
+        ({"capture": ["a.*"]}, "observability.capture[0] is 'a.*'; name a logger such as agent or shop.db, without wildcards"),
+        (
+            {"capture": ["tea.llm"]},
+            "observability.capture[0] is 'tea.llm'; the logger tea and those below it are in the run already",
+        ),
+        ({"propagate": "no"}, "observability.propagate is 'no'; allowed: true, false"),
+    ],
+)
+def test_a_mistake_in_capture_or_propagate_is_named(block: dict[str, Any], message: str):
+    """Key, value, and what is allowed; nothing is changed."""
+    before = dump()
+    with pytest.raises(ConfigurationError) as error:
+        obs.configure(block)
+    assert (str(error.value), dump()) == (message, before)
+
+
+def test_a_scoped_block_leaves_its_events_to_handlers_that_are_meant_for_them(console: io.StringIO):
+    """A ring that somebody put on the root logger gets the nodes of a flow with a block of its own; its console does not."""
+    ring = RingBufferHandler()
+    logging.getLogger().addHandler(ring)
+    logging.getLogger("tea").setLevel(logging.INFO)
+    undo = obs.configure({}, scope="mine")
+    with obs.flow("mine", scope="mine") as run:
+        pass
+    undo()
+    assert ([event["event_type"] for event in ring.events(run.flow_id)], console.getvalue()) == (["entry", "exit"], "")
+
+
+def test_a_ring_on_two_loggers_keeps_an_event_once(ring: RingBufferHandler):
+    """On tea and on root, with a filter on a logger that makes the event a record, and without."""
+    logging.getLogger().addHandler(ring)
+    logging.getLogger("tea.filtered").addFilter(lambda record: True)
+    with obs.flow() as run, obs.span("plain"), obs.span("filtered"):
+        pass
+    assert [event["node"] for event in ring.events(run.flow_id)] == ["flow", "plain", "filtered", "filtered", "plain", "flow"]

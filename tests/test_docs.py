@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import logging
 import logging.config
 import re
 import shlex
@@ -126,6 +127,7 @@ def assert_like(shown: str, real: str) -> None:
 def test_python_snippets_run_and_print_what_is_shown(snippet: Snippet, workplace: Path) -> None:
     """Every Python snippet runs by itself, and prints what stands behind it."""
     write_files(snippet.document)
+    logging.getLogger().handlers.clear()  # pytest's; logging.basicConfig does nothing beside them
     printed = io.StringIO()
     with redirect_stdout(printed):
         exec(compile(snippet.text, place_of(snippet), "exec"), {"__name__": "__main__"})

@@ -55,6 +55,8 @@ def tree(flow_id: str) -> list[Any]:
         if event["event_type"] == "entry":
             end = next(e for e in events if e["span_id"] == event["span_id"] and e["event_type"] in ("exit", "error"))
             children = below.setdefault(event["span_id"], [])
+            if error := end["data"].get("error"):
+                error.pop("where", None)  # of the code
             item = [event["node"], event.get("step"), event["data"], end["data"], children]
             below.setdefault(event["parent_id"], []).append(item)
     return below[None][0][-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import logging.config
 from typing import Any
@@ -87,6 +88,35 @@ def test_what_is_no_callback_is_refused(callback: Any) -> None:
         obs.CallbackHandler(callback)
     assert f"callback {callback!r} is not" in str(caught.value)
     assert "package.module:function" in str(caught.value)
+
+
+def test_an_async_callback_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing would await it. A plain one that returns a coroutine all the same is a failure of each event, counted."""
+
+    async def send(event: dict[str, Any]) -> None: ...
+
+    class Sender:
+        async def __call__(self, event: dict[str, Any]) -> None: ...
+
+    async def stream(event: dict[str, Any]) -> Any:
+        yield event
+
+    def items(event: dict[str, Any]) -> Any:
+        yield event
+
+    for callback in (send, Sender(), functools.partial(send), stream, items, Sender().__call__):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"callback .* is an? .*: a call alone does not run it; give a plain function .*queue\.put_nowait",
+        ):
+            obs.CallbackHandler(callback)
+    logging.getLogger("tea").addHandler(obs.CallbackHandler(lambda event: send(event)))
+    logging.getLogger("tea").addHandler(obs.RingBufferHandler())
+    logging.getLogger("tea").setLevel("INFO")
+    with obs.flow() as run:
+        pass
+    assert obs.get_flow_log(run.flow_id).metrics["fault_count"] == 2
+    assert "TypeError: the callback returned a coroutine, and nothing awaits it" in capsys.readouterr().err
 
 
 def test_a_callback_may_log_and_observe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ class Keep(logging.Handler):
         self.seen: list[Any] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append(record.event)  # type: ignore[attr-defined]
+        self.seen.append(record.flow_event)  # type: ignore[attr-defined]
 
 
 def install(**options: Any) -> obs.RingBufferHandler:
@@ -308,7 +308,7 @@ def test_a_slow_run_that_goes_on_from_another_process_counts() -> None:
     events = [{**event, "flow_id": "ffffffff" + event["flow_id"][8:], "parent_id": None} for event in target.seen[1:]]
     target.seen.clear()
     for event in events:
-        logging.getLogger("tea.flow").handle(logging.makeLogRecord({"levelno": 20, "levelname": "INFO", "event": event}))
+        logging.getLogger("tea.flow").handle(logging.makeLogRecord({"levelno": 20, "levelname": "INFO", "flow_event": event}))
     assert reasons(target) == ["slow"]
     assert problems(target.seen[0]) == []
     assert target.seen[1:] == events
@@ -419,8 +419,8 @@ def test_a_target_that_logs_does_not_go_round_in_circles() -> None:
 # --- spill ---
 
 
-def test_spilled_events_are_merged_back_and_removed_on_close(tmp_path: Path) -> None:
-    """Nothing is lost: what leaves memory is read back from its file, which goes with the ring."""
+def test_spilled_events_are_merged_back_and_removed_on_dispose(tmp_path: Path) -> None:
+    """Nothing is lost: what leaves memory is read back from its file, which outlives a close."""
     ring = install(capacity=10, spill=tmp_path / "spill" / "{flow_id}.jsonl")
     with obs.flow() as run:
         log_numbers(run, range(100))
@@ -433,9 +433,51 @@ def test_spilled_events_are_merged_back_and_removed_on_close(tmp_path: Path) -> 
     assert ring.dropped(run.flow_id) == 0
     (path,) = (tmp_path / "spill").iterdir()
     assert path.name == f"{run.flow_id}.jsonl"
-    assert len(obs.query(run.flow_id)) == len(events)
     ring.close()
+    assert obs.query(run.flow_id) == events
+    ring.dispose()
     assert list((tmp_path / "spill").iterdir()) == []
+
+
+def test_spilled_files_go_with_their_ring(tmp_path: Path) -> None:
+    """A ring that nobody has any more leaves no file behind, and takes no other ring's along."""
+    other = install(capacity=5, spill=tmp_path / "other" / "{flow_id}.jsonl")
+    ring = install(capacity=5, spill=tmp_path / "one" / "{flow_id}.jsonl")
+    with obs.flow() as run:
+        log_numbers(run, range(20))
+    assert len(list((tmp_path / "one").iterdir())) == 1
+    logging.getLogger("tea").removeHandler(ring)
+    del ring
+    gc.collect()
+    assert list((tmp_path / "one").iterdir()) == []
+    assert numbers(other.events(run.flow_id)) == list(range(20))
+
+
+def test_spilled_files_are_removed_at_exit(tmp_path: Path) -> None:
+    """Also after another library's dictConfig has closed the ring; and what is logged while Python exits makes no new ones."""
+    program = """
+import logging, logging.config, os, sys
+import the_edge_obs as obs
+ring = obs.RingBufferHandler(capacity=5, spill=sys.argv[1] + "/{flow_id}.jsonl")
+tea = logging.getLogger("tea")
+tea.setLevel("INFO")
+tea.addHandler(ring)
+def log(count):
+    with obs.flow() as run:
+        for number in range(count):
+            run.log("n", data={"number": number})
+    return run.flow_id
+def late():
+    assert os.listdir(sys.argv[1]) == [], os.listdir(sys.argv[1])
+    assert (len(ring.events(log(20))), len(ring.events(kept))) == (5, 5)
+kept = log(20)
+logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+print(len(obs.query(kept)), len(os.listdir(sys.argv[1])))
+"""
+    # Registered before the package is imported, so that it runs after the package's own.
+    program = "import atexit\natexit.register(lambda: late())\n" + program
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode, list(tmp_path.iterdir())) == ("22 1\n", "", 0, [])
 
 
 def test_a_forgotten_flow_takes_its_spill_along(tmp_path: Path) -> None:
@@ -491,12 +533,12 @@ def test_an_error_that_cannot_be_spilled_is_pinned(tmp_path: Path, monkeypatch: 
         assert ring.dropped(run.flow_id) + len(kept) >= 60
 
 
-def test_what_is_spilled_is_counted_as_dropped_once_the_ring_is_closed(tmp_path: Path) -> None:
+def test_what_is_spilled_is_counted_as_dropped_once_the_ring_is_disposed(tmp_path: Path) -> None:
     """The files are gone; what is in memory can still be read, and says that it is not all."""
     ring = install(capacity=10, spill=tmp_path / "{flow_id}.jsonl")
     with obs.flow() as run:
         log_numbers(run, range(30))
-    ring.close()
+    ring.dispose()
     assert (len(ring.events(run.flow_id)), ring.dropped(run.flow_id), list(tmp_path.iterdir())) == (10, 22, [])
 
 

@@ -331,7 +331,9 @@ def test_a_wrong_call_fails_as_before(ring: obs.RingBufferHandler) -> None:
         (lambda: obs.observable("a")(7), "7 cannot be observed; allowed: a function"),
         (lambda: obs.observable("a")(Worker), "cannot be observed"),
         (lambda: obs.observable(Worker), "cannot be observed"),
-        (lambda: obs.observable(7)(where), "node 7 is not a name"),  # type: ignore[call-overload]
+        (lambda: obs.observable(7), "7 cannot be observed; allowed: a function"),  # type: ignore[call-overload]
+        (lambda: obs.observable(""), "node '' is not a name"),
+        (lambda: obs.observable("item 17 is done"), "node 'item 17 is done' has a blank in it; give the name of what runs"),
         (lambda: obs.observable("...")(where), "is not a name"),
         (lambda: obs.observable("a", sanitize_keys="cpf"), r"sanitize_keys 'cpf' is a string; give a list such as \['cpf'\]"),
     ],
@@ -711,102 +713,6 @@ def test_recursion_makes_a_chain(ring: obs.RingBufferHandler) -> None:
     while deepest.parent_id is not None:
         deepest, depth = spans[deepest.parent_id], depth + 1
     assert depth == 5
-
-
-# --- registries ---
-
-
-def test_a_registry_is_wrapped_in_place_and_given_back(ring: obs.RingBufferHandler) -> None:
-    """Names become nodes, an alias keeps its function's node, nested calls through the registry are seen; the undo is whole."""
-
-    def call(state: Any, **params: Any) -> Any:
-        return registry["http.get"](state=state, url="u")
-
-    def get(state: Any, url: str = "") -> Any:
-        return url
-
-    observed = obs.observable("own")(get)
-    originals = {"actions.llm_call": call, "llm.call": call, "http.get": get, "own": observed, "value": 7, "Kind": Worker}
-    registry: dict[str, Any] = dict(originals)
-    undo = obs.instrument(registry)
-    assert registry is not originals
-    assert registry["llm.call"] is registry["actions.llm_call"]
-    assert {name for name in registry if registry[name] is originals[name]} == {"own", "value", "Kind"}
-    again = obs.instrument(registry)
-    with obs.flow() as run:
-        assert registry["actions.llm_call"](state={}, prompt="p", node="ask") == "u"
-    again()
-    events = told(ring, run)
-    assert brief(events) == [("llm.call", "entry"), ("http.get", "entry"), ("http.get", "exit"), ("llm.call", "exit")]
-    assert [event.get("step") for event in events] == ["ask", None, None, "ask"]
-    registry["http.get"] = "replaced by somebody else"
-    undo()
-    undo()
-    assert registry == {**originals, "http.get": "replaced by somebody else"}
-
-
-def test_owners_of_a_registry_share_what_is_wrapped(ring: obs.RingBufferHandler) -> None:
-    """Two thousand owners, each there before the one before it goes: one wrapper, observed until the last has gone."""
-    registry: dict[str, Any] = {"a": where, "b": staticmethod(where)}
-    originals = dict(registry)
-    undo = obs.instrument(registry)
-    wrapped = dict(registry)
-    for _ in range(2_000):
-        following = obs.instrument(registry)
-        undo()
-        undo()
-        undo = following
-    assert registry == wrapped
-    with obs.flow() as run:
-        registry["a"]()
-    assert brief(told(ring, run)) == [("a", "entry"), ("a", "exit")]
-    undo()
-    assert registry == originals
-    again = obs.instrument(registry)
-    assert registry["a"] is not where
-    again()
-    assert registry == originals
-
-
-def test_what_somebody_else_wrapped_meanwhile_stays(ring: obs.RingBufferHandler) -> None:
-    """``functools.wraps`` copies our marks: that makes the wrapper theirs none of ours."""
-    registry: dict[str, Any] = {"a": where, "b": where}
-    first = obs.instrument(registry)
-    ours = registry["a"]
-    registry["a"] = theirs = functools.wraps(ours)(lambda: ours())
-    second = obs.instrument(registry)
-    first()
-    assert (registry["a"], registry["b"] is where) == (theirs, False)
-    second()
-    assert registry == {"a": theirs, "b": where}
-
-
-def test_a_registry_with_a_bad_name_stays_as_it_was() -> None:
-    """All or nothing."""
-    registry: dict[str, Any] = {"a": where, "...": checked}
-    before = dict(registry)
-    with pytest.raises(ConfigurationError, match=r"node '\.\.\.' is not a name"):
-        obs.instrument(registry)
-    assert registry == before
-
-
-@pytest.mark.parametrize("registry", [None, [], (("a", where),), "actions"])
-def test_what_is_no_registry_is_refused(registry: Any) -> None:
-    """The error says what it got and what it takes."""
-    with pytest.raises(ConfigurationError, match="give a dict of names to callables"):
-        obs.instrument(registry)
-
-
-def test_levels_of_a_registry(ring: obs.RingBufferHandler) -> None:
-    """Entry and exit have the level given; an unknown one is refused."""
-    registry: dict[str, Any] = {"a": lambda: 1}
-    undo = obs.instrument(registry, level="debug")
-    with obs.flow() as run:
-        registry["a"]()
-    undo()
-    assert {event["level"] for event in told(ring, run)} == {"debug"}
-    with pytest.raises(EventError):
-        obs.instrument({}, level="loud")
 
 
 def test_a_stream_of_signatures(ring: obs.RingBufferHandler) -> None:

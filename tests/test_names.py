@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import the_edge_obs as obs
+from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import problems
 from the_edge_obs.names import MAX_NAME, fit_name
 from the_edge_obs.redaction import PLACEHOLDER
@@ -80,28 +81,41 @@ def test_every_handler_takes_any_name(
     for handler in (ring, file, obs.CallbackHandler(seen.append), plain, lines, console):
         tea.addHandler(handler)
 
-    @obs.observable(name)
+    node = "".join(name.split())[:MAX_NAME]
+
+    @obs.observable(node)
     def work(state: Any, **params: Any) -> None:
         """Do nothing."""
 
     with obs.flow(name) as run:
-        with obs.span(name, step=name) as span:
+        with obs.span(node, step=name) as span:
             span.metric(n=1)
         work({}, node=name)
-        run.log(name, message="hi")
-        run.start_node_span(name)
-        run.end_node_span(name)
+        run.log(node, message="hi")
+        run.start_node_span(node)
+        run.end_node_span(node)
     file.close()
     stream.flush()
     events = obs.query(run.flow_id)
     assert obs.get_flow_log(run.flow_id).metrics["fault_count"] == 0
-    assert {event["node"] for event in events} == {"flow", fit}
+    assert {event["node"] for event in events} == {"flow", fit_name(node)}
     assert {event.get("step") for event in events} == {None, fit}
     assert [problem for event in events for problem in problems(event)] == []
     written = [json.loads(line) for line in (tmp_path / f"{run.flow_id}.jsonl").read_text("utf-8").splitlines()]
     assert (len(seen), written) == (len(events), events)
     assert len(stream.buffer.getvalue().splitlines()) == 3 * len(events)  # type: ignore[attr-defined]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", ["processed item 17", "two\nlines", "no\xa0break", "tab\t", " rank", "x" * 257, "   "])
+def test_a_text_is_not_a_node(text: str) -> None:
+    """Each node has a logger for ever: what looks like a message is refused, and says where it belongs."""
+    before = set(logging.Logger.manager.loggerDict)
+    with obs.flow() as run:
+        for name_it in (run.log, run.start_node_span, obs.span, obs.observable, lambda node: obs.instrument({node: print})):
+            with pytest.raises(ConfigurationError, match=r"is not a name|run\.log\('rank', message='item 17 is done'\)"):
+                name_it(text)
+    assert set(logging.Logger.manager.loggerDict) - before <= {"tea", "tea.flow"}
 
 
 @pytest.mark.parametrize("name", ["lone \ud83d", "x" * 1_000_000, "a\x00b"])

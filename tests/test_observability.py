@@ -451,3 +451,13 @@ def test_a_bad_size_is_named(max_size: Any):
     with pytest.raises(ConfigurationError, match=r"max_size .* is not a whole number of at least 1") as caught:
         obs.EventStream(max_size)
     assert repr(max_size) in str(caught.value)
+
+
+def test_a_stream_refuses_a_handler_that_is_async() -> None:
+    """Nothing would await what its ``handle`` returns."""
+
+    class Sender:
+        async def handle(self, event: dict[str, Any]) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"handle <bound method .*Sender\.handle .* is an async function"):
+        obs.EventStream(handlers=[Sender()])

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import the_edge_obs as obs
-from the_edge_obs.event import problems
+from the_edge_obs.event import KEYS, problems
 from the_edge_obs.records import NodeRecord, event_of, headline
 
 
@@ -81,7 +83,7 @@ def test_a_record_has_everything_that_a_log_record_has(keep: Keep) -> None:
     }
     assert {key: getattr(entry, key) for key in expected} == expected
     assert entry.getMessage() == "rank.items entry"
-    assert (entry.created, entry.event) == (pytest.approx(entry.event["timestamp"], abs=1e-6), event_of(entry))  # type: ignore[attr-defined]
+    assert (entry.created, entry.flow_event) == (pytest.approx(entry.flow_event["timestamp"], abs=1e-6), event_of(entry))  # type: ignore[attr-defined]
     assert 0 <= entry.msecs < 1000
     assert entry.relativeCreated == pytest.approx((entry.created - logging._startTime) * 1000, abs=1) or sys.version_info >= (
         3,
@@ -302,6 +304,9 @@ def test_foreign_records_join_the_flow(ring: obs.RingBufferHandler) -> None:
         "metrics": {},
     }
     assert (second["level"], second["message"]) == ("error", "failed")
+    where = second["data"]["error"].pop("where")
+    assert where.startswith(__file__)
+    assert where.endswith(" in fetch")
     assert second["data"] == {"error": {"type": "ConnectionError", "message": "no route, key [REDACTED]"}}
     assert [problem for event in events for problem in problems(event)] == []
 
@@ -342,6 +347,72 @@ def test_a_flow_id_of_others_outside_a_flow_is_not_ours(ring: obs.RingBufferHand
     assert event_of(record) is None
     ring.handle(record)
     assert ring.flow_ids() == []
+
+
+# Names that events and records have, and values as programs give them; a UUID may look like one of ours.
+EXTRAS = st.dictionaries(
+    st.sampled_from([*KEYS, "flow_event", "taint", "_flow_id"]).filter(lambda key: key != "message"),
+    st.none() | st.integers(-9, 9) | st.sampled_from(["order-17", "", "11111111-2222-4333-8444-555555555555"]) | st.just(["x"]),
+)
+
+
+@given(extra=EXTRAS, filters=st.sampled_from([[], [obs.FlowContextFilter()]]), inside=st.booleans())
+def test_extras_with_the_names_of_an_event_are_data(extra: dict[str, Any], filters: list[logging.Filter], inside: bool) -> None:
+    """What a program says under such a name is in the data; the event is whole, in a run and outside, stamped or not."""
+    ids = {key: extra[key] for key in ("flow_id", "span_id", "parent_id") if key in extra}
+    lines, ring = io.StringIO(), obs.RingBufferHandler()
+    stream = logging.StreamHandler(lines)
+    stream.setFormatter(obs.JsonFormatter())
+    logger = logging.Logger("shop")
+    for handler in (stream, ring):
+        handler.filters[:] = filters
+        logger.addHandler(handler)
+    run = obs.flow()
+    if inside:
+        with run:
+            logger.warning("paid", extra=extra)
+    else:
+        logger.warning("paid", extra=extra)
+    event = json.loads(lines.getvalue())
+    looks_stamped = len(ids) == 3 and all(isinstance(value, str) and len(value) == 36 for value in list(ids.values())[:3])
+    if looks_stamped:
+        return  # all three ids are UUIDs: that is what a record from another process is like
+    wanted = {key: value for key, value in extra.items() if key not in ids or value is not None}
+    assert {key: value for key, value in event["data"].items() if value is not None} == {
+        key: value for key, value in wanted.items() if value is not None
+    }
+    assert (event["node"], event["message"], event["flow_id"]) == ("shop", "paid", run.flow_id if inside else None)
+    assert problems({**event, **({} if inside else {"flow_id": run.flow_id, "span_id": run.flow_id})}) == []
+    assert ring.events(run.flow_id) == ([event] if inside else [])
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_format_has_the_ids_that_a_program_gives(inside: bool) -> None:
+    """The filter leaves a program's flow_id to formats, adds what is missing, and takes secrets out of it."""
+    record = logging.makeLogRecord({"name": "shop", "msg": "paid", "flow_id": "order-17", "parent_id": "password=hunter2"})
+    with obs.flow() as run, obs.span("pay") as span:
+        assert span.context is None
+        if inside:
+            obs.FlowContextFilter().filter(record)
+    if not inside:
+        obs.FlowContextFilter().filter(record)
+    text = logging.Formatter("%(flow_id)s %(span_id)s %(parent_id)s").format(record)
+    assert text == f"order-17 {run.context.span_id if inside else None} password=[REDACTED]"
+
+
+def test_a_stamped_record_keeps_its_run_behind_a_queue(ring: obs.RingBufferHandler) -> None:
+    """A program's flow_id on it does not hide which run it was logged in."""
+    waiting: queue.Queue[Any] = queue.Queue()
+    handler = logging.handlers.QueueHandler(waiting)
+    handler.addFilter(obs.FlowContextFilter())
+    logger = logging.Logger("shop")
+    logger.addHandler(handler)
+    with obs.flow() as run:
+        logger.warning("paid", extra={"flow_id": "order-17"})
+    with obs.flow():
+        ring.handle(waiting.get())
+    [event] = [event for event in ring.events(run.flow_id) if event["node"] == "shop"]
+    assert (event["message"], event["data"], event["span_id"]) == ("paid", {"flow_id": "order-17"}, run.context.span_id)
 
 
 def test_headlines() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import itertools
 import logging
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import the_edge_obs as obs
+from the_edge_obs.context import place
 from the_edge_obs.errors import ConfigurationError, EventError
 from the_edge_obs.event import problems
 from the_edge_obs.spans import Span
@@ -98,8 +100,10 @@ def test_an_exception_makes_an_error_and_goes_on(ring: obs.RingBufferHandler) ->
     assert details["traceback"].endswith("ValueError: no such item\n")
     logging.getLogger("tea").setLevel("INFO")
     with obs.flow() as run, pytest.raises(ValueError), obs.span("rank"):
-        raise error
-    assert told(ring, run)[-1]["data"] == {"error": {"type": "ValueError", "message": "no such item"}}
+        raise ValueError("no such item")
+    where = f"{__file__}:{sys._getframe().f_lineno - 1} in {sys._getframe().f_code.co_name}"
+    assert told(ring, run)[-1]["data"] == {"error": {"type": "ValueError", "message": "no such item", "where": where}}
+    assert told(ring, run)[-1]["message"] == "no such item"
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
@@ -110,6 +114,7 @@ def test_a_cancellation_is_no_failure(ring: obs.RingBufferHandler, kind: type[Ba
         raise kind
     failed = told(ring, run)[-1]
     assert brief([failed]) == [("rank", "error", "warn")]
+    assert failed["data"]["error"].pop("where").startswith(f"{__file__}:")
     assert failed["data"] == {"error": {"type": kind.__name__, "message": ""}, "cancelled": True}
     assert [span.status for span in obs.get_flow_log(run.flow_id).spans] == ["ok", "cancelled"]
 
@@ -446,6 +451,76 @@ def test_spans_that_interleave_leave_no_context_behind(order: list[int]) -> None
         assert obs.current() == root
 
 
+OVERLAPPING: dict[str, Any] = {
+    "span": lambda name: obs.span(name),
+    "flow": lambda name: obs.flow(name),
+}
+
+
+@pytest.mark.usefixtures("ring")
+@pytest.mark.parametrize("kinds", list(itertools.product(OVERLAPPING, repeat=2)))
+def test_what_overlaps_leaves_nothing_dead_behind(kinds: tuple[str, str]) -> None:
+    """Enter a, enter b, exit a, exit b: b is current until it or its flow ends, then nothing, and the next node is a run."""
+    first, second = (OVERLAPPING[kind](kind) for kind in kinds)
+    first.__enter__()
+    second.__enter__()
+    inner = obs.current()
+    first.__exit__(None, None, None)
+    assert obs.current() == (None if kinds == ("flow", "span") else inner)
+    second.__exit__(None, None, None)
+    assert (obs.current(), place()) == (None, None)
+
+
+def test_a_span_that_another_thread_ends_is_not_current_any_more(ring: obs.RingBufferHandler) -> None:
+    """Neither in the thread that entered it, nor in tasks and threads that began inside: the one around it is."""
+    carried: list[Any] = []
+    with obs.flow() as run:
+        outer = obs.span("outer").__enter__()
+        inner = obs.span("inner").__enter__()
+        carried.append(obs.wrap(obs.current))
+        thread = threading.Thread(target=inner.close)
+        thread.start()
+        thread.join()
+        assert (obs.current(), carried[0]()) == (outer.context, outer.context)
+        outer.close()
+        assert (obs.current(), carried[0]()) == (run.context, run.context)
+    assert (obs.current(), carried[0]()) == (None, None)
+
+
+@pytest.mark.usefixtures("ring")
+def test_a_task_that_outlives_its_span_stays_in_its_flow() -> None:
+    """What it logs stands below the span that started it, before and after a span of its own; current is the flow."""
+
+    async def main() -> tuple[str, list[Any]]:
+        async def outlives() -> list[Any]:
+            await gate.wait()
+            seen = [obs.current()]
+            with obs.span("own"):
+                pass
+            with obs.span("own"):
+                pass
+            return [*seen, obs.current()]
+
+        gate = asyncio.Event()
+        with obs.flow() as run:
+            with obs.span("starts"):
+                task = asyncio.get_running_loop().create_task(outlives())
+                await asyncio.sleep(0)
+            gate.set()
+            seen = await task
+            assert seen == [run.context] * 2
+        return run.flow_id, seen
+
+    flow_id, _ = asyncio.run(main())
+    nodes = {span.span_id: span.node for span in obs.get_flow_log(flow_id).spans}
+    assert [(span.node, nodes.get(span.parent_id or "")) for span in obs.get_flow_log(flow_id).spans] == [
+        ("flow", None),
+        ("starts", "flow"),
+        ("own", "starts"),
+        ("own", "starts"),
+    ]
+
+
 def test_a_span_ends_once_though_two_threads_end_it(ring: obs.RingBufferHandler) -> None:
     """Both get there at the same time; one of them logs the end."""
     with obs.flow() as run:
@@ -504,3 +579,22 @@ def test_an_interrupt_while_an_entry_is_logged_leaves_no_context_behind(ring: ob
                 enter()
             assert obs.current() == root
         logging.getLogger("tea").removeHandler(handler)
+
+
+def test_flows_and_spans_are_async_context_managers_too(ring: obs.RingBufferHandler) -> None:
+    """``async with`` does what ``with`` does: the context, the events, and an error that goes on."""
+
+    async def main() -> str:
+        async with obs.flow("asynchronous") as run:
+            async with obs.span("rank", top=3) as span:
+                assert obs.current() == span.context
+            with pytest.raises(KeyError):
+                async with obs.span("fail"):
+                    raise KeyError("x")
+        assert obs.current() is None
+        return run.flow_id
+
+    events = ring.events(asyncio.run(main()))
+    assert [(event["node"], event["event_type"]) for event in events] == [
+        ("flow", "entry"), ("rank", "entry"), ("rank", "exit"), ("fail", "entry"), ("fail", "error"), ("flow", "exit"),
+    ]  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import logging
@@ -7,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from the_edge_obs.event_query import select
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.handlers import FlowFileHandler, RingBufferHandler
 from the_edge_obs.jsonl import Skipped, lines_of
-from the_edge_obs.store import iter_query, retire
+from the_edge_obs.store import iter_query
 
 from .strategies import FLOW, OTHER_FLOW, T0, event, flows, whole
 
@@ -192,17 +194,46 @@ def test_rings_at_different_levels_complete_one_another():
     assert [one["message"] for one in obs.query(run.flow_id, node="a")] == ["w", "i"]
 
 
-def test_a_retired_ring_can_still_be_read():
-    """The ring of a flow that brought its own handlers outlives them."""
+def test_a_closed_ring_can_still_be_read():
+    """Whoever closes a ring and takes it off its logger leaves the runs in it readable, until 16 more were closed."""
+    runs = []
+    for _ in range(18):
+        ring = RingBufferHandler()
+        attach(ring)
+        runs.append(run_flow())
+        tea.removeHandler(ring)
+        ring.close()
+    del ring
+    gc.collect()
+    found = []
+    for flow_id in runs:
+        with suppress(FlowNotFoundError):
+            found.append(obs.get_flow_log(flow_id).flow_id)
+    assert found == runs[2:]
+
+
+def test_a_disposed_ring_is_not_found():
+    """What an undo does: the runs are gone for readers."""
     ring = RingBufferHandler()
     attach(ring)
     flow_id = run_flow()
-    tea.removeHandler(ring)
     ring.close()
+    ring.dispose()
     with pytest.raises(FlowNotFoundError):
         obs.get_flow_log(flow_id)
-    retire(ring)
-    assert obs.get_flow_log(flow_id).status == "ok"
+
+
+def test_what_silences_the_loggers_is_named(ring: RingBufferHandler):
+    """``logging.disable`` and a disabled logger are not blamed on a configuration that was fine."""
+    logging.disable(logging.CRITICAL)
+    with pytest.raises(FlowNotFoundError, match=r"logging\.disable\(CRITICAL\) keeps every logger quiet; call logging\.disable"):
+        obs.get_flow_log(run_flow())
+    logging.disable(logging.NOTSET)
+    logging.getLogger("tea.flow").disabled = True
+    with obs.flow() as run:
+        pass
+    with pytest.raises(FlowNotFoundError, match=r"logger 'tea\.flow' is disabled, as dictConfig .* disable_existing_loggers"):
+        obs.get_flow_log(run.flow_id)
 
 
 def test_failures_of_logging_are_counted_in_the_flow_log(ring: RingBufferHandler, monkeypatch: pytest.MonkeyPatch):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 
 from the_edge_obs.errors import LogFileError
+from the_edge_obs.formatters import JsonFormatter
 from the_edge_obs.validation import Finding, Tally, check_log
 
 from .strategies import FLOW, event
@@ -66,3 +68,15 @@ def test_it_streams(tmp_path: Path) -> None:
     tally = Tally()
     next(check_log(path, tally))
     assert tally.invalid == 1
+
+
+def test_records_from_outside_any_run_are_told_apart(tmp_path: Path) -> None:
+    """A line of JsonFormatter with null ids is a record outside any run: counted as that, and checked like others."""
+    path, tally = tmp_path / "app.jsonl", Tally()
+    record = logging.makeLogRecord({"name": "shop", "msg": "paid", "levelno": 20, "flow_id": "order-17"})
+    line = JsonFormatter().format(record)
+    lines = [line, json.dumps(event()), json.dumps({**json.loads(line), "level": 3}), json.dumps({**event(), "flow_id": None})]
+    path.write_text("\n".join(lines))
+    findings = list(check_log(path, tally))
+    assert [finding.number for finding in findings] == [3, 4]
+    assert (tally.loose, tally.events, tally.invalid, tally.flows) == (1, 1, 2, {FLOW})

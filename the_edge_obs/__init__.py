@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .carriers import propagate, wrap
     from .comparison import diff
     from .config import configure
-    from .context import current, extract, inject, propagate, wrap
     from .errors import (
         ActionError,
         ConfigurationError,
@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from .flow_log import FlowLog
     from .formatters import ConsoleFormatter, JsonFormatter
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
-    from .instrumentation import instrument, observable, span
+    from .instrumentation import observable, span
     from .observability import EventStream, ObservabilityContext, flow
     from .redaction import taint
+    from .registries import instrument
+    from .spans import current, start_span
     from .store import export, get_flow_log, query
+    from .trace_headers import extract, inject
 
 __all__ = [
     "ActionError",
@@ -70,23 +73,27 @@ __all__ = [
     "propagate",
     "query",
     "span",
+    "start_span",
     "taint",
     "wrap",
 ]
 
 _HOMES = {
+    "carriers": ("propagate", "wrap"),
     "comparison": ("diff",),
     "config": ("configure",),
-    "context": ("current", "extract", "inject", "propagate", "wrap"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
     "formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
-    "instrumentation": ("instrument", "observable", "span"),
+    "instrumentation": ("observable", "span"),
     "observability": ("EventStream", "ObservabilityContext", "flow"),
     "redaction": ("taint",),
+    "registries": ("instrument",),
+    "spans": ("current", "start_span"),
     "store": ("export", "get_flow_log", "query"),
+    "trace_headers": ("extract", "inject"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -97,7 +104,8 @@ if not TYPE_CHECKING:  # a type checker that saw it would take every name for an
         """Import what is asked for, and keep it (PEP 562)."""
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        home = globals().get(_HOME[name])  # at interpreter exit nothing can be imported, not even what has been
+        found = globals()[name] = getattr(home or import_module(f"{__name__}.{_HOME[name]}"), name)
         return found
 
 

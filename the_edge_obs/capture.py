@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from types import MemberDescriptorType
+from typing import Any, Final, cast
 
 from .records import NOWHERE, Site
 
@@ -15,11 +16,29 @@ _HIDDEN: Final = frozenset({"self", "cls", "state", "ctx", "engine"})
 # What an engine passes to every action beside its parameters (TEA: config=, node=, graph=).
 _ENGINE_ARGUMENTS: Final = frozenset({"config", "node", "graph"})
 
-_USAGE: Final = (
-    ("input_tokens", ("input_tokens", "prompt_tokens")),
-    ("output_tokens", ("output_tokens", "completion_tokens")),
-    ("tokens", ("total_tokens", "tokens")),
-)
+_USAGE_KEYS: Final = ("usage", "usage_metadata", "usageMetadata")
+# The spellings of each count, and what stands beside it and is not in it. OpenAI's and LangChain's counts are whole: cached and
+# reasoning tokens are details of them. Anthropic's and Bedrock's input leaves out what went through the cache
+# (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching), Gemini's candidates leave out the thoughts
+# (https://ai.google.dev/api/generate-content#UsageMetadata).
+_INPUT: Final = {
+    "input_tokens": ("cache_read_input_tokens", "cache_creation_input_tokens"),
+    "prompt_tokens": (),
+    "inputTokens": ("cacheReadInputTokens", "cacheWriteInputTokens"),
+    "prompt_token_count": ("tool_use_prompt_token_count",),
+    "promptTokenCount": ("toolUsePromptTokenCount",),
+}
+_OUTPUT: Final = {
+    "output_tokens": (),
+    "completion_tokens": (),
+    "outputTokens": (),
+    "candidates_token_count": ("thoughts_token_count",),
+    "candidatesTokenCount": ("thoughtsTokenCount",),
+}
+_TOTAL: Final = {"total_tokens": (), "tokens": (), "totalTokens": (), "total_token_count": (), "totalTokenCount": ()}
+
+MUTE: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset})
+"""Types of results that bring no metrics."""
 
 
 class Capture:
@@ -79,34 +98,65 @@ def location_of(fn: Callable[..., Any]) -> Site:
     return Site(code.co_filename, code.co_firstlineno, code.co_name) if code else NOWHERE
 
 
-SAYS_MORE: Final = frozenset({"success", "usage", "cost_usd"})
-"""The keys of a result that ``is_soft_failure`` and ``metrics_of`` read: without any of them there is nothing to find."""
-
-
 def is_soft_failure(result: dict[str, Any]) -> bool:
     """Tell whether a result says that the action failed: ``{"success": False, "error": ...}``."""
     return result.get("success") is False
 
 
-def metrics_of(result: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the metrics that a result brings, or None: tokens of its ``usage`` (in OpenAI's or Anthropic's words), ``cost_usd``.
+def metrics_of(result: object) -> dict[str, Any] | None:
+    """Return the metrics that a result brings, or None: tokens of its ``usage`` or ``usage_metadata``, and ``cost_usd``.
 
-    A total that the usage leaves out is the sum of input and output.
+    The result, and its usage, is a dict or an object, as the SDKs of OpenAI, Anthropic, Google and others have them. A total that
+    the usage leaves out is the sum of input and output.
     """
-    usage, cost = result.get("usage"), result.get("cost_usd")
-    if usage is None and cost is None:
+    if type(result) in MUTE:
         return None
-    found: dict[str, Any] = {}
-    if type(usage) is dict:
-        for name, spellings in _USAGE:
-            count = next((usage[key] for key in spellings if _is_count(usage.get(key))), None)
-            if count is not None:
-                found[name] = count
-        if "tokens" not in found and found:
-            found["tokens"] = sum(found.values())
-    if _is_count(cost):
+    usage = next((usage for key in _USAGE_KEYS if (usage := _stored(result, key)) is not None), None)
+    found = {} if type(usage) in MUTE else _tokens_of(usage)
+    if _is_count(cost := _stored(result, "cost_usd")):
         found["cost_usd"] = cost
     return found or None
+
+
+def _tokens_of(usage: object) -> dict[str, Any]:
+    total, _ = _count(usage, _TOTAL)
+    counts = {"input_tokens": _count(usage, _INPUT), "output_tokens": _count(usage, _OUTPUT)}
+    whole = sum((own or 0) + beside for own, beside in counts.values())
+    # Some gateways speak Anthropic's words and count as OpenAI does: then the total has no room for what stands beside.
+    is_whole = total is not None and total < whole
+    found = {name: own if is_whole else own + beside for name, (own, beside) in counts.items() if own is not None}
+    if total is not None or found:
+        found["tokens"] = sum(found.values()) if total is None else total
+    return found
+
+
+def _count(usage: object, spellings: Mapping[str, tuple[str, ...]]) -> tuple[Any, Any]:
+    """Return a count of a usage, None without one, and the sum of what stands beside it."""
+    for key, others in spellings.items():
+        if _is_count(own := _stored(usage, key)):
+            return own, sum(count for other in others if _is_count(count := _stored(usage, other)))
+    return None, 0
+
+
+def _stored(value: object, name: str) -> Any:
+    """Return an item of a dict, or an attribute as an object stores it, or None; no property and no foreign code runs."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        return dict.get(cast("dict[str, Any]", value), name)
+    for store in ("__dict__", "__pydantic_extra__"):
+        try:
+            fields = object.__getattribute__(value, store)
+        except Exception:  # noqa: BLE001 - it stores nothing there, or is a descriptor of its own that fails
+            continue
+        if type(fields) is dict and name in fields:
+            return fields[name]
+    slot = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    if type(slot) is MemberDescriptorType:
+        try:
+            return slot.__get__(value, kind)
+        except AttributeError:  # not set
+            return None
+    return None
 
 
 def _is_count(value: Any) -> bool:

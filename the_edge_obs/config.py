@@ -7,9 +7,11 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, cast
 
+from .emission import confine
 from .errors import ConfigurationError, EventError, allowed
 from .event import LEVELS, level_number
 from .files import FILE_MODE, check_mode
@@ -17,11 +19,10 @@ from .handlers import CallbackHandler, RingBufferHandler
 from .handlers.appending import checked_path
 from .logging_tree import Installed, check_keys, install
 from .policies import activate, policy_of
-from .store import retire
 
 ROOT: Final = "tea"
 ENVIRONMENT: Final = "TEA_LOG"
-BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact")
+BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact", "capture", "propagate")
 HANDLER_KEYS: Final = {
     "console": ("type", "level", "verbose"),
     "file": ("type", "level", "path", "mode"),
@@ -65,29 +66,25 @@ def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, 
 def _in_scope(block: Mapping[str, Any], scope: object) -> Undo:
     """Activate a checked block for the flows of a scope: what it says of redaction is not for the rest of the process."""
     redact = block.get("redact")
-    undo_policy = activate(policy_of(redact, "observability.redact"), scope) if redact else None
-    try:
-        undo = _undo_of(install(dict_config({**block, "redact": None}), scope=scope), keep_rings=True)
-    except BaseException:
-        if undo_policy is not None:
-            undo_policy()
-        raise
-
-    def undo_both() -> None:
-        undo()
-        if undo_policy is not None:
-            undo_policy()
-
-    return undo_both
+    config = dict_config({**block, "redact": None})
+    # What other flows log goes on to the loggers above.
+    propagates = config["loggers"][ROOT].pop("propagate")
+    with ExitStack() as undos:
+        if redact:
+            undos.callback(activate(policy_of(redact, "observability.redact"), scope))
+        if not propagates:
+            undos.callback(confine(scope))
+        undos.callback(_undo_of(install(config, scope=scope), keep_rings=True))
+        return undos.pop_all().close
 
 
 def _undo_of(installed: Installed, *, keep_rings: bool) -> Undo:
     rings = [handler for handler in installed.handlers.values() if isinstance(handler, RingBufferHandler)]
 
     def undo() -> None:
-        if installed.undo() and keep_rings:
-            for ring in rings:
-                retire(ring)
+        for ring in () if keep_rings else rings:
+            ring.dispose()
+        installed.undo()
 
     return undo
 
@@ -131,6 +128,8 @@ def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
     for number, handler in enumerate(handlers):
         _check_handler(f"observability.handlers[{number}]", handler, import_callbacks)
     policy_of(block.get("redact"), "observability.redact")
+    _captured(block)
+    _check_bool("observability.propagate", _or_empty(block, "propagate", False))
     _refuse_links("observability", block)
     return bool(block.get("enabled", True))
 
@@ -156,11 +155,18 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
     loggers: dict[str, Any] = {
         f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()
     }
-    loggers[ROOT]["handlers"] = names
+    captured = _captured(block)
+    loggers[ROOT].update({"handlers": names, "propagate": bool(block.get("propagate"))})
     if redact := block.get("redact"):
         # On this logger, whose filters do not run for the loggers below it, it costs nothing.
         loggers[ROOT]["filters"] = ["tea_redact"]
         config["filters"] = {"tea_redact": {"()": "the_edge_obs.RedactionFilter", **redact}}
+    if captured:
+        keepers = [name for name in names if handlers[name]["class"] in _CAPTURING]
+        if captured != ("",):
+            loggers.update({name: {"handlers": keepers} for name in captured})
+        else:
+            config["root"] = {"handlers": keepers}
     return {**config, "handlers": handlers, "loggers": loggers}
 
 
@@ -217,6 +223,10 @@ DEFAULT_PATH: Final = "logs/flow-{flow_id}.jsonl"
 _HANDLERS: Final = {"console": _console, "file": _file, "callback": _callback}
 
 
+# Of a block's handlers, those that take what is captured: a console has the program's own lines already.
+_CAPTURING: Final = ("the_edge_obs.RingBufferHandler", "the_edge_obs.FlowFileHandler")
+
+
 # --- checks ---
 
 
@@ -266,6 +276,31 @@ def _check_handler(where: str, handler: Any, import_callbacks: bool) -> None:
         check_mode(f"{where}.mode", handler.get("mode", FILE_MODE))
     if kind == "callback":
         _check_callback(f"{where}.callback", handler.get("callback"), import_callbacks)
+
+
+def _captured(block: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the loggers that a block captures, the root logger's name being ""; without those below another one.
+
+    Raises:
+        ConfigurationError: something else is given than ``root`` or a list of names.
+    """
+    capture = _or_empty(block, "capture", ())
+    if capture == "root":
+        return ("",)
+    if not isinstance(capture, (list, tuple)) or not all(isinstance(name, str) for name in capture):
+        raise ConfigurationError(
+            f"observability.capture is {capture!r}; it must be root or a list of loggers such as [agent, shop.db]"
+        )
+    for number, name in enumerate(capture):
+        where = f"observability.capture[{number}]"
+        if name == "root":
+            raise ConfigurationError(f"{where} is 'root', which has all other loggers below it; write capture: root")
+        if not _NODE.fullmatch(name):
+            raise ConfigurationError(f"{where} is {name!r}; name a logger such as agent or shop.db, without wildcards")
+        if name == ROOT or name.startswith(f"{ROOT}."):
+            raise ConfigurationError(f"{where} is {name!r}; the logger {ROOT} and those below it are in the run already")
+    names = dict.fromkeys(capture)
+    return tuple(name for name in names if not any(name.startswith(f"{other}.") for other in names))
 
 
 def _check_path(where: str, path: Any) -> None:

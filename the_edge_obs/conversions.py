@@ -23,6 +23,7 @@ from .context import FlowState
 from .redaction import MAX_STRING, PLACEHOLDER, scrub_text
 
 MAX_ITEMS: Final = 200  # items of one container
+_name_of: Final[Any] = vars(type)["__name__"].__get__
 
 
 class Walk(Protocol):
@@ -100,15 +101,26 @@ def _tuple(walk: Walk, value: tuple[Any, ...], path: tuple[int, ...]) -> Any:
 
 
 def _exception(walk: Walk, value: BaseException, path: tuple[int, ...]) -> dict[str, str]:
-    return {"type": type(value).__name__, "message": walk.take(exception_text(value), ())}
+    return {"type": name_of(type(value)), "message": walk.take(exception_text(value), ())}
 
 
 def exception_text(error: object) -> str:
-    """Return ``str(error)``, or what went wrong with it."""
+    """Return ``str(error)``, or what went wrong with it.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: somebody wants to stop while it is asked.
+    """
     try:
-        return str(error)
-    except Exception as failure:  # noqa: BLE001 - a message that raises is reported as such
-        return f"<{type(error).__name__}: {type(failure).__name__} in its __str__>"
+        return str.__str__(str(error))  # which may be of a subclass of str, with methods of its own
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as failure:  # noqa: BLE001 - a message that raises is reported as such
+        return f"<{name_of(type(error))}: {name_of(type(failure))} in its __str__>"
+
+
+def name_of(kind: type) -> str:
+    """Return the name of a class, whatever its metaclass does when it is asked."""
+    return str.__str__(_name_of(kind))
 
 
 def _each(kind: Any) -> Callable[[Walk, Any, tuple[int, ...]], Any]:

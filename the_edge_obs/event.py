@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from .errors import EventError, allowed
 
@@ -131,12 +131,22 @@ def _is_number(value: object) -> bool:
 
 
 def is_error_data(error: object) -> bool:
-    """Tell whether a value may stand as ``data.error``: null, or ``{type, message}`` of strings."""
+    """Tell whether a value may stand as ``data.error``: null, or ``{type, message}`` of strings.
+
+    It may also have ``traceback``, ``where`` (strings), ``notes`` (strings), ``cause`` and ``errors`` (each ``{type, message}``).
+    """
     if error is None:
         return True
-    if not isinstance(error, Mapping) or not {"type", "message"} <= error.keys():
+    if not _is_named(error) or not all(isinstance(error.get(key, ""), str) for key in ("traceback", "where")):
         return False
-    return all(isinstance(error.get(key, ""), str) for key in ("type", "message", "traceback"))
+    notes, errors = error.get("notes", []), error.get("errors", [])
+    if not isinstance(notes, list) or not isinstance(errors, list) or not ("cause" not in error or _is_named(error["cause"])):
+        return False
+    return all(isinstance(note, str) for note in notes) and all(map(_is_named, errors))
+
+
+def _is_named(error: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(error, Mapping) and all(isinstance(error.get(key), str) for key in ("type", "message"))
 
 
 def _metric_problems(metrics: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
@@ -18,19 +19,31 @@ from .tracebacks import error_text, traceback_text, type_name
 
 
 class _Listeners:
-    """Buffers, oldest first, held weakly: one that is gone needs no farewell.
+    """Buffers, oldest first, closed or not: ``dictConfig`` and ``fileConfig`` close every handler, also those that stay attached.
 
-    Unlike a ``WeakSet`` it can be gone through while other threads, with a configuration of their own, add to it.
+    They are held weakly. The last 16 that were closed with runs in them are held strongly as well: whoever closed them may have
+    taken them off their loggers. Unlike a ``WeakSet`` it can be iterated over while other threads, with a configuration of their
+    own, add to it.
     """
 
     def __init__(self) -> None:
         self._by_id: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        self._closed: deque[Any] = deque(maxlen=16)
 
     def add(self, buffer: Any) -> None:
         self._by_id[id(buffer)] = buffer
 
+    def retain(self, buffer: Any) -> None:
+        self._drop(buffer)
+        self._closed.append(buffer)
+
     def discard(self, buffer: Any) -> None:
         self._by_id.pop(id(buffer), None)
+        self._drop(buffer)
+
+    def _drop(self, buffer: Any) -> None:
+        with suppress(ValueError):  # it was never closed
+            self._closed.remove(buffer)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -117,7 +130,7 @@ def _report(span: SpanContext, what: str, error: BaseException | None) -> None:
     where = span._replace(node="obs", step=None)
     facts: Facts = (where, PLAIN["log"], logging.ERROR, time.time_ns(), message, {}, None, NOWHERE)
     for keep in list(listeners):
-        receive: Callable[[Facts], None] = keep.keep
+        receive: Callable[[Facts], None] = keep.keep_fault
         receive(facts)
 
 

@@ -17,6 +17,9 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+
+# Not os.fdopen, which imports, nor open: at interpreter exit neither works.
+from io import BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -63,7 +66,7 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> IO[byt
     Raises:
         OSError: it is not there, cannot be read, or is not a regular file; ``strerror`` says which.
     """
-    return cast("IO[bytes]", os.fdopen(_opened(path, os.O_RDONLY, 0, follow=follow), "rb"))
+    return BufferedReader(FileIO(_opened(path, os.O_RDONLY, 0, follow=follow), "r"))
 
 
 def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> int:
@@ -84,7 +87,7 @@ def create(path: str | os.PathLike[str], mode: int = FILE_MODE) -> IO[bytes]:
     Raises:
         OSError: it exists, be it as a dangling link, or cannot be made.
     """
-    return cast("IO[bytes]", os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _ANY, mode), "wb"))
+    return BufferedWriter(FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _ANY, mode), "w"))
 
 
 def _opened(path: str | os.PathLike[str], flags: int, mode: int, *, follow: bool) -> int:

@@ -6,10 +6,10 @@ import logging
 import weakref
 from collections.abc import Iterable
 
-from .context import FlowState, current
+from .context import FlowState, SpanContext, current
 from .foreign import scrub_record
 from .policies import activate, policy_of
-from .records import FACT_FILTERS, Facts, NodeRecord
+from .records import FACT_FILTERS, IDS, STAMP, Facts, NodeRecord, stamp_of
 
 
 class FlowContextFilter(logging.Filter):
@@ -17,6 +17,8 @@ class FlowContextFilter(logging.Filter):
 
     It also takes secrets out of records of other libraries (message, arguments, extras, traceback), for this handler and those
     that come after it. A record without any stays as it is.
+
+    What a program itself has put under one of these names with ``extra=`` stays there, and is in the data of the event.
 
     Put it on handlers: a filter of the logger ``tea`` does not run for records of ``tea.llm.call``. With a queue, put it on
     the ``QueueHandler``, which runs in the thread that logs; the record takes its flow along, so that what is secret in the flow
@@ -28,14 +30,21 @@ class FlowContextFilter(logging.Filter):
         # A node's record, and what is stamped already, knows its flow: behind a queue the context is another one.
         if type(record) is not NodeRecord:
             span = current()
-            if not hasattr(record, "flow_id"):
-                record.flow_id = span and span.flow.id
-                record.span_id = span and span.span_id
-                record.parent_id = span and span.parent_id
-                record._flow = span and span.flow
+            if stamp_of(record) is None:
+                _stamp(record, span)
             stamped = record.__dict__.get("_flow")
             scrub_record(record, stamped if isinstance(stamped, FlowState) else span and span.flow)
         return bool(super().filter(record))
+
+
+def _stamp(record: logging.LogRecord, span: SpanContext | None) -> None:
+    ids = (None, None, None) if span is None else (span.flow.id, span.span_id, span.parent_id)
+    attributes = record.__dict__
+    if not attributes.keys().isdisjoint(IDS):
+        attributes[STAMP] = ids
+    for name, value in zip(IDS, ids, strict=True):
+        attributes.setdefault(name, value)
+    record._flow = span and span.flow
 
 
 class ScopeFilter(logging.Filter):

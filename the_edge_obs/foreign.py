@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from .bare_errors import clean_text, is_clean
 from .context import FlowState
 from .conversions import MAX_ITEMS
 from .event import dumps
-from .records import SCRUBBED_ERROR, STANDARD, brought_event, message_of
+from .records import SCRUBBED_ERROR, STANDARD, brought_event, message_of, own_ids
 from .redaction import MAX_STRING, scrub, scrub_text
 from .snapshots import snapshot
-from .tracebacks import error_text, pieces, traceback_text, type_name
+from .tracebacks import error_text, traceback_text, type_name
 
 # What a snapshot that hides or lacks something has in it. What is too large to be looked through leaves as its copy.
 _MARKS: Final = ("[REDACTED", "…[+", " items]", '"[depth]"')
@@ -38,7 +39,7 @@ def scrub_record(record: logging.LogRecord, flow: FlowState | None) -> None:
 
 def _withhold(record: logging.LogRecord, why: str) -> None:
     """Leave nothing of a record but the attributes that logging itself gave it."""
-    for key in record.__dict__.keys() - STANDARD:
+    for key in (record.__dict__.keys() - STANDARD) | set(own_ids(record)):
         del record.__dict__[key]
     record.__dict__.pop("message", None)
     record.msg, record.args = f"[a record that cannot be scrubbed: {why}]", ()
@@ -48,17 +49,18 @@ def _withhold(record: logging.LogRecord, why: str) -> None:
 def _scrub(record: logging.LogRecord, flow: FlowState | None) -> None:
     # Arguments and extras first: what stands under a secret key there may be in the message, too.
     arguments = _clean_arguments(record.args, flow) if record.args else record.args
-    _scrub_extras(record.__dict__, flow)
+    _scrub_extras(record, flow)
     _scrub_message(record, arguments, flow)
     _scrub_error(record, flow)
     for key in ("message", "exc_text", "stack_info"):
         kept = record.__dict__.get(key)
         if isinstance(kept, str):
-            record.__dict__[key] = _fit(kept, flow) if key == "message" else _end_of(kept, flow)
+            record.__dict__[key] = clean_text(kept, flow) if key == "message" else _end_of(kept, flow)
 
 
-def _scrub_extras(attributes: dict[str, Any], flow: FlowState | None) -> None:
-    extras = [key for key in attributes if key not in STANDARD]
+def _scrub_extras(record: logging.LogRecord, flow: FlowState | None) -> None:
+    attributes = record.__dict__
+    extras = [*own_ids(record), *(key for key in attributes if key not in STANDARD)]
     for key in extras[:MAX_ITEMS]:
         if (clean := _clean({key: attributes[key]}, flow)) is not None:
             del attributes[key]
@@ -73,10 +75,10 @@ def _scrub_error(record: logging.LogRecord, flow: FlowState | None) -> None:
     info = record.exc_info
     if not isinstance(info, tuple) or info[1] is None:
         return
-    if all(piece is not None and _fit(piece, flow) == piece for piece in pieces(info[1])):
+    if is_clean(info[1], flow):
         return
     taints = flow.taints if flow is not None else ()
-    message = _fit(error_text(info[1]), flow)
+    message = clean_text(error_text(info[1]), flow)
     record.__dict__[SCRUBBED_ERROR] = {"type": type_name(info[1]), "message": message}
     # Not all formatters look at exc_text before they write out exc_info.
     record.exc_info, record.exc_text = None, scrub_text(traceback_text(info[1], flow), taints).rstrip("\n")
@@ -87,19 +89,14 @@ def _scrub_message(record: logging.LogRecord, arguments: Any, flow: FlowState | 
         record.msg = clean  # a dict, which some formatters write out as fields
     if arguments is record.args:
         message = message_of(record)
-        if (text := _fit(message, flow)) != message:
+        if (text := clean_text(message, flow)) != message:
             record.msg, record.args = text, ()
         return
     rendered = _rendered(record.msg, arguments)
-    if rendered is not None and _fit(rendered, flow) == rendered:
+    if rendered is not None and clean_text(rendered, flow) == rendered:
         record.args = arguments
     else:
-        record.msg, record.args = _fit(message_of(record) if rendered is None else rendered, flow), ()
-
-
-def _fit(text: str, flow: FlowState | None) -> str:
-    """Return a text without secrets, cut where it is longer than a captured one may be."""
-    return scrub_text(cast("str", snapshot(text, flow)), flow.taints if flow is not None else ())
+        record.msg, record.args = clean_text(message_of(record) if rendered is None else rendered, flow), ()
 
 
 def _end_of(text: str, flow: FlowState | None) -> str:
@@ -142,7 +139,7 @@ def _clean(value: Any, flow: FlowState | None) -> Any:
     if type(value) is bool or type(value) is float or value is None:
         return None
     if issubclass(type(value), str):
-        clean = _fit(value, flow)
+        clean = clean_text(value, flow)
         return clean if clean != value else None
     clean = scrub(snapshot(value, flow), flow.taints if flow is not None else ())
     text = dumps(clean)

@@ -1,4 +1,4 @@
-"""Instrumentation: functions, and whole registries of them, log their entry, exit and errors.
+"""Instrumentation: functions log their entry, exit and errors.
 
 What can be decided outside the call is decided there: the logger, the level, which arguments are the input, where the code
 is. While a level is filtered, a call costs one ``isEnabledFor``. Whatever fails in here is reported and counted, and never
@@ -10,52 +10,68 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextvars import Token
-from types import TracebackType
+from operator import attrgetter
+from types import FunctionType, TracebackType
 from typing import Any, Final, TypeVar, cast, overload
 
+# The module, not what is in it: a wrapper that is pickled by value takes its globals along, and a module goes by its name. A
+# context variable's methods cannot be pickled, and a random generator would take its state along, and repeat its ids.
+from . import context as places
+from .callables import Standing, kind_of
 from .capture import Capture, location_of
-from .context import CURRENT, VARIANT, Place, child_context, place, random_bits
+from .context import CURRENT, VARIANT, Entered, Place, child_context
+from .emission import emit, verdicts
 from .errors import ConfigurationError
 from .event import level_number
 from .faults import own_fault
-from .names import fit_name
-from .records import ENTRY, EXIT, NOTHING, emit
+from .later import PLAIN_RESULTS, Wrappers, hand_on, way_of
+from .names import fit_name, node_name
+from .records import ENTRY, EXIT, NOTHING, Site
 from .secret_keys import classes_for
 from .snapshots import snapshot
 from .spans import OpenSpan, Span, give_back, node_logger, report, span
 
-__all__ = ["Span", "instrument", "observable", "span"]
+__all__ = ["Span", "observable", "span"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MARK: Final = "__observed__"
-_OWNERS: Final = "__instrument_owners__"  # of a wrapper: by registry and name, what it stands for, and who wants it there
+MARK: Final = "__observed__"  # of a wrapper: what it observes
 
-enter: Final = CURRENT.set
-leave: Final = CURRENT.reset
 wall_clock: Final = time.time_ns
 clock: Final = time.perf_counter_ns
 
 
 class _Node:
-    """A decorated function, as far as it is known before any call."""
+    """A decorated function, as far as it is known before any call.
 
-    __slots__ = ("capture", "classes", "level", "logger", "name", "site")
+    Pickled, it takes along what describes it, and finds its logger, with the levels there, in the other process.
 
-    def __init__(self, fn: Callable[..., Any], name: str, level: int, sanitize_keys: Iterable[str] | None) -> None:
+    Attributes:
+        verdict: Where ``Logger.isEnabledFor`` keeps what it has decided of a level; None until it is asked.
+    """
+
+    __slots__ = ("capture", "classes", "level", "logger", "name", "site", "verdict")
+
+    def __init__(self, name: str, level: int, sanitize_keys: Iterable[str] | None, capture: Capture, site: Site) -> None:
         self.level = level
         self.logger = node_logger(name)
+        self.verdict = verdicts(self.logger)
         self.name = fit_name(name)
-        self.capture = Capture(fn)
+        self.capture = capture
         self.classes = classes_for(sanitize_keys)
-        self.site = location_of(fn)
+        self.site = site
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Node, (self.name, self.level, sorted(self.classes.extra), self.capture, self.site)
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan:
         """Log the entry of a call."""
-        context = child_context(self.name, self.step(kwargs))
+        context = Entered(*child_context(self.name, self.step(kwargs)))
+        context.before = places.place()
         opened = OpenSpan(self.logger, self.level, self.site, context, self.classes)
         try:
             opened.entry(ENTRY, snapshot(self.capture(args, kwargs), context.flow, self.classes))
@@ -74,6 +90,8 @@ class _Node:
             opened.close(NOTHING, error)
             raise
         CURRENT.reset(token)
+        if type(output) not in PLAIN_RESULTS and (way := way_of(output)) is not None:
+            return hand_on(output, way, self, opened, _WRAPPERS)
         opened.close(output)
         return output
 
@@ -106,8 +124,8 @@ def observable(
 ) -> F | Callable[[F], F]:
     """Make a function log each call as a span: its input, output, duration and errors.
 
-    Works on sync, async, generator and async generator functions, methods, and callable objects. A generator's span lives
-    until its last item; ``chunks`` and ``time_to_first_chunk_ms`` are metrics of its exit. Nothing changes for callers.
+    Works on sync, async, generator and async generator functions, methods, and every other callable but a class. A generator's
+    span lives until its last item; ``chunks`` and ``time_to_first_chunk_ms`` are metrics of its exit. Callers see no change.
 
     Args:
         action_name: The node's name, such as ``llm.call``; its logger is ``tea.`` + name. Default: the function's name.
@@ -118,112 +136,84 @@ def observable(
     name; never ``self``, ``state``, ``ctx`` or ``engine``. A result ``{"success": False, "error": ...}`` is logged as an error.
 
     Raises:
-        ConfigurationError: not a function, or a bad name or sanitize_keys.
+        ConfigurationError: not a callable, a class, or a bad name or sanitize_keys.
         EventError: unknown level.
     """
-    if callable(action_name) or isinstance(action_name, (staticmethod, classmethod)):
+    if action_name is not None and not isinstance(action_name, str):
         return cast("F", _observed(action_name, None, logging.INFO, None))
     if isinstance(sanitize_keys, str):
         raise ConfigurationError(f"sanitize_keys {sanitize_keys!r} is a string; give a list such as [{sanitize_keys!r}]")
     number = level_number(level)
+    name = None if action_name is None else node_name(action_name)
 
     def decorate(fn: F) -> F:
-        return cast("F", _observed(fn, action_name, number, sanitize_keys))
+        return cast("F", _observed(fn, name, number, sanitize_keys))
 
     return decorate
-
-
-def instrument(registry: MutableMapping[str, Any], level: str | int = "info") -> Callable[[], None]:
-    """Wrap every callable of a registry in place, and return the undo.
-
-    Args:
-        registry: Names to callables, as an engine's action registry. A name becomes the node's name; of several names of one
-            function (``llm.call`` and ``actions.llm_call``) the one without ``actions.`` does. What is observed already stays;
-            what another ``instrument`` wrapped stays until both are undone.
-        level: Level of the entry and exit events. Default ``info``.
-
-    Raises:
-        ConfigurationError: the registry is no mapping that can be changed.
-        EventError: unknown level.
-    """
-    if not isinstance(registry, MutableMapping):
-        raise ConfigurationError(f"registry is a {type(registry).__name__}; give a dict of names to callables")
-    number = level_number(level)
-    wrapped: dict[int, Any] = {}
-    # All of them are made before the first is put in: a name that cannot be one leaves the registry as it was.
-    replaced: dict[str, Any] = {}
-    shared: dict[str, Any] = {}
-    for name in sorted(registry, key=lambda name: (str(name).startswith("actions."), str(name))):
-        fn = registry[name]
-        if not callable(fn) or isinstance(fn, type):
-            continue
-        if _entry(fn, registry, name) is not None:
-            shared[name] = fn
-        elif not hasattr(fn, _MARK):
-            if id(fn) not in wrapped:
-                wrapped[id(fn)] = _observed(fn, str(name), number, None)
-                setattr(wrapped[id(fn)], _OWNERS, {})
-            replaced[name] = wrapped[id(fn)]
-    originals = {name: registry[name] for name in replaced}
-    registry.update(replaced)
-    return _owned(registry, originals, replaced | shared)
-
-
-def _entry(ours: Any, registry: MutableMapping[str, Any], name: str) -> tuple[Any, Any, set[object]] | None:
-    """Return the wrapper at a name of a registry, what it stands for, and who wants it there; None for any other function.
-
-    Whoever wraps it with ``functools.wraps`` copies the attribute, which therefore names its wrapper.
-    """
-    entry: tuple[Any, Any, set[object]] | None = getattr(ours, _OWNERS, {}).get((id(registry), name))
-    return entry if entry is not None and entry[0] is ours else None
-
-
-def _owned(registry: MutableMapping[str, Any], originals: dict[str, Any], wrappers: dict[str, Any]) -> Callable[[], None]:
-    """Note one more owner of each wrapper in a registry, and return the undo: the last one puts back what was there."""
-    owner = object()
-    for name, ours in wrappers.items():
-        _, _, owners = getattr(ours, _OWNERS).setdefault((id(registry), name), (ours, originals.get(name), set()))
-        owners.add(owner)
-
-    def undo() -> None:
-        for name, ours in wrappers.items():
-            entry = _entry(ours, registry, name)
-            if entry is None or owner not in entry[2]:
-                continue
-            entry[2].remove(owner)
-            if not entry[2]:
-                del getattr(ours, _OWNERS)[id(registry), name]
-                if registry.get(name) is ours:
-                    registry[name] = entry[1]
-
-    return undo
 
 
 def _observed(fn: Any, name: str | None, level: int, sanitize_keys: Iterable[str] | None) -> Any:
     if isinstance(fn, (staticmethod, classmethod)):
         observed = type(fn)(_observed(fn.__func__, name, level, sanitize_keys))
-        setattr(observed, _MARK, fn)
+        setattr(observed, MARK, fn)
         return observed
     if not callable(fn) or isinstance(fn, type):
-        raise ConfigurationError(f"{fn!r} cannot be observed; allowed: a function, a method or a callable object")
-    node = _Node(fn, name or _name_of(fn), level, sanitize_keys)
-    observed = _wrapper_for(fn)(fn, node)
-    setattr(observed, _MARK, fn)
+        raise ConfigurationError(f"{fn!r} cannot be observed; {_way_out(fn)}")
+    node = node_of(fn, name, level, sanitize_keys)
+    return _wrapper(fn, node) if isinstance(fn, FunctionType) else standing(fn, node)
+
+
+def _way_out(fn: Any) -> str:
+    """Return what to do about something that cannot be observed."""
+    if isinstance(fn, type):
+        return "decorate its methods, or the function that makes it"
+    if isinstance(fn, functools.partialmethod):
+        return "decorate the method that it is made of"
+    if hasattr(type(fn), "__get__"):  # a property, a cached_property, a singledispatchmethod
+        return f"put @observable below @{type(fn).__name__}, right above the function"
+    if inspect.isawaitable(fn):
+        return "decorate the coroutine function, not its call"
+    return "allowed: a function, a method or a callable object, or the node's name: @observable('llm.call')"
+
+
+def node_of(fn: Any, name: str | None, level: int, sanitize_keys: Iterable[str] | None = None) -> _Node:
+    """Return what is known of a callable before any call; its default name is the function's, or its type's."""
+    inner = fn
+    while isinstance(inner, functools.partial) and not hasattr(inner, "__name__"):
+        inner = inner.func
+    own_name = str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
+    return _Node(name or own_name, level, sanitize_keys, Capture(fn), location_of(fn))
+
+
+def _wrapper(fn: Any, node: _Node) -> Callable[..., Any]:
+    """Return the function that logs the calls of another."""
+    wrapper = _WRAPPERS[kind_of(fn)](fn, node)
+    setattr(wrapper, MARK, fn)
+    return wrapper
+
+
+class Observed(Standing):
+    """An observed callable that is not a plain function, or one of a registry.
+
+    Pickled, it goes by its name where a module has it under that name. Otherwise the callable below it is pickled, and observed
+    anew: one of a registry has the name of a function that is in its module as it was.
+    """
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        name = self.__dict__.get("__qualname__", "")
+        try:
+            if attrgetter(name)(sys.modules[self.__module__]) is self:
+                return str(name)
+        except (AttributeError, KeyError):
+            pass
+        return standing, (self.__wrapped__, self.__dict__["_node"])
+
+
+def standing(fn: Any, node: _Node) -> Observed:
+    """Return an observed callable that stands for another."""
+    observed = Observed(_wrapper(fn, node), stands_for=fn)
+    observed.__dict__.update({MARK: fn, "_node": node})
     return observed
-
-
-def _name_of(fn: Any) -> str:
-    inner = fn.func if isinstance(fn, functools.partial) else fn
-    return str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
-
-
-def _wrapper_for(fn: Any) -> Callable[[Any, _Node], Any]:
-    call = fn if inspect.isroutine(fn) or isinstance(fn, functools.partial) else type(fn).__call__
-    if inspect.iscoroutinefunction(call):
-        return _coroutine
-    if inspect.isasyncgenfunction(call):
-        return _async_generator
-    return _generator if inspect.isgeneratorfunction(call) else _function
 
 
 def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
@@ -232,53 +222,75 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
     What that gains is the frames of ``_Node.open`` and ``OpenSpan.close``, and the second search for handlers, about a third
     of a call's cost; what it costs is that the entry and the plain exit of a nested call stand here again. Everything else
     goes through them. The verdict on a level is read where ``Logger.isEnabledFor`` keeps it, which asks only when it has
-    none; ``emit`` looks whether the logger is disabled. Calling without ``**kwargs`` where there are none saves a dict. Each
+    none; that the logger was disabled is not noted there. Calling without ``**kwargs`` where there are none saves a dict. Each
     variable that it shares with this function costs each call 3 ns, also a filtered one: so there are few.
     """
-    level, logger, verdict = node.level, node.logger, node.logger._cache.get  # type: ignore[attr-defined]
+    level, logger = node.level, node.logger
 
     @functools.wraps(fn)
     def observed(*args: Any, **kwargs: Any) -> Any:
-        on = verdict(level)
+        on = node.verdict(level)
         if on is None:
             on = logger.isEnabledFor(level)
-        if not on:
+        if not on or logger.disabled:
             try:
                 output = fn(*args, **kwargs) if kwargs else fn(*args)
             except BaseException as error:
                 node.report(kwargs, error)
                 raise
-            if type(output) is dict and "success" in output:
-                node.report(kwargs, None, output)
+            if type(output) is dict:
+                if "success" in output:
+                    node.report(kwargs, None, output)
+            elif type(output) not in PLAIN_RESULTS and (way := way_of(output)) is not None:
+                return hand_on(output, way, node, None, _WRAPPERS)
             return output
-        parent, capture = place(), node.capture
+        parent, capture = places.place(), node.capture
         if parent is None or capture.takes_node:
             return node.call(fn, args, kwargs)
         flow, site = parent[0], node.site
-        context = (flow, random_bits(62) | VARIANT, parent[1], node.name, None)
+        context = (flow, places.random_bits(62) | VARIANT, parent[1], node.name, None)
         wall, take, began = wall_clock(), None, clock()
         try:
             payload = snapshot(args[0] if args and capture.takes_params else capture(args, kwargs), flow, node.classes)
             take = emit(logger, (context, ENTRY, level, wall, None, payload, None, site))
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
-        token = enter(context)
+        token = places.enter(context)
         started = clock()
         # What logging the entry took is no part of the duration, but without it the end would come before that of its children.
         wall += started - began
         try:
             output = fn(*args, **kwargs) if kwargs else fn(*args)
         except BaseException as error:
-            leave(token)
+            places.leave(token)
             node.close(context, wall, started, NOTHING, error)
             raise
         duration = clock() - started
-        leave(token)
-        if type(output) is dict and ("success" in output or "usage" in output or "cost_usd" in output):
+        places.leave(token)
+        kind = type(output)
+        if kind is dict:
+            if (
+                "success" in output
+                or "usage" in output
+                or "cost_usd" in output
+                or "usage_metadata" in output
+                or "usageMetadata" in output
+            ):
+                node.close(context, wall, started, output)
+                return output
+        elif kind not in PLAIN_RESULTS:
+            if (way := way_of(output)) is None:
+                node.close(context, wall, started, output)
+                return output
+            opened = OpenSpan(logger, level, site, context, node.classes, wall, started)
+            return hand_on(output, way, node, opened, _WRAPPERS)
+        try:
+            payload = snapshot(output, flow, node.classes)
+        except BaseException:  # noqa: BLE001 - the end is logged without what cannot be read; an interrupt goes on from there
             node.close(context, wall, started, output)
             return output
         try:
-            facts = (context, EXIT, level, wall + duration, None, snapshot(output, flow, node.classes), duration, site)
+            facts = (context, EXIT, level, wall + duration, None, payload, duration, site)
             if take is not None:
                 take(facts)
             else:
@@ -304,7 +316,7 @@ def _coroutine(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             node.report(kwargs, None, output)
             return output
         opened = node.open(args, kwargs)
-        token = CURRENT.set(opened.context)
+        token = places.enter(opened.context)
         try:
             output = await fn(*args, **kwargs)
         except BaseException as error:
@@ -412,3 +424,11 @@ def _async_generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
                 resume = functools.partial(source.athrow, error)
 
     return observed
+
+
+_WRAPPERS: Final[Wrappers] = {
+    "function": _function,
+    "coroutine": _coroutine,
+    "generator": _generator,
+    "async_generator": _async_generator,
+}

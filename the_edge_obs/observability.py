@@ -7,32 +7,33 @@ import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol
 
+from .callables import check_runs
 from .context import (
-    CURRENT,
+    Entered,
     FlowState,
     RemoteParent,
     SpanContext,
     checked_flow_id,
-    current,
     new_flow_id,
     new_number,
+    place,
 )
+from .ends import end_of
 from .errors import ConfigurationError, EventError, FlowNotFoundError, allowed
 from .event import EVENT_TYPES, SCHEMA_VERSION, Event, level_number
 from .event_query import select
 from .faults import listeners, own_fault
 from .flow_log import FlowLog
 from .names import fit_name
-from .records import NOWHERE, record_of_item
-from .spans import OpenSpan, Span, error_data, give_back, label_of, log_event, node_logger
+from .records import NOTHING, NOWHERE, record_of_item
+from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
 from .store import get_flow_log, query
-from .tracebacks import apart
+from .tracebacks import Parts, apart
 
 ROOT_NODE = "flow"
 
@@ -57,6 +58,9 @@ class EventStream:
         max_size: Events kept. Default 1,000.
         handlers: Each gets every event: ``logging.Handler``s as a record, if it is of their level; others by their
             ``handle(event)``. What one raises is reported and keeps nothing from the others.
+
+    Raises:
+        ConfigurationError: max_size is not a whole number of at least 1, or a handler's ``handle`` is async.
     """
 
     def __init__(self, max_size: int = 1000, handlers: Iterable[Any] | None = None) -> None:
@@ -64,6 +68,9 @@ class EventStream:
             raise ConfigurationError(f"max_size {max_size!r} is not a whole number of at least 1")
         self._events: deque[Event] = deque(maxlen=max_size)
         self._handlers = list(handlers or ())
+        for handler in self._handlers:
+            if not isinstance(handler, logging.Handler) and hasattr(handler, "handle"):
+                check_runs("handle", handler.handle)
 
     def append(self, event: Event) -> None:
         """Add an event and hand it on."""
@@ -157,36 +164,42 @@ class ObservabilityContext:
         if config is not None and scope is None:
             scope = self
         flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), label_of(name), scope)
+        if parent is not None:
+            flow.trace_flags, flow.tracestate = parent.trace_flags, parent.tracestate
         self.flow_id = flow.id
         self.name = flow.name
         self.trace_context = trace_context
-        self.context = SpanContext(flow, new_number(), None if parent is None else parent.number, ROOT_NODE, None)
+        self.context = Entered(flow, new_number(), None if parent is None else parent.number, ROOT_NODE, None)
         self._root: Span | None = None
-        self._tokens: list[Any] = []
-        self._begun = False
+        self._begun = self._is_entered = False
         self._spans: list[_NodeSpan] = []
         self._lock = threading.Lock()
         self._undo: Callable[[], None] | None = None if config is None else _configure(config, scope)
         self.config = dict(config or {})
 
     def __enter__(self) -> ObservabilityContext:
-        token = CURRENT.set(self.context)
+        if place() is not self.context:
+            enter(self.context)
+            self._is_entered = True
         try:
             self._begin()
         except BaseException:  # Ctrl-C: then nobody will leave it
-            give_back(token)
+            leave(self.context)
             raise
-        self._tokens.append(token)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with suppress(IndexError):  # it was never entered, or has been left
-            give_back(self._tokens.pop())
         self._end(error)
 
-    def close(self) -> None:
-        """End a flow that was used without ``with``."""
-        self._end(None)
+    async def __aenter__(self) -> ObservabilityContext:
+        return self.__enter__()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        self.__exit__(*raised)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End a flow that was used without ``with``; with an error, as failed by it. The second time it does nothing."""
+        self._end(error)
 
     def _begin(self) -> None:
         """Log the root span's entry, once, if its level passes; what comes after the flow's end opens no second one."""
@@ -198,6 +211,7 @@ class ObservabilityContext:
                 self._root.open(self.context)
 
     def _end(self, error: BaseException | None) -> None:
+        leave(self.context, with_flow=self._is_entered)
         root, self._root = self._root, None
         if root is not None and not root.close(error) and error is not None:
             self._report(error)
@@ -207,10 +221,12 @@ class ObservabilityContext:
             undo()
 
     def _report(self, error: BaseException) -> None:
-        logger = node_logger(ROOT_NODE)
-        level, data = error_data(logger, error)
-        if logger.isEnabledFor(level) and logger.hasHandlers():
-            log_event(logger, self.context, "error", level, None, data, None)
+        logger, parts = node_logger(ROOT_NODE), Parts()
+        end = end_of(NOTHING, error, parts, self.context.flow, is_detailed=logger.isEnabledFor(logging.DEBUG))
+        if logger.isEnabledFor(end.level) and logger.hasHandlers():
+            log_event(logger, self.context, "error", end.level, end.message, end.payload, None)
+        if parts.interrupt is not None:
+            raise parts.interrupt
 
     def log(
         self,
@@ -262,12 +278,11 @@ class ObservabilityContext:
         if self.trace_context is not None:
             self._trace(lambda trace: trace.start_span(name=node, metadata=metadata))
             self._trace(lambda trace: trace.log_event(message=f"Starting {node}", metrics=None))
-        place = self._place()
-        context = SpanContext(place.flow, new_number(), place.number, fit_name(node), None)
-        started = _NodeSpan(node, span, context, current())
+        around = self._place()
+        context = Entered(around.flow, new_number(), around.number, fit_name(node), None)
+        started = _NodeSpan(node, span, context)
         if node_logger(node).isEnabledFor(logging.INFO):
-            span.open(context)
-            CURRENT.set(context)
+            span.enter(context)
         else:
             span.pass_by()
         with self._lock:
@@ -330,11 +345,6 @@ class ObservabilityContext:
             if taken is None:
                 return None
             self._spans.remove(taken)
-            for other in self._spans:
-                if other.before is taken.context:
-                    other.before = taken.before
-        if current() is taken.context:
-            CURRENT.set(taken.before)
         return taken
 
     def _trace(self, tell: Callable[[TraceContext], Any]) -> Any:
@@ -354,12 +364,11 @@ def _configure(config: Mapping[str, Any], scope: object) -> Callable[[], None]:
 
 @dataclass(eq=False, slots=True)
 class _NodeSpan:
-    """A span begun by ``start_node_span``, and what was current before it."""
+    """A span begun by ``start_node_span``."""
 
     node: str
     span: Span
     context: SpanContext
-    before: SpanContext | None
 
 
 class NodeError(Exception):

@@ -20,6 +20,7 @@ from .event import KEYS, SCHEMA_VERSION, Event
 from .flow_log import FlowLog
 from .store import get_flow_log
 
+_PLACES: Final = ("traceback", "where")  # of the code that ran, which runtimes do not share
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
 _REQUIRED: Final = frozenset(KEYS) - {"step"}
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -156,7 +157,8 @@ def _normalised(event: Mapping[str, Any], names: _Names) -> Event:
     if event["event_type"] == "entry" and event["node"] == "flow" and "runtime" in data:
         data["runtime"] = None
     if isinstance(data.get("error"), dict):
-        data["error"].pop("traceback", None)
+        for key in _PLACES:
+            data["error"].pop(key, None)
     return found
 
 

@@ -75,13 +75,14 @@ def process_policy() -> Policy:
     return _process
 
 
-def _after_fork() -> None:
+def renew_lock() -> None:
+    """Have a lock that no thread holds: others are gone, in a forked child and when the interpreter exits."""
     global _changing
     _changing = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=renew_lock)
 
 
 def policy_of_scope(scope: object) -> Policy | None:

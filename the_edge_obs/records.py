@@ -9,18 +9,18 @@ another library logged, into an event.
 from __future__ import annotations
 
 import logging
-import threading
+import traceback
 from collections.abc import Callable, Mapping
-from logging import Logger
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
+from .bare_errors import exc_info_of
 from .context import FlowState, Place, current
 from .event import KEYS, Event, dumps, is_error_data, is_uuid, level_name, level_number
 from .names import fit_name
 from .redaction import scrub, scrub_text
 from .remembered import remembered
 from .snapshots import snapshot
-from .tracebacks import apart, error_text, type_name
+from .tracebacks import described, type_name
 
 
 class Kind(NamedTuple):
@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 
 ENTRY: Final = Kind("entry", "input")
 EXIT: Final = Kind("exit", "output")
-NOTHING: Final = type("Nothing", (), {"__repr__": lambda self: "NOTHING"})()
+NOTHING: Final = type("Nothing", (), {"__repr__": lambda self: "NOTHING", "__reduce__": lambda self: "NOTHING"})()
 """The payload of an event that has none: None is a value like any other."""
 
 PLAIN: Final[dict[str, Kind]] = {name: Kind(name, None) for name in ("entry", "exit", "error", "metric", "log")}
@@ -51,8 +51,15 @@ NOWHERE: Final = Site("(unknown file)", 0, "(unknown function)")
 Facts: TypeAlias = "tuple[Place, Kind, int, int, str | None, Any, int | dict[str, Any] | None, Site]"
 """(place of the span, kind, level number, wall clock in ns, message, payload, duration in ns or metrics, site)."""
 
-_IDS: Final = ("flow_id", "span_id", "parent_id")
+EVENT: Final = "flow_event"
+"""The attribute of a node's record that is its event. Not ``event``: that is structlog's name for the message of any record."""
+
+IDS: Final = ("flow_id", "span_id", "parent_id")
 _KEYS: Final = frozenset(KEYS[:-1])
+
+Stamp: TypeAlias = "tuple[str | None, str | None, str | None]"
+STAMP: Final = "_stamp"
+"""The attribute with a record's ids where its program uses one of their names for something else."""
 
 Item: TypeAlias = "Facts | Event"
 """What a buffer keeps of a record: its facts, or the event that it brought along from another thread or process."""
@@ -64,23 +71,33 @@ _real_dict: Final = cast("Callable[[logging.LogRecord], dict[str, Any]]", vars(l
 class NodeRecord(logging.LogRecord):
     """A record of a node's event. It holds its facts and its level, and becomes a whole ``LogRecord`` when asked.
 
-    Beside the standard attributes a complete one has ``flow_id``, ``span_id``, ``parent_id`` and ``event`` (the whole event).
+    Beside the standard attributes a complete one has ``flow_id``, ``span_id``, ``parent_id`` and ``flow_event``, the whole event.
     The price of being lazy: an unknown attribute is looked up twice.
+
+    Args:
+        facts: What happened.
+        error: What was raised, where that is at hand: handlers of others get it as ``exc_info``, without variables and secrets.
     """
 
-    __slots__ = ("facts",)
+    __slots__ = ("_error", "facts")
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, error: BaseException | None = None) -> None:
         # Deliberately not super().__init__: it costs more than all the rest of an event together.
         self.facts = facts
         self.levelno = facts[2]
+        self._error = error
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
         attributes = _real_dict(self)
         if "relativeCreated" not in attributes:
-            _complete(self.facts, attributes)
+            self.complete(logging.getLogRecordFactory())
         return attributes
+
+    def complete(self, make: Callable[..., logging.LogRecord]) -> None:
+        """Fill in what ``make``, called like ``LogRecord``, gives a record; what a filter has set meanwhile stays."""
+        error, self._error = self._error, None  # it holds its frames
+        _complete(self.facts, error, make, _real_dict(self))
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -89,8 +106,11 @@ class NodeRecord(logging.LogRecord):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies and pickles are ordinary records: the facts refer to what only this process has.
-        return logging.makeLogRecord, (dict(self.__dict__),)
+        # Copies and pickles are ordinary records: the facts refer to what only this process has, and so does a traceback.
+        attributes = dict(self.__dict__)
+        if (info := attributes["exc_info"]) and not attributes["exc_text"]:
+            attributes["exc_text"] = "".join(traceback.format_exception(*info)).rstrip("\n")
+        return logging.makeLogRecord, ({**attributes, "exc_info": None},)
 
 
 Take: TypeAlias = "Callable[[Facts], object]"
@@ -105,139 +125,27 @@ FACT_FILTERS: Final[dict[type[Any], Callable[[Any, Facts], bool]]] = {}
 """Filter classes, by exact type, with what tells of facts, in place of a record of them, whether they pass."""
 
 
-def emit(logger: logging.Logger, facts: Facts) -> Take | None:
-    """Hand facts to the handlers of a logger and of those above it, as ``Logger.handle`` does with a record.
-
-    What it gains: a record is made only where a handler wants one, and rings and flow files do not; that is a third of the cost
-    of an event. What it costs: the loop of ``Logger.callHandlers`` stands here again. Whatever is out of the ordinary (filters on
-    the logger, a subclass of ``Logger``) goes the ordinary way. Without any handler nothing happens: logging's last resort would
-    print it, and who has configured nothing wants nothing.
-
-    Returns:
-        Where keepers alone took the facts, a function that takes the end of the same span without looking for handlers
-        again; else None.
-
-    Raises:
-        BaseException: what a handler raised, once all others have had the facts. As in ``logging``, an ``Exception`` is that
-            handler's failure, which callers report; anything else, such as Ctrl-C, wants the program to stop, and goes on.
-    """
-    if logger.filters or logger.disabled or type(logger) is not Logger:
-        if logger.hasHandlers():
-            apart(logger.handle, NodeRecord(facts))
-        return None
-    at = logger
-    while not (handlers := at.handlers):  # most have none, and looking costs less than going through an empty list
-        above = at.parent if at.propagate else None
-        if above is None:
-            return None
-        at = above
-    above = at.parent if at.propagate else None
-    if above is not None and (above.handlers or above.parent is not None):
-        return _to_all(at, facts)
-    for handler in handlers:
-        if type(handler) not in KEEPERS or handler.filters or facts[2] < handler.level:
-            return _to_all(at, facts)
-    if len(handlers) == 1:
-        return handler.keep(facts)  # type: ignore[attr-defined, no-any-return]
-    take, are_all_direct = None, True
-    for handler in handlers:
-        if (its_take := handler.keep(facts)) is None:  # type: ignore[attr-defined]
-            are_all_direct = False
-        else:
-            take = its_take if take is None else _both(take, its_take)
-    return take if are_all_direct else None
-
-
-def _to_all(at: logging.Logger | None, facts: Facts) -> Take | None:
-    """Hand facts to the handlers of a logger and of those above it; ``emit`` says what it returns and raises."""
-    level, record, take, are_all_direct = facts[2], None, None, True
-    failure: BaseException | None = None
-    while at is not None:
-        if handlers := at.handlers:
-            for handler in handlers:
-                if level < handler.level:
-                    continue
-                if type(handler) in KEEPERS and (not handler.filters or _can_judge(handler.filters)):
-                    if handler.filters and not all(FACT_FILTERS[type(one)](one, facts) for one in handler.filters):
-                        continue
-                    its_take = handler.keep(facts)  # type: ignore[attr-defined]
-                    if its_take is None:
-                        are_all_direct = False
-                    else:
-                        take = its_take if take is None else _both(take, its_take)
-                else:
-                    are_all_direct = False
-                    record = record or NodeRecord(facts)
-                    failed = handed(handler, record)
-                    if failed is not None and (failure is None or isinstance(failure, Exception)):
-                        failure = failed
-        at = at.parent if at.propagate else None
-    if failure is not None:
-        raise failure
-    return take if are_all_direct else None
-
-
-def _can_judge(filters: list[Any]) -> bool:
-    """Tell whether all filters can do without a record."""
-    return all(type(one) in FACT_FILTERS for one in filters)
-
-
-def _both(first: Take, second: Take) -> Take:
-    def take(facts: Facts) -> None:
-        first(facts)
-        second(facts)
-
-    return take
-
-
-MAX_REENTRY: Final = 3  # a signal handler or a finalizer may well log while its thread is inside a handler
-_handing = threading.local()
-
-
-def handed(handler: logging.Handler, record: NodeRecord) -> BaseException | None:
-    """Hand a record to a handler; return what it raised, even an interrupt, which is for the caller to raise.
-
-    A handler that logs, or calls what is observed, gets those records too, but not without end: where each event causes two more,
-    and the RecursionError of each is caught, that takes 2 to the power of the recursion limit.
-    """
-    depths: dict[int, int] = _handing.__dict__.setdefault("depths", {})
-    depth = depths.get(id(handler), 0)
-    if depth > MAX_REENTRY:
-        return RecursionError(f"{type(handler).__name__} causes events while it handles one")
-    depths[id(handler)] = depth + 1
-    try:
-        apart(handler.handle, record)
-    except BaseException as error:  # noqa: BLE001 - the caller raises it, once all have had the record
-        return error
-    finally:
-        if depth:
-            depths[id(handler)] = depth
-        else:
-            del depths[id(handler)]
-    return None
-
-
-def _complete(facts: Facts, attributes: dict[str, Any]) -> None:
-    """Fill in what ``LogRecord`` would have; what a filter has set meanwhile stays."""
-    (_, _, _, node, _), _, level, wall, *_, site = facts
+def _complete(
+    facts: Facts, error: BaseException | None, make: Callable[..., logging.LogRecord], attributes: dict[str, Any]
+) -> None:
+    (flow, _, _, node, _), _, level, wall, *_, site = facts
     event = event_of_facts(facts)
-    made = logging.getLogRecordFactory()(
-        f"tea.{node}", level, site.pathname, site.lineno, headline(event), (), None, site.function
-    )
+    info = None if error is None else exc_info_of(error, flow)
+    made = make(f"tea.{node}", level, site.pathname, site.lineno, headline(event), (), info, site.function)
     created = wall / 1e9
     made.relativeCreated += (created - made.created) * 1e3
     made.created, made.msecs = created, wall % 1_000_000_000 // 1_000_000 + 0.0
-    error = event["data"].get("error")
-    made.exc_text = error.get("traceback") if isinstance(error, dict) else None
-    mine = {key: event[key] for key in _IDS}
-    attributes.update({**made.__dict__, **mine, "event": event, **attributes})
+    details = event["data"].get("error")
+    made.exc_text = details.get("traceback") if isinstance(details, dict) else None
+    mine = {key: event[key] for key in IDS}
+    attributes.update({**made.__dict__, **mine, EVENT: event, **attributes})
 
 
 def headline(event: Mapping[str, Any]) -> str:
     """Return an event as one line for people: its message, or what happened, and how long it took."""
     error = event["data"].get("error")
     text = event["message"] or event["event_type"]
-    if isinstance(error, Mapping) and not event["message"]:
+    if isinstance(error, Mapping) and event["message"] in (None, "", error.get("message")):
         text = f"{error.get('type')}: {error.get('message')}"
     duration = event["metrics"].get("duration_ms")
     took = f" ({duration:.1f} ms)" if isinstance(duration, (int, float)) else ""
@@ -289,10 +197,10 @@ def item_of(record: logging.LogRecord) -> Item | None:
         return record.facts
     if (brought := brought_event(record)) is not None:
         return brought
-    span, stamp = current(), record.__dict__.get("flow_id")
+    span, stamp = current(), stamp_of(record)
     # Where a queue is listened to, the thread may be in a flow of its own: the stamp knows better.
-    if span is None or (stamp != span.flow.id and is_uuid(stamp)):
-        return _stamped_event(record)
+    if span is None or (stamp is not None and stamp[0] != span.flow.id):
+        return None if stamp is None or stamp[0] is None else loose_event(record)
     site = Site(record.pathname, record.lineno, record.funcName or "")
     node = span._replace(node=_logger_name(record), step=None)
     return (
@@ -309,7 +217,7 @@ def item_of(record: logging.LogRecord) -> Item | None:
 
 def brought_event(record: logging.LogRecord) -> Event | None:
     """Return the event that a copy of a node's record has with it, as one from another process has; or None."""
-    brought = record.__dict__.get("event")
+    brought = record.__dict__.get(EVENT)
     # The flow's id becomes part of a file's name: what is no UUID is no id, whatever a record claims.
     is_event = isinstance(brought, dict) and brought.keys() >= _KEYS and is_uuid(brought["flow_id"])
     return cast("Event", brought) if is_event else None
@@ -326,10 +234,27 @@ def event_of(record: logging.LogRecord) -> Event | None:
     return None if item is None else event_of_item(item)
 
 
-def _stamped_event(record: logging.LogRecord) -> Event | None:
-    """Return the event of a record that ``FlowContextFilter`` stamped in another thread or process."""
-    event = loose_event(record)
-    return event if is_uuid(event["flow_id"]) and is_uuid(event["span_id"]) else None
+def stamp_of(record: logging.LogRecord) -> Stamp | None:
+    """Return the ids that ``FlowContextFilter`` stamped on a record, here or in another process; three None outside any flow.
+
+    What a program itself put under one of their names, as ``extra={"flow_id": "order-17"}``, is none.
+    """
+    attributes = record.__dict__
+    if STAMP in attributes:
+        return cast("Stamp", attributes[STAMP])
+    if not attributes.keys() >= set(IDS):
+        return None
+    flow_id, span_id, parent_id = stamp = cast("Stamp", tuple(attributes[key] for key in IDS))
+    is_stamp = is_uuid(flow_id) and is_uuid(span_id) and (parent_id is None or is_uuid(parent_id))
+    is_outside = "_flow" in attributes and flow_id is None and span_id is None and parent_id is None
+    return stamp if is_stamp or is_outside else None
+
+
+def own_ids(record: logging.LogRecord) -> list[str]:
+    """Return under which of the names of ids a record has what its program put there."""
+    attributes, stamp = record.__dict__, stamp_of(record) or (None, None, None)
+    named = [(key, attributes[key], mine) for key, mine in zip(IDS, stamp, strict=True) if key in attributes]
+    return [key for key, value, mine in named if value is not mine and not (type(value) is str and value == mine)]
 
 
 def loose_event(record: logging.LogRecord) -> Event:
@@ -339,10 +264,11 @@ def loose_event(record: logging.LogRecord) -> Event:
     taints = flow.taints if flow is not None else ()
     # Before the message is scrubbed: they may teach a secret that is in there too.
     message, data = _captured_message(record, flow), snapshot(_record_data(record), flow)
+    flow_id, span_id, parent_id = stamp_of(record) or (None, None, None)
     return {
-        "flow_id": getattr(record, "flow_id", None),
-        "span_id": getattr(record, "span_id", None),
-        "parent_id": getattr(record, "parent_id", None),
+        "flow_id": flow_id,
+        "span_id": span_id,
+        "parent_id": parent_id,
         "node": _logger_name(record),
         "level": level_name(record.levelno),
         "timestamp": round(record.created * 1e9) // 1000 / 1e6,
@@ -380,15 +306,16 @@ SCRUBBED_ERROR: Final = "_scrubbed_error"
 
 # What every LogRecord has; all else came with `extra=` or a filter.
 STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
-    "_flow", "asctime", "flow_id", "message", "parent_id", "span_id", "taskName", SCRUBBED_ERROR,
+    *IDS, "_flow", "asctime", "message", "taskName", SCRUBBED_ERROR, STAMP,
 }  # fmt: skip
 
 
 def _record_data(record: logging.LogRecord) -> dict[str, Any]:
     data = {key: value for key, value in record.__dict__.items() if key not in STANDARD}
+    data.update({key: record.__dict__[key] for key in own_ids(record)})
     info = record.exc_info
     if info and isinstance(info, tuple) and info[1] is not None:
-        data["error"] = {"type": type_name(info[1]), "message": error_text(info[1])}
+        data["error"] = described(info[1])
     elif SCRUBBED_ERROR in record.__dict__:
         data["error"] = record.__dict__[SCRUBBED_ERROR]
     return data
@@ -423,7 +350,7 @@ def record_of_item(item: Item) -> logging.LogRecord:
         "levelname": logging.getLevelName(level_number(event["level"])),
         "created": event["timestamp"],
     }
-    return logging.makeLogRecord({**attributes, "event": event, **{key: event[key] for key in _IDS}})
+    return logging.makeLogRecord({**attributes, EVENT: event, **{key: event[key] for key in IDS}})
 
 
 def size_of(item: Item) -> int:

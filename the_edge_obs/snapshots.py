@@ -17,7 +17,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
 from .context import FlowState
-from .conversions import CONVERSIONS, MAX_ITEMS
+from .conversions import CONVERSIONS, MAX_ITEMS, name_of
 from .policies import Policy, effective, fold, followers
 from .redaction import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
 from .secret_keys import (
@@ -292,8 +292,10 @@ class _Snapshot:
                 if issubclass(kind, kinds):
                     return convert(self, value, path)
             return self.object(value, path)
-        except Exception as error:  # noqa: BLE001 - a hostile object must not break what is observed
-            return f"<{kind.__name__}: {type(error).__name__} while reading it>"
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a hostile object must not break what is observed
+            return f"<{name_of(kind)}: {name_of(type(error))} while reading it>"
 
     def object(self, value: Any, path: tuple[int, ...]) -> Any:
         """Return the fields of a dataclass, attrs or pydantic object, or the items of a small array; else the type."""

@@ -11,45 +11,34 @@ import sys
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from .capture import is_soft_failure, metrics_of
-from .context import CURRENT, FlowState, Place, SpanContext, child_context, context_of, place
-from .conversions import MAX_ITEMS
-from .errors import ConfigurationError
-from .event import CHECKED_METRICS, dumps, level_number
+from .context import CURRENT, Entered, Place, SpanContext, child_context, context_of, new_number, place, root_context
+from .emission import emit
+from .ends import end_of, numbers, text_of
+from .event import level_number
+from .exits import forget, opened
 from .faults import own_fault
-from .names import fit_name
-from .policies import effective
-from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site, emit
-from .redaction import MAX_INT, MAX_STRING, scrub, scrub_key
-from .secret_keys import KEY_CLASSES, MAX_KEY, KeyClasses
+from .names import fit_name, node_name
+from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
+from .secret_keys import KEY_CLASSES, KeyClasses
 from .snapshots import snapshot
-from .tracebacks import class_names, error_text, traceback_text, type_name
-
-# What ends a span without being its failure; by name, for asyncio need not be imported.
-_CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
+from .tracebacks import Parts
 
 
 def node_logger(node: str) -> logging.Logger:
     """Return a node's logger, ``tea.`` + node.
 
     Raises:
-        ConfigurationError: the node has no name.
+        ConfigurationError: the node is not a name, as ``node_name`` wants it.
     """
-    if not issubclass(type(node), str) or not str.strip(node, "."):
-        raise ConfigurationError(f"node {node!r} is not a name; give a string such as 'rank' or 'llm.call'")
-    return logging.getLogger("tea." + fit_name(node))
+    return logging.getLogger("tea." + node_name(node))
 
 
 def label_of(value: object) -> str:
     """Return the name of a step or flow, fit for every handler; what is not a text becomes one."""
-    return fit_name(_text_of(value))
-
-
-def _text_of(value: object) -> str:
-    """Return a text as it is, anything else as the text of its snapshot: a foreign ``__str__`` may raise, or never end."""
-    return str.__str__(value) if issubclass(type(value), str) else _error_text(value)
+    return fit_name(text_of(value))
 
 
 class OpenSpan:
@@ -61,7 +50,7 @@ class OpenSpan:
         wall: Wall clock at entry, in nanoseconds; the end is logged ``wall`` + duration, so that no clock change reorders them.
     """
 
-    __slots__ = ("classes", "context", "level", "logger", "site", "started", "wall")
+    __slots__ = ("classes", "context", "is_ended", "level", "logger", "site", "started", "wall")
 
     def __init__(
         self,
@@ -76,9 +65,11 @@ class OpenSpan:
         self.logger, self.level, self.site, self.context, self.classes = logger, level, site, context_of(context), classes
         self.wall = wall or time.time_ns()
         self.started = started or time.perf_counter_ns()
+        self.is_ended = False
 
     def entry(self, kind: Kind, payload: Any) -> None:
         """Log the entry; the payload is a snapshot."""
+        opened(self.context[1], self)
         emit(self.logger, (self.context, kind, self.level, self.wall, None, payload, None, self.site))
 
     def close(self, output: Any, error: BaseException | None = None, metrics: dict[str, Any] | None = None) -> None:
@@ -89,8 +80,15 @@ class OpenSpan:
             error: What it raised, or None.
             metrics: Further metrics.
         """
+        if self.is_ended:
+            return
+        self.is_ended = True
+        if isinstance(self.context, Entered):
+            leave(self.context)
+        forget(self.context[1], None)
+        parts = Parts()
         try:
-            self._finish(time.perf_counter_ns() - self.started, output, error, metrics)
+            self._finish(time.perf_counter_ns() - self.started, output, error, metrics, parts)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             try:
                 own_fault("logging the end of a span", self.context)
@@ -98,22 +96,30 @@ class OpenSpan:
                 self.context[0].faults += 1
         if self.context[2] is None:
             self.context[0].ended = True
+        if parts.interrupt is not None:
+            raise parts.interrupt
 
-    def _finish(self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None) -> None:
-        kind, level, payload = EXIT, self.level, output
-        if error is not None:
-            kind, (level, payload) = PLAIN["error"], error_data(self.logger, error)
-        elif type(output) is dict:
-            if brought := metrics_of(output):
-                metrics = {**(metrics or {}), **brought}
-            if is_soft_failure(output):
-                kind, level, payload = PLAIN["error"], logging.ERROR, failure_data(output)
-        if level != self.level and not self.logger.isEnabledFor(level):
-            return
-        if payload is not NOTHING:
-            payload = snapshot(payload, self.context.flow, self.classes)
-        figures: Any = duration if metrics is None else {"duration_ms": duration / 1e6, **numbers(metrics, self.context.flow)}
-        emit(self.logger, (self.context, kind, level, self.wall + duration, None, payload, figures, self.site))
+    def _finish(
+        self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None, parts: Parts
+    ) -> None:
+        kind, level, message, payload = EXIT, self.level, None, output
+        if error is None and output is not NOTHING and (brought := parts.read(metrics_of, output, instead={})):
+            metrics = {**(metrics or {}), **brought}
+        if error is not None or (type(output) is dict and parts.read(is_soft_failure, output, instead=False)):
+            is_detailed = self.logger.isEnabledFor(logging.DEBUG)
+            level, message, payload = end_of(output, error, parts, self.context.flow, is_detailed=is_detailed)
+            kind = PLAIN["error"]
+        flow = self.context.flow
+        if kind is not EXIT:
+            payload = {key: parts.read(snapshot, value, flow, self.classes) for key, value in payload.items()}
+        elif payload is not NOTHING:
+            payload = parts.read(snapshot, payload, flow, self.classes)
+        if message is not None:
+            message = parts.read(snapshot, message, flow)
+        figures: Any = duration
+        if metrics is not None:
+            figures = {"duration_ms": duration / 1e6, **parts.read(numbers, metrics, flow, instead={})}
+        emit(self.logger, (self.context, kind, level, self.wall + duration, message, payload, figures, self.site), error)
 
     def log(self, kind: str, level: int, message: str | None, data: dict[str, Any], metrics: dict[str, Any] | None) -> None:
         """Log an event of the span, if its level passes."""
@@ -166,7 +172,7 @@ class Span:
         self._data = (data or {}) if input is NOTHING else {"input": input, **(data or {})}
         self._open: OpenSpan | None = None
         # What is still to be ended, at most one: taking it out is one step, so that of two threads one logs the end.
-        self._pending: list[tuple[OpenSpan | None, contextvars.Token[Place | None] | None]] = []
+        self._pending: list[OpenSpan | None] = []
         self.output: Any = NOTHING
         self.metrics: dict[str, Any] | None = None
 
@@ -186,41 +192,54 @@ class Span:
 
     def enter(self, context: SpanContext) -> None:
         """Open the span as the given context, whatever the level of its logger, and make it current."""
-        entered = _Entered(*context)
-        token = CURRENT.set(entered)
+        entered = Entered(*context)
+        enter(entered)
         try:
-            self.open(entered, token)
+            self.open(entered)
         except BaseException:  # Ctrl-C: then nobody will leave it
-            give_back(token)
+            leave(entered)
             raise
 
-    def open(self, context: SpanContext, token: contextvars.Token[Place | None] | None = None) -> None:
-        """Log the entry of the span as the given context; with a token, which made it current, the end gives that back."""
+    def open(self, context: Entered) -> None:
+        """Log the entry of the span as the given context."""
         self._open = span = OpenSpan(self._logger, self._level, self._site, context)
         try:
             span.entry(PLAIN["entry"], snapshot(self._data, context.flow))
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
-        self._pending[:] = [(span, token)]
+        self._pending[:] = [span]
+
+    def start(self, around: SpanContext | None) -> None:
+        """Open the span below another, or as the root of a flow of its own, if its level passes; it does not become current."""
+        if not self._logger.isEnabledFor(self._level):
+            self.pass_by()
+        elif around is None:
+            self.open(Entered(*root_context(self._node, self._step)))
+        else:
+            self.open(Entered(around[0], new_number(), around[1], self._node, self._step))
 
     def pass_by(self) -> None:
         """Open no span, for its level is filtered; the end logs an error alone."""
-        self._pending[:] = [(None, None)]
+        self._pending[:] = [None]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close(error)
 
+    async def __aenter__(self) -> Span:
+        return self.__enter__()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        self.__exit__(*raised)
+
     def close(self, error: BaseException | None = None) -> bool:
         """Log the end of the span and make what was before it current again; False when it has not begun, or has ended."""
         try:
-            span, token = self._pending.pop()
+            span = self._pending.pop()
         except IndexError:
             return False
         if span is None:
             report(self._logger, self._node, self._step, self._site, error, self.output)
             return True
-        if token is not None:
-            _leave(span.context, token)
         span.close(self.output, error, self.metrics)
         return True
 
@@ -240,27 +259,47 @@ class Span:
             self._open.log("log", number, message, data, None)
 
 
-class _Entered(SpanContext):
-    """The place of a span that a ``Span`` made current.
+def current() -> SpanContext | None:
+    """Return the span that is running here, or None outside any flow; never one that has ended.
 
-    Attributes:
-        token: What gives it back, once it has ended while a later span was current.
+    Spans may end in another order than they began, and in another task or thread. Then it is the nearest one around that is still
+    open.
     """
+    found = nearest_open(place())
+    if found is None or (found[0].ended and not isinstance(found, Entered)):
+        return None
+    return context_of(found)
 
-    token: contextvars.Token[Place | None] | None = None
+
+def nearest_open(at: Place | None) -> Place | None:
+    """Return a place, or the nearest one around it, as it was entered, whose span is open; None where there is none."""
+    while isinstance(at, Entered) and at.is_ended:
+        at = at.before
+    return at
 
 
-def _leave(context: SpanContext, token: contextvars.Token[Place | None]) -> None:
-    """Make what was before a span current again; where a later span is current, that is left to the later one's end."""
-    if place() is not context:
-        context.token = token  # type: ignore[attr-defined]
+def enter(context: Entered) -> None:
+    """Make the place of a span current."""
+    before = place()
+    context.before, context.is_late = before, isinstance(before, Entered) and before.is_ended
+    CURRENT.set(context)
+
+
+def leave(context: Entered, *, with_flow: bool = False) -> None:
+    """Make what is still open around a span current again; where a later span is current, that one's end does it.
+
+    Args:
+        context: The span's place.
+        with_flow: Whether a later span of the same flow is left too, though it is still open: its flow is over.
+    """
+    if context.is_ended:
         return
-    give_back(token)
-    while isinstance(before := place(), _Entered) and before.token is not None:
-        token, before.token = before.token, None
-        give_back(token)
-        if place() is before:
-            return  # it was entered in another context
+    context.is_ended = True
+    around = nearest_open(context.before)
+    here = place()
+    if here is context or (with_flow and here is not None and here[0] is context[0]):
+        CURRENT.set(context.before if context.is_late else around)
+    context.before = around  # who is called back from one ended span into the next must not hold on to all of them
 
 
 def span(node: str, /, *, step: str | None = None, level: str | int = "info", **input: Any) -> Span:  # noqa: A002
@@ -275,6 +314,85 @@ def span(node: str, /, *, step: str | None = None, level: str | int = "info", **
     return Span(node, input if input else NOTHING, step=step, level=level, site=site)
 
 
+class StartedSpan:
+    """A span that was started with ``start_span`` and ends with ``end``; it never becomes current by itself.
+
+    Attributes:
+        context: Its place, to give to ``start_span`` as the parent of others; None while its level is filtered.
+    """
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    @property
+    def context(self) -> SpanContext | None:
+        """The span's place, or None while its level is filtered."""
+        return self._span.context
+
+    def end(self, output: Any = NOTHING, error: BaseException | str | None = None, metrics: dict[str, Any] | None = None) -> bool:
+        """Log the end; False when it has ended before.
+
+        Args:
+            output: What it produced; left out when not given.
+            error: What it failed with, an exception or a text, or None.
+            metrics: Further numbers, or None.
+        """
+        span = self._span
+        if error is not None and not isinstance(error, BaseException):
+            error = SpanError(text_of(error))
+        span.output, span.metrics = output, metrics
+        return span.close(error)
+
+    def metric(self, **metrics: float) -> None:
+        """Log a metric event of this span with the given numbers."""
+        self._span.metric(**metrics)
+
+    def log(self, message: str, level: str | int = "info", **data: Any) -> None:
+        """Log a ``log`` event of this span.
+
+        Raises:
+            EventError: unknown level.
+        """
+        self._span.log(message, level, **data)
+
+
+class SpanError(Exception):
+    """What a span that ended with a text as its error is logged as."""
+
+
+def start_span(
+    node: str,
+    input: Any = NOTHING,  # noqa: A002 - the key of the data it becomes
+    parent: StartedSpan | SpanContext | None = None,
+    *,
+    step: str | None = None,
+    level: str | int = "info",
+) -> StartedSpan:
+    """Start a span that ends with its ``end()``: in any thread or task, at any time, in any order with others.
+
+    For adapters to libraries that call back when something begins and ends. Where ``with`` can be used, use ``span``. One that is
+    never ended ends as cancelled when the interpreter exits.
+
+    Args:
+        node: What runs, such as ``llm.call``.
+        input: What becomes ``data.input`` of the entry event; left out when not given.
+        parent: The span around it: one that was started so, or a place that ``current()`` gives. Default None: what is current.
+        step: The YAML flow's name for the node, or None.
+        level: Level of the entry and exit events. Default ``info``.
+
+    Raises:
+        ConfigurationError: the node has no name.
+        EventError: unknown level.
+    """
+    frame = sys._getframe(1)
+    span = Span(node, input, step=step, level=level, site=Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+    around = parent.context if isinstance(parent, StartedSpan) else parent
+    span.start(around or current())
+    return StartedSpan(span)
+
+
 def log_event(
     logger: logging.Logger,
     context: SpanContext,
@@ -285,68 +403,16 @@ def log_event(
     metrics: dict[str, Any] | None,
     site: Site = NOWHERE,
     classes: KeyClasses = KEY_CLASSES,
+    error: BaseException | None = None,
 ) -> None:
     """Log one event of a span; the caller has checked the level."""
     captured = snapshot(data or {}, context.flow, classes)
     if (node := fit_name(context.node)) != context.node:
         context = context._replace(node=node)
-    text = message if message is None else snapshot(_text_of(message), context.flow)
+    text = message if message is None else snapshot(text_of(message), context.flow)
     figures = numbers(metrics, context.flow) if metrics else None
     facts = (context, PLAIN[kind], level, time.time_ns(), text, captured, figures, site)
-    emit(logger, facts)
-
-
-def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
-    """Return metrics as JSON numbers; what is none (NaN, a text) becomes null, and no name is a secret of the flow.
-
-    The schema's own figures (durations, tokens, costs) may be neither null nor below 0: such a one is left out. Of the others so
-    many stay as a container has items; ``…`` counts the rest.
-    """
-    taken: dict[str, Any] = {}
-    others = 0
-    for key, value in metrics.items():
-        if key in CHECKED_METRICS:
-            if _is_number(value) and value >= 0:
-                taken[key] = value
-        elif (others := others + 1) <= MAX_ITEMS:
-            name = scrub_key(_text_of(key)[: 2 * MAX_STRING], effective(flow.taints.policy))[:MAX_KEY]
-            taken[name] = value if _is_number(value) else None
-    if others > MAX_ITEMS:
-        taken["…"] = others - MAX_ITEMS
-    return taken
-
-
-def _is_number(value: Any) -> bool:
-    kind = type(value)  # not isinstance: a value may lie about its class, or raise when it is asked
-    if issubclass(kind, float):
-        return float.__sub__(value, value) == 0
-    return issubclass(kind, int) and kind is not bool and -MAX_INT <= int.__int__(value) <= MAX_INT
-
-
-def error_data(logger: logging.Logger, error: BaseException) -> tuple[int, dict[str, Any]]:
-    """Return the level and data of an error event: a cancellation is a warning; a traceback comes at debug alone."""
-    details = {"type": type_name(error), "message": error_text(error)}
-    if logger.isEnabledFor(logging.DEBUG):
-        # The last frames tell most; and a recursion that fails ends a thousand spans, each with a longer traceback.
-        running = place()
-        details["traceback"] = traceback_text(error, running and running[0])
-    if not _CANCELLATIONS.isdisjoint(class_names(error)):
-        return logging.WARNING, {"error": details, "cancelled": True}
-    return logging.ERROR, {"error": details}
-
-
-def failure_data(output: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of the error event of a soft failure."""
-    kind, error = output.get("error_type") or "ActionError", output.get("error")
-    return {"error": {"type": _error_text(kind), "message": _error_text(error)}, "output": output}
-
-
-def _error_text(value: object) -> str:
-    """Return what an action put under ``error`` as text: a text or an exception as it is, anything else as its snapshot."""
-    if value is None or issubclass(type(value), (str, BaseException)):
-        return error_text(value)
-    taken = snapshot(value)
-    return taken if isinstance(taken, str) else dumps(scrub(taken))
+    emit(logger, facts, error)
 
 
 def report(
@@ -359,17 +425,17 @@ def report(
     classes: KeyClasses = KEY_CLASSES,
 ) -> None:
     """Log the error or the soft failure, if there is one, of a node whose entry was filtered, where anybody listens."""
+    if error is None and not (type(output) is dict and is_soft_failure(output)):
+        return
+    parts = Parts()
     try:
-        if error is not None:
-            level, data = error_data(logger, error)
-        elif type(output) is dict and is_soft_failure(output):
-            level, data = logging.ERROR, failure_data(output)
-        else:
-            return
-        if level >= logging.ERROR and logger.isEnabledFor(level) and logger.hasHandlers():
-            log_event(logger, child_context(node, step), "error", level, None, data, None, site, classes)
+        end = end_of(output, error, parts, is_detailed=logger.isEnabledFor(logging.DEBUG))
+        if end.level >= logging.ERROR and logger.isEnabledFor(end.level) and logger.hasHandlers():
+            log_event(logger, child_context(node, step), "error", end.level, end.message, end.payload, None, site, classes, error)
     except Exception:  # noqa: BLE001 - observability never breaks what it observes
         own_fault("logging an error")
+    if parts.interrupt is not None:
+        raise parts.interrupt
 
 
 def give_back(token: contextvars.Token[Place | None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -18,11 +18,8 @@ from .faults import listeners
 from .files import write_atomically
 from .flow_log import FlowLog, build_flow_log
 from .formats import renderer
-from .handlers import FlowFileHandler, RingBufferHandler
+from .handlers import FlowFileHandler
 from .jsonl import Skipped, log_files, log_name, read_events
-
-# Rings of flows that brought their own handlers and have ended: kept a while, so that their log can still be read.
-_retired: Final[deque[RingBufferHandler]] = deque(maxlen=16)
 
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
 
@@ -33,11 +30,6 @@ class Found(NamedTuple):
     events: list[Event]
     dropped: int = 0
     faults: int = 0
-
-
-def retire(ring: RingBufferHandler) -> None:
-    """Keep a ring readable after its handler was closed, until 16 more have been retired."""
-    _retired.append(ring)
 
 
 def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
@@ -203,7 +195,7 @@ def _flow_id(source: str | os.PathLike[str] | None) -> str:
 
 def _of_flow(flow_id: str) -> Found:
     """Return the events of a flow from every ring that has it; where those cannot have them all, from its files as well."""
-    rings = [ring for ring in dict.fromkeys([*listeners, *_retired]) if flow_id in ring.flow_ids()]
+    rings = [ring for ring in listeners if ring.has(flow_id)]
     kept = _merged([ring.events(flow_id) for ring in rings])
     dropped = min((ring.dropped(flow_id) for ring in rings), default=0)
     events = kept
@@ -211,11 +203,22 @@ def _of_flow(flow_id: str) -> Found:
         events = _merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
         dropped = max(0, dropped - (len(events) - len(kept)))
     if not events:
-        raise FlowNotFoundError(
-            f"flow {flow_id!r} is in no ring buffer and no flow file of this process; "
-            "give the path of its log, or configure observability before the flow runs"
-        )
+        raise FlowNotFoundError(f"flow {flow_id!r} is in no ring buffer and no flow file of this process; {_next_step()}")
     return Found(events, dropped, max((ring.faults(flow_id) for ring in rings), default=0))
+
+
+def _next_step() -> str:
+    """Return what to do about a flow that is not found: who silenced the loggers is told so, not to configure them."""
+    manager, tea = logging.Logger.manager, logging.getLogger("tea.flow")
+    if manager.disable >= logging.INFO:
+        level = logging.getLevelName(manager.disable)
+        return f"logging.disable({level}) keeps every logger quiet; call logging.disable(logging.NOTSET) before the flow runs"
+    if tea.disabled:
+        return (
+            f"logger {tea.name!r} is disabled, as dictConfig and fileConfig leave loggers that exist unless they are given "
+            "disable_existing_loggers=False"
+        )
+    return "give the path of its log, or configure observability before the flow runs"
 
 
 def _of_file(path: str, flow_id: str) -> list[Event]:

@@ -51,13 +51,14 @@ _PLACES: Final = frozenset(
 _learning = threading.RLock()
 
 
-def _after_fork() -> None:
+def renew_lock() -> None:
+    """Have a lock that no thread holds: others are gone, in a forked child and when the interpreter exits."""
     global _learning
     _learning = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=renew_lock)
 
 
 class Taints(set[str]):

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from .context import FlowState
-from .conversions import exception_text
+from .conversions import exception_text, name_of
 from .event import dumps
 from .redaction import MAX_STRING, scrub
 from .snapshots import snapshot
@@ -28,25 +28,117 @@ MAX_FRAMES: Final = 32  # of each error, the last ones: so many fit into a text
 MAX_ERRORS: Final = 16  # of one chain, and members of one group
 MAX_NOTES: Final = 16  # of one error
 MAX_LINES: Final = 2_000  # frames of one error whose source lines are looked at
+MAX_DEPTH: Final = 10_000  # frames that are walked to where an error arose
+MAX_LOOKED: Final = 1_000  # errors of one group, and of the groups in it, that are looked at
 
 _CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _READ: Final = ("__traceback__", "__cause__", "__context__", "__suppress_context__", "args")
 _get: Final[dict[str, Any]] = {name: vars(BaseException)[name].__get__ for name in _READ}
-_name_of: Final[Any] = vars(type)["__name__"].__get__
 _GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
+_NONE: Final = ()
 _PLAIN: Final = (BaseException.__str__, KeyError.__str__)  # which write out what the error was made with, however large
+
+
+class Parts:
+    """Reads what may be hostile part by part: a part that cannot be read leaves a mark, and the others stand.
+
+    Attributes:
+        interrupt: Ctrl-C or an exit that came on the way, or None; whoever reads raises it once everything is told.
+    """
+
+    __slots__ = ("interrupt",)
+
+    def __init__(self) -> None:
+        self.interrupt: BaseException | None = None
+
+    def read(self, make: Callable[..., Any], *arguments: Any, instead: Any = None) -> Any:
+        """Return what a call gives; where it raises, ``instead``, or without one a text that says so."""
+        try:
+            return make(*arguments)
+        except BaseException as failure:  # noqa: BLE001 - nothing that one part raises may take the others away
+            if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+                self.interrupt = self.interrupt or failure
+            return f"<{type_name(failure)} while it was read>" if instead is None else instead
 
 
 def type_name(error: object) -> str:
     """Return the name of an error's class."""
-    name: str = _name_of(type(error))
-    return name
+    return name_of(type(error))
 
 
 def class_names(error: object) -> list[str]:
     """Return the names of an error's class and its bases."""
-    return [_name_of(kind) for kind in type.mro(type(error))]
+    return [name_of(kind) for kind in type.mro(type(error))]
+
+
+def described(error: BaseException, parts: Parts | None = None) -> dict[str, Any]:
+    """Return what an event tells of an error, but for its traceback; not scrubbed, and texts are not cut yet.
+
+    Args:
+        error: What was raised.
+        parts: Collects an interrupt that comes on the way, or None: then it is raised.
+
+    Returns:
+        ``type`` and ``message``, and, where the error has them, ``where`` it arose (``file:line in function``), its direct
+        ``cause`` and the ``errors`` of its group, flat (each ``{type, message}``), and ``notes``.
+    """
+    reading = parts or Parts()
+    details = _named(error, reading)
+    further: dict[str, Callable[..., Any]] = {"where": where_of, "cause": _cause_of, "errors": _leaves_of, "notes": _all_notes}
+    for key, make in further.items():
+        value = reading.read(make, error, *((reading,) if key in ("cause", "errors") else ()), instead=_NONE)
+        if value:
+            details[key] = value
+    if parts is None and reading.interrupt is not None:
+        raise reading.interrupt
+    return details
+
+
+def _named(error: BaseException, parts: Parts) -> dict[str, Any]:
+    return {"type": parts.read(type_name, error), "message": parts.read(error_text, error)}
+
+
+def where_of(error: BaseException) -> str | None:
+    """Return where an error was raised, ``file:line in function``; None where it was not, or too deep for looking."""
+    trace: TracebackType | None = _get["__traceback__"](error)
+    last = trace
+    for _ in range(MAX_DEPTH):
+        if trace is None:
+            break
+        last, trace = trace, trace.tb_next
+    if last is None or trace is not None:
+        return None
+    code = last.tb_frame.f_code
+    return f"{code.co_filename}:{last.tb_lineno} in {code.co_name}"
+
+
+def _cause_of(error: BaseException, parts: Parts) -> dict[str, Any] | None:
+    cause, context = _get["__cause__"](error), _get["__context__"](error)
+    if cause is None and not _get["__suppress_context__"](error):
+        cause = context
+    return None if cause is None or cause is error else _named(cause, parts)
+
+
+def _leaves_of(error: BaseException, parts: Parts) -> list[dict[str, Any]]:
+    """Return the errors in a group and the groups in it, at most 16; the last item tells how many are left out."""
+    leaves: list[BaseException] = []
+    waiting, looked = [*reversed(members_of(error))], 0
+    while waiting and (looked := looked + 1) <= MAX_LOOKED:
+        one = waiting.pop()
+        if inner := members_of(one):
+            waiting += reversed(inner)
+        else:
+            leaves.append(one)
+    told = [_named(one, parts) for one in leaves[:MAX_ERRORS]]
+    if rest := len(leaves) - len(told) + len(waiting):
+        told.append({"type": "…", "message": f"[+{rest} errors]"})
+    return told
+
+
+def _all_notes(error: BaseException) -> list[str]:
+    notes = notes_of(error)
+    return [*notes[:MAX_NOTES], f"[+{len(notes) - MAX_NOTES} notes]"] if len(notes) > MAX_NOTES else notes
 
 
 def error_text(error: object) -> str:
@@ -122,8 +214,17 @@ def _frames(error: BaseException, most: int) -> list[str]:
     rest = sum(1 for _ in _links(trace)) - most
     # Walked to where it begins here: asked for the last ones, Python finds out the columns of all.
     begin = next(islice(_links(trace), rest, None)) if rest > 0 else trace
-    told = ["Traceback (most recent call last):\n", *traceback.format_list(traceback.extract_tb(begin))]
+    told = ["Traceback (most recent call last):\n", *_lines(begin)]
     return [f"[+{rest} frames]\n", *told] if rest > 0 else told
+
+
+def _lines(trace: TracebackType | None) -> list[str]:
+    """Return the lines of frames, with their source where that can be read: a module's loader may raise anything."""
+    try:
+        return traceback.format_list(traceback.extract_tb(trace))
+    except Exception:  # noqa: BLE001 - then without it
+        codes = ((link.tb_frame.f_code, link.tb_lineno) for link in _links(trace))
+        return [f'  File "{code.co_filename}", line {line}, in {code.co_name}\n' for code, line in codes]
 
 
 def _links(trace: TracebackType | None) -> Iterator[TracebackType]:
@@ -135,7 +236,7 @@ def _links(trace: TracebackType | None) -> Iterator[TracebackType]:
 def _last_line(error: BaseException, flow: FlowState | None) -> str:
     kind = type(error)
     module = vars(type)["__module__"].__get__(kind)
-    name = vars(type)["__qualname__"].__get__(kind)[:MAX_STRING]
+    name = str.__str__(vars(type)["__qualname__"].__get__(kind))[:MAX_STRING]
     where = "" if module in ("builtins", "__main__") or type(module) is not str else f"{module}."
     text = snapshot(error_text(error), flow)
     return f"{where}{name}: {text}\n" if text else f"{where}{name}\n"
@@ -198,9 +299,16 @@ def _source_lines(error: BaseException) -> Iterator[str | None]:
     frames = traceback.walk_tb(_get["__traceback__"](error))
     places = {(frame.f_code.co_filename, line) for frame, line in islice(frames, MAX_LINES)}
     for path, line in places:
-        yield linecache.getline(path, line or 0)
+        yield _source_line(path, line or 0)
     if next(frames, None) is not None:
         yield None
+
+
+def _source_line(path: str, line: int) -> str | None:
+    try:
+        return linecache.getline(path, line)
+    except Exception:  # noqa: BLE001 - a name that the file system refuses, a loader that raises: none is shown then either
+        return None
 
 
 class InsideAnError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from .event import problems
 from .jsonl import Flaw, decoded, exported_logs, listed, numbered_lines, opened
@@ -29,13 +29,14 @@ class Tally:
     Attributes:
         events: How many lines are valid events.
         invalid: How many are not.
+        loose: How many are records from outside any run: ``log`` events whose ids are null, as ``JsonFormatter`` writes them.
         flows: The ids of the flows seen.
     """
 
-    __slots__ = ("events", "flows", "invalid")
+    __slots__ = ("events", "flows", "invalid", "loose")
 
     def __init__(self) -> None:
-        self.events = self.invalid = 0
+        self.events = self.invalid = self.loose = 0
         self.flows: set[str] = set()
 
 
@@ -71,14 +72,29 @@ def _problem_of_line(line: bytes, tally: Tally) -> str | None:
 
 
 def _problem(event: Any, tally: Tally) -> str | None:
+    if _is_loose(event):
+        found = problems({**event, **_ANY_IDS})
+        return listed(found) or _LOOSE
     found = problems(event)
     if not found:
         tally.flows.add(event["flow_id"])
     return listed(found) or None
 
 
+_ANY_IDS: Final = dict.fromkeys(("flow_id", "span_id"), "00000000-0000-0000-0000-000000000000")
+_LOOSE: Final = ""
+
+
+def _is_loose(event: Any) -> bool:
+    """Tell whether an event says that it happened outside any run."""
+    ids = ("flow_id", "span_id", "parent_id")
+    return isinstance(event, dict) and event.get("event_type") == "log" and all(event.get(key, "") is None for key in ids)
+
+
 def _finding(number: int, problem: str | None, tally: Tally) -> Iterator[Finding]:
-    if problem is None:
+    if problem == _LOOSE:
+        tally.loose += 1
+    elif problem is None:
         tally.events += 1
     else:
         tally.invalid += 1

@@ -36,7 +36,7 @@ def main() -> None:
         print(f"{'  ' * depth + span.node:<16}{span.status:<8}{span.duration_ms:6.3f} ms")
     print()
     for event in obs.query(run.flow_id, node=["shop.*", "cart"]):
-        told = event["data"] or event["metrics"] or event["message"]
+        told = event["message"] or event["data"] or event["metrics"]
         print(f"{event['level']:<6}{event['node']:<12}{event['event_type']:<8}{told}")
     written = obs.export(run.flow_id, "logs/checkout.json", format="json")
     print(f"\n{written['events']} events in {written['path']}")

@@ -486,17 +486,17 @@ if sys.argv[2] == "exit":
 
 @pytest.mark.parametrize("how", ["end", "exit"])
 def test_an_interpreter_that_exits_with_open_flows(program: Callable[..., Any], tmp_path: Path, how: str) -> None:
-    """Nothing is printed, nothing hangs; the file is whole, and what was open shows as running."""
+    """Nothing is printed, nothing hangs on what the daemon holds; the file is whole, and what was open ends as cancelled."""
     assert program(_EXITS, tmp_path, how).stderr == ""
     (path,) = tmp_path.glob("*.jsonl")
     skipped = Skipped()
     nodes = Counter(event["node"] for event in read_events(path, skipped))
     log = obs.get_flow_log(path)
-    assert (skipped.lines, nodes["late"], log.status) == (0, 1, "running")
+    assert (skipped.lines, nodes["late"], log.status) == (0, 1, "cancelled")
     assert {span.node: span.status for span in log.spans if span.node != "items"} == {
-        "flow": "running",
-        "started": "running",
-        "entered": "running",
+        "flow": "cancelled",
+        "started": "cancelled",
+        "entered": "cancelled",
     }
 
 

@@ -21,8 +21,8 @@ from email.message import Message
 from functools import cache
 from typing import Any, Final
 
-from ..context import inject
 from ..errors import ActionError
+from ..trace_headers import inject
 from ._connection import Deadline, open_request
 from ._support import failure, known_charset, positive
 

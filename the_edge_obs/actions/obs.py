@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..context import checked_flow_id, current
 from ..errors import ActionError, ExportError, FlowNotFoundError, allowed
+from ..tracebacks import error_text
 from ._support import add_event, count_of, failure, mapping_of, text_of
 
 # Entries and exits come from spans alone: a lone one would leave a hole in the tree.
@@ -164,7 +165,7 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
     error = data.get("error")
     if error is None or (isinstance(error, Mapping) and {"type", "message"} <= error.keys()):
         return dict(data)
-    return {**data, "error": {"type": "Error", "message": str(error)}}
+    return {**data, "error": {"type": "Error", "message": error_text(error)}}
 
 
 def _flow_id(action: str, state: Mapping[str, Any], flow_id: str | None) -> str:

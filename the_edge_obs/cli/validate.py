@@ -58,11 +58,12 @@ def _validate_log(path: Path) -> int:
     for number, problem in check_log(path, tally):
         print(f"{shown}:{number}: {printable(problem)}")
     if tally.invalid:
-        total = counted(tally.events + tally.invalid, "line")
+        total = counted(tally.events + tally.invalid + tally.loose, "line")
         return fail(f"{tally.invalid:,} of {total} of {str(path)!r} {'is' if tally.invalid == 1 else 'are'} no valid event")
-    if not tally.events:
+    if not tally.events and not tally.loose:
         raise LogFileError(f"{str(path)!r} holds no events")
-    print(f"{shown}: OK, {counted(tally.events, 'event')}, {counted(len(tally.flows), 'flow')}")
+    loose = f", {counted(tally.loose, 'record')} outside any run" if tally.loose else ""
+    print(f"{shown}: OK, {counted(tally.events, 'event')}, {counted(len(tally.flows), 'flow')}{loose}")
     return DONE
 
 

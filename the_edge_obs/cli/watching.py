@@ -76,7 +76,10 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
         own.append({"type": "file", "path": _in(log_dir)})
     # The flow's own levels, where it has some: what is shown is what its handlers get.
     level = logger.level or block.get("level", "info")
-    undo = configure({"level": level, "levels": block.get("levels"), "buffer_size": _CAPACITY, "handlers": own})
+    levels = {"level": level, "levels": block.get("levels")}
+    # To the handlers of a logging file, but not to those that an imported module has put on the root logger.
+    propagates = logger.propagate and logging_file is not None
+    undo = configure({**levels, "buffer_size": _CAPACITY, "handlers": own, "propagate": propagates})
     try:
         ring = next(handler for handler in reversed(logger.handlers) if isinstance(handler, RingBufferHandler))
         files = [os.path.abspath(spec.get("path", DEFAULT_PATH)) for spec in specs if spec["type"] == "file"]

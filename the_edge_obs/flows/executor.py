@@ -16,6 +16,7 @@ from typing import Any, Final
 from ..capture import is_soft_failure
 from ..errors import FlowRunError
 from ..records import NOTHING
+from ..tracebacks import class_names, error_text, type_name
 from .calling import finished
 from .model import (
     ActionBody,
@@ -349,7 +350,7 @@ def _limit(value: Any, owner: str) -> int | None:
 def _is_worth_another(rule: OnError, error: Exception | None) -> bool:
     if error is None or rule.retryable is None:
         return True
-    return any(base.__name__ in rule.retryable for base in type(error).__mro__)
+    return not rule.retryable.isdisjoint(class_names(error))
 
 
 def _is_soft_failure(result: Any) -> bool:
@@ -358,5 +359,5 @@ def _is_soft_failure(result: Any) -> bool:
 
 def _failure_of(result: Any, error: Exception | None) -> dict[str, str]:
     if error is not None:
-        return {"type": type(error).__name__, "message": str(error)}
-    return {"type": str(result.get("error_type") or "ActionError"), "message": str(result.get("error"))}
+        return {"type": type_name(error), "message": error_text(error)}
+    return {"type": error_text(result.get("error_type") or "ActionError"), "message": error_text(result.get("error"))}

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import allowed
+from ..tracebacks import error_text, type_name
 from ..yaml_reader import Place
 from . import checks
 from .yaml_source import Source
@@ -89,7 +90,7 @@ def _registered(source: Source, kind: str, name: str, engine: Engine, place: Pla
             if callable(register):
                 register(registry, engine)
     except Exception as error:
-        problem = f"cannot import {kind} {name!r}: {type(error).__name__}: {error}"
+        problem = f"cannot import {kind} {name!r}: {type_name(error)}: {error_text(error)}"
         raise source.error(problem, place) from error
     if not callable(register):
         raise source.error(f"{kind} {name!r} has no function register_actions(registry, engine)", place)

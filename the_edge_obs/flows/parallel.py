@@ -10,8 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..context import wrap
+from ..carriers import wrap
 from ..errors import FlowRunError
+from ..tracebacks import error_text, type_name
 from .tracing import Tracer
 
 RESULTS = "parallel_results"
@@ -93,7 +94,8 @@ def branch_state(state: Mapping[str, Any], owner: str) -> dict[str, Any]:
         return copy.deepcopy(dict(state))
     except Exception as error:
         key = next((key for key, value in state.items() if not _copies(value)), "?")
-        problem = f"{owner}: state key {key!r} cannot be copied for a parallel branch: {error}; keep plain data in the state"
+        reason = error_text(error)
+        problem = f"{owner}: state key {key!r} cannot be copied for a parallel branch: {reason}; keep plain data in the state"
         raise FlowRunError(problem) from error
 
 
@@ -155,4 +157,4 @@ def _run(tracer: Tracer, stop: threading.Event, branch: Branch) -> BranchResult:
     took = (time.monotonic() - started) * 1000
     if error is None:
         return BranchResult(branch.name, True, branch.state, timing_ms=took)
-    return BranchResult(branch.name, False, branch.state, str(error), type(error).__name__, took)
+    return BranchResult(branch.name, False, branch.state, error_text(error), type_name(error), took)

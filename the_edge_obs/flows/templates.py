@@ -18,6 +18,7 @@ from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
 from markupsafe import Markup
 
 from ..errors import FlowFileError, FlowRunError, allowed
+from ..tracebacks import error_text, type_name
 from ..yaml_reader import Place
 from .sandbox import Bounding, Sandbox, allowance
 from .yaml_source import Source
@@ -98,7 +99,7 @@ class Template:
                 value = self.evaluate(names)
         except Exception as error:
             # Jinja2 quotes what it was given, however long that is.
-            reason = _cut(str(error)) or type(error).__name__
+            reason = _cut(error_text(error)) or type_name(error)
             raise FlowRunError(f"{self.where}: cannot render {shown(self.text)}: {reason}") from error
         if isinstance(value, Undefined):
             return None
@@ -215,7 +216,7 @@ class Compiler:
     def _refusal(self, error: Exception, text: str, place: Place, owner: str) -> FlowFileError:
         """Return the error for a template that Jinja2, or Python's compiler after it, does not take."""
         line, what = self.source.line(place), "cannot be compiled"
-        reason = str(error) or type(error).__name__
+        reason = error_text(error) or type_name(error)
         if isinstance(error, TemplateSyntaxError):
             # Its own text would show all of the template, and of the word that it stumbled over.
             error.source, error.args = None, (_cut(error.message or ""),)

@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol
 from ..actions.registry import Registry
 from ..context import current
 from ..faults import own_fault
-from ..instrumentation import instrument
 from ..records import NOTHING
+from ..registries import instrument
 from ..snapshots import snapshot
 from ..spans import Span, log_event, node_logger
 

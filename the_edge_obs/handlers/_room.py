@@ -111,17 +111,22 @@ class Room:
     def remove_spilled(self) -> None:
         """Remove every spilled file, and count what was in them as dropped."""
         with self.lock:
-            for flow_id, buffer in self.flows.items():
-                self._remove_spilled(flow_id)
+            for buffer in self.flows.values():
                 buffer.dropped += buffer.spilled
                 buffer.spilled = buffer.spill_dumped = 0
             if self._spill is not None:
-                self._spill.close()
+                self._spill.clear()
+
+    def renew_lock(self) -> None:
+        """Have a lock that no thread holds: others are gone."""
+        self.lock = threading.RLock()
 
     def after_fork(self) -> None:
         """Go on in a forked child: with a lock that no thread of the parent holds, and no hand on the parent's spilled files."""
-        self.lock = threading.RLock()
+        self.renew_lock()
         self._inherited = frozenset(self.flows)
+        if self._spill is not None:
+            self._spill.after_fork()
 
     # --- what leaves ---
 
@@ -197,7 +202,7 @@ class Room:
         with self.lock:
             first = buffer.evicted
             taken = buffer.take(count)
-            if self._spill is None or flow_id in self._inherited:
+            if self._spill is None or self._spill.is_over or flow_id in self._inherited:
                 buffer.dropped += buffer.pin_errors(first, taken)
                 return
             for number, item in enumerate(taken, first):

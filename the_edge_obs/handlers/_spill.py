@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain, islice
 
 from ..errors import ConfigurationError
@@ -20,6 +21,9 @@ class Spill:
     Args:
         path: Path of the files, with ``{flow_id}``.
 
+    Attributes:
+        is_over: Whether its time is over: nothing is to be written any more.
+
     Raises:
         ConfigurationError: the path has no ``{flow_id}``, or cannot be used.
     """
@@ -28,6 +32,8 @@ class Spill:
         if "{flow_id}" not in os.fspath(path):
             raise ConfigurationError(f"spill {path!r} has no {{flow_id}} in it; write something like spill/{{flow_id}}.jsonl")
         self._files = FlowFiles(path)
+        self._flows: set[str] = set()
+        self.is_over = False
 
     def write(self, item: Item) -> None:
         """Write an event to its flow's file.
@@ -36,6 +42,7 @@ class Spill:
             OSError: it could not be written as a whole.
         """
         flow_id = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
+        self._flows.add(flow_id)
         self._files.write(flow_id, encoded_item(item), wall_of(item), is_end=is_last(item))
 
     def read(self, flow_id: str, start: int, stop: int) -> Iterator[Event]:
@@ -53,10 +60,23 @@ class Spill:
     def remove(self, flow_id: str) -> None:
         """Remove a flow's file, if there is one."""
         self.forget(flow_id)
+        self._flows.discard(flow_id)
         path = self._files.path_of(flow_id)
         if os.path.exists(path):
             os.unlink(path)
 
-    def close(self) -> None:
-        """Close every file."""
+    def clear(self) -> None:
+        """Close and remove every file that this process wrote."""
+        for flow_id in list(self._flows):
+            with suppress(OSError):  # at exit, or for an undo, that is no reason to fail
+                self.remove(flow_id)
         self._files.close()
+
+    def end(self) -> None:
+        """Remove what is there, and be over: what is logged while Python exits leaves nothing behind."""
+        self.is_over = True
+        self.clear()
+
+    def after_fork(self) -> None:
+        """Leave the parent's files to the parent."""
+        self._flows.clear()

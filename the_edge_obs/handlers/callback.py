@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..callables import HAND_ON, check_runs
 from ..errors import ConfigurationError
 from ..event import Event
 from ..faults import handler_failed
@@ -23,7 +25,7 @@ class CallbackHandler(logging.Handler):
         level: As in ``logging.Handler``.
 
     Raises:
-        ConfigurationError: the callback is not callable, or is not found.
+        ConfigurationError: the callback is not callable, is async, or is not found.
     """
 
     def __init__(self, callback: Callable[[Event], Any] | str, level: int | str = logging.NOTSET) -> None:
@@ -32,6 +34,7 @@ class CallbackHandler(logging.Handler):
         self.callback = _found(callback) if isinstance(callback, str) else callback
         if not callable(self.callback):
             raise ConfigurationError(f"callback {callback!r} is not callable; give a function or 'package.module:function'")
+        check_runs("callback", self.callback)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Call the callback with the record's event."""
@@ -40,8 +43,9 @@ class CallbackHandler(logging.Handler):
         self._running.yes = True
         try:
             event = event_of(record)
-            if event is not None:
-                self.callback(event)
+            if event is not None and inspect.iscoroutine(waiting := self.callback(event)):
+                waiting.close()  # or Python warns that it was never awaited, where nobody looks
+                raise TypeError(f"the callback returned a coroutine, and nothing awaits it; {HAND_ON}")
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             self.handleError(record)
         finally:

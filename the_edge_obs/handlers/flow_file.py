@@ -9,10 +9,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..emission import handed
 from ..faults import handler_failed
 from ..formatters import to_line
 from ..lines import encoded
-from ..records import KEEPERS, Facts, NodeRecord, Take, event_of, handed, is_last, wall_of
+from ..records import KEEPERS, Facts, NodeRecord, Take, event_of, is_last, wall_of
 from .appending import FlowFiles
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from itertools import chain
 from logging.handlers import MemoryHandler
 from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, EventError
 from ..event import Event, level_name, level_number
+from ..exits import RENEWALS
 from ..faults import handler_failed, listeners
 from ..records import KEEPERS, Facts, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
 from ..tracebacks import apart
@@ -51,7 +53,8 @@ class RingBufferHandler(MemoryHandler):
             Default ``error``.
         target: A handler that gets those events. In a dictConfig, the name of a handler, given ``class:``.
         spill: Path for events that leave the ring, with ``{flow_id}`` in it; they are then read back from there and not
-            lost. The files are removed with their flows. Default None: what leaves is counted as dropped.
+            lost. The files are removed with their flows, with the ring, and at exit. Default None: what leaves is counted as
+            dropped.
         level: As in ``logging.Handler``.
         max_events: Events kept over all flows, at least ``capacity``, or None for no such cap. Default 250,000.
         slow_ms: With a target: a flow that took longer than so many milliseconds is handed over when it ends. Default None.
@@ -88,6 +91,9 @@ class RingBufferHandler(MemoryHandler):
         self.setLevel(level)
         self.slow_ms = slow_ms
         self._spill = None if spill is None else Spill(spill)
+        if self._spill is not None:
+            weakref.finalize(self, self._spill.end)  # at exit at the latest
+        self._is_closed = False
         load = Load(max_bytes, None if max_events is None else max(max_events, capacity))
         self._room = Room(capacity, max_flows, load, self._spill, self._failed)
         self._flows = self._room.flows
@@ -146,6 +152,8 @@ class RingBufferHandler(MemoryHandler):
         try:
             flow_id: str = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
             buffer = self._flows.get(flow_id) or self._added(flow_id, item)
+            if buffer.items and buffer.items[-1] is item:
+                return  # this handler is on a logger and on one above it
             buffer.items.append(item)
             if len(buffer.items) > buffer.limit:
                 self._room.settle(flow_id, buffer)
@@ -155,9 +163,14 @@ class RingBufferHandler(MemoryHandler):
 
     def _added(self, flow_id: str, item: Item) -> FlowBuffer:
         buffer = self._room.add(flow_id, item)
-        # Who gets events is not closed for good: another dictConfig closes every handler, attached or not.
+        self._is_closed = False  # who gets events is in use: another dictConfig closes every handler, attached or not
         listeners.add(self)
         return buffer
+
+    def keep_fault(self, facts: Facts) -> None:
+        """Keep the facts of a failure of logging; once closed, of flows that are here already."""
+        if not self._is_closed or self.has(facts[0][0].id):
+            self.keep(facts)
 
     def _look_at(self, flow_id: str, buffer: FlowBuffer, item: Item) -> None:
         """Do what depends on the event: note its flow's end, hand over to the target."""
@@ -228,16 +241,32 @@ class RingBufferHandler(MemoryHandler):
         """Do nothing: the buffer is for reading; ``dump`` hands events over."""
 
     def close(self) -> None:
-        """Stop reporting into the buffer and remove spilled files. What is in memory can still be read."""
+        """Do what ``logging`` asks of a handler; its runs can still be read, and it keeps what still comes.
+
+        Another library's ``dictConfig`` or ``fileConfig`` closes every handler, also those that stay attached. So the target
+        stays, which ``MemoryHandler.close`` would drop, and so do spilled files.
+        """
+        if self._flows and not self._is_closed:
+            listeners.retain(self)
+        self._is_closed = True
+        logging.Handler.close(self)
+
+    def dispose(self) -> None:
+        """Close it for good, as an undo does: readers do not find its runs any more, and spilled files are removed."""
+        self._is_closed = True
         listeners.discard(self)
         self._room.remove_spilled()
-        super().close()
+        self.close()
 
     # --- reading ---
 
     def flow_ids(self) -> list[str]:
         """Return the ids of the flows kept, oldest first."""
         return list(self._flows)
+
+    def has(self, flow_id: str) -> bool:
+        """Tell whether it keeps a flow."""
+        return flow_id in self._flows
 
     def events(self, flow_id: str) -> list[Event]:
         """Return a flow's events, oldest first: spilled, pinned and kept ones; an empty list for an unknown flow."""
@@ -320,11 +349,17 @@ def _threshold(flush_level: int | str | None, slow_ms: object) -> int:
         raise ConfigurationError(f"flush_level: {error}") from error
 
 
+def _renew_locks() -> None:
+    for ring in list(listeners):
+        ring._room.renew_lock()
+
+
 def _after_fork() -> None:
     for ring in list(listeners):
         ring.after_fork()
 
 
 KEEPERS.add(RingBufferHandler)
+RENEWALS.append(_renew_locks)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
