@@ -192,8 +192,10 @@ def test_levels_of_the_command_line_come_first(capsys: pytest.CaptureFixture[str
     flow = write_flow("observability: {level: debug}" + NODES)
     main(["run", flow, "--set", "path=access.log", "--level", "file=info,python=error"])
     assert [re.sub(r"^\S+ | \([\d.]+ ms\)", "", line) for line in capsys.readouterr().err.splitlines()] == [
+        "info  flow entry",
         "info  file.read entry [load]",
         "info  file.read exit [load]",
+        "info  flow exit",
     ]
 
 
@@ -417,7 +419,7 @@ def test_show_lists_several_flows(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines == [
         "2 runs in 'logs'; choose one with --flow ID",
         "",
-        "name    status   started              duration  flow",
+        "name    status   started (local)      duration  flow",
         f"triage  running         -  {OTHER_FLOW}",
         f"triage  ok         2.00 s  {FLOW}",
     ]
@@ -533,7 +535,7 @@ def test_what_query_refuses(args: list[str], message: str, capsys: pytest.Captur
 
 def test_a_closed_pipe_is_quiet() -> None:
     """As with head: the reader has enough, and nobody complains."""
-    write_log(triage() * 5000)
+    write_log([{**one, "timestamp": one["timestamp"] + n} for n in range(5000) for one in triage()])
     with spawn("query", "run.jsonl") as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -786,7 +788,7 @@ def test_what_config_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2 and one line that names the file."""
     assert main(["config", write_flow("lvl: 3", "block.yaml")]) == 2
     assert capsys.readouterr().err == (
-        "tea-obs: error: block.yaml: unknown key 'lvl' in observability; did you mean 'level'? "
+        "tea-obs: error: block.yaml:1: unknown key 'lvl' in observability; did you mean 'level'? "
         "allowed: enabled, level, levels, buffer_size, handlers, redact, capture, propagate\n"
     )
 

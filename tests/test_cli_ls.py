@@ -33,10 +33,10 @@ def test_runs_by_their_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     """The oldest first, figures to the right, control characters inert; at the end how many there are."""
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["ls", str(logs(tmp_path / "logs"))]) == 0
-    at = [clock_text(T0), clock_text(T0 + 60)]
+    at = [clock_text(T0, zone=False), clock_text(T0 + 60, zone=False)]
     name = "a\\x1b[31m name that is long " + "x" * 20
     assert capsys.readouterr().out.splitlines() == [
-        f"{'name':<{len(name)}}  status  started              duration  errors  tokens     cost  flow",
+        f"{'name':<{len(name)}}  status  started (local)      duration  errors  tokens     cost  flow",
         f"{'triage':<{len(name)}}  ok      {at[0]}    2.00 s           1,200  $0.5000  {FLOW}",
         f"{name}  error   {at[1]}         -       1                   {OTHER_FLOW}",
         "",
@@ -67,6 +67,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "end": T0 + 2,
         "duration_ms": 2000.0,
         **figures,
+        "alone": False,
     }
     assert (second["flow_id"], second["status"], second["duration_ms"], second["errors"]) == (OTHER_FLOW, "error", None, 1)
 

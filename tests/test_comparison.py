@@ -604,6 +604,7 @@ def test_to_dict() -> None:
         "cost_usd": {"old": 0.01, "new": 0.01, "delta": 0.0, "percent": 0.0},
         "changes": [{"path": "output.topic", "kind": "changed", "old": "billing", "new": "sales"}],
         "more_changes": 0,
+        "cut": [],
     }
 
 

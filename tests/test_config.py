@@ -155,7 +155,7 @@ def test_levels_from_the_environment_come_before_those_of_a_block(monkeypatch: p
     monkeypatch.setenv("TEA_LOG", " warn , llm=debug,http.get = Error,, ")
     loggers = dict_config({"level": "info", "levels": {"llm": "error", "file": "info"}})["loggers"]
     assert {name: one["level"] for name, one in loggers.items()} == {
-        "tea": "WARNING", "tea.llm": "DEBUG", "tea.file": "INFO", "tea.http.get": "ERROR",
+        "tea": "WARNING", "tea.flow": "INFO", "tea.llm": "DEBUG", "tea.file": "INFO", "tea.http.get": "ERROR",
     }  # fmt: skip
     with configured():
         assert (tea.level, logging.getLogger("tea.llm").level) == (logging.WARNING, logging.DEBUG)
@@ -599,10 +599,10 @@ def test_flows_with_a_scope_keep_to_themselves():
     with obs.flow("a", scope=first):
         work()
     assert set(seen["first"]) == {("flow", "info"), ("llm.call", "debug"), ("llm.call", "info"), ("llm.call", "warn")}
-    assert seen["second"] == [("llm.call", "warn")] * 2
+    assert seen["second"] == [*[("flow", "info")] * 2, *[("llm.call", "warn")] * 2, ("flow", "info")]  # the second tells of c
     for undo in undos:
         undo()
-    assert obs.get_flow_log(one.flow_id).metrics["event_count"] == 2
+    assert obs.get_flow_log(one.flow_id).metrics["event_count"] == 3  # its own root, and that b begins in it
     assert obs.get_flow_log(two.flow_id).metrics["dropped_count"] == 0
     # Everybody else sees what a common level of info lets pass, of all flows: http as well.
     assert common.count("http.get") >= 12
@@ -631,7 +631,7 @@ def test_concurrent_flows_in_threads_have_logs_of_their_own():
         thread.start()
     for thread in threads:
         thread.join()
-    assert counts == {"one": 43, "two": 23, "three": 23, "four": 1}
+    assert counts == {"one": 43, "two": 23, "three": 23, "four": 3}
 
 
 def test_a_scope_never_raises_what_others_hear():
@@ -655,7 +655,7 @@ def test_levels_set_by_hand_reach_scoped_flows():
         logging.getLogger("tea.llm").setLevel(logging.DEBUG)
         with obs.span("llm.call", level="debug"), obs.span("http.get"):
             pass
-    assert {one["node"] for one in obs.query(run.flow_id)} == {"llm.call"}
+    assert {one["node"] for one in obs.query(run.flow_id)} == {"flow", "llm.call"}
 
 
 # --- logging.config itself ---

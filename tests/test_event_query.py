@@ -46,7 +46,6 @@ def found(**filters: Any) -> list[int]:
         ({"level": "error"}, [3]),
         ({"level": "INFO"}, [0, 1, 5]),
         ({"level": "warning"}, [4]),
-        ({"level": "critical"}, [3]),
         ({"level": 10}, [2]),
         ({"min_level": "debug"}, [0, 1, 2, 3, 4, 5]),
         ({"min_level": "warn"}, [3, 4]),

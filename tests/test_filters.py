@@ -65,7 +65,7 @@ def test_behind_a_queue_the_secrets_of_the_flow_stay_secret(tmp_path: Path) -> N
     found = obs.query(tmp_path / "log.jsonl", event_type="log")
     assert [(event["message"], event["data"]) for event in found] == [
         ("used [REDACTED]", {"note": ["[REDACTED]"]}),
-        ("used [REDACTED]", {"api_key": "[REDACTED]"}),
+        ("used [REDACTED]", {"api_key": "[REDACTED]", "cut": ["api_key"]}),
     ]
 
 

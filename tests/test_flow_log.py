@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.errors import FlowNotFoundError
-from the_edge_obs.event import problems
-from the_edge_obs.flow_log import build_flow_log, percentile
+from the_edge_obs.event import identity, problems
+from the_edge_obs.flow_log import Outcome, build_flow_log, empty_flow_log, percentile
 
 from .strategies import FLOW, METRICS, T0, event, events, flows, span_id, whole
 
@@ -33,13 +33,14 @@ def test_a_whole_flow_log():
     log = build_flow_log(given_events, dropped=2, faults=1).to_dict()
 
     llm = {
-        "span_id": span_id(2), "parent_id": span_id(1), "node": "llm.call", "step": "ask", "status": "ok",
+        "span_id": span_id(2), "parent_id": span_id(1), "node": "llm.call", "step": "ask", "name": None, "status": "ok",
         "start": T0 + 1, "end": T0 + 3, "duration_ms": 2000.0, "metrics": {"chunks": 3, "tokens": 7, "cost_usd": 0.5},
-        "error": None, "partial": False, "children": [],
+        "error": None, "partial": False, "answered": False, "children": [],
     }  # fmt: skip
     root = {
-        "span_id": span_id(1), "parent_id": None, "node": "flow", "step": None, "status": "ok", "start": T0, "end": T0 + 4,
-        "duration_ms": 4000.0, "metrics": {}, "error": None, "partial": False, "children": [span_id(2)],
+        "span_id": span_id(1), "parent_id": None, "node": "flow", "step": None, "name": "triage", "status": "ok",
+        "start": T0, "end": T0 + 4,
+        "duration_ms": 4000.0, "metrics": {}, "error": None, "partial": False, "answered": False, "children": [span_id(2)],
     }  # fmt: skip
     first, second, *rest = ({"type": "event", **one} for one in given_events)
     assert log == {
@@ -91,7 +92,8 @@ def test_a_drawn_flow_is_read_as_it_was_made(made: list[dict[str, Any]]):
     assert sorted(span_id for _, span_id in tree(log)) == sorted(entries)
     assert log.metrics["total_duration_ms"] == ends[span_id(1)]["metrics"]["duration_ms"]
     errors = [one for one in ends.values() if one["event_type"] == "error" and not one["data"].get("cancelled")]
-    assert log.metrics["error_count"] == len(errors)
+    passed = {one["parent_id"] for one in errors}  # all of them are the same error
+    assert log.metrics["error_count"] == sum(one["span_id"] not in passed for one in errors)
 
 
 @given(flows(), st.data())
@@ -110,7 +112,9 @@ def test_lost_events_invent_nothing(made: list[dict[str, Any]], data: st.DataObj
         assert (span.status == "running") == (span.end is None) == kinds[span.span_id].isdisjoint({"exit", "error"})
     assert sorted(span_id for _, span_id in tree(log)) == sorted(kinds)
     assert log.metrics["event_count"] == len(log.events) == len(left)
-    if span_id(1) not in kinds or log.spans[0].status == "running":
+    if span_id(1) not in kinds:
+        assert (log.status, log.metrics["total_duration_ms"]) == ("unknown", None)
+    elif log.spans[0].status == "running":
         assert (log.status, log.metrics["total_duration_ms"]) == ("running", None)
 
 
@@ -118,7 +122,7 @@ def test_lost_events_invent_nothing(made: list[dict[str, Any]], data: st.DataObj
 def test_any_valid_events_make_a_flow_log(made: list[dict[str, Any]]):
     """No combination of valid events is refused: logs come from other programs, too."""
     log = build_flow_log(made)
-    assert len(log.to_dict()["timeline"]) == len(made) + len(log.spans)
+    assert len(log.to_dict()["timeline"]) == len(set(map(identity, made))) + len(log.spans)
 
 
 def test_parallel_and_nested_spans_are_not_added_up():
@@ -289,7 +293,7 @@ def test_a_lone_error_is_a_partial_span():
 def test_log_lines_make_no_span():
     """A line of another logger bears that logger's name, which is no node's."""
     log = build_flow_log([event(3, "log", 0, node="httpx")])
-    assert (log.spans, log.status, log.name, log.metrics["node_count"]) == ([], "running", None, 0)
+    assert (log.spans, log.status, log.name, log.metrics["node_count"]) == ([], "unknown", None, 0)
 
 
 def test_a_flow_that_goes_on_from_another_process():
@@ -317,7 +321,7 @@ def test_two_processes_make_one_tree():
 def test_a_remote_part_does_not_pass_for_the_caller_that_lost_its_root():
     """While the caller's own spans are there, the callee's root is not taken for the flow's."""
     log = build_flow_log([event(2, "entry", 1, parent=1), *whole(3, 2, 3, parent=2, node="flow")])
-    assert (log.status, log.metrics["total_duration_ms"]) == ("running", None)
+    assert (log.status, log.metrics["total_duration_ms"]) == ("unknown", None)
 
 
 def test_the_flow_s_own_root_goes_before_others():
@@ -371,7 +375,7 @@ def test_repr_is_one_line():
     root[0]["data"] = {"name": "tri\nage"}
     log = build_flow_log([*root, *whole(2, 0.1, 0.2)])
     assert repr(log) == "<FlowLog 'tri\\nage' ok in 1500.0 ms, 1 node, 4 events, 0 errors>"
-    assert repr(build_flow_log([event(1, "log")])) == "<FlowLog None running, 0 nodes, 1 event, 0 errors>"
+    assert repr(build_flow_log([event(1, "log")])) == "<FlowLog None unknown, 0 nodes, 1 event, 0 errors>"
 
 
 def test_as_text_it_is_its_tree(monkeypatch: pytest.MonkeyPatch):
@@ -383,3 +387,33 @@ def test_as_text_it_is_its_tree(monkeypatch: pytest.MonkeyPatch):
     assert str(log).splitlines()[1] == f"└─ {'n' * 42}…  100.0 ms  ok"
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
     assert str(log).splitlines()[1] == f"`- {'n' * 40}...  100.0 ms  ok"
+
+
+@given(flows(), st.randoms(use_true_random=False))
+def test_repeats_change_nothing(made: list[dict[str, Any]], shuffler: random.Random) -> None:
+    """A log beside its copy, in any order, is the log."""
+    doubled = [*made, *shuffler.choices(made, k=len(made)), *made]
+    assert build_flow_log(shuffler.sample(doubled, len(doubled))).to_dict() == build_flow_log(made).to_dict()
+
+
+def test_several_roots_in_one_flow() -> None:
+    """Requests that continue one foreign trace: the status is the worst of theirs, each has its own name, and the time is all."""
+    gone = "99999999-9999-4999-8999-999999999999"
+    first, second = whole(1, 0, 2, parent=gone, node="flow"), whole(2, 5, 9, parent=gone, node="flow")
+    first[0]["data"], second[0]["data"] = {"name": "GET /a"}, {"name": "GET /b"}
+    second[1].update(event_type="error", data={"error": {"type": "E", "message": "m"}})
+    log = build_flow_log([*second, *first])
+    assert [(root.name, root.status) for root in log.roots] == [("GET /a", "ok"), ("GET /b", "error")]
+    assert (log.name, log.status, log.metrics["total_duration_ms"]) == ("GET /a", "error", 9000.0)
+    assert (log.metrics["node_count"], log.metrics["error_count"]) == (0, 1)
+    assert build_flow_log(second[:1] + first).status == "running"
+
+
+def test_what_the_process_knows_stands_in_for_a_lost_root() -> None:
+    """Of a flow whose root its level filters, whoever runs it still knows name and status; the root goes before that."""
+    known = Outcome("triage", "ok")
+    log = build_flow_log([event(2, "entry", 1)], known=known)
+    assert (log.name, log.status) == ("triage", "ok")
+    assert build_flow_log([event(1, "entry", 0)], known=known).status == "running"
+    empty = empty_flow_log(FLOW, Outcome("triage", "running"))
+    assert (empty.name, empty.status, empty.events, empty.spans, empty.metrics["event_count"]) == ("triage", "running", [], [], 0)

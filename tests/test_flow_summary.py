@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.flow_summary import FlowSummary, summarise
 
-from .strategies import FLOW, OTHER_FLOW, T0, event, whole
+from .strategies import FLOW, OTHER_FLOW, T0, event, flows, whole
 
 ERROR = {"error": {"type": "E", "message": "x"}}
 REMOTE = "99999999-9999-4999-8999-999999999999"
@@ -23,8 +26,8 @@ def test_flows_come_by_their_start() -> None:
     """Each with its own counts, whatever the order of their events."""
     events = [*whole(1, 10, 12), *whole(1, 5, 6, flow_id=OTHER_FLOW), event(1, "log", 13)]
     assert summarise(events) == [
-        FlowSummary(OTHER_FLOW, "flow", "ok", T0 + 5, T0 + 6, 1000.0, 2, 0, 0, 0, events[2]["span_id"], 3),
-        FlowSummary(FLOW, "flow", "ok", T0 + 10, T0 + 13, 2000.0, 3, 0, 0, 0, events[0]["span_id"], 3),
+        FlowSummary(OTHER_FLOW, "flow", "ok", T0 + 5, T0 + 6, 1000.0, 2),
+        FlowSummary(FLOW, "flow", "ok", T0 + 10, T0 + 13, 2000.0, 3),
     ]
 
 
@@ -57,3 +60,31 @@ def test_it_agrees_with_the_flow_log(events: list[dict[str, Any]]) -> None:
         log.metrics["tokens"],
         log.metrics["cost_usd"],
     )
+
+
+def test_runs_of_one_foreign_trace_are_a_row_each() -> None:
+    """Each has its own name, status, times and counts; what continues a span of the log itself is no run of its own."""
+    first, second = whole(1, 0, 2, parent=REMOTE, node="flow"), whole(4, 5, 9, parent=REMOTE, node="flow")
+    first[0]["data"], second[0]["data"] = {"name": "GET /a"}, {"name": "GET /b"}
+    second[1].update(event_type="error", data=ERROR)
+    inner = [*whole(2, 0.5, 1, parent=1, node="llm", metrics={"tokens": 7}), *whole(3, 1.1, 1.2, parent=2, node="flow")]
+    made = [first[0], *inner, first[1], *second]
+    expected = [
+        FlowSummary(FLOW, "GET /a", "ok", T0, T0 + 2, 2000.0, 6, 0, 7),
+        FlowSummary(FLOW, "GET /b", "error", T0 + 5, T0 + 9, 4000.0, 2, 1),
+    ]
+    assert summarise(made) == summarise([*made, *made]) == summarise([*second, *first[:1], *inner, first[1]]) == expected
+
+
+def test_a_root_that_opened_by_itself_is_marked() -> None:
+    """A node without a flow around it, as one whose context was lost."""
+    (run,) = summarise(whole(1, 0, 1, parent=None, node="llm.call"))
+    assert (run.name, run.status, run.alone) == ("llm.call", "ok", True)
+
+
+@given(flows(), st.randoms(use_true_random=False))
+def test_order_and_repeats_change_no_status(made: list[dict[str, Any]], shuffler: random.Random) -> None:
+    """Name, status, times and the number of events are the same, however the events come, and however often."""
+    shuffled = shuffler.sample([*made, *made], 2 * len(made))
+    facts = [(run.name, run.status, run.start, run.end, run.duration_ms, run.events) for run in summarise(made)]
+    assert [(run.name, run.status, run.start, run.end, run.duration_ms, run.events) for run in summarise(shuffled)] == facts

@@ -72,7 +72,13 @@ def test_json_of_foreign_records() -> None:
         "timestamp": 2.5,
         "event_type": "log",
         "message": "key=password=[REDACTED]\n",
-        "data": {"colour": "NaN", "circle": ["[circular]"], "odd": {"[1, 2]": "<1 bytes: /w==>"}, "token": "[REDACTED]"},
+        "data": {
+            "colour": "NaN",
+            "circle": ["[circular]"],
+            "odd": {"[1, 2]": "<1 bytes: /w==>"},
+            "token": "[REDACTED]",
+            "cut": ["circle[0]", "token", "message"],
+        },
         "metrics": {},
     }
 
@@ -113,7 +119,11 @@ def test_a_long_line_loses_its_data_first() -> None:
     assert cut == {
         **big,
         "message": "x" * 2048,
-        "data": {"output": "[cut: 40002 characters of JSON]", "error": {"type": "E" * 256, "message": "m" * 2048}},
+        "data": {
+            "output": "[cut: 40002 characters of JSON]",
+            "error": {"type": "E" * 256, "message": "m" * 2048},
+            "cut": ["output", "error", "message"],
+        },
     }
 
 

@@ -221,7 +221,7 @@ def test_usage_becomes_metrics(ring: obs.RingBufferHandler) -> None:
     with obs.flow() as run:
         result = call({"max_tokens": 5, "api_key": "sk-1"}, {}, None)
     entry, leave = told(ring, run)
-    assert entry["data"] == {"input": {"max_tokens": 5, "api_key": "[REDACTED]"}}
+    assert entry["data"] == {"input": {"max_tokens": 5, "api_key": "[REDACTED]"}, "cut": ["input.api_key"]}
     assert leave["data"] == {"output": result}
     assert {key: leave["metrics"][key] for key in ("tokens", "input_tokens", "output_tokens", "cost_usd")} == {
         "tokens": 7,
@@ -273,8 +273,8 @@ def test_the_callers_values_are_untouched(ring: obs.RingBufferHandler) -> None:
         assert same(params, {}) is params
         params["items"].append(3)
     entry, leave = told(ring, run)
-    assert entry["data"] == {"input": {"items": [1], "password": "[REDACTED]"}}
-    assert leave["data"] == {"output": {"items": [1, 2], "password": "[REDACTED]"}}
+    assert entry["data"] == {"input": {"items": [1], "password": "[REDACTED]"}, "cut": ["input.password"]}
+    assert leave["data"] == {"output": {"items": [1, 2], "password": "[REDACTED]"}, "cut": ["output.password"]}
     assert params == {"items": [1, 2, 3], "password": "hunter2"}
 
 

@@ -199,7 +199,9 @@ def test_most_events_go_the_short_way(kind: str, monkeypatch: pytest.MonkeyPatch
     line = encoded(fact(flow, PLAIN[kind], payload, message="done", metrics={"tokens": 5, "cost_usd": 0.25}, step="s"))
     assert line.endswith(b',"metrics":{"tokens":5,"cost_usd":0.25},"step":"s"}\n')
     for own in (ENTRY, EXIT):
-        assert encoded(fact(flow, own, payload, metrics=1_500_000)).endswith(b'"token":null}},"metrics":{"duration_ms":1.5}}\n')
+        assert encoded(fact(flow, own, payload, metrics=1_500_000)).endswith(
+            b'"token":null},"cut":["%b.api_key"]},"metrics":{"duration_ms":1.5}}\n' % str(own.key).encode()
+        )
 
 
 def test_files_and_rings_say_the_same(tmp_path: Any, read_lines: Callable[[Any], list[Any]], ring: obs.RingBufferHandler) -> None:

@@ -158,4 +158,4 @@ def test_long_runs_are_cut(nested: bool) -> None:
 def test_a_log_without_spans() -> None:
     """Lines alone make a page, too."""
     log = build_flow_log([event(1, "log", parent=None)])
-    assert text(log)[0].startswith("flow  running, 0 nodes, 1 event")
+    assert text(log)[0].startswith("flow  unknown, 0 nodes, 1 event")

@@ -19,6 +19,9 @@ PACKAGE = Path(the_edge_obs.__file__).parent
 # ARCHITECTURE: an import points down or sideways, never up, and never round in a circle.
 FLOORS = {
     "errors": 0,
+    "durations": 0,
+    "marks": 0,
+    "summaries": 0,
     "event": 0,
     "files": 0,
     "redaction": 1,

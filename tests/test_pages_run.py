@@ -36,7 +36,7 @@ def test_what_the_script_is_given() -> None:
         "names": ["flow", "llm.call", "my.lib"],
         "types": ["entry", "exit", "error", "metric", "log"],
         "levels": ["debug", "info", "warn", "error"],
-        "statuses": ["ok", "error", "running", "cancelled"],
+        "statuses": ["ok", "error", "running", "cancelled", "unknown"],
         "spans": [
             [span_id(1), -1, 0, None, "triage", 0, 0, 2_000_000, 0, 0, 2000.0, {}, False],
             [span_id(2), 0, 1, "ask", "ask", 1, 1_000_000, 250_000, 0, 1, 250.0, {}, False],

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import the_edge_obs as obs
-from the_edge_obs.event import KEYS, problems
-from the_edge_obs.records import NodeRecord, event_of, headline
+from the_edge_obs.event import KEYS, headline, problems
+from the_edge_obs.records import NodeRecord, event_of
 
 
 class Keep(logging.Handler):
@@ -300,14 +300,17 @@ def test_foreign_records_join_the_flow(ring: obs.RingBufferHandler) -> None:
         "level": "warn",
         "event_type": "log",
         "message": "retry 2 of https://u:[REDACTED]@h/",
-        "data": {"attempt": 2, "api_key": "[REDACTED]", "event": "retry"},
+        "data": {"attempt": 2, "api_key": "[REDACTED]", "event": "retry", "cut": ["api_key", "message"]},
         "metrics": {},
     }
     assert (second["level"], second["message"]) == ("error", "failed")
     where = second["data"]["error"].pop("where")
     assert where.startswith(__file__)
     assert where.endswith(" in fetch")
-    assert second["data"] == {"error": {"type": "ConnectionError", "message": "no route, key [REDACTED]"}}
+    assert second["data"] == {
+        "error": {"type": "ConnectionError", "message": "no route, key [REDACTED]"},
+        "cut": ["error.message"],
+    }
     assert [problem for event in events for problem in problems(event)] == []
 
 

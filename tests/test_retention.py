@@ -22,7 +22,7 @@ from the_edge_obs import retention
 from the_edge_obs.cli import main
 from the_edge_obs.errors import ConfigurationError, LogFileError
 from the_edge_obs.jsonl import log_files, parsed, read_events
-from the_edge_obs.retention import Limits, bytes_of, clean, seconds_of
+from the_edge_obs.retention import Limits, age_of, bytes_of, clean
 
 from .strategies import event
 
@@ -266,7 +266,7 @@ def test_a_compressed_copy_that_is_there(write: Write) -> None:
 )
 def test_ages(text: str, seconds: float) -> None:
     """A number with a unit."""
-    assert seconds_of(text) == seconds
+    assert age_of(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_sizes(text: str, size: int) -> None:
 def test_what_is_no_age(text: str) -> None:
     """The message names it and what to write."""
     with pytest.raises(ConfigurationError, match="is not a number with a unit; write something like 30d"):
-        seconds_of(text)
+        age_of(text)
 
 
 @pytest.mark.parametrize("text", ["", "GB", "1PB", "-5", "1e3"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from the_edge_obs.flow_log import COUNTED, build_flow_log
 from the_edge_obs.span_stream import EndedSpan, SpanStream
 
-from .strategies import Event, event, flows, whole
+from .strategies import Event, event, flows, span_id, whole
 
 
 def ended(made: list[Event]) -> list[EndedSpan]:
@@ -28,12 +28,13 @@ def test_spans_come_as_they_end() -> None:
         event(4, "metric", 3.5, parent=1, metrics={"tokens": 5}),
         event(5, "exit", 4, parent=1, metrics={"duration_ms": True}),
     ]
+    top = span_id(1)
     assert ended(made) == [
-        EndedSpan("node3", "ok", 100.0, {"tokens": 7}),
-        EndedSpan("node2", "cancelled", 1000.0, {"input_tokens": 3}),
-        EndedSpan("node5", "ok", None, {}),
-        EndedSpan("node4", "running", None, {"tokens": 5}),
-        EndedSpan("flow", "running", None, {}),
+        EndedSpan("node3", "ok", 100.0, {"tokens": 7}, 0, top),
+        EndedSpan("node2", "cancelled", 1000.0, {"input_tokens": 3}, 0, top),
+        EndedSpan("node5", "ok", None, {}, 0, top),
+        EndedSpan("node4", "running", None, {"tokens": 5}, 0, top),
+        EndedSpan("flow", "running", None, {}, 0, top),
     ]
 
 
@@ -55,3 +56,28 @@ def test_it_agrees_with_the_flow_log(made: list[Event]) -> None:
     assert Counter(facts(span.node, span.status, span.duration_ms) for span in found) == expected
     totals = {key: sum(span.figures.get(key, 0) for span in found) for key in COUNTED}
     assert totals == {key: log.metrics[key] for key in COUNTED}
+    assert sum(span.errors for span in found) == log.metrics["error_count"]
+
+
+def test_an_error_counts_where_it_arose() -> None:
+    """Neither the spans that it leaves nor a span that is cancelled with it have one of their own; another error does count."""
+    boom, other = ({"error": {"type": "E", "message": text}} for text in ("boom", "other"))
+    made = [
+        *(event(number, "entry", number) for number in (1, 2, 3)),
+        event(3, "error", 4, data=boom),
+        event(2, "error", 5, data=boom),
+        event(2, "error", 5.5, data=boom, node="by hand"),
+        event(1, "error", 6, data=other),
+    ]
+    assert [(span.node, span.errors) for span in ended(made)] == [("node3", 1), ("node2", 0), ("by hand", 1), ("flow", 1)]
+
+
+def test_what_was_answered_from_a_recording_is_not_summed() -> None:
+    """Its figures were spent before, also where its parent repeats them."""
+    made = [
+        event(1, "entry", 0),
+        *whole(2, 1, 2, metrics={"tokens": 7}, data={"answered": True}),
+        event(1, "exit", 3, metrics={"tokens": 7}),
+    ]
+    assert [span.figures for span in ended(made)] == [{}, {}]
+    assert build_flow_log(made).metrics["tokens"] == 0

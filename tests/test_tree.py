@@ -101,7 +101,7 @@ def test_an_error_is_told_where_it_arose() -> None:
         "   └─ fetch  http.get  1.00 s  error",
         "        OSError: no route",
         "",
-        "error, 3.00 s, 2 nodes, 6 events, 3 errors",
+        "error, 3.00 s, 2 nodes, 6 events, 1 error",
     ]
 
 
@@ -221,7 +221,7 @@ def test_colours() -> None:
 def test_a_log_without_spans() -> None:
     """Log lines alone make no tree, and no error."""
     log = build_flow_log([event(1, "log", 0, message="hi")])
-    assert lines(log)[0] == "running, 0 nodes, 1 event"
+    assert lines(log)[0] == "unknown, 0 nodes, 1 event"
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from .errors import (
         ActionError,
         ConfigurationError,
+        DurationError,
         EventError,
         ExportError,
         FlowFileError,
         FlowNotFoundError,
         FlowRunError,
+        LevelError,
         LogFileError,
         MissingExtraError,
         ObservabilityError,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from .redaction import taint
     from .registries import instrument
     from .spans import current, start_span
-    from .store import export, get_flow_log, query
+    from .store import export, get_flow_log, query, runs
     from .trace_headers import extract, inject
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "CallbackHandler",
     "ConfigurationError",
     "ConsoleFormatter",
+    "DurationError",
     "EventError",
     "EventStream",
     "ExportError",
@@ -53,6 +56,7 @@ __all__ = [
     "FlowNotFoundError",
     "FlowRunError",
     "JsonFormatter",
+    "LevelError",
     "LogFileError",
     "MissingExtraError",
     "ObservabilityContext",
@@ -72,6 +76,7 @@ __all__ = [
     "observable",
     "propagate",
     "query",
+    "runs",
     "span",
     "start_span",
     "taint",
@@ -92,7 +97,7 @@ _HOMES = {
     "redaction": ("taint",),
     "registries": ("instrument",),
     "spans": ("current", "start_span"),
-    "store": ("export", "get_flow_log", "query"),
+    "store": ("export", "get_flow_log", "query", "runs"),
     "trace_headers": ("extract", "inject"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

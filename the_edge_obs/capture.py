@@ -13,8 +13,8 @@ from .records import NOWHERE, Site
 
 # Never captured: they are large, shared, or not the call's own business.
 _HIDDEN: Final = frozenset({"self", "cls", "state", "ctx", "engine"})
-# What an engine passes to every action beside its parameters (TEA: config=, node=, graph=).
-_ENGINE_ARGUMENTS: Final = frozenset({"config", "node", "graph"})
+# What an engine passes to every action beside its parameters (TEA: config=, node=, graph=, and to a fan-in parallel_results=).
+_ENGINE_ARGUMENTS: Final = frozenset({"config", "node", "graph", "parallel_results"})
 
 _USAGE_KEYS: Final = ("usage", "usage_metadata", "usageMetadata")
 # The spellings of each count, and what stands beside it and is not in it. OpenAI's and LangChain's counts are whole: cached and

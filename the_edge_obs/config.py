@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from .emission import confine
-from .errors import ConfigurationError, EventError, allowed
-from .event import LEVELS, level_number
+from .errors import ConfigurationError, LevelError, allowed
+from .event import LEVELS, ROOT_NODE, level_number
 from .files import FILE_MODE, check_mode
 from .handlers import CallbackHandler, RingBufferHandler
 from .handlers.appending import checked_path
@@ -152,6 +152,8 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
     if formatters:
         config["formatters"] = formatters
     levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **environment_levels()}
+    if level_number(levels[""]) > logging.INFO:
+        levels.setdefault(ROOT_NODE, "info")  # whatever is filtered, a run has a name, a status and a duration
     loggers: dict[str, Any] = {
         f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()
     }
@@ -248,8 +250,8 @@ def _check_name(where: str, name: Any) -> None:
 def _level(where: str, level: Any) -> int:
     try:
         return level_number(level)
-    except EventError as error:
-        raise ConfigurationError(f"{where}: unknown level {level!r}; {allowed(LEVELS)}") from error
+    except LevelError as error:
+        raise LevelError(f"{where}: unknown level {level!r}; {allowed(LEVELS)}") from error
 
 
 def _refuse_links(where: str, value: Any) -> None:

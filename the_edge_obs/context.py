@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -45,14 +46,16 @@ class FlowState:
         ended: Whether its root span has ended.
         faults: How many times logging itself failed for an event of the flow.
         reported: Which failures the flow's log already shows.
+        is_silent: Whether nobody has heard of it yet: its root is filtered, or nothing listens.
+        status: ok, error or cancelled once its root has ended; until then running.
         is_abroad: Whether another process may log into it, so that memory alone does not know it all.
         trace_flags: The flags of the W3C trace that it is part of, 8 bits. Default 1, sampled.
         tracestate: What other tracing systems carry along with it, the value of a W3C header. Default an empty text.
     """
 
     __slots__ = (
-        "__weakref__", "ended", "faults", "id", "is_abroad", "name", "prefix", "reported", "scope", "taints", "trace_flags",
-        "tracestate",
+        "__weakref__", "ended", "faults", "id", "is_abroad", "is_silent", "name", "prefix", "reported", "scope", "status",
+        "taints", "trace_flags", "tracestate",
     )  # fmt: skip
 
     def __init__(self, flow_id: str, name: str, scope: object = None) -> None:
@@ -63,6 +66,7 @@ class FlowState:
         self.taints = Taints(policy=policy_of_scope(scope))
         self.ended = self.is_abroad = False
         self.faults = 0
+        self.status, self.is_silent = "running", True
         self.reported: set[str] = set()
         self.trace_flags, self.tracestate = SAMPLED, ""
 
@@ -218,3 +222,7 @@ def child_context(node: str, step: str | None = None) -> SpanContext:
 def root_context(node: str, step: str | None = None) -> SpanContext:
     """Return the context of a new span that is the root of a flow of its own."""
     return SpanContext(FlowState(new_flow_id(), node), new_number(), None, node, step)
+
+
+flows_known: Final[weakref.WeakValueDictionary[str, FlowState]] = weakref.WeakValueDictionary()
+"""Flows that ``flow`` opened, while somebody holds them: what they are called and how they ended, whatever their log shows."""

@@ -21,6 +21,7 @@ from uuid import UUID
 
 from .context import FlowState
 from .redaction import MAX_STRING, PLACEHOLDER, scrub_text
+from .summaries import Listing, Record
 
 MAX_ITEMS: Final = 200  # items of one container
 _name_of: Final[Any] = vars(type)["__name__"].__get__
@@ -129,6 +130,7 @@ def _each(kind: Any) -> Callable[[Walk, Any, tuple[int, ...]], Any]:
 
 
 CONVERSIONS: Final[list[tuple[Any, Callable[[Walk, Any, tuple[int, ...]], Any]]]] = [
+    ((Listing, Record), lambda walk, value, path: walk.take(value.summary, path)),
     (enum.Enum, lambda walk, value, path: walk.take(value._value_, path)),
     (str, _str),
     (int, lambda walk, value, path: walk.take(int.__int__(value), path)),

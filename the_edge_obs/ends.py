@@ -44,9 +44,16 @@ def end_of(
     if is_detailed:
         # The last frames tell most; and a recursion that fails ends a thousand spans, each with a longer traceback.
         details["traceback"] = parts.read(traceback_text, error, flow)
-    if not _CANCELLATIONS.isdisjoint(parts.read(class_names, error, instead=())):
+    if outcome_of(error, parts) == "cancelled":
         return End(logging.WARNING, details["message"], {"error": details, "cancelled": True})
     return End(logging.ERROR, details["message"], {"error": details})
+
+
+def outcome_of(error: BaseException | None, parts: Parts) -> str:
+    """Return the status of what ended with an exception, or with none: ok, error or cancelled."""
+    if error is None:
+        return "ok"
+    return "error" if _CANCELLATIONS.isdisjoint(parts.read(class_names, error, instead=())) else "cancelled"
 
 
 def _soft_end(output: dict[str, Any], parts: Parts) -> End:

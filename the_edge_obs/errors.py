@@ -31,6 +31,14 @@ class QueryError(ObservabilityError, ValueError):
     """An unknown filter, or a filter with a value it does not take."""
 
 
+class LevelError(ConfigurationError, EventError, QueryError):
+    """A level that does not exist, wherever it was given."""
+
+
+class DurationError(ConfigurationError, QueryError):
+    """A duration that cannot be read, wherever it was given."""
+
+
 class ExportError(ObservabilityError, ValueError):
     """An export that cannot be made: unknown format or unwritable path."""
 

@@ -10,12 +10,14 @@ import json
 import json.encoder
 import logging
 import re
-from collections.abc import Callable, Mapping
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeGuard, cast
 
-from .errors import EventError, allowed
+from .errors import EventError, LevelError, allowed
 
 Event: TypeAlias = "dict[str, Any]"
 
@@ -42,7 +44,6 @@ _NUMBERS: Final = {
     "warn": logging.WARNING,
     "warning": logging.WARNING,
     "error": logging.ERROR,
-    "critical": logging.CRITICAL,
 }
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CHECKED_METRICS: Final = ("duration_ms", "tokens", "input_tokens", "output_tokens", "cost_usd")
@@ -68,13 +69,13 @@ def level_number(level: str | int) -> int:
     """Return the logging level number of a level's name (any case; ``warn`` and ``warning`` alike) or number.
 
     Raises:
-        EventError: the name is not a level.
+        LevelError: the name is not a level.
     """
     if isinstance(level, int) and not isinstance(level, bool):
         return level
     number = _NUMBERS.get(level.lower()) if isinstance(level, str) else None
     if number is None:
-        raise EventError(f"unknown level {level!r}; {allowed(LEVELS)}")
+        raise LevelError(f"unknown level {level!r}; {allowed(LEVELS)}")
     return number
 
 
@@ -113,6 +114,8 @@ def problems(event: object) -> list[str]:
         found += _metric_problems(event["metrics"])
     if isinstance(event.get("data"), Mapping) and not is_error_data(event["data"].get("error")):
         found.append(f"data.error is {_short(event['data']['error'])}; it must be null or {{type, message}} of strings")
+    if isinstance(event.get("data"), Mapping):
+        found += _data_problems(event["data"], event.get("node") == ROOT_NODE and event.get("event_type") == "entry")
     return found
 
 
@@ -126,8 +129,124 @@ def validate(event: object) -> None:
         raise EventError("; ".join(found))
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Tell whether a value is a finite number; a bool is not one."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value - value == 0
+
+
+# --- what an event means ------------------------------------------------------------------------------------------------
+
+ROOT_NODE: Final = "flow"
+"""The node of a flow's own span."""
+ENDS: Final = frozenset({"exit", "error"})
+"""The types of events that end a span."""
+STATUSES: Final = ("ok", "error", "running", "cancelled", "unknown")
+"""What a flow can be. ``unknown``: none of its roots is in the log, as where their level filters them."""
+_BY_SEVERITY: Final = ("ok", "unknown", "running", "cancelled", "error")
+
+
+def is_failure(event: Event) -> bool:
+    """Tell whether an event is an error that is not a cancellation."""
+    return bool(event["event_type"] == "error" and not event["data"].get("cancelled"))
+
+
+def status_of(event: Event) -> str:
+    """Return the status of a span that an event ends: ok, error or cancelled."""
+    return "ok" if event["event_type"] == "exit" else "error" if is_failure(event) else "cancelled"
+
+
+def worst(statuses: Iterable[str]) -> str:
+    """Return the worst of some statuses: error, cancelled, running, unknown, ok; of none ``unknown``."""
+    return max(statuses, key=_BY_SEVERITY.index, default="unknown")
+
+
+def root_rank(node: str, parent_id: str | None) -> int:
+    """Return how surely a span whose parent is not in the log is a root of its flow; the spans of the highest rank are.
+
+    3 is a flow without a parent, 2 another span without one, which opened by itself, and 1 a flow that continues one of another
+    process. 0 is any other span: its parent is lost.
+    """
+    is_flow = node == ROOT_NODE
+    return 2 + is_flow if parent_id is None else int(is_flow)
+
+
+def headline(event: Mapping[str, Any]) -> str:
+    """Return an event as one line for people: its message, or what happened, and how long it took."""
+    error = event["data"].get("error")
+    text = event["message"] or event["event_type"]
+    if isinstance(error, Mapping) and event["message"] in (None, "", error.get("message")):
+        text = f"{error.get('type')}: {error.get('message')}"
+    duration = event["metrics"].get("duration_ms")
+    took = f" ({duration:.1f} ms)" if isinstance(duration, (int, float)) else ""
+    return f"{event['node']} {text}{took}"
+
+
+def name_of_root(event: Event) -> str:
+    """Return what the run is called whose root an entry event opens."""
+    name = event["data"].get("name")
+    return name if isinstance(name, str) else str(event["node"])
+
+
+def identity(event: Event) -> tuple[Any, ...]:
+    """Return what two records of one event have in common, and no two events of a log: where and when it happened.
+
+    Of what may happen twice to a span in one microsecond, what it says belongs to it.
+    """
+    kind = event["event_type"]
+    where = event["flow_id"], event["span_id"], kind, event["node"], event["timestamp"]
+    return where if kind == "entry" or kind == "exit" else (*where, event["message"], _content(event))
+
+
+def _content(event: Event) -> str:
+    try:
+        return dumps([event["data"], event["metrics"]])
+    except (RecursionError, TypeError, ValueError):  # nested too deep, or not from a log
+        return repr(event)[:_MOST_CONTENT]
+
+
+_MOST_CONTENT: Final = 1 << 16  # characters
+
+
+def without_repeats(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield events, each once: a log beside its copy, or with its own export, tells the same ones.
+
+    About 8 bytes are held of each.
+    """
+    return filter(Seen().is_new, events)
+
+
+class Seen:
+    """The identities of events, as 64-bit hashes of about 8 bytes each: a young set, and arrays that double in size."""
+
+    __slots__ = ("_old", "_young")
+
+    def __init__(self) -> None:
+        self._young: set[int] = set()
+        self._old: list[array[int]] = []
+
+    def is_new(self, event: Event) -> bool:
+        """Tell whether an event was not seen before, and remember it."""
+        value = hash(identity(event))
+        if value in self._young:
+            return False
+        for part in self._old:
+            at = bisect_left(part, value)
+            if at < len(part) and part[at] == value:
+                return False
+        self._young.add(value)
+        if len(self._young) >= _MOST_YOUNG:
+            self._settle()
+        return True
+
+    def _settle(self) -> None:
+        merged = array("q", sorted(self._young))
+        self._young.clear()
+        while self._old and len(self._old[-1]) <= 2 * len(merged):
+            merged = array("q", sorted([*self._old.pop(), *merged]))
+        self._old.append(merged)
+
+
+_MOST_YOUNG: Final = 1 << 13
 
 
 def is_error_data(error: object) -> bool:
@@ -153,11 +272,28 @@ def _metric_problems(metrics: Mapping[str, Any]) -> list[str]:
     found = []
     for key, value in metrics.items():
         if key in CHECKED_METRICS:
-            if not _is_number(value) or value < 0:
+            if not is_number(value) or value < 0:
                 found.append(f"metrics.{key} is {_short(value)}; it must be a number of at least 0")
-        elif value is not None and not _is_number(value):
+        elif value is not None and not is_number(value):
             found.append(f"metrics.{key} is {_short(value)}; it must be a number or null")
     return found
+
+
+def _data_problems(data: Mapping[str, Any], is_root: bool) -> list[str]:
+    rules = {**_DATA_RULES, **_ROOT_RULES} if is_root else _DATA_RULES
+    checked = ((key, data[key], *rules[key]) for key in rules if key in data)
+    return [f"data.{key} is {_short(value)}; it must be {what}" for key, value, holds, what in checked if not holds(value)]
+
+
+def _has(**kinds: type | tuple[type, ...]) -> Callable[[Any], bool]:
+    """Return a check for an object with such values; of a line that was too long, each key of data is a text."""
+
+    def holds(value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return isinstance(value, str)
+        return all(key in value and isinstance(value[key], kind) and value[key] is not True for key, kind in kinds.items())
+
+    return holds
 
 
 def _short(value: object) -> str:
@@ -165,13 +301,27 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+_IDS: Final = ("flow_id", "span_id")
+_DATA_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "cut": (lambda value: isinstance(value, list) and all(isinstance(path, str) for path in value), "a list of paths"),
+    "answered": (lambda value: isinstance(value, bool), "true or false"),
+}
+_ROOT_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "resource": (_has(host=str, pid=int, service=str), "{host, pid, service}"),
+    "flow": (_has(path=(str, type(None)), sha256=(str, type(None))), "{path, sha256}"),
+    "outer": (
+        lambda value: isinstance(value, str) or (isinstance(value, Mapping) and all(map(is_uuid, map(value.get, _IDS)))),
+        "{flow_id, span_id} of UUID strings",
+    ),
+    "replay_of": (is_uuid, "a UUID string"),
+}
 _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "flow_id": (is_uuid, "a UUID string"),
     "span_id": (is_uuid, "a UUID string"),
     "parent_id": (lambda value: value is None or is_uuid(value), "a UUID string or null"),
     "node": (lambda value: isinstance(value, str) and value != "", "a string that is not empty"),
     "level": (lambda value: value in LEVELS, "one of " + ", ".join(LEVELS)),
-    "timestamp": (lambda value: _is_number(value) and value >= 0, "Unix seconds"),
+    "timestamp": (lambda value: is_number(value) and value >= 0, "Unix seconds"),
     "event_type": (lambda value: value in EVENT_TYPES, "one of " + ", ".join(EVENT_TYPES)),
     "message": (lambda value: value is None or isinstance(value, str), "a string or null"),
     "data": (lambda value: isinstance(value, Mapping), "an object"),

@@ -6,18 +6,16 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from fnmatch import translate
 from typing import Any, Final
 
-from .errors import EventError, QueryError, allowed
+from .durations import UNITS, signed_seconds
+from .errors import LevelError, QueryError, allowed
 from .event import EVENT_TYPES, LEVELS, Event, dumps, level_name, level_number
 from .jsonl import LineFilter
 
 Predicate = Callable[[Event], bool]
-
-_RELATIVE = re.compile(r"-(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def matches(filters: Mapping[str, Any], *, now: float | None = None) -> Predicate:
@@ -26,7 +24,7 @@ def matches(filters: Mapping[str, Any], *, now: float | None = None) -> Predicat
     Args:
         filters: Any of
             ``node`` (glob such as ``llm.*``, or a list of them), ``level`` (exact), ``min_level``, ``event_type`` (or a list),
-            ``start_time`` and ``end_time`` (inclusive; Unix seconds, ISO 8601, or relative to now such as ``-5m``),
+            ``start_time`` and ``end_time`` (inclusive; as ``parse_time`` reads them: Unix seconds, ISO 8601, ``-5m``),
             ``span_id``, ``step`` (glob or list), ``text`` (anywhere in message or data, any case), and ``limit``, which
             ``select`` applies.
         now: The moment that relative times refer to, Unix seconds; default: now.
@@ -65,30 +63,36 @@ def _limited(events: Iterable[Event], limit: int | None) -> Iterator[Event]:
 
 
 def parse_time(value: Any, now: float, name: str = "time") -> float:
-    """Return Unix seconds of a time as people give it: Unix seconds, ISO 8601 (UTC without a zone), or ``-5m``.
+    """Return Unix seconds of a time as people give it.
+
+    Args:
+        value: Unix seconds; ISO 8601, local time without a zone, as ``tea-obs ls`` prints times; a ``datetime``, local without a
+            zone; or a duration: ``-5m`` and ``5m`` are 5 minutes ago, ``+5m`` is in 5 minutes.
+        now: The moment that durations refer to, Unix seconds.
+        name: What it is for, in the message.
 
     Raises:
         QueryError: it is none of these.
     """
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value - value == 0:
         return float(value)
     text = str(value).strip()
-    if match := _RELATIVE.fullmatch(text):
-        return now - float(match[1]) * _UNITS[match[2]]
+    if (found := signed_seconds(text)) is not None:
+        return now + found[1] if found[0] == "+" else now - found[1]
     try:
         if math.isfinite(seconds := float(text)):
             return seconds
     except ValueError:
         pass
     try:
-        # Python 3.10 does not read the Z of ISO 8601.
-        return parse_time(datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text), now)
-    except ValueError as error:
+        if not isinstance(value, datetime):
+            # Python 3.10 does not read the Z of ISO 8601.
+            value = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
+        return float(value.timestamp())  # without a zone it is local time
+    except (ValueError, OverflowError, OSError) as error:
         raise QueryError(
-            f"{name} {value!r} is no time; allowed: Unix seconds, ISO 8601 such as 2026-01-31T12:00:00Z, "
-            "or relative such as -30s, -5m, -2h, -1d"
+            f"{name} {value!r} is no time; allowed: Unix seconds, ISO 8601 such as 2026-01-31T12:00:00Z (local time without a "
+            f"zone), or relative such as -30s, -5m, -2h, -1d (units: {', '.join(UNITS)})"
         ) from error
 
 
@@ -130,8 +134,8 @@ def _min_level(name: str, value: Any, now: float) -> Predicate:
 def _number(name: str, value: Any) -> int:
     try:
         return level_number(value)
-    except EventError as error:
-        raise QueryError(f"{name}: {error}") from error
+    except LevelError as error:
+        raise LevelError(f"{name}: {error}") from error
 
 
 def _event_type(name: str, value: Any, now: float) -> Predicate:

@@ -16,12 +16,14 @@ class SpanInfo:
     Attributes:
         span_id, parent_id: As in the events; a parent that is not in the log leaves the span a root of the tree.
         node, step: What ran; step is None outside YAML flows.
+        name: What a flow is called, of its own span; otherwise None.
         status: ok, error, running (no end is known) or cancelled.
         start, end: Unix seconds; end is None while running. Where the entry is missing, start follows from the duration.
         duration_ms: Monotonic milliseconds, or None while running.
         metrics: The span's own metrics, of its exit, error and metric events.
         error: ``{type, message}``, with ``traceback`` at debug, or None.
         partial: Whether the entry event is missing.
+        answered: Whether it was answered from a recording: its tokens and costs were spent before, and count in no total.
         children: Span ids, in order of their start.
     """
 
@@ -29,6 +31,7 @@ class SpanInfo:
     parent_id: str | None
     node: str
     step: str | None = None
+    name: str | None = None
     status: str = "running"
     start: float = 0.0
     end: float | None = None
@@ -36,12 +39,18 @@ class SpanInfo:
     metrics: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] | None = None
     partial: bool = True
+    answered: bool = False
     children: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the span as a dict of JSON values, with the attributes as keys."""
         found = {name: getattr(self, name) for name in self.__slots__}
         return {**found, "metrics": dict(self.metrics), "children": list(self.children)}
+
+
+def error_key(error: object) -> tuple[str, str] | None:
+    """Return by what an error is known that leaves several spans: its type and message; None for none."""
+    return (str(error.get("type")), str(error.get("message"))) if isinstance(error, dict) else None
 
 
 class FlowFacts(Protocol):
@@ -57,7 +66,7 @@ class FlowFacts(Protocol):
 
     @property
     def status(self) -> str:
-        """ok, error, cancelled or running."""
+        """ok, error, cancelled, running, or unknown."""
 
     @property
     def events(self) -> list[Event]:

@@ -1,9 +1,11 @@
 """A flow log: one flow's events, and what they say: spans, tree, timeline, totals.
 
 Nothing is added up twice. A flow's duration is its root span's wall time, never a sum; tokens and costs count where they
-arose: a span's own figures count only if nothing below it reports the same figure. The order of the events given does
-not matter, but between events of the same microsecond; a span whose entry is missing is kept as ``partial``, one without
-an end is ``running``.
+arose: a span's own figures count only if nothing below it reports the same figure. So do errors: a span that an error of a child
+leaves has none of its own. The order of the events given does not matter, but between events of the same microsecond; an event
+that is there twice counts once; a span whose entry is missing is kept as ``partial``, one without an end is ``running``.
+
+Several roots may share a flow: requests that continue one foreign trace.
 """
 
 from __future__ import annotations
@@ -12,20 +14,30 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from .context import flows_known
 from .errors import FlowNotFoundError
-from .event import Event
-from .flow_facts import SpanInfo
+from .event import (
+    ENDS,
+    ROOT_NODE,
+    Event,
+    is_failure,
+    is_number,
+    name_of_root,
+    root_rank,
+    status_of,
+    without_repeats,
+    worst,
+)
+from .flow_facts import SpanInfo, error_key
 
-__all__ = ["COUNTED", "FlowLog", "SpanInfo", "build_flow_log", "percentile"]
+__all__ = ["COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile"]
 
 COUNTED: Final = ("tokens", "input_tokens", "output_tokens", "cost_usd")
 """The figures that a parent repeats of its children."""
 
-_ENDS: Final = frozenset({"exit", "error"})
 _DURATION: Final = frozenset({"duration_ms"})  # the one metric that most ends have
-_ROOT_NODE: Final = "flow"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,14 +46,16 @@ class FlowLog:
 
     Attributes:
         flow_id: The run.
-        name: What the flow is called, or None where its first event is lost.
-        status: ok, error, cancelled, or running (also: its process died).
+        name: What the flow is called, that of its first root; None where that is lost.
+        status: ok, error, cancelled, running (also: its process died), or unknown (no root is in the log); of several roots the
+            worst.
         events: Event dicts, ordered by time.
         spans: Spans, ordered by start; ``children`` and ``parent_id`` make the tree.
-        metrics: ``total_duration_ms`` (None while running), ``node_count``, ``event_count``, ``error_count``,
-            ``dropped_count``, ``fault_count`` (failures of logging itself), ``tokens``, ``input_tokens``, ``output_tokens``,
-            ``cost_usd``, and ``nodes``: per node ``count``, ``errors``, ``total_ms``, ``p50_ms``, ``p95_ms``, ``max_ms``
-            (nearest rank), ``tokens``, ``cost_usd`` (those counted in the totals, so that they add up to them).
+        metrics: ``total_duration_ms`` (None while running; of several roots from the first start to the last end),
+            ``node_count``, ``event_count``, ``error_count`` (errors where they arose), ``dropped_count``,
+            ``fault_count`` (failures of logging itself), ``tokens``, ``input_tokens``, ``output_tokens``, ``cost_usd``, and
+            ``nodes``: per node ``count``, ``errors``, ``total_ms``, ``p50_ms``, ``p95_ms``, ``max_ms`` (nearest rank),
+            ``tokens``, ``cost_usd`` (those counted in the totals, so that they add up to them).
     """
 
     flow_id: str
@@ -108,27 +122,61 @@ class FlowLog:
         }
 
 
-def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0) -> FlowLog:
-    """Make the flow log of one flow's events, given in any order.
+class Outcome(NamedTuple):
+    """What the process that runs a flow knows of it, for a log without the flow's own events.
+
+    Attributes:
+        name: What it is called.
+        status: ok, error, cancelled or running.
+    """
+
+    name: str | None
+    status: str
+
+
+def known_outcome(flow_id: str) -> Outcome | None:
+    """Return what this process knows of a flow that it runs, or has run and still holds; otherwise None."""
+    state = flows_known.get(flow_id)
+    return None if state is None else Outcome(state.name, state.status)
+
+
+def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0, known: Outcome | None = None) -> FlowLog:
+    """Make the flow log of one flow's events, given in any order; repeats among them count once.
 
     Args:
         events: Events of one flow; those of other flows are a mistake of the caller.
         dropped: How many events of the flow are lost.
         faults: How many times logging itself failed.
+        known: What is known of the flow where none of its roots is in the log.
 
     Raises:
         FlowNotFoundError: there are no events.
     """
-    ordered = sorted(events, key=_time)
+    ordered = sorted(without_repeats(events), key=_time)
     if not ordered:
         raise FlowNotFoundError("there are no events to make a flow log of")
+    return _flow_log(ordered[0]["flow_id"], ordered, dropped, faults, known)
+
+
+def empty_flow_log(flow_id: str, known: Outcome, *, faults: int = 0) -> FlowLog:
+    """Return the log of a flow that is known, and has logged nothing yet."""
+    return _flow_log(flow_id, [], 0, faults, known)
+
+
+def _flow_log(flow_id: str, ordered: list[Event], dropped: int, faults: int, known: Outcome | None) -> FlowLog:
     spans = _spans(ordered)
     _link(spans)
-    root = _root(spans)
-    metrics = _totals(ordered, spans, root)
+    roots = _roots(spans)
+    metrics = _totals(ordered, spans, roots)
     metrics.update(dropped_count=dropped, fault_count=faults)
-    status = root.status if root else "running"
-    return FlowLog(ordered[0]["flow_id"], _name(ordered, root), status, ordered, list(spans.values()), metrics)
+    name, status = (known or (None, "unknown")) if not roots else (_name(roots[0]), worst(root.status for root in roots))
+    if known is not None and name is None:
+        name = known.name
+    return FlowLog(flow_id, name, status, ordered, list(spans.values()), metrics)
+
+
+def _name(root: SpanInfo) -> str | None:
+    return None if root.partial else root.name or root.node
 
 
 def _time(event: Event) -> float:
@@ -147,8 +195,11 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
         if kind == "entry" and span.partial:
             span.partial = False
             span.node, span.step, span.start = event["node"], event.get("step"), event["timestamp"]
-        elif kind in _ENDS and (span.partial or event["node"] == span.node):
+            span.name = name_of_root(event) if span.node == ROOT_NODE else None
+        elif kind in ENDS and (span.partial or event["node"] == span.node):
             _end(span, event)
+        if event["data"].get("answered") is True:
+            span.answered = True
         if kind != "entry" and event["metrics"].keys() != _DURATION:
             span.metrics.update((key, value) for key, value in event["metrics"].items() if key != "duration_ms")
     for span in spans.values():
@@ -167,10 +218,7 @@ def _end(span: SpanInfo, event: Event) -> None:
     duration = event["metrics"].get("duration_ms")
     span.end = event["timestamp"]
     span.error = data.get("error")
-    if event["event_type"] == "exit":
-        span.status = "ok"
-    else:
-        span.status = "cancelled" if data.get("cancelled") else "error"
+    span.status = status_of(event)
     if isinstance(duration, (int, float)):
         span.duration_ms = duration
     if span.partial:
@@ -184,44 +232,56 @@ def _link(spans: dict[str, SpanInfo]) -> None:
             parent.children.append(span.span_id)
 
 
-def _root(spans: dict[str, SpanInfo]) -> SpanInfo | None:
-    """Return the flow's own span: the one without a parent, or, of a flow that goes on from elsewhere, the topmost."""
-    tops = _tops(spans)
-    roots = [span for span in tops if span.parent_id is None]
-    if not roots and all(span.node == _ROOT_NODE for span in tops):
-        roots = tops
-    return next((span for span in roots if span.node == _ROOT_NODE), roots[0] if roots else None)
+def _roots(spans: dict[str, SpanInfo]) -> list[SpanInfo]:
+    """Return the spans that runs begin with, ordered by start: of the tops those that are surely roots (``event.root_rank``)."""
+    ranks = [(root_rank(span.node, span.parent_id), span) for span in _tops(spans)]
+    highest = max((rank for rank, _ in ranks), default=0)
+    return [span for rank, span in ranks if rank == highest > 0]
 
 
 def _tops(spans: dict[str, SpanInfo]) -> list[SpanInfo]:
     return [span for span in spans.values() if span.parent_id not in spans or span.parent_id == span.span_id]
 
 
-def _name(events: Sequence[Event], root: SpanInfo | None) -> str | None:
-    if root is None:
-        return None
-    for event in events:
-        if event["span_id"] == root.span_id and event["event_type"] == "entry":
-            name = event["data"].get("name")
-            return name if isinstance(name, str) else root.node
-    return None
-
-
-def _totals(events: Sequence[Event], spans: dict[str, SpanInfo], root: SpanInfo | None) -> dict[str, Any]:
-    inner = [span for span in spans.values() if not (span is root and span.node == _ROOT_NODE)]
+def _totals(events: Sequence[Event], spans: dict[str, SpanInfo], roots: Sequence[SpanInfo]) -> dict[str, Any]:
+    own = {root.span_id for root in roots if root.node == ROOT_NODE}
+    inner = [span for span in spans.values() if span.span_id not in own]
     counting = {key: counted_figures(key, spans) for key in COUNTED}
     return {
-        "total_duration_ms": root.duration_ms if root else None,
+        "total_duration_ms": _duration(roots),
         "node_count": len(inner),
         "event_count": len(events),
-        "error_count": sum(1 for event in events if event["event_type"] == "error" and not event["data"].get("cancelled")),
+        "error_count": _error_count(events, spans),
         **{key: _sum(figures.values()) for key, figures in counting.items()},
         "nodes": _per_node(inner, counting),
     }
 
 
+def _duration(roots: Sequence[SpanInfo]) -> float | None:
+    """Return the milliseconds that the roots took together, from the first start to the last end; None while one runs."""
+    if len(roots) == 1:
+        return roots[0].duration_ms
+    ends = [root.end for root in roots if root.end is not None]
+    return round((max(ends) - roots[0].start) * 1000, 6) if roots and len(ends) == len(roots) else None
+
+
+def _error_count(events: Sequence[Event], spans: dict[str, SpanInfo]) -> int:
+    """Return how many errors arose: one that leaves several spans is that of the innermost."""
+    passed = {
+        (parent.span_id, key)
+        for span in spans.values()
+        if span.status == "error" and (parent := spans.get(span.parent_id or "")) is not None and parent is not span
+        if (key := error_key(span.error)) is not None
+    }
+    failures = (event for event in events if is_failure(event))
+    return sum((event["span_id"], error_key(event["data"].get("error"))) not in passed for event in failures)
+
+
 def counted_figures(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:
-    """Return a figure by span, of the spans whose own counts: those below which nothing reports one."""
+    """Return a figure by span, of the spans whose own counts: those below which nothing reports one.
+
+    What was answered from a recording reports its figures, and has none that count.
+    """
     figures = {span.span_id: figure for span in spans.values() if (figure := _figure(span, key))}
     repeated: set[str] = set()
     for span_id in figures:
@@ -229,12 +289,13 @@ def counted_figures(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:
         while above is not None and above not in repeated and (parent := spans.get(above)) is not None:
             repeated.add(above)
             above = parent.parent_id
-    return {span_id: figure for span_id, figure in figures.items() if span_id not in repeated}
+    return {span_id: figure for span_id, figure in figures.items() if span_id not in repeated and not spans[span_id].answered}
 
 
 def _figure(span: SpanInfo, key: str) -> float:
-    value = span.metrics.get(key)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    value: Any = span.metrics.get(key)
+    found: float = value if is_number(value) else 0
+    return found
 
 
 def _sum(figures: Iterable[float]) -> float:

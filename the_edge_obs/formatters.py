@@ -14,8 +14,8 @@ from typing import Any, Final, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter as _BaseJsonFormatter
 
-from .event import CHECKED_METRICS, Event, dumps
-from .records import event_of, headline, loose_event
+from .event import CHECKED_METRICS, Event, dumps, headline
+from .records import event_of, loose_event
 
 MAX_EVENT_BYTES: Final = 65_536
 """The most bytes of UTF-8 that a line of ours takes."""
@@ -81,7 +81,8 @@ def _without_data(event: Event, room: int, keys: int) -> Event:
     data: dict[str, Any] = {
         key[:64]: f"[cut: {len(dumps(value))} characters of JSON]" for key, value in islice(event["data"].items(), keys)
     }
-    data.pop("error", None)
+    for key in ("error", "cut"):
+        data.pop(key, None)
     if len(event["data"]) > keys:
         data["…"] = f"[+{len(event['data']) - keys} items]"
     if isinstance(error := event["data"].get("error"), dict):
@@ -93,6 +94,7 @@ def _without_data(event: Event, room: int, keys: int) -> Event:
     if rest := len(event["metrics"].keys() - {"…"}) - len(metrics.keys() - {"…"}):
         metrics["…"] = before + rest
     message = event["message"] and event["message"][:room]
+    data["cut"] = [key for key in data if key != "…"] + ([] if message == event["message"] else ["message"])
     named: dict[str, Any] = {key: event[key][:512] for key in ("node", "step") if key in event}
     return {**event, **named, "message": message, "data": data, "metrics": metrics}
 

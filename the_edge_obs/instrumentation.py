@@ -249,16 +249,14 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             return node.call(fn, args, kwargs)
         flow, site = parent[0], node.site
         context = (flow, places.random_bits(62) | VARIANT, parent[1], node.name, None)
-        wall, take, began = wall_clock(), None, clock()
+        # The duration begins here, with the entry's timestamp: so the end is at the timestamp plus the duration.
+        wall, take, started = wall_clock(), None, clock()
         try:
             payload = snapshot(args[0] if args and capture.takes_params else capture(args, kwargs), flow, node.classes)
             take = emit(logger, (context, ENTRY, level, wall, None, payload, None, site))
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
         token = places.enter(context)
-        started = clock()
-        # What logging the entry took is no part of the duration, but without it the end would come before that of its children.
-        wall += started - began
         try:
             output = fn(*args, **kwargs) if kwargs else fn(*args)
         except BaseException as error:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from .event import EVENT_TYPES, Event, dumps
 from .formatters import MAX_EVENT_BYTES, to_line
+from .marks import Mark, cut_paths
 from .records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
 from .remembered import FLOWS, Remembered, remembered
 
@@ -31,6 +32,7 @@ _DURATION: Final = b'},"metrics":{"duration_ms":'
 _AFTER_DURATION: Final = b"}"
 _AFTER_TIME: Final = {name: b',"event_type":"%b","message":' % name.encode() for name in EVENT_TYPES}
 _BEFORE_DATA: Final = {None: b',"data":', "input": b',"data":{"input":', "output": b',"data":{"output":'}
+_OWN: Final = frozenset({"error", "cut"})
 _AFTER_DATA: Final = {None: b',"metrics":', "input": b'},"metrics":', "output": b'},"metrics":'}
 
 
@@ -56,8 +58,11 @@ def encoded(facts: Facts) -> bytes:
         is_plain = type(payload) is dict and clean.issuperset(payload.values()) and clean.issuperset(payload)
     except TypeError:  # there is a container in it
         is_plain = False
-    if not is_plain and not known.is_plain(payload):
-        return _long_way(facts)
+    cut = b""
+    if not is_plain and (verdict := known.is_plain(payload)) != 1:
+        if not verdict:
+            return _long_way(facts)
+        cut = _cut(kind.key or "", payload)
     head = known.heads.get(number)
     if head is None or head[0] is not node or head[1] != level:
         head = known.new_head(number, parent, node, level)
@@ -65,9 +70,9 @@ def encoded(facts: Facts) -> bytes:
     try:
         moment = _dump(wall // 1000 / 1e6)
         if took is None:
-            pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, _dump(payload), _NO_METRICS, end)
+            pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, _dump(payload), cut, _NO_METRICS, end)
         else:
-            pieces = head[2], moment, _OUTPUT, _dump(payload), _DURATION, _dump(took), _AFTER_DURATION, end
+            pieces = head[2], moment, _OUTPUT, _dump(payload), cut, _DURATION, _dump(took), _AFTER_DURATION, end
     except TypeError:  # what json takes and orjson does not
         return _long_way(facts)
     line = b"".join(pieces)
@@ -79,11 +84,18 @@ def _other(facts: Facts, known: Remembered) -> bytes:
     (_, number, parent, node, step), (event_type, key), level, wall, message, payload, metrics, _ = facts
     if not _FIRST <= wall < _LAST:
         return _long_way(facts)
+    cut: list[str] = []
     if payload is NOTHING:
         key, payload = None, {}
-    elif not known.is_plain(payload) or (key is None and (type(payload) is not dict or "error" in payload)):
-        return _long_way(facts)  # what people put under "error" may have to become one
-    if message is not None and message not in known.clean and not known.is_clean(message):
+    elif not (verdict := known.is_plain(payload)) or (
+        key is None and (type(payload) is not dict or not _OWN.isdisjoint(payload))
+    ):
+        return _long_way(facts)  # what people put under "error" may have to become one, and "cut" is not theirs
+    elif verdict != 1:
+        cut = cut_paths(key or "", payload, payload)
+    if message is not None and (
+        type(message) is not str or (message not in known.clean and not known.is_clean(message))  # a Mark is told beside the data
+    ):
         return _long_way(facts)
     if type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
         metrics = {"duration_ms": metrics / 1e6}
@@ -97,7 +109,8 @@ def _other(facts: Facts, known: Remembered) -> bytes:
                 _AFTER_TIME[event_type],
                 _dump(message),
                 _BEFORE_DATA[key],
-                _dump(payload),
+                _dump({**payload, "cut": cut} if cut and key is None else payload),
+                b',"cut":%b' % _dump(cut) if cut and key is not None else b"",
                 _AFTER_DATA[key],
                 _dump(metrics or {}),
                 b"}\n" if step is None else _stepped(step),
@@ -106,6 +119,21 @@ def _other(facts: Facts, known: Remembered) -> bytes:
     except (KeyError, TypeError):  # another kind of event; what json takes and orjson does not
         return _long_way(facts)
     return line if len(line) <= _SHORT else _long_way(facts)
+
+
+def _cut(path: str, payload: Any) -> bytes:
+    """Return what tells, after the payload, which parts of it were cut or redacted; of a flat dict it is remembered."""
+    if type(payload) is dict and "…" not in payload:
+        kinds = set(map(type, payload.values()))
+        if dict not in kinds and list not in kinds:
+            return _flat_cut(path, tuple([key for key, value in payload.items() if type(value) is Mark]))
+    return b',"cut":%b' % _dump(cut_paths(path, payload, payload))
+
+
+@lru_cache(maxsize=1024)
+def _flat_cut(path: str, keys: tuple[str, ...]) -> bytes:
+    marked = dict.fromkeys(keys, Mark())
+    return b',"cut":%b' % _dump(cut_paths(path, marked, marked))
 
 
 @lru_cache(maxsize=1024)

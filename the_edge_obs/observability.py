@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -19,13 +22,14 @@ from .context import (
     RemoteParent,
     SpanContext,
     checked_flow_id,
+    flows_known,
     new_flow_id,
     new_number,
     place,
 )
-from .ends import end_of
+from .ends import end_of, outcome_of
 from .errors import ConfigurationError, EventError, FlowNotFoundError, allowed
-from .event import EVENT_TYPES, SCHEMA_VERSION, Event, level_number
+from .event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, Event, level_number
 from .event_query import select
 from .faults import listeners, own_fault
 from .flow_log import FlowLog
@@ -34,8 +38,6 @@ from .records import NOTHING, NOWHERE, record_of_item
 from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
 from .store import get_flow_log, query
 from .tracebacks import Parts, apart
-
-ROOT_NODE = "flow"
 
 
 class TraceContext(Protocol):
@@ -143,6 +145,9 @@ class ObservabilityContext:
         parent: The span of another process that this flow goes on from, as ``extract`` gives it, or None.
         scope: The owner of handlers that take this flow's events alone, or None.
 
+    Attributes:
+        about: Further keys of the data of the root's entry: what the run is given (``input``), say. To be set before it begins.
+
     Raises:
         ConfigurationError: flow_id is no UUID or not the parent's, or the config cannot be used.
     """
@@ -170,19 +175,22 @@ class ObservabilityContext:
         self.name = flow.name
         self.trace_context = trace_context
         self.context = Entered(flow, new_number(), None if parent is None else parent.number, ROOT_NODE, None)
+        flows_known[flow.id] = flow
         self._root: Span | None = None
         self._begun = self._is_entered = False
         self._spans: list[_NodeSpan] = []
         self._lock = threading.Lock()
+        self.about: dict[str, Any] = {}
         self._undo: Callable[[], None] | None = None if config is None else _configure(config, scope)
         self.config = dict(config or {})
 
     def __enter__(self) -> ObservabilityContext:
+        outer = self._outer()
         if place() is not self.context:
             enter(self.context)
             self._is_entered = True
         try:
-            self._begin()
+            self._begin(outer)
         except BaseException:  # Ctrl-C: then nobody will leave it
             leave(self.context)
             raise
@@ -201,24 +209,49 @@ class ObservabilityContext:
         """End a flow that was used without ``with``; with an error, as failed by it. The second time it does nothing."""
         self._end(error)
 
-    def _begin(self) -> None:
+    def _begin(self, outer: SpanContext | None = None) -> None:
         """Log the root span's entry, once, if its level passes; what comes after the flow's end opens no second one."""
         if not self._begun:
             self._begun = True
-            about = {"name": self.name, "schema_version": SCHEMA_VERSION, "runtime": runtime()}
-            self._root = Span(ROOT_NODE, data=about)
-            if node_logger(ROOT_NODE).isEnabledFor(logging.INFO):
+            about = {"name": self.name, "schema_version": SCHEMA_VERSION, "runtime": runtime(), "resource": resource()}
+            outer = outer or self._outer()
+            if outer is not None:
+                about["outer"] = {"flow_id": outer.flow.id, "span_id": outer.span_id}
+            self._root, self.about = Span(ROOT_NODE, data={**about, **self.about}), {}
+            logger = node_logger(ROOT_NODE)
+            if logger.isEnabledFor(logging.INFO):
+                self.context.flow.is_silent = not logger.hasHandlers()
                 self._root.open(self.context)
+                if outer is not None:
+                    self._tell(outer)
+
+    def _outer(self) -> SpanContext | None:
+        """Return the span of another flow in which this one begins, or None."""
+        span = current()
+        return None if span is None or span.flow.id == self.flow_id or span.flow.ended else span
+
+    def _tell(self, outer: SpanContext) -> None:
+        """Log into the flow around this one that this one begins there, so that each names the other."""
+        inner = {"flow_id": self.flow_id, "span_id": self.context.span_id, "name": self.name}
+        try:
+            where = outer._replace(node=ROOT_NODE, step=None)
+            log_event(node_logger(ROOT_NODE), where, "log", logging.INFO, "a flow begins in here", {"inner": inner}, None)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            own_fault("logging an event", outer)
 
     def _end(self, error: BaseException | None) -> None:
         leave(self.context, with_flow=self._is_entered)
         root, self._root = self._root, None
         if root is not None and not root.close(error) and error is not None:
             self._report(error)
-        self.context.flow.ended = True
+        state, parts = self.context.flow, Parts()
+        if not state.ended:
+            state.ended, state.status = True, outcome_of(error, parts)
         undo, self._undo = self._undo, None
         if undo is not None:
             undo()
+        if parts.interrupt is not None:
+            raise parts.interrupt
 
     def _report(self, error: BaseException) -> None:
         logger, parts = node_logger(ROOT_NODE), Parts()
@@ -402,3 +435,21 @@ def runtime() -> str:
     except Exception:  # noqa: BLE001 - it is not installed, or no file can be opened now: the flow begins all the same
         number = "unknown"
     return f"the_edge_obs/{number} python/{platform.python_version()}"
+
+
+def resource() -> dict[str, Any]:
+    """Return who writes these logs, as the root span's entry event names it: ``host``, ``pid`` and ``service``."""
+    return {"host": _host(), "pid": os.getpid(), "service": os.environ.get("OTEL_SERVICE_NAME") or _program()}
+
+
+@lru_cache(maxsize=1)
+def _host() -> str:
+    return platform.node() or "unknown"
+
+
+@lru_cache(maxsize=1)
+def _program() -> str:
+    """Return what the program is called: its file, or the package that ``python -m`` runs, without the folder it is in."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    name = path.parent.name if path.stem == "__main__" else path.stem
+    return name if name and name != "-c" else "python"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import ObservabilityError
-from .event import KEYS, SCHEMA_VERSION, Event
+from .event import KEYS, ROOT_NODE, SCHEMA_VERSION, Event
 from .flow_log import FlowLog
 from .store import get_flow_log
 
@@ -24,6 +24,8 @@ _PLACES: Final = ("traceback", "where")  # of the code that ran, which runtimes 
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
 _REQUIRED: Final = frozenset(KEYS) - {"step"}
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_OF_ONE_RUN: Final = ("runtime", "resource", "flow")  # keys of the root's entry
 
 _ENTRY, _BETWEEN, _END = range(3)
 _RANKS: Final = {"entry": _ENTRY, "exit": _END, "error": _END}
@@ -154,8 +156,8 @@ def _normalised(event: Mapping[str, Any], names: _Names) -> Event:
     found["timestamp"] = None
     found["metrics"] = {key: None if key in _TIMES else value for key, value in found["metrics"].items()}
     data = found["data"]
-    if event["event_type"] == "entry" and event["node"] == "flow" and "runtime" in data:
-        data["runtime"] = None
+    if event["event_type"] == "entry" and event["node"] == ROOT_NODE:
+        data.update(dict.fromkeys(key for key in _OF_ONE_RUN if key in data))
     if isinstance(data.get("error"), dict):
         for key in _PLACES:
             data["error"].pop(key, None)

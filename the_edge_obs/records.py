@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from .bare_errors import exc_info_of
 from .context import FlowState, Place, current
-from .event import KEYS, Event, dumps, is_error_data, is_uuid, level_name, level_number
+from .event import ENDS, KEYS, ROOT_NODE, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number
+from .marks import Mark, cut_paths, without_cut
 from .names import fit_name
 from .redaction import scrub, scrub_text
 from .remembered import remembered
@@ -141,27 +142,22 @@ def _complete(
     attributes.update({**made.__dict__, **mine, EVENT: event, **attributes})
 
 
-def headline(event: Mapping[str, Any]) -> str:
-    """Return an event as one line for people: its message, or what happened, and how long it took."""
-    error = event["data"].get("error")
-    text = event["message"] or event["event_type"]
-    if isinstance(error, Mapping) and event["message"] in (None, "", error.get("message")):
-        text = f"{error.get('type')}: {error.get('message')}"
-    duration = event["metrics"].get("duration_ms")
-    took = f" ({duration:.1f} ms)" if isinstance(duration, (int, float)) else ""
-    return f"{event['node']} {text}{took}"
-
-
 def event_of_facts(facts: Facts) -> Event:
     """Return the event that facts stand for: a fresh dict, scrubbed, that shares nothing with them."""
     (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
     known = remembered(flow)
+    data: dict[str, Any] = {}
+    cut: list[str] = []
     if kind.key is None:
-        data = _with_error(known.scrubbed(payload))
-    elif payload is NOTHING:
-        data = {}
-    else:
-        data = {kind.key: known.scrubbed(payload)}
+        data, cut = known.scrubbed(payload, "")
+        data = _with_error(without_cut(data))
+    elif payload is not NOTHING:
+        data[kind.key], cut = known.scrubbed(payload, kind.key)
+    text = message if message is None else scrub_text(message, flow.taints)
+    if type(message) is Mark or text != message:
+        cut = [*cut, "message"]
+    if cut:
+        data["cut"] = cut
     event = {
         "flow_id": flow.id,
         "span_id": flow.span_id(number),
@@ -170,7 +166,7 @@ def event_of_facts(facts: Facts) -> Event:
         "level": level_name(level),
         "timestamp": wall // 1000 / 1e6,
         "event_type": kind.event_type,
-        "message": message if message is None else scrub_text(message, flow.taints),
+        "message": text,
         "data": data,
         "metrics": {"duration_ms": metrics / 1e6} if isinstance(metrics, int) else dict(metrics) if metrics else {},
     }
@@ -264,6 +260,9 @@ def loose_event(record: logging.LogRecord) -> Event:
     taints = flow.taints if flow is not None else ()
     # Before the message is scrubbed: they may teach a secret that is in there too.
     message, data = _captured_message(record, flow), snapshot(_record_data(record), flow)
+    clean, text = scrub(data, taints), scrub_text(message, taints)
+    cut = cut_paths("", data, clean) + (["message"] if type(message) is Mark or text != message else [])
+    clean = _with_error(without_cut(clean))
     flow_id, span_id, parent_id = stamp_of(record) or (None, None, None)
     return {
         "flow_id": flow_id,
@@ -273,8 +272,8 @@ def loose_event(record: logging.LogRecord) -> Event:
         "level": level_name(record.levelno),
         "timestamp": round(record.created * 1e9) // 1000 / 1e6,
         "event_type": "log",
-        "message": scrub_text(message, taints),
-        "data": _with_error(scrub(data, taints)),
+        "message": text,
+        "data": {**clean, "cut": cut} if cut else clean,
         "metrics": {},
     }
 
@@ -332,10 +331,10 @@ def wall_of(item: Item) -> int:
 
 
 def is_last(item: Item) -> bool:
-    """Tell whether an item is the end of a flow's root span."""
+    """Tell whether an item is the end of a flow's root span, here or in another process."""
     if isinstance(item, tuple):
-        return item[0][2] is None and item[1].event_type in ("exit", "error")
-    return item["parent_id"] is None and item["event_type"] in ("exit", "error")
+        return item[1].event_type in ENDS and (item[0][2] is None or item[0][3] == ROOT_NODE)
+    return item["event_type"] in ENDS and (item["parent_id"] is None or item["node"] == ROOT_NODE)
 
 
 def record_of_item(item: Item) -> logging.LogRecord:
@@ -358,7 +357,7 @@ def size_of(item: Item) -> int:
     total, waiting = 400, [item if not isinstance(item, tuple) else item[4:7]]
     while waiting:
         value: Any = waiting.pop()
-        if type(value) is str:
+        if isinstance(value, str):
             total += 49 + len(value)
         elif type(value) is dict:
             total += 100 * len(value)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from .card_numbers import card_numbers
 from .context import FlowState, current
 from .errors import ConfigurationError
+from .marks import Mark
 from .policies import BUILT_IN, Policy, effective, followers, process_policy
 from .secret_keys import KEY_CLASSES
 from .secret_texts import SHORTEST, find
@@ -133,7 +134,7 @@ def scrub_text(text: str, taints: Iterable[str] = ()) -> str:
         text: Any text.
         taints: A flow's taints, which bring the flow's own policy; or any texts that have to go.
     """
-    return _scrubbed_text(text, taints if type(taints) is Taints else Taints(taints))
+    return _scrubbed_text(str(text), taints if type(taints) is Taints else Taints(taints))
 
 
 def scrub_key(key: str, policy: Policy | None = None) -> str:
@@ -203,6 +204,8 @@ def _scrubbed(value: Any, taints: Taints) -> Any:
     kind = type(value)
     if kind is str:
         return _scrubbed_text(value, taints)
+    if kind is Mark:
+        return _scrubbed_text(str(value), taints)
     if kind is dict:
         policy = effective(taints.policy)
         clean = {

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from .context import FlowState
 from .event import dumps, level_name
+from .marks import Mark, cut_paths
 from .policies import Policy, followers
 from .redaction import MAX_INT, scrub, scrub_text
 from .taints import SHORTEST_NUMBER
@@ -57,9 +58,17 @@ class Remembered:
         head = self.heads[number] = node, level, text.encode()
         return head
 
-    def scrubbed(self, payload: Any) -> Any:
-        """Return what ``scrub`` makes of a snapshot: a fresh copy, fit to leave."""
-        return _copied(payload) if self.is_plain(payload) else scrub(payload, self.flow.taints)
+    def scrubbed(self, payload: Any, path: str) -> tuple[Any, list[str]]:
+        """Return what ``scrub`` makes of a snapshot, a copy that is fit to leave, and where it is not all that was captured.
+
+        Args:
+            payload: The snapshot.
+            path: What it is called, such as ``input``; empty for data as a whole.
+        """
+        if self.is_plain(payload) == 1:
+            return _copied(payload), []
+        clean = scrub(payload, self.flow.taints)
+        return clean, cut_paths(path, payload, clean)
 
     def is_clean(self, text: str) -> bool:
         """Tell whether scrubbing leaves a text as it is, and remember it if so."""
@@ -72,16 +81,19 @@ class Remembered:
             self.clean.add(text)
         return True
 
-    def is_plain(self, value: Any) -> bool:
-        """Tell whether scrubbing leaves a snapshot as it is, and every encoder writes it alike."""
-        kind, clean = type(value), self.clean
+    def is_plain(self, value: Any) -> int:
+        """Tell whether scrubbing leaves a snapshot as it is, and every encoder writes it alike: 0 if not, 1 if so.
+
+        2 stands for the same with a ``Mark`` in it.
+        """
+        kind, clean, verdict = type(value), self.clean, 1
         if kind is dict:
             if not clean.issuperset(value) and not all(map(self.is_clean, value)):
-                return False
+                return 0
             value = value.values()
             try:
                 if clean.issuperset(value):
-                    return True
+                    return 1
             except TypeError:  # there is a container in it
                 pass
         elif kind is not list:
@@ -90,16 +102,22 @@ class Remembered:
             kind = type(item)
             if kind is str:
                 if item not in clean and not self.is_clean(item):
-                    return False
+                    return 0
             elif kind is int or kind is float:
                 if item not in clean and not self.is_plain_number(item):
-                    return False
+                    return 0
             elif kind is dict or kind is list:
-                if not self.is_plain(item):
-                    return False
+                if (inner := self.is_plain(item)) != 1:
+                    if not inner:
+                        return 0
+                    verdict = 2
+            elif kind is Mark:
+                if (text := str(item)) not in clean and not self.is_clean(text):
+                    return 0
+                verdict = 2
             elif item is not None and kind is not bool:
-                return False
-        return True
+                return 0
+        return verdict
 
     def is_plain_number(self, number: float) -> bool:
         """Tell the same of a number, and remember it if it is small; a large integer may be a taint."""

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
-from .errors import ConfigurationError, LogFileError
+from .durations import seconds_of
+from .errors import ConfigurationError, DurationError, LogFileError
 from .files import drafted, is_draft, leased, open_regular, reason_of
 from .flow_summary import summarise
 from .formatters import MAX_LINE_BYTES
@@ -39,7 +40,6 @@ ABANDONED: Final = 86_400.0
 """Seconds after its last write in which a log with a flow that has no end is in use; later, its process is taken for dead."""
 
 _TAIL: Final = 1 << 17  # bytes
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -87,16 +87,15 @@ class _Log:
         return self.status.st_size
 
 
-def seconds_of(age: str) -> float:
-    """Return an age such as ``30d`` in seconds; the units are s, m, h, d and w.
+def age_of(text: str) -> float:
+    """Return an age such as ``30d`` in seconds.
 
     Raises:
-        ConfigurationError: it is no age.
+        DurationError: it is not a duration, or one with a sign.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhdw])", age.strip())
-    if match is None:
-        raise ConfigurationError(f"age {age!r} is not a number with a unit; write something like 30d, 12h or 90m")
-    return float(match[1]) * _SECONDS[match[2]]
+    if text.lstrip()[:1] in ("+", "-"):
+        raise DurationError(f"age {text!r} is not a number with a unit; write something like 30d, without a sign")
+    return seconds_of(text, "age")
 
 
 def bytes_of(size: str) -> int:
@@ -215,9 +214,9 @@ def _is_finished(path: Path, status: os.stat_result) -> bool:
         file.seek(max(0, status.st_size - _TAIL))
         last = parsed(file.read().rstrip(b"\n").rpartition(b"\n")[2])
     # The log of one flow, by its name, need not be read as a whole where its last line is the flow's end.
-    if isinstance(last, dict) and last["flow_id"] in path.name and is_last(last):
+    if isinstance(last, dict) and last["flow_id"] in path.name and last["parent_id"] is None and is_last(last):
         return True
-    return all(flow.status != "running" for flow in summarise(read_events(path)))
+    return all(flow.status not in ("running", "unknown") for flow in summarise(read_events(path)))
 
 
 class _InUseError(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .event import Event
+from .event import Event, without_repeats
 from .flow_log import percentile
 from .flow_summary import FlowSummaries
 from .span_stream import EndedSpan
@@ -60,7 +60,10 @@ class NodeStats:
 
 
 def node_stats(events: Iterable[Event]) -> tuple[FlowSummaries, list[NodeStats]]:
-    """Return the runs that events belong to, and the figures of each node in them, by name; ``flow`` stands for the runs."""
+    """Return the runs that events belong to, and the figures of each node in them, by name; ``flow`` stands for the runs.
+
+    An event that is there twice counts once.
+    """
     flows, nodes = FlowSummaries(), dict[str, NodeStats]()
 
     def count(span: EndedSpan) -> None:
@@ -69,7 +72,7 @@ def node_stats(events: Iterable[Event]) -> tuple[FlowSummaries, list[NodeStats]]
             found = nodes[span.node] = NodeStats(span.node)
         found.add(span)
 
-    for event in events:
+    for event in without_repeats(events):
         if (span := flows.add(event)) is not None:
             count(span)
     for span in flows.rest():

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from .errors import ExportError
-from .event import Event, is_uuid
+from .event import STATUSES, Event, is_uuid
 from .files import write_atomically
 from .flow_log import FlowLog, build_flow_log
 from .jsonl import Skipped
 from .pages import render_page, run_page
-from .pages.run import STATUSES
 from .store import iter_query
 from .tree import clock_text, counted, dollars, duration_text
 

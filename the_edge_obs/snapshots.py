@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from .context import FlowState
 from .conversions import CONVERSIONS, MAX_ITEMS, name_of
+from .marks import Mark
 from .policies import Policy, effective, fold, followers
 from .redaction import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
 from .secret_keys import (
@@ -50,6 +51,10 @@ _ATOMS: Final = frozenset({int, float, bool, type(None)})
 # Beside such a key, the key "value" is told by what stands here: {"name": "password", "value": "x"}.
 _NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
 _SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
+
+_SECRET: Final = Mark(PLACEHOLDER)
+_CIRCULAR: Final = Mark("[circular]")
+_TOO_DEEP: Final = Mark("[depth]")
 
 # The short ways, which look at no text, are closed while the process's policy has shapes of its own: then each text is looked at
 # now, for the policy may be gone when the event is read.
@@ -86,7 +91,7 @@ def snapshot(
 
     Returns:
         Dicts and lists of str, int, float, bool and None, for ``scrub`` to make them fit to leave. A cut shows as
-        ``…[+N chars]``, ``[+N items]``, ``[depth]`` or ``[circular]``.
+        ``…[+N chars]``, ``[+N items]``, ``[depth]`` or ``[circular]``, and is a ``Mark``, as is the placeholder of a secret.
 
     Small dicts, the parameters of most calls, are copied whole and looked through; the price is this one rule twice.
     """
@@ -109,7 +114,7 @@ def snapshot(
                     if verdict == ODD or not _NAMES.isdisjoint(taken):
                         break
                 elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
-                    taken[key] = PLACEHOLDER
+                    taken[key] = _SECRET
                     continue
                 elif reveals(verdict, item, key, taken):
                     taken[key] = secret(item, flow, verdict)
@@ -172,7 +177,7 @@ class _Snapshot:
         if len(text) > SHORT_STRING:
             self.chars -= min(len(text), room)
         if len(text) <= room:
-            return text if self.short > 0 else by_own_patterns(text, self.policy)
+            return text if self.short > 0 or (clean := by_own_patterns(text, self.policy)) == text else Mark(clean)
         return self.head(text, room)
 
     def head(self, text: str, room: int) -> str:
@@ -186,7 +191,7 @@ class _Snapshot:
             kept = max(0, min(kept, len(clean) - min(last, MAX_STRING)))
         elif kept == len(clean):
             return clean
-        return f"{clean[:kept]}…[+{len(text) - kept} chars]"
+        return Mark(f"{clean[:kept]}…[+{len(text) - kept} chars]")
 
     def mapping(self, pairs: Iterable[tuple[Any, Any]], count: int, source: object, path: tuple[int, ...]) -> Any:
         if (stop := self.stop(source, path)) is not None:
@@ -214,7 +219,7 @@ class _Snapshot:
             else:
                 taken[key] = self.take(value, inner)
         if len(taken) < count:
-            taken["…"] = f"[+{count - len(taken)} items]"
+            taken["…"] = Mark(f"[+{count - len(taken)} items]")
         return taken
 
     def items(self, source: Iterable[Any], count: int, value: object, path: tuple[int, ...]) -> Any:
@@ -243,7 +248,7 @@ class _Snapshot:
             else:
                 taken.append(self.take(item, inner))
         if len(taken) < count:
-            taken.append(f"[+{count - len(taken)} items]")
+            taken.append(Mark(f"[+{count - len(taken)} items]"))
         return taken
 
     def names_secret(self, name: Any, value: Any) -> bool:
@@ -266,8 +271,8 @@ class _Snapshot:
     def stop(self, source: object, path: tuple[int, ...]) -> str | None:
         """Return what stands for a container that is not entered, or None."""
         if id(source) in path:
-            return "[circular]"
-        return "[depth]" if len(path) >= MAX_DEPTH else None
+            return _CIRCULAR
+        return _TOO_DEEP if len(path) >= MAX_DEPTH else None
 
     def key(self, key: Any, taken: dict[str, Any]) -> str:
         """Return the text of a key, JSON's own spelling for JSON's types; where ``1`` and ``"1"`` meet, both stay."""
@@ -282,7 +287,7 @@ class _Snapshot:
         value = self.take(key, ())
         text = value if type(value) is str else int_text(value) if type(value) is int else str(value)
         room = MAX_KEY - 24
-        return text if len(text) <= room else self.head(text, room)
+        return text if len(text) <= room else str(self.head(text, room))
 
     def other(self, value: Any, path: tuple[int, ...]) -> Any:
         """Return the copy of anything but the exact JSON types; what raises shows as a mark, not as an exception."""
@@ -339,11 +344,11 @@ def secret(value: Any, flow: FlowState | None, verdict: int = SECRET) -> str | N
     if type(value) is str and len(value) <= MAX_STRING:
         if flow is not None and value not in flow.taints:
             learn(flow, (value,), is_token=verdict == TOKEN)
-        return mask(value, policy)
+        return _SECRET if not policy.correlate else Mark(mask(value, policy))
     leaves = _leaves(value)
     if flow is not None:
         learn(flow, leaves, is_token=verdict == TOKEN)
-    return mask("\x1f".join(map(str, leaves)), policy) if policy.correlate else PLACEHOLDER
+    return Mark(mask("\x1f".join(map(str, leaves)), policy)) if policy.correlate else _SECRET
 
 
 def _field_names(kind: type) -> list[str] | None:

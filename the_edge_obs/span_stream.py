@@ -1,19 +1,19 @@
 """Spans of a stream of events, told as they end: what a flow log says of them, without keeping the flow.
 
 Only spans that are open are held. Figures count as in a flow log: a span's own, unless something below it reported the same one
-first. That needs a child's end before its parent's, as every process logs them; where the files of several processes are read one
-after the other, a figure that a parent repeats of a child in a later file is counted twice.
+first; an error that leaves several spans counts in the innermost. That needs a child's end before its parent's, as every process
+logs them; where the files of several processes are read one after the other, what a parent repeats of a child in a later file
+counts twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from .event import Event
+from .event import ENDS, Event, is_number, status_of
+from .flow_facts import error_key
 from .flow_log import COUNTED
-
-_ENDS: Final = frozenset({"exit", "error"})
 
 
 class EndedSpan(NamedTuple):
@@ -24,23 +24,29 @@ class EndedSpan(NamedTuple):
         status: ok, error, cancelled, or running for one without an end.
         duration_ms: Monotonic milliseconds, or None.
         figures: Its tokens and costs, by their names in ``metrics``, as far as they are its own.
+        errors: 1 if an error arose in it; one that came out of a child was counted there.
+        top: The outermost span around it that was still open when it began, or itself: its id.
     """
 
     node: str
     status: str
     duration_ms: float | None
     figures: dict[str, float]
+    errors: int = 0
+    top: str = ""
 
 
 class _Open:
     """A span that has begun."""
 
-    __slots__ = ("below", "figures", "node", "parent")
+    __slots__ = ("answered", "below", "figures", "is_partial", "node", "parent", "passed", "top")
 
-    def __init__(self, node: str, parent: str | None) -> None:
-        self.node, self.parent = node, parent
+    def __init__(self, node: str, parent: str | None, top: str) -> None:
+        self.node, self.parent, self.top = node, parent, top
         self.figures: dict[str, float] = {}
         self.below: set[str] = set()  # figures that something below it has reported
+        self.passed: set[Any] = set()  # errors that came out of its children
+        self.answered, self.is_partial = False, True
 
 
 class SpanStream:
@@ -51,6 +57,11 @@ class SpanStream:
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
 
+    def top_of(self, event: Event) -> str:
+        """Return the id of the outermost open span around an event, or of its own span where none is open."""
+        span = self._open.get(event["span_id"]) or self._open.get(event["parent_id"] or "")
+        return event["span_id"] if span is None else span.top
+
     def add(self, event: Event) -> EndedSpan | None:
         """Take an event into account; return the span that it ends, if it does."""
         kind = event["event_type"]
@@ -58,35 +69,36 @@ class SpanStream:
             return None
         span = self._open.get(event["span_id"])
         if span is None:
-            span = _Open(event["node"], event["parent_id"])
-            if kind not in _ENDS:
+            span = _Open(event["node"], event["parent_id"], self.top_of(event))
+            if kind not in ENDS:
                 self._open[event["span_id"]] = span
+        if kind == "entry" and span.is_partial:
+            span.node, span.is_partial = event["node"], False
+        if event["data"].get("answered") is True:
+            span.answered = True
         if kind != "entry" and event["metrics"]:
-            span.figures.update((key, value) for key in COUNTED if _is_figure(value := event["metrics"].get(key)))
-        if kind not in _ENDS:
-            return None
+            span.figures.update((key, value) for key in COUNTED if is_number(value := event["metrics"].get(key)) and value)
+        if kind not in ENDS or not (span.is_partial or event["node"] == span.node):
+            return None  # an error that was logged by hand ends nothing
         self._open.pop(event["span_id"], None)
-        status = "ok" if kind == "exit" else "cancelled" if event["data"].get("cancelled") else "error"
         duration = event["metrics"].get("duration_ms")
-        return self._ended(span, status, duration if _is_number(duration) else None)
+        status = status_of(event)
+        key = error_key(event["data"].get("error")) if status == "error" else None
+        return self._ended(span, status, duration if is_number(duration) else None, key)
 
     def rest(self) -> Iterator[EndedSpan]:
         """Yield the spans that have no end, and forget them; the youngest first, for they lie below the others."""
         while self._open:
             _, span = self._open.popitem()
-            yield self._ended(span, "running", None)
+            yield self._ended(span, "running", None, None)
 
-    def _ended(self, span: _Open, status: str, duration_ms: float | None) -> EndedSpan:
+    def _ended(self, span: _Open, status: str, duration_ms: float | None, error: Any) -> EndedSpan:
         own = {key: value for key, value in span.figures.items() if key not in span.below}
         reported = span.below | own.keys()
-        if reported and span.parent is not None and (parent := self._open.get(span.parent)) is not None:
+        parent = None if span.parent is None else self._open.get(span.parent)
+        if parent is not None:
             parent.below |= reported
-        return EndedSpan(span.node, status, duration_ms, own)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_figure(value: Any) -> bool:
-    return _is_number(value) and value != 0
+            if error is not None:
+                parent.passed.add(error)
+        arose = status == "error" and (error is None or error not in span.passed)
+        return EndedSpan(span.node, status, duration_ms, {} if span.answered else own, int(arose), span.top)

@@ -10,14 +10,15 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from .context import current
+from .context import current, flows_known
 from .errors import FlowNotFoundError, LogFileError
-from .event import Event, is_uuid
+from .event import Event, is_uuid, without_repeats
 from .event_query import line_filter, matches, select
 from .faults import listeners
 from .files import write_atomically
-from .flow_log import FlowLog, build_flow_log
-from .formats import renderer
+from .flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
+from .flow_summary import FlowSummary, summarise
+from .formats import format_of, renderer
 from .handlers import FlowFileHandler
 from .jsonl import Skipped, log_files, log_name, read_events
 
@@ -25,11 +26,12 @@ _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
 
 
 class Found(NamedTuple):
-    """A flow's events, how many of them are lost, and how often logging itself failed."""
+    """A flow's events, how many of them are lost, how often logging itself failed, and what this process knows of the flow."""
 
     events: list[Event]
     dropped: int = 0
     faults: int = 0
+    known: Outcome | None = None
 
 
 def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
@@ -37,7 +39,7 @@ def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
 
     Args:
         source: A flow id, the path of a log file, or None (the default) for the running flow. A folder will do when it
-            holds the log of one flow.
+            holds the log of one flow. Of a running flow that has logged nothing, the log is empty.
 
     Raises:
         FlowNotFoundError: no buffer and no file knows the flow, or nothing is running.
@@ -52,7 +54,18 @@ def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
             f"{str(source)!r} holds {len(flows)} flows: {known}{rest}; give the file of one, or hand what query() has of one "
             f"flow_id to flow_log.build_flow_log(); in a terminal: tea-obs show {str(source)!r} --flow ID"
         )
-    return build_flow_log(found.events, dropped=found.dropped, faults=found.faults)
+    if not found.events and found.known is not None:
+        return empty_flow_log(_flow_id(source), found.known, faults=found.faults)
+    return build_flow_log(found.events, dropped=found.dropped, faults=found.faults, known=found.known)
+
+
+def runs(path: str | os.PathLike[str]) -> list[FlowSummary]:
+    """Return the runs of a log file, or of a folder of them, by start; it is read once, and no events are held.
+
+    Raises:
+        LogFileError: it cannot be read, or holds no events.
+    """
+    return summarise(_stream(_path(path), Skipped(), {}))
 
 
 def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[Event]:
@@ -81,7 +94,7 @@ def iter_query(source: str | os.PathLike[str] | None = None, skipped: Skipped | 
 def export(
     source: str | os.PathLike[str] | None,
     path: str | os.PathLike[str],
-    format: str = "jsonl",  # noqa: A002
+    format: str | None = None,  # noqa: A002
     **filters: Any,
 ) -> dict[str, Any]:
     """Write a flow, or the events of it that pass the filters, to a file that appears whole or not at all.
@@ -89,7 +102,7 @@ def export(
     Args:
         source: A flow id, a file, a folder, or None for the running flow.
         path: The file to write; folders are made.
-        format: One of ``formats.FORMATS``. Default ``jsonl``.
+        format: One of ``formats.FORMATS``. Default: what the path ends in, otherwise ``jsonl``.
         filters: As in ``query``.
 
     Returns:
@@ -99,6 +112,7 @@ def export(
         ExportError: unknown format, or a path that cannot be written.
         QueryError, FlowNotFoundError, LogFileError: as in ``query``.
     """
+    format = format_of(path) if format is None else format  # noqa: A001
     render = renderer(format)
     matches(filters)
     skipped = Skipped()
@@ -107,7 +121,7 @@ def export(
     else:
         found = _of_flow(_flow_id(source))
         events = select(found.events, filters)
-        skipped.dropped[found.events[0]["flow_id"]] = found.dropped
+        skipped.dropped[_flow_id(source)] = found.dropped
     count = 0
 
     def counted() -> Iterator[Event]:
@@ -141,13 +155,18 @@ def _find(source: str | os.PathLike[str] | None) -> Found:
         return _of_flow(_flow_id(source))
     path, skipped = _path(source), Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
-    events = _merged([list(read_events(file, skipped)) for file in _files_of(path)])
+    events = list(without_repeats(_merged([list(read_events(file, skipped)) for file in _files_of(path)])))
     if not events:
         raise _nothing_in(path, skipped)
     return Found(events, skipped.dropped.get(events[0]["flow_id"], 0))
 
 
 def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
+    """Return an iterator of the events of a file or a folder that may pass the filters, each once, whatever file repeats it."""
+    return without_repeats(_streamed(path, skipped, filters))
+
+
+def _streamed(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the events of a file or a folder that may pass the filters; what a log and its compressed copy share once."""
     empty, wanted = True, line_filter(filters)
     for name, files in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
@@ -202,9 +221,12 @@ def _of_flow(flow_id: str) -> Found:
     if dropped or not rings or any(ring.is_abroad(flow_id) for ring in rings):
         events = _merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
         dropped = max(0, dropped - (len(events) - len(kept)))
-    if not events:
+    state = flows_known.get(flow_id)
+    # A flow of which nobody has heard, or a ring that lets only errors through: nothing is lost, and the log is empty.
+    is_empty = state is not None and not state.ended and (state.is_silent or len(listeners) > 0)
+    if not events and not is_empty:
         raise FlowNotFoundError(f"flow {flow_id!r} is in no ring buffer and no flow file of this process; {_next_step()}")
-    return Found(events, dropped, max((ring.faults(flow_id) for ring in rings), default=0))
+    return Found(events, dropped, max((ring.faults(flow_id) for ring in rings), default=0), known_outcome(flow_id))
 
 
 def _next_step() -> str:

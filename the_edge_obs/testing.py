@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Final, overload
 
 from .errors import FlowNotFoundError
-from .event import Event
+from .event import ROOT_NODE, Event, is_failure
 from .flow_log import FlowLog, SpanInfo
 from .formatters import printable
 from .handlers import RingBufferHandler
@@ -137,7 +137,7 @@ def _log_of(flow_id: str) -> FlowLog | None:
 
 
 def _inner(log: FlowLog) -> list[SpanInfo]:
-    roots = {span.span_id for span in log.roots if span.node == "flow"}
+    roots = {span.span_id for span in log.roots if span.node == ROOT_NODE}
     return [span for span in log.spans if span.span_id not in roots]
 
 
@@ -148,7 +148,7 @@ def _fitting(span: SpanInfo, names: Sequence[str]) -> str | None:
 
 
 def _is_error(event: Event) -> bool:
-    return event["event_type"] == "error" and not event["data"].get("cancelled")
+    return is_failure(event)
 
 
 def _error(event: Event) -> str:

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from .event import Event
-from .flow_facts import FlowFacts, SpanInfo
+from .flow_facts import FlowFacts, SpanInfo, error_key
 from .formatters import printable
 
 # Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
@@ -33,6 +33,7 @@ _COLOURS: Final = {
     "around": "2",
     "running": "33",
     "cancelled": "33",
+    "unknown": "33",
     "warn": "33",
     "dim": "2",
     "bold": "1",
@@ -130,12 +131,20 @@ def duration_text(milliseconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def clock_text(seconds: float) -> str:
-    """Return a point in time, Unix seconds, as local date and time; as the number itself where no calendar has it."""
+def clock_text(seconds: float, *, zone: bool = True) -> str:
+    """Return a point in time, Unix seconds, as local date and time, as ``--since`` reads it.
+
+    Where no calendar has it, it is the number itself.
+
+    Args:
+        seconds: The time.
+        zone: Whether its offset from UTC follows. Default True.
+    """
     try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+        text = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
     except (ValueError, OverflowError, OSError):
         return str(seconds)
+    return f"{text[:-2]}:{text[-2:]}" if zone else text[:-5]  # Python 3.10 reads zones with a colon alone
 
 
 def columns(text: str) -> int:
@@ -180,8 +189,7 @@ def rows(log: FlowFacts, view: View) -> Iterator[Row]:
         below = below[:_DEEPEST]
         bar = below + (_bar(view) if children else "  ")
         notes = [*_error_notes(span, children), *told.get(span.span_id, ())]
-        name = log.name if not stem and span.node == "flow" else span.step
-        cells = _cells(span, name, entries.get(span.span_id))
+        cells = _cells(span, span.name or span.step, entries.get(span.span_id))
         yield Row(stem, bar, cells, span.status, notes, part.get(span.span_id), bool(children), span)
         shown = _folded(children, healthy, view)
         for position in range(len(shown) - 1, -1, -1):
@@ -191,7 +199,7 @@ def rows(log: FlowFacts, view: View) -> Iterator[Row]:
 
 def _parts(log: FlowFacts) -> dict[str, tuple[float, float]]:
     """Return where each span begins and ends, as parts of the time that the log tells of; of no time nothing."""
-    last = log.events[-1]["timestamp"]
+    last = log.events[-1]["timestamp"] if log.events else 0.0
     times = {span.span_id: (span.start, max(span.start, last if span.end is None else span.end)) for span in log.spans}
     first = min((start for start, _ in times.values()), default=0.0)
     whole = max((end for _, end in times.values()), default=0.0) - first
@@ -242,11 +250,7 @@ def _one_line(value: Any) -> str:
 
 
 def _same_error(span: SpanInfo, other: SpanInfo) -> bool:
-    mine, theirs = span.error, other.error
-    return bool(mine and theirs) and [mine.get(key) for key in ("type", "message")] == [  # type: ignore[union-attr]
-        theirs.get(key)  # type: ignore[union-attr]
-        for key in ("type", "message")
-    ]
+    return error_key(span.error) == error_key(other.error) is not None
 
 
 def _error_notes(span: SpanInfo, children: Sequence[SpanInfo]) -> list[tuple[str, str]]:
@@ -391,9 +395,11 @@ def totals(log: FlowFacts) -> Iterator[str]:
 def missing(log: FlowFacts) -> Iterator[str]:
     """Yield what people have to know of a flow log that is not whole."""
     metrics = log.metrics
+    last = f"; last event {clock_text(log.events[-1]['timestamp'])}" if log.events else ""
     if log.status == "running":
-        last = clock_text(log.events[-1]["timestamp"])
-        yield f"no end in the log: the flow is still running, or its process was killed; last event {last}"
+        yield f"no end in the log: the flow is still running, or its process was killed{last}"
+    if log.status == "unknown":
+        yield f"the flow's own events are not in the log, as where their level filters them: how it ended is not known{last}"
     if metrics["dropped_count"]:
         yield f"{counted(metrics['dropped_count'], 'event')} dropped by the ring buffer: the tree is not whole"
     if metrics["fault_count"]:

@@ -8,6 +8,7 @@ and plain Python data is built from it; every mistake is a ``FlowFileError`` wit
 from __future__ import annotations
 
 import math
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -42,11 +43,13 @@ class Document(NamedTuple):
         data: Dicts, lists and scalars.
         lines: 1-based line of the key or list item at each place.
         text_lines: 1-based line on which the text of a string begins (for a block scalar, the line after the bar).
+        sha256: Of the file's bytes, in hexadecimal digits.
     """
 
     data: Any
     lines: dict[Place, int]
     text_lines: dict[Place, int]
+    sha256: str
 
 
 def read_yaml(path: str | Path) -> Document | None:
@@ -61,12 +64,13 @@ def read_yaml(path: str | Path) -> Document | None:
     Raises:
         FlowFileError: For a file that cannot be read, is not YAML, has duplicate keys, or goes beyond the limits.
     """
-    text = _text(path)
+    raw = _raw(path)
+    text = _text(raw, path)
     loader: _Composer | None = None
     try:
         loader = _Composer(text)
         node = loader.get_single_node()
-        return None if node is None else _Builder(str(path), loader).document(node)
+        return None if node is None else _Builder(str(path), loader).document(node, sha256(raw).hexdigest())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = f"broken YAML: {error.problem or error.context}"
@@ -85,7 +89,7 @@ def read_yaml(path: str | Path) -> Document | None:
             loader.dispose()
 
 
-def _text(path: str | Path) -> str:
+def _raw(path: str | Path) -> bytes:
     try:
         with Path(path).open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -94,6 +98,10 @@ def _text(path: str | Path) -> str:
         raise FlowFileError(f"cannot read the file: {reason}", path=str(path)) from error
     if len(raw) > MAX_BYTES:
         raise FlowFileError(f"the file is larger than {MAX_BYTES} bytes; split it", path=str(path))
+    return raw
+
+
+def _text(raw: bytes, path: str | Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -156,8 +164,8 @@ class _Builder:
         self._text_lines: dict[Place, int] = {}
         self._flattened: set[int] = set()
 
-    def document(self, node: yaml.Node) -> Document:
-        return Document(self._build(node, ()), self._lines, self._text_lines)
+    def document(self, node: yaml.Node, digest: str) -> Document:
+        return Document(self._build(node, ()), self._lines, self._text_lines, digest)
 
     def _build(self, node: yaml.Node, place: Place) -> Any:
         if isinstance(node, yaml.MappingNode):

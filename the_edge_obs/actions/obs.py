@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..context import checked_flow_id, current
-from ..errors import ActionError, ExportError, FlowNotFoundError, allowed
+from ..errors import ActionError, ExportError, allowed
+from ..summaries import Listing, Record
 from ..tracebacks import error_text
 from ._support import add_event, count_of, failure, mapping_of, text_of
 
@@ -15,7 +16,7 @@ _EVENT_TYPES: Final = ("log", "metric", "error")
 
 
 def obs_get_flow_log(state: Mapping[str, Any], *, flow_id: str | None = None) -> dict[str, Any]:
-    """Return everything known about a flow.
+    """Return everything known about a flow. What is logged of the result is a summary: the log need not hold itself.
 
     Args:
         state: The flow's state; its ``flow_id`` is used where no span is open.
@@ -32,7 +33,9 @@ def obs_get_flow_log(state: Mapping[str, Any], *, flow_id: str | None = None) ->
     """
     from ..store import get_flow_log
 
-    return get_flow_log(_flow_id("obs.get_flow_log", state, flow_id)).to_dict()
+    log = get_flow_log(_flow_id("obs.get_flow_log", state, flow_id)).to_dict()
+    told = {key: log[key] for key in ("flow_id", "name", "status")}
+    return Record(log, {**told, "events": len(log["events"]), "spans": len(log["spans"])})
 
 
 def obs_query(
@@ -42,7 +45,7 @@ def obs_query(
     filters: Mapping[str, Any] | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the events of a flow that pass the filters, in order.
+    """Return the events of a flow that pass the filters, in order. What is logged of the result is how many there are.
 
     Args:
         state: The flow's state; its ``flow_id`` is used where no span is open.
@@ -60,21 +63,13 @@ def obs_query(
         QueryError: an unknown filter, or a value it does not take.
         FlowNotFoundError: nothing keeps this flow's events.
     """
-    from ..faults import listeners
     from ..store import query
 
     chosen = dict(mapping_of("obs.query", "filters", filters))
     if limit is not None:
         chosen["limit"] = count_of("obs.query", "limit", limit)
-    flow = _flow_id("obs.query", state, flow_id)
-    try:
-        return query(flow, **chosen)
-    except FlowNotFoundError:
-        # A buffer that has seen nothing of the running flow, because its level lets only errors through: good news.
-        span = current()
-        if span is not None and span.flow.id == flow and listeners:
-            return []
-        raise
+    events = query(_flow_id("obs.query", state, flow_id), **chosen)
+    return Listing(events, {"events": len(events)})
 
 
 def obs_export(
@@ -82,7 +77,7 @@ def obs_export(
     *,
     path: str,
     flow_id: str | None = None,
-    format: str = "jsonl",  # noqa: A002 - the name that flows use
+    format: str | None = None,  # noqa: A002 - the name that flows use
     filters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a flow's events to a file that appears whole or not at all.
@@ -91,7 +86,8 @@ def obs_export(
         state: The flow's state; its ``flow_id`` is used where no span is open.
         path: The file to write; folders are made.
         flow_id: The flow; None is the running one.
-        format: ``jsonl`` (one event a line), ``json`` (the flow log), or another of ``the_edge_obs.formats.FORMATS``.
+        format: ``jsonl`` (one event a line), ``json`` (the flow log), or another of ``the_edge_obs.formats.FORMATS``;
+            None: what the path ends in, otherwise ``jsonl``.
         filters: Which events; as in ``obs.query``.
 
     Returns:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Registry: TypeAlias = Mapping[str, Callable[..., Any]]
 """Actions by name."""
@@ -12,12 +14,12 @@ Registry: TypeAlias = Mapping[str, Callable[..., Any]]
 def builtin_registry() -> dict[str, Callable[..., Any]]:
     """Return a new dict of the builtin actions by name.
 
-    Each is a plain function ``fn(state, *, <parameters>)``; ``the_edge_obs.instrument`` makes the dict observed. The
-    categories are imported here, not with the package.
+    Each is a function ``fn(state, *, <parameters>)``, which an engine may give ``config``, ``node`` and ``graph`` as well;
+    ``the_edge_obs.instrument`` makes the dict observed. The categories are imported here, not with the package.
     """
     from . import file, http, json, llm, memory, obs, web
 
-    return {
+    actions: dict[str, Callable[..., Any]] = {
         "file.read": file.file_read,
         "file.write": file.file_write,
         "http.get": http.http_get,
@@ -34,3 +36,21 @@ def builtin_registry() -> dict[str, Callable[..., Any]]:
         "obs.query": obs.obs_query,
         "web.fetch": web.web_fetch,
     }
+    return {name: for_engines(action) for name, action in actions.items()}
+
+
+_ENGINE_ARGUMENTS: Final = ("config", "node", "graph")
+
+
+@functools.cache
+def for_engines(action: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an action that engines can call: what it does not ask for of config, node and graph is dropped."""
+    unknown = [name for name in _ENGINE_ARGUMENTS if name not in inspect.signature(action).parameters]
+
+    @functools.wraps(action)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        for name in unknown:
+            kwargs.pop(name, None)
+        return action(*args, **kwargs)
+
+    return called

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from ..formatters import printable
-from ..retention import Limits, bytes_of, clean, seconds_of
+from ..retention import Limits, age_of, bytes_of, clean
 from ..tree import counted
 from .terminal import BAD, DONE, say
 
@@ -40,7 +40,7 @@ def call(args: argparse.Namespace) -> int:
     if args.older_than is None and args.max_size is None and not args.gzip:
         raise ConfigurationError("clean: there is nothing to do; give --older-than, --max-size or --gzip")
     limits = Limits(
-        None if args.older_than is None else seconds_of(args.older_than),
+        None if args.older_than is None else age_of(args.older_than),
         None if args.max_size is None else bytes_of(args.max_size),
         args.gzip,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,9 +55,11 @@ def call(args: argparse.Namespace) -> int:
 
 def _config(path: Path) -> dict[str, Any]:
     from ..config import check_block, dict_config
+    from ..flows.loader import blamed
     from ..flows.yaml_source import read_file
 
-    content = read_file(path).data
+    source = read_file(path)
+    content = source.data
     is_flow = isinstance(content, dict) and ("nodes" in content or "observability" in content)
     if is_flow and "observability" not in content:
         say(f"note: {str(path)!r} has no observability block: it stands for no configuration; one is 'observability: {{}}'")
@@ -65,7 +68,10 @@ def _config(path: Path) -> dict[str, Any]:
     try:
         is_on = check_block(block, import_callbacks=False)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+        if not is_flow:  # the block is all of the file
+            source = replace(source, lines={("observability", *place): line for place, line in source.lines.items()})
+        line = source.line(blamed(source, str(error)))
+        raise ConfigurationError(f"{path}{'' if line is None else f':{line}'}: {error}") from error
     if not is_on:
         say(f"note: the observability block of {str(path)!r} says enabled: false: it stands for no configuration")
         return _NOTHING

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ..comparison import FlowDiff, check_fail_on, diff, render, summary
+from ..comparison import FlowDiff, check_fail_on, diff, partly_logged, render, summary
 from ..errors import LogFileError
 from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
@@ -78,6 +78,9 @@ def call(args: argparse.Namespace) -> int:
         size = write_atomically(args.output, _text(found, format_name, View(_WIDTH, unicode=not args.ascii, fold=not args.all)))
         print(f"{printable(args.output)}: {summary(found)}; as {format_name}, {counted(size, 'byte')}")
     failures = [] if args.fail_on is None else found.failures(args.fail_on)
+    if args.fail_on is not None and not failures:
+        for line in partly_logged(found):
+            say(f"note: {line}")
     for failure in failures:
         say(f"failed: {failure}")
     return FAILED if failures else DONE
@@ -86,8 +89,8 @@ def call(args: argparse.Namespace) -> int:
 def _log(path: Path, wanted: str | None, option: str) -> FlowLog:
     skipped = Skipped()
     flows, events = flow_events(path, skipped, wanted)
-    if len(flows) > 1:
-        shown = f"{str(path)!r} holds {len(flows):,} flows"
+    if flows.flow_count > 1:
+        shown = f"{str(path)!r} holds {flows.flow_count:,} flows"
         raise LogFileError(f"{shown}; choose one with {option} ID; tea-obs show {str(path)!r} lists them")
     return build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
 

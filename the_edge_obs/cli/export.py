@@ -11,7 +11,7 @@ from typing import Final
 
 from ..event import Event
 from ..files import write_atomically
-from ..formats import FORMATS, renderer
+from ..formats import FORMATS, format_of, renderer
 from ..formatters import printable
 from ..jsonl import Skipped
 from ..tree import counted
@@ -55,8 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
-    named = Path(args.output).suffix.removeprefix(".")
-    format_name = args.format or (named if named in FORMATS else "jsonl")
+    format_name = args.format or format_of(args.output)
     if format_name == "html" and _is_folder(args.log, args.output):
         return _pages(args.log, args.output)
     count, skipped = 0, Skipped()

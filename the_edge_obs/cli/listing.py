@@ -12,7 +12,7 @@ from ..tree import View, clock_text, columns, dollars, duration_text, fitted
 _NARROW: Final = 10  # columns of a name, at least
 _SHORT_ID: Final = 8  # characters; the beginning of an id will do for --flow
 _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
-_HEAD: Final = ("name", "status", "started", "duration", "errors", "tokens", "cost", "flow")
+_HEAD: Final = ("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "flow")
 
 
 def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
@@ -30,7 +30,7 @@ def _row(flow: FlowSummary) -> list[str]:
     return [
         printable(flow.name or "?"),
         flow.status,
-        clock_text(flow.start),
+        clock_text(flow.start, zone=False),
         duration_text(flow.duration_ms) or "-",
         f"{flow.errors:,}" if flow.errors else "",
         f"{flow.tokens:,}" if flow.tokens else "",

@@ -19,8 +19,10 @@ NAME: Final = "ls"
 HELP: Final = "list the runs of a folder"
 DESCRIPTION: Final = """\
 List the runs of a log or a folder of logs, the oldest first: name, status, when
-it started, duration, errors, tokens, cost. The log is read once, and only
-these figures are held. Times are local."""
+it started, duration, errors, tokens, cost. Requests that continue one trace are
+a run each, with one flow id. The log is read once; about 8 bytes are held of
+each event, to count what is there twice once. Times are local, as --since
+reads them."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
@@ -38,19 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
     with Progress("events") as progress:
-        flows = summarise(followed(read(args.log, Skipped()), progress))
+        runs = summarise(followed(read(args.log, Skipped()), progress))
     if args.json:
         prepare_json()
-        for flow in flows:
-            write_json(json.dumps(_facts(flow), ensure_ascii=False) + "\n")
+        for run in runs:
+            write_json(json.dumps(_facts(run), ensure_ascii=False) + "\n")
         return DONE
-    for line in runs_table(flows, view_for(sys.stdout)):
+    for line in runs_table(runs, view_for(sys.stdout)):
         print(line)
-    failed = sum(flow.status == "error" for flow in flows)
-    print(f"\n{counted(len(flows), 'run')}" + (f", {failed:,} failed" if failed else ""))
+    failed, alone = sum(run.status == "error" for run in runs), sum(run.alone for run in runs)
+    print(f"\n{counted(len(runs), 'run')}" + (f", {failed:,} failed" if failed else ""))
+    if alone:
+        print(f"{counted(alone, 'run')} opened outside any flow, as a node does whose context was lost")
     return DONE
 
 
-def _facts(flow: FlowSummary) -> dict[str, object]:
-    names = ("flow_id", "name", "status", "start", "end", "duration_ms", "events", "errors", "tokens", "cost_usd")
-    return {name: getattr(flow, name) for name in names}
+def _facts(run: FlowSummary) -> dict[str, object]:
+    names = ("flow_id", "name", "status", "start", "end", "duration_ms", "events", "errors", "tokens", "cost_usd", "alone")
+    return {name: getattr(run, name) for name in names}

@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--node", metavar="GLOB", action="append", help="* node, such as llm.call or 'llm.*'")
     add("--step", metavar="GLOB", action="append", help="* the YAML flow's name for a node")
     add("--level", metavar="LEVEL", help=f"exactly this level: {levels}")
-    add("--min-level", metavar="LEVEL", help="this level or a graver one")
+    add("--min-level", metavar="LEVEL", help="this level or a more severe one")
     add("--event-type", metavar="TYPE", action="append", help=f"* {', '.join(EVENT_TYPES)}")
-    when = "Unix seconds, ISO 8601 (UTC without a zone), or relative to now: -30s, -5m, -2h, -1d"
+    when = "Unix seconds, ISO 8601 (local time without a zone), or relative to now: -30s, -5m, -2h, -1d, -2w"
     add("--since", "--start-time", dest="start_time", metavar="TIME", help=f"not before: {when}")
     add("--until", "--end-time", dest="end_time", metavar="TIME", help="not after; as --since")
     add("--span-id", metavar="ID", action="append", help="* events of this span")

@@ -40,9 +40,10 @@ def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
     skipped = Skipped()
     flows, events = flow_events(args.log, skipped, args.flow)
-    if len(flows) > 1:
-        print(f"{counted(len(flows), 'run')} in {printable(repr(str(args.log)))}; choose one with --flow ID\n")
-        for line in runs_table(sorted(flows, key=lambda flow: flow.start), view_for(sys.stdout, ascii_only=args.ascii)):
+    if flows.flow_count > 1:
+        runs = sorted(flows, key=lambda run: run.start)
+        print(f"{counted(len(runs), 'run')} in {printable(repr(str(args.log)))}; choose one with --flow ID\n")
+        for line in runs_table(runs, view_for(sys.stdout, ascii_only=args.ascii)):
             print(line)
         return DONE
     log = build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))

@@ -72,13 +72,13 @@ def flow_events(log: Path, skipped: Skipped, wanted: str | None) -> tuple[FlowSu
         if wanted is not None and not event["flow_id"].startswith(wanted.lower()):
             continue
         flows.add(event)
-        if len(flows) == 1:
+        if flows.flow_count == 1:
             events.append(event)
         else:
             events.clear()
     for _ in flows.rest():
         pass
-    if wanted is not None and len(flows) != 1:
-        found = f"{len(flows)} flows of {str(log)!r} begin" if len(flows) else f"no flow of {str(log)!r} begins"
+    if wanted is not None and flows.flow_count != 1:
+        found = f"{flows.flow_count} flows of {str(log)!r} begin" if flows.flow_count else f"no flow of {str(log)!r} begins"
         raise FlowNotFoundError(f"{found} with {wanted!r}; tea-obs show {str(log)!r} lists the flows")
     return flows, events

@@ -52,7 +52,8 @@ def call(args: argparse.Namespace) -> int:
     head = ("node", "count", "errors", "total", "p50", "p95", "max", "tokens", "cost")
     for line in table(head, [_row(one) for one in figures], _RIGHT, view_for(sys.stdout)):
         print(line)
-    print(f"\n{counted(len(flows), 'run')}, {counted(sum(flow.events for flow in flows), 'event')}")
+    runs = list(flows)
+    print(f"\n{counted(len(runs), 'run')}, {counted(sum(run.events for run in runs), 'event')}")
     return DONE
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LogFileError
-from ..event import Event
+from ..event import Event, Seen, without_repeats
 from ..files import reason_of
 from ..formatters import ConsoleFormatter, printable, uses_colour
 from ..jsonl import Skipped, log_name, read_events
@@ -86,6 +86,7 @@ class _Reading:
         self._log, self._follow = log, follow
         self._growing: dict[Path, GrowingFile] = {}
         self.skipped = Skipped()
+        self._seen = Seen()
 
     def last(self, count: int) -> list[Event]:
         """Return the last events of the log, ordered by time."""
@@ -97,10 +98,10 @@ class _Reading:
         with Progress("files") as progress:
             for done, path in enumerate(files, 1):
                 progress(done, len(files))
-                kept = heapq.nlargest(count, [*kept, *self._last_of(path, count)], key=_time)
+                kept = heapq.nlargest(count, without_repeats([*kept, *self._last_of(path, count)]), key=_time)
         if not kept and count and not self._follow:
             raise LogFileError(f"{str(self._log)!r} holds no events; a log has one JSON object a line, see docs/event-schema.md")
-        return kept[::-1]
+        return list(filter(self._seen.is_new, kept[::-1]))
 
     def _last_of(self, path: Path, count: int) -> list[Event]:
         if not path.name.endswith(SUFFIX):
@@ -121,7 +122,7 @@ class _Reading:
                     if path not in self._growing:
                         self._growing[path] = GrowingFile(path, self.skipped, keep_open=False)
             for file in list(self._growing.values()):
-                yield _readable(file)
+                yield filter(self._seen.is_new, _readable(file))
             time.sleep(max(_PAUSE, (time.monotonic() - started) * _SHARE))
 
     def close(self) -> None:

@@ -4,7 +4,18 @@ from ._comparing import MAX_CHANGES, diff
 from ._limits import check_fail_on
 from ._model import FlowDiff
 from ._rows import Figure, SpanDiff
-from ._text import render, summary
+from ._text import partly_logged, render, summary
 from ._values import Change
 
-__all__ = ["MAX_CHANGES", "Change", "Figure", "FlowDiff", "SpanDiff", "check_fail_on", "diff", "render", "summary"]
+__all__ = [
+    "MAX_CHANGES",
+    "Change",
+    "Figure",
+    "FlowDiff",
+    "SpanDiff",
+    "check_fail_on",
+    "diff",
+    "partly_logged",
+    "render",
+    "summary",
+]

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from ..event import Event, dumps
 from ..flow_log import COUNTED, FlowLog, SpanInfo
 from ._sequences import Pairs, common, rising, same
-from ._values import lasting
+from ._values import DIGEST_MARK, lasting, without_digests
 
 _BRANCH: Final = "parallel.branch"
 _ROUND: Final = "loop.iteration"
@@ -34,6 +34,8 @@ class Place:
         own: What is equal for spans of which nothing differs, or None where that cannot be told.
         whole: What is equal for spans of which, and inside of which, nothing differs.
         index: Of a branch, its index; otherwise -1.
+        cut: Where input, output and error are not all that was captured, as ``data.cut`` tells it.
+        has_digests: Whether there are placeholders in it that equal secrets share, in this run alone.
     """
 
     span: SpanInfo
@@ -44,6 +46,8 @@ class Place:
     own: str | None
     whole: str
     index: float
+    cut: frozenset[str] = frozenset()
+    has_digests: bool = False
 
 
 class Match(NamedTuple):
@@ -71,6 +75,7 @@ class Tree:
     def __init__(self, log: FlowLog) -> None:
         self.ids: AbstractSet[str] = {log.flow_id, *(span.span_id for span in log.spans)}
         self._flow_id = log.flow_id
+        self._has_digests = False
         self._entries: dict[str, dict[str, Any]] = {}
         self._ends: dict[tuple[str, str], dict[str, Any]] = {}
         for event in log.events:
@@ -105,9 +110,12 @@ class Tree:
         if isinstance(entry.get("attempt"), int):
             key += f" (attempt {entry['attempt']})"
         content = f"{key if index < 0 else span.node} {self._digest(given)}"
+        self._has_digests = False
         own = self._digest([span.node, span.status, error_of(span), given, result, metrics_of(span), figures_of(span)])
+        has_digests = self._has_digests
         inside = sorted(self._found[child].whole for child in span.children)
-        return Place(span, given, result, key, content, own, f"{content} {self._digest([own, inside])}", index)
+        cut = frozenset(cut_of(entry)) | frozenset(cut_of(end))
+        return Place(span, given, result, key, content, own, f"{content} {self._digest([own, inside])}", index, cut, has_digests)
 
     def _digest(self, value: Any) -> str | None:
         """Return a short text that only equal values share, or None for a value that nests too deep."""
@@ -115,9 +123,18 @@ class Tree:
             text = dumps(value)
             if self._flow_id in text:
                 text = dumps(lasting(value, self.ids))
+            if DIGEST_MARK in text:
+                self._has_digests, text = True, without_digests(text)
         except (RecursionError, ValueError):
             return None
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def cut_of(data: dict[str, Any]) -> list[str]:
+    """Return what ``data.cut`` of an event says of its input, output and error."""
+    cut = data.get("cut")
+    paths = [path for path in cut if isinstance(path, str)] if isinstance(cut, list) else []
+    return [path for path in paths if path.startswith(("input", "output", "error"))]
 
 
 def _index(given: Any) -> int | None:

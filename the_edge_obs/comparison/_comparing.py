@@ -15,7 +15,7 @@ from ..store import get_flow_log
 from ._alignment import Match, Place, Tree, align, error_of, figures_of, metrics_of
 from ._model import FlowDiff
 from ._rows import SpanDiff
-from ._values import Change, as_text, changes
+from ._values import Change, Pairing, as_text, changes
 
 MAX_CHANGES: Final = 100  # of one span
 
@@ -48,21 +48,20 @@ def diff(old: FlowLog | str | os.PathLike[str], new: FlowLog | str | os.PathLike
 
 def _compared(old: FlowLog, new: FlowLog) -> Iterator[SpanDiff]:
     trees = Tree(old), Tree(new)
-    ids = trees[0].ids, trees[1].ids
+    ids, pairing = (trees[0].ids, trees[1].ids), Pairing()
     way: list[tuple[str, ...]] = [()]
     for match in align(*trees):
-        label = _label(match, old, new)
+        label = _label(match)
         del way[match.depth + 1 :]
         above = way[-1]
         path = (*above, label) if len(above) < _PATH else (above[0], "...", *above[-_LAST + 1 :], label)
         way.append(path)
-        yield _row(match, label, path, ids)
+        yield _row(match, label, path, ids, pairing)
 
 
-def _label(match: Match, old: FlowLog, new: FlowLog) -> str:
+def _label(match: Match) -> str:
     place: Place = match.new or match.old  # type: ignore[assignment] # one of them there is
-    name = (new if match.new else old).name
-    if name and not match.depth and place.span.node == "flow":
+    if name := place.span.name:
         return name
     return place.key + (_item(place) if place.index >= 0 else "")
 
@@ -75,25 +74,39 @@ def _item(place: Place) -> str:
     return f" {text}" if text and len(text) <= _ITEM and "\n" not in text else ""
 
 
-def _row(match: Match, label: str, path: tuple[str, ...], ids: _Ids) -> SpanDiff:
+def _row(match: Match, label: str, path: tuple[str, ...], ids: _Ids, pairing: Pairing) -> SpanDiff:
     depth, old, new, moved = match
     if old is None or new is None:
         gone, come = old.span if old else None, new.span if new else None
         return SpanDiff("added" if old is None else "removed", False, (), depth, label, path, gone, come)
-    if old.own == new.own is not None:
-        return SpanDiff("same", moved, (), depth, label, path, old.span, new.span)
-    found = _changes(old, new, ids)
-    kept = tuple(islice(found, MAX_CHANGES))
-    more = sum(1 for _ in found)
+    kept: tuple[Change, ...] = ()
+    more = 0
+    if old.own != new.own or old.own is None or old.has_digests:
+        found = _changes(old, new, ids, pairing)
+        kept = tuple(islice(found, MAX_CHANGES))
+        more = sum(1 for _ in found)
     differences = tuple(_differences(old.span, new.span, kept))
-    return SpanDiff("changed" if differences else "same", moved, differences, depth, label, path, old.span, new.span, kept, more)
+    kind = "changed" if differences else "same"
+    return SpanDiff(kind, moved, differences, depth, label, path, old.span, new.span, kept, more, _cut(old, new, kept))
 
 
-def _changes(old: Place, new: Place, ids: _Ids) -> Iterator[Change]:
-    yield from changes("error", error_of(old.span), error_of(new.span), ids)
-    yield from changes("input", old.given, new.given, ids)
-    yield from changes("output", old.result, new.result, ids)
-    yield from changes("metrics", metrics_of(old.span), metrics_of(new.span), ids)
+def _cut(old: Place, new: Place, found: Sequence[Change]) -> tuple[str, ...]:
+    """Return what is the same as far as it was logged: what was cut in either run, but for what differs all the same."""
+    differing = tuple(change.path for change in found)
+    return tuple(sorted(path for path in old.cut | new.cut if not any(_overlap(path, other) for other in differing)))
+
+
+def _overlap(path: str, other: str) -> bool:
+    """Tell whether one path is the other, or leads to it."""
+    short, long = sorted((path, other), key=len)
+    return long.startswith(short) and long[len(short) : len(short) + 1] in ("", ".", "[")
+
+
+def _changes(old: Place, new: Place, ids: _Ids, pairing: Pairing) -> Iterator[Change]:
+    yield from changes("error", error_of(old.span), error_of(new.span), ids, pairing)
+    yield from changes("input", old.given, new.given, ids, pairing)
+    yield from changes("output", old.result, new.result, ids, pairing)
+    yield from changes("metrics", metrics_of(old.span), metrics_of(new.span), ids, pairing)
 
 
 def _differences(old: SpanInfo, new: SpanInfo, found: Sequence[Change]) -> Iterator[str]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ..durations import signed_seconds
 from ..errors import ConfigurationError, allowed
 from ..formatters import printable
 from ..tree import counted, dollars, duration_text
 from ._rows import Aligned, SpanDiff
 
 _SHOWN: Final = 3  # spans named in one line
-_UNITS: Final = {"ms": 1.0, "s": 1000.0, "min": 60000.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,18 @@ def _rule(word: str) -> Rule:
         return Difference(name)
     if name not in _FIGURES:
         raise ConfigurationError(f"fail-on {word!r} is unknown; {_allowed(name)}")
-    match = re.fullmatch(r"\+(\d+(?:\.\d+)?)\s*(%|[a-z]*)", limit)
-    units = {"%": 1.0, **(_UNITS if name == "duration" else {"": 1.0})}
-    if match is None or match[2] not in units:
+    amount = _amount(limit, is_time=name == "duration")
+    if amount is None:
         raise ConfigurationError(f"fail-on {word!r} is no limit; allowed: {', '.join(_LIMITS[name])}")
-    return Growth(name, limit, float(match[1]) * units[match[2]], match[2] == "%")
+    return Growth(name, limit, amount, limit.endswith("%"))
+
+
+def _amount(limit: str, *, is_time: bool) -> float | None:
+    """Return the number of a limit such as ``+20%``, times in milliseconds; None for what is not one."""
+    if match := re.fullmatch(r"\+(\d+(?:\.\d+)?)\s*(%?)", limit):
+        return float(match[1]) if match[2] or not is_time else None
+    found = signed_seconds(limit) if is_time else None
+    return None if found is None or found[0] != "+" else found[1] * 1000
 
 
 def _allowed(given: str) -> str:

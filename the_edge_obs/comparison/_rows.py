@@ -57,6 +57,7 @@ class SpanDiff:
         old, new: The span in either run; None in the one that has none.
         changes: Where its input, output, error and metrics differ; the first 100 places.
         more_changes: How many places there are beyond these.
+        cut: Which parts of input, output and error are the same only as far as they were logged: cut or redacted in either run.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class SpanDiff:
     new: SpanInfo | None
     changes: tuple[Change, ...] = ()
     more_changes: int = 0
+    cut: tuple[str, ...] = ()
 
     @property
     def span(self) -> SpanInfo:
@@ -101,6 +103,7 @@ class SpanDiff:
             **{name: self.figure(name).to_dict() for name in COUNTED},
             "changes": [change.to_dict() for change in self.changes],
             "more_changes": self.more_changes,
+            "cut": list(self.cut),
         }
 
 
@@ -130,6 +133,11 @@ class Aligned:
         """How many rows are ``added``, ``removed``, ``changed`` and the ``same``; and how many ``moved``, changed or not."""
         kinds = Counter("moved" if span.moved and span.kind == "same" else span.kind for span in self.spans)
         return {**{kind: kinds[kind] for kind in KINDS}, "moved": sum(span.moved for span in self.spans)}
+
+    @property
+    def is_partly_logged(self) -> bool:
+        """Whether something is the same only as far as it was logged."""
+        return any(span.cut for span in self.spans)
 
     @property
     def totals(self) -> dict[str, Figure]:

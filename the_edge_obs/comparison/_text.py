@@ -18,6 +18,7 @@ from ._values import Change
 NOTABLE_PERCENT: Final = 20.0
 NOTABLE_MS: Final = 10.0
 
+_SHOWN_CUTS: Final = 3  # values named that were cut
 _SHOWN_CHANGES: Final = 8  # of one span, unless the view does not fold
 _ADDED_BELOW: Final = 12  # rows shown of one added or removed part of the tree, unless the view does not fold
 _NARROWEST: Final = 60  # columns
@@ -94,13 +95,23 @@ def render(diff: Aligned, view: View) -> Iterator[str]:
         yield ", ".join(shown)
     for which, log in (("old", diff.old), ("new", diff.new)):
         yield from (view.paint("warn", line) for line in missing(which, log))
+    yield from (view.paint("dim", line) for line in partly_logged(diff))
 
 
 def summary(diff: Aligned) -> str:
     """Return in a few words how many spans differ."""
     counts = diff.counts
     found = [f"{counts[kind]:,} {kind}" for kind in ("changed", "added", "removed", "moved") if counts[kind]]
-    return ", ".join(found or ["no differences"]) + f", {counts['same']:,} the same"
+    far = " as far as logged" if diff.is_partly_logged else ""
+    return ", ".join(found or ["no differences"]) + f", {counts['same']:,} the same{far}"
+
+
+def partly_logged(diff: Aligned) -> Iterator[str]:
+    """Yield one line that names what is the same only as far as it was logged, if there is anything."""
+    found = [f"{path} of {printable(' / '.join(span.path))}" for span in diff.spans for path in map(printable, span.cut)]
+    if found:
+        more = f" and {len(found) - _SHOWN_CUTS:,} more" if len(found) > _SHOWN_CUTS else ""
+        yield f"cut or redacted, and the same as far as logged: {', '.join(found[:_SHOWN_CUTS])}{more}"
 
 
 def is_notable(figure: Figure) -> bool:
@@ -135,6 +146,8 @@ def missing(which: str, log: FlowLog) -> Iterator[str]:
         yield f"the {which} run is not whole, {lost} dropped by its ring buffer: what is missing may have run"
     if log.status == "running":
         yield f"the {which} run has no end in its log: it is still running, or its process was killed"
+    if log.status == "unknown":
+        yield f"the {which} run's own events are not in its log: how it ended is not known"
 
 
 # --- rows ---

@@ -12,10 +12,10 @@ from itertools import zip_longest
 from typing import Any, Final, cast
 
 from ..event import dumps
+from ..marks import inside
 from ._sequences import common
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_WORD: Final = re.compile(r"[A-Za-z_]\w*")
 _OURS: Final = ("flow_id", "span_id")  # an object with one of them is an event, a span or a flow log
 _TIMES: Final = frozenset({"timestamp", "start", "end"})
 _ABSENT: Final = object()
@@ -41,8 +41,44 @@ class Change:
         return {"path": self.path, "kind": self.kind, "old": self.old, "new": self.new}
 
 
+DIGEST_MARK: Final = "[REDACTED:"
+_DIGEST: Final = re.compile(r"\[REDACTED:([0-9a-f]{12})\]")
+
+
+def without_digests(text: str) -> str:
+    """Return a text in which placeholders that equal secrets share, in one run, are all alike."""
+    return _DIGEST.sub("[REDACTED:]", text)
+
+
+class Pairing:
+    """Which placeholder of the new run stands for which of the old one: their digests are keyed by process.
+
+    The first pair that is met counts. From then on either of them has to come with the other.
+    """
+
+    def __init__(self) -> None:
+        self._there: dict[str, str] = {}
+        self._back: dict[str, str] = {}
+
+    def is_alike(self, old: str, new: str) -> bool:
+        """Tell whether two texts are the same but for placeholders that map one to one."""
+        if without_digests(old) != without_digests(new):
+            return False
+        pairs = list(zip(_DIGEST.findall(old), _DIGEST.findall(new), strict=True))
+        there, back = {**self._there}, {**self._back}
+        for mine, theirs in pairs:
+            if there.setdefault(mine, theirs) != theirs or back.setdefault(theirs, mine) != mine:
+                return False
+        self._there, self._back = there, back
+        return True
+
+
 def changes(
-    key: str, old: Mapping[str, Any], new: Mapping[str, Any], ids: tuple[AbstractSet[str], AbstractSet[str]]
+    key: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    ids: tuple[AbstractSet[str], AbstractSet[str]],
+    pairing: Pairing | None = None,
 ) -> Iterator[Change]:
     """Yield where the values under a key of two objects differ; either object may be without it.
 
@@ -50,16 +86,19 @@ def changes(
         key: The key, with which every path begins.
         old, new: The objects.
         ids: The ids of the old and of the new run: where they stand in a text, one is as good as another.
+        pairing: The placeholders that were met so far. Default: none were.
     """
     if old.get(key) is new.get(key) is None:
         return  # a run without an output, and one whose output is null
     mine, theirs = old.get(key, _ABSENT), new.get(key, _ABSENT)
-    if mine is not _ABSENT and theirs is not _ABSENT and as_text(mine) == as_text(theirs) is not None:
+    pairing = pairing or Pairing()
+    text = None if mine is _ABSENT or theirs is _ABSENT else as_text(mine)
+    if text is not None and text == as_text(theirs) and (DIGEST_MARK not in text or pairing.is_alike(text, text)):
         return
     # A value that nests deeper than any of ours is compared as it is.
     with suppress(RecursionError):
         mine, theirs = lasting(mine, ids[0]), lasting(theirs, ids[1])
-    yield from _walked(key, mine, theirs)
+    yield from _walked(key, mine, theirs, pairing)
 
 
 def lasting(value: Any, ids: AbstractSet[str], ours: bool = False) -> Any:
@@ -92,7 +131,7 @@ def as_text(value: Any) -> str | None:
         return None
 
 
-def _walked(path: str, old: Any, new: Any) -> Iterator[Change]:
+def _walked(path: str, old: Any, new: Any, pairing: Pairing) -> Iterator[Change]:
     waiting = [(path, old, new)]
     while waiting:
         path, old, new = waiting.pop()
@@ -101,16 +140,12 @@ def _walked(path: str, old: Any, new: Any) -> Iterator[Change]:
         elif new is _ABSENT:
             yield Change(path, "removed", old, None)
         elif isinstance(old, dict) and isinstance(new, dict):
-            inner = [(_inside(path, key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
+            inner = [(inside(path, key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
             waiting.extend(reversed(inner))
         elif isinstance(old, list) and isinstance(new, list):
             waiting.extend(reversed(list(_items(path, old, new))))
-        elif not _alike(old, new):
+        elif not _alike(old, new, pairing):
             yield Change(path, "changed", old, new)
-
-
-def _inside(path: str, key: str) -> str:
-    return f"{path}.{key}" if _WORD.fullmatch(key) else f"{path}[{dumps(key)}]"
 
 
 def _items(path: str, old: list[Any], new: list[Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -131,8 +166,10 @@ def _items(path: str, old: list[Any], new: list[Any]) -> Iterator[tuple[str, Any
         left, right = end + 1, other_end + 1
 
 
-def _alike(old: Any, new: Any) -> bool:
+def _alike(old: Any, new: Any, pairing: Pairing) -> bool:
     """Tell whether two values are the same: numbers by value, but for the last digits of a float; true is not 1."""
+    if type(old) is str and type(new) is str and DIGEST_MARK in old:
+        return pairing.is_alike(old, new)
     if type(old) is type(new) and old == new:
         return True
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in (old, new)):

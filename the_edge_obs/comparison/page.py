@@ -11,7 +11,7 @@ from ..pages import render_page
 from ..tree import View, clock_text, dollars, duration_text
 from ._model import FlowDiff
 from ._rows import SpanDiff
-from ._text import count_text, is_notable, missing, totals
+from ._text import count_text, is_notable, missing, partly_logged, totals
 
 _HERE = Path(__file__).parent
 _VIEW = View()
@@ -24,7 +24,7 @@ def page(diff: FlowDiff) -> Iterator[str]:
         _HERE,
         "page",
         title=f"{' and '.join(names)}: two runs",
-        runs=[_run(side, log) for side, log in (("old", diff.old), ("new", diff.new))],
+        runs=[_run(side, log, diff) for side, log in (("old", diff.old), ("new", diff.new))],
         counts=[(f"{count:,}", kind) for kind, count in diff.counts.items() if count],
         totals=list(totals(diff, _VIEW)),
         differs=bool(diff),
@@ -32,7 +32,7 @@ def page(diff: FlowDiff) -> Iterator[str]:
     )
 
 
-def _run(side: str, log: FlowLog) -> dict[str, Any]:
+def _run(side: str, log: FlowLog, diff: FlowDiff) -> dict[str, Any]:
     return {
         "side": side,
         "name": log.name or "?",
@@ -40,7 +40,7 @@ def _run(side: str, log: FlowLog) -> dict[str, Any]:
         "figures": duration_text(log.metrics["total_duration_ms"]),
         "flow_id": log.flow_id,
         "started": clock_text(log.events[0]["timestamp"]) if log.events else "?",
-        "warnings": list(missing(side, log)),
+        "warnings": [*missing(side, log), *(partly_logged(diff) if side == "new" else ())],
     }
 
 

@@ -108,6 +108,7 @@ def _read(source: Source, loading: Loading) -> Plan:
         registry=known,
         observability=attempt(_observability, source, data, loading),
         max_steps=attempt(_max_steps, source, settings) or _MAX_STEPS,
+        sha256=source.sha256,
     )
 
 
@@ -161,7 +162,7 @@ def _observability(source: Source, data: Mapping[str, Any], loading: Loading) ->
         try:
             check_block(part, import_callbacks=False)
         except ConfigurationError as error:
-            source.note(str(error), _blamed(source, str(error)))
+            source.note(str(error), blamed(source, str(error)))
     return block
 
 
@@ -174,16 +175,16 @@ def _refuse_callbacks(source: Source, block: Mapping[str, Any]) -> None:
             raise source.error(problem, ("observability", "handlers", index, "callback"))
 
 
-def _blamed(source: Source, message: str) -> Place:
+def blamed(source: Source, message: str) -> Place:
     """Return the place that a message about the block is about: ``observability.handlers[0]``, or a key it quotes there."""
-    blamed: Place = ("observability",)
+    found: Place = ("observability",)
     message = message[:_SUBJECT]
     inside = [place for place in source.lines if place[0] == "observability"]
     for place in inside:
-        if _dotted(place) in message and len(place) > len(blamed):
-            blamed = place
-    keys = [place for place in inside if place[:-1] == blamed and f"key {place[-1]!r}" in message]
-    return keys[0] if keys else blamed
+        if _dotted(place) in message and len(place) > len(found):
+            found = place
+    keys = [place for place in inside if place[:-1] == found and f"key {place[-1]!r}" in message]
+    return keys[0] if keys else found
 
 
 def _dotted(place: Place) -> str:

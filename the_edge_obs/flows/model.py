@@ -156,6 +156,7 @@ class Plan:
         registry: Every action that the flow knows.
         observability: The ``observability`` block, or None when there is none.
         max_steps: How many nodes a run may execute before it is taken for an endless loop.
+        sha256: Which flow it is, as ``yaml_source.Source`` has it.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Plan:
     registry: Registry
     observability: Mapping[str, Any] | None
     max_steps: int
+    sha256: str | None = None
 
     def following(self, name: str) -> str:
         """Return the node written after this one, the first one after the start, or the end after the last."""

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..context import new_flow_id
-from .executor import Run
+from ..context import FlowState, flows_known, new_flow_id
+from .executor import RUN_KEYS, Run
 from .loader import Loading, load_plan
 from .model import Plan
 from .reach import unreached
 from .scheduler import run_plan
-from .tracing import SILENT, Observed, Tracer
+from .tracing import SILENT, Observed, Tracer, learn_secrets
 
 
 class Flow:
@@ -66,25 +66,42 @@ class Flow:
         """
         if state is not None and not isinstance(state, Mapping):
             raise TypeError(f"state is {state!r}; it has to be a mapping (key: value)")
-        with self._observation() as (tracer, flow_id):
+        with self._observation(state or {}) as (tracer, flow_id):
             ids = {"flow_id": flow_id, "_observability": {"flow_id": flow_id, "enabled": tracer is not SILENT}}
             return run_plan(self._plan, {**(state or {}), **ids}, Run(tracer, self, run_plan))
 
     @contextmanager
-    def _observation(self) -> Iterator[tuple[Tracer, str]]:
+    def _observation(self, state: Mapping[str, Any]) -> Iterator[tuple[Tracer, str]]:
         """Yield the tracer of one run and its flow id."""
         from ..config import is_configured
-        from ..observability import flow
 
         block = self.observability
         if block is None and is_configured():
-            with flow(self.name) as context:
-                yield self._tracer, context.flow_id
+            with self._observed(state) as flow_id:
+                yield self._tracer, flow_id
         elif block is not None and block.get("enabled", True):
-            with self._configured(block), flow(self.name, scope=self) as context:
-                yield self._tracer, context.flow_id
+            with self._configured(block), self._observed(state, scope=self) as flow_id:
+                yield self._tracer, flow_id
         else:
-            yield SILENT, new_flow_id()
+            # Not observed, but known: while it runs, its log reads as empty.
+            known = flows_known.setdefault(flow_id := new_flow_id(), FlowState(flow_id, self.name))
+            try:
+                yield SILENT, flow_id
+            finally:
+                known.ended = True
+
+    @contextmanager
+    def _observed(self, state: Mapping[str, Any], scope: object = None) -> Iterator[str]:
+        """Have an observed run, whose log begins with what it is given and which flow it is; yield its id."""
+        from ..observability import flow
+
+        context = flow(self.name, scope=scope)
+        plan = self._plan
+        given = {key: value for key, value in {**plan.initial_state, **state}.items() if key not in RUN_KEYS}
+        learn_secrets({**given, "variables": plan.variables, "settings": plan.settings}, context.context)
+        context.about = {"input": given, "flow": {"path": self.path, "sha256": plan.sha256}}
+        with context:
+            yield context.flow_id
 
     @contextmanager
     def _configured(self, block: Mapping[str, Any]) -> Iterator[None]:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol
 
 from ..actions.registry import Registry
-from ..context import current
+from ..context import SpanContext, current
 from ..faults import own_fault
 from ..records import NOTHING
 from ..registries import instrument
@@ -108,12 +108,8 @@ class Observed:
 
     def starts_with(self, values: Mapping[str, Any]) -> None:
         """Remember what stands under secret keys as taints of the running flow; nothing is logged."""
-        context = current()
-        if context is not None:
-            try:
-                snapshot(dict(values), context.flow)
-            except Exception:  # noqa: BLE001 - observability never breaks what it observes
-                own_fault("remembering the secrets that a flow starts with", context)
+        if (context := current()) is not None:
+            learn_secrets(values, context)
 
     def note(self, message: str, data: Mapping[str, Any]) -> None:
         """Log a warning of the innermost open span."""
@@ -136,6 +132,14 @@ class Observed:
                 # The original is kept beside its copy: its id stands for it only while it lives.
                 self._instrumented[id(registry)] = (registry, copied)
             return self._instrumented[id(registry)][1]
+
+
+def learn_secrets(values: Mapping[str, Any], context: SpanContext) -> None:
+    """Remember what stands under secret keys as taints of a span's flow."""
+    try:
+        snapshot(dict(values), context.flow)
+    except Exception:  # noqa: BLE001 - observability never breaks what it observes
+        own_fault("remembering the secrets that a flow starts with", context)
 
 
 SILENT: Final[Tracer] = Silent()

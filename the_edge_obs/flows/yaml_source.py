@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -31,6 +33,7 @@ class Source:
         lines: 1-based line of the key or list item at each place.
         text_lines: 1-based line on which the text of a string begins (for a block scalar, the line after the bar).
         mistakes: What was found wrong so far, so that all of it can be told at once.
+        sha256: Of the file's bytes, or of a dict as JSON with sorted keys; None for a dict that is not JSON.
     """
 
     data: Any
@@ -38,6 +41,7 @@ class Source:
     lines: Mapping[Place, int] = field(default_factory=dict)
     text_lines: Mapping[Place, int] = field(default_factory=dict)
     mistakes: list[FlowFileError] = field(default_factory=list)
+    sha256: str | None = None
 
     def line(self, place: Place) -> int | None:
         """Return the line of a place, or of the nearest thing around it, or None for a flow given as a dict."""
@@ -107,12 +111,21 @@ def read_file(path: str | Path) -> Source:
     document = read_yaml(path)
     if document is None:
         raise FlowFileError("the file is empty; a flow needs at least nodes:", path=str(path))
-    return Source(document.data, str(path), document.lines, document.text_lines)
+    return Source(document.data, str(path), document.lines, document.text_lines, sha256=document.sha256)
 
 
 def from_data(data: Mapping[str, Any]) -> Source:
     """Return the source of a flow given as a dict; the dict is copied, so changing it later changes no flow."""
-    return Source(copied(data))
+    content = copied(data)
+    return Source(content, sha256=_digest(content))
+
+
+def _digest(data: Any) -> str | None:
+    try:
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        return None
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def copied(value: Any, depth: int = 1) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol, cast
 
@@ -11,7 +12,7 @@ from ..event import Event
 
 FORMATS: Final = ("chrome", "csv", "html", "json", "jsonl", "speedscope")
 
-__all__ = ["FORMATS", "Render", "renderer"]
+__all__ = ["FORMATS", "Render", "format_of", "renderer"]
 
 
 class Render(Protocol):
@@ -19,6 +20,12 @@ class Render(Protocol):
 
     def __call__(self, events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
         """Yield the text of the events given; ``dropped`` is, by flow, how many events are lost: known when all are read."""
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Return the format that the end of a path names: of ``x.html`` it is ``html``; ``jsonl`` where it names none."""
+    ending = os.path.splitext(os.fspath(path))[1].removeprefix(".").lower()
+    return {"htm": "html"}.get(ending, ending if ending in FORMATS else "jsonl")
 
 
 def renderer(format: str) -> Render:  # noqa: A002 - the name that flows and the command line use

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..event import Event
-from ..flow_log import FlowLog, build_flow_log
+from ..flow_log import FlowLog, build_flow_log, known_outcome
 
 
 def flow_logs(events: Iterable[Event], dropped: Mapping[str, int]) -> list[FlowLog]:
@@ -13,7 +13,7 @@ def flow_logs(events: Iterable[Event], dropped: Mapping[str, int]) -> list[FlowL
     flows: dict[str, list[Event]] = {}
     for event in events:
         flows.setdefault(event["flow_id"], []).append(event)
-    return [build_flow_log(own, dropped=dropped.get(flow_id, 0)) for flow_id, own in flows.items()]
+    return [build_flow_log(own, dropped=dropped.get(flow_id, 0), known=known_outcome(flow_id)) for flow_id, own in flows.items()]
 
 
 def by_start(events: Iterable[Event], dropped: Mapping[str, int]) -> list[FlowLog]:

@@ -118,9 +118,7 @@ def _slice(process: _Process, one: Placed, told: list[Event]) -> dict[str, Any]:
 
 
 def _label(span: SpanInfo, entry: Event | None) -> str:
-    if span.node == "flow" and entry is not None and isinstance(name := entry["data"].get("name"), str):
-        return name
-    return (span.step or span.node) + which(span, entry)
+    return (span.name or span.step or span.node) + which(span, entry)
 
 
 def _arguments(span: SpanInfo, told: list[Event]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _events(spans: list[Placed], begin: int, log: FlowLog, frames: _Frames) -> I
 
     for one in spans:
         yield from closing(one.span.parent_id if one.inside else None)
-        frame = frames.of(one.span, log.name if one.span.node == "flow" and one.span.parent_id is None else None)
+        frame = frames.of(one.span, one.span.name)
         yield {"type": "O", "frame": frame, "at": micros(one.start) - begin}
         around.append((one, frame))
     yield from closing(None)

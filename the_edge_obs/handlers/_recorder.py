@@ -9,13 +9,12 @@ from typing import Any, Final
 
 from ..context import context_of
 from ..event import level_name
-from ..records import NOWHERE, PLAIN, Item
+from ..records import NOWHERE, PLAIN, Item, is_last
 from ._buffer import FlowBuffer
 
 ASKED: Final = "asked"
 SLOW: Final = "slow"
 _MINUTE: Final = 60.0
-_ENDS: Final = frozenset({"exit", "error"})
 
 
 class DumpLimit:
@@ -48,17 +47,9 @@ class DumpLimit:
         return True
 
 
-def ends_run(item: Item) -> bool:
-    """Tell whether an item is the end of a run's root span, here or in another process."""
-    if isinstance(item, tuple):
-        span, kind = context_of(item[0]), item[1].event_type
-        return kind in _ENDS and (span.parent is None or span.node == "flow")
-    return item["event_type"] in _ENDS and (item["parent_id"] is None or item["node"] == "flow")
-
-
 def run_ms(item: Item) -> float | None:
     """Return how long a run took, in milliseconds, if the item is its end."""
-    if not ends_run(item):
+    if not is_last(item):
         return None
     figures = item[6] if isinstance(item, tuple) else item["metrics"]
     took: Any = figures / 1e6 if isinstance(figures, int) else (figures or {}).get("duration_ms")

@@ -10,14 +10,14 @@ from itertools import chain
 from logging.handlers import MemoryHandler
 from typing import Any, Final, Literal
 
-from ..errors import ConfigurationError, EventError
+from ..errors import ConfigurationError, LevelError
 from ..event import Event, level_name, level_number
 from ..exits import RENEWALS
 from ..faults import handler_failed, listeners
 from ..records import KEEPERS, Facts, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
 from ..tracebacks import apart
 from ._buffer import FlowBuffer, Load
-from ._recorder import ASKED, SLOW, DumpLimit, announcement, ends_run, run_ms
+from ._recorder import ASKED, SLOW, DumpLimit, announcement, run_ms
 from ._room import Room
 from ._spill import Spill
 
@@ -183,7 +183,7 @@ class RingBufferHandler(MemoryHandler):
             reason = level_name(level)
         elif self.slow_ms is not None and (took := run_ms(item)) is not None and took > self.slow_ms:
             reason = SLOW
-        elif buffer.reason is not None and ends_run(item):
+        elif buffer.reason is not None and is_last(item):
             reason = buffer.reason  # what the target has of it would look as if it were running still
         else:
             return
@@ -343,10 +343,12 @@ def _threshold(flush_level: int | str | None, slow_ms: object) -> int:
     """Return the number of ``flush_level``, once both are known to be good."""
     if slow_ms is not None and (isinstance(slow_ms, bool) or not isinstance(slow_ms, (int, float)) or not slow_ms >= 0):
         raise ConfigurationError(f"slow_ms {slow_ms!r} is not a number of milliseconds of at least 0")
+    if isinstance(flush_level, str) and flush_level.upper() == "CRITICAL":
+        return logging.CRITICAL  # a level of records, as logging has it, and not of events
     try:
         return level_number(logging.ERROR if flush_level is None else flush_level)
-    except EventError as error:
-        raise ConfigurationError(f"flush_level: {error}") from error
+    except LevelError as error:
+        raise LevelError(f"flush_level: {error}") from error
 
 
 def _renew_locks() -> None:

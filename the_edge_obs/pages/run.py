@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ..event import EVENT_TYPES, LEVELS, Event
+from ..event import EVENT_TYPES, LEVELS, STATUSES, Event
 from ..flow_log import FlowLog, SpanInfo
 from ..lanes import Placed, micros, place
 from ..tree import clock_text, counted, dollars, duration_text, which
 from .template import render_page
 
 _HERE: Final = Path(__file__).parent
-STATUSES: Final = ("ok", "error", "running", "cancelled")
-"""What a run or a span can be."""
 
 
 def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
@@ -30,7 +28,7 @@ def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
         title=log.name or "flow",
         log=log,
         index=index,
-        started=clock_text(log.events[0]["timestamp"]),
+        started=clock_text(log.events[0]["timestamp"]) if log.events else "?",
         duration=duration_text(log.metrics["total_duration_ms"]),
         figures=list(_figures(log)),
         warnings=list(_warnings(log)),
@@ -55,6 +53,8 @@ def _figures(log: FlowLog) -> Iterator[tuple[str, str]]:
 def _warnings(log: FlowLog) -> Iterator[str]:
     if log.status == "running":
         yield "The log has no end: the flow is running, or its process died."
+    if log.status == "unknown":
+        yield "The flow's own events are not in the log, as where their level filters them: how it ended is not known."
     if lost := log.metrics["dropped_count"]:
         yield f"{counted(lost, 'event')} had to leave the ring buffer before this log was written."
     if faults := log.metrics["fault_count"]:
@@ -70,7 +70,7 @@ def _data(log: FlowLog) -> dict[str, Any]:
     """
     names: dict[str, int] = {}
     placed = {one.span.span_id: one for one in place(log)}
-    first = min([one.start for one in placed.values()] + [event["timestamp"] for event in log.events])
+    first = min([one.start for one in placed.values()] + [event["timestamp"] for event in log.events], default=0.0)
     begin = micros(first)
     order = list(log.walk())
     seen = {span.span_id for _, span in order}
@@ -85,13 +85,13 @@ def _data(log: FlowLog) -> dict[str, Any]:
     spans = []
     for depth, span in order:
         name = names.setdefault(span.node, len(names))
-        spans.append(_span(span, placed[span.span_id], begin, depth, name, numbers, _label(log, span, entries.get(span.span_id))))
+        spans.append(_span(span, placed[span.span_id], begin, depth, name, numbers, _label(span, entries.get(span.span_id))))
     events = [_event(event, begin, names, types, numbers) for event in log.events]
     ends = [span[6] + span[7] for span in spans] + [event[4] for event in events]
     nodes = [{"node": node, **figures} for node, figures in log.metrics["nodes"].items()]
     return {
         "start": first * 1000,
-        "end": max(ends),
+        "end": max(ends, default=0),
         "names": list(names),
         "types": list(types),
         "levels": LEVELS,
@@ -102,9 +102,8 @@ def _data(log: FlowLog) -> dict[str, Any]:
     }
 
 
-def _label(log: FlowLog, span: SpanInfo, entry: Event | None) -> str:
-    is_root = span.node == "flow" and span.parent_id is None
-    return ((log.name if is_root else None) or span.step or span.node) + which(span, entry)
+def _label(span: SpanInfo, entry: Event | None) -> str:
+    return (span.name or span.step or span.node) + which(span, entry)
 
 
 def _span(span: SpanInfo, placed: Placed, begin: int, depth: int, name: int, numbers: dict[str, int], label: str) -> list[Any]:

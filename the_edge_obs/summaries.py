@@ -1,0 +1,40 @@
+"""Results that are logged as a summary: what reads the log and hands it on would otherwise fill the log with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class Listing(list[Any]):
+    """A list with a summary, which snapshots take in its place. Copies of it are plain lists.
+
+    Attributes:
+        summary: What is logged.
+    """
+
+    __slots__ = ("summary",)
+
+    def __init__(self, items: Iterable[Any], summary: Mapping[str, Any]) -> None:
+        super().__init__(items)
+        self.summary = summary
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
+class Record(dict[str, Any]):
+    """A dict with a summary, which snapshots take in its place. Copies of it are plain dicts.
+
+    Attributes:
+        summary: What is logged.
+    """
+
+    __slots__ = ("summary",)
+
+    def __init__(self, items: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+        super().__init__(items)
+        self.summary = summary
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return dict, (dict(self),)
