@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -59,6 +60,12 @@ def configured():
 '''
 
 
+def needs(package: str) -> None:
+    """Skip a test where the package is not there. It is not imported here: Dask looks at every exception class there is."""
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"needs {package}: pip install {package}")
+
+
 def run_program(tmp_path: Path, code: str, **kwargs: Any) -> Any:
     """Run a program whose functions are those of ``__main__``, and return what it prints last, as JSON."""
     program = tmp_path / "program.py"
@@ -75,7 +82,7 @@ def run_program(tmp_path: Path, code: str, **kwargs: Any) -> Any:
 
 def test_every_kind_travels_and_is_observed_there(tmp_path: Path) -> None:
     """Functions, methods, classes, objects and registries: in a process that does not have the program, each logs its calls."""
-    pytest.importorskip("cloudpickle")
+    needs("cloudpickle")
     code = """
 import cloudpickle, subprocess
 everything = [work, later, stream, async_stream, fails, tool, part, Tool().method, Tool, registry["plain"], registry["later"]]
@@ -108,7 +115,7 @@ print(done.stdout.decode().strip())
 
 def test_what_travels_holds_no_state_of_this_process(tmp_path: Path) -> None:
     """No random state, no verdicts on levels: a worker makes its own ids, and goes by its own levels, at once and later."""
-    pytest.importorskip("cloudpickle")
+    needs("cloudpickle")
     code = """
 import cloudpickle, logging, subprocess
 obs.configure()  # so that verdicts on levels are there to be carried off
@@ -141,7 +148,7 @@ print(json.dumps([json.loads(run) for run in runs]))
 
 def test_dask_workers_log_into_the_flow_with_ids_of_their_own(tmp_path: Path) -> None:
     """A LocalCluster of two processes: what ``wrap`` carries is one flow, and no two spans have one id."""
-    pytest.importorskip("distributed")
+    needs("distributed")
     code = """
 if __name__ == "__main__":
     from distributed import Client, LocalCluster
@@ -161,7 +168,7 @@ if __name__ == "__main__":
 
 def test_joblib_workers_observe_functions_of_the_program(tmp_path: Path) -> None:
     """loky pickles functions of ``__main__`` by value: two processes, no span id twice."""
-    pytest.importorskip("joblib")
+    needs("joblib")
     code = """
 if __name__ == "__main__":
     from joblib import Parallel, delayed
