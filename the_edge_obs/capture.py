@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from types import GetSetDescriptorType, MemberDescriptorType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from .records import NOWHERE, Site
 
@@ -19,7 +19,7 @@ _ENGINE_ARGUMENTS: Final = frozenset({"config", "node", "graph", "parallel_resul
 _Get: TypeAlias = Callable[[str], Any]
 
 _USAGE_KEYS: Final = ("usage", "usage_metadata", "usageMetadata")
-_KEYS: Final = (*_USAGE_KEYS, "cost_usd")
+_KEYS: Final = frozenset({*_USAGE_KEYS, "cost_usd"})
 # The spellings of each count, and what stands beside it and is not in it. OpenAI's and LangChain's counts are whole: cached and
 # reasoning tokens are details of them. Anthropic's and Bedrock's input leaves out what went through the cache
 # (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching), Gemini's candidates leave out the thoughts
@@ -124,10 +124,14 @@ def metrics_of(result: object) -> dict[str, Any] | None:
     The result, and its usage, is a dict or an object, as the SDKs of OpenAI, Anthropic, Google and others have them. A total that
     the usage leaves out is the sum of input and output.
     """
-    if type(result) in MUTE:
+    kind = type(result)
+    if kind in MUTE or (kind is dict and cast("dict[str, Any]", result).keys().isdisjoint(_KEYS)):
         return None
     get = _getter(result)
-    usage = next((usage for key in _USAGE_KEYS if (usage := get(key)) is not None), None)
+    usage = None
+    for key in _USAGE_KEYS:
+        if (usage := get(key)) is not None:
+            break
     found = {} if type(usage) in MUTE else _tokens_of(_getter(usage))
     if _is_count(cost := get("cost_usd")):
         found["cost_usd"] = cost

@@ -211,12 +211,17 @@ def checked_flow_id(flow_id: object) -> str:
         ) from error
 
 
-def child_context(node: str, step: str | None = None) -> SpanContext:
+def child_context(node: str, step: str | None = None) -> Entered:
     """Return the context of a new span below the running one; outside any flow it is the root of a flow of its own."""
-    parent = current()
+    parent = place()
     if parent is None:
-        return root_context(node, step)
-    return SpanContext(parent.flow, new_number(), parent.number, node, step)
+        return Entered(*root_context(node, step))
+    child: Entered = _new(Entered, (parent[0], new_number(), parent[1], node, step))  # half the time of Entered(...)
+    child.before = parent
+    return child
+
+
+_new: Final = tuple.__new__
 
 
 def root_context(node: str, step: str | None = None) -> SpanContext:

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar, cast, overload
 from . import context as places
 from .callables import Standing, kind_of
 from .capture import MUTE, Capture, location_of, may_bring_metrics
-from .context import CURRENT, VARIANT, Entered, Place, child_context
+from .context import CURRENT, VARIANT, Place, child_context
 from .emission import emit, verdicts
 from .errors import ConfigurationError
 from .event import level_number
@@ -72,8 +72,7 @@ class _Node:
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan:
         """Log the entry of a call."""
-        context = Entered(*child_context(self.name, self.step(kwargs)))
-        context.before = places.place()
+        context = child_context(self.name, self.step(kwargs))
         opened = OpenSpan(self.logger, self.level, self.site, context, self.classes)
         try:
             opened.entry(ENTRY, snapshot(self.capture(args, kwargs), context.flow, self.classes))

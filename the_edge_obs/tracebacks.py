@@ -47,19 +47,20 @@ class Parts:
         interrupt: Ctrl-C or an exit that came on the way, or None; whoever reads raises it once everything is told.
     """
 
-    __slots__ = ("interrupt",)
-
-    def __init__(self) -> None:
-        self.interrupt: BaseException | None = None
+    interrupt: BaseException | None = None
 
     def read(self, make: Callable[..., Any], *arguments: Any, instead: Any = None) -> Any:
         """Return what a call gives; where it raises, ``instead``, or without one a text that says so."""
         try:
             return make(*arguments)
         except BaseException as failure:  # noqa: BLE001 - nothing that one part raises may take the others away
-            if isinstance(failure, (KeyboardInterrupt, SystemExit)):
-                self.interrupt = self.interrupt or failure
+            self.note(failure)
             return f"<{type_name(failure)} while it was read>" if instead is None else instead
+
+    def note(self, failure: BaseException) -> None:
+        """Remember the first Ctrl-C or exit."""
+        if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+            self.interrupt = self.interrupt or failure
 
 
 def type_name(error: object) -> str:
