@@ -109,13 +109,21 @@ def is_soft_failure(result: dict[str, Any]) -> bool:
 def may_bring_metrics(result: object) -> bool:
     """Tell whether a result has something that ``metrics_of`` reads; what cannot be read has nothing."""
     try:
-        get = _getter(result)
-        for key in _KEYS:  # in any() this takes twice as long
-            if get(key) is not None:
+        for fields in _fields_of(result):
+            if not dict.keys(fields).isdisjoint(_KEYS):
                 return True
     except Exception:  # noqa: BLE001 - a metaclass whose classes cannot even be hashed
         pass
     return False
+
+
+def _fields_of(value: Any) -> tuple[dict[str, Any], ...]:
+    """Return where a dict has its items, or an object its attributes: its slots, and what it stores elsewhere."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        return (value,)
+    slots = _slots_of(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+    return slots, *_stores_of(value, slots)
 
 
 def metrics_of(result: object) -> dict[str, Any] | None:
@@ -174,10 +182,8 @@ def _getter(value: object) -> _Get:
     if issubclass(kind, dict):
         own: _Get = dict.get.__get__(value)
         return own
-    slots, stores = _slots_of(kind), []  # type: ignore[arg-type]  # mypy takes no class for hashable
-    for name in ("__dict__", "__pydantic_extra__"):
-        if name in slots and type(fields := _in_slot(slots[name], value)) is dict:
-            stores.append(fields)
+    slots = _slots_of(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+    stores = _stores_of(value, slots)
 
     def get(name: str) -> Any:
         for fields in stores:
@@ -186,6 +192,12 @@ def _getter(value: object) -> _Get:
         return _in_slot(slots[name], value) if name in slots else None
 
     return get
+
+
+def _stores_of(value: object, slots: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the dicts in which an object stores attributes."""
+    found = [_in_slot(slots[name], value) for name in ("__dict__", "__pydantic_extra__") if name in slots]
+    return [fields for fields in found if type(fields) is dict]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -72,10 +72,11 @@ class _Node:
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan:
         """Log the entry of a call."""
-        context = child_context(self.name, self.step(kwargs))
+        context = child_context(self.name, self.step(kwargs) if kwargs else None)
         opened = OpenSpan(self.logger, self.level, self.site, context, self.classes)
         try:
-            opened.entry(ENTRY, snapshot(self.capture(args, kwargs), context.flow, self.classes))
+            given = args[0] if args and self.capture.takes_params else self.capture(args, kwargs)
+            opened.entry(ENTRY, snapshot(given, context.flow, self.classes))
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
         return opened

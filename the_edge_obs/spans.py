@@ -61,7 +61,8 @@ class OpenSpan:
         wall: int = 0,
         started: int = 0,
     ) -> None:
-        self.logger, self.level, self.site, self.context, self.classes = logger, level, site, context_of(context), classes
+        self.logger, self.level, self.site, self.classes = logger, level, site, classes
+        self.context = context if isinstance(context, SpanContext) else SpanContext(*context)
         self.wall = wall or time.time_ns()
         self.started = started or time.perf_counter_ns()
         self.is_ended = False
@@ -314,7 +315,9 @@ def leave(context: Entered, *, with_flow: bool = False) -> None:
     if context.is_ended:
         return
     context.is_ended = True
-    around = nearest_open(context.before)
+    around = context.before
+    if isinstance(around, Entered):
+        around = nearest_open(around)
     here = place()
     if here is context or (with_flow and here is not None and here[0] is context[0]):
         CURRENT.set(context.before if context.is_late else around)
