@@ -14,7 +14,7 @@ from .event import EVENT_TYPES, Event, dumps
 from .formatters import MAX_EVENT_BYTES, to_line
 from .marks import Mark, cut_paths
 from .records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
-from .remembered import FLOWS, Remembered, remembered
+from .remembered import FLOWS, MARKED, Remembered, remembered
 
 # Beyond these, json and orjson write a float differently: with an exponent.
 _FIRST: Final = 10**9  # ns, for a timestamp
@@ -62,7 +62,7 @@ def encoded(facts: Facts) -> bytes:
     if not is_plain and (verdict := known.is_plain(payload)) != 1:
         if not verdict:
             return _long_way(facts)
-        cut = _cut(kind.key or "", payload)
+        cut = _cut(kind.key or "", payload, verdict)
     head = known.heads.get(number)
     if head is None or head[0] is not node or head[1] != level:
         head = known.new_head(number, parent, node, level)
@@ -121,17 +121,15 @@ def _other(facts: Facts, known: Remembered) -> bytes:
     return line if len(line) <= _SHORT else _long_way(facts)
 
 
-def _cut(path: str, payload: Any) -> bytes:
-    """Return what tells, after the payload, which parts of it were cut or redacted; of a flat dict it is remembered."""
-    if type(payload) is dict and "…" not in payload:
-        kinds = set(map(type, payload.values()))
-        if dict not in kinds and list not in kinds:
-            return _flat_cut(path, tuple([key for key, value in payload.items() if type(value) is Mark]))
+def _cut(path: str, payload: Any, verdict: int) -> bytes:
+    """Return what tells, after the payload, which parts of it were cut or redacted; of a dict's own texts it is remembered."""
+    if verdict == MARKED and type(payload) is dict:
+        return _cut_of(path, tuple([key for key, value in payload.items() if type(value) is Mark]))
     return b',"cut":%b' % _dump(cut_paths(path, payload, payload))
 
 
 @lru_cache(maxsize=1024)
-def _flat_cut(path: str, keys: tuple[str, ...]) -> bytes:
+def _cut_of(path: str, keys: tuple[str, ...]) -> bytes:
     marked = dict.fromkeys(keys, Mark())
     return b',"cut":%b' % _dump(cut_paths(path, marked, marked))
 

@@ -23,6 +23,8 @@ _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Within these, json and orjson write a float alike: without an exponent.
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
+MARKED: Final = 2
+MARKED_BELOW: Final = 3
 _ALWAYS_CLEAN: Final = (None, True, False)
 
 
@@ -84,7 +86,7 @@ class Remembered:
     def is_plain(self, value: Any) -> int:
         """Tell whether scrubbing leaves a snapshot as it is, and every encoder writes it alike: 0 if not, 1 if so.
 
-        2 stands for the same with a ``Mark`` in it.
+        ``MARKED`` stands for the same where it is a ``Mark`` or has some in it, ``MARKED_BELOW`` where containers in it do.
         """
         kind, clean, verdict = type(value), self.clean, 1
         if kind is dict:
@@ -110,11 +112,12 @@ class Remembered:
                 if (inner := self.is_plain(item)) != 1:
                     if not inner:
                         return 0
-                    verdict = 2
+                    verdict = MARKED_BELOW
             elif kind is Mark:
                 if (text := str(item)) not in clean and not self.is_clean(text):
                     return 0
-                verdict = 2
+                if verdict == 1:
+                    verdict = MARKED
             elif item is not None and kind is not bool:
                 return 0
         return verdict

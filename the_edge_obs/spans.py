@@ -20,7 +20,7 @@ from .event import level_number
 from .exits import forget, opened
 from .faults import own_fault
 from .names import fit_name, node_name
-from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
+from .records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
 from .secret_keys import KEY_CLASSES, KeyClasses
 from .snapshots import snapshot
 from .tracebacks import Parts
@@ -174,7 +174,7 @@ class Span:
         EventError: unknown level.
     """
 
-    __slots__ = ("_data", "_level", "_logger", "_node", "_open", "_pending", "_site", "_step", "metrics", "output")
+    __slots__ = ("_kind", "_level", "_logger", "_node", "_open", "_payload", "_pending", "_site", "_step", "metrics", "output")
 
     def __init__(
         self,
@@ -189,7 +189,10 @@ class Span:
         self._node, self._step, self._site = node_name(node), None if step is None else label_of(step), site
         self._logger = logging.getLogger("tea." + self._node)
         self._level = level_number(level)
-        self._data = (data or {}) if input is NOTHING else {"input": input, **(data or {})}
+        if input is NOTHING or data:
+            self._kind, self._payload = PLAIN["entry"], (data or {}) if input is NOTHING else {"input": input, **(data or {})}
+        else:
+            self._kind, self._payload = ENTRY, input
         self._open: OpenSpan | None = None
         # What is still to be ended, at most one: taking it out is one step, so that of two threads one logs the end.
         self._pending: list[OpenSpan | None] = []
@@ -224,7 +227,7 @@ class Span:
         """Log the entry of the span as the given context."""
         self._open = span = OpenSpan(self._logger, self._level, self._site, context)
         try:
-            span.entry(PLAIN["entry"], snapshot(self._data, context.flow))
+            span.entry(self._kind, snapshot(self._payload, context.flow))
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
         self._pending[:] = [span]
