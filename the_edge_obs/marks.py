@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 MAX_PATHS: Final = 50  # of one event
 MAX_PATH: Final = 256  # characters
@@ -27,7 +27,8 @@ class Mark(str):
     __hash__ = object.__hash__  # in C, for each look into a set of texts asks for it
 
 
-_MAY_BE_CUT: Final = frozenset({Mark, dict, list})
+Ways: TypeAlias = "tuple[tuple[str | int, ...], ...]"
+"""The ways to what was cut in a snapshot: keys and indices, from outside in."""
 
 
 def without_cut(data: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +41,47 @@ def inside(path: str, key: str) -> str:
     if _WORD.fullmatch(key):
         return f"{path}.{key}" if path else key
     return f"{path}[{json.dumps(key, ensure_ascii=False)}]"
+
+
+def ways_to_marks(taken: Any, below: dict[int, Ways]) -> Ways:
+    """Return the ways to the marks in a snapshot, given those in the containers in it that have some, by their identity."""
+    if type(taken) is Mark:
+        return ((),)
+    found: list[tuple[str | int, ...]] = []
+    for key, item in taken.items() if type(taken) is dict else enumerate(taken):
+        if type(item) is Mark:
+            found.append(() if _is_rest(taken, key, item) else (key,))
+        elif below and id(item) in below:
+            found += [(key, *way) for way in below[id(item)]]
+        if len(found) > MAX_PATHS:
+            break
+    return tuple(found)
+
+
+def _is_rest(taken: Any, key: str | int, mark: Mark) -> bool:
+    """Tell whether a mark stands for the items that a container lost."""
+    return key == "…" or (key == len(taken) - 1 and mark.startswith("[+"))
+
+
+def paths_of(path: str, ways: Ways) -> list[str]:
+    """Return the paths of what was cut in a snapshot: of a container that lost items, its own.
+
+    Args:
+        path: What the snapshot is called, such as ``input``; empty for data as a whole.
+        ways: Where it was cut.
+    """
+    found: list[str] = []
+    for way in ways:
+        at = path
+        for key in way:
+            at = inside(at, key) if type(key) is str else f"{at}[{key}]"
+        found.append(at)
+    return _bounded(found)
+
+
+def _bounded(found: list[str]) -> list[str]:
+    paths = list(dict.fromkeys(path[:MAX_PATH] for path in found[: MAX_PATHS + 1]))
+    return paths if len(paths) <= MAX_PATHS else [*paths[:MAX_PATHS], "…"]
 
 
 def cut_paths(path: str, taken: Any, clean: Any) -> list[str]:
@@ -55,28 +97,25 @@ def cut_paths(path: str, taken: Any, clean: Any) -> list[str]:
         _add_paths(found, path, taken, clean)
     elif _is_cut(taken, clean):
         found.append(path)
-    paths = list(dict.fromkeys(path[:MAX_PATH] for path in found[: MAX_PATHS + 1]))
-    return paths if len(paths) <= MAX_PATHS else [*paths[:MAX_PATHS], "…"]
+    return _bounded(found)
 
 
 def _add_paths(found: list[str], path: str, taken: Any, clean: Any) -> None:
-    """Add where a container, and what is in it, does not hold all. Most do: those are passed by at a third of the cost."""
-    within = taken.values() if type(taken) is dict else taken
-    if (clean is taken and _MAY_BE_CUT.isdisjoint(map(type, within))) or len(found) > MAX_PATHS:
+    """Add where a container, and what is in it, does not hold all; most do, so a path is made only where it is needed."""
+    if len(found) > MAX_PATHS:
         return
     if type(taken) is dict:
-        for item, (key, value) in zip(within, clean.items(), strict=True):
+        for item, (key, value) in zip(taken.values(), clean.items(), strict=True):
             if type(item) is dict or type(item) is list:
                 _add_paths(found, inside(path, key), item, value)
             elif (type(item) is Mark or value is not item) and _is_cut(item, value):
-                found.append(path if key == "…" and type(item) is Mark else inside(path, key))
+                found.append(path if type(item) is Mark and key == "…" else inside(path, key))
         return
     for at, item in enumerate(taken):
         if type(item) is dict or type(item) is list:
             _add_paths(found, f"{path}[{at}]", item, clean[at])
         elif (type(item) is Mark or clean[at] is not item) and _is_cut(item, clean[at]):
-            is_rest = at == len(taken) - 1 and type(item) is Mark and item.startswith("[+")
-            found.append(path if is_rest else f"{path}[{at}]")
+            found.append(path if type(item) is Mark and _is_rest(taken, at, item) else f"{path}[{at}]")
 
 
 def _is_cut(taken: Any, clean: Any) -> bool:
