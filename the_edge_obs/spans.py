@@ -223,11 +223,12 @@ class Span:
             leave(entered)
             raise
 
-    def open(self, context: Entered) -> None:
-        """Log the entry of the span as the given context."""
+    def open(self, context: Entered, beside: dict[str, Any] | None = None) -> None:
+        """Log the entry of the span as the given context; ``beside`` is further data, a snapshot already."""
         self._open = span = OpenSpan(self._logger, self._level, self._site, context)
         try:
-            span.entry(self._kind, snapshot(self._payload, context.flow))
+            payload = snapshot(self._payload, context.flow)
+            span.entry(self._kind, payload if beside is None else {**payload, **beside})
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
         self._pending[:] = [span]
