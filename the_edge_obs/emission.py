@@ -57,8 +57,8 @@ def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = Non
     for handler in handlers:
         if type(handler) not in KEEPERS or handler.filters or facts[2] < handler.level:
             return _to_all(at, facts, error)
-    if len(handlers) == 1:
-        return handler.keep(facts)  # type: ignore[attr-defined, no-any-return]
+        if len(handlers) == 1:
+            return handler.keep(facts)  # type: ignore[attr-defined, no-any-return]
     take, are_all_direct = None, True
     for handler in handlers:
         if (its_take := handler.keep(facts)) is None:  # type: ignore[attr-defined]

@@ -287,7 +287,7 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
                 or "usage_metadata" in output
                 or "usageMetadata" in output
             )
-        elif type(kind) is type and kind in MUTE:  # a metaclass may raise when it is asked for a hash
+        elif kind is str or (type(kind) is type and kind in MUTE):  # a metaclass may raise when it is asked for a hash
             says_more = False
         elif kind is not node.there and (way := node.way(output)) is not None:
             return hand_on(output, way, node, OpenSpan(logger, level, site, context, node.classes, wall, started), _WRAPPERS)
