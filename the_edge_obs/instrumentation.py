@@ -298,7 +298,10 @@ def _function(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
             return output
         try:
             payload = snapshot(output, flow, node.classes)
-        except BaseException:  # noqa: BLE001 - the end is logged without what cannot be read; an interrupt goes on from there
+        except (KeyboardInterrupt, SystemExit):  # it may have come just now, and is not asked for again
+            node.close(context, wall, started, output)
+            raise
+        except BaseException:  # noqa: BLE001 - the end is logged without what cannot be read
             node.close(context, wall, started, output)
             return output
         try:

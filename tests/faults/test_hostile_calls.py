@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
+from the_edge_obs import instrumentation
 from the_edge_obs.event import problems
+from the_edge_obs.snapshots import snapshot
 
 
 class Odd(BaseException):
@@ -248,3 +250,42 @@ def test_a_handler_that_wants_to_stop_the_program_keeps_nothing_from_others(
         tea.removeHandler(stops)
     assert [event["node"] for event in seen] == ["x", "x", "x", "flow"]
     assert [event["node"] for event in ring.events(run.flow_id)] == ["flow", "x", "x", "x", "flow"]
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_while_a_result_is_copied_goes_on_after_the_end(
+    ring: obs.RingBufferHandler, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
+) -> None:
+    """It comes once, and is not asked for again."""
+    copies: list[Any] = []
+
+    def copied(value: Any, *rest: Any) -> Any:
+        copies.append(value)
+        if len(copies) == 2:
+            raise interrupt
+        return snapshot(value, *rest)
+
+    monkeypatch.setattr(instrumentation, "snapshot", copied)
+    with obs.flow() as run, pytest.raises(interrupt):
+        obs.observable("x")(lambda: 1)()
+    assert [event["event_type"] for event in ring.events(run.flow_id)] == ["entry", "entry", "exit", "exit"]
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+def test_results_whose_class_cannot_be_hashed(ring: obs.RingBufferHandler, level: str) -> None:
+    """A metaclass that has ``__eq__`` alone; types of results are looked up in sets."""
+
+    class Equal(type):
+        def __eq__(cls, other: object) -> bool:
+            return NotImplemented
+
+        __hash__ = None  # type: ignore[assignment]
+
+    result = Equal("Result", (), {})()
+    logging.getLogger("tea").setLevel(level)
+    observed = obs.observable("x")(lambda: result)
+    with obs.flow() as run:
+        assert [observed(), observed()] == [result, result]
+        with obs.span("y") as span:
+            span.output = result
+    assert len([event for event in ring.events(run.flow_id) if event["node"] in "xy"]) == (6 if level == "INFO" else 0)
