@@ -196,8 +196,11 @@ def _getter(value: object) -> _Get:
 
 def _stores_of(value: object, slots: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the dicts in which an object stores attributes."""
-    found = [_in_slot(slots[name], value) for name in ("__dict__", "__pydantic_extra__") if name in slots]
-    return [fields for fields in found if type(fields) is dict]
+    stores = []
+    for name in ("__dict__", "__pydantic_extra__"):
+        if name in slots and type(fields := _in_slot(slots[name], value)) is dict:
+            stores.append(fields)
+    return stores
 
 
 @functools.lru_cache(maxsize=1024)
