@@ -296,11 +296,15 @@ def test_a_group_names_its_errors_causes_notes_and_places(ring: obs.RingBufferHa
 
 
 HOLD = """
-import gc, os, sys, json
+import gc, logging, os, sys, json
 import the_edge_obs as obs
 
-kind, place = sys.argv[1:]
-obs.configure({"level": "info", "handlers": [{"type": "file", "path": "logs/{flow_id}.jsonl"}]})
+kind, place, level, sink = sys.argv[1:]
+tea = logging.getLogger("tea")
+if sink == "both":
+    tea.addHandler(obs.RingBufferHandler())
+tea.addHandler(obs.FlowFileHandler("logs/{flow_id}.jsonl"))
+tea.setLevel(int(level))
 left = obs.flow("left")  # and never ended
 left.__enter__()
 
@@ -376,11 +380,33 @@ def test_what_is_open_at_interpreter_exit_ends(
 ) -> None:
     """Whatever holds it until then; nothing is on stderr, and finalizers that Python runs are run to their end."""
     monkeypatch.chdir(tmp_path)
-    done = program(HOLD, kind, place)
+    done = program(HOLD, kind, place, str(logging.INFO), "both")
     # What a hook or a callback of the interpreter holds, Python may never finalize.
     is_finalized = kind == "del" and place not in ("callback", "hook")
     assert (done.stdout, done.stderr) == ("end\ndied\n" if is_finalized else "end\n", "")
     (path,) = (tmp_path / "logs").iterdir()
+    check_left_open(path, kind)
+
+
+@pytest.mark.parametrize("sink", ["file", "both"])  # a ring alone cannot be read any more
+@pytest.mark.parametrize("level", ["debug", "warn", "off"])
+@pytest.mark.parametrize("kind", ["generator", "span", "del", "coroutine", "async generator"])
+def test_every_level_at_interpreter_exit(
+    program: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, level: str, sink: str
+) -> None:
+    """What was recorded has its end. Where entries are filtered, a cancellation is no news: nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    done = program(HOLD, kind, "global", str(LEVELS[level]), sink)
+    assert (done.stdout, done.stderr) == ("end\ndied\n" if kind == "del" else "end\n", "")
+    paths = list((tmp_path / "logs").glob("*"))
+    if level == "debug":
+        check_left_open(*paths, kind)
+    else:
+        assert paths == []
+
+
+def check_left_open(path: Path, kind: str) -> None:
+    """Check the log of a flow that was left open, with a span in it, until the interpreter's exit."""
     events = list(map(json.loads, path.read_text().splitlines()))
     check(events)
     nodes = {event["node"] for event in events}
