@@ -110,7 +110,7 @@ class _First:
 
 
 def _arm() -> None:
-    """Put what has to be told among the modules: one that is no module goes first, a module that comes last is emptied first."""
+    """Put what has to be told among the modules: what is not a module goes first, a module that comes last is emptied first."""
     sys.modules[f"{__package__}._frozen"] = _Frozen()  # type: ignore[assignment]
     module = ModuleType(f"{__package__}._exit")
     vars(module)["_first"] = _First()

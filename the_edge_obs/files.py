@@ -75,7 +75,7 @@ def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> i
     A last component that is a symbolic link is refused. The mode applies to a new file, less what the umask takes away.
 
     Raises:
-        OSError: it cannot be written to, or is no regular file; ``strerror`` says which.
+        OSError: it cannot be written to, or is not a regular file; ``strerror`` says which.
     """
     make_folders(os.path.dirname(os.fspath(path)))
     return _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode, follow=False)

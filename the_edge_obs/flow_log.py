@@ -154,7 +154,7 @@ def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0
     """
     ordered = sorted(without_repeats(events), key=_time)
     if not ordered:
-        raise FlowNotFoundError("there are no events to make a flow log of")
+        raise FlowNotFoundError("no events were given; a flow log needs at least one")
     return _flow_log(ordered[0]["flow_id"], ordered, dropped, faults, known)
 
 

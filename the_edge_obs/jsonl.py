@@ -97,7 +97,7 @@ def read_events(
 
     Args:
         path: A ``.jsonl`` file, a ``.jsonl.gz`` one, or a ``.json`` export.
-        skipped: Gets a note of each line that is no event; without it such lines are passed over in silence.
+        skipped: Gets a note of each line that is not an event; without it such lines are passed over in silence.
         wanted: Lines that it rules out are not parsed, and so not checked either; None: every line is.
 
     Raises:
@@ -357,7 +357,7 @@ def exported_logs(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
     try:
         value = decoded(content.removeprefix(_BOM), MAX_DEPTH + _AROUND_EVENTS)
     except ValueError as error:
-        raise LogFileError(f"{str(path)!r} is no JSON ({error}); a log is a .jsonl file or a .json export") from error
+        raise LogFileError(f"{str(path)!r} is not valid JSON ({error}); a log is a .jsonl file or a .json export") from error
     logs = value if isinstance(value, list) else [value]
     if not logs or not all(isinstance(log, dict) and isinstance(log.get("events"), list) for log in logs):
         raise LogFileError(f"{str(path)!r} is not an exported flow log: it has no list of events")

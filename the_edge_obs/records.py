@@ -214,7 +214,7 @@ def item_of(record: logging.LogRecord) -> Item | None:
 def brought_event(record: logging.LogRecord) -> Event | None:
     """Return the event that a copy of a node's record has with it, as one from another process has; or None."""
     brought = record.__dict__.get(EVENT)
-    # The flow's id becomes part of a file's name: what is no UUID is no id, whatever a record claims.
+    # The flow's id becomes part of a file's name: what is not a UUID is not an id, whatever a record claims.
     is_event = isinstance(brought, dict) and brought.keys() >= _KEYS and is_uuid(brought["flow_id"])
     return cast("Event", brought) if is_event else None
 

@@ -150,7 +150,7 @@ class _Snapshot:
             self.small, self.short = _short_ways(self.policy)
         self.left = MAX_VALUES
         self.chars = MAX_CHARS
-        if beside:  # a small dict, whose own items and strings are no trouble, with something in it that needs a pass
+        if beside:  # a small dict, whose own items and strings need no care, with something in it that needs a pass
             self.left -= len(beside)
             self.chars -= sum([len(text) for text in beside.values() if type(text) is str and len(text) <= SMALL_STRING])
 

@@ -25,8 +25,8 @@ DESCRIPTION: Final = """\
 Compare two runs, span by span. Spans are aligned by step and node from the root
 down. Shown is what was added (+), removed (-), moved (>) and changed (~): status,
 error, input, output, metrics, tokens, cost; where, with what it was before. Ids,
-times and the order of what ran side by side are no differences. A duration is
-shown as one when it changed by 20% and 10 ms at least."""
+times and the order of what ran side by side do not count. A duration counts when
+it changed by 20% and 10 ms at least."""
 EPILOG: Final = """\
 examples:
   tea-obs diff before.jsonl after.jsonl

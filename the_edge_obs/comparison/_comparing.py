@@ -31,7 +31,7 @@ def diff(old: FlowLog | str | os.PathLike[str], new: FlowLog | str | os.PathLike
 
     Spans are aligned from the root, the children of a pair by their step, or else their node: branches of a parallel node by
     item or index, rounds of a loop by index, attempts by number; several calls of one node by what they were given. Ids and
-    times are no differences, and neither is the order of what ran side by side.
+    times do not count as differences, and neither does the order of what ran side by side.
 
     Args:
         old, new: Flow logs, or what ``get_flow_log`` takes: a flow id, a log file, or a folder with the log of one flow.

@@ -32,7 +32,7 @@ def renderer(format: str) -> Render:  # noqa: A002 - the name that flows and the
     """Return the renderer of a format, importing it now.
 
     Raises:
-        ExportError: there is no such format.
+        ExportError: the format does not exist.
     """
     if format not in FORMATS:
         raise ExportError(f"unknown format {format!r}; {allowed(FORMATS)}")
