@@ -86,7 +86,7 @@ def obs_export(
         state: The flow's state; its ``flow_id`` is used where no span is open.
         path: The file to write; folders are made.
         flow_id: The flow; None is the running one.
-        format: ``jsonl`` (one event a line), ``json`` (the flow log), or another of ``the_edge_obs.formats.FORMATS``;
+        format: ``jsonl`` (one event per line), ``json`` (the flow log), or another of ``the_edge_obs.formats.FORMATS``;
             None: what the path ends in, otherwise ``jsonl``.
         filters: Which events; as in ``obs.query``.
 
