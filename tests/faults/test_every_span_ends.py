@@ -197,6 +197,14 @@ def check(events: list[dict[str, Any]]) -> None:
     assert {span_id: count for span_id, count in ends.items() if span_id in entries and count != 1} == {}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def only_young_objects() -> Iterator[None]:
+    """Have collections look at what these tests make alone: the heap of a whole suite takes a second each time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def quiet(ring: obs.RingBufferHandler, tmp_path: Path) -> Iterator[dict[str, list[logging.Handler]]]:
     """Return the handlers of each sink, none of them attached."""
