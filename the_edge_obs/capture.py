@@ -6,8 +6,8 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from types import MemberDescriptorType
-from typing import Any, Final, cast
+from types import GetSetDescriptorType, MemberDescriptorType
+from typing import Any, Final, TypeAlias, cast
 
 from .records import NOWHERE, Site
 
@@ -16,7 +16,10 @@ _HIDDEN: Final = frozenset({"self", "cls", "state", "ctx", "engine"})
 # What an engine passes to every action beside its parameters (TEA: config=, node=, graph=, and to a fan-in parallel_results=).
 _ENGINE_ARGUMENTS: Final = frozenset({"config", "node", "graph", "parallel_results"})
 
+_Get: TypeAlias = Callable[[str], Any]
+
 _USAGE_KEYS: Final = ("usage", "usage_metadata", "usageMetadata")
+_KEYS: Final = frozenset({*_USAGE_KEYS, "cost_usd"})
 # The spellings of each count, and what stands beside it and is not in it. OpenAI's and LangChain's counts are whole: cached and
 # reasoning tokens are details of them. Anthropic's and Bedrock's input leaves out what went through the cache
 # (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching), Gemini's candidates leave out the thoughts
@@ -103,60 +106,118 @@ def is_soft_failure(result: dict[str, Any]) -> bool:
     return result.get("success") is False
 
 
+def may_bring_metrics(result: object) -> bool:
+    """Tell whether a result has something that ``metrics_of`` reads; what cannot be read has nothing."""
+    try:
+        for fields in _fields_of(result):
+            if not dict.keys(fields).isdisjoint(_KEYS):
+                return True
+    except Exception:  # noqa: BLE001 - a metaclass whose classes cannot even be hashed
+        pass
+    return False
+
+
+def _fields_of(value: Any) -> tuple[dict[str, Any], ...]:
+    """Return where a dict has its items, or an object its attributes: its slots, and what it stores elsewhere."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        return (value,)
+    slots = _slots_of(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+    return slots, *_stores_of(value, slots)
+
+
 def metrics_of(result: object) -> dict[str, Any] | None:
     """Return the metrics that a result brings, or None: tokens of its ``usage`` or ``usage_metadata``, and ``cost_usd``.
 
     The result, and its usage, is a dict or an object, as the SDKs of OpenAI, Anthropic, Google and others have them. A total that
     the usage leaves out is the sum of input and output.
     """
-    if type(result) in MUTE:
+    kind = type(result)
+    if kind in MUTE or (kind is dict and cast("dict[str, Any]", result).keys().isdisjoint(_KEYS)):
         return None
-    usage = next((usage for key in _USAGE_KEYS if (usage := _stored(result, key)) is not None), None)
-    found = {} if type(usage) in MUTE else _tokens_of(usage)
-    if _is_count(cost := _stored(result, "cost_usd")):
+    get = _getter(result)
+    usage = None
+    for key in _USAGE_KEYS:
+        if (usage := get(key)) is not None:
+            break
+    found = {} if type(usage) in MUTE else _tokens_of(_getter(usage))
+    if _is_count(cost := get("cost_usd")):
         found["cost_usd"] = cost
     return found or None
 
 
-def _tokens_of(usage: object) -> dict[str, Any]:
-    total, _ = _count(usage, _TOTAL)
-    counts = {"input_tokens": _count(usage, _INPUT), "output_tokens": _count(usage, _OUTPUT)}
-    whole = sum((own or 0) + beside for own, beside in counts.values())
+def _tokens_of(get: _Get) -> dict[str, Any]:
+    total, _ = _count(get, _TOTAL)
+    sent, beside_sent = _count(get, _INPUT)
+    got, beside_got = _count(get, _OUTPUT)
     # Some gateways speak Anthropic's words and count as OpenAI does: then the total has no room for what stands beside.
-    is_whole = total is not None and total < whole
-    found = {name: own if is_whole else own + beside for name, (own, beside) in counts.items() if own is not None}
+    if total is not None and total < (sent or 0) + beside_sent + (got or 0) + beside_got:
+        beside_sent = beside_got = 0
+    found = {}
+    if sent is not None:
+        found["input_tokens"] = sent + beside_sent
+    if got is not None:
+        found["output_tokens"] = got + beside_got
     if total is not None or found:
         found["tokens"] = sum(found.values()) if total is None else total
     return found
 
 
-def _count(usage: object, spellings: Mapping[str, tuple[str, ...]]) -> tuple[Any, Any]:
+def _count(get: _Get, spellings: Mapping[str, tuple[str, ...]]) -> tuple[Any, Any]:
     """Return a count of a usage, None without one, and the sum of what stands beside it."""
     for key, others in spellings.items():
-        if _is_count(own := _stored(usage, key)):
-            return own, sum(count for other in others if _is_count(count := _stored(usage, other)))
+        own = get(key)
+        if own is not None and _is_count(own):
+            beside = 0
+            for other in others:
+                if _is_count(count := get(other)):
+                    beside += count
+            return own, beside
     return None, 0
 
 
-def _stored(value: object, name: str) -> Any:
-    """Return an item of a dict, or an attribute as an object stores it, or None; no property and no foreign code runs."""
+def _getter(value: object) -> _Get:
+    """Return what gets an item of a dict, or an attribute as an object stores it, or None; no foreign code runs."""
     kind = type(value)
     if issubclass(kind, dict):
-        return dict.get(cast("dict[str, Any]", value), name)
-    for store in ("__dict__", "__pydantic_extra__"):
-        try:
-            fields = object.__getattribute__(value, store)
-        except Exception:  # noqa: BLE001 - it stores nothing there, or is a descriptor of its own that fails
-            continue
-        if type(fields) is dict and name in fields:
-            return fields[name]
-    slot = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
-    if type(slot) is MemberDescriptorType:
-        try:
-            return slot.__get__(value, kind)
-        except AttributeError:  # not set
-            return None
-    return None
+        own: _Get = dict.get.__get__(value)
+        return own
+    slots = _slots_of(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+    stores = _stores_of(value, slots)
+
+    def get(name: str) -> Any:
+        for fields in stores:
+            if name in fields:
+                return fields[name]
+        return _in_slot(slots[name], value) if name in slots else None
+
+    return get
+
+
+def _stores_of(value: object, slots: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the dicts in which an object stores attributes."""
+    found = [_in_slot(slots[name], value) for name in ("__dict__", "__pydantic_extra__") if name in slots]
+    return [fields for fields in found if type(fields) is dict]
+
+
+@functools.lru_cache(maxsize=1024)
+def _slots_of(kind: type) -> dict[str, Any]:
+    """Return what objects of a class store their attributes in, by name: slots, and the ``__dict__``."""
+    found: dict[str, Any] = {}
+    for base in reversed(type.mro(kind)):
+        found.update(vars(base))
+    return {
+        name: slot
+        for name, slot in found.items()
+        if type(slot) is MemberDescriptorType or (name == "__dict__" and type(slot) is GetSetDescriptorType)
+    }
+
+
+def _in_slot(slot: Any, value: object) -> Any:
+    try:
+        return slot.__get__(value)
+    except AttributeError:  # not set
+        return None
 
 
 def _is_count(value: Any) -> bool:

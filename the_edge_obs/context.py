@@ -31,6 +31,8 @@ random_bits: Final = _ids.getrandbits
 
 # RFC 9562: the two top bits of the last 8 bytes are the variant, 0b10, in a UUID of version 4.
 VARIANT: Final = 1 << 63
+_VERSION_4: Final = 4 << 76
+_RANDOM: Final = (1 << 128) - 1 & ~(15 << 76) & ~(3 << 62)  # the bits of a whole UUID that are not fixed
 SAMPLED: Final = 1  # trace-flags of W3C Trace Context: somebody records this trace
 
 
@@ -188,7 +190,8 @@ if hasattr(os, "register_at_fork"):
 
 def new_flow_id() -> str:
     """Return a new flow id: a random UUID (version 4) as a string."""
-    return str(uuid.UUID(int=random_bits(128), version=4))
+    text = (random_bits(128) & _RANDOM | _VERSION_4 | VARIANT).to_bytes(16, "big").hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"  # by uuid.UUID it takes three times as long
 
 
 def new_number() -> int:
@@ -211,12 +214,17 @@ def checked_flow_id(flow_id: object) -> str:
         ) from error
 
 
-def child_context(node: str, step: str | None = None) -> SpanContext:
+def child_context(node: str, step: str | None = None) -> Entered:
     """Return the context of a new span below the running one; outside any flow it is the root of a flow of its own."""
-    parent = current()
+    parent = place()
     if parent is None:
-        return root_context(node, step)
-    return SpanContext(parent.flow, new_number(), parent.number, node, step)
+        return Entered(*root_context(node, step))
+    child: Entered = _new(Entered, (parent[0], new_number(), parent[1], node, step))  # half the time of Entered(...)
+    child.before = parent
+    return child
+
+
+_new: Final = tuple.__new__
 
 
 def root_context(node: str, step: str | None = None) -> SpanContext:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from logging import Logger
 from types import FunctionType
 from typing import Any, Final
@@ -92,14 +92,14 @@ _make_record: Final = _own("makeRecord")
 _handle: Final = _own("handle")
 
 
-def verdicts(logger: logging.Logger) -> Callable[[int], bool | None]:
-    """Return what looks up, without asking the logger, whether a level is enabled: None where the logger is to be asked.
+def verdicts(logger: logging.Logger) -> Mapping[int, bool]:
+    """Return where to look up, without asking the logger, whether a level is enabled; what is not there, the logger is asked.
 
-    ``Logger.isEnabledFor`` keeps its verdicts by level; a class that overrides it is asked each time.
+    ``Logger.isEnabledFor`` keeps its verdicts by level; of a class that overrides it there are none.
     """
     if has_own_methods(type(logger), ["isEnabledFor"]):
-        return logger._cache.get  # type: ignore[attr-defined, no-any-return]
-    return lambda level: None
+        return logger._cache  # type: ignore[attr-defined, no-any-return]
+    return {}
 
 
 def _through(logger: logging.Logger, facts: Facts, error: BaseException | None) -> None:

@@ -101,6 +101,8 @@ def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
 
 def _is_number(value: Any) -> bool:
     kind = type(value)  # not isinstance: a value may lie about its class, or raise when it is asked
+    if kind is int:  # most are
+        return bool(-MAX_INT <= value <= MAX_INT)
     if issubclass(kind, float):
         return float.__sub__(value, value) == 0
     return issubclass(kind, int) and kind is not bool and -MAX_INT <= int.__int__(value) <= MAX_INT

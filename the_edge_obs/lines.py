@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .event import EVENT_TYPES, Event, dumps
 from .formatters import MAX_EVENT_BYTES, to_line
-from .marks import Mark, cut_paths
+from .marks import Ways, paths_of
 from .records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
 from .remembered import FLOWS, Remembered, remembered
 
@@ -59,10 +59,10 @@ def encoded(facts: Facts) -> bytes:
     except TypeError:  # there is a container in it
         is_plain = False
     cut = b""
-    if not is_plain and (verdict := known.is_plain(payload)) != 1:
-        if not verdict:
+    if not is_plain and (ways := known.marks_in(payload)) != ():
+        if ways is None:
             return _long_way(facts)
-        cut = _cut(kind.key or "", payload)
+        cut = _cut(kind.key or "", ways)
     head = known.heads.get(number)
     if head is None or head[0] is not node or head[1] != level:
         head = known.new_head(number, parent, node, level)
@@ -84,22 +84,25 @@ def _other(facts: Facts, known: Remembered) -> bytes:
     (_, number, parent, node, step), (event_type, key), level, wall, message, payload, metrics, _ = facts
     if not _FIRST <= wall < _LAST:
         return _long_way(facts)
-    cut: list[str] = []
+    cut = b""
     if payload is NOTHING:
         key, payload = None, {}
-    elif not (verdict := known.is_plain(payload)) or (
+    elif (ways := known.marks_in(payload)) is None or (
         key is None and (type(payload) is not dict or not _OWN.isdisjoint(payload))
     ):
         return _long_way(facts)  # what people put under "error" may have to become one, and "cut" is not theirs
-    elif verdict != 1:
-        cut = cut_paths(key or "", payload, payload)
+    elif ways:
+        if key is None:
+            payload = {**payload, "cut": paths_of("", ways)}
+        else:
+            cut = _cut(key, ways)
     if message is not None and (
         type(message) is not str or (message not in known.clean and not known.is_clean(message))  # a Mark is told beside the data
     ):
         return _long_way(facts)
     if type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
         metrics = {"duration_ms": metrics / 1e6}
-    elif metrics is not None and not (type(metrics) is dict and known.is_plain(metrics)):
+    elif metrics is not None and not (type(metrics) is dict and known.marks_in(metrics) == ()):
         return _long_way(facts)
     try:
         line = b"".join(
@@ -109,8 +112,8 @@ def _other(facts: Facts, known: Remembered) -> bytes:
                 _AFTER_TIME[event_type],
                 _dump(message),
                 _BEFORE_DATA[key],
-                _dump({**payload, "cut": cut} if cut and key is None else payload),
-                b',"cut":%b' % _dump(cut) if cut and key is not None else b"",
+                _dump(payload),
+                cut,
                 _AFTER_DATA[key],
                 _dump(metrics or {}),
                 b"}\n" if step is None else _stepped(step),
@@ -121,19 +124,10 @@ def _other(facts: Facts, known: Remembered) -> bytes:
     return line if len(line) <= _SHORT else _long_way(facts)
 
 
-def _cut(path: str, payload: Any) -> bytes:
-    """Return what tells, after the payload, which parts of it were cut or redacted; of a flat dict it is remembered."""
-    if type(payload) is dict and "…" not in payload:
-        kinds = set(map(type, payload.values()))
-        if dict not in kinds and list not in kinds:
-            return _flat_cut(path, tuple([key for key, value in payload.items() if type(value) is Mark]))
-    return b',"cut":%b' % _dump(cut_paths(path, payload, payload))
-
-
-@lru_cache(maxsize=1024)
-def _flat_cut(path: str, keys: tuple[str, ...]) -> bytes:
-    marked = dict.fromkeys(keys, Mark())
-    return b',"cut":%b' % _dump(cut_paths(path, marked, marked))
+@lru_cache(maxsize=256)
+def _cut(path: str, ways: Ways) -> bytes:
+    """Return what tells, after the payload, which parts of it were cut or redacted."""
+    return b',"cut":%b' % _dump(paths_of(path, ways))
 
 
 @lru_cache(maxsize=1024)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 MAX_PATHS: Final = 50  # of one event
 MAX_PATH: Final = 256  # characters
@@ -26,9 +24,11 @@ class Mark(str):
     """
 
     __slots__ = ()
+    __hash__ = object.__hash__  # in C, for each look into a set of texts asks for it
 
-    def __hash__(self) -> int:
-        return ~str.__hash__(self)
+
+Ways: TypeAlias = "tuple[tuple[str | int, ...], ...]"
+"""The ways to what was cut in a snapshot: keys and indices, from outside in."""
 
 
 def without_cut(data: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +43,47 @@ def inside(path: str, key: str) -> str:
     return f"{path}[{json.dumps(key, ensure_ascii=False)}]"
 
 
+def ways_to_marks(taken: Any, below: dict[int, Ways]) -> Ways:
+    """Return the ways to the marks in a snapshot, given those in the containers in it that have some, by their identity."""
+    if type(taken) is Mark:
+        return ((),)
+    found: list[tuple[str | int, ...]] = []
+    for key, item in taken.items() if type(taken) is dict else enumerate(taken):
+        if type(item) is Mark:
+            found.append(() if _is_rest(taken, key, item) else (key,))
+        elif below and id(item) in below:
+            found += [(key, *way) for way in below[id(item)]]
+        if len(found) > MAX_PATHS:
+            break
+    return tuple(found)
+
+
+def _is_rest(taken: Any, key: str | int, mark: Mark) -> bool:
+    """Tell whether a mark stands for the items that a container lost."""
+    return key == "…" or (key == len(taken) - 1 and mark.startswith("[+"))
+
+
+def paths_of(path: str, ways: Ways) -> list[str]:
+    """Return the paths of what was cut in a snapshot: of a container that lost items, its own.
+
+    Args:
+        path: What the snapshot is called, such as ``input``; empty for data as a whole.
+        ways: Where it was cut.
+    """
+    found: list[str] = []
+    for way in ways:
+        at = path
+        for key in way:
+            at = inside(at, key) if type(key) is str else f"{at}[{key}]"
+        found.append(at)
+    return _bounded(found)
+
+
+def _bounded(found: list[str]) -> list[str]:
+    paths = list(dict.fromkeys(path[:MAX_PATH] for path in found[: MAX_PATHS + 1]))
+    return paths if len(paths) <= MAX_PATHS else [*paths[:MAX_PATHS], "…"]
+
+
 def cut_paths(path: str, taken: Any, clean: Any) -> list[str]:
     """Return where a snapshot does not hold all of what was captured: of a container that lost items, its own path.
 
@@ -51,32 +92,34 @@ def cut_paths(path: str, taken: Any, clean: Any) -> list[str]:
         taken: The snapshot.
         clean: What scrubbing made of it.
     """
-    found = list(dict.fromkeys(islice(_walked(path, taken, clean), MAX_PATHS + 1)))
-    return found if len(found) <= MAX_PATHS else [*found[:MAX_PATHS], "…"]
+    found: list[str] = []
+    if type(taken) is dict or type(taken) is list:
+        _add_paths(found, path, taken, clean)
+    elif _is_cut(taken, clean):
+        found.append(path)
+    return _bounded(found)
 
 
-def _walked(path: str, taken: Any, clean: Any) -> Iterator[str]:
-    waiting = [(path, taken, clean)]
-    while waiting:
-        path, taken, clean = waiting.pop()
-        kind = type(taken)
-        if kind is dict:
-            pairs = zip(taken.values(), clean.items(), strict=True)
-            inner = [
-                (path if key == "…" and type(item) is Mark else inside(path, key), item, value) for item, (key, value) in pairs
-            ]
-            waiting.extend(reversed(inner))
-        elif kind is list:
-            last = len(taken) - 1
-            inner = [
-                (path if at == last and type(item) is Mark and item.startswith("[+") else f"{path}[{at}]", item, value)
-                for at, (item, value) in enumerate(zip(taken, clean, strict=True))
-            ]
-            waiting.extend(reversed(inner))
-        elif kind is Mark or (type(clean) is str and clean is not taken and clean != taken and _is_redacted(kind, clean)):
-            yield path[:MAX_PATH]
+def _add_paths(found: list[str], path: str, taken: Any, clean: Any) -> None:
+    """Add where a container, and what is in it, does not hold all; most do, so a path is made only where it is needed."""
+    if len(found) > MAX_PATHS:
+        return
+    if type(taken) is dict:
+        for item, (key, value) in zip(taken.values(), clean.items(), strict=True):
+            if type(item) is dict or type(item) is list:
+                _add_paths(found, inside(path, key), item, value)
+            elif (type(item) is Mark or value is not item) and _is_cut(item, value):
+                found.append(path if type(item) is Mark and key == "…" else inside(path, key))
+        return
+    for at, item in enumerate(taken):
+        if type(item) is dict or type(item) is list:
+            _add_paths(found, f"{path}[{at}]", item, clean[at])
+        elif (type(item) is Mark or clean[at] is not item) and _is_cut(item, clean[at]):
+            found.append(path if type(item) is Mark and _is_rest(taken, at, item) else f"{path}[{at}]")
 
 
-def _is_redacted(kind: type, clean: str) -> bool:
-    """Tell whether scrubbing took a secret out; what JSON cannot hold as a number it writes as a text, and loses nothing."""
-    return kind is str or clean.startswith(_REDACTED)
+def _is_cut(taken: Any, clean: Any) -> bool:
+    """Tell whether something is a mark, or had a secret in it; a number that JSON cannot hold becomes a text, and is whole."""
+    if type(taken) is Mark:
+        return True
+    return type(clean) is str and clean != taken and (type(taken) is str or clean.startswith(_REDACTED))

@@ -34,7 +34,9 @@ from .event_query import select
 from .faults import listeners, own_fault
 from .flow_log import FlowLog
 from .names import fit_name
+from .policies import Policy, process_policy
 from .records import NOTHING, NOWHERE, record_of_item
+from .snapshots import snapshot
 from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
 from .store import get_flow_log, query
 from .tracebacks import Parts, apart
@@ -190,7 +192,7 @@ class ObservabilityContext:
             enter(self.context)
             self._is_entered = True
         try:
-            self._begin(outer)
+            self._begin_in(outer)
         except BaseException:  # Ctrl-C: then nobody will leave it
             leave(self.context)
             raise
@@ -209,21 +211,26 @@ class ObservabilityContext:
         """End a flow that was used without ``with``; with an error, as failed by it. The second time it does nothing."""
         self._end(error)
 
-    def _begin(self, outer: SpanContext | None = None) -> None:
-        """Log the root span's entry, once, if its level passes; what comes after the flow's end opens no second one."""
+    def _begin(self) -> None:
         if not self._begun:
-            self._begun = True
-            about = {"name": self.name, "schema_version": SCHEMA_VERSION, "runtime": runtime(), "resource": resource()}
-            outer = outer or self._outer()
+            self._begin_in(self._outer())
+
+    def _begin_in(self, outer: SpanContext | None) -> None:
+        """Log the root span's entry, once, if its level passes; what comes after the flow's end opens no second one."""
+        if self._begun:
+            return
+        self._begun = True
+        about: dict[str, Any] = {"name": self.name, "schema_version": SCHEMA_VERSION, "runtime": runtime()}
+        if outer is not None:
+            about["outer"] = {"flow_id": outer.flow.id, "span_id": outer.span_id}
+        about.update(self.about)
+        self._root, self.about = Span(ROOT_NODE, data=about), {}
+        logger = node_logger(ROOT_NODE)
+        if logger.isEnabledFor(logging.INFO):
+            self.context.flow.is_silent = not logger.hasHandlers()
+            self._root.open(self.context, None if "resource" in about else _resource_data(self.context.flow))
             if outer is not None:
-                about["outer"] = {"flow_id": outer.flow.id, "span_id": outer.span_id}
-            self._root, self.about = Span(ROOT_NODE, data={**about, **self.about}), {}
-            logger = node_logger(ROOT_NODE)
-            if logger.isEnabledFor(logging.INFO):
-                self.context.flow.is_silent = not logger.hasHandlers()
-                self._root.open(self.context)
-                if outer is not None:
-                    self._tell(outer)
+                self._tell(outer)
 
     def _outer(self) -> SpanContext | None:
         """Return the span of another flow in which this one begins, or None."""
@@ -440,6 +447,22 @@ def runtime() -> str:
 def resource() -> dict[str, Any]:
     """Return who writes these logs, as the root span's entry event names it: ``host``, ``pid`` and ``service``."""
     return {"host": _host(), "pid": os.getpid(), "service": os.environ.get("OTEL_SERVICE_NAME") or _program()}
+
+
+def _resource_data(flow: FlowState) -> dict[str, Any]:
+    """Return a snapshot of ``{"resource": ...}``; flows without a policy of their own share one."""
+    told = resource()
+    if flow.taints.policy is None:
+        return _shared(process_policy(), *told.values())
+    taken: dict[str, Any] = snapshot({"resource": told}, flow)
+    return taken
+
+
+@lru_cache(maxsize=8)
+def _shared(policy: Policy, host: str, pid: int, service: str) -> dict[str, Any]:
+    """Return the snapshot as it is under the policy of the process."""
+    taken: dict[str, Any] = snapshot({"resource": {"host": host, "pid": pid, "service": service}})
+    return taken
 
 
 @lru_cache(maxsize=1)

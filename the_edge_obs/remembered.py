@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from .context import FlowState
 from .event import dumps, level_name
-from .marks import Mark, cut_paths
+from .marks import Mark, Ways, cut_paths, ways_to_marks
 from .policies import Policy, followers
 from .redaction import MAX_INT, scrub, scrub_text
 from .taints import SHORTEST_NUMBER
@@ -23,6 +23,7 @@ _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Within these, json and orjson write a float alike: without an exponent.
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
+_NONE_BELOW: Final[dict[int, Ways]] = {}
 _ALWAYS_CLEAN: Final = (None, True, False)
 
 
@@ -65,7 +66,7 @@ class Remembered:
             payload: The snapshot.
             path: What it is called, such as ``input``; empty for data as a whole.
         """
-        if self.is_plain(payload) == 1:
+        if self.marks_in(payload) == ():
             return _copied(payload), []
         clean = scrub(payload, self.flow.taints)
         return clean, cut_paths(path, payload, clean)
@@ -81,43 +82,41 @@ class Remembered:
             self.clean.add(text)
         return True
 
-    def is_plain(self, value: Any) -> int:
-        """Tell whether scrubbing leaves a snapshot as it is, and every encoder writes it alike: 0 if not, 1 if so.
-
-        2 stands for the same with a ``Mark`` in it.
-        """
-        kind, clean, verdict = type(value), self.clean, 1
+    def marks_in(self, value: Any) -> Ways | None:
+        """Return the ways to the marks in a snapshot; None where scrubbing changes it, or encoders write it in two ways."""
+        kind, clean, is_marked, below, items = type(value), self.clean, False, _NONE_BELOW, value
         if kind is dict:
             if not clean.issuperset(value) and not all(map(self.is_clean, value)):
-                return 0
-            value = value.values()
+                return None
+            items = value.values()
             try:
-                if clean.issuperset(value):
-                    return 1
+                if clean.issuperset(items):
+                    return ()
             except TypeError:  # there is a container in it
                 pass
         elif kind is not list:
-            value = (value,)
-        for item in value:
+            items = (value,)
+        for item in items:
             kind = type(item)
             if kind is str:
                 if item not in clean and not self.is_clean(item):
-                    return 0
+                    return None
             elif kind is int or kind is float:
                 if item not in clean and not self.is_plain_number(item):
-                    return 0
+                    return None
             elif kind is dict or kind is list:
-                if (inner := self.is_plain(item)) != 1:
-                    if not inner:
-                        return 0
-                    verdict = 2
+                if (ways := self.marks_in(item)) != ():
+                    if ways is None:
+                        return None
+                    below, is_marked = below or {}, True
+                    below[id(item)] = ways
             elif kind is Mark:
                 if (text := str(item)) not in clean and not self.is_clean(text):
-                    return 0
-                verdict = 2
+                    return None
+                is_marked = True
             elif item is not None and kind is not bool:
-                return 0
-        return verdict
+                return None
+        return ways_to_marks(value, below) if is_marked else ()
 
     def is_plain_number(self, number: float) -> bool:
         """Tell the same of a number, and remember it if it is small; a large integer may be a taint."""

@@ -9,7 +9,6 @@ import contextvars
 import logging
 import sys
 import time
-from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -21,7 +20,7 @@ from .event import level_number
 from .exits import forget, opened
 from .faults import own_fault
 from .names import fit_name, node_name
-from .records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
+from .records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
 from .secret_keys import KEY_CLASSES, KeyClasses
 from .snapshots import snapshot
 from .tracebacks import Parts
@@ -62,7 +61,8 @@ class OpenSpan:
         wall: int = 0,
         started: int = 0,
     ) -> None:
-        self.logger, self.level, self.site, self.context, self.classes = logger, level, site, context_of(context), classes
+        self.logger, self.level, self.site, self.classes = logger, level, site, classes
+        self.context = context if isinstance(context, SpanContext) else SpanContext(*context)
         self.wall = wall or time.time_ns()
         self.started = started or time.perf_counter_ns()
         self.is_ended = False
@@ -86,9 +86,10 @@ class OpenSpan:
         if isinstance(self.context, Entered):
             leave(self.context)
         forget(self.context[1], None)
-        parts = Parts()
+        parts, duration = Parts(), time.perf_counter_ns() - self.started
         try:
-            self._finish(time.perf_counter_ns() - self.started, output, error, metrics, parts)
+            if error is not None or not self._exit(duration, output, metrics, parts):
+                self._finish(duration, output, error, metrics, parts)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             try:
                 own_fault("logging the end of a span", self.context)
@@ -99,17 +100,36 @@ class OpenSpan:
         if parts.interrupt is not None:
             raise parts.interrupt
 
+    def _exit(self, duration: int, output: Any, metrics: dict[str, Any] | None, parts: Parts) -> bool:
+        """Log an exit; False for a soft failure, and where something cannot be read: reading each part alone takes longer."""
+        flow = self.context.flow
+        figures: Any = duration
+        try:
+            if type(output) is dict and is_soft_failure(output):
+                return False
+            if output is not NOTHING:
+                if brought := metrics_of(output):
+                    metrics = brought if metrics is None else {**metrics, **brought}
+                output = snapshot(output, flow, self.classes)
+            if metrics is not None:
+                figures = {"duration_ms": duration / 1e6, **numbers(metrics, flow)}
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, the end is logged
+            parts.note(failure)
+            return False
+        emit(self.logger, (self.context, EXIT, self.level, self.wall + duration, None, output, figures, self.site))
+        return True
+
     def _finish(
         self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None, parts: Parts
     ) -> None:
-        kind, level, message, payload = EXIT, self.level, None, output
+        """Log any end, each part of it read by itself."""
+        kind, level, message, payload, flow = EXIT, self.level, None, output, self.context.flow
         if error is None and output is not NOTHING and (brought := parts.read(metrics_of, output, instead={})):
             metrics = {**(metrics or {}), **brought}
         if error is not None or (type(output) is dict and parts.read(is_soft_failure, output, instead=False)):
             is_detailed = self.logger.isEnabledFor(logging.DEBUG)
-            level, message, payload = end_of(output, error, parts, self.context.flow, is_detailed=is_detailed)
+            level, message, payload = end_of(output, error, parts, flow, is_detailed=is_detailed)
             kind = PLAIN["error"]
-        flow = self.context.flow
         if kind is not EXIT:
             payload = {key: parts.read(snapshot, value, flow, self.classes) for key, value in payload.items()}
         elif payload is not NOTHING:
@@ -154,7 +174,7 @@ class Span:
         EventError: unknown level.
     """
 
-    __slots__ = ("_data", "_level", "_logger", "_node", "_open", "_pending", "_site", "_step", "metrics", "output")
+    __slots__ = ("_kind", "_level", "_logger", "_node", "_open", "_payload", "_pending", "_site", "_step", "metrics", "output")
 
     def __init__(
         self,
@@ -166,10 +186,13 @@ class Span:
         data: dict[str, Any] | None = None,
         site: Site = NOWHERE,
     ) -> None:
-        self._logger = node_logger(node)
-        self._node, self._step, self._site = fit_name(node), None if step is None else label_of(step), site
+        self._node, self._step, self._site = node_name(node), None if step is None else label_of(step), site
+        self._logger = logging.getLogger("tea." + self._node)
         self._level = level_number(level)
-        self._data = (data or {}) if input is NOTHING else {"input": input, **(data or {})}
+        if input is NOTHING or data:
+            self._kind, self._payload = PLAIN["entry"], (data or {}) if input is NOTHING else {"input": input, **(data or {})}
+        else:
+            self._kind, self._payload = ENTRY, input
         self._open: OpenSpan | None = None
         # What is still to be ended, at most one: taking it out is one step, so that of two threads one logs the end.
         self._pending: list[OpenSpan | None] = []
@@ -192,7 +215,7 @@ class Span:
 
     def enter(self, context: SpanContext) -> None:
         """Open the span as the given context, whatever the level of its logger, and make it current."""
-        entered = Entered(*context)
+        entered = context if isinstance(context, Entered) else Entered(*context)
         enter(entered)
         try:
             self.open(entered)
@@ -200,11 +223,12 @@ class Span:
             leave(entered)
             raise
 
-    def open(self, context: Entered) -> None:
-        """Log the entry of the span as the given context."""
+    def open(self, context: Entered, beside: dict[str, Any] | None = None) -> None:
+        """Log the entry of the span as the given context; ``beside`` is further data, a snapshot already."""
         self._open = span = OpenSpan(self._logger, self._level, self._site, context)
         try:
-            span.entry(PLAIN["entry"], snapshot(self._data, context.flow))
+            payload = snapshot(self._payload, context.flow)
+            span.entry(self._kind, payload if beside is None else {**payload, **beside})
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
             own_fault("logging an entry", context)
         self._pending[:] = [span]
@@ -295,7 +319,9 @@ def leave(context: Entered, *, with_flow: bool = False) -> None:
     if context.is_ended:
         return
     context.is_ended = True
-    around = nearest_open(context.before)
+    around = context.before
+    if isinstance(around, Entered):
+        around = nearest_open(around)
     here = place()
     if here is context or (with_flow and here is not None and here[0] is context[0]):
         CURRENT.set(context.before if context.is_late else around)
@@ -429,8 +455,10 @@ def report(
         return
     parts = Parts()
     try:
+        if not (logger.isEnabledFor(logging.ERROR) and logger.hasHandlers()):
+            return
         end = end_of(output, error, parts, is_detailed=logger.isEnabledFor(logging.DEBUG))
-        if end.level >= logging.ERROR and logger.isEnabledFor(end.level) and logger.hasHandlers():
+        if end.level >= logging.ERROR and logger.isEnabledFor(end.level):
             log_event(logger, child_context(node, step), "error", end.level, end.message, end.payload, None, site, classes, error)
     except Exception:  # noqa: BLE001 - observability never breaks what it observes
         own_fault("logging an error")
@@ -443,5 +471,7 @@ def give_back(token: contextvars.Token[Place | None]) -> None:
 
     A generator or coroutine can be closed from another context, which never held the span: nothing to give back there.
     """
-    with suppress(ValueError, RuntimeError):  # another context's; used already
+    try:
         CURRENT.reset(token)
+    except (ValueError, RuntimeError):  # another context's; used already
+        return

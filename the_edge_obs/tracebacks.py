@@ -37,6 +37,7 @@ _READ: Final = ("__traceback__", "__cause__", "__context__", "__suppress_context
 _get: Final[dict[str, Any]] = {name: vars(BaseException)[name].__get__ for name in _READ}
 _GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
 _NONE: Final = ()
+_mro_of: Final[Any] = vars(type)["__mro__"].__get__
 _PLAIN: Final = (BaseException.__str__, KeyError.__str__)  # which write out what the error was made with, however large
 
 
@@ -47,19 +48,20 @@ class Parts:
         interrupt: Ctrl-C or an exit that came on the way, or None; whoever reads raises it once everything is told.
     """
 
-    __slots__ = ("interrupt",)
-
-    def __init__(self) -> None:
-        self.interrupt: BaseException | None = None
+    interrupt: BaseException | None = None
 
     def read(self, make: Callable[..., Any], *arguments: Any, instead: Any = None) -> Any:
         """Return what a call gives; where it raises, ``instead``, or without one a text that says so."""
         try:
             return make(*arguments)
         except BaseException as failure:  # noqa: BLE001 - nothing that one part raises may take the others away
-            if isinstance(failure, (KeyboardInterrupt, SystemExit)):
-                self.interrupt = self.interrupt or failure
+            self.note(failure)
             return f"<{type_name(failure)} while it was read>" if instead is None else instead
+
+    def note(self, failure: BaseException) -> None:
+        """Remember the first Ctrl-C or exit."""
+        if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+            self.interrupt = self.interrupt or failure
 
 
 def type_name(error: object) -> str:
@@ -69,7 +71,7 @@ def type_name(error: object) -> str:
 
 def class_names(error: object) -> list[str]:
     """Return the names of an error's class and its bases."""
-    return [name_of(kind) for kind in type.mro(type(error))]
+    return [name_of(kind) for kind in _mro_of(type(error))]
 
 
 def described(error: BaseException, parts: Parts | None = None) -> dict[str, Any]:
@@ -85,10 +87,8 @@ def described(error: BaseException, parts: Parts | None = None) -> dict[str, Any
     """
     reading = parts or Parts()
     details = _named(error, reading)
-    further: dict[str, Callable[..., Any]] = {"where": where_of, "cause": _cause_of, "errors": _leaves_of, "notes": _all_notes}
-    for key, make in further.items():
-        value = reading.read(make, error, *((reading,) if key in ("cause", "errors") else ()), instead=_NONE)
-        if value:
+    for key, make in _FURTHER:
+        if value := reading.read(make, error, reading, instead=_NONE):
             details[key] = value
     if parts is None and reading.interrupt is not None:
         raise reading.interrupt
@@ -99,11 +99,11 @@ def _named(error: BaseException, parts: Parts) -> dict[str, Any]:
     return {"type": parts.read(type_name, error), "message": parts.read(error_text, error)}
 
 
-def where_of(error: BaseException) -> str | None:
+def _where_of(error: BaseException, _: Parts) -> str | None:
     """Return where an error was raised, ``file:line in function``; None where it was not, or too deep for looking."""
     trace: TracebackType | None = _get["__traceback__"](error)
     last = trace
-    for _ in range(MAX_DEPTH):
+    for _link in range(MAX_DEPTH):
         if trace is None:
             break
         last, trace = trace, trace.tb_next
@@ -122,8 +122,10 @@ def _cause_of(error: BaseException, parts: Parts) -> dict[str, Any] | None:
 
 def _leaves_of(error: BaseException, parts: Parts) -> list[dict[str, Any]]:
     """Return the errors in a group and the groups in it, at most 16; the last item tells how many are left out."""
+    if not (members := members_of(error)):
+        return []
     leaves: list[BaseException] = []
-    waiting, looked = [*reversed(members_of(error))], 0
+    waiting, looked = [*reversed(members)], 0
     while waiting and (looked := looked + 1) <= MAX_LOOKED:
         one = waiting.pop()
         if inner := members_of(one):
@@ -136,9 +138,12 @@ def _leaves_of(error: BaseException, parts: Parts) -> list[dict[str, Any]]:
     return told
 
 
-def _all_notes(error: BaseException) -> list[str]:
+def _all_notes(error: BaseException, _: Parts) -> list[str]:
     notes = notes_of(error)
     return [*notes[:MAX_NOTES], f"[+{len(notes) - MAX_NOTES} notes]"] if len(notes) > MAX_NOTES else notes
+
+
+_FURTHER: Final = (("where", _where_of), ("cause", _cause_of), ("errors", _leaves_of), ("notes", _all_notes))
 
 
 def error_text(error: object) -> str:

@@ -264,8 +264,9 @@ def test_a_subclass_that_changes_nothing_is_as_fast_as_a_logger() -> None:
         handle = _Wrapper()  # type: ignore[assignment]
 
     assert [has_own_methods(kind, ["handle", "callHandlers"]) for kind in (logging.Logger, Plain, Wrapped)] == [True, True, False]
-    assert verdicts(Plain("x"))(10) is None
-    assert verdicts(Asked("x"))(10) is None
+    plain, asked = Plain("x"), Asked("x")
+    assert [one.isEnabledFor(logging.ERROR) for one in (plain, asked)] == [True, True]
+    assert [dict(verdicts(one)) for one in (plain, asked)] == [{logging.ERROR: True}, {}]
 
 
 @pytest.mark.parametrize("name", ["handle", "callHandlers", "makeRecord"])
