@@ -30,7 +30,7 @@ from .event import (
     without_repeats,
     worst,
 )
-from .flow_facts import SpanInfo, error_key
+from .flow_facts import SpanInfo, came_out, passed_keys
 
 __all__ = ["COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile"]
 
@@ -267,14 +267,13 @@ def _duration(roots: Sequence[SpanInfo]) -> float | None:
 
 def _error_count(events: Sequence[Event], spans: dict[str, SpanInfo]) -> int:
     """Return how many errors arose: one that leaves several spans is that of the innermost."""
-    passed = {
-        (parent.span_id, key)
-        for span in spans.values()
-        if span.status == "error" and (parent := spans.get(span.parent_id or "")) is not None and parent is not span
-        if (key := error_key(span.error)) is not None
-    }
+    passed: dict[str, set[tuple[str, str]]] = {}
+    for span in spans.values():
+        parent = spans.get(span.parent_id or "")
+        if span.status == "error" and parent is not None and parent is not span:
+            passed.setdefault(parent.span_id, set()).update(passed_keys(span.error))
     failures = (event for event in events if is_failure(event))
-    return sum((event["span_id"], error_key(event["data"].get("error"))) not in passed for event in failures)
+    return sum(not came_out(event["data"].get("error"), passed.get(event["span_id"], ())) for event in failures)
 
 
 def counted_figures(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:

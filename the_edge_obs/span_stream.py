@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .event import ENDS, Event, is_number, status_of
-from .flow_facts import error_key
+from .flow_facts import came_out, passed_keys
 from .flow_log import COUNTED
 
 
@@ -83,8 +83,7 @@ class SpanStream:
         self._open.pop(event["span_id"], None)
         duration = event["metrics"].get("duration_ms")
         status = status_of(event)
-        key = error_key(event["data"].get("error")) if status == "error" else None
-        return self._ended(span, status, duration if is_number(duration) else None, key)
+        return self._ended(span, status, duration if is_number(duration) else None, event["data"].get("error"))
 
     def rest(self) -> Iterator[EndedSpan]:
         """Yield the spans that have no end, and forget them; the youngest first, for they lie below the others."""
@@ -98,7 +97,7 @@ class SpanStream:
         parent = None if span.parent is None else self._open.get(span.parent)
         if parent is not None:
             parent.below |= reported
-            if error is not None:
-                parent.passed.add(error)
-        arose = status == "error" and (error is None or error not in span.passed)
+            if status == "error":
+                parent.passed |= passed_keys(error)
+        arose = status == "error" and not came_out(error, span.passed)
         return EndedSpan(span.node, status, duration_ms, {} if span.answered else own, int(arose), span.top)
