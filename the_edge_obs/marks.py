@@ -14,6 +14,10 @@ from typing import Any, Final
 
 MAX_PATHS: Final = 50  # of one event
 MAX_PATH: Final = 256  # characters
+MORE: Final = "…"
+"""Stands for paths that are not told: those beyond the first, and keys of data that were left out."""
+
+LONGEST_WHOLE_KEY: Final = 232  # characters; a longer one was cut
 
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 _REDACTED: Final = "[REDACTED"
@@ -29,6 +33,9 @@ class Mark(str):
 
     def __hash__(self) -> int:
         return ~str.__hash__(self)
+
+
+_CUT: Final = Mark()  # stands for what is not looked into: it is not what it was
 
 
 def without_cut(data: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def cut_paths(path: str, taken: Any, clean: Any) -> list[str]:
         clean: What scrubbing made of it.
     """
     found = list(dict.fromkeys(islice(_walked(path, taken, clean), MAX_PATHS + 1)))
-    return found if len(found) <= MAX_PATHS else [*found[:MAX_PATHS], "…"]
+    return found if len(found) <= MAX_PATHS else [*found[:MAX_PATHS], MORE]
 
 
 def _walked(path: str, taken: Any, clean: Any) -> Iterator[str]:
@@ -61,22 +68,31 @@ def _walked(path: str, taken: Any, clean: Any) -> Iterator[str]:
         path, taken, clean = waiting.pop()
         kind = type(taken)
         if kind is dict:
-            pairs = zip(taken.values(), clean.items(), strict=True)
+            pairs = zip(taken.items(), clean.items(), strict=True)
             inner = [
-                (path if key == "…" and type(item) is Mark else inside(path, key), item, value) for item, (key, value) in pairs
+                (path if key == "…" and type(item) is Mark else inside(path, key), item, value)
+                if name == key and len(key) <= LONGEST_WHOLE_KEY
+                else (inside(path, key), _CUT, "")
+                for (name, item), (key, value) in pairs
             ]
             waiting.extend(reversed(inner))
         elif kind is list:
             last = len(taken) - 1
             inner = [
-                (path if at == last and type(item) is Mark and item.startswith("[+") else f"{path}[{at}]", item, value)
+                (path, _CUT, "") if at == last and _counts_rest(item) else (f"{path}[{at}]", item, value)
                 for at, (item, value) in enumerate(zip(taken, clean, strict=True))
             ]
             waiting.extend(reversed(inner))
         elif kind is Mark or (type(clean) is str and clean is not taken and clean != taken and _is_redacted(kind, clean)):
-            yield path[:MAX_PATH]
+            yield path[:MAX_PATH] or MORE
+
+
+def _counts_rest(item: Any) -> bool:
+    """Tell whether the last item of a list only says how many more there were; of errors it looks like one."""
+    text = item.get("message") if type(item) is dict and item.get("type") == "…" else item
+    return type(text) is Mark and text.startswith("[+")
 
 
 def _is_redacted(kind: type, clean: str) -> bool:
-    """Tell whether scrubbing took a secret out; what JSON cannot hold as a number it writes as a text, and loses nothing."""
-    return kind is str or clean.startswith(_REDACTED)
+    """Tell whether scrubbing took a secret out; of a number that JSON cannot hold only one of thousands of digits is lost."""
+    return kind is str or clean.startswith(_REDACTED) or (kind is int and clean.startswith("<"))
