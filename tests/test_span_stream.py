@@ -99,7 +99,8 @@ def test_a_group_of_errors_that_came_out_of_children_is_no_further_one() -> None
 
 
 def test_what_was_answered_from_a_recording_is_not_summed() -> None:
-    """Its figures were spent before, also where its parent repeats them."""
+    """Its figures were spent before, also where its parent repeats them; only an entry or its end can say so."""
+    boom = {"error": {"type": "E", "message": "boom"}}
     made = [
         event(1, "entry", 0),
         *whole(2, 1, 2, metrics={"tokens": 7}, data={"answered": True}),
@@ -107,3 +108,10 @@ def test_what_was_answered_from_a_recording_is_not_summed() -> None:
     ]
     assert [span.figures for span in ended(made)] == [{}, {}]
     assert build_flow_log(made).metrics["tokens"] == 0
+    own = [
+        event(2, "metric", 1.5, metrics={"tokens": 7}, data={"answered": True}),
+        event(2, "error", 1.6, node="survey", data={**boom, "answered": True}),
+        event(2, "log", 1.7, data={"answered": True}),
+    ]
+    made = [event(1, "entry", 0), event(2, "entry", 1), *own, event(2, "exit", 2), event(1, "exit", 3)]
+    assert sum(span.figures.get("tokens", 0) for span in ended(made)) == build_flow_log(made).metrics["tokens"] == 7

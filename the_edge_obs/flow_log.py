@@ -22,6 +22,7 @@ from .event import (
     ENDS,
     ROOT_NODE,
     Event,
+    is_answered,
     is_failure,
     is_number,
     name_of_root,
@@ -198,7 +199,7 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
             span.name = name_of_root(event) if span.node == ROOT_NODE else None
         elif kind in ENDS and (span.partial or event["node"] == span.node):
             _end(span, event)
-        if event["data"].get("answered") is True:
+        if event["node"] == span.node and is_answered(event):
             span.answered = True
         if kind != "entry" and event["metrics"].keys() != _DURATION:
             span.metrics.update((key, value) for key, value in event["metrics"].items() if key != "duration_ms")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .event import ENDS, Event, is_number, status_of
+from .event import ENDS, Event, is_answered, is_number, status_of
 from .flow_facts import came_out, passed_keys
 from .flow_log import COUNTED
 
@@ -74,7 +74,7 @@ class SpanStream:
                 self._open[event["span_id"]] = span
         if kind == "entry" and span.is_partial:
             span.node, span.is_partial = event["node"], False
-        if event["data"].get("answered") is True:
+        if event["node"] == span.node and is_answered(event):
             span.answered = True
         if kind != "entry" and event["metrics"]:
             span.figures.update((key, value) for key in COUNTED if is_number(value := event["metrics"].get(key)) and value)
