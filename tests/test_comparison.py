@@ -560,10 +560,13 @@ def test_growth_from_nothing_fails() -> None:
         ),
         ("state", "fail-on 'state' is unknown; did you mean 'status'? allowed: status, error"),
         ("status=1", "fail-on 'status=1': status takes no limit"),
-        ("duration", "fail-on 'duration' is no limit; allowed: duration=+20%, duration=+50ms, duration=+1.5s, duration=+2min"),
-        ("duration=20%", "fail-on 'duration=20%' is no limit"),
-        ("duration=+20", "fail-on 'duration=+20' is no limit"),
-        ("tokens=+5ms", "fail-on 'tokens=+5ms' is no limit; allowed: tokens=+10%, tokens=+100"),
+        (
+            "duration",
+            "fail-on 'duration' is not a valid limit; allowed: duration=+20%, duration=+50ms, duration=+1.5s, duration=+2min",
+        ),
+        ("duration=20%", "fail-on 'duration=20%' is not a valid limit"),
+        ("duration=+20", "fail-on 'duration=+20' is not a valid limit"),
+        ("tokens=+5ms", "fail-on 'tokens=+5ms' is not a valid limit; allowed: tokens=+10%, tokens=+100"),
     ],
 )
 def test_a_list_that_cannot_be_used(given: str, message: str) -> None:

@@ -114,7 +114,7 @@ def _rule(word: str) -> Rule:
         raise ConfigurationError(f"fail-on {word!r} is unknown; {_allowed(name)}")
     amount = _amount(limit, is_time=name == "duration")
     if amount is None:
-        raise ConfigurationError(f"fail-on {word!r} is no limit; allowed: {', '.join(_LIMITS[name])}")
+        raise ConfigurationError(f"fail-on {word!r} is not a valid limit; allowed: {', '.join(_LIMITS[name])}")
     return Growth(name, limit, amount, limit.endswith("%"))
 
 
