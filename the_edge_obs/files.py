@@ -231,8 +231,8 @@ def is_draft(name: str) -> bool:
 def write_atomically(path: str | os.PathLike[str], chunks: Iterable[str]) -> int:
     """Write text to a file that appears whole or not at all, and return its size in bytes.
 
-    A path that ends in ``.gz`` gets a gzip file, as readers expect of it. A new file is 0600; one that is there is replaced, and its
-    mode stays.
+    A path that ends in ``.gz`` gets a gzip file, as readers expect of it. A new file is 0600; one that is there is replaced, and
+    its mode stays.
 
     Raises:
         ExportError: it cannot be written; nothing is left behind.
