@@ -517,7 +517,7 @@ def test_query_says_what_it_passed_over(capsys: pytest.CaptureFixture[str]) -> N
     ("args", "message"),
     [
         (["--level", "loud"], "level: unknown level 'loud'; allowed: debug, info, warn, error"),
-        (["--since", "-5x"], "start_time '-5x' is not a time; allowed: "),
+        (["--since", "-5x"], "start_time '-5x' is not a valid time; allowed: "),
         (["--event-type", "end"], "unknown event_type 'end'; allowed: entry, exit, error, metric, log"),
         (["--limit", "x"], "query: argument --limit: invalid int value: 'x'; see tea-obs query --help"),
         (["--limit", "-1"], "limit -1 is not a whole number of at least 0"),

@@ -560,10 +560,13 @@ def test_growth_from_nothing_fails() -> None:
         ),
         ("state", "fail-on 'state' is unknown; did you mean 'status'? allowed: status, error"),
         ("status=1", "fail-on 'status=1': status takes no limit"),
-        ("duration", "fail-on 'duration' is not a limit; allowed: duration=+20%, duration=+50ms, duration=+1.5s, duration=+2min"),
-        ("duration=20%", "fail-on 'duration=20%' is not a limit"),
-        ("duration=+20", "fail-on 'duration=+20' is not a limit"),
-        ("tokens=+5ms", "fail-on 'tokens=+5ms' is not a limit; allowed: tokens=+10%, tokens=+100"),
+        (
+            "duration",
+            "fail-on 'duration' is not a valid limit; allowed: duration=+20%, duration=+50ms, duration=+1.5s, duration=+2min",
+        ),
+        ("duration=20%", "fail-on 'duration=20%' is not a valid limit"),
+        ("duration=+20", "fail-on 'duration=+20' is not a valid limit"),
+        ("tokens=+5ms", "fail-on 'tokens=+5ms' is not a valid limit; allowed: tokens=+10%, tokens=+100"),
     ],
 )
 def test_a_list_that_cannot_be_used(given: str, message: str) -> None:
@@ -605,6 +608,7 @@ def test_to_dict() -> None:
         "changes": [{"path": "output.topic", "kind": "changed", "old": "billing", "new": "sales"}],
         "more_changes": 0,
         "cut": [],
+        "truncated": [],
     }
 
 
@@ -618,3 +622,33 @@ def test_a_long_way_is_shortened() -> None:
     assert found.spans[-1].depth == 3000
     assert found.spans[-1].path == ("triage", "...", *(f"n{place}" for place in range(2986, 3000)))
     assert len(list(render(found, View(fold=False)))) == 3007
+
+
+@pytest.mark.parametrize(
+    ("given", "cut", "expected"),
+    [
+        ({"text": "xx…[+9 chars]"}, ["input.text"], ("input.text",)),
+        ({"items": [1, "[+3 items]"]}, ["input.items"], ("input.items",)),
+        ({"deep": "[depth]"}, ["input.deep"], ("input.deep",)),
+        ({"a b": [b"<9 bytes: [REDACTED]>".decode()]}, ['input["a b"][0]'], ('input["a b"][0]',)),
+        ("[cut: 90000 characters of JSON]", ["input"], ("input",)),
+        ({"password": "[REDACTED]", "text": "the key [REDACTED] …[+9 chars]"}, ["input.password", "input.text"], ("input.text",)),
+        ({"password": "[REDACTED]", "url": "https://[REDACTED]@host"}, ["input.password", "input.url"], ()),
+        ({"[REDACTED]": 1}, ['input["[REDACTED]"]'], ()),
+        ({"text": "xx…[+9 chars]", "other": "[REDACTED]"}, [], ()),
+        ({"password": "[REDACTED]"}, ["input.password", "…"], ("input",)),
+        ({"text": 1}, ["input.gone", "inputs", "message", 7, "error.traceback"], ("input.gone",)),
+        ({"text": 1}, "input.text", ()),
+    ],
+)
+def test_what_was_cut_off_is_not_proved_equal(given: Any, cut: Any, expected: tuple[str, ...]) -> None:
+    """What was only redacted is, and so is a text that merely looks like a cut one; a difference is one, cut or not."""
+    old, new = (of(("work", given), data={"cut": cut}) for _ in "ab")
+    found = diff(old, new)
+    assert found.spans[1].truncated == expected
+    assert [found.failures("input"), bool(found)] == [[], False]
+    assert found.unproved("output,error,status,nodes,cost=+1%") == []
+    assert len(found.unproved("status,input")) == (1 if expected else 0)
+    differing = diff(old, of(("work", "other"), data={"cut": cut}))
+    assert differing.failures("input") == ["input of 1 span differs: triage / work"]
+    assert differing.unproved("input") == []

@@ -96,7 +96,7 @@ def read_events(
     """Yield the events of a file in its order, one at a time; memory does not grow with the file.
 
     Args:
-        path: A ``.jsonl`` file, a ``.jsonl.gz`` one, or a ``.json`` export.
+        path: A ``.jsonl`` file, a ``.jsonl.gz`` one, or a ``.json`` or ``.json.gz`` export.
         skipped: Gets a note of each line that is not an event; without it such lines are passed over in silence.
         wanted: Lines that it rules out are not parsed, and so not checked either; None: every line is.
 
@@ -106,7 +106,7 @@ def read_events(
     path = Path(path)
     skipped = Skipped() if skipped is None else skipped
     with opened(path) as file:
-        yield from _exported(path, file, skipped) if path.name.endswith(".json") else _lines(file, skipped, wanted)
+        yield from _exported(path, file, skipped) if path.name.endswith((".json", ".json.gz")) else _lines(file, skipped, wanted)
 
 
 @contextmanager
