@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import the_edge_obs as obs
@@ -81,6 +81,7 @@ def facts(span: SpanDiff) -> tuple[Any, ...]:
 # --- laws ---
 
 
+@settings(deadline=None)
 @given(flows())
 def test_a_run_does_not_differ_from_itself(events: list[Event]) -> None:
     """Nor from a run that did the same at another time, under other ids."""
@@ -95,6 +96,7 @@ def test_a_run_does_not_differ_from_itself(events: list[Event]) -> None:
         assert not any(span.changes for span in found.spans)
 
 
+@settings(deadline=None)
 @given(flows(), flows())
 def test_the_mirrored_diff(events: list[Event], others: list[Event]) -> None:
     """From the other side the same pairs differ in the same; what was added is removed. Each span is told once."""
@@ -130,6 +132,7 @@ def siblings(drawn: list[tuple[str, int, int, bool]]) -> FlowLog:
     return flow.log()
 
 
+@settings(deadline=None)
 @given(SIBLINGS, SIBLINGS)
 def test_the_mirrored_diff_of_siblings(old: list[Any], new: list[Any]) -> None:
     """Spans that are hard to tell apart are matched alike from either side, each at most once, and only with their like."""
@@ -141,6 +144,7 @@ def test_the_mirrored_diff_of_siblings(old: list[Any], new: list[Any]) -> None:
     assert all(mine.node == theirs.node for mine, theirs in pairs)
 
 
+@settings(deadline=None)
 @given(flows(), st.data())
 def test_one_node_more_is_one_row(events: list[Event], data: st.DataObject) -> None:
     """A node put anywhere, whatever its name, is added, and nothing else has changed or moved."""
@@ -152,6 +156,7 @@ def test_one_node_more_is_one_row(events: list[Event], data: st.DataObject) -> N
     assert [span.kind for span in diff(new, old).changed] == ["removed"]
 
 
+@settings(deadline=None)
 @given(flows(), flows(), st.randoms())
 def test_the_order_of_events_says_nothing(events: list[Event], others: list[Event], chance: random.Random) -> None:
     """A log is a set of events: files of several processes are merged in any order."""

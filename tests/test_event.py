@@ -17,6 +17,7 @@ from the_edge_obs.event import (
     KEYS,
     LEVELS,
     dumps,
+    headline,
     is_uuid,
     level_name,
     level_number,
@@ -220,3 +221,11 @@ def test_what_only_a_span_says_is_elsewhere_a_key_like_any_other(kind: str, node
 def test_a_number_without_a_fraction_is_an_integer() -> None:
     """As JSON Schema has it: other runtimes may write 7.0."""
     assert problems(an_event(event_type="entry", node="flow", data={"resource": {"host": "h", "pid": 7.0, "service": "s"}})) == []
+
+
+def test_an_error_without_a_text_is_its_type_in_a_headline() -> None:
+    """As most cancellations are."""
+    data = {"error": {"type": "CancelledError", "message": ""}, "cancelled": True}
+    assert headline(an_event(event_type="error", message="", data=data, metrics={"duration_ms": 1.5})) == (
+        "llm.call CancelledError (1.5 ms)"
+    )

@@ -175,7 +175,7 @@ def headline(event: Mapping[str, Any]) -> str:
     error = event["data"].get("error")
     text = event["message"] or event["event_type"]
     if isinstance(error, Mapping) and event["message"] in (None, "", error.get("message")):
-        text = f"{error.get('type')}: {error.get('message')}"
+        text = f"{error.get('type')}: {error.get('message')}" if error.get("message") else str(error.get("type"))
     duration = event["metrics"].get("duration_ms")
     took = f" ({duration:.1f} ms)" if isinstance(duration, (int, float)) else ""
     return f"{event['node']} {text}{took}"
