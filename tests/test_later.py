@@ -247,6 +247,54 @@ def test_another_awaitable_is_what_it_is_in_every_other_way() -> None:
     assert ran(main()) == (expected, [("call", "flow", "ok", None)])
 
 
+class Entered(Request):
+    """A coroutine that can be entered in place of being awaited, as aiohttp's requests can."""
+
+    def send(self, value: Any) -> Any: ...
+
+    def throw(self, *error: Any) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.usefixtures("ring")
+def test_what_can_be_awaited_or_entered_can_be_both() -> None:
+    """A coroutine in its place could not be entered."""
+    observed = obs.observable("call")(lambda: Entered())
+
+    async def main() -> Any:
+        async with observed() as entered:
+            return entered, await observed()
+
+    assert ran(main())[0] == ("open", 14)
+
+
+class Handle(Request):
+    """What a cluster gives for a task: it knows its own by their type."""
+
+    def result(self) -> Any:
+        return self.answer
+
+
+class Foreign:
+    """An awaitable that is not written in Python."""
+
+    __await__ = functools.partial(iter, ())
+
+
+@pytest.mark.usefixtures("ring")
+@pytest.mark.parametrize("kind", [Handle, Foreign])
+def test_a_handle_is_handed_on_as_it_is(kind: type) -> None:
+    """Whoever gave it may look at its type: nothing stands in its place, and the call is done."""
+    handle = kind()
+    observed = obs.observable("call")(lambda: handle)
+
+    async def main() -> bool:
+        return observed() is handle
+
+    assert ran(main()) == (True, [("call", "flow", "ok", None)])
+
+
 @contextlib.contextmanager
 def opened(fail: bool = False) -> Iterator[str]:
     """Manage a block."""

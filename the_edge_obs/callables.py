@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable
-from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType, MethodType
+from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType, MethodType
 from typing import Any, Final, Literal, TypeAlias
 
 from .errors import ConfigurationError
@@ -74,8 +74,16 @@ def _way_of(kind: type) -> Way | None:
     if _FUTURE in names or any((base.__module__, base.__qualname__) == _THREADS_FUTURE for base in bases):
         return "future"
     if names >= {"__await__", "send", "throw", "close"}:  # as collections.abc.Coroutine tells
-        return "coroutine"
-    return "awaitable" if "__await__" in names else None
+        return "awaitable" if "__aenter__" in names else "coroutine"  # a request of aiohttp is to be entered as well
+    return "awaitable" if "__await__" in names and not _is_handle(kind, names) else None
+
+
+def _is_handle(kind: Any, names: set[str]) -> bool:
+    """Tell whether an awaitable is somebody's handle of what goes on, as those of Dask and Ray: only itself is taken back there.
+
+    They look at its type or read it in C, and nothing can stand for it.
+    """
+    return "result" in names or type(kind.__await__) is not FunctionType
 
 
 def stream_of(manager: Any) -> Kind | None:
