@@ -421,3 +421,37 @@ def check_left_open(path: Path, kind: str) -> None:
     own = {"generator": "stream", "span": "by_hand", "del": "explicit", "coroutine": "later", "async generator": "agen"}[kind]
     assert nodes >= {"flow", own}
     assert obs.get_flow_log(path).status == "cancelled"
+
+
+FIRST_FLOW = """
+import logging
+import the_edge_obs as obs
+
+@obs.observable
+def work(): ...
+
+class Dies:
+    def __del__(self):
+        with obs.flow("last words"):
+            work()
+
+logging.getLogger("tea").setLevel(logging.INFO)
+logging.getLogger("tea").addHandler(obs.FlowFileHandler("logs/{flow_id}.jsonl"))
+kept = Dies()
+"""
+
+
+def test_a_first_flow_may_begin_at_interpreter_exit(
+    program: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be imported then, not even what opens a flow."""
+    monkeypatch.chdir(tmp_path)
+    assert program(FIRST_FLOW).stderr == ""
+    (path,) = (tmp_path / "logs").iterdir()
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(event["node"], event["event_type"]) for event in events] == [
+        ("flow", "entry"),
+        ("work", "entry"),
+        ("work", "exit"),
+        ("flow", "exit"),
+    ]
