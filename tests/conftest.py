@@ -8,10 +8,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from the_edge_obs.context import CURRENT
 from the_edge_obs.faults import listeners
 from the_edge_obs.handlers import RingBufferHandler
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is not a failure
+settings.load_profile("untimed")
 
 # What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -196,9 +196,9 @@ def test_text_that_does_not_fit_its_encoding_is_a_soft_failure(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"path": "s3://bucket/key"}, "path 's3://bucket/key' is no path on this machine"),
+        ({"path": "s3://bucket/key"}, "path 's3://bucket/key' is not a path on this machine"),
         ({"path": None}, "path is None; it must be a string that is not empty"),
-        ({"path": "a\0b"}, r"path 'a\x00b' is no path on this machine"),
+        ({"path": "a\0b"}, r"path 'a\x00b' is not a path on this machine"),
         ({"path": "a", "encoding": "klingon"}, "unknown encoding 'klingon'"),
         ({"path": "a", "max_bytes": -1}, "max_bytes is -1; it must be a whole number above 0"),
     ],

@@ -134,7 +134,7 @@ def test_expression_that_does_not_fit_the_data_is_a_soft_failure(data: Any, expr
 def test_expression_with_a_mistake_raises(expression: str) -> None:
     """A mistake in the expression is one in the flow, whatever the data, and is told in one line."""
     pytest.importorskip("jmespath")
-    with pytest.raises(ActionError, match=re.escape(f"expression {expression!r} is no JMESPath")) as caught:
+    with pytest.raises(ActionError, match=re.escape(f"expression {expression!r} is not valid JMESPath")) as caught:
         json_transform({}, data=DATA, expression=expression)
     assert "\n" not in str(caught.value)
 

@@ -158,8 +158,8 @@ def test_endpoint_that_says_little_is_enough(endpoint: Endpoint) -> None:
         ),
         (answer("", 404), "HTTP 404 Not Found from {url}", {"error_type": "http_error", "status_code": 404}),
         (answer("{"), "{url} sent no valid JSON: Expecting property name", {"error_type": "parse"}),
-        (answer({"choices": []}), "the answer is no chat completion: \"{{'choices': []}}\"", {"error_type": "parse"}),
-        (answer([1]), "the answer is no chat completion: '[1]'", {"error_type": "parse"}),
+        (answer({"choices": []}), "the answer is not a chat completion: \"{{'choices': []}}\"", {"error_type": "parse"}),
+        (answer([1]), "the answer is not a chat completion: '[1]'", {"error_type": "parse"}),
         (
             answer({"error": {"message": "no credit"}}),
             "the endpoint answered with an error: no credit",

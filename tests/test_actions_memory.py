@@ -150,7 +150,7 @@ def test_processes_share_a_file(path: str) -> None:
 
 
 def test_broken_file_is_a_soft_failure(tmp_path: Path) -> None:
-    """A file that is no SQLite file stays as it is, and the flow goes on."""
+    """A file that is not an SQLite file stays as it is, and the flow goes on."""
     path = tmp_path / "memory.db"
     path.write_text("no database at all, but some text that is long enough" * 20)
     assert memory_store({}, key="k", value=1, path=str(path)) == {

@@ -137,7 +137,7 @@ def test_log_event_in_a_flow_that_is_not_observed_is_a_soft_failure() -> None:
     """A flow whose observability is off goes on without its own events."""
     assert obs_log_event({"flow_id": UNKNOWN}, message="x") == {
         "success": False,
-        "error": "the flow is not observed, so there is no log to add to; turn its observability block on",
+        "error": "the flow is not observed, so it has no log to add to; turn its observability block on",
         "error_type": "not_observed",
         "flow_id": UNKNOWN,
     }

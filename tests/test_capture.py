@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -15,7 +16,10 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.capture import Capture, is_soft_failure, location_of, metrics_of
+from the_edge_obs.marks import Mark, cut_paths
 from the_edge_obs.records import NOWHERE
+from the_edge_obs.redaction import scrub
+from the_edge_obs.snapshots import snapshot
 
 
 def classic(params: Any, state: Any, ctx: Any) -> None: ...
@@ -280,3 +284,47 @@ def test_every_kind_of_function_brings_them(ring: obs.RingBufferHandler, result:
         list(stream())
     metrics = [event["metrics"] for event in ring.events(run.flow_id) if event["event_type"] == "exit"][:3]
     assert [{name: found[name] for name in COUNTED} for found in metrics] == [COUNTED] * 3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"\xff" * 49, ["input.value"]),
+        (b"\xff" * 48, []),
+        (b"x" * 9_000, ["input.value"]),
+        (b"password=hunter2-hunter2\xff", ["input.value"]),
+        (type("Text", (str,), {})("x" * 20_000), ["input.value"]),
+        (10**2_000, ["input.value"]),
+        (10**30, []),
+        (Decimal("1" * 9_000), ["input.value"]),
+        ({"k" * 232: 1}, []),
+        ({"k" * 300: 1}, ['input.value["' + "k" * 232 + '…[+68 chars]"]']),
+        ({"password=hunter2-hunter2": 1}, ['input.value["password=[REDACTED]"]']),
+        (["<2,000 bytes: AAAA…>", "[+3 items]", "<int of 9 bits>"], []),
+    ],
+)
+def test_what_is_cut_is_told_whatever_it_is_made_of(value: Any, expected: list[str]) -> None:
+    """Bytes, numbers of thousands of digits and long keys as well; a text that looks like a cut one is whole."""
+    obs.configure()
+    with obs.flow("cuts") as run, obs.span("work", value=value):
+        pass
+    (entry,) = obs.query(run.flow_id, node="work", event_type="entry")
+    assert entry["data"].get("cut", []) == [path[:256] for path in expected]
+
+
+def test_errors_and_notes_that_are_left_out_are_told() -> None:
+    """By the path of the list that they are missing in."""
+    obs.configure()
+
+    class ManyError(Exception):
+        pass
+
+    error = ManyError("many")
+    error.__notes__ = [f"note {number}" for number in range(20)]
+    with obs.flow("cuts") as run, pytest.raises(ManyError), obs.span("work"):
+        raise error
+    (end,) = obs.query(run.flow_id, node="work", event_type="error")
+    assert end["data"]["cut"] == ["error.notes"]
+    described = {"type": "Group", "message": "m", "errors": [{"type": "…", "message": Mark("[+4 errors]")}]}
+    taken = snapshot({"error": described})
+    assert cut_paths("", taken, scrub(taken)) == ["error.errors"]

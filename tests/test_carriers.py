@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
 import threading
+import types
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -285,14 +287,28 @@ def test_wrap_keeps_a_functions_face(fn: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "fn", [coroutine, functools.partial(coroutine), Callables().coroutine, Callables(), obs.observable(coroutine)]
+    "fn",
+    [
+        coroutine,
+        functools.partial(coroutine),
+        Callables().coroutine,
+        Callables(),
+        obs.observable(coroutine),
+        lambda n: coroutine(n),
+        types.coroutine(lambda n: (yield from coroutine(n).__await__())),
+        lambda n: types.coroutine(lambda: (yield from coroutine(n).__await__()))(),
+    ],
 )
 def test_wrap_carries_every_step_of_a_coroutine(fn: Any) -> None:
     """Awaited in another thread's loop, outside any flow."""
+
+    async def main() -> list[Any]:
+        return cast("list[Any]", await carried(7))
+
     with obs.flow() as run:
         carried = obs.wrap(fn)
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(lambda: asyncio.run(carried(7))).result() == [run.flow_id, 7, run.flow_id, run.flow_id]
+        assert pool.submit(lambda: asyncio.run(main())).result() == [run.flow_id, 7, run.flow_id, run.flow_id]
 
 
 def test_a_carried_coroutine_is_cancelled_and_fails_as_before() -> None:
@@ -335,6 +351,41 @@ def test_wrap_carries_every_step_of_a_generator() -> None:
     next(early)
     early.close()
     assert closed == [here] * 2
+
+
+def test_wrap_carries_what_a_plain_function_returns() -> None:
+    """A generator, and the block of a context manager: what they do at each step and at the end is in the context."""
+    closed.clear()
+
+    @contextlib.contextmanager
+    def managed() -> Iterator[Any]:
+        yield from generator(1)
+
+    @contextlib.asynccontextmanager
+    async def managed_later() -> AsyncIterator[Any]:
+        async for place in async_generator(1):
+            yield place
+
+    async def later(manager: Any) -> Any:
+        async with manager() as place:
+            return place, where()
+
+    with obs.flow() as run:
+        carried = [obs.wrap(fn) for fn in (lambda: generator(2), lambda: async_generator(1), managed, managed_later)]
+
+        async def items() -> Any:
+            return [item async for item in carried[1]()]
+
+        def everything() -> Any:
+            with carried[2]() as place:
+                block = place, where()
+            return list(carried[0]()), asyncio.run(items()), block, asyncio.run(later(carried[3]))
+
+        with ThreadPoolExecutor(1) as pool:
+            seen = pool.submit(everything).result()
+    own = run.flow_id
+    assert seen == ([own, (own, None)], [own], (own, None), (own, None))
+    assert closed == [own] * 4
 
 
 def test_wrap_carries_every_step_of_an_async_generator() -> None:

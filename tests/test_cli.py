@@ -302,11 +302,11 @@ def test_run_with_an_ini_file() -> None:
     ("args", "message"),
     [
         (["no.yaml"], "no.yaml: cannot read the file: "),
-        (["flow.yaml", "--set", "x"], "--set 'x' is no key=value; write --set path=access.log"),
-        (["flow.yaml", "--set", "=1"], "--set '=1' is no key=value"),
+        (["flow.yaml", "--set", "x"], "--set 'x' is not key=value; write --set path=access.log"),
+        (["flow.yaml", "--set", "=1"], "--set '=1' is not key=value"),
         (["flow.yaml", "--set", "a=1", "--set", "a.b=2"], "--set 'a.b=2': 'a' is 1 already, and no mapping"),
         (["flow.yaml", "--state", "[1]"], "--state '[1]' is a list; it has to be a JSON object"),
-        (["flow.yaml", "--state", "{"], "--state '{' is no JSON ("),
+        (["flow.yaml", "--state", "{"], "--state '{' is not valid JSON ("),
         (["flow.yaml", "--state", "@nope"], "--state '@nope' cannot be read: no such file or directory"),
         (["flow.yaml", "--level", "loud"], "--level 'loud': unknown level 'loud'; allowed: debug, info, warn, error"),
         (["flow.yaml", "--log-dir", "flow.yaml"], "--log-dir 'flow.yaml' cannot be used: path "),
@@ -314,8 +314,8 @@ def test_run_with_an_ini_file() -> None:
         (["flow.yaml", "--output", "."], "is a folder; name a file in it"),
         (["filters.yaml"], "filters.yaml:1: step 'step_1': unknown filter 'nod'; did you mean 'node'? "),
         (["flow.yaml", "--logging", "no.yaml"], "configuration 'no.yaml' cannot be read: no such file"),
-        (["flow.yaml", "--logging", "no.ini"], "--logging 'no.ini' cannot be read: there is no such file"),
-        (["flow.yaml", "--logging", "bad.ini"], "--logging 'bad.ini' is no configuration that fileConfig takes: "),
+        (["flow.yaml", "--logging", "no.ini"], "--logging 'no.ini' cannot be read: the file does not exist"),
+        (["flow.yaml", "--logging", "bad.ini"], "--logging 'bad.ini' is not a configuration that fileConfig accepts: "),
         (["flow.yaml", "--no-code"], "flow.yaml:7: step 'count' has inline code in run"),
         (["bad.yaml"], "bad.yaml:1: observability.handlers[0].type is 'smoke'; allowed: console, file, callback"),
         (["folder.yaml"], "observability.handlers[0].path: path "),
@@ -517,7 +517,7 @@ def test_query_says_what_it_passed_over(capsys: pytest.CaptureFixture[str]) -> N
     ("args", "message"),
     [
         (["--level", "loud"], "level: unknown level 'loud'; allowed: debug, info, warn, error"),
-        (["--since", "-5x"], "start_time '-5x' is no time; allowed: "),
+        (["--since", "-5x"], "start_time '-5x' is not a valid time; allowed: "),
         (["--event-type", "end"], "unknown event_type 'end'; allowed: entry, exit, error, metric, log"),
         (["--limit", "x"], "query: argument --limit: invalid int value: 'x'; see tea-obs query --help"),
         (["--limit", "-1"], "limit -1 is not a whole number of at least 0"),
@@ -644,7 +644,7 @@ def test_validate_lists_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert "level is 'loud'; it must be one of debug, info, warn, error" in lines[0]
     assert lines[3].startswith("bad.jsonl:6: the line is cut off, as when a process is killed: no JSON")
-    assert err == "tea-obs: error: 4 of 5 lines of 'bad.jsonl' are no valid event\n"
+    assert err == "tea-obs: error: 4 of 5 lines of 'bad.jsonl' are not valid events\n"
 
 
 def test_validate_a_torn_compressed_log(capsys: pytest.CaptureFixture[str]) -> None:
@@ -691,7 +691,7 @@ setings: {}
         "flow.yaml:4: step 'a': llm.call: unknown provider 'shell'",
         "flow.yaml:5: step 'b': Python syntax error in run: '(' was never closed",
         "flow.yaml:8: edges[0]: condition 'yes' is neither true nor false",
-        "flow.yaml:8: edges[0]: to: there is no node 'zz'",
+        "flow.yaml:8: edges[0]: to: node 'zz' does not exist",
         "flow.yaml:9: the flow: unknown key 'setings'",
         "child.yaml:2: step 'x' has no body",
     ]

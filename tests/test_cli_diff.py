@@ -134,7 +134,7 @@ def test_runs_of_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
             ["a.jsonl", "b.jsonl", "--fail-on", "state"],
             "fail-on 'state' is unknown; did you mean 'status'? allowed: status",
         ),
-        (["missing", "b.jsonl", "--fail-on", "cost"], "fail-on 'cost' is no limit; allowed: cost=+5%, cost=+0.01"),
+        (["missing", "b.jsonl", "--fail-on", "cost"], "fail-on 'cost' is not a valid limit; allowed: cost=+5%, cost=+0.01"),
         (["a.jsonl", "b.jsonl", "-o", "a.jsonl/d.html"], f"path 'a.jsonl{os.sep}d.html' cannot be written: "),
     ],
 )

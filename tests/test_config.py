@@ -543,8 +543,8 @@ def test_a_mistake_names_key_and_value_and_changes_nothing(
     ("name", "content", "message"),
     [
         ("gone.yaml", None, "gone.yaml' cannot be read: no such file or directory"),
-        ("bad.yaml", b"a: [1", "bad.yaml' is no valid YAML or JSON: "),
-        ("bad.json", b"{", "bad.json' is no valid YAML or JSON: "),
+        ("bad.yaml", b"a: [1", "bad.yaml' is not valid YAML or JSON: "),
+        ("bad.json", b"{", "bad.json' is not valid YAML or JSON: "),
         ("binary.yaml", b"\xff\xfe\x00", "binary.yaml' cannot be read: "),
         ("list.yaml", b"- a", "list.yaml' holds ['a']; it must hold a mapping"),
         ("empty.yaml", b"", "empty.yaml' holds None; it must hold a mapping"),

@@ -117,10 +117,10 @@ def normal(text: str) -> list[str]:
 
 
 def assert_like(shown: str, real: str) -> None:
-    """Check an output that a document shows; a line of three dots in it stands for any lines."""
-    pattern = "\n".join(r"(?:.*\n)*?.*" if line.strip() == "..." else re.escape(line) for line in normal(shown))
+    """Check an output that a document shows; a line of three dots in it stands for any lines, or none."""
+    pattern = "".join(r"(?:.*\n)*?" if line.strip() == "..." else rf"{re.escape(line)}\n" for line in normal(shown))
     lines = normal(real)
-    assert re.fullmatch(pattern, "\n".join(lines)), "\n".join(lines)
+    assert re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)), "\n".join(lines)
 
 
 @pytest.mark.parametrize("snippet", PYTHON, ids=place_of)

@@ -17,6 +17,7 @@ from the_edge_obs.event import (
     KEYS,
     LEVELS,
     dumps,
+    headline,
     is_uuid,
     level_name,
     level_number,
@@ -192,3 +193,39 @@ def test_the_validator_agrees_with_the_schema(
     valid = jsonschema.Draft202012Validator(schema()).is_valid(json.loads(json.dumps(event)))
     assert (problems(event) == []) is valid
     assert event == before
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES)
+@pytest.mark.parametrize("node", ["flow", "survey"])
+@pytest.mark.parametrize(
+    ("data", "of_root"),
+    [
+        ({"answered": "yes"}, False),
+        ({"answered": None}, False),
+        ({"resource": 7}, True),
+        ({"resource": {"host": "h", "pid": 1.5, "service": "s"}}, True),
+        ({"flow": 1}, True),
+        ({"outer": 2}, True),
+        ({"replay_of": ""}, True),
+    ],
+)
+def test_what_only_a_span_says_is_elsewhere_a_key_like_any_other(kind: str, node: str, data: Any, of_root: bool) -> None:
+    """What programs log under such a key is theirs; the schema says the same."""
+    jsonschema = pytest.importorskip("jsonschema")
+    made = an_event(event_type=kind, node=node, data=data)
+    is_bad = (kind, node) == ("entry", "flow") if of_root else kind in ("entry", "exit")
+    assert bool(problems(made)) is is_bad
+    assert jsonschema.Draft202012Validator(schema()).is_valid(made) is not is_bad
+
+
+def test_a_number_without_a_fraction_is_an_integer() -> None:
+    """As JSON Schema has it: other runtimes may write 7.0."""
+    assert problems(an_event(event_type="entry", node="flow", data={"resource": {"host": "h", "pid": 7.0, "service": "s"}})) == []
+
+
+def test_an_error_without_a_text_is_its_type_in_a_headline() -> None:
+    """As most cancellations are."""
+    data = {"error": {"type": "CancelledError", "message": ""}, "cancelled": True}
+    assert headline(an_event(event_type="error", message="", data=data, metrics={"duration_ms": 1.5})) == (
+        "llm.call CancelledError (1.5 ms)"
+    )

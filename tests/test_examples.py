@@ -257,8 +257,16 @@ def test_quickstart_takes_an_empty_file(tmp_path: Path, tea_obs: Run) -> None:
     ("name", "content", "error"),
     [
         ("missing.log", None, "step 'unreadable' (python.run): OSError: File not found: missing.log"),
-        ("notes.txt", b"milk\neggs\n", "step 'parse' (python.run): ValueError: notes.txt is no access log: not one of its lines"),
-        ("photo.jpg", b"\xff\xd8\xff", "step 'parse' (python.run): ValueError: photo.jpg is no access log: not one of its lines"),
+        (
+            "notes.txt",
+            b"milk\neggs\n",
+            "step 'parse' (python.run): ValueError: notes.txt is not an access log: not one of its lines",
+        ),
+        (
+            "photo.jpg",
+            b"\xff\xd8\xff",
+            "step 'parse' (python.run): ValueError: photo.jpg is not an access log: not one of its lines",
+        ),
     ],
 )
 def test_quickstart_refuses_what_is_no_log(tmp_path: Path, tea_obs: Run, name: str, content: bytes | None, error: str) -> None:

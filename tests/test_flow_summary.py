@@ -38,6 +38,8 @@ def test_flows_come_by_their_start() -> None:
         [event(1, "entry", 0, data={"name": "triage"})],
         [event(1, "entry", 0), event(1, "error", 1, data=ERROR, metrics={"duration_ms": 5.0})],
         [event(1, "entry", 0), event(1, "error", 1, data={**ERROR, "cancelled": True})],
+        [event(2, "entry", 0), event(2, "error", 1, data=ERROR), event(1, "error", 2, data=ERROR)],
+        [*whole(2, 0, 1, metrics={"tokens": 7}), event(1, "exit", 2, metrics={"tokens": 7})],
         [*whole(2, 0, 1, parent=None, node="other"), *whole(1, 2, 5)],
         [*whole(1, 0, 3), *whole(2, 4, 5, parent=None, node="other")],
         [event(1, "entry", 0, parent=REMOTE, node="flow"), event(1, "error", 1, parent=REMOTE, node="flow", data=ERROR)],

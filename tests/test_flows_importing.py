@@ -96,5 +96,5 @@ def test_modules_that_do_not_work(tmp_path: Path, module: str, problem: str) -> 
 def test_a_missing_file(tmp_path: Path) -> None:
     """The message has the full path."""
     path = written(tmp_path, "flow.yaml", "imports: [{path: none.py}]\nnodes: [{run: a = 1}]\n")
-    with pytest.raises(FlowFileError, match=r"cannot import path 'none.py': FileNotFoundError: there is no file .*none\.py"):
+    with pytest.raises(FlowFileError, match=r"cannot import path 'none.py': FileNotFoundError: .*none\.py does not exist"):
         load(path)

@@ -157,12 +157,12 @@ MISTAKES = {
     "goto nowhere": (
         "nodes:\n  - name: load\n    run: x = 1\n    goto: laod\n",
         4,
-        "step 'load': goto: there is no node 'laod'; did you mean 'load'? allowed: load, __end__",
+        "step 'load': goto: node 'laod' does not exist; did you mean 'load'? allowed: load, __end__",
     ),
     "goto rule nowhere": (
         "nodes:\n  - name: a\n    run: x = 1\n    goto:\n      - {if: x, to: a}\n      - {to: b}\n",
         6,
-        "step 'a': goto: there is no node 'b'; allowed: a, __end__",
+        "step 'a': goto: node 'b' does not exist; allowed: a, __end__",
     ),
     "goto inside steps": (
         "nodes:\n  - name: a\n    steps:\n      - run: x = 1\n        goto: a\n",
@@ -172,12 +172,12 @@ MISTAKES = {
     "edge to nowhere": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a}\n  - from: a\n    to: b\n",
         5,
-        "edges[1]: to: there is no node 'b'; allowed: a, __end__",
+        "edges[1]: to: node 'b' does not exist; allowed: a, __end__",
     ),
     "edge from the end": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __end__, to: a}\n",
         3,
-        "edges[0]: from: there is no node '__end__'; allowed: __start__, a",
+        "edges[0]: from: node '__end__' does not exist; allowed: __start__, a",
     ),
     "edge with an unknown key": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: a, to: a, wen: x}\n",
@@ -192,7 +192,7 @@ MISTAKES = {
     "fan_in nowhere": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a, type: parallel, fan_in: b}\n",
         3,
-        "edges[0]: fan_in: there is no node 'b'; allowed: a",
+        "edges[0]: fan_in: node 'b' does not exist; allowed: a",
     ),
     "fan_in that is a branch": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a, type: parallel, fan_in: a}\n",
@@ -236,7 +236,7 @@ MISTAKES = {
     "fallback nowhere": (
         "nodes:\n  - name: a\n    run: x = 1\n    on_error: {mode: graceful, fallback: b}\n",
         4,
-        "step 'a': on_error: fallback: there is no node 'b'; allowed: a",
+        "step 'a': on_error: fallback: node 'b' does not exist; allowed: a",
     ),
     "loop without a limit": (
         "nodes:\n  - {name: a, type: while_loop, condition: x, body: [{run: x = 1}]}\n",
@@ -277,7 +277,7 @@ MISTAKES = {
     "sub-flow nowhere": (
         "nodes:\n  - name: a\n    flow: sub/none.yaml\n",
         3,
-        "there is no flow file 'sub/none.yaml' at 'FOLDER/sub/none.yaml'; a path starts at this file",
+        "flow file 'sub/none.yaml' does not exist at 'FOLDER/sub/none.yaml'; a path starts at this file",
     ),
     "step limit": (
         "settings: {max_steps: lots}\nnodes: [{run: x = 1}]\n",
@@ -501,7 +501,7 @@ def test_all_mistakes_are_found(tmp_path: Path) -> None:
         (8, "step 'a': on_error: max_retries is -1"),
         (8, "step 'a': on_error: unknown mode 'retri'"),
         (9, "step 'a': condition 'off' is neither true nor false"),
-        (9, "step 'a': goto: there is no node 'nowhere'"),
+        (9, "step 'a': goto: node 'nowhere' does not exist"),
         (10, "step 'b' needs 'condition'"),
         (10, "step 'b': body[1] is empty"),
         (10, "step 'b': max_iterations is 0"),
@@ -513,8 +513,8 @@ def test_all_mistakes_are_found(tmp_path: Path) -> None:
         (12, "step 'step_1': goto is for top-level nodes"),
         (13, "nodes[4] is 'oops'"),
         (15, "edges[0], key 'when': unknown name 'y'"),
-        (15, "edges[0]: from: there is no node 'q'"),
-        (15, "edges[0]: to: there is no node 'z'"),
+        (15, "edges[0]: from: node 'q' does not exist"),
+        (15, "edges[0]: to: node 'z' does not exist"),
     ]
     assert [(line, problem[: len(start)]) for (line, problem), (_, start) in zip(mistakes, expected, strict=True)] == expected
 

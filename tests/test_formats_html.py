@@ -19,7 +19,7 @@ def test_it_is_the_page_of_the_run() -> None:
 @pytest.mark.parametrize(
     ("made", "problem"),
     [
-        ([], "there are no events to show; a page shows one: "),
+        ([], "no events to show; a page shows one: "),
         ([*whole(1, 0, 1), *whole(1, 0, 1, flow_id=OTHER_FLOW)], "these events are of several flows; a page shows one: "),
     ],
 )

@@ -21,7 +21,7 @@ from the_edge_obs.records import record_of_item
 from the_edge_obs.redaction import scrub
 from the_edge_obs.snapshots import snapshot
 
-from .strategies import event
+from .strategies import FLOW, event
 
 
 def an_event(**changes: Any) -> dict[str, Any]:
@@ -125,6 +125,25 @@ def test_a_long_line_loses_its_data_first() -> None:
             "cut": ["output", "error", "message"],
         },
     }
+
+
+def test_short_data_stay_in_a_long_line() -> None:
+    """A root keeps what it is called, and a replay what it is one of; what was cut before is told as ever."""
+    about = {"name": "triage", "schema_version": 1, "resource": {"host": "h", "pid": 1, "service": "s"}, "replay_of": FLOW}
+    data = {**about, "password": "[REDACTED]", "input": {"text": "ü" * 40_000}, "error": None, "own key": "y" * 300}
+    cut = ["input.text", "password", "message"]
+    made = an_event(node="flow", event_type="entry", data={**data, "cut": cut}, message="said [REDACTED]")
+    short = json.loads(to_line(made))
+    assert problems(short) == []
+    assert short["data"] == {
+        **data,
+        "input": "[cut: 40011 characters of JSON]",
+        "own key": "[cut: 302 characters of JSON]",
+        "cut": ["password", "input", '["own key"]', "message"],
+    }
+    many = json.loads(to_line(an_event(data={f"key{number}": "x" * 2_000 for number in range(60)})))
+    assert many["data"]["…"] == "[+10 items]"
+    assert many["data"]["cut"][-2:] == ["key49", "…"]
 
 
 def test_the_cap_is_exact() -> None:

@@ -769,7 +769,7 @@ def test_a_filter_may_replace_the_record() -> None:
     ring = install()
 
     def replaced(record: logging.LogRecord) -> logging.LogRecord:
-        return logging.makeLogRecord({**vars(record), "event": {**vars(record)["event"], "message": "replaced"}})
+        return logging.makeLogRecord({**vars(record), "flow_event": {**vars(record)["flow_event"], "message": "replaced"}})
 
     ring.addFilter(replaced)  # type: ignore[arg-type]
     with obs.flow() as run:

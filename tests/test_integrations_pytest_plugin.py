@@ -94,7 +94,7 @@ def section(report: list[str], phase: str = "call") -> list[str]:
 
 def test_the_fixture(project: pytest.Pytester) -> None:
     """A failed test shows why in the words of pytest, and the tree of its flows; others are left alone."""
-    result = project.runpytest_subprocess("-p", "no:logging")
+    result = project.runpytest_subprocess("-p", "no:logging", "-p", "no:randomly")
     result.assert_outcomes(passed=1, failed=5, errors=1)
     found = reports(result)
     assert "E  AssertionError: assert 1 == 2" in found["test_fails"]
@@ -124,7 +124,7 @@ def test_every_test_of_a_project(project: pytest.Pytester) -> None:
         "def test_flow():\n    asyncio.run(triage('a'))\n    assert 0\n"
         "def test_none():\n    assert 0\n"
     )
-    found = reports(project.runpytest_subprocess("-p", "no:logging"))
+    found = reports(project.runpytest_subprocess("-p", "no:logging", "-p", "no:randomly"))
     assert {name: "Flows (call)" in "\n".join(report) for name, report in found.items()} == {
         "test_flow": True,
         "test_none": False,
@@ -134,7 +134,7 @@ def test_every_test_of_a_project(project: pytest.Pytester) -> None:
 def test_workers_of_xdist(project: pytest.Pytester) -> None:
     """The trees come back from other processes."""
     pytest.importorskip("xdist", reason="needs pytest-xdist: pip install pytest-xdist")
-    result = project.runpytest_subprocess("-p", "no:logging", "-n", "2")
+    result = project.runpytest_subprocess("-p", "no:logging", "-p", "no:randomly", "-n", "2")
     result.assert_outcomes(passed=1, failed=5, errors=1)
     assert result.stdout.str().count(" Flows (") == 4
 
@@ -146,7 +146,7 @@ def test_documented_tests_do_what_is_documented(pytester: pytest.Pytester, monke
         monkeypatch.delenv(name, raising=False)
     tests, shown = (one for one in snippets_of(DOCUMENT) if one.language in ("python", "text"))
     pytester.makepyfile(test_triage=tests.text)
-    result = pytester.runpytest_subprocess("-p", "no:logging")
+    result = pytester.runpytest_subprocess("-p", "no:logging", "-p", "no:randomly")
     result.assert_outcomes(passed=1, failed=1)
     assert_like("...\n" + shown.text + "...", result.stdout.str())
 

@@ -135,7 +135,7 @@ def test_a_parsed_line_is_its_event() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", b"{", "is no JSON"),
+        ("a.json", b"{", "is not valid JSON"),
         ("a.json", b"[]", "is not an exported flow log: it has no list of events"),
         ("a.jsonl.gz", b"not gzip at all", "cannot be read: not a gzipped file"),
     ],

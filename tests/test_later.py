@@ -8,7 +8,9 @@ import functools
 import gc
 import inspect
 import logging
+import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -245,6 +247,54 @@ def test_another_awaitable_is_what_it_is_in_every_other_way() -> None:
     assert ran(main()) == (expected, [("call", "flow", "ok", None)])
 
 
+class Entered(Request):
+    """A coroutine that can be entered in place of being awaited, as aiohttp's requests can."""
+
+    def send(self, value: Any) -> Any: ...
+
+    def throw(self, *error: Any) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.usefixtures("ring")
+def test_what_can_be_awaited_or_entered_can_be_both() -> None:
+    """A coroutine in its place could not be entered."""
+    observed = obs.observable("call")(lambda: Entered())
+
+    async def main() -> Any:
+        async with observed() as entered:
+            return entered, await observed()
+
+    assert ran(main())[0] == ("open", 14)
+
+
+class Handle(Request):
+    """What a cluster gives for a task: it knows its own by their type."""
+
+    def result(self) -> Any:
+        return self.answer
+
+
+class Foreign:
+    """An awaitable that is not written in Python."""
+
+    __await__ = functools.partial(iter, ())
+
+
+@pytest.mark.usefixtures("ring")
+@pytest.mark.parametrize("kind", [Handle, Foreign])
+def test_a_handle_is_handed_on_as_it_is(kind: type) -> None:
+    """Whoever gave it may look at its type: nothing stands in its place, and the call is done."""
+    handle = kind()
+    observed = obs.observable("call")(lambda: handle)
+
+    async def main() -> bool:
+        return observed() is handle
+
+    assert ran(main()) == (True, [("call", "flow", "ok", None)])
+
+
 @contextlib.contextmanager
 def opened(fail: bool = False) -> Iterator[str]:
     """Manage a block."""
@@ -287,6 +337,84 @@ def test_a_context_manager_is_done_with_its_block(fails: bool) -> None:
             ("inner", "async", status, message),
         ],
     )
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+def test_each_call_of_what_a_context_manager_decorates_is_a_span(ring: obs.RingBufferHandler, level: str) -> None:
+    """A manager makes another one for each call; the one that decorates manages no block, and is done with the first call."""
+    logging.getLogger("tea.sync").setLevel(level)
+    managers = [obs.observable("sync")(opened), obs.observable("async")(opened_later)]
+
+    @managers[0]()
+    def double(number: int) -> int:
+        return 2 * number
+
+    @managers[1]()
+    async def doubled_later(number: int) -> int:
+        return 2 * number
+
+    async def main() -> list[int]:
+        return [double(1), double(2), await doubled_later(3), await doubled_later(4)]
+
+    def calls(node: str) -> list[tuple[Any, ...]]:
+        return [(node, "flow", "ok", None), ("inner", node, "ok", None)] * 2
+
+    filtered = [("inner", "flow", "ok", None)] * 2
+    assert ran(main()) == ([2, 4, 6, 8], [*(calls("sync") if level == "INFO" else filtered), *calls("async")])
+    assert {obs.get_flow_log(flow_id).status for flow_id in ring.flow_ids()} == {"ok"}
+
+
+@types.coroutine
+def stepwise(error: BaseException | None = None) -> Generator[Any, Any, int]:
+    """Return an answer as coroutines did before ``async def``."""
+    yield from asyncio.sleep(0).__await__()
+    with obs.span("inner"):
+        if error is not None:
+            raise error
+    return 14
+
+
+@pytest.mark.usefixtures("ring")
+@pytest.mark.parametrize("function", [stepwise, plainly(stepwise)])
+def test_a_generator_that_is_awaitable_stays_both(function: Callable[..., Any]) -> None:
+    """It is awaited, and a generator function may go through it; what it yields is for the loop, and no chunk."""
+    observed = obs.observable("call")(function)
+
+    @types.coroutine
+    def through() -> Generator[Any, Any, int]:
+        return (yield from observed())  # type: ignore[no-any-return]
+
+    async def main() -> Any:
+        with pytest.raises(LookupError, match="gone"):
+            await observed(error=LookupError("gone"))
+        return await observed(), await through(), inspect.isgenerator(observed())
+
+    good = [("call", "flow", "ok", None), ("inner", "call", "ok", None)]
+    failed = [("call", "flow", "error", "gone"), ("inner", "call", "error", "gone")]
+    unused = [("call", "flow", "cancelled", "never awaited")] if function is not stepwise else []
+    assert ran(main()) == ((14, 14, True), [*failed, *good, *good, *unused])
+    assert inspect.isgeneratorfunction(observed) == inspect.isgeneratorfunction(function)
+
+
+@pytest.mark.usefixtures("ring")
+def test_a_future_of_a_pool_ends_the_span() -> None:
+    """As a future of asyncio does: it stays the same object, and its answer, error or cancellation is the call's."""
+    future: Future[int] = Future()
+    observed = obs.observable("call")(lambda: future)
+
+    async def main() -> bool:
+        nonlocal future
+        answered = observed()
+        is_same = answered is future
+        future.set_result(14)
+        future = Future()
+        observed().set_exception(LookupError("gone"))
+        future = Future()
+        observed().cancel()
+        return is_same
+
+    ends = [("ok", None), ("error", "gone"), ("cancelled", "")]
+    assert ran(main()) == (True, [("call", "flow", *end) for end in ends])
 
 
 def numbers() -> Iterator[int]:

@@ -123,7 +123,7 @@ def test_a_flow_id_can_be_given(ring: RingBufferHandler):
 
 @pytest.mark.parametrize("flow_id", ["", "run-7", "11111111", 7, b"1"])
 def test_a_bad_flow_id_is_named(flow_id: Any):
-    """What is no UUID is refused, with what is allowed."""
+    """What is not a UUID is refused, with what is allowed."""
     with pytest.raises(ConfigurationError, match=r"flow_id .*UUID") as caught:
         obs.flow(flow_id=flow_id)
     assert repr(flow_id) in str(caught.value)

@@ -204,6 +204,29 @@ def test_content_that_runs_do_not_share() -> None:
     ]
 
 
+def test_links_to_other_flows_and_cut_places_are_not_shared() -> None:
+    """Other flows have other ids in each run, and what is taken out of an error was cut in one runtime and not in another."""
+    ids = {"flow_id": str(uuid.UUID(int=77)), "span_id": str(uuid.UUID(int=78))}
+    error = {"type": "E", "message": "m", "where": "f.py:1 in f", "traceback": "t"}
+    made = [
+        event(0, None, "entry", 1, "flow", data={"name": "n", "outer": ids, "replay_of": ids["flow_id"]}),
+        event(0, None, "log", 2, "flow", data={"inner": {**ids, "name": "other"}, "cut": ["inner.name"]}),
+        event(1, 0, "entry", 3, data={"outer": "mine", "inner": ids}),
+        event(1, 0, "error", 4, data={"error": error, "cut": ["error.traceback", "error.message", "error.where"]}),
+        event(0, None, "error", 5, "flow", data={"error": error, "cut": ["error.traceback"]}),
+    ]
+    short = {"error": {"type": "E", "message": "m"}}
+    found = normalise(made)
+    assert [one["data"] for one in found] == [
+        {"name": "n", "outer": None, "replay_of": None},
+        {"inner": {"flow_id": None, "span_id": None, "name": "other"}, "cut": ["inner.name"]},
+        {"outer": "mine", "inner": ids},
+        {**short, "cut": ["error.message"]},
+        short,
+    ]
+    assert made[4]["data"]["cut"] == ["error.traceback"]
+
+
 def test_the_command_prints_an_expected_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a flow file and of a log file, such as another runtime writes, the same."""
     source = FIXTURES / "recovery.yaml"

@@ -344,6 +344,18 @@ def test_extras_of_others_make_no_invalid_events(ring: obs.RingBufferHandler, ex
     assert [problem for event in events for problem in problems(event)] == []
 
 
+def test_an_extra_called_error_stays_beside_what_was_raised(ring: obs.RingBufferHandler) -> None:
+    """The one that was raised has the name that the schema gives it."""
+    logging.getLogger().addHandler(ring)
+    with obs.flow() as flow:
+        try:
+            raise ConnectionError("no route")
+        except ConnectionError:
+            logging.getLogger("other").exception("failed", extra={"error": "E17"})
+    [event] = [event for event in ring.events(flow.flow_id) if event["node"] == "other"]
+    assert (event["data"]["error"]["message"], event["data"]["error'"], problems(event)) == ("no route", "E17", [])
+
+
 def test_a_flow_id_of_others_outside_a_flow_is_not_ours(ring: obs.RingBufferHandler) -> None:
     """Outside any flow, an extra called flow_id that is no stamp of the filter makes no event."""
     record = logging.makeLogRecord({"name": "other", "msg": "x", "levelno": 20, "flow_id": "../../etc/passwd"})

@@ -72,8 +72,35 @@ def test_an_error_counts_where_it_arose() -> None:
     assert [(span.node, span.errors) for span in ended(made)] == [("node3", 1), ("node2", 0), ("by hand", 1), ("flow", 1)]
 
 
+def test_a_group_of_errors_that_came_out_of_children_is_no_further_one() -> None:
+    """Of a group with another error in it, and of what a child's group is taken apart into, each counts as what it is."""
+    one, two, new = ({"type": "E", "message": text} for text in ("one", "two", "new"))
+    group = {"type": "ExceptionGroup", "message": "2 sub-exceptions", "errors": [one, two]}
+    cut = {"type": "…", "message": "[+3 errors]"}
+    for top, count in (
+        ({**group, "errors": [one, two, cut]}, 2),
+        ({**group, "errors": [one, new]}, 3),
+        ({**new, "errors": []}, 3),
+    ):
+        made = [
+            event(1, "entry", 0),
+            *(event(number, "entry", 1, parent=1) for number in (2, 3)),
+            *(event(number, "error", 2, parent=1, data={"error": error}) for number, error in ((2, one), (3, two))),
+            event(1, "error", 6, data={"error": top}),
+        ]
+        assert sum(span.errors for span in ended(made)) == build_flow_log(made).metrics["error_count"] == count
+    made = [
+        event(1, "entry", 0),
+        event(2, "entry", 1),
+        event(2, "error", 2, data={"error": group}),
+        event(1, "error", 3, data={"error": two}),
+    ]
+    assert sum(span.errors for span in ended(made)) == build_flow_log(made).metrics["error_count"] == 1
+
+
 def test_what_was_answered_from_a_recording_is_not_summed() -> None:
-    """Its figures were spent before, also where its parent repeats them."""
+    """Its figures were spent before, also where its parent repeats them; only an entry or its end can say so."""
+    boom = {"error": {"type": "E", "message": "boom"}}
     made = [
         event(1, "entry", 0),
         *whole(2, 1, 2, metrics={"tokens": 7}, data={"answered": True}),
@@ -81,3 +108,10 @@ def test_what_was_answered_from_a_recording_is_not_summed() -> None:
     ]
     assert [span.figures for span in ended(made)] == [{}, {}]
     assert build_flow_log(made).metrics["tokens"] == 0
+    own = [
+        event(2, "metric", 1.5, metrics={"tokens": 7}, data={"answered": True}),
+        event(2, "error", 1.6, node="survey", data={**boom, "answered": True}),
+        event(2, "log", 1.7, data={"answered": True}),
+    ]
+    made = [event(1, "entry", 0), event(2, "entry", 1), *own, event(2, "exit", 2), event(1, "exit", 3)]
+    assert sum(span.figures.get("tokens", 0) for span in ended(made)) == build_flow_log(made).metrics["tokens"] == 7

@@ -428,6 +428,35 @@ def test_export_says_what_it_wrote(ring: RingBufferHandler, tmp_path: Path):
     assert os.listdir(path.parent) == ["out.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("name", "format_name"), [("x.jsonl.gz", "jsonl"), ("x.json.gz", "json"), ("x.gz", "jsonl"), ("x.html.gz", "html")]
+)
+def test_an_export_that_is_called_gz_is_packed(tmp_path: Path, name: str, format_name: str) -> None:
+    """Readers go by the name, too."""
+    made = whole(1, 0, 2)
+    source = write(tmp_path / "run.jsonl", made)
+    result = obs.export(source, tmp_path / name)
+    assert (result["format"], result["bytes"]) == (format_name, (tmp_path / name).stat().st_size)
+    assert gzip.decompress((tmp_path / name).read_bytes()).strip()
+    if format_name != "html":
+        assert obs.query(tmp_path / name) == made
+
+
+@pytest.mark.parametrize("source", [3, 3.5, b"run.jsonl", ["run.jsonl"]])
+def test_what_cannot_be_a_source_is_refused_alike(source: Any, tmp_path: Path) -> None:
+    """With the package's own error, which says what is one."""
+    for read in (obs.query, obs.get_flow_log, obs.runs, lambda one: obs.export(one, tmp_path / "x.html")):
+        with pytest.raises(LogFileError, match="is nothing to read; give a flow_id"):
+            read(source)
+
+
+@pytest.mark.parametrize("path", ["", None, 3, b"x.html"])
+def test_what_cannot_be_a_path_to_write_is_refused(path: Any, tmp_path: Path) -> None:
+    """Before anything is read."""
+    with pytest.raises(ExportError, match="is not a file to write; give one such as"):
+        obs.export(write(tmp_path / "run.jsonl", whole(1, 0, 2)), path)
+
+
 def test_export_of_a_part(ring: RingBufferHandler, tmp_path: Path):
     """Filters choose what is exported; no match is an empty file."""
     flow_id = run_flow()

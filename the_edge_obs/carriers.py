@@ -11,7 +11,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
-from .callables import Kind, Standing, kind_of
+from .callables import Kind, Standing, kind_of, stream_of, way_of
 from .context import CURRENT, FlowState, SpanContext, current
 from .errors import ConfigurationError
 from .policies import Policy
@@ -71,7 +71,18 @@ def _unpickled(
 
 
 def _call(context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    return context.copy().run(fn, *args, **kwargs)
+    here = context.copy()
+    return _carried_on(here, here.run(fn, *args, **kwargs))
+
+
+def _carried_on(context: contextvars.Context, output: Any) -> Any:
+    """Return what a call gave; what a lambda or a decorator hid, a coroutine or a generator, goes on in the context as well."""
+    way = way_of(output)
+    if way == "manager" and stream_of(output) is not None:
+        output.gen = _carried_on(context, output.gen)
+    elif way in _CALLS:
+        return _CALLS[way](context, lambda: output)
+    return output
 
 
 async def _call_coroutine(context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -83,6 +94,13 @@ def _call_generator(
 ) -> Generator[Any, Any, Any]:
     run = context.copy().run
     return (yield from _steps(run, run(fn, *args, **kwargs)))
+
+
+@types.coroutine
+def _call_iterable_coroutine(
+    context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Generator[Any, Any, Any]:
+    return (yield from _call_generator(context, fn, *args, **kwargs))
 
 
 async def _call_async_generator(
@@ -110,6 +128,7 @@ async def _call_async_generator(
 _CALLS: Final[dict[Kind, Callable[..., Any]]] = {
     "function": _call,
     "coroutine": _call_coroutine,
+    "iterable_coroutine": _call_iterable_coroutine,
     "generator": _call_generator,
     "async_generator": _call_async_generator,
 }

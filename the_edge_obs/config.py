@@ -357,4 +357,4 @@ def _read(path: Path) -> Any:
         return None if document is None else document.data
     except Exception as error:  # yaml and json have each their own errors
         detail = " ".join(str(error).split())
-        raise ConfigurationError(f"configuration {str(path)!r} is no valid YAML or JSON: {detail}") from error
+        raise ConfigurationError(f"configuration {str(path)!r} is not valid YAML or JSON: {detail}") from error

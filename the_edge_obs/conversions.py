@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from .context import FlowState
+from .marks import Mark
 from .redaction import MAX_STRING, PLACEHOLDER, scrub_text
 from .summaries import Listing, Record
 
@@ -49,10 +50,12 @@ class Walk(Protocol):
 
 
 def _str(walk: Walk, value: str, path: tuple[int, ...]) -> str:
+    if type(value) is Mark:
+        return value  # of an error's description: it says already what is missing
     # Not str(value): its own __str__ is foreign. No more is copied than a snapshot looks at.
     length, head = str.__len__(value), str.__getitem__(value, slice(2 * MAX_STRING + 1))
     text = walk.text(head)
-    return text if length == len(head) else f"{text.rpartition('…[+')[0]}…[+{length - MAX_STRING} chars]"
+    return text if length == len(head) else Mark(f"{text.rpartition('…[+')[0]}…[+{length - MAX_STRING} chars]")
 
 
 def _bytes(walk: Walk, value: bytes | bytearray | memoryview, path: tuple[int, ...]) -> str:
@@ -67,8 +70,9 @@ def _bytes(walk: Walk, value: bytes | bytearray | memoryview, path: tuple[int, .
     shown = head[:48].decode("latin-1")
     # In base64 no secret is found any more.
     if scrub_text(shown) != shown or (walk.flow is not None and walk.flow.taints.in_text(head.decode("latin-1"))):
-        return f"<{size} bytes: {PLACEHOLDER}>"
-    return f"<{size} bytes: {base64.b64encode(head[:48]).decode('ascii')}{'…' if size > 48 else ''}>"
+        return Mark(f"<{size} bytes: {PLACEHOLDER}>")
+    told = base64.b64encode(head[:48]).decode("ascii")
+    return Mark(f"<{size} bytes: {told}…>") if size > 48 else f"<{size} bytes: {told}>"
 
 
 _LAYOUT: Final = dict.fromkeys(map(ord, "\n\r\t"))
@@ -78,7 +82,7 @@ def _number(walk: Walk, value: Decimal | Fraction, path: tuple[int, ...]) -> str
     is_huge = sys.getsizeof(value) > 2_048
     if type(value) is Fraction:
         is_huge = max(value.numerator.bit_length(), value.denominator.bit_length()) > 4_096
-    return f"<{type(value).__name__} of thousands of digits>" if is_huge else str(value)
+    return Mark(f"<{type(value).__name__} of thousands of digits>") if is_huge else str(value)
 
 
 def _chain(walk: Walk, value: ChainMap[Any, Any], path: tuple[int, ...]) -> Any:

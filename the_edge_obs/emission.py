@@ -71,7 +71,7 @@ def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = Non
 def has_own_methods(kind: type[Logger], names: Iterable[str]) -> bool:
     """Tell whether methods of a class of loggers are those that ``logging`` gave it, not another's in their place.
 
-    What stands around a method may show the method's own code, as wrapt's wrappers do, and is no function.
+    What stands around a method may show the method's own code, as wrapt's wrappers do, and is not a function.
     """
     methods = (getattr(kind, name) for name in names)
     return all(type(method) is FunctionType and method.__code__.co_filename == _LOGGING for method in methods)

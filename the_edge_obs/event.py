@@ -115,7 +115,7 @@ def problems(event: object) -> list[str]:
     if isinstance(event.get("data"), Mapping) and not is_error_data(event["data"].get("error")):
         found.append(f"data.error is {_short(event['data']['error'])}; it must be null or {{type, message}} of strings")
     if isinstance(event.get("data"), Mapping):
-        found += _data_problems(event["data"], event.get("node") == ROOT_NODE and event.get("event_type") == "entry")
+        found += _data_problems(event["data"], event.get("event_type"), event.get("node"))
     return found
 
 
@@ -175,10 +175,15 @@ def headline(event: Mapping[str, Any]) -> str:
     error = event["data"].get("error")
     text = event["message"] or event["event_type"]
     if isinstance(error, Mapping) and event["message"] in (None, "", error.get("message")):
-        text = f"{error.get('type')}: {error.get('message')}"
+        text = f"{error.get('type')}: {error.get('message')}" if error.get("message") else str(error.get("type"))
     duration = event["metrics"].get("duration_ms")
     took = f" ({duration:.1f} ms)" if isinstance(duration, (int, float)) else ""
     return f"{event['node']} {text}{took}"
+
+
+def is_answered(event: Event) -> bool:
+    """Tell whether an entry or end says that its span was answered from a recording."""
+    return event["event_type"] != "metric" and event["data"].get("answered") is True
 
 
 def name_of_root(event: Event) -> str:
@@ -279,8 +284,10 @@ def _metric_problems(metrics: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _data_problems(data: Mapping[str, Any], is_root: bool) -> list[str]:
-    rules = {**_DATA_RULES, **_ROOT_RULES} if is_root else _DATA_RULES
+def _data_problems(data: Mapping[str, Any], kind: object, node: object) -> list[str]:
+    rules = {**_DATA_RULES, **(_SPAN_RULES if kind in ("entry", "exit") else {})}
+    if kind == "entry" and node == ROOT_NODE:
+        rules |= _ROOT_RULES
     checked = ((key, data[key], *rules[key]) for key in rules if key in data)
     return [f"data.{key} is {_short(value)}; it must be {what}" for key, value, holds, what in checked if not holds(value)]
 
@@ -291,9 +298,16 @@ def _has(**kinds: type | tuple[type, ...]) -> Callable[[Any], bool]:
     def holds(value: Any) -> bool:
         if not isinstance(value, Mapping):
             return isinstance(value, str)
-        return all(key in value and isinstance(value[key], kind) and value[key] is not True for key, kind in kinds.items())
+        return all(key in value and isinstance(_whole(value[key]), kind) for key, kind in kinds.items())
 
     return holds
+
+
+def _whole(value: Any) -> Any:
+    """Return a number without a fraction as an integer, as JSON Schema has it, and a bool as what is neither."""
+    if isinstance(value, bool):
+        return Ellipsis
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _short(value: object) -> str:
@@ -304,7 +318,9 @@ def _short(value: object) -> str:
 _IDS: Final = ("flow_id", "span_id")
 _DATA_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "cut": (lambda value: isinstance(value, list) and all(isinstance(path, str) for path in value), "a list of paths"),
-    "answered": (lambda value: isinstance(value, bool), "true or false"),
+}
+_SPAN_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "answered": (lambda value: isinstance(value, bool), "true or false"),  # of other events it is somebody's own
 }
 _ROOT_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "resource": (_has(host=str, pid=int, service=str), "{host, pid, service}"),

@@ -91,8 +91,8 @@ def parse_time(value: Any, now: float, name: str = "time") -> float:
         return float(value.timestamp())  # without a zone it is local time
     except (ValueError, OverflowError, OSError) as error:
         raise QueryError(
-            f"{name} {value!r} is no time; allowed: Unix seconds, ISO 8601 such as 2026-01-31T12:00:00Z (local time without a "
-            f"zone), or relative such as -30s, -5m, -2h, -1d (units: {', '.join(UNITS)})"
+            f"{name} {value!r} is not a valid time; allowed: Unix seconds, ISO 8601 such as 2026-01-31T12:00:00Z (local time "
+            f"without a zone), or relative such as -30s, -5m, -2h, -1d (units: {', '.join(UNITS)})"
         ) from error
 
 
@@ -162,7 +162,7 @@ def _span_id(name: str, value: Any, now: float) -> Predicate:
 
 def _text(name: str, value: Any, now: float) -> Predicate:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise QueryError(f"text {value!r} is no text; allowed: a string")
+        raise QueryError(f"text {value!r} is not a text; allowed: a string")
     needle = str(value).casefold()
     return lambda event: (
         needle in (event["message"] or "").casefold() or any(needle in text.casefold() for text in _texts(event["data"]))

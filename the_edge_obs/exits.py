@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -110,7 +111,12 @@ class _First:
 
 
 def _arm() -> None:
-    """Put what has to be told among the modules: one that is no module goes first, a module that comes last is emptied first."""
+    """Put what has to be told among the modules: what is not a module goes first, a module that comes last is emptied first.
+
+    A flow may begin in a ``__del__`` as well, where it cannot be imported any more.
+    """
+    with suppress(Exception):  # what is not there to be imported is told to whoever asks for it
+        import_module(f"{__package__}.observability")
     sys.modules[f"{__package__}._frozen"] = _Frozen()  # type: ignore[assignment]
     module = ModuleType(f"{__package__}._exit")
     vars(module)["_first"] = _First()

@@ -16,7 +16,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 # Not os.fdopen, which imports, nor open: at interpreter exit neither works.
 from io import BufferedReader, BufferedWriter, FileIO
@@ -75,7 +75,7 @@ def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> i
     A last component that is a symbolic link is refused. The mode applies to a new file, less what the umask takes away.
 
     Raises:
-        OSError: it cannot be written to, or is no regular file; ``strerror`` says which.
+        OSError: it cannot be written to, or is not a regular file; ``strerror`` says which.
     """
     make_folders(os.path.dirname(os.fspath(path)))
     return _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode, follow=False)
@@ -231,7 +231,8 @@ def is_draft(name: str) -> bool:
 def write_atomically(path: str | os.PathLike[str], chunks: Iterable[str]) -> int:
     """Write text to a file that appears whole or not at all, and return its size in bytes.
 
-    A new file is 0600; one that is there is replaced, and its mode stays.
+    A path that ends in ``.gz`` gets a gzip file, as readers expect of it. A new file is 0600; one that is there is replaced, and
+    its mode stays.
 
     Raises:
         ExportError: it cannot be written; nothing is left behind.
@@ -250,13 +251,21 @@ def write_atomically(path: str | os.PathLike[str], chunks: Iterable[str]) -> int
         raise
 
 
+def _packed(file: IO[bytes]) -> IO[bytes]:
+    """Return what packs into a file, and leaves it open."""
+    import gzip  # few write such files
+
+    return cast("IO[bytes]", gzip.GzipFile(filename="", mode="wb", fileobj=file))
+
+
 def _replace(path: Path, chunks: Iterable[str]) -> int:
     """Write a draft, and put it in the place of what is there, unless that is or leads to a pipe or a device."""
     if (kind := kind_of(path, follow=True)) is not None:
         raise _refused(path, kind)
     with drafted(path) as (file, draft):
-        for chunk in chunks:
-            file.write(chunk.encode("utf-8", "backslashreplace"))
+        with _packed(file) if path.name.endswith(".gz") else nullcontext(file) as written:
+            for chunk in chunks:
+                written.write(chunk.encode("utf-8", "backslashreplace"))
         size = file.tell()
         file.close()
         if os.path.lexists(path) and not os.path.islink(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -51,6 +51,25 @@ class SpanInfo:
 def error_key(error: object) -> tuple[str, str] | None:
     """Return by what an error is known that leaves several spans: its type and message; None for none."""
     return (str(error.get("type")), str(error.get("message"))) if isinstance(error, dict) else None
+
+
+def passed_keys(error: object) -> set[tuple[str, str]]:
+    """Return by what a parent knows an error of its child again: the error itself, and the errors in a group."""
+    key = error_key(error)
+    return set() if key is None else {key, *_members(error)}
+
+
+def came_out(error: object, passed: Container[tuple[str, str]]) -> bool:
+    """Tell whether an error came out of children, by the keys of what did; a group did if each of its errors did."""
+    members = _members(error)
+    return error_key(error) in passed or (bool(members) and all(key in passed for key in members))
+
+
+def _members(error: object) -> list[tuple[str, str]]:
+    """Return the keys of the errors in a group; the last item of a cut list only says how many more there are."""
+    errors = error.get("errors") if isinstance(error, dict) else None
+    keys = [key for item in (errors if isinstance(errors, list) else ()) if (key := error_key(item)) is not None]
+    return [key for key in keys if key[0] != "…"]
 
 
 class FlowFacts(Protocol):

@@ -22,6 +22,7 @@ from .event import (
     ENDS,
     ROOT_NODE,
     Event,
+    is_answered,
     is_failure,
     is_number,
     name_of_root,
@@ -30,7 +31,7 @@ from .event import (
     without_repeats,
     worst,
 )
-from .flow_facts import SpanInfo, error_key
+from .flow_facts import SpanInfo, came_out, passed_keys
 
 __all__ = ["COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile"]
 
@@ -154,7 +155,7 @@ def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0
     """
     ordered = sorted(without_repeats(events), key=_time)
     if not ordered:
-        raise FlowNotFoundError("there are no events to make a flow log of")
+        raise FlowNotFoundError("no events were given; a flow log needs at least one")
     return _flow_log(ordered[0]["flow_id"], ordered, dropped, faults, known)
 
 
@@ -198,7 +199,7 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
             span.name = name_of_root(event) if span.node == ROOT_NODE else None
         elif kind in ENDS and (span.partial or event["node"] == span.node):
             _end(span, event)
-        if event["data"].get("answered") is True:
+        if event["node"] == span.node and is_answered(event):
             span.answered = True
         if kind != "entry" and event["metrics"].keys() != _DURATION:
             span.metrics.update((key, value) for key, value in event["metrics"].items() if key != "duration_ms")
@@ -267,14 +268,13 @@ def _duration(roots: Sequence[SpanInfo]) -> float | None:
 
 def _error_count(events: Sequence[Event], spans: dict[str, SpanInfo]) -> int:
     """Return how many errors arose: one that leaves several spans is that of the innermost."""
-    passed = {
-        (parent.span_id, key)
-        for span in spans.values()
-        if span.status == "error" and (parent := spans.get(span.parent_id or "")) is not None and parent is not span
-        if (key := error_key(span.error)) is not None
-    }
+    passed: dict[str, set[tuple[str, str]]] = {}
+    for span in spans.values():
+        parent = spans.get(span.parent_id or "")
+        if span.status == "error" and parent is not None and parent is not span:
+            passed.setdefault(parent.span_id, set()).update(passed_keys(span.error))
     failures = (event for event in events if is_failure(event))
-    return sum((event["span_id"], error_key(event["data"].get("error"))) not in passed for event in failures)
+    return sum(not came_out(event["data"].get("error"), passed.get(event["span_id"], ())) for event in failures)
 
 
 def counted_figures(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TextIO
 from pythonjsonlogger.json import JsonFormatter as _BaseJsonFormatter
 
 from .event import CHECKED_METRICS, Event, dumps, headline
+from .marks import MAX_PATH, MAX_PATHS, MORE, inside
 from .records import event_of, loose_event
 
 MAX_EVENT_BYTES: Final = 65_536
@@ -69,22 +70,23 @@ def to_line(event: Event) -> str:
     if len(line) <= MAX_EVENT_BYTES // 4 or len(line.encode("utf-8", "replace")) <= MAX_EVENT_BYTES:
         return line
     # Data goes first. Of keys and metrics, too, only so many stay that the rest always fits: the last try is far below the cap.
-    for room, keys in ((2_048, 50), (512, 20), (64, 8)):
-        line = dumps(_without_data(event, room, keys))
+    for room, keys, small in ((2_048, 50, 256), (512, 20, 128), (64, 8, 64)):
+        line = dumps(_without_data(event, room, keys, small))
         if len(line.encode("utf-8", "replace")) <= MAX_EVENT_BYTES:
             break
     return line
 
 
-def _without_data(event: Event, room: int, keys: int) -> Event:
-    """Return an event without its data: what was there, ``room`` characters of texts, and the first ``keys`` keys and metrics."""
-    data: dict[str, Any] = {
-        key[:64]: f"[cut: {len(dumps(value))} characters of JSON]" for key, value in islice(event["data"].items(), keys)
-    }
-    for key in ("error", "cut"):
-        data.pop(key, None)
+def _without_data(event: Event, room: int, keys: int, small: int) -> Event:
+    """Return an event without its long data.
+
+    What was there, ``room`` characters of texts, the first ``keys`` keys and metrics, and what takes ``small`` characters of JSON
+    at most stay: a root keeps its name, and a replay what it is one of.
+    """
+    data, cut = _short_data(event["data"], keys, small)
     if len(event["data"]) > keys:
         data["…"] = f"[+{len(event['data']) - keys} items]"
+        cut.append(MORE)
     if isinstance(error := event["data"].get("error"), dict):
         data["error"] = {"type": str(error.get("type"))[:256], "message": str(error.get("message"))[:room]}
     # The schema's own figures first: they are what totals are made of.
@@ -94,9 +96,33 @@ def _without_data(event: Event, room: int, keys: int) -> Event:
     if rest := len(event["metrics"].keys() - {"…"}) - len(metrics.keys() - {"…"}):
         metrics["…"] = before + rest
     message = event["message"] and event["message"][:room]
-    data["cut"] = [key for key in data if key != "…"] + ([] if message == event["message"] else ["message"])
+    is_cut = message != event["message"] or "message" in _paths(event["data"])
+    data["cut"] = cut + (["message"] if is_cut else [])
     named: dict[str, Any] = {key: event[key][:512] for key in ("node", "step") if key in event}
     return {**event, **named, "message": message, "data": data, "metrics": metrics}
+
+
+def _short_data(data: Mapping[str, Any], keys: int, small: int) -> tuple[dict[str, Any], list[str]]:
+    """Return the first keys of data, long values as what was there, without ``error`` and ``cut``; and where it is cut."""
+    short: dict[str, Any] = {}
+    cut: list[str] = []
+    before = _paths(data)
+    for key, value in islice(data.items(), keys):
+        if key == "cut":
+            continue
+        path, size, is_error = inside("", key[:64]), len(dumps(value)), key == "error" and isinstance(value, dict)
+        if is_error or size > small or len(key) > 64:
+            cut.append(path)
+        else:
+            cut += [one[:MAX_PATH] for one in before if one == path or one.startswith((f"{path}.", f"{path}["))]
+        if not is_error:
+            short[key[:64]] = f"[cut: {size} characters of JSON]" if size > small else value
+    return short, cut[:MAX_PATHS]
+
+
+def _paths(data: Mapping[str, Any]) -> list[str]:
+    paths = data.get("cut")
+    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
 
 
 _COLOURS: Final = {"debug": "2", "info": "36", "warn": "33", "error": "31;1"}

@@ -15,20 +15,20 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextvars import Token
 from operator import attrgetter
-from types import FunctionType, TracebackType
+from types import FunctionType, TracebackType, coroutine
 from typing import Any, Final, TypeVar, cast, overload
 
 # The module, not what is in it: a wrapper that is pickled by value takes its globals along, and a module goes by its name. A
 # context variable's methods cannot be pickled, and a random generator would take its state along, and repeat its ids.
 from . import context as places
-from .callables import Standing, kind_of
+from .callables import Standing, is_there, kind_of, way_of
 from .capture import MUTE, Capture, location_of, may_bring_metrics
 from .context import CURRENT, VARIANT, Place, child_context
 from .emission import emit, verdicts
 from .errors import ConfigurationError
 from .event import level_number
 from .faults import own_fault
-from .later import Wrappers, hand_on, is_there, way_of
+from .later import Wrappers, hand_on
 from .names import fit_name, node_name
 from .records import ENTRY, EXIT, NOTHING, Site
 from .secret_keys import classes_for
@@ -345,6 +345,18 @@ def _coroutine(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
     return observed
 
 
+def _iterable_coroutine(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
+    """Wrap a generator function that is awaitable, too; it stays both."""
+    awaited = _coroutine(fn, node)
+
+    @coroutine
+    @functools.wraps(fn)
+    def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        return (yield from awaited(*args, **kwargs).__await__())
+
+    return observed
+
+
 class _Stream:
     """A generator's span: entered for each item and left again, so that it never leaks into the code that consumes it."""
 
@@ -444,6 +456,7 @@ def _async_generator(fn: Callable[..., Any], node: _Node) -> Callable[..., Any]:
 _WRAPPERS: Final[Wrappers] = {
     "function": _function,
     "coroutine": _coroutine,
+    "iterable_coroutine": _iterable_coroutine,
     "generator": _generator,
     "async_generator": _async_generator,
 }

@@ -96,8 +96,8 @@ def read_events(
     """Yield the events of a file in its order, one at a time; memory does not grow with the file.
 
     Args:
-        path: A ``.jsonl`` file, a ``.jsonl.gz`` one, or a ``.json`` export.
-        skipped: Gets a note of each line that is no event; without it such lines are passed over in silence.
+        path: A ``.jsonl`` file, a ``.jsonl.gz`` one, or a ``.json`` or ``.json.gz`` export.
+        skipped: Gets a note of each line that is not an event; without it such lines are passed over in silence.
         wanted: Lines that it rules out are not parsed, and so not checked either; None: every line is.
 
     Raises:
@@ -106,7 +106,7 @@ def read_events(
     path = Path(path)
     skipped = Skipped() if skipped is None else skipped
     with opened(path) as file:
-        yield from _exported(path, file, skipped) if path.name.endswith(".json") else _lines(file, skipped, wanted)
+        yield from _exported(path, file, skipped) if path.name.endswith((".json", ".json.gz")) else _lines(file, skipped, wanted)
 
 
 @contextmanager
@@ -357,7 +357,7 @@ def exported_logs(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
     try:
         value = decoded(content.removeprefix(_BOM), MAX_DEPTH + _AROUND_EVENTS)
     except ValueError as error:
-        raise LogFileError(f"{str(path)!r} is no JSON ({error}); a log is a .jsonl file or a .json export") from error
+        raise LogFileError(f"{str(path)!r} is not valid JSON ({error}); a log is a .jsonl file or a .json export") from error
     logs = value if isinstance(value, list) else [value]
     if not logs or not all(isinstance(log, dict) and isinstance(log.get("events"), list) for log in logs):
         raise LogFileError(f"{str(path)!r} is not an exported flow log: it has no list of events")

@@ -7,28 +7,20 @@ another coroutine, a future stays the same object, and an object of its class st
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import logging
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import lru_cache
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import CoroutineType
 from typing import Any, Final, Protocol
 
+from .callables import STREAMS, stream_of
 from .faults import own_fault
 from .records import NOTHING
 from .spans import OpenSpan
 
-_MANAGERS: Final[tuple[type, ...]] = (
-    contextlib._GeneratorContextManager,
-    contextlib._AsyncGeneratorContextManager,
-)
-_FUTURE: Final = "_asyncio_future_blocking"  # which tells asyncio that something is a future
-_STREAMS: Final = {"generator": GeneratorType, "async_generator": AsyncGeneratorType}
-
 Wrappers = Mapping[str, Callable[[Any, Any], Callable[..., Any]]]
-"""By kind of function (``coroutine``, ``generator``, ``async_generator``), what makes one of that kind observed as a node."""
+"""By kind of function, as ``kind_of`` tells it, what makes one of that kind observed as a node."""
 
 
 class Node(Protocol):
@@ -36,45 +28,6 @@ class Node(Protocol):
 
     level: int
     logger: logging.Logger
-
-
-def is_there(kind: type) -> bool:
-    """Tell whether results of a type never come later."""
-    try:
-        return _way_of(kind) is None
-    except Exception:  # noqa: BLE001 - a metaclass whose classes cannot even be hashed
-        return False
-
-
-def way_of(output: Any) -> str | None:
-    """Return what sort of result that comes later something is, or None: it is there, or it has begun before this call."""
-    try:
-        way = _way_of(type(output))  # type: ignore[arg-type]  # mypy takes no class for hashable
-    except Exception:  # noqa: BLE001 - a metaclass whose classes cannot even be hashed
-        return None
-    if way == "generator":
-        if output.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
-            return "coroutine"
-        return way if inspect.getgeneratorstate(output) == inspect.GEN_CREATED else None
-    if way == "coroutine" and type(output) is CoroutineType:
-        return way if inspect.getcoroutinestate(output) == inspect.CORO_CREATED else None
-    return way
-
-
-@lru_cache(maxsize=1024)
-def _way_of(kind: type) -> str | None:
-    bases = type.mro(kind)
-    names = {name for base in bases for name in vars(base)}
-    for way, base in _STREAMS.items():
-        if issubclass(kind, base):
-            return way
-    if issubclass(kind, _MANAGERS):
-        return "manager"
-    if _FUTURE in names:
-        return "future"
-    if names >= {"__await__", "send", "throw", "close"}:  # as collections.abc.Coroutine tells
-        return "coroutine"
-    return "awaitable" if "__await__" in names else None
 
 
 def hand_on(output: Any, way: str, node: Any, opened: OpenSpan | None, wrappers: Wrappers) -> Any:
@@ -96,9 +49,11 @@ def hand_on(output: Any, way: str, node: Any, opened: OpenSpan | None, wrappers:
 
 def _handed_on(output: Any, way: str, node: Any, opened: OpenSpan | None, wrappers: Wrappers) -> Any:
     if way == "manager":
-        kind = next((kind for kind, base in _STREAMS.items() if type(output.gen) is base), None)
+        kind = stream_of(output)
         if kind is not None:
-            output.gen = _observed(output.gen, kind, _pending(node, opened, output.gen, kind), wrappers)
+            pending = _pending(node, opened, output.gen, kind)
+            output.gen = _observed(output.gen, kind, pending, wrappers)
+            _follow_decorations(output, wrappers[kind], node, pending)
         elif opened is not None:
             opened.close(output)
         return output
@@ -109,6 +64,18 @@ def _handed_on(output: Any, way: str, node: Any, opened: OpenSpan | None, wrappe
     if way == "awaitable":
         return _stand_in(type(output))(output, pending, wrappers)  # type: ignore[arg-type]  # the same
     return _observed(output, way, pending, wrappers)
+
+
+def _follow_decorations(manager: Any, wrap: Callable[[Any, Any], Callable[..., Any]], node: Any, pending: Any) -> None:
+    """Give each call of a function that a manager decorates a span: for each, the manager makes another one, and goes unused."""
+    fresh = wrap(manager.func, node)
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(pending, Pending):
+            pending.drop()
+        return fresh(*args, **kwargs)
+
+    manager.func = make
 
 
 def _pending(node: Any, opened: OpenSpan | None, source: Any, way: str) -> Any:
@@ -158,6 +125,9 @@ class Pending:
         return self._opened.pop()
 
     def __del__(self) -> None:
+        self.drop()
+
+    def drop(self) -> None:
         """End the span of a result that nobody came for."""
         try:
             opened = self._opened.pop()
@@ -165,7 +135,7 @@ class Pending:
             return
         if self._way == "future":
             _settle(self._source, opened)
-        elif self._way in _STREAMS:
+        elif self._way in STREAMS:
             opened.close(NOTHING, None, {"chunks": 0, "closed_early": 1})
         elif self.is_used:
             opened.close(self._source)
@@ -190,7 +160,8 @@ def _settle(future: Any, opened: OpenSpan | None, node: Any = None) -> None:
     """Log the end of a call by the future that it gave."""
     output, error = NOTHING, None
     if not future.done() or future.cancelled():
-        error = sys.modules["asyncio"].CancelledError("never done" if not future.done() else "")
+        home = sys.modules.get("asyncio") or sys.modules["concurrent.futures"]
+        error = home.CancelledError("never done" if not future.done() else "")
     elif (error := _error_of(future)) is None:
         output = future.result()
     if opened is not None:

@@ -29,7 +29,7 @@ def install() -> Installed:
     """Copy the format to where lnav looks for formats; what is there and as it should be stays untouched.
 
     Raises:
-        ConfigurationError: there is no home directory.
+        ConfigurationError: the home directory is not known.
         ExportError: the file cannot be written.
     """
     path = config_folder() / _PLACE
@@ -48,7 +48,7 @@ def config_folder() -> Path:
     """Return lnav's own folder, found as lnav finds it: ``~/.lnav`` where that is, else ``lnav`` in the folder of configurations.
 
     Raises:
-        ConfigurationError: there is no home directory.
+        ConfigurationError: the home directory is not known.
     """
     home = Path(os.environ.get("HOME") or Path.home())
     if not home.is_dir():

@@ -309,7 +309,7 @@ def _made(kind: str, name: str, make: Callable[[Any], Any], entry: Any) -> Any:
 
 
 def _refuse_misspelt(kind: str, name: str, entry: Any) -> None:
-    """Say of a class that this package has not which ones it has; logging knows only that there is no such module."""
+    """Say of a class that this package has not which ones it has; logging only knows that the module does not exist."""
     factory = entry.get("()", entry.get("class")) if isinstance(entry, Mapping) else None
     package, _, wanted = factory.rpartition(".") if isinstance(factory, str) else ("", "", "")
     if package != __package__ or hasattr(sys.modules[package], wanted):

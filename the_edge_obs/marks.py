@@ -12,6 +12,10 @@ from typing import Any, Final, TypeAlias
 
 MAX_PATHS: Final = 50  # of one event
 MAX_PATH: Final = 256  # characters
+MORE: Final = "…"
+"""Stands for paths that are not told: those beyond the first, and keys of data that were left out."""
+
+LONGEST_WHOLE_KEY: Final = 232  # characters; a longer one was cut
 
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 _REDACTED: Final = "[REDACTED"
@@ -49,18 +53,22 @@ def ways_to_marks(taken: Any, below: dict[int, Ways]) -> Ways:
         return ((),)
     found: list[tuple[str | int, ...]] = []
     for key, item in taken.items() if type(taken) is dict else enumerate(taken):
-        if type(item) is Mark:
-            found.append(() if _is_rest(taken, key, item) else (key,))
-        elif below and id(item) in below:
-            found += [(key, *way) for way in below[id(item)]]
+        ways: Ways = ((),) if type(item) is Mark else below.get(id(item), ())
+        if ways:
+            found += [()] if _is_rest(taken, key, item) else [(key, *way) for way in ways]
         if len(found) > MAX_PATHS:
             break
     return tuple(found)
 
 
-def _is_rest(taken: Any, key: str | int, mark: Mark) -> bool:
-    """Tell whether a mark stands for the items that a container lost."""
-    return key == "…" or (key == len(taken) - 1 and mark.startswith("[+"))
+def _is_rest(taken: Any, key: str | int, item: Any) -> bool:
+    """Tell whether an item only says how many more a container had; of errors it looks like one."""
+    if key == "…":
+        return type(item) is Mark
+    if key != len(taken) - 1:
+        return False
+    text = item.get("message") if type(item) is dict and item.get("type") == "…" else item
+    return type(text) is Mark and text.startswith("[+")
 
 
 def paths_of(path: str, ways: Ways) -> list[str]:
@@ -80,8 +88,8 @@ def paths_of(path: str, ways: Ways) -> list[str]:
 
 
 def _bounded(found: list[str]) -> list[str]:
-    paths = list(dict.fromkeys(path[:MAX_PATH] for path in found[: MAX_PATHS + 1]))
-    return paths if len(paths) <= MAX_PATHS else [*paths[:MAX_PATHS], "…"]
+    paths = list(dict.fromkeys(path[:MAX_PATH] or MORE for path in found[: MAX_PATHS + 1]))
+    return paths if len(paths) <= MAX_PATHS else [*paths[:MAX_PATHS], MORE]
 
 
 def cut_paths(path: str, taken: Any, clean: Any) -> list[str]:
@@ -105,21 +113,31 @@ def _add_paths(found: list[str], path: str, taken: Any, clean: Any) -> None:
     if len(found) > MAX_PATHS:
         return
     if type(taken) is dict:
-        for item, (key, value) in zip(taken.values(), clean.items(), strict=True):
-            if type(item) is dict or type(item) is list:
+        for (name, item), (key, value) in zip(taken.items(), clean.items(), strict=True):
+            if len(key) > LONGEST_WHOLE_KEY or (key is not name and key != name):
+                found.append(inside(path, key))
+            elif type(item) is dict or type(item) is list:
                 _add_paths(found, inside(path, key), item, value)
             elif (type(item) is Mark or value is not item) and _is_cut(item, value):
                 found.append(path if type(item) is Mark and key == "…" else inside(path, key))
         return
     for at, item in enumerate(taken):
-        if type(item) is dict or type(item) is list:
+        if at == len(taken) - 1 and _is_rest(taken, at, item):
+            found.append(path)
+        elif type(item) is dict or type(item) is list:
             _add_paths(found, f"{path}[{at}]", item, clean[at])
         elif (type(item) is Mark or clean[at] is not item) and _is_cut(item, clean[at]):
-            found.append(path if type(item) is Mark and _is_rest(taken, at, item) else f"{path}[{at}]")
+            found.append(f"{path}[{at}]")
 
 
 def _is_cut(taken: Any, clean: Any) -> bool:
-    """Tell whether something is a mark, or had a secret in it; a number that JSON cannot hold becomes a text, and is whole."""
-    if type(taken) is Mark:
+    """Tell whether something is a mark, or had a secret in it.
+
+    A number that JSON cannot hold becomes a text, and is whole; only one of thousands of digits is lost.
+    """
+    kind = type(taken)
+    if kind is Mark:
         return True
-    return type(clean) is str and clean != taken and (type(taken) is str or clean.startswith(_REDACTED))
+    if type(clean) is not str or clean == taken:
+        return False
+    return kind is str or clean.startswith(_REDACTED) or (kind is int and clean.startswith("<"))

@@ -151,7 +151,7 @@ class ObservabilityContext:
         about: Further keys of the data of the root's entry: what the run is given (``input``), say. To be set before it begins.
 
     Raises:
-        ConfigurationError: flow_id is no UUID or not the parent's, or the config cannot be used.
+        ConfigurationError: flow_id is not a UUID or not the parent's, or the config cannot be used.
     """
 
     def __init__(
@@ -427,7 +427,7 @@ def flow(
         scope: The owner of handlers that take this flow's events alone, or None.
 
     Raises:
-        ConfigurationError: flow_id is no UUID, or not the parent's.
+        ConfigurationError: flow_id is not a UUID, or not the parent's.
     """
     return ObservabilityContext(flow_id, name=name, parent=parent, scope=scope)
 

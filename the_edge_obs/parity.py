@@ -21,11 +21,12 @@ from .flow_log import FlowLog
 from .store import get_flow_log
 
 _PLACES: Final = ("traceback", "where")  # of the code that ran, which runtimes do not share
+_CUT_PLACES: Final = tuple(f"error.{place}" for place in _PLACES)
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
 _REQUIRED: Final = frozenset(KEYS) - {"step"}
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-_OF_ONE_RUN: Final = ("runtime", "resource", "flow")  # keys of the root's entry
+_OF_ONE_RUN: Final = ("runtime", "resource", "flow", "outer", "replay_of")  # keys of the root's entry
 
 _ENTRY, _BETWEEN, _END = range(3)
 _RANKS: Final = {"entry": _ENTRY, "exit": _END, "error": _END}
@@ -158,10 +159,21 @@ def _normalised(event: Mapping[str, Any], names: _Names) -> Event:
     data = found["data"]
     if event["event_type"] == "entry" and event["node"] == ROOT_NODE:
         data.update(dict.fromkeys(key for key in _OF_ONE_RUN if key in data))
+    if event["event_type"] == "log" and event["node"] == ROOT_NODE and isinstance(data.get("inner"), dict):
+        data["inner"].update(dict.fromkeys(key for key in ("flow_id", "span_id") if key in data["inner"]))
     if isinstance(data.get("error"), dict):
         for key in _PLACES:
             data["error"].pop(key, None)
+        _forget_places(data)
     return found
+
+
+def _forget_places(data: dict[str, Any]) -> None:
+    """Take out of ``cut`` what is told of the places that are taken out of an error."""
+    if isinstance(data.get("cut"), list):
+        data["cut"] = [path for path in data["cut"] if path not in _CUT_PLACES]
+        if not data["cut"]:
+            del data["cut"]
 
 
 def _replaced(value: Any, names: _Names) -> Any:

@@ -214,7 +214,7 @@ def item_of(record: logging.LogRecord) -> Item | None:
 def brought_event(record: logging.LogRecord) -> Event | None:
     """Return the event that a copy of a node's record has with it, as one from another process has; or None."""
     brought = record.__dict__.get(EVENT)
-    # The flow's id becomes part of a file's name: what is no UUID is no id, whatever a record claims.
+    # The flow's id becomes part of a file's name: what is not a UUID is not an id, whatever a record claims.
     is_event = isinstance(brought, dict) and brought.keys() >= _KEYS and is_uuid(brought["flow_id"])
     return cast("Event", brought) if is_event else None
 
@@ -312,12 +312,16 @@ STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
 def _record_data(record: logging.LogRecord) -> dict[str, Any]:
     data = {key: value for key, value in record.__dict__.items() if key not in STANDARD}
     data.update({key: record.__dict__[key] for key in own_ids(record)})
-    info = record.exc_info
+    info, error = record.exc_info, None
     if info and isinstance(info, tuple) and info[1] is not None:
-        data["error"] = described(info[1])
+        error = described(info[1])
     elif SCRUBBED_ERROR in record.__dict__:
-        data["error"] = record.__dict__[SCRUBBED_ERROR]
-    return data
+        error = record.__dict__[SCRUBBED_ERROR]
+    if error is None:
+        return data
+    if "error" in data:  # its program's own, beside what was raised
+        data["error'"] = data["error"]
+    return {**data, "error": error}
 
 
 def level_of(item: Item) -> int:

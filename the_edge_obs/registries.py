@@ -21,7 +21,7 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
         level: Level of the entry and exit events. Default ``info``.
 
     Raises:
-        ConfigurationError: the registry is no mapping that can be changed.
+        ConfigurationError: the registry is not a mapping that can be changed.
         EventError: unknown level.
     """
     if not isinstance(registry, MutableMapping):

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from .context import FlowState
 from .event import dumps, level_name
-from .marks import Mark, Ways, cut_paths, ways_to_marks
+from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, ways_to_marks
 from .policies import Policy, followers
 from .redaction import MAX_INT, scrub, scrub_text
 from .taints import SHORTEST_NUMBER
 
 _MAX_FLOWS: Final = 64  # of which something is remembered
 _MAX_TEXTS: Final = 1_024  # remembered of each, with
-_MAX_CHARS: Final = 256  # characters at most
+_MAX_CHARS: Final = LONGEST_WHOLE_KEY  # characters at most
 _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Within these, json and orjson write a float alike: without an exponent.
 _LEAST: Final = 1e-4
@@ -82,11 +82,15 @@ class Remembered:
             self.clean.add(text)
         return True
 
+    def is_clean_key(self, key: str) -> bool:
+        """Tell whether a key is all that was captured, and scrubbing leaves it as it is."""
+        return len(key) <= LONGEST_WHOLE_KEY and self.is_clean(key)
+
     def marks_in(self, value: Any) -> Ways | None:
         """Return the ways to the marks in a snapshot; None where scrubbing changes it, or encoders write it in two ways."""
         kind, clean, is_marked, below, items = type(value), self.clean, False, _NONE_BELOW, value
         if kind is dict:
-            if not clean.issuperset(value) and not all(map(self.is_clean, value)):
+            if not clean.issuperset(value) and not all(map(self.is_clean_key, value)):
                 return None
             items = value.values()
             try:

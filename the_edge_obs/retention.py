@@ -102,7 +102,7 @@ def bytes_of(size: str) -> int:
     """Return a size such as ``1GB`` in bytes: KB, MB, GB and TB are powers of 1,000, KiB, MiB and GiB of 1,024.
 
     Raises:
-        ConfigurationError: it is no size.
+        ConfigurationError: it is not a size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", size.strip(), re.IGNORECASE)
     if match is None or (factor := _BYTES.get(match[2].upper())) is None:

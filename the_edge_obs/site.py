@@ -89,7 +89,7 @@ def _all_or_none(folder: Path) -> Iterator[list[str]]:
 
 
 def _file_name(flow_id: str) -> str:
-    # A log may be anybody's: what is no UUID could be a path out of the folder, or too long for a name.
+    # A log may be anybody's: what is not a UUID could be a path out of the folder, or too long for a name.
     return f"run-{flow_id if is_uuid(flow_id) else hashlib.sha256(repr(flow_id).encode('utf-8')).hexdigest()[:32]}.html"
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from .context import FlowState
 from .conversions import CONVERSIONS, MAX_ITEMS, name_of
-from .marks import Mark
+from .marks import LONGEST_WHOLE_KEY, Mark
 from .policies import Policy, effective, fold, followers
 from .redaction import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
 from .secret_keys import (
@@ -150,7 +150,7 @@ class _Snapshot:
             self.small, self.short = _short_ways(self.policy)
         self.left = MAX_VALUES
         self.chars = MAX_CHARS
-        if beside:  # a small dict, whose own items and strings are no trouble, with something in it that needs a pass
+        if beside:  # a small dict, whose own items and strings need no care, with something in it that needs a pass
             self.left -= len(beside)
             self.chars -= sum([len(text) for text in beside.values() if type(text) is str and len(text) <= SMALL_STRING])
 
@@ -286,7 +286,7 @@ class _Snapshot:
             return {None: "null", True: "true", False: "false"}[key]
         value = self.take(key, ())
         text = value if type(value) is str else int_text(value) if type(value) is int else str(value)
-        room = MAX_KEY - 24
+        room = LONGEST_WHOLE_KEY
         return text if len(text) <= room else str(self.head(text, room))
 
     def other(self, value: Any, path: tuple[int, ...]) -> Any:
@@ -333,7 +333,7 @@ class _Snapshot:
             return f"<{name}>"
         kinds = [dtype] if dtype is not None else list(dict.fromkeys(islice(getattr(value, "dtypes", ()), MAX_ITEMS)))
         shown = ", ".join(str(one)[:64] for one in kinds[:8]) + (", …" if len(kinds) > 8 else "")
-        return f"<{name} shape {tuple(shape)} {shown}>"
+        return Mark(f"<{name} shape {tuple(shape)} {shown}>")
 
 
 def secret(value: Any, flow: FlowState | None, verdict: int = SECRET) -> str | None:

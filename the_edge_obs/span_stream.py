@@ -9,11 +9,13 @@ counts twice.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from .event import ENDS, Event, is_number, status_of
-from .flow_facts import error_key
+from .event import ENDS, Event, is_answered, is_number, status_of
+from .flow_facts import came_out, passed_keys
 from .flow_log import COUNTED
+
+_MOST_LOST: Final = 1_000  # parents
 
 
 class EndedSpan(NamedTuple):
@@ -52,10 +54,11 @@ class _Open:
 class SpanStream:
     """The spans of one flow."""
 
-    __slots__ = ("_open",)
+    __slots__ = ("_lost", "_open")
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
+        self._lost: dict[str, tuple[set[str], set[Any]]] = {}  # of parents that are not open, as where their level filters them
 
     def top_of(self, event: Event) -> str:
         """Return the id of the outermost open span around an event, or of its own span where none is open."""
@@ -70,11 +73,12 @@ class SpanStream:
         span = self._open.get(event["span_id"])
         if span is None:
             span = _Open(event["node"], event["parent_id"], self.top_of(event))
+            span.below, span.passed = self._lost.pop(event["span_id"], (span.below, span.passed))
             if kind not in ENDS:
                 self._open[event["span_id"]] = span
         if kind == "entry" and span.is_partial:
             span.node, span.is_partial = event["node"], False
-        if event["data"].get("answered") is True:
+        if event["node"] == span.node and is_answered(event):
             span.answered = True
         if kind != "entry" and event["metrics"]:
             span.figures.update((key, value) for key in COUNTED if is_number(value := event["metrics"].get(key)) and value)
@@ -83,8 +87,7 @@ class SpanStream:
         self._open.pop(event["span_id"], None)
         duration = event["metrics"].get("duration_ms")
         status = status_of(event)
-        key = error_key(event["data"].get("error")) if status == "error" else None
-        return self._ended(span, status, duration if is_number(duration) else None, key)
+        return self._ended(span, status, duration if is_number(duration) else None, event["data"].get("error"))
 
     def rest(self) -> Iterator[EndedSpan]:
         """Yield the spans that have no end, and forget them; the youngest first, for they lie below the others."""
@@ -95,10 +98,18 @@ class SpanStream:
     def _ended(self, span: _Open, status: str, duration_ms: float | None, error: Any) -> EndedSpan:
         own = {key: value for key, value in span.figures.items() if key not in span.below}
         reported = span.below | own.keys()
-        parent = None if span.parent is None else self._open.get(span.parent)
-        if parent is not None:
-            parent.below |= reported
-            if error is not None:
-                parent.passed.add(error)
-        arose = status == "error" and (error is None or error not in span.passed)
+        passed = passed_keys(error) if status == "error" else ()
+        if (reported or passed) and (above := self._above(span.parent)) is not None:
+            above[0].update(reported)
+            above[1].update(passed)
+        arose = status == "error" and not came_out(error, span.passed)
         return EndedSpan(span.node, status, duration_ms, {} if span.answered else own, int(arose), span.top)
+
+    def _above(self, parent: str | None) -> tuple[set[str], set[Any]] | None:
+        """Return what is noted of the children of a span, or None where there is none, or too many are not open."""
+        span = None if parent is None else self._open.get(parent)
+        if span is not None:
+            return span.below, span.passed
+        if parent is None or (parent not in self._lost and len(self._lost) >= _MOST_LOST):
+            return None
+        return self._lost.setdefault(parent, (set(), set()))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from .context import current, flows_known
-from .errors import FlowNotFoundError, LogFileError
+from .errors import ExportError, FlowNotFoundError, LogFileError
 from .event import Event, is_uuid, without_repeats
 from .event_query import line_filter, matches, select
 from .faults import listeners
@@ -22,6 +22,7 @@ from .formats import format_of, renderer
 from .handlers import FlowFileHandler
 from .jsonl import Skipped, log_files, log_name, read_events
 
+_NOTHING: Final = "source {!r} is nothing to read; give a flow_id, a .jsonl flow log or a folder of them"
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
 
 
@@ -112,6 +113,8 @@ def export(
         ExportError: unknown format, or a path that cannot be written.
         QueryError, FlowNotFoundError, LogFileError: as in ``query``.
     """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ExportError(f"path {path!r} is not a file to write; give one such as run.jsonl or run.html")
     format = format_of(path) if format is None else format  # noqa: A001
     render = renderer(format)
     matches(filters)
@@ -140,13 +143,19 @@ def _started(events: Iterator[Event]) -> Iterator[Event]:
 
 
 def is_path(source: str | os.PathLike[str] | None) -> bool:
-    """Tell whether a source is a file or a folder rather than a flow id (or None)."""
+    """Tell whether a source is a file or a folder rather than a flow id (or None).
+
+    Raises:
+        LogFileError: it is none of these.
+    """
+    if not isinstance(source, (str, os.PathLike, type(None))):
+        raise LogFileError(_NOTHING.format(source))
     return source is not None and not (isinstance(source, str) and is_uuid(source.lower()))
 
 
 def _path(source: str | os.PathLike[str] | None) -> Path:
-    if not source:
-        raise LogFileError(f"source {source!r} is nothing to read; give a flow_id, a .jsonl flow log or a folder of them")
+    if not source or not isinstance(source, (str, os.PathLike)):
+        raise LogFileError(_NOTHING.format(source))
     return Path(source)
 
 

@@ -12,7 +12,7 @@ from .context import RemoteParent, current
 from .errors import ConfigurationError
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-# Section 3.3.1.3: a key, `=`, and up to 256 printable ASCII characters but `,` and `=`, the last of which is no blank.
+# Section 3.3.1.3: a key, `=`, and up to 256 printable ASCII characters but `,` and `=`, the last of which is not a blank.
 _MEMBER: Final = re.compile(r"[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
 _MAX_MEMBERS: Final = 32
 _KNOWN_FLAGS: Final = 0b11  # sampled and random; the others are to be sent as 0 (section 3.2.2.5)
@@ -48,7 +48,7 @@ def extract(headers: Mapping[str, str] | Iterable[tuple[Any, Any]] | None) -> Re
     """Return the remote span that a ``traceparent`` header names (in any case), or None without a valid one.
 
     Args:
-        headers: A mapping, or pairs of names and values, texts or bytes, as ASGI has them; None is no headers. A ``traceparent``
+        headers: A mapping, or pairs of names and values, texts or bytes, as ASGI has them; None means none. A ``traceparent``
             that comes twice counts as none, as the standard has it. Several ``tracestate`` are joined; an invalid one is dropped.
 
     Raises:

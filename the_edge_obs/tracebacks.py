@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from .context import FlowState
 from .conversions import exception_text, name_of
 from .event import dumps
+from .marks import Mark
 from .redaction import MAX_STRING, scrub
 from .snapshots import snapshot
 
@@ -134,13 +135,13 @@ def _leaves_of(error: BaseException, parts: Parts) -> list[dict[str, Any]]:
             leaves.append(one)
     told = [_named(one, parts) for one in leaves[:MAX_ERRORS]]
     if rest := len(leaves) - len(told) + len(waiting):
-        told.append({"type": "…", "message": f"[+{rest} errors]"})
+        told.append({"type": "…", "message": Mark(f"[+{rest} errors]")})
     return told
 
 
 def _all_notes(error: BaseException, _: Parts) -> list[str]:
     notes = notes_of(error)
-    return [*notes[:MAX_NOTES], f"[+{len(notes) - MAX_NOTES} notes]"] if len(notes) > MAX_NOTES else notes
+    return [*notes[:MAX_NOTES], Mark(f"[+{len(notes) - MAX_NOTES} notes]")] if len(notes) > MAX_NOTES else notes
 
 
 _FURTHER: Final = (("where", _where_of), ("cause", _cause_of), ("errors", _leaves_of), ("notes", _all_notes))

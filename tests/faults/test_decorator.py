@@ -14,7 +14,7 @@ import pickle
 import re
 import sys
 import types
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, overload
 
@@ -163,6 +163,16 @@ async def async_generator(n: int) -> AsyncIterator[int]:
         yield i
 
 
+@types.coroutine
+def stepwise(n: int) -> Generator[Any, Any, int]:
+    yield from asyncio.sleep(0).__await__()
+    return n
+
+
+async def awaited(waiting: Any) -> Any:
+    return await waiting
+
+
 @contextlib.contextmanager
 def manager(n: int) -> Iterator[int]:
     yield n
@@ -227,6 +237,7 @@ WORKS: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     "coroutine function": (lambda: asyncio.run(observable(coroutine)(3)), 3, ["coroutine"]),
     "generator function": (lambda: list(observable(generator)(2)), [0, 1], ["generator"]),
     "async generator function": (lambda: asyncio.run(drain(observable(async_generator), 2)), [0, 1], ["async_generator"]),
+    "generator that `types.coroutine` makes awaitable": (lambda: asyncio.run(awaited(observable(stepwise)(3))), 3, ["stepwise"]),
     "method": (lambda: (POINT.method(3), Point.method(POINT, 3)), (6, 6), ["method", "method"]),
     "bound method": (lambda: observable("bound")(POINT.method)(3), 6, ["bound", "method"]),
     "`staticmethod`, in either order": (

@@ -197,6 +197,14 @@ def check(events: list[dict[str, Any]]) -> None:
     assert {span_id: count for span_id, count in ends.items() if span_id in entries and count != 1} == {}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def only_young_objects() -> Iterator[None]:
+    """Have collections look at what these tests make alone: the heap of a whole suite takes a second each time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def quiet(ring: obs.RingBufferHandler, tmp_path: Path) -> Iterator[dict[str, list[logging.Handler]]]:
     """Return the handlers of each sink, none of them attached."""
@@ -296,11 +304,15 @@ def test_a_group_names_its_errors_causes_notes_and_places(ring: obs.RingBufferHa
 
 
 HOLD = """
-import gc, os, sys, json
+import gc, logging, os, sys, json
 import the_edge_obs as obs
 
-kind, place = sys.argv[1:]
-obs.configure({"level": "info", "handlers": [{"type": "file", "path": "logs/{flow_id}.jsonl"}]})
+kind, place, level, sink = sys.argv[1:]
+tea = logging.getLogger("tea")
+if sink == "both":
+    tea.addHandler(obs.RingBufferHandler())
+tea.addHandler(obs.FlowFileHandler("logs/{flow_id}.jsonl"))
+tea.setLevel(int(level))
 left = obs.flow("left")  # and never ended
 left.__enter__()
 
@@ -376,14 +388,70 @@ def test_what_is_open_at_interpreter_exit_ends(
 ) -> None:
     """Whatever holds it until then; nothing is on stderr, and finalizers that Python runs are run to their end."""
     monkeypatch.chdir(tmp_path)
-    done = program(HOLD, kind, place)
+    done = program(HOLD, kind, place, str(logging.INFO), "both")
     # What a hook or a callback of the interpreter holds, Python may never finalize.
     is_finalized = kind == "del" and place not in ("callback", "hook")
     assert (done.stdout, done.stderr) == ("end\ndied\n" if is_finalized else "end\n", "")
     (path,) = (tmp_path / "logs").iterdir()
+    check_left_open(path, kind)
+
+
+@pytest.mark.parametrize("sink", ["file", "both"])  # a ring alone cannot be read any more
+@pytest.mark.parametrize("level", ["debug", "warn", "off"])
+@pytest.mark.parametrize("kind", ["generator", "span", "del", "coroutine", "async generator"])
+def test_every_level_at_interpreter_exit(
+    program: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, level: str, sink: str
+) -> None:
+    """What was recorded has its end. Where entries are filtered, a cancellation is no news: nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    done = program(HOLD, kind, "global", str(LEVELS[level]), sink)
+    assert (done.stdout, done.stderr) == ("end\ndied\n" if kind == "del" else "end\n", "")
+    paths = list((tmp_path / "logs").glob("*"))
+    if level == "debug":
+        check_left_open(*paths, kind)
+    else:
+        assert paths == []
+
+
+def check_left_open(path: Path, kind: str) -> None:
+    """Check the log of a flow that was left open, with a span in it, until the interpreter's exit."""
     events = list(map(json.loads, path.read_text().splitlines()))
     check(events)
     nodes = {event["node"] for event in events}
     own = {"generator": "stream", "span": "by_hand", "del": "explicit", "coroutine": "later", "async generator": "agen"}[kind]
     assert nodes >= {"flow", own}
     assert obs.get_flow_log(path).status == "cancelled"
+
+
+FIRST_FLOW = """
+import logging
+import the_edge_obs as obs
+
+@obs.observable
+def work(): ...
+
+class Dies:
+    def __del__(self):
+        with obs.flow("last words"):
+            work()
+
+logging.getLogger("tea").setLevel(logging.INFO)
+logging.getLogger("tea").addHandler(obs.FlowFileHandler("logs/{flow_id}.jsonl"))
+kept = Dies()
+"""
+
+
+def test_a_first_flow_may_begin_at_interpreter_exit(
+    program: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be imported then, not even what opens a flow."""
+    monkeypatch.chdir(tmp_path)
+    assert program(FIRST_FLOW).stderr == ""
+    (path,) = (tmp_path / "logs").iterdir()
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(event["node"], event["event_type"]) for event in events] == [
+        ("flow", "entry"),
+        ("work", "entry"),
+        ("work", "exit"),
+        ("flow", "exit"),
+    ]

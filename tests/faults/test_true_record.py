@@ -454,11 +454,15 @@ def recorded(path: Path, prompt: str, secret: str = "first-of-the-secrets") -> P
 def test_a_diff_says_how_far_it_can_see(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Prompts that differ beyond the cut are the same as far as logged, in text, JSON and on stderr."""
     old, new = (str(recorded(tmp_path / f"{end}.jsonl", "x" * 9_000 + end)) for end in "ab")
-    assert main(["diff", old, new, "--fail-on", "input"]) == 0
+    assert main(["diff", old, new, "--fail-on", "input"]) == 3
     out, err = capsys.readouterr()
+    assert "not proved: input of 1 span was cut, and is the same as far as logged: t / llm.call" in err
+    assert main(["diff", old, new, "--fail-on", "output,error,status,tokens=+1%"]) == 0
+    capsys.readouterr()
     assert ("the same as far as logged" in out, "input.prompt of t / llm.call" in err) == (True, True)
     found = obs.diff(old, new)
     assert [span.cut for span in found.spans][1] == ("input.other_password", "input.password", "input.prompt")
+    assert found.spans[1].truncated == ("input.prompt",)
     assert found.to_dict()["spans"][1]["cut"] == ["input.other_password", "input.password", "input.prompt"]
 
 

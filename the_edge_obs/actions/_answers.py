@@ -232,7 +232,7 @@ class Completion:
             if not self._choices:
                 raise LookupError("no choices")
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise TransportError(f"the answer is no chat completion: {shown(str(answer))!r}", "parse") from error
+            raise TransportError(f"the answer is not a chat completion: {shown(str(answer))!r}", "parse") from error
 
     def take_chunk(self, chunk: Any, event: str = "") -> str:
         """Take a chunk of a stream, and return the text that it adds to the choice with index 0.

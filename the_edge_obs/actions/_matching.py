@@ -18,7 +18,7 @@ _OPTIONS: Final = 10
 # From one place, a match with two open repeats takes the square of the text's length; this many steps take a second or two.
 _STEPS: Final = 400_000_000
 
-# What is no operator: an escape, a class, the flags at the beginning.
+# What is not an operator: an escape, a class, the flags at the beginning.
 _INERT: Final = re.compile(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]|\A\(\?[aiLmsux]+\)", re.DOTALL)
 # What only says how a group or a repeat is meant.
 _MEANING: Final = re.compile(r"\(\?(?:P<\w+>|<?[:=!]|[aiLmsux-]+:)?")

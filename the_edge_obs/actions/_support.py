@@ -8,7 +8,7 @@ from typing import Any, Final
 from ..context import current
 from ..errors import ActionError
 
-# Codecs of Python's own that are no charsets of texts, and raise or take quadratic time with foreign bytes
+# Codecs of Python's own that are not charsets of texts, and raise or take quadratic time with foreign bytes
 # (https://docs.python.org/3/library/codecs.html#python-specific-encodings).
 _NO_CHARSETS: Final = frozenset(
     {"idna", "mbcs", "oem", "palmos", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}

@@ -38,7 +38,7 @@ def file_read(
         no text in this encoding).
 
     Raises:
-        ActionError: the path is no local path, or the encoding is unknown.
+        ActionError: the path is not a local path, or the encoding is unknown.
     """
     import io
 
@@ -55,7 +55,7 @@ def file_read(
     try:
         content = io.TextIOWrapper(io.BytesIO(raw), encoding=encoding).read()
     except UnicodeError as error:
-        return failure(f"{place} is no {encoding} text: {error}", "encoding", path=place)
+        return failure(f"{place} is not {encoding} text: {error}", "encoding", path=place)
     return {"content": content, "path": place, "bytes": len(raw), "success": True}
 
 
@@ -80,7 +80,7 @@ def file_write(
         ``not_found``, ``write_error`` or ``encoding`` (the encoding lacks a character of the text).
 
     Raises:
-        ActionError: the path is no local path, the content is no text, or the encoding is unknown.
+        ActionError: the path is not a local path, the content is not a text, or the encoding is unknown.
     """
     place = _local_path("file.write", path)
     check_encoding("file.write", encoding)
@@ -103,7 +103,7 @@ def _local_path(action: str, path: object) -> str:
     place = os.fspath(path) if isinstance(path, os.PathLike) else path
     place = text_of(action, "path", place).removeprefix("file://")
     if "://" in place or "\0" in place or not place:
-        raise ActionError(f"{action}: path {path!r} is no path on this machine; give one such as notes/today.txt")
+        raise ActionError(f"{action}: path {path!r} is not a path on this machine; give one such as notes/today.txt")
     return place
 
 

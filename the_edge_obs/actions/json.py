@@ -68,7 +68,7 @@ def json_transform(state: Mapping[str, Any], *, data: Any, expression: str) -> d
         transform = jmespath.compile(written)
     except (ParseError, RecursionError) as error:
         detail = " ".join(str(error).split())
-        raise ActionError(f"json.transform: expression {written[:200]!r} is no JMESPath: {detail}") from error
+        raise ActionError(f"json.transform: expression {written[:200]!r} is not valid JMESPath: {detail}") from error
     if data is None:
         return failure("Input data is None", "transform", expression=written)
     try:

@@ -56,7 +56,7 @@ def memory_store(
 
     Returns:
         ``{"stored": True, "key": str, "namespace": str, "success": True}``. The soft failure, with ``"stored": False``, has
-        ``error_type`` ``storage``: the file cannot be written, or is no SQLite file.
+        ``error_type`` ``storage``: the file cannot be written, or is not an SQLite file.
 
     Raises:
         ActionError: no key, a value that JSON cannot carry, or a ttl that is not above 0.
@@ -101,7 +101,7 @@ def memory_retrieve(
     Returns:
         ``{"value": Any, "found": bool, "key": str, "namespace": str, "success": True}``; a key that is not there is no
         failure. The soft failure, with the default as value and ``"found": False``, has ``error_type`` ``storage``: the file
-        cannot be read, or is no SQLite file.
+        cannot be read, or is not an SQLite file.
 
     Raises:
         ActionError: no key.

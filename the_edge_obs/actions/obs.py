@@ -28,7 +28,7 @@ def obs_get_flow_log(state: Mapping[str, Any], *, flow_id: str | None = None) ->
 
     Raises:
         ActionError: no flow_id is given, and no flow is running.
-        ConfigurationError: the flow_id is no UUID.
+        ConfigurationError: the flow_id is not a UUID.
         FlowNotFoundError: nothing keeps this flow's events.
     """
     from ..store import get_flow_log
@@ -59,7 +59,7 @@ def obs_query(
 
     Raises:
         ActionError: no flow_id is given, and no flow is running.
-        ConfigurationError: the flow_id is no UUID.
+        ConfigurationError: the flow_id is not a UUID.
         QueryError: an unknown filter, or a value it does not take.
         FlowNotFoundError: nothing keeps this flow's events.
     """
@@ -86,7 +86,7 @@ def obs_export(
         state: The flow's state; its ``flow_id`` is used where no span is open.
         path: The file to write; folders are made.
         flow_id: The flow; None is the running one.
-        format: ``jsonl`` (one event a line), ``json`` (the flow log), or another of ``the_edge_obs.formats.FORMATS``;
+        format: ``jsonl`` (one event per line), ``json`` (the flow log), or another of ``the_edge_obs.formats.FORMATS``;
             None: what the path ends in, otherwise ``jsonl``.
         filters: Which events; as in ``obs.query``.
 
@@ -151,7 +151,7 @@ def obs_log_event(
     span = current()
     if span is None:
         flow_id = _flow_id("obs.log_event", state, None)
-        problem = "the flow is not observed, so there is no log to add to; turn its observability block on"
+        problem = "the flow is not observed, so it has no log to add to; turn its observability block on"
         return failure(problem, "not_observed", flow_id=flow_id)
     return {"success": True, "flow_id": span.flow.id}
 

@@ -17,7 +17,7 @@ from ..formatters import printable
 from ..jsonl import Skipped
 from ..tree import View, counted
 from .sources import LOG_HELP, flow_events
-from .terminal import DONE, FAILED, add_ascii, prepare_json, say, view_for, write_json
+from .terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
 
 NAME: Final = "diff"
 HELP: Final = "compare two runs: what was added, removed, reordered, what changed"
@@ -25,8 +25,8 @@ DESCRIPTION: Final = """\
 Compare two runs, span by span. Spans are aligned by step and node from the root
 down. Shown is what was added (+), removed (-), moved (>) and changed (~): status,
 error, input, output, metrics, tokens, cost; where, with what it was before. Ids,
-times and the order of what ran side by side are no differences. A duration is
-shown as one when it changed by 20% and 10 ms at least."""
+times and the order of what ran side by side do not count. A duration counts when
+it changed by 20% and 10 ms at least."""
 EPILOG: Final = """\
 examples:
   tea-obs diff before.jsonl after.jsonl
@@ -40,7 +40,9 @@ what --fail-on takes, with commas between:
   duration=+20%, duration=+50ms           the run took that much longer
   tokens=+10%, cost=+5%, cost=+0.01       it used that much more
 
-exit codes: 0 nothing that --fail-on names, 1 something of it, 2 bad usage or input
+exit codes: 0 nothing that --fail-on names, 1 something of it, 2 bad usage or input,
+3 nothing, but an input, output or error that it names was cut when it was logged:
+the same as far as logged, and the rest may differ. What was redacted is told alone.
 """
 
 _FORMATS: Final = ("text", "json", "html")
@@ -77,13 +79,21 @@ def call(args: argparse.Namespace) -> int:
     else:
         size = write_atomically(args.output, _text(found, format_name, View(_WIDTH, unicode=not args.ascii, fold=not args.all)))
         print(f"{printable(args.output)}: {summary(found)}; as {format_name}, {counted(size, 'byte')}")
-    failures = [] if args.fail_on is None else found.failures(args.fail_on)
-    if args.fail_on is not None and not failures:
+    return DONE if args.fail_on is None else _judged(found, args.fail_on)
+
+
+def _judged(found: FlowDiff, fail_on: str) -> int:
+    """Say what is to be failed on, and return the exit code."""
+    failures = found.failures(fail_on)
+    unproved = [] if failures else found.unproved(fail_on)
+    if not failures:
         for line in partly_logged(found):
             say(f"note: {line}")
     for failure in failures:
         say(f"failed: {failure}")
-    return FAILED if failures else DONE
+    for line in unproved:
+        say(f"not proved: {line}")
+    return FAILED if failures else UNPROVED if unproved else DONE
 
 
 def _log(path: Path, wanted: str | None, option: str) -> FlowLog:

@@ -25,7 +25,7 @@ DESCRIPTION: Final = """\
 Write a log in another format. The file appears whole or not at all.
   json        the flow log as one object: events, spans, metrics, timeline;
               of several flows an array of them
-  jsonl       one event a line
+  jsonl       one event per line
   csv         one span a line, for spreadsheets
   html        a page that shows one run; into a folder (PATH is one, ends in /,
               or has no ending, like LOG): a page for each run, and an index

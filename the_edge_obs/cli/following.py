@@ -30,7 +30,7 @@ class GrowingFile:
         keep_open: Whether to hold the file open, as it takes to read the end of one that was moved away.
 
     Raises:
-        OSError: it is no regular file, or cannot be read.
+        OSError: it is not a regular file, or cannot be read.
     """
 
     def __init__(self, path: Path, skipped: Skipped, *, keep_open: bool) -> None:

@@ -92,7 +92,7 @@ class LiveView:
         return _Running((*(above.path if above else ()), self._begun_count), name, time.monotonic())
 
     def _end(self, event: Event, span: _Running | None) -> None:
-        if span is None or len(span.path) > 1:  # the flow itself is no node of it
+        if span is None or len(span.path) > 1:  # the flow itself is not one of its nodes
             self._done += 1
             self._errors += event["event_type"] == "error" and not event["data"].get("cancelled")
 

@@ -31,7 +31,7 @@ a first run, and what can be done with its log:
   tea-obs export logs/flow-<id>.jsonl -o run.json
 
 exit codes: 0 done, 1 the flow failed, or what diff --fail-on names was found;
-2 bad usage or input, 130 interrupted
+2 bad usage or input, 3 diff --fail-on cannot tell, 130 interrupted
 """
 
 

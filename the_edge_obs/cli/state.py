@@ -28,7 +28,7 @@ def initial_state(given: str | None, settings: Sequence[str]) -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         path = key.split(".")
         if not equals or not all(path):
-            raise ConfigurationError(f"--set {setting!r} is no key=value; write --set path=access.log, or --set user.name=ada")
+            raise ConfigurationError(f"--set {setting!r} is not key=value; write --set path=access.log, or --set user.name=ada")
         _put(state, path, scalar(text), setting)
     return state
 
@@ -46,7 +46,7 @@ def _state(given: str) -> dict[str, Any]:
         state = json.loads(text)
     except (ValueError, RecursionError) as error:
         hint = "" if given.startswith("@") else "; a file is given as @FILE"
-        raise ConfigurationError(f"--state {shown!r} is no JSON ({error}){hint}") from error
+        raise ConfigurationError(f"--state {shown!r} is not valid JSON ({error}){hint}") from error
     if not isinstance(state, dict):
         raise ConfigurationError(f'--state {shown!r} is a {type(state).__name__}; it has to be a JSON object such as {{"n": 3}}')
     return state

@@ -15,6 +15,7 @@ from ..tree import View, counted, drawable
 DONE: Final = 0
 FAILED: Final = 1
 BAD: Final = 2
+UNPROVED: Final = 3
 
 _WIDTH_OF_NO_TERMINAL: Final = 120
 

@@ -59,7 +59,8 @@ def _validate_log(path: Path) -> int:
         print(f"{shown}:{number}: {printable(problem)}")
     if tally.invalid:
         total = counted(tally.events + tally.invalid + tally.loose, "line")
-        return fail(f"{tally.invalid:,} of {total} of {str(path)!r} {'is' if tally.invalid == 1 else 'are'} no valid event")
+        what = "is not a valid event" if tally.invalid == 1 else "are not valid events"
+        return fail(f"{tally.invalid:,} of {total} of {str(path)!r} {what}")
     if not tally.events and not tally.loose:
         raise LogFileError(f"{str(path)!r} holds no events")
     loose = f", {counted(tally.loose, 'record')} outside any run" if tally.loose else ""

@@ -122,12 +122,12 @@ def _apply(path: str) -> None:
         configure(path)
         return
     if not os.path.isfile(path):  # before Python 3.12 fileConfig takes a missing file for an empty one
-        raise ConfigurationError(f"--logging {path!r} cannot be read: there is no such file")
+        raise ConfigurationError(f"--logging {path!r} cannot be read: the file does not exist")
     try:
         logging.config.fileConfig(path, disable_existing_loggers=False)
     except Exception as error:  # whatever the classes it names raise
         reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
-        raise ConfigurationError(f"--logging {path!r} is no configuration that fileConfig takes: {reason}") from error
+        raise ConfigurationError(f"--logging {path!r} is not a configuration that fileConfig accepts: {reason}") from error
 
 
 def _prints(logger: logging.Logger) -> bool:

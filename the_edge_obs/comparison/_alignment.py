@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from ..event import Event, dumps
 from ..flow_log import COUNTED, FlowLog, SpanInfo
+from ._cuts import cut_of
 from ._sequences import Pairs, common, rising, same
 from ._values import DIGEST_MARK, lasting, without_digests
 
@@ -34,7 +35,8 @@ class Place:
         own: What is equal for spans of which nothing differs, or None where that cannot be told.
         whole: What is equal for spans of which, and inside of which, nothing differs.
         index: Of a branch, its index; otherwise -1.
-        cut: Where input, output and error are not all that was captured, as ``data.cut`` tells it.
+        cut: Where input, output and error are not all that was captured, as ``data.cut`` tells it, and whether something was
+            cut off there; otherwise it was only redacted.
         has_digests: Whether there are placeholders in it that equal secrets share, in this run alone.
     """
 
@@ -46,7 +48,7 @@ class Place:
     own: str | None
     whole: str
     index: float
-    cut: frozenset[str] = frozenset()
+    cut: Mapping[str, bool] = field(default_factory=dict)
     has_digests: bool = False
 
 
@@ -114,7 +116,7 @@ class Tree:
         own = self._digest([span.node, span.status, error_of(span), given, result, metrics_of(span), figures_of(span)])
         has_digests = self._has_digests
         inside = sorted(self._found[child].whole for child in span.children)
-        cut = frozenset(cut_of(entry)) | frozenset(cut_of(end))
+        cut = {**cut_of(entry, "input"), **cut_of(end, "output")}
         return Place(span, given, result, key, content, own, f"{content} {self._digest([own, inside])}", index, cut, has_digests)
 
     def _digest(self, value: Any) -> str | None:
@@ -128,13 +130,6 @@ class Tree:
         except (RecursionError, ValueError):
             return None
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-
-
-def cut_of(data: dict[str, Any]) -> list[str]:
-    """Return what ``data.cut`` of an event says of its input, output and error."""
-    cut = data.get("cut")
-    paths = [path for path in cut if isinstance(path, str)] if isinstance(cut, list) else []
-    return [path for path in paths if path.startswith(("input", "output", "error"))]
 
 
 def _index(given: Any) -> int | None:

@@ -31,7 +31,7 @@ def diff(old: FlowLog | str | os.PathLike[str], new: FlowLog | str | os.PathLike
 
     Spans are aligned from the root, the children of a pair by their step, or else their node: branches of a parallel node by
     item or index, rounds of a loop by index, attempts by number; several calls of one node by what they were given. Ids and
-    times are no differences, and neither is the order of what ran side by side.
+    times do not count as differences, and neither does the order of what ran side by side.
 
     Args:
         old, new: Flow logs, or what ``get_flow_log`` takes: a flow id, a log file, or a folder with the log of one flow.
@@ -87,13 +87,17 @@ def _row(match: Match, label: str, path: tuple[str, ...], ids: _Ids, pairing: Pa
         more = sum(1 for _ in found)
     differences = tuple(_differences(old.span, new.span, kept))
     kind = "changed" if differences else "same"
-    return SpanDiff(kind, moved, differences, depth, label, path, old.span, new.span, kept, more, _cut(old, new, kept))
+    return SpanDiff(kind, moved, differences, depth, label, path, old.span, new.span, kept, more, *_cut(old, new, kept))
 
 
-def _cut(old: Place, new: Place, found: Sequence[Change]) -> tuple[str, ...]:
-    """Return what is the same as far as it was logged: what was cut in either run, but for what differs all the same."""
+def _cut(old: Place, new: Place, found: Sequence[Change]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what is the same as far as it was logged: what was cut or redacted in either run, but for what differs all the same.
+
+    The second are those of which something was cut off.
+    """
     differing = tuple(change.path for change in found)
-    return tuple(sorted(path for path in old.cut | new.cut if not any(_overlap(path, other) for other in differing)))
+    paths = sorted(path for path in {**old.cut, **new.cut} if not any(_overlap(path, other) for other in differing))
+    return tuple(paths), tuple(path for path in paths if old.cut.get(path) or new.cut.get(path))
 
 
 def _overlap(path: str, other: str) -> bool:

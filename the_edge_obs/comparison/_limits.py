@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,9 +30,16 @@ class Difference:
         """Yield one line if there are such spans."""
         found = [span for span in diff.spans if _NAMES[self.name](span, self.name)]
         if found:
-            shown = ", ".join(printable(" / ".join(span.path)) for span in found[:_SHOWN])
-            rest = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
-            yield f"{self.name} of {counted(len(found), 'span')} differ{'s' if len(found) == 1 else ''}: {shown}{rest}"
+            yield f"{self.name} of {counted(len(found), 'span')} differ{'s' if len(found) == 1 else ''}: {_shown(found)}"
+
+    def unproved(self, diff: Aligned) -> Iterator[str]:
+        """Yield one line if there are spans of which that was cut, and is the same as far as logged."""
+        found = [span for span in diff.spans if any(map(self._names, span.truncated))]
+        if found:
+            yield f"{self.name} of {counted(len(found), 'span')} was cut, and is the same as far as logged: {_shown(found)}"
+
+    def _names(self, path: str) -> bool:
+        return re.split(r"[.[]", path, maxsplit=1)[0] == self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +69,20 @@ class Growth:
             growth = "" if figure.percent is None else f", {figure.percent:+.1f}%"
             yield f"{self.name} grew from {shown(figure.old)} to {shown(figure.new)}{growth}: more than {self.text}"
 
+    def unproved(self, diff: Aligned) -> Iterator[str]:
+        """Yield nothing: figures are never cut."""
+        yield from ()
+
     def _room(self, old: float) -> float:
         return old * self.amount / 100 if self.relative else self.amount
 
 
 Rule = Difference | Growth
+
+
+def _shown(spans: Sequence[SpanDiff]) -> str:
+    shown = ", ".join(printable(" / ".join(span.path)) for span in spans[:_SHOWN])
+    return shown + (f" and {len(spans) - _SHOWN:,} more" if len(spans) > _SHOWN else "")
 
 
 def check_fail_on(text: str) -> None:
@@ -98,7 +114,7 @@ def _rule(word: str) -> Rule:
         raise ConfigurationError(f"fail-on {word!r} is unknown; {_allowed(name)}")
     amount = _amount(limit, is_time=name == "duration")
     if amount is None:
-        raise ConfigurationError(f"fail-on {word!r} is no limit; allowed: {', '.join(_LIMITS[name])}")
+        raise ConfigurationError(f"fail-on {word!r} is not a valid limit; allowed: {', '.join(_LIMITS[name])}")
     return Growth(name, limit, amount, limit.endswith("%"))
 
 

@@ -40,6 +40,19 @@ class FlowDiff(Aligned):
         """
         return [line for rule in _limits.parse(fail_on) for line in rule.failures(self)]
 
+    def unproved(self, fail_on: str) -> list[str]:
+        """Return which inputs, outputs or errors that a CI job is to fail on were cut, and are the same as far as logged.
+
+        One line for each name; an empty list where all is logged. What was only redacted does not count.
+
+        Args:
+            fail_on: As in ``failures``.
+
+        Raises:
+            ConfigurationError: as in ``failures``.
+        """
+        return [line for rule in _limits.parse(fail_on) for line in rule.unproved(self)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as a dict of JSON values: both runs in short, totals, counts, and every row."""
         return {

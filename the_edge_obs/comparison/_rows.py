@@ -58,6 +58,7 @@ class SpanDiff:
         changes: Where its input, output, error and metrics differ; the first 100 places.
         more_changes: How many places there are beyond these.
         cut: Which parts of input, output and error are the same only as far as they were logged: cut or redacted in either run.
+        truncated: Those of them of which something was cut off, so that it cannot be told whether they are equal.
     """
 
     kind: str
@@ -71,6 +72,7 @@ class SpanDiff:
     changes: tuple[Change, ...] = ()
     more_changes: int = 0
     cut: tuple[str, ...] = ()
+    truncated: tuple[str, ...] = ()
 
     @property
     def span(self) -> SpanInfo:
@@ -104,6 +106,7 @@ class SpanDiff:
             "changes": [change.to_dict() for change in self.changes],
             "more_changes": self.more_changes,
             "cut": list(self.cut),
+            "truncated": list(self.truncated),
         }
 
 

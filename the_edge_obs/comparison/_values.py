@@ -1,4 +1,4 @@
-"""Where two JSON values differ, by path; what no two runs share (ids, times) is no difference."""
+"""Where two JSON values differ, by path; ids and times, which no two runs share, do not count."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def find_action(source: Source, registry: Registry, name: str, place: Place, own
     """Return how to call a registered action.
 
     Raises:
-        FlowFileError: There is no such action; the message has the closest name and the categories.
+        FlowFileError: The action does not exist; the message has the closest name and the categories.
     """
     if name in registry:
         return calling(registry[name])

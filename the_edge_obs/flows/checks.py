@@ -33,7 +33,7 @@ def mapping(source: Source, value: Any, place: Place, owner: str) -> dict[str, A
         raise source.error(f"{owner} is {value!r}; it has to be a mapping (key: value)", place)
     for key in value:
         if not isinstance(key, str):
-            raise source.error(f"{owner}: key {key!r} is no text; put it in quotes", (*place, key))
+            raise source.error(f"{owner}: key {key!r} is not a text; put it in quotes", (*place, key))
     return value
 
 
@@ -80,4 +80,4 @@ def one_of(source: Source, data: Mapping[str, Any], spellings: tuple[str, str], 
 def refuse_unknown_target(source: Source, target: Any, names: Collection[str], place: Place, owner: str) -> None:
     """Refuse the name of a node that does not exist."""
     if not isinstance(target, str) or target not in names:
-        raise source.error(f"{owner}: there is no node {target!r}; {allowed(names, target)}", place)
+        raise source.error(f"{owner}: node {target!r} does not exist; {allowed(names, target)}", place)

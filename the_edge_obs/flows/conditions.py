@@ -66,7 +66,7 @@ def compile_condition(
         words: Judge every text by its words, as a ``goto`` does; otherwise only a text put together by a template is.
 
     Raises:
-        FlowFileError: It is neither a bool nor a text, or is no valid expression.
+        FlowFileError: It is neither a bool nor a text, or is not a valid expression.
     """
     if isinstance(value, bool):
         return Condition(Constant(value), expected)

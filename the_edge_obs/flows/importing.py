@@ -103,12 +103,12 @@ def _registered(source: Source, kind: str, name: str, engine: Engine, place: Pla
 
 def _module_of(path: Path) -> ModuleType:
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"{path} does not exist")
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     name = f"_the_edge_obs_actions_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look their module up by its name.
     sys.modules[name] = module

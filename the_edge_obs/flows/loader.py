@@ -210,7 +210,7 @@ class _Subflows:
         folder = Path(self.source.path).parent if self.source.path else Path()
         path = folder / name
         if not path.is_file():
-            raise self.source.error(f"there is no flow file {name!r} at {str(path)!r}; a path starts at this file", place)
+            raise self.source.error(f"flow file {name!r} does not exist at {str(path)!r}; a path starts at this file", place)
         chain = self.loading.chain
         if (resolved := str(path.resolve())) in chain:
             names = [Path(link).name for link in (*chain[chain.index(resolved) :], resolved)]

@@ -63,7 +63,7 @@ class _Scheduler:
         self._executor = Executor(plan, run)
 
     def walk(self, start: str, state: dict[str, Any], borders: _Borders) -> None:
-        """Execute nodes from ``start`` on until a border; START itself is no node."""
+        """Execute nodes from ``start`` on until a border; START itself is not a node."""
         here, outcome, joining = start, Outcome({}, None), None
         while here not in borders.ends:
             if here != START:

@@ -23,8 +23,8 @@ class Render(Protocol):
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """Return the format that the end of a path names: of ``x.html`` it is ``html``; ``jsonl`` where it names none."""
-    ending = os.path.splitext(os.fspath(path))[1].removeprefix(".").lower()
+    """Return the format that the end of a path names: ``html`` of ``x.html`` and ``x.html.gz``, ``jsonl`` where it names none."""
+    ending = os.path.splitext(os.fspath(path).removesuffix(".gz"))[1].removeprefix(".").lower()
     return {"htm": "html"}.get(ending, ending if ending in FORMATS else "jsonl")
 
 
@@ -32,7 +32,7 @@ def renderer(format: str) -> Render:  # noqa: A002 - the name that flows and the
     """Return the renderer of a format, importing it now.
 
     Raises:
-        ExportError: there is no such format.
+        ExportError: the format does not exist.
     """
     if format not in FORMATS:
         raise ExportError(f"unknown format {format!r}; {allowed(FORMATS)}")

@@ -23,7 +23,7 @@ def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[s
     """
     log = next(iter(flow_logs(_of_one(events), dropped)), None)
     if log is None:
-        raise ExportError(f"there are no events to show; {_ADVICE}")
+        raise ExportError(f"no events to show; {_ADVICE}")
     yield from run_page(log)
 
 

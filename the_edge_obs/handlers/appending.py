@@ -229,7 +229,7 @@ def _instead_of(path: str, kind: str) -> str:
 
 
 def _refusal(folder: str, path: str) -> str | None:
-    """Return why no file can be made in a folder, or the path not be written; what may pass, as a full disk, is no reason."""
+    """Return why no file can be made in a folder, or the path not be written; what may pass, as a full disk, does not count."""
     from tempfile import TemporaryFile
 
     try:

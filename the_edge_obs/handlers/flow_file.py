@@ -1,4 +1,4 @@
-"""A handler that writes one JSONL file a flow."""
+"""A handler that writes one JSONL file per flow."""
 
 from __future__ import annotations
 

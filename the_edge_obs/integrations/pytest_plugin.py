@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SECTION: Final = "Flows"
 
 _LOGS: Final = pytest.StashKey["FlowLogs"]()
-_NARROWEST: Final = 100  # columns, where pytest's own output has fewer or is no terminal
+_NARROWEST: Final = 100  # columns, where pytest's own output has fewer or is not a terminal
 
 
 @pytest.fixture

@@ -1,0 +1,45 @@
+"""What of two runs was cut or redacted: where a comparison sees no difference, and cannot know that there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ..marks import MORE, inside
+
+_REDACTED: Final = "[REDACTED"
+# The end of a text that was cut, binary data, and a value of a line that was too long.
+_CUT: Final = re.compile(r"…\[\+\d+ chars\]\Z|\A<\d+ bytes: |\A\[cut: ")
+_COMPARED: Final = re.compile(r"(input|output|error)(?=[.\[]|\Z)(?!\.traceback\Z)")
+
+
+def cut_of(data: dict[str, Any], payload: str) -> dict[str, bool]:
+    """Return what ``data.cut`` of an event says of its input, output and error.
+
+    Args:
+        data: The event's data.
+        payload: Under which key its payload stands: there are the paths that are not told.
+
+    Returns:
+        By path whether something was cut off there. Of what was only redacted, it is known that it is a secret.
+    """
+    cut = data.get("cut")
+    paths = [path for path in cut if isinstance(path, str)] if isinstance(cut, list) else []
+    paths = [payload if path == MORE else path for path in paths]
+    wanted = {path for path in paths if _COMPARED.match(path)}
+    redacted = {path for path in wanted if _REDACTED in path} | set(_only_redacted(data, wanted)) if wanted else set()
+    return {path: path not in redacted for path in wanted}
+
+
+def _only_redacted(data: dict[str, Any], wanted: set[str]) -> Iterator[str]:
+    """Yield those of some paths where a text with a placeholder stands that was not cut."""
+    waiting: list[tuple[str, Any]] = [(key, data[key]) for key in ("input", "output", "error") if key in data]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend((inside(path, key), item) for key, item in value.items())
+        elif isinstance(value, list):
+            waiting.extend((f"{path}[{place}]", item) for place, item in enumerate(value))
+        elif isinstance(value, str) and path in wanted and _REDACTED in value and not _CUT.search(value):
+            yield path
