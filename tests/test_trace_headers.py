@@ -253,6 +253,14 @@ def test_what_is_not_headers_is_refused(headers: Any) -> None:
         obs.extract(headers)
 
 
+def test_an_error_does_not_repeat_headers() -> None:
+    """They may hold credentials."""
+    for use in (obs.extract, obs.inject):
+        with pytest.raises(ConfigurationError, match="headers of type str") as caught:
+            use("authorization: k-93jf8sj2kd92")  # type: ignore[arg-type]
+        assert "k-93jf8sj2kd92" not in str(caught.value)
+
+
 @pytest.mark.parametrize("headers", [None, 42, [], (), "x"])
 def test_what_takes_no_headers_is_refused(headers: Any) -> None:
     """In and outside a flow alike."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from .context import RemoteParent, current
+from .conversions import name_of
 from .errors import ConfigurationError
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -30,7 +31,9 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
         ConfigurationError: nothing can be added to the headers.
     """
     if not hasattr(type(headers), "__setitem__") or not hasattr(headers, "keys"):
-        raise ConfigurationError(f"headers {headers!r} cannot be added to; give a dict: headers = obs.inject({{}})")
+        raise ConfigurationError(
+            f"headers of type {name_of(type(headers))} cannot be added to; give a dict: headers = obs.inject({{}})"
+        )
     span = current()
     if span is not None:
         flow = span.flow
@@ -75,7 +78,8 @@ def _pairs(headers: Any) -> list[tuple[Any, Any]]:
         return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers)]
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"headers {headers!r} are neither a mapping nor pairs; give those of a request: obs.extract(request.headers)"
+            f"headers of type {name_of(type(headers))} are neither a mapping nor pairs; "
+            "give those of a request: obs.extract(request.headers)"
         ) from error
 
 
