@@ -65,7 +65,7 @@ def test_it_agrees_with_the_flow_log(events: list[dict[str, Any]]) -> None:
 
 
 def test_runs_of_one_foreign_trace_are_a_row_each() -> None:
-    """Each has its own name, status, times and counts; what continues a span of the log itself is no run of its own."""
+    """Each has its own name, status, times and counts; what continues a span of the log itself does not count as a run."""
     first, second = whole(1, 0, 2, parent=REMOTE, node="flow"), whole(4, 5, 9, parent=REMOTE, node="flow")
     first[0]["data"], second[0]["data"] = {"name": "GET /a"}, {"name": "GET /b"}
     second[1].update(event_type="error", data=ERROR)

@@ -608,7 +608,7 @@ def test_a_flow_that_comes_back_says_that_it_has_lost_events(tmp_path: Path) -> 
     with obs.flow() as run:
         with obs.span("long"):
             for other in others:
-                contextvars.Context().run(other.log, "n")  # they are no part of the flow around them
+                contextvars.Context().run(other.log, "n")  # outside the flow around them
             assert (ring.flow_ids(), ring.dropped(run.flow_id)) == ([other.flow_id for other in others], 2)
         run.log("n")
         assert ring.dropped(run.flow_id) == 2

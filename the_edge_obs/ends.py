@@ -80,7 +80,7 @@ def text_of(value: object) -> str:
 
 
 def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
-    """Return metrics as JSON numbers; what is none (NaN, a text) becomes null, and no name is a secret of the flow.
+    """Return metrics as JSON numbers; what is not a number (NaN, a text) becomes null, and no name is a secret of the flow.
 
     The schema's own figures (durations, tokens, costs) may be neither null nor below 0: such a one is left out. Of the others so
     many stay as a container has items; ``…`` counts the rest.

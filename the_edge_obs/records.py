@@ -233,7 +233,7 @@ def event_of(record: logging.LogRecord) -> Event | None:
 def stamp_of(record: logging.LogRecord) -> Stamp | None:
     """Return the ids that ``FlowContextFilter`` stamped on a record, here or in another process; three None outside any flow.
 
-    What a program itself put under one of their names, as ``extra={"flow_id": "order-17"}``, is none.
+    What a program itself put under one of their names, as ``extra={"flow_id": "order-17"}``, is not an id.
     """
     attributes = record.__dict__
     if STAMP in attributes:

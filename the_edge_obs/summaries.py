@@ -6,6 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
+def whole(value: Any) -> Any:
+    """Return a value without its summary, as a plain list or dict; any other value stays as it is."""
+    return list(value) if type(value) is Listing else dict(value) if type(value) is Record else value
+
+
 class Listing(list[Any]):
     """A list with a summary, which snapshots take in its place. Copies of it are plain lists.
 

@@ -402,7 +402,7 @@ def test_what_is_open_at_interpreter_exit_ends(
 def test_every_level_at_interpreter_exit(
     program: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, level: str, sink: str
 ) -> None:
-    """What was recorded has its end. Where entries are filtered, a cancellation is no news: nothing is written."""
+    """What was recorded has its end. Where entries are filtered, a cancellation writes nothing."""
     monkeypatch.chdir(tmp_path)
     done = program(HOLD, kind, "global", str(LEVELS[level]), sink)
     assert (done.stdout, done.stderr) == ("end\ndied\n" if kind == "del" else "end\n", "")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -277,6 +278,30 @@ def test_actions_that_read_the_log_log_a_summary(ring: obs.RingBufferHandler) ->
         "obs.query": {"events": 100},
     }
     assert max(len(json.dumps(event)) for event in obs.query(run.flow_id, node="obs.*")) < 1_000
+
+
+def test_what_a_flow_reads_of_its_log_goes_on_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The summary is for the call that read the log: the state, the next node and what ``run`` shows have all of it."""
+    flow = tmp_path / "flow.yaml"
+    flow.write_text(
+        "nodes:\n"
+        "  - {name: ask, uses: obs.query, with: {filters: {event_type: entry, limit: 1}}, output: found}\n"
+        "  - {name: log, uses: obs.get_flow_log, output: log}\n"
+        "  - {name: hand_on, run: \"return {'again': state['found'], 'status': state['log']['status']}\"}\n"
+    )
+    assert main(["run", str(flow), "--log-dir", str(tmp_path / "logs"), "-o", str(tmp_path / "state.json")]) == 0
+    state = json.loads((tmp_path / "state.json").read_text())
+    outputs = {
+        event["step"]: event["data"]["output"] for event in obs.query(tmp_path / "logs", event_type="exit") if "step" in event
+    }
+    assert outputs["ask"] == {"events": 1}
+    assert set(outputs["log"]) == {"flow_id", "name", "status", "events", "spans"}
+    assert [event["node"] for event in outputs["hand_on"]["again"]] == [event["node"] for event in state["found"]] == ["flow"]
+    capsys.readouterr()
+    assert main(["run", str(flow)]) == 0
+    shown = capsys.readouterr().out.partition("final state")[2]
+    assert re.search(r'^  found +\[\{"flow_id"', shown, re.MULTILINE)
+    assert re.search(r'^  log +\{"flow_id".*', shown, re.MULTILINE)
 
 
 def test_parallel_results_are_an_engine_s_argument(ring: obs.RingBufferHandler) -> None:

@@ -19,10 +19,10 @@ NAME: Final = "ls"
 HELP: Final = "list the runs of a folder"
 DESCRIPTION: Final = """\
 List the runs of a log or a folder of logs, the oldest first: name, status, when
-it started, duration, errors, tokens, cost. Requests that continue one trace are
-a run each, with one flow id. The log is read once; about 8 bytes are held of
-each event, to count what is there twice once. Times are local, as --since
-reads them."""
+it started, duration, errors, tokens, cost. Each request that continues one trace
+is a run of its own; they share a flow id. The log is read once. It takes about 8
+bytes of memory per event, so that repeated events count once. Times are local,
+as --since reads them."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs

@@ -1,4 +1,4 @@
-"""What of two runs was cut or redacted: where a comparison sees no difference, and cannot know that there is none."""
+"""What of two runs was cut or redacted: a comparison that sees no difference there proves nothing."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from ..capture import is_soft_failure
 from ..errors import FlowRunError
 from ..records import NOTHING
+from ..summaries import whole
 from ..tracebacks import class_names, error_text, type_name
 from .calling import finished
 from .model import (
@@ -311,7 +312,7 @@ class Executor:
                 raise
 
     def _stored(self, output: Output, result: Any, names: Mapping[str, Any], trace: Trace) -> Outcome:
-        trace.output = result
+        trace.output, result = result, whole(result)  # a summary is for this call alone, not for who is given the result
         if output.key is not None:
             return Outcome({output.key: result}, result)
         if output.mapping is not None:

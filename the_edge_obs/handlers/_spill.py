@@ -68,7 +68,7 @@ class Spill:
     def clear(self) -> None:
         """Close and remove every file that this process wrote."""
         for flow_id in list(self._flows):
-            with suppress(OSError):  # at exit, or for an undo, that is no reason to fail
+            with suppress(OSError):  # neither exit nor an undo may fail because of that
                 self.remove(flow_id)
         self._files.close()
 
