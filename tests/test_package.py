@@ -19,7 +19,7 @@ PACKAGE = Path(the_edge_obs.__file__).parent
 # ARCHITECTURE: an import points down or sideways, never up, and never round in a circle.
 FLOORS = {
     "errors": 0,
-    "durations": 0,
+    "text": 0,
     "marks": 0,
     "summaries": 0,
     "event": 0,

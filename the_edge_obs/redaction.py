@@ -18,6 +18,7 @@ from typing import Any, Final
 from .card_numbers import card_numbers
 from .context import FlowState, current
 from .errors import ConfigurationError
+from .event import MAX_INT
 from .marks import Mark
 from .policies import BUILT_IN, Policy, effective, followers, process_policy
 from .secret_keys import KEY_CLASSES
@@ -28,7 +29,6 @@ from .taints import SHORTEST as SHORTEST_TAINT
 __all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", "scrub", "scrub_key", "scrub_text", "taint"]
 
 PLACEHOLDER: Final = "[REDACTED]"
-MAX_INT: Final = 2**63 - 1  # beyond it, integers are written as strings: other runtimes read 64 bits
 
 _KEY: Final = os.urandom(32)
 _origins: Final[dict[str, str]] = {}  # of a spelling's digest, that of the secret as it was
