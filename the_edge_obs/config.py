@@ -18,7 +18,7 @@ from .files import FILE_MODE, check_mode
 from .handlers import CallbackHandler, RingBufferHandler
 from .handlers.appending import checked_path
 from .logging_tree import Installed, install
-from .policies import activate, policy_of
+from .secrets.policies import activate, policy_of
 
 ROOT: Final = "tea"
 ENVIRONMENT: Final = "TEA_LOG"
