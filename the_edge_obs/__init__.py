@@ -28,12 +28,12 @@ if TYPE_CHECKING:
         ObservabilityError,
         QueryError,
     )
-    from .filters import FlowContextFilter, RedactionFilter
     from .flow_log import FlowLog
     from .formatters import ConsoleFormatter, JsonFormatter
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
     from .instrumentation import observable, span
     from .observability import EventStream, ObservabilityContext, flow
+    from .recording.filters import FlowContextFilter, RedactionFilter
     from .redaction.texts import taint
     from .registries import instrument
     from .spans import current, start_span
@@ -88,7 +88,7 @@ _HOMES = {
     "comparison": ("diff",),
     "config": ("configure",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "filters": ("FlowContextFilter", "RedactionFilter"),
+    "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
     "formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),

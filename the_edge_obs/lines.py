@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
 from .formatters import to_line
-from .records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
+from .recording.records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
 from .redaction.marks import Ways, paths_of
 from .redaction.verdicts import FLOWS, Remembered, remembered
 

@@ -31,7 +31,7 @@ from .event import MAX_LINE_BYTES
 from .files import drafted, is_draft, leased, open_regular, reason_of
 from .flow_summary import summarise
 from .jsonl import SUFFIXES, log_name, parsed, read_events, set_aside_name
-from .records import is_last
+from .recording.records import is_last
 from .text import seconds_of
 
 RESTING: Final = 60.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..event import Event
 from ..formatters import ConsoleFormatter
-from ..records import record_of_item
+from ..recording.records import record_of_item
 from ..text import uses_colour
 from .terminal import view_for
 

@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 from ..event import Event
 from ..jsonl import read_events
 from ..lines import encoded_item
-from ..records import Item, is_last, wall_of
+from ..recording.records import Item, is_last, wall_of
 from .appending import FlowFiles
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from the_edge_obs.context import FlowState, new_flow_id
-from the_edge_obs.redaction.texts import MAX_STRING, PLACEHOLDER
-from the_edge_obs.tracebacks import (
+from the_edge_obs.recording.tracebacks import (
     MAX_ERRORS,
     MAX_FRAMES,
     apart,
@@ -22,6 +21,7 @@ from the_edge_obs.tracebacks import (
     traceback_text,
     type_name,
 )
+from the_edge_obs.redaction.texts import MAX_STRING, PLACEHOLDER
 
 
 class Odd(BaseException):

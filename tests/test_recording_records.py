@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.event import KEYS, headline, problems
-from the_edge_obs.records import NodeRecord, event_of
+from the_edge_obs.recording.records import NodeRecord, event_of
 
 
 class Keep(logging.Handler):

@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
-from the_edge_obs.callables import Standing, kind_of
+from the_edge_obs.recording.callables import Standing, kind_of
 
 
 def function() -> None: ...

@@ -6,10 +6,11 @@ import logging
 import weakref
 from collections.abc import Iterable
 
-from .context import FlowState, SpanContext, current
+from ..context import FlowState, SpanContext, current
+from ..secrets.policies import activate, policy_of
+from .dispatch import FACT_FILTERS
 from .foreign import scrub_record
-from .records import FACT_FILTERS, IDS, STAMP, Facts, NodeRecord, stamp_of
-from .secrets.policies import activate, policy_of
+from .records import IDS, STAMP, Facts, NodeRecord, stamp_of
 
 
 class FlowContextFilter(logging.Filter):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.records import STANDARD
+from the_edge_obs.recording.records import STANDARD
 from the_edge_obs.redaction.texts import MAX_STRING, PLACEHOLDER
 
 
@@ -90,7 +90,7 @@ def test_an_error_keeps_its_type_and_message_in_our_event(ring: obs.RingBufferHa
 
 def test_a_record_that_cannot_be_read_does_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails while it is scrubbed is replaced, and the caller sees nothing of it."""
-    monkeypatch.setattr("the_edge_obs.foreign.clean_text", lambda *_: 1 / 0)
+    monkeypatch.setattr("the_edge_obs.recording.foreign.clean_text", lambda *_: 1 / 0)
     record = a_record("password=hunter2")
     assert obs.FlowContextFilter().filter(record)
     assert record.getMessage() == "[a record that cannot be scrubbed: ZeroDivisionError]"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import the_edge_obs as obs
-from the_edge_obs.filters import ScopeFilter
+from the_edge_obs.recording.filters import ScopeFilter
 
 
 def a_record(**attributes: Any) -> logging.LogRecord:

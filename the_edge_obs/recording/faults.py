@@ -5,56 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import time
-import weakref
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
 
-from .context import FlowState, Place, SpanContext, context_of, current, new_number
+from ..context import FlowState, Place, SpanContext, context_of, current, new_number
+from ..redaction.snapshots import snapshot
+from ..redaction.texts import on_loss, scrub_text
+from .buffers import listeners
 from .records import NOWHERE, PLAIN, Facts, NodeRecord, message_of
-from .redaction.snapshots import snapshot
-from .redaction.texts import on_loss, scrub_text
 from .tracebacks import error_text, traceback_text, type_name
-
-
-class _Listeners:
-    """Buffers, oldest first, closed or not: ``dictConfig`` and ``fileConfig`` close every handler, also those that stay attached.
-
-    They are held weakly. The last 16 that were closed with runs in them are held strongly as well: whoever closed them may have
-    taken them off their loggers. Unlike a ``WeakSet`` it can be iterated over while other threads, with a configuration of their
-    own, add to it.
-    """
-
-    def __init__(self) -> None:
-        self._by_id: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-        self._closed: deque[Any] = deque(maxlen=16)
-
-    def add(self, buffer: Any) -> None:
-        self._by_id[id(buffer)] = buffer
-
-    def retain(self, buffer: Any) -> None:
-        self._drop(buffer)
-        self._closed.append(buffer)
-
-    def discard(self, buffer: Any) -> None:
-        self._by_id.pop(id(buffer), None)
-        self._drop(buffer)
-
-    def _drop(self, buffer: Any) -> None:
-        with suppress(ValueError):  # it was never closed
-            self._closed.remove(buffer)
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __iter__(self) -> Iterator[Any]:
-        found = (reference() for reference in self._by_id.valuerefs())
-        return iter([buffer for buffer in found if buffer is not None])
-
-
-# Buffers that show faults in their flows, and that flows are read from; a ring adds itself.
-listeners: Final = _Listeners()
 
 
 def handler_failed(handler: logging.Handler, record: logging.LogRecord) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import problems
-from the_edge_obs.names import MAX_NAME, fit_name
+from the_edge_obs.recording.names import MAX_NAME, fit_name
 from the_edge_obs.redaction.texts import PLACEHOLDER
 
 

@@ -16,12 +16,12 @@ from textwrap import indent
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from .context import FlowState
-from .event import dumps
-from .redaction.conversions import exception_text, name_of
-from .redaction.marks import Mark
-from .redaction.snapshots import snapshot
-from .redaction.texts import MAX_STRING, scrub
+from ..context import FlowState
+from ..event import dumps
+from ..redaction.conversions import exception_text, name_of
+from ..redaction.marks import Mark
+from ..redaction.snapshots import snapshot
+from ..redaction.texts import MAX_STRING, scrub
 
 T = TypeVar("T")
 

@@ -7,11 +7,22 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from logging import Logger
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from .faults import own_fault
-from .records import FACT_FILTERS, KEEPERS, Facts, NodeRecord, Take
+from .records import Facts, NodeRecord
 from .tracebacks import apart, type_name
+
+Take: TypeAlias = "Callable[[Facts], object]"
+
+KEEPERS: Final[set[type[logging.Handler]]] = set()
+"""Handler classes, by exact type, whose ``keep(facts)`` does what their ``handle`` does with a record of the facts.
+
+It returns a function that takes the later facts of the same span directly, or None where it wants to see them itself.
+"""
+
+FACT_FILTERS: Final[dict[type[Any], Callable[[Any, Facts], bool]]] = {}
+"""Filter classes, by exact type, with what tells of facts, in place of a record of them, whether they pass."""
 
 
 def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = None) -> Take | None:
@@ -183,7 +194,9 @@ def _stays(at: logging.Logger, facts: Facts) -> bool:
 
 
 def _is_ours(handler: logging.Handler) -> bool:
-    return __name__.partition(".")[0] in (type(one).__module__.partition(".")[0] for one in (handler, handler.formatter, *handler.filters))
+    return __name__.partition(".")[0] in (
+        type(one).__module__.partition(".")[0] for one in (handler, handler.formatter, *handler.filters)
+    )
 
 
 def _can_judge(filters: list[Any]) -> bool:

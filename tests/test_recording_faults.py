@@ -10,7 +10,7 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.event import problems
-from the_edge_obs.faults import own_fault
+from the_edge_obs.recording.faults import own_fault
 
 
 class Raising(logging.Handler):

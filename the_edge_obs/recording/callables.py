@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType, MethodType
 from typing import Any, Final, Literal, TypeAlias
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 Kind: TypeAlias = Literal["function", "coroutine", "iterable_coroutine", "generator", "async_generator"]
 """An ``iterable_coroutine`` is a generator that ``types.coroutine`` has made awaitable."""

@@ -13,14 +13,14 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
+from ..context import FlowState, Place, current
+from ..event import ENDS, KEYS, ROOT_NODE, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number
+from ..redaction.marks import Mark, cut_paths, without_cut
+from ..redaction.snapshots import snapshot
+from ..redaction.texts import scrub, scrub_text
+from ..redaction.verdicts import remembered
 from .bare_errors import exc_info_of
-from .context import FlowState, Place, current
-from .event import ENDS, KEYS, ROOT_NODE, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number
 from .names import fit_name
-from .redaction.marks import Mark, cut_paths, without_cut
-from .redaction.snapshots import snapshot
-from .redaction.texts import scrub, scrub_text
-from .redaction.verdicts import remembered
 from .tracebacks import described, type_name
 
 
@@ -112,18 +112,6 @@ class NodeRecord(logging.LogRecord):
         if (info := attributes["exc_info"]) and not attributes["exc_text"]:
             attributes["exc_text"] = "".join(traceback.format_exception(*info)).rstrip("\n")
         return logging.makeLogRecord, ({**attributes, "exc_info": None},)
-
-
-Take: TypeAlias = "Callable[[Facts], object]"
-
-KEEPERS: Final[set[type[logging.Handler]]] = set()
-"""Handler classes, by exact type, whose ``keep(facts)`` does what their ``handle`` does with a record of the facts.
-
-It returns a function that takes the later facts of the same span directly, or None where it wants to see them itself.
-"""
-
-FACT_FILTERS: Final[dict[type[Any], Callable[[Any, Facts], bool]]] = {}
-"""Filter classes, by exact type, with what tells of facts, in place of a record of them, whether they pass."""
 
 
 def _complete(

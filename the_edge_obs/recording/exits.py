@@ -19,9 +19,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from .context import HELD
+from ..context import HELD
+from ..secrets import policies, taints
 from .records import NOTHING
-from .secrets import policies, taints
 
 _ROOT: Final = __name__.partition(".")[0]
 MAX_OPEN: Final = 10_000  # spans that are remembered; of more, those that were opened first are left out
