@@ -27,8 +27,6 @@ FLOORS = {
     "redaction": 1,
     "yaml_reader": 1,
     "recording": 3,
-    "formatters": 3,
-    "lines": 3,
     "handlers": 3,
     "jsonl": 3,
     "flow_facts": 3,

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         QueryError,
     )
     from .flow_log import FlowLog
-    from .formatters import ConsoleFormatter, JsonFormatter
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
+    from .handlers.formatters import ConsoleFormatter, JsonFormatter
     from .instrumentation import observable, span
     from .observability import EventStream, ObservabilityContext, flow
     from .recording.filters import FlowContextFilter, RedactionFilter
@@ -90,7 +90,7 @@ _HOMES = {
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
-    "formatters": ("ConsoleFormatter", "JsonFormatter"),
+    "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
     "instrumentation": ("observable", "span"),
     "observability": ("EventStream", "ObservabilityContext", "flow"),

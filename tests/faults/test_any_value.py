@@ -18,7 +18,7 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.event import MAX_EVENT_BYTES, problems
-from the_edge_obs.formatters import to_line
+from the_edge_obs.handlers.formatters import to_line
 from the_edge_obs.recording.tracebacks import MAX_FRAMES
 from the_edge_obs.redaction.snapshots import MAX_ITEMS, snapshot
 from the_edge_obs.redaction.texts import PLACEHOLDER, scrub

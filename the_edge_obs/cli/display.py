@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..event import Event
-from ..formatters import ConsoleFormatter
+from ..handlers.formatters import ConsoleFormatter
 from ..recording.records import record_of_item
 from ..text import uses_colour
 from .terminal import view_for

@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from ..event import EVENT_TYPES, LEVELS
-from ..formatters import ConsoleFormatter
+from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import lines_of
 from ..recording.records import record_of_item
 from ..text import uses_colour

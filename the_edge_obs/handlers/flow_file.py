@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..event import ROOT_NODE
-from ..formatters import to_line
-from ..lines import encoded
 from ..recording.dispatch import KEEPERS, Take, handed
 from ..recording.faults import handler_failed
 from ..recording.records import Facts, NodeRecord, event_of, is_last, wall_of
 from .appending import FlowFiles
+from .formatters import to_line
+from .lines import encoded
 
 
 class _Latest(threading.local):

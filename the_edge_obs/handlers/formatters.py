@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter as _BaseJsonFormatter
 
-from .event import CHECKED_METRICS, MAX_EVENT_BYTES, Event, dumps, headline
-from .recording.records import event_of, loose_event
-from .redaction.marks import MAX_PATH, MAX_PATHS, MORE, inside
-from .text import printable, uses_colour
+from ..event import CHECKED_METRICS, MAX_EVENT_BYTES, Event, dumps, headline
+from ..recording.records import event_of, loose_event
+from ..redaction.marks import MAX_PATH, MAX_PATHS, MORE, inside
+from ..text import printable, uses_colour
 
 
 class JsonFormatter(_BaseJsonFormatter):

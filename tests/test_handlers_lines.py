@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import the_edge_obs as obs
-from the_edge_obs import lines
 from the_edge_obs.context import FlowState, SpanContext
 from the_edge_obs.event import EVENT_TYPES, dumps
-from the_edge_obs.formatters import to_line
-from the_edge_obs.lines import encoded, encoded_event, encoded_item
+from the_edge_obs.handlers import lines
+from the_edge_obs.handlers.formatters import to_line
+from the_edge_obs.handlers.lines import encoded, encoded_event, encoded_item
 from the_edge_obs.recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.texts import learn

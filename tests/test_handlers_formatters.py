@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.event import MAX_EVENT_BYTES, dumps, problems
-from the_edge_obs.formatters import ConsoleFormatter, to_line
+from the_edge_obs.handlers.formatters import ConsoleFormatter, to_line
 from the_edge_obs.recording.records import record_of_item
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.texts import scrub

@@ -10,11 +10,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from .event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
+from ..event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
+from ..recording.records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
+from ..redaction.marks import Ways, paths_of
+from ..redaction.verdicts import FLOWS, Remembered, remembered
 from .formatters import to_line
-from .recording.records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
-from .redaction.marks import Ways, paths_of
-from .redaction.verdicts import FLOWS, Remembered, remembered
 
 # Beyond these, json and orjson write a float differently: with an exponent.
 _FIRST: Final = 10**9  # ns, for a timestamp
