@@ -13,7 +13,7 @@ from .handlers import RingBufferHandler
 from .logging_tree import install
 from .store import get_flow_log
 from .text import View, counted, printable
-from .tree import error_text, render
+from .tree.drawing import error_text, render
 
 # A test asks how often something ran: what the ring had to drop would make a wrong answer of it.
 _CAPACITY: Final = 100_000

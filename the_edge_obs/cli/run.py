@@ -18,7 +18,7 @@ from ..redaction.conversions import exception_text
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
 from ..text import View, counted, fitted, printable
-from ..tree import error_text, origin, render
+from ..tree.drawing import error_text, origin, render
 from .plain import Plain
 from .state import initial_state
 from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json

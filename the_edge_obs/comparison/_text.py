@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..flow_log import FlowLog
 from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
-from ..tree import FOLD_OVER, error_text
+from ..tree.drawing import FOLD_OVER, error_text
 from ._rows import Aligned, Figure, SpanDiff
 from ._values import Change
 

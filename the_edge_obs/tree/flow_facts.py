@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .event import Event
+from ..event import Event
 
 
 @dataclass(slots=True)

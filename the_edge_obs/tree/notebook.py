@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .event import Event
+from ..event import Event
+from ..text import View, counted, printable
+from .drawing import Row, missing, rows, totals
 from .flow_facts import FlowFacts
-from .text import View, counted, printable
-from .tree import Row, missing, rows, totals
 
 if TYPE_CHECKING:
     from jinja2 import Template

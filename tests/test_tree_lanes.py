@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from the_edge_obs.flow_log import build_flow_log
-from the_edge_obs.lanes import Placed, place
+from the_edge_obs.tree.lanes import Placed, place
 
 from .strategies import T0, Event, event, flows, span_id, whole
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from .flow_log import FlowLog, SpanInfo
+from .flow_facts import FlowFacts, SpanInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Placed:
     inside: bool
 
 
-def place(log: FlowLog) -> list[Placed]:
+def place(log: FlowFacts) -> list[Placed]:
     """Return the spans of a flow log with their places, ordered by start, parents before children."""
     starts = _starts(log)
     last = max((event["timestamp"] for event in log.events), default=0.0)
@@ -51,7 +51,7 @@ def micros(seconds: float) -> int:
     return round(seconds * 1e6)
 
 
-def _starts(log: FlowLog) -> dict[str, float]:
+def _starts(log: FlowFacts) -> dict[str, float]:
     """Return each span's start; one that is only reckoned, since the entry is lost, gives way to what its children say."""
     starts = {span.span_id: max(span.start, 0.0) for span in log.spans}
     for _, span in reversed(list(log.walk())):

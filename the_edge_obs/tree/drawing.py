@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
-from .event import Event
+from ..event import Event
+from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
 from .flow_facts import FlowFacts, SpanInfo, error_key
-from .text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
 
 # Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
 FOLD_OVER: Final = 24
