@@ -18,7 +18,7 @@ from the_edge_obs.actions.llm import llm_call, llm_stream
 from the_edge_obs.config import configure
 from the_edge_obs.errors import ActionError
 from the_edge_obs.observability import flow
-from the_edge_obs.store import query
+from the_edge_obs.store.sources import query
 
 from .local_server import RawServer
 from .model_server import Answer, Endpoint, answer, chunk, drained, sse

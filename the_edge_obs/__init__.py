@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         QueryError,
     )
     from .flow_log import FlowLog
+    from .formats.exporting import export
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
     from .handlers.formatters import ConsoleFormatter, JsonFormatter
     from .instrumentation import observable, span
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .redaction.texts import taint
     from .registries import instrument
     from .spans import current, start_span
-    from .store import export, get_flow_log, query, runs
+    from .store.sources import get_flow_log, query, runs
     from .trace_headers import extract, inject
 
 __all__ = [
@@ -97,7 +98,8 @@ _HOMES = {
     "redaction.texts": ("taint",),
     "registries": ("instrument",),
     "spans": ("current", "start_span"),
-    "store": ("export", "get_flow_log", "query", "runs"),
+    "formats.exporting": ("export",),
+    "store.sources": ("get_flow_log", "query", "runs"),
     "trace_headers": ("extract", "inject"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

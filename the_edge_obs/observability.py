@@ -40,7 +40,7 @@ from .recording.tracebacks import Parts, apart
 from .redaction.snapshots import snapshot
 from .secrets.policies import Policy, process_policy
 from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
-from .store import get_flow_log, query
+from .store.sources import get_flow_log, query
 
 
 class TraceContext(Protocol):

@@ -11,7 +11,7 @@ from .event import ROOT_NODE, Event, is_failure
 from .flow_log import FlowLog, SpanInfo
 from .handlers import RingBufferHandler
 from .logging_tree import install
-from .store import get_flow_log
+from .store.sources import get_flow_log
 from .text import View, counted, printable
 from .tree.drawing import error_text, render
 

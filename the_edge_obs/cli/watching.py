@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler
 from ..handlers.appending import checked_path
-from ..store import get_flow_log
+from ..store.sources import get_flow_log
 from .display import Display
 
 # The tree needs all of a run, whatever the flow keeps for itself.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from .event import problems
-from .jsonl import Flaw, decoded, exported_logs, listed, numbered_lines, opened
+from ..event import problems
+from ..jsonl import Flaw, decoded, exported_logs, listed, numbered_lines, opened
 
 
 class Finding(NamedTuple):

@@ -22,7 +22,7 @@ from the_edge_obs.event_query import select
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.handlers import FlowFileHandler, RingBufferHandler
 from the_edge_obs.jsonl import Skipped, lines_of
-from the_edge_obs.store import iter_query
+from the_edge_obs.store.sources import iter_query
 
 from .strategies import FLOW, OTHER_FLOW, T0, event, flows, whole
 

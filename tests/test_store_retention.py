@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs import retention
 from the_edge_obs.cli import main
 from the_edge_obs.errors import ConfigurationError, LogFileError
 from the_edge_obs.jsonl import log_files, parsed, read_events
-from the_edge_obs.retention import Limits, age_of, bytes_of, clean
+from the_edge_obs.store import retention
+from the_edge_obs.store.retention import Limits, age_of, bytes_of, clean
 
 from .strategies import event
 
@@ -404,7 +404,7 @@ KILLED = """
 import json, os, shutil, signal, sys
 from pathlib import Path
 import the_edge_obs as obs
-from the_edge_obs.retention import Limits, clean
+from the_edge_obs.store.retention import Limits, clean
 source, work = Path(sys.argv[1]), Path(sys.argv[2])
 STEPS = ("rename", "replace", "unlink", "link", "open", "fsync", "utime", "fchmod", "close")
 wanted = [event["timestamp"] for event in obs.query(source)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from .event import ENDS, ROOT_NODE, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
+from ..event import ENDS, ROOT_NODE, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
 from .span_stream import EndedSpan, SpanStream
 
 
@@ -24,7 +24,7 @@ class FlowSummary:
         duration_ms: Of its root span, or None while running.
         events: How many events there are.
         errors: How many errors arose.
-        tokens, cost_usd: Counted as ``span_stream`` does, of what has ended; ``FlowSummaries.rest`` adds what has not.
+        tokens, cost_usd: Counted as ``store.span_stream`` does, of what has ended; ``FlowSummaries.rest`` adds what has not.
         alone: Whether its root opened by itself, with no flow around it: so does a node whose context was lost.
     """
 

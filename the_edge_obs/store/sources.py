@@ -6,21 +6,19 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import chain, groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from .context import current, flows_known
-from .errors import ExportError, FlowNotFoundError, LogFileError
-from .event import Event, is_uuid, without_repeats
-from .event_query import line_filter, matches, select
-from .files import write_atomically
-from .flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
-from .flow_summary import FlowSummary, summarise
-from .formats import format_of, renderer
-from .handlers import FlowFileHandler
-from .jsonl import Skipped, log_files, log_name, read_events
-from .recording.buffers import listeners
+from ..context import current, flows_known
+from ..errors import FlowNotFoundError, LogFileError
+from ..event import Event, is_uuid, without_repeats
+from ..event_query import line_filter, matches, select
+from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
+from ..handlers import FlowFileHandler
+from ..jsonl import Skipped, log_files, log_name, read_events
+from ..recording.buffers import listeners
+from .summaries import FlowSummary, summarise
 
 _NOTHING: Final = "source {!r} is nothing to read; give a flow_id, a .jsonl flow log or a folder of them"
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
@@ -87,59 +85,12 @@ def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[
 def iter_query(source: str | os.PathLike[str] | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
     """Yield what ``query`` returns, one event at a time; of files, without holding them in memory."""
     matches(filters)  # a mistake in the filters comes before one in the source
+    skipped = Skipped() if skipped is None else skipped
     if is_path(source):
-        return select(_stream(_path(source), skipped or Skipped(), filters), filters)
-    return select(_of_flow(_flow_id(source)).events, filters)
-
-
-def export(
-    source: str | os.PathLike[str] | None,
-    path: str | os.PathLike[str],
-    format: str | None = None,  # noqa: A002
-    **filters: Any,
-) -> dict[str, Any]:
-    """Write a flow, or the events of it that pass the filters, to a file that appears whole or not at all.
-
-    Args:
-        source: A flow id, a file, a folder, or None for the running flow.
-        path: The file to write; folders are made.
-        format: One of ``formats.FORMATS``. Default: what the path ends in, otherwise ``jsonl``.
-        filters: As in ``query``.
-
-    Returns:
-        ``{"path", "format", "events", "bytes"}``.
-
-    Raises:
-        ExportError: unknown format, or a path that cannot be written.
-        QueryError, FlowNotFoundError, LogFileError: as in ``query``.
-    """
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise ExportError(f"path {path!r} is not a file to write; give one such as run.jsonl or run.html")
-    format = format_of(path) if format is None else format  # noqa: A001
-    render = renderer(format)
-    matches(filters)
-    skipped = Skipped()
-    if is_path(source):
-        events = _started(iter_query(source, skipped, **filters))
-    else:
-        found = _of_flow(_flow_id(source))
-        events = select(found.events, filters)
-        skipped.dropped[_flow_id(source)] = found.dropped
-    count = 0
-
-    def counted() -> Iterator[Event]:
-        nonlocal count
-        for event in events:
-            count += 1
-            yield event
-
-    size = write_atomically(path, render(counted(), dropped=skipped.dropped))
-    return {"path": os.fspath(path), "format": format, "events": count, "bytes": size}
-
-
-def _started(events: Iterator[Event]) -> Iterator[Event]:
-    """Return an iterator that has found its first item, so that a source that cannot be read fails before a file is made."""
-    return chain(list(islice(events, 1)), events)
+        return select(_stream(_path(source), skipped, filters), filters)
+    found = _of_flow(_flow_id(source))
+    skipped.dropped[_flow_id(source)] = found.dropped
+    return select(found.events, filters)
 
 
 def is_path(source: str | os.PathLike[str] | None) -> bool:

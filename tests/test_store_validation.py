@@ -10,7 +10,7 @@ import pytest
 
 from the_edge_obs.errors import LogFileError
 from the_edge_obs.handlers.formatters import JsonFormatter
-from the_edge_obs.validation import Finding, Tally, check_log
+from the_edge_obs.store.validation import Finding, Tally, check_log
 
 from .strategies import FLOW, event
 

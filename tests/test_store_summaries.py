@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from the_edge_obs.flow_log import build_flow_log
-from the_edge_obs.flow_summary import FlowSummary, summarise
+from the_edge_obs.store.summaries import FlowSummary, summarise
 
 from .strategies import FLOW, OTHER_FLOW, T0, event, flows, whole
 

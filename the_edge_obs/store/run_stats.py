@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .event import Event, without_repeats
-from .flow_log import percentile
-from .flow_summary import FlowSummaries
+from ..event import Event, without_repeats
+from ..flow_log import percentile
 from .span_stream import EndedSpan
+from .summaries import FlowSummaries
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class NodeStats:
         node: What ran.
         count, errors: How many spans there are, and how many of them failed.
         durations: Milliseconds of each span that has an end: eight bytes a span, so that percentiles are exact.
-        tokens, cost_usd: Counted as ``span_stream`` does.
+        tokens, cost_usd: Counted as ``store.span_stream`` does.
     """
 
     node: str

@@ -10,18 +10,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from .errors import ExportError
-from .event import STATUSES, Event, is_uuid
-from .files import write_atomically
-from .flow_log import FlowLog, build_flow_log
-from .jsonl import Skipped
-from .pages import render_page, run_page
-from .store import iter_query
-from .text import clock_text, counted, dollars, duration_text
+from ..errors import ExportError
+from ..event import STATUSES, Event, is_uuid
+from ..files import write_atomically
+from ..flow_log import FlowLog, build_flow_log
+from ..jsonl import Skipped
+from ..store.sources import iter_query
+from ..text import clock_text, counted, dollars, duration_text
+from . import render_page, run_page
 
 INDEX: Final = "index.html"
 
-_PAGES: Final = Path(__file__).parent / "pages"
+_PAGES: Final = Path(__file__).parent
 _COLUMNS: Final = (
     ("run", False),
     ("status", False),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from the_edge_obs.flow_log import build_flow_log
-from the_edge_obs.run_stats import node_stats
+from the_edge_obs.store.run_stats import node_stats
 
 from .strategies import OTHER_FLOW, Event, event, flows, whole
 

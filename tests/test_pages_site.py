@@ -11,7 +11,7 @@ from the_edge_obs.errors import ExportError, LogFileError
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.jsonl import Skipped
 from the_edge_obs.pages import run_page
-from the_edge_obs.site import write_site
+from the_edge_obs.pages.site import write_site
 
 from .strategies import FLOW, OTHER_FLOW, Event, event, whole
 
