@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from the_edge_obs.config import configure
+from the_edge_obs.configuration.config import configure
 from the_edge_obs.context import current
 from the_edge_obs.event import problems
 from the_edge_obs.flows import load

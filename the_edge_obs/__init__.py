@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .carriers import propagate, wrap
     from .comparison import diff
-    from .config import configure
+    from .configuration.config import configure
     from .errors import (
         ActionError,
         ConfigurationError,
@@ -87,7 +87,7 @@ __all__ = [
 _HOMES = {
     "carriers": ("propagate", "wrap"),
     "comparison": ("diff",),
-    "config": ("configure",),
+    "configuration.config": ("configure",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),

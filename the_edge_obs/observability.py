@@ -398,7 +398,7 @@ class ObservabilityContext:
 
 
 def _configure(config: Mapping[str, Any], scope: object) -> Callable[[], None]:
-    from .config import configure  # logging.config takes time to import, and most flows have no config of their own
+    from .configuration.config import configure  # logging.config takes time to import, and most flows have no config of their own
 
     return configure(config, scope=scope)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
-from ..config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_levels, parse_levels
+from ..configuration.config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_levels, parse_levels
 from ..errors import ConfigurationError
 from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import the_edge_obs as obs
-from the_edge_obs.config import check_block, dict_config, is_configured, parse_levels
+from the_edge_obs.configuration.config import check_block, dict_config, is_configured, parse_levels
 from the_edge_obs.errors import ConfigurationError, FlowNotFoundError
 from the_edge_obs.handlers import FlowFileHandler, RingBufferHandler
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from the_edge_obs.actions.llm import llm_call
-from the_edge_obs.config import configure
+from the_edge_obs.configuration.config import configure
+from the_edge_obs.configuration.yaml_reader import read_yaml
 from the_edge_obs.errors import ActionError, ConfigurationError, FlowFileError
-from the_edge_obs.yaml_reader import read_yaml
 
 from .growth import assert_linear
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from .errors import FlowFileError
+from ..errors import FlowFileError
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64

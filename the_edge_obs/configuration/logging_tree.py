@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from .errors import ConfigurationError, allowed, check_keys
-from .recording.filters import RedactionFilter, ScopeFilter
-from .recording.records import NodeRecord
+from ..errors import ConfigurationError, allowed, check_keys
+from ..recording.filters import RedactionFilter, ScopeFilter
+from ..recording.records import NodeRecord
 
 CONFIG_KEYS: Final = (
     "version", "disable_existing_loggers", "formatters", "filters", "handlers", "loggers", "root", "incremental",
