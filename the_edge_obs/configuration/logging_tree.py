@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError, allowed, check_keys
 from ..recording.filters import RedactionFilter, ScopeFilter
-from ..recording.records import NodeRecord
+from ..recording.records import NodeRecord, node_of
 
 CONFIG_KEYS: Final = (
     "version", "disable_existing_loggers", "formatters", "filters", "handlers", "loggers", "root", "incremental",
@@ -218,7 +218,7 @@ class _ScopeLevels(logging.Filter):
         """Tell whether the record's level is one that the scope asked for."""
         if not _contested:
             return True
-        name = "tea." + record.facts[0][3] if type(record) is NodeRecord else record.name
+        name = "tea." + node_of(record.facts) if type(record) is NodeRecord else record.name
         return record.levelno >= _level_for(name, self.scope)
 
 

@@ -145,6 +145,7 @@ class FlowBuffer:
         """Pin the errors among events that left the ring, the first of which has the given number; return how many are lost."""
         lost = len(taken)
         for number, item in enumerate(taken, first):
+            # By index: every event of a full ring passes here.
             if (item[2] if type(item) is tuple else level_of(item)) >= logging.ERROR:
                 lost -= 1
                 self.pinned.append((number, item))

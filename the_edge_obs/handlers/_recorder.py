@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..context import context_of
 from ..event import level_name
-from ..recording.records import NOWHERE, PLAIN, Item, is_last
+from ..recording.records import NOWHERE, PLAIN, Item, is_last, metrics_of, place_of
 from ._buffer import FlowBuffer
 
 ASKED: Final = "asked"
@@ -51,7 +51,7 @@ def run_ms(item: Item) -> float | None:
     """Return how long a run took, in milliseconds, if the item is its end."""
     if not is_last(item):
         return None
-    figures = item[6] if isinstance(item, tuple) else item["metrics"]
+    figures = metrics_of(item)
     took: Any = figures / 1e6 if isinstance(figures, int) else (figures or {}).get("duration_ms")
     return took if isinstance(took, (int, float)) else None
 
@@ -62,7 +62,7 @@ def announcement(last: Item, reason: str, facts: dict[str, Any]) -> Item:
     data = {"reason": reason, **facts}
     message = f"flight recorder: {_WHY.get(reason, f'an event of level {reason}')}"
     if isinstance(last, tuple):
-        where = context_of(last[0])._replace(node="obs", step=None)
+        where = context_of(place_of(last))._replace(node="obs", step=None)
         return (where, PLAIN["log"], level, time.time_ns(), message, data, None, NOWHERE)
     ids = {key: last[key] for key in ("flow_id", "span_id", "parent_id")}
     moment = time.time_ns() // 1000 / 1e6

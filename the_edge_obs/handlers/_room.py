@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..event import Event
-from ..recording.records import Item
+from ..recording.records import Item, flow_of
 from ._buffer import FlowBuffer, Load, exceeds
 from ._spill import Spill
 
@@ -55,7 +55,7 @@ class Room:
             self._settle_others()
             if (buffer := self.flows.get(flow_id)) is not None:
                 return buffer
-            flow = item[0][0] if isinstance(item, tuple) else None
+            flow = flow_of(item) if isinstance(item, tuple) else None
             buffer = FlowBuffer(max(1, self._capacity // 10), flow, self.load)
             if flow_id in self._left:
                 # It has been here before: it is known that there was more.

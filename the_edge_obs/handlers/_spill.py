@@ -10,7 +10,7 @@ from itertools import chain, islice
 from ..errors import ConfigurationError
 from ..event import Event
 from ..jsonl import read_events
-from ..recording.records import Item, is_last, wall_of
+from ..recording.records import Item, flow_id_of, is_last, wall_of
 from .appending import FlowFiles
 from .lines import encoded_item
 
@@ -41,7 +41,7 @@ class Spill:
         Raises:
             OSError: it could not be written as a whole.
         """
-        flow_id = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
+        flow_id = flow_id_of(item)
         self._flows.add(flow_id)
         self._files.write(flow_id, encoded_item(item), wall_of(item), is_end=is_last(item))
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..event import ROOT_NODE
 from ..recording.dispatch import KEEPERS, Take, handed
 from ..recording.faults import handler_failed
-from ..recording.records import Facts, NodeRecord, event_of, is_last, wall_of
+from ..recording.records import Facts, NodeRecord, event_of, flow_of, is_last, node_of, wall_of
 from .appending import FlowFiles
 from .formatters import to_line
 from .lines import encoded
@@ -98,8 +98,9 @@ class FlowFileHandler(logging.Handler):
             line = encoded(facts)
             lock.acquire()
             try:
-                file = self._of_flow.get(facts[0][0].id)
+                # Facts and their place are read by index: each event passes here.
                 place = facts[0]
+                file = self._of_flow.get(place[0].id)
                 # What may be the end of a flow is looked at.
                 is_inside = place[2] is not None and place[3] != ROOT_NODE
                 if is_inside and file is not None and file.looked <= facts[3] < file.until:
@@ -110,7 +111,7 @@ class FlowFileHandler(logging.Handler):
                     self._keep_with_care(facts)
                     return None
                 else:
-                    self._files.write(facts[0][0].id, line, facts[3], is_end=is_last(facts))
+                    self._files.write(place[0].id, line, facts[3], is_end=is_last(facts))
             finally:
                 lock.release()
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
@@ -124,13 +125,13 @@ class FlowFileHandler(logging.Handler):
             return  # a span ends whose entry came here
         self._is_closed = False
         if self.formatter is None:
-            self._write_once(facts, facts[0][0].id, facts[3], lambda: encoded(facts), is_end=is_last(facts))
+            self._write_once(facts, flow_of(facts).id, wall_of(facts), lambda: encoded(facts), is_end=is_last(facts))
         elif failure := handed(self, NodeRecord(facts)):
             raise failure
 
     def _is_attached(self, facts: Facts) -> bool:
         """Tell whether events of a node come here: ``dictConfig`` closes every handler, attached or not."""
-        at: logging.Logger | None = logging.getLogger(f"tea.{facts[0][3]}")
+        at: logging.Logger | None = logging.getLogger(f"tea.{node_of(facts)}")
         while at is not None:
             if self in at.handlers:
                 return True

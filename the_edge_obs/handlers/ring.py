@@ -16,7 +16,7 @@ from ..recording.buffers import listeners
 from ..recording.dispatch import KEEPERS, Take
 from ..recording.exits import RENEWALS
 from ..recording.faults import handler_failed
-from ..recording.records import Facts, Item, event_of_item, is_last, item_of, level_of, record_of_item
+from ..recording.records import Facts, Item, event_of_item, flow_id_of, flow_of, is_last, item_of, level_of, record_of_item
 from ..recording.tracebacks import apart
 from ._buffer import FlowBuffer, Load
 from ._recorder import ASKED, SLOW, DumpLimit, announcement, run_ms
@@ -134,7 +134,7 @@ class RingBufferHandler(MemoryHandler):
         """
         if not self._looks:
             try:
-                flow_id = facts[0][0].id
+                flow_id = facts[0][0].id  # by index: each event passes here
                 buffer = self._flows.get(flow_id) or self._added(flow_id, facts)
                 append = buffer.items.append
                 append(facts)
@@ -152,7 +152,7 @@ class RingBufferHandler(MemoryHandler):
     def keep_item(self, item: Item) -> None:
         """Keep what ``recording.records.item_of`` made of a record, as ``keep`` does; it may be the event of another process."""
         try:
-            flow_id: str = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
+            flow_id = flow_id_of(item)
             buffer = self._flows.get(flow_id) or self._added(flow_id, item)
             if buffer.items and buffer.items[-1] is item:
                 return  # this handler is on a logger and on one above it
@@ -171,7 +171,7 @@ class RingBufferHandler(MemoryHandler):
 
     def keep_fault(self, facts: Facts) -> None:
         """Keep the facts of a failure of logging; once closed, of flows that are here already."""
-        if not self._is_closed or self.has(facts[0][0].id):
+        if not self._is_closed or self.has(flow_of(facts).id):
             self.keep(facts)
 
     def _look_at(self, flow_id: str, buffer: FlowBuffer, item: Item) -> None:
@@ -317,7 +317,7 @@ class RingBufferHandler(MemoryHandler):
         """Return how many times logging itself failed for an event of a flow."""
         buffer = self._flows.get(flow_id)
         last = buffer.items[-1] if buffer is not None and buffer.items else None
-        return last[0][0].faults if isinstance(last, tuple) else 0
+        return flow_of(last).faults if isinstance(last, tuple) else 0
 
     def is_abroad(self, flow_id: str) -> bool:
         """Tell whether another process may have logged into a flow: this ring does not have that."""

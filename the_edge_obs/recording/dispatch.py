@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any, Final, TypeAlias
 
 from .faults import own_fault
-from .records import Facts, NodeRecord
+from .records import Facts, NodeRecord, flow_of, level_of, place_of
 from .tracebacks import apart, type_name
 
 Take: TypeAlias = "Callable[[Facts], object]"
@@ -66,7 +66,7 @@ def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = Non
     if above is not None and (above.handlers or above.parent is not None):
         return _to_all(at, facts, error)
     for handler in handlers:
-        if type(handler) not in KEEPERS or handler.filters or facts[2] < handler.level:
+        if type(handler) not in KEEPERS or handler.filters or facts[2] < handler.level:  # by index: each event passes here
             return _to_all(at, facts, error)
         if len(handlers) == 1:
             return handler.keep(facts)  # type: ignore[attr-defined, no-any-return]
@@ -122,7 +122,7 @@ def _through(logger: logging.Logger, facts: Facts, error: BaseException | None) 
         try:
             record.complete(logger.makeRecord)
         except Exception:  # noqa: BLE001 - what stands in its place fails; the record is made without it
-            own_fault(f"{type_name(logger)}.makeRecord", facts[0])
+            own_fault(f"{type_name(logger)}.makeRecord", place_of(facts))
     if not logger.disabled:
         apart(logger.handle, record)
     elif logger.filter(record):  # handle would drop the end of a span whose entry it let through
@@ -155,7 +155,7 @@ def _to_all(at: logging.Logger | None, facts: Facts, error: BaseException | None
 
 def _takers(at: logging.Logger | None, facts: Facts) -> Iterator[Any]:
     """Yield the handlers of a logger and of those above it that want facts: a keeper once, however many loggers have it."""
-    level, is_confined = facts[2], False
+    level, is_confined = level_of(facts), False
     served: list[logging.Handler] = []
     while at is not None:
         for handler in at.handlers:
@@ -189,7 +189,7 @@ def confine(scope: object) -> Callable[[], None]:
 
 
 def _stays(at: logging.Logger, facts: Facts) -> bool:
-    scope = facts[0][0].scope
+    scope = flow_of(facts).scope
     return at.name == "tea" and scope is not None and any(scope is other for other in _confined)
 
 

@@ -24,12 +24,14 @@ def handler_failed(handler: logging.Handler, record: logging.LogRecord) -> None:
     """
     error = sys.exc_info()[1]
     try:
-        span = record.facts[0] if type(record) is NodeRecord else current()
-        if span is not None:
-            span[0].faults += 1
+        # By index, without a call: at the end of the stack there may be no room for more than the count.
+        place: Place | None = record.facts[0] if type(record) is NodeRecord else current()
+        if place is not None:
+            place[0].faults += 1
+        span = None if place is None else context_of(place)
         _tell(lambda: _failure_text(handler, record, error, _flow_of(record, span)))
         if span is not None:
-            _report(context_of(span), f"{type_name(handler)} failed", error)
+            _report(span, f"{type_name(handler)} failed", error)
     except Exception:  # noqa: BLE001 - what cannot even be told, as at the end of the stack, must not break anything
         pass
 
@@ -37,7 +39,7 @@ def handler_failed(handler: logging.Handler, record: logging.LogRecord) -> None:
 def own_fault(where: str, place: Place | None = None) -> None:
     """Report a failure inside this package, in an ``except`` clause: on stderr as logging does, and in the flow's log."""
     if place is not None:
-        place[0].faults += 1  # first, and without a call: at the end of the stack there may be no room for more
+        place[0].faults += 1  # first, and without a call, as above
     try:
         error, span = sys.exc_info()[1], current() if place is None else context_of(place)
         if span is not None and place is None:
@@ -69,9 +71,9 @@ def _failure_text(
     return f"--- Logging error ---\n{trace}{where}\nMessage: {message!r}\n"
 
 
-def _flow_of(record: logging.LogRecord, span: Place | None) -> FlowState | None:
+def _flow_of(record: logging.LogRecord, span: SpanContext | None) -> FlowState | None:
     stamped = None if type(record) is NodeRecord else record.__dict__.get("_flow")
-    return stamped if isinstance(stamped, FlowState) else None if span is None else span[0]
+    return stamped if isinstance(stamped, FlowState) else span and span.flow
 
 
 def _told(error: BaseException | None, span: SpanContext | None) -> str:

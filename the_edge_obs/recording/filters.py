@@ -10,7 +10,7 @@ from ..context import FlowState, SpanContext, current
 from ..secrets.policies import activate, policy_of
 from .dispatch import FACT_FILTERS
 from .foreign import scrub_record
-from .records import IDS, STAMP, Facts, NodeRecord, stamp_of
+from .records import IDS, STAMP, Facts, NodeRecord, flow_of, node_of, stamp_of
 
 
 class FlowContextFilter(logging.Filter):
@@ -61,8 +61,10 @@ class ScopeFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the record belongs to the scope."""
-        span = record.facts[0] if type(record) is NodeRecord else current()
-        return span is not None and span[0].scope is self.scope
+        if type(record) is NodeRecord:
+            return _is_in_scope(self, record.facts)
+        span = current()
+        return span is not None and span.flow.scope is self.scope
 
 
 class RedactionFilter(logging.Filter):
@@ -107,10 +109,16 @@ class RedactionFilter(logging.Filter):
 
 def _passes(flow_filter: FlowContextFilter, facts: Facts) -> bool:
     # A node's event bears its ids already: what is left is the name, as logging.Filter compares it.
-    name, logger = flow_filter.name, f"tea.{facts[0][3]}"
-    return not name or logger == name or logger.startswith(f"{name}.")
+    if not (name := flow_filter.name):
+        return True
+    logger = f"tea.{node_of(facts)}"
+    return logger == name or logger.startswith(f"{name}.")
+
+
+def _is_in_scope(scope_filter: ScopeFilter, facts: Facts) -> bool:
+    return flow_of(facts).scope is scope_filter.scope
 
 
 FACT_FILTERS[FlowContextFilter] = _passes
-FACT_FILTERS[ScopeFilter] = lambda scope_filter, facts: facts[0][0].scope is scope_filter.scope
+FACT_FILTERS[ScopeFilter] = _is_in_scope
 FACT_FILTERS[RedactionFilter] = lambda redaction_filter, facts: True
