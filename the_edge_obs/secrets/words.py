@@ -483,6 +483,9 @@ STEMS: Final = tuple(
 """Without one of these, in lower case, no name in a text is secret, but for those of a policy; a test holds that."""
 
 TELLING: Final = tuple(
-    "bearer basic begin curl wget sshpass mysql redis-cli docker http identified securestring smbclient htpasswd key".split()
+    """
+    bearer basic begin curl wget sshpass mysql redis-cli docker http identified securestring smbclient htpasswd key code 2f
+    """.split()
 )
-"""Beginnings of words behind which a secret may stand without a name: schemes, programs that take one as a flag, key blocks."""
+"""Beginnings of words after which a secret may stand without a name: schemes, programs that take one as a flag, key blocks,
+parameters of a query, and ``%2F`` of an encoded URL. These words are never remembered as plain."""
