@@ -78,8 +78,6 @@ def snapshot(
     value: Any,
     flow: FlowState | None = None,
     classes: KeyClasses = KEY_CLASSES,
-    part_of: _Snapshot | None = None,
-    path: tuple[int, ...] = (),
 ) -> Any:
     """Return a copy of a value that later changes cannot reach, without what stands under secret keys, cut to the caps.
 
@@ -87,32 +85,48 @@ def snapshot(
         value: Anything.
         flow: The flow whose taints learn the secrets found, or None.
         classes: The key classifier, as ``classes_for`` gives it.
-        part_of, path: The pass that the value is part of, and the identities of the containers around it.
 
     Returns:
         Dicts and lists of str, int, float, bool and None, for ``scrub`` to make them fit to leave. A cut shows as
         ``…[+N chars]``, ``[+N items]``, ``[depth]`` or ``[circular]``, and is a ``Mark``, as is the placeholder of a secret.
 
-    Small dicts, the parameters of most calls, are copied whole and looked through; the price is this one rule twice.
     """
     kind = type(value)
-    if kind is not dict or len(value) > _small_items or (flow is not None and flow.taints.policy is not None):
-        if kind in _ATOMS:
-            return value
-        if part_of is None:
-            return _Snapshot(flow, classes).take(value, path)
-    taken: dict[str, Any] = value.copy()
-    known, walk, limit = classes.known, part_of, SMALL_STRING
-    if walk is not None:
-        limit, left, chars = SHORT_STRING, walk.left, walk.chars
-        walk.left -= len(value)
+    if kind is dict and len(value) <= _small_items and (flow is None or flow.taints.policy is None):
+        taken = _small_dict(value, flow, classes)
+        return _Snapshot(flow, classes).mapping(value.items(), len(value), value, ()) if taken is None else taken
+    return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
+
+
+def _small_dict(
+    value: dict[str, Any],
+    flow: FlowState | None,
+    classes: KeyClasses,
+    walk: _Snapshot | None = None,
+    path: tuple[int, ...] = (),
+    limit: int = SMALL_STRING,
+) -> dict[str, Any] | None:
+    """Return a copy of a small dict, such as the parameters of most calls; None where it needs ``_Snapshot.mapping``.
+
+    The dict is copied whole, and the values that may not stay are replaced, which takes half the time. The price: the rule of
+    secret keys stands twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``.
+
+    Args:
+        value: The dict.
+        flow, classes: As in ``snapshot``.
+        walk: The pass that the dict is part of, or None.
+        path: The identities of the containers around it.
+        limit: Characters of a string that stays as it is.
+    """
+    taken = value.copy()
+    known = classes.known
     try:
         for key in taken:  # by key alone: most dicts are so small that pairs cost more
             kind = type(item := taken[key])
             if verdict := known[key]:
                 if verdict >= ODD:
                     if verdict == ODD or not _NAMES.isdisjoint(taken):
-                        break
+                        return None
                 elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
                     taken[key] = _SECRET
                     continue
@@ -126,13 +140,9 @@ def snapshot(
                 continue
             walk = walk or _Snapshot(flow, classes, beside=taken)
             taken[key] = walk.text(item) if kind is str else walk.take(item, (*path, id(value)))
-        else:
-            return taken
-    except KeyError:  # a key that is not known yet
-        pass
-    if part_of is not None:
-        part_of.left, part_of.chars = left, chars  # nothing of this is kept
-    return (part_of or _Snapshot(flow, classes)).mapping(value.items(), len(value), value, path)
+    except KeyError:  # a new key; a lookup with a default would cost each call a tenth more
+        return None
+    return taken
 
 
 class _Snapshot:
@@ -161,9 +171,13 @@ class _Snapshot:
         if kind in _ATOMS:
             return value
         if kind is dict:
-            if len(value) > min(self.left, self.small) or len(path) >= MAX_DEPTH or id(value) in path:
-                return self.mapping(value.items(), len(value), value, path)
-            return snapshot(value, self.flow, self.classes, self, path)
+            if len(value) <= min(self.left, self.small) and len(path) < MAX_DEPTH and id(value) not in path:
+                left, chars = self.left, self.chars
+                self.left -= len(value)
+                if (taken := _small_dict(value, self.flow, self.classes, self, path, SHORT_STRING)) is not None:
+                    return taken
+                self.left, self.chars = left, chars  # nothing of that is kept
+            return self.mapping(value.items(), len(value), value, path)
         if kind is list or kind is tuple:
             return self.items(value, len(value), value, path)
         return self.other(value, path)

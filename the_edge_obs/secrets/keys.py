@@ -351,10 +351,10 @@ _SCHEMA_TYPES: Final = frozenset(
 def only_describes(value: Any) -> bool:
     """Tell whether what stands under a secret key only says something of the secret: its schema, status or name."""
     if type(value) is list and 0 < len(value) <= 32:
-        return all(type(item) is dict and only_describes(item) for item in value)
-    if type(value) is not dict or not 0 < len(value) <= 32:
+        return all(issubclass(type(item), dict) and only_describes(item) for item in value)
+    if not issubclass(type(value), dict) or not 0 < dict.__len__(value) <= 32:
         return False
-    return all(type(key) is str and (key in _SCHEMA_KEYS or describes(key)) for key in value)
+    return all(type(key) is str and (key in _SCHEMA_KEYS or describes(key)) for key in dict.__iter__(value))
 
 
 def is_path(key: str, value: str) -> bool:
