@@ -1,9 +1,8 @@
-"""Make the pictures of docs/viewing.md from real runs of examples/viewing/flow.yaml: ``python docs/images/make.py``.
+"""Make the pictures of README.md and docs/viewing.md from real runs of the examples: ``python docs/images/make.py [NAME ...]``.
 
-Needs the extras dev and live, pyte, and a Chromium on PATH. Programs run in a pseudo-terminal, as before people, and an
-emulator says what is on its screen. Some pictures need a program of other people (lnav; Jupyter's nbconvert with ipykernel;
-speedscope in SPEEDSCOPE_HOME, as for the tests): where it is missing, the picture is left as it is, and that is said.
-Names of pictures may be given.
+Needs the extras dev and live, pyte, and a Chromium on PATH. Commands run in a pseudo-terminal, and an emulator reads their
+screen. Some pictures need a third-party program (lnav; Jupyter's nbconvert with ipykernel; speedscope in SPEEDSCOPE_HOME, as
+for the tests): where it is missing, the script says so and keeps the old picture.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ IMAGES = Path(__file__).resolve().parent
 EXAMPLES = IMAGES.parent.parent / "examples"
 FLOW = "examples/viewing/flow.yaml"
 NORMAL = [(60, 64, 72), (240, 113, 120), (152, 195, 121), (229, 192, 123), (97, 175, 239), (198, 120, 221), (86, 182, 194)]
-BRIGHT = [(112, 119, 132), (255, 130, 135), (170, 215, 140), (240, 205, 140), (120, 190, 250), (210, 140, 230), (110, 200, 210)]
+BRIGHT = [(139, 147, 161), (255, 130, 135), (170, 215, 140), (240, 205, 140), (120, 190, 250), (210, 140, 230), (110, 200, 210)]
 THEME = TerminalTheme((27, 30, 36), (216, 220, 228), [*NORMAL, (216, 220, 228)], [*BRIGHT, (255, 255, 255)])
 SVG = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -201,6 +200,25 @@ def two_runs() -> None:
 # --- the pictures ---
 
 
+def quickstart(browser: Any) -> None:
+    """The run that the README starts with, up to the final state. A clone's folder stands for the temporary one."""
+    shown = screen(command := "tea-obs run examples/quickstart/flow.yaml", 112)
+    folder, clone = str(Path.cwd()), "/home/ada/the_edge_obs"
+    lines = []
+    for line in shown.split("\n"):
+        if line.plain.startswith("final state"):
+            break
+        if (start := line.plain.find(folder)) >= 0:
+            path = Text(clone, line.get_style_at_offset(Console(), start))
+            line = line[:start] + path + line[start + len(folder) :]
+        lines.append(line)
+    while not lines[0].plain.strip():
+        del lines[0]
+    while not lines[-1].plain.strip():
+        del lines[-1]
+    terminal("quickstart", (command, Text("\n").join(lines)))
+
+
 def show(browser: Any) -> None:
     terminal("show", (command := "tea-obs show before", screen(command, 110)))
 
@@ -285,7 +303,7 @@ def notebook(browser: Any) -> None:
     shoot(browser, "notebook", url, lambda page: page.get_by_text("parcels (attempt 1)").click(), (1000, 640))
 
 
-PICTURES = (show, live, runs, diff, diff_page, page, index, speedscope, lnav, tests, notebook)
+PICTURES = (quickstart, show, live, runs, diff, diff_page, page, index, speedscope, lnav, tests, notebook)
 
 
 def main(*names: str) -> None:
