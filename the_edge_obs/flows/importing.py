@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import allowed
-from ..tracebacks import error_text, type_name
+from ..recording.tracebacks import error_text, type_name
 from ..yaml_reader import Place
 from . import checks
 from .yaml_source import Source
