@@ -57,7 +57,7 @@ SVG = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 </g>
 </svg>
 """
-TITLE = 26  # what rich leaves for a title, which there is none of
+TITLE = 26  # the room that rich reserves for a title
 NOTEBOOK = """\
 import the_edge_obs as obs
 from the_edge_obs import flows
@@ -70,14 +70,14 @@ obs.get_flow_log(state["flow_id"])"""
 
 
 class Screen(pyte.Screen):
-    """A terminal that keeps what pyte forgets: which text is dim."""
+    """A terminal that also keeps which text is dim; pyte does not."""
 
     def select_graphic_rendition(self, *attributes: int) -> None:
         super().select_graphic_rendition(*[90 if one == 2 else one for one in attributes])
 
 
 def screen(command: str, columns: int, lines: int = 90, *, seconds: float | None = None) -> Text:
-    """Return what a terminal shows when a command has ended, or after so many seconds, at which it is stopped."""
+    """Return what a terminal shows when a command has ended, or when it is stopped after ``seconds``."""
     shown = Screen(columns, lines)
     shown.set_mode(pyte.modes.LNM)
     stream, (ours, theirs) = pyte.ByteStream(shown), pty.openpty()
@@ -93,7 +93,7 @@ def screen(command: str, columns: int, lines: int = 90, *, seconds: float | None
         if select.select([ours], [], [], 0.02)[0]:
             try:
                 stream.feed(os.read(ours, 65536))
-            except OSError:  # Linux: nobody writes any more
+            except OSError:  # Linux: all writers have exited
                 break
     process.kill()
     process.wait()
@@ -102,7 +102,7 @@ def screen(command: str, columns: int, lines: int = 90, *, seconds: float | None
 
 
 def text_of(shown: pyte.Screen) -> Text:
-    """Return what is on a screen, in its colours, without the empty lines below it."""
+    """Return the text on a screen, in its colours, without the empty lines below it."""
     text = Text()
     for number in range(shown.lines):
         chars = [shown.buffer[number][column] for column in range(shown.columns)]
@@ -120,14 +120,14 @@ def style_of(char: Any) -> Style:
 
 
 def colour_of(name: str) -> str:
-    """Return pyte's name of a colour as rich has it."""
+    """Translate pyte's name of a colour to rich's."""
     if re.fullmatch("[0-9a-f]{6}", name):
         return f"#{name}"
     return {"brown": "yellow", "brightbrown": "bright_yellow"}.get(name, name.replace("bright", "bright_"))
 
 
 def terminal(name: str, *parts: tuple[str, Text]) -> None:
-    """Save commands, each with what a terminal has shown of it."""
+    """Save a picture of commands, each with its output."""
     whole = Text("\n\n").join(Text.assemble(("$ ", "bright_black"), (command, "bold"), "\n", text) for command, text in parts)
     columns = max(len(line.plain.rstrip()) for line in whole.split("\n"))
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
@@ -151,7 +151,7 @@ def save(name: str, content: bytes) -> None:
 
 
 def shoot(browser: Any, name: str, url: str, take: Callable[[Any], Any], size: tuple[int, int], scheme: str = "light") -> None:
-    """Save what a page shows, after ``take`` has brought it there."""
+    """Save what a page shows after ``take`` has operated it."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     page = context.new_page()
     page.goto(url)
@@ -163,7 +163,7 @@ def shoot(browser: Any, name: str, url: str, take: Callable[[Any], Any], size: t
 
 @contextmanager
 def served(folder: Path, answers: dict[str, bytes]) -> Iterator[str]:
-    """Serve a folder on this machine, with further answers by path."""
+    """Serve a folder locally, with extra answers by path."""
 
     class Files(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -186,13 +186,13 @@ def served(folder: Path, answers: dict[str, bytes]) -> Iterator[str]:
 
 
 def call(command: str) -> None:
-    """Run a command whose output nobody sees."""
+    """Run a command and discard its output."""
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(shlex.split(command), check=True, capture_output=True, env=env)
 
 
 def two_runs() -> None:
-    """Leave the logs of two runs in folders: ``before``, with the carrier down, and ``after``."""
+    """Write the logs of two runs to folders: ``before``, with the carrier down, and ``after``."""
     for name, more in (("before", ""), ("after", "--set carrier=up")):
         call(f"tea-obs run {FLOW} --log-dir {name} {more}")
 
@@ -224,7 +224,7 @@ def show(browser: Any) -> None:
 
 
 def live(browser: Any) -> None:
-    """A run while it runs."""
+    """A run in progress."""
     terminal("live", (command := f"tea-obs run {FLOW}", screen(command, 100, 26, seconds=1.1)))
 
 
