@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import the_edge_obs as obs
-from the_edge_obs.event import dumps, problems
-from the_edge_obs.formatters import MAX_EVENT_BYTES, ConsoleFormatter, printable, printable_json, to_line, uses_colour
+from the_edge_obs.event import MAX_EVENT_BYTES, dumps, problems
+from the_edge_obs.formatters import ConsoleFormatter, to_line
 from the_edge_obs.records import record_of_item
 from the_edge_obs.redaction import scrub
 from the_edge_obs.snapshots import snapshot
+from the_edge_obs.text import printable, printable_json, uses_colour
 
 from .strategies import FLOW, event
 

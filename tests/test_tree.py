@@ -10,7 +10,8 @@ import pytest
 from the_edge_obs.comparison import diff
 from the_edge_obs.flow_log import FlowLog, build_flow_log
 from the_edge_obs.formats import FORMATS, renderer
-from the_edge_obs.tree import View, columns, duration_text, fitted, origin, render
+from the_edge_obs.text import View, columns, duration_text, fitted
+from the_edge_obs.tree import origin, render
 
 from .growth import assert_linear
 from .strategies import event, whole

@@ -7,10 +7,10 @@ from typing import Any, Final, NamedTuple
 
 from .context import FlowState
 from .conversions import MAX_ITEMS
-from .event import CHECKED_METRICS, dumps
-from .policies import effective
-from .redaction import MAX_INT, MAX_STRING, scrub, scrub_key
-from .secret_keys import MAX_KEY
+from .event import CHECKED_METRICS, MAX_INT, dumps
+from .redaction import MAX_STRING, scrub, scrub_key
+from .secrets.keys import MAX_KEY
+from .secrets.policies import effective
 from .snapshots import snapshot
 from .tracebacks import Parts, class_names, described, error_text, traceback_text
 

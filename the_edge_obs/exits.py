@@ -19,9 +19,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from . import policies, taints
 from .context import HELD
 from .records import NOTHING
+from .secrets import policies, taints
 
 MAX_OPEN: Final = 10_000  # spans that are remembered; of more, those that were opened first are left out
 

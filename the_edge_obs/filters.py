@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from .context import FlowState, SpanContext, current
 from .foreign import scrub_record
-from .policies import activate, policy_of
 from .records import FACT_FILTERS, IDS, STAMP, Facts, NodeRecord, stamp_of
+from .secrets.policies import activate, policy_of
 
 
 class FlowContextFilter(logging.Filter):

@@ -78,7 +78,8 @@ class FlowLog:
         """Return the tree of its spans and its totals, for stdout: as wide as the terminal, with what its encoding can write."""
         import shutil
 
-        from .tree import View, drawable, render
+        from .text import View, drawable
+        from .tree import render
 
         width = shutil.get_terminal_size((100, 24)).columns
         return "\n".join(render(self, View(width, unicode=drawable(getattr(sys.stdout, "encoding", None) or "utf-8"))))

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter as _BaseJsonFormatter
 
-from .event import CHECKED_METRICS, Event, dumps, headline
+from .event import CHECKED_METRICS, MAX_EVENT_BYTES, Event, dumps, headline
 from .marks import MAX_PATH, MAX_PATHS, MORE, inside
 from .records import event_of, loose_event
-
-MAX_EVENT_BYTES: Final = 65_536
-"""The most bytes of UTF-8 that a line of ours takes."""
-MAX_LINE_BYTES: Final = 16 * MAX_EVENT_BYTES
-"""The most bytes of a line that readers take, its newline not counted: other writers of the format may have larger events."""
+from .text import printable, uses_colour
 
 
 class JsonFormatter(_BaseJsonFormatter):
@@ -173,16 +168,6 @@ class ConsoleFormatter(logging.Formatter):
         return "".join(f"\n    {printable(line)}" for line in lines)
 
 
-def uses_colour(stream: TextIO | None) -> bool:
-    """Tell whether a stream is to have colours: a terminal that can, and no wish against it (https://no-color.org)."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    try:
-        return stream is not None and stream.isatty()
-    except (AttributeError, ValueError):  # what stands in for stderr may write and no more; or it is closed
-        return False
-
-
 def _clock(seconds: float) -> str:
     """Return the local time of day with milliseconds; where no calendar has that moment, the number itself."""
     try:
@@ -193,43 +178,3 @@ def _clock(seconds: float) -> str:
 
 def _tokens(metrics: Mapping[str, Any]) -> str:
     return f" {metrics['tokens']} tokens" if metrics.get("tokens") else ""
-
-
-# Characters that str.isprintable lets through, and that show nothing or can carry a hidden text: fillers and selectors of
-# variants (https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point). One U+FE0F makes a sign an emoji, and stays.
-_HIDDEN: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]|(?<=\ufe0f)\ufe0f"
-)
-_UNUSUAL: Final = re.compile("[^ -~]")
-_ASTRAL: Final = 0x10000  # from here on JSON writes a character as two surrogates
-
-
-def printable(text: str) -> str:
-    """Return a text that is safe on one line of a terminal: what is invisible, or steers it, is escaped as Python writes it.
-
-    That is everything ``str.isprintable`` calls so (control characters, C1 and DEL, line ends, marks of direction, zero-width and
-    tag characters, lone surrogates, spaces but the common one), and fillers and selectors of variants.
-    """
-    return _escaped(text, lambda char: char.encode("unicode_escape").decode("ascii"))
-
-
-def printable_json(text: str) -> str:
-    """Return a JSON text with the characters that ``printable`` escapes in JSON's own escapes: equal JSON, safe on a terminal.
-
-    Line feeds stay: outside of strings they are white space, and inside there are none.
-    """
-    return _escaped(text, _json_escape)
-
-
-def _json_escape(char: str) -> str:
-    code = ord(char)
-    if code < _ASTRAL:
-        return char if char == "\n" else f"\\u{code:04x}"
-    return f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
-
-
-def _escaped(text: str, escape: Callable[[str], str]) -> str:
-    if text.isprintable() and (text.isascii() or _HIDDEN.search(text) is None):
-        return text
-    text = _HIDDEN.sub(lambda match: escape(match[0]), text)
-    return _UNUSUAL.sub(lambda match: match[0] if match[0].isprintable() else escape(match[0]), text)

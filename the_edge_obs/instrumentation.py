@@ -31,7 +31,7 @@ from .faults import own_fault
 from .later import Wrappers, hand_on
 from .names import fit_name, node_name
 from .records import ENTRY, EXIT, NOTHING, Site
-from .secret_keys import classes_for
+from .secrets.keys import classes_for
 from .snapshots import snapshot
 from .spans import OpenSpan, Span, give_back, node_logger, report, span
 

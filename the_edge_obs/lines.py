@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from .event import EVENT_TYPES, Event, dumps
-from .formatters import MAX_EVENT_BYTES, to_line
+from .event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
+from .formatters import to_line
 from .marks import Ways, paths_of
 from .records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
 from .remembered import FLOWS, Remembered, remembered

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from .errors import ConfigurationError, allowed
+from .errors import ConfigurationError, allowed, check_keys
 from .filters import RedactionFilter, ScopeFilter
 from .records import NodeRecord
 
@@ -341,18 +341,6 @@ def _copied(config: Any) -> Any:
 
 
 # --- checking ---
-
-
-def check_keys(where: str, given: Mapping[Any, Any], known: Iterable[str]) -> None:
-    """Check that a mapping has no key but the known ones.
-
-    Raises:
-        ConfigurationError: it has; the message names the key, where it stands and what is allowed.
-    """
-    known = tuple(known)
-    for key in given:
-        if key not in known:
-            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}")
 
 
 def _checked(parts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Final
 
 from .errors import ConfigurationError
-from .policies import Policy, followers
 from .redaction import MAX_STRING, scrub_text
+from .secrets.policies import Policy, followers
 
 MAX_NAME: Final = 256  # characters
 _ROOM: Final = MAX_NAME - 24  # of a longer one, beside the mark of the cut

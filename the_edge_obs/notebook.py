@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .event import Event
 from .flow_facts import FlowFacts
-from .formatters import printable
-from .tree import Row, View, counted, missing, rows, totals
+from .text import View, counted, printable
+from .tree import Row, missing, rows, totals
 
 if TYPE_CHECKING:
     from jinja2 import Template

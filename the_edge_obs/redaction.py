@@ -1,9 +1,9 @@
 """Redaction: secrets are taken out of texts and snapshots when they leave.
 
-A value under a secret key is dropped when it is captured (see ``secret_keys`` and ``snapshots``), and its texts become *taints*
-of the flow (see ``taints``). ``scrub`` runs when an event is read or written: it takes secrets out of texts by their shape and by
-the names before them (see ``secret_texts``), and the flow's taints wherever they reappear. What counts as a secret beside what is
-built in is the active ``Policy`` (see ``policies``).
+A value under a secret key is dropped when it is captured (see ``secrets.keys`` and ``snapshots``), and its texts become *taints*
+of the flow (see ``secrets.taints``). ``scrub`` runs when an event is read or written: it takes secrets out of texts by their shape and by
+the names before them (see ``secrets.texts``), and the flow's taints wherever they reappear. What counts as a secret beside what is
+built in is the active ``Policy`` (see ``secrets.policies``).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from .card_numbers import card_numbers
 from .context import FlowState, current
 from .errors import ConfigurationError
+from .event import MAX_INT
 from .marks import Mark
-from .policies import BUILT_IN, Policy, effective, followers, process_policy
-from .secret_keys import KEY_CLASSES
-from .secret_texts import SHORTEST, find
-from .taints import MAX_STRING, SHORTEST_NUMBER, Taints
-from .taints import SHORTEST as SHORTEST_TAINT
+from .secrets.card_numbers import card_numbers
+from .secrets.keys import KEY_CLASSES
+from .secrets.policies import BUILT_IN, Policy, effective, followers, process_policy
+from .secrets.taints import MAX_STRING, SHORTEST_NUMBER, Taints
+from .secrets.taints import SHORTEST as SHORTEST_TAINT
+from .secrets.texts import SHORTEST, find
 
 __all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", "scrub", "scrub_key", "scrub_text", "taint"]
 
 PLACEHOLDER: Final = "[REDACTED]"
-MAX_INT: Final = 2**63 - 1  # beyond it, integers are written as strings: other runtimes read 64 bits
 
 _KEY: Final = os.urandom(32)
 _origins: Final[dict[str, str]] = {}  # of a spelling's digest, that of the secret as it was

@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 from .context import FlowState
-from .event import dumps, level_name
+from .event import MAX_INT, dumps, level_name
 from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, ways_to_marks
-from .policies import Policy, followers
-from .redaction import MAX_INT, scrub, scrub_text
-from .taints import SHORTEST_NUMBER
+from .redaction import scrub, scrub_text
+from .secrets.policies import Policy, followers
+from .secrets.taints import SHORTEST_NUMBER
 
 _MAX_FLOWS: Final = 64  # of which something is remembered
 _MAX_TEXTS: Final = 1_024  # remembered of each, with

@@ -19,9 +19,8 @@ from typing import Any, Final
 from .context import FlowState
 from .conversions import CONVERSIONS, MAX_ITEMS, name_of
 from .marks import LONGEST_WHOLE_KEY, Mark
-from .policies import Policy, effective, fold, followers
 from .redaction import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
-from .secret_keys import (
+from .secrets.keys import (
     KEY_CLASSES,
     MAX_KEY,
     ODD,
@@ -35,9 +34,10 @@ from .secret_keys import (
     describes,
     is_schema,
     reveals,
-)  # fmt: skip
-from .secret_words import NAME_KEYS
-from .taints import SHORTEST_NUMBER
+)
+from .secrets.policies import Policy, effective, fold, followers
+from .secrets.taints import SHORTEST_NUMBER
+from .secrets.words import NAME_KEYS
 
 MAX_DEPTH: Final = 16  # containers inside one another
 MAX_VALUES: Final = 2_000  # values of one snapshot

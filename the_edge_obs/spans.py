@@ -21,7 +21,7 @@ from .exits import forget, opened
 from .faults import own_fault
 from .names import fit_name, node_name
 from .records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
-from .secret_keys import KEY_CLASSES, KeyClasses
+from .secrets.keys import KEY_CLASSES, KeyClasses
 from .snapshots import snapshot
 from .tracebacks import Parts
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-import time
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,7 +12,7 @@ from typing import Any, Final
 
 from .event import Event
 from .flow_facts import FlowFacts, SpanInfo, error_key
-from .formatters import printable
+from .text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
 
 # Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
 FOLD_OVER: Final = 24
@@ -25,40 +23,7 @@ _LABEL: Final = 40  # columns of a branch's item; a longer one is not told
 _DEEPEST: Final = 600  # columns of the lines of the tree; what is deeper stands as deep as that
 _NARROWEST: Final = 60  # columns; below it lines run over
 _BAR: Final = (8, 30)  # columns of a bar, at least and at most
-
-_COLOURS: Final = {
-    "ok": "32",
-    "error": "31;1",
-    "bar": "34",
-    "around": "2",
-    "running": "33",
-    "cancelled": "33",
-    "unknown": "33",
-    "warn": "33",
-    "dim": "2",
-    "bold": "1",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How a tree is shown.
-
-    Args:
-        width: Columns it may take. Default 100; below 60 it takes 60.
-        unicode: Draw with box characters; otherwise with ASCII. Default True.
-        colour: Use ANSI colours. Default False.
-        fold: Leave out the middle of long loops and fan-outs. Default True.
-    """
-
-    width: int = 100
-    unicode: bool = True
-    colour: bool = False
-    fold: bool = True
-
-    def paint(self, style: str, text: str) -> str:
-        """Return the text in the colour of a style, if colours are used."""
-        return f"\x1b[{_COLOURS[style]}m{text}\x1b[0m" if self.colour and text and style in _COLOURS else text
+_PLAIN: Final = View()
 
 
 @dataclass(slots=True)
@@ -86,7 +51,7 @@ class Row:
     span: SpanInfo | None = None
 
 
-def render(log: FlowFacts, view: View = View()) -> Iterator[str]:
+def render(log: FlowFacts, view: View = _PLAIN) -> Iterator[str]:
     """Yield the lines of a flow log for people: the tree, the totals, and what is missing.
 
     Each span has a line: its step or node, a bar on the run's time line where there is room, duration, tokens, cost and status;
@@ -99,15 +64,6 @@ def render(log: FlowFacts, view: View = View()) -> Iterator[str]:
     yield from (view.paint("warn", line) for line in missing(log))
 
 
-def drawable(encoding: str) -> bool:
-    """Tell whether an encoding has the characters that trees are drawn with."""
-    try:
-        "├─└│…⋮█▌▐".encode(encoding)
-    except (UnicodeError, LookupError):
-        return False
-    return True
-
-
 def origin(log: FlowFacts) -> SpanInfo | None:
     """Return the span in which the error that ended a flow arose: the last and deepest one with it; None without one."""
     root = next((span for span in log.roots if span.error is not None), None)
@@ -116,56 +72,6 @@ def origin(log: FlowFacts) -> SpanInfo | None:
     same = [span for span in log.spans if _same_error(span, root)]
     echoed = {span.parent_id for span in same}
     return next((span for span in reversed(same) if span.span_id not in echoed), root)
-
-
-def duration_text(milliseconds: float | None) -> str:
-    """Return a duration for people, with its unit; empty for None."""
-    if milliseconds is None:
-        return ""
-    if milliseconds < 999.95:
-        return f"{milliseconds:.2f} ms" if milliseconds < 9.995 else f"{milliseconds:.1f} ms"
-    seconds = milliseconds / 1000
-    if seconds < 59.995:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def clock_text(seconds: float, *, zone: bool = True) -> str:
-    """Return a point in time, Unix seconds, as local date and time, as ``--since`` reads it.
-
-    Where no calendar has it, it is the number itself.
-
-    Args:
-        seconds: The time.
-        zone: Whether its offset from UTC follows. Default True.
-    """
-    try:
-        text = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)
-    return f"{text[:-2]}:{text[-2:]}" if zone else text[:-5]  # Python 3.10 reads zones with a colon alone
-
-
-def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: two for a wide character, none for a combining one."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
-
-
-def fitted(text: str, width: int, view: View) -> str:
-    """Return a text cut to so many columns, the cut visible."""
-    if columns(text) <= width:
-        return text
-    mark = "…" if view.unicode else "..."
-    kept, room = "", width - len(mark)
-    for char in text:
-        room -= columns(char)
-        if room < 0:
-            break
-        kept += char
-    return kept + mark
 
 
 # --- rows ---
@@ -406,15 +312,5 @@ def missing(log: FlowFacts) -> Iterator[str]:
         yield f"logging itself failed {counted(metrics['fault_count'], 'time')}"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, in the plural unless there is one."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def _number(value: Any) -> float:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
-
-
-def dollars(cost: float) -> str:
-    """Return US dollars for people, with as many digits as a small amount needs."""
-    return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}" if cost >= 0.0001 else f"${cost:.1g}"

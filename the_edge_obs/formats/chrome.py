@@ -15,7 +15,8 @@ from typing import Any, Final
 from ..event import Event, dumps
 from ..flow_log import FlowLog, SpanInfo
 from ..lanes import Placed, micros, place
-from ..tree import counted, which
+from ..text import counted
+from ..tree import which
 from ._flow_logs import by_start, marked, title
 
 _OF_SPANS: Final = frozenset({"entry", "exit", "error"})

@@ -13,7 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
-from ..formatters import printable, printable_json
+from ..text import printable, printable_json
 
 _HERE: Final = Path(__file__).parent  # base.html, with the head of every page
 

@@ -20,11 +20,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
+from .keys import KEY_CLASSES, describes
 from .policies import Policy
-from .secret_keys import KEY_CLASSES, describes
-from .secret_texts import find
-from .secret_values import SECRET_LIKE, is_random, look_of
-from .secret_words import COMPOUNDS, FILLERS, FUNCTION_WORDS
+from .texts import find
+from .values import SECRET_LIKE, is_random, look_of
+from .words import COMPOUNDS, FILLERS, FUNCTION_WORDS
 
 MAX_STRING: Final = 8_192  # characters of one string
 MAX_SECRETS: Final = 4_096  # remembered of one flow

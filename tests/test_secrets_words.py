@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from the_edge_obs import secret_words as words
-from the_edge_obs.policies import fold
-from the_edge_obs.secret_keys import PLAIN, classify
+from the_edge_obs.secrets import words
+from the_edge_obs.secrets.keys import PLAIN, classify
+from the_edge_obs.secrets.policies import fold
 
 
 def test_every_secret_word_has_a_stem() -> None:

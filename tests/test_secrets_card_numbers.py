@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from the_edge_obs.card_numbers import card_numbers
+from the_edge_obs.secrets.card_numbers import card_numbers
 
 
 @pytest.mark.parametrize(

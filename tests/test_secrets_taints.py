@@ -19,8 +19,8 @@ from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.flows import load
 from the_edge_obs.redaction import PLACEHOLDER, scrub, scrub_text
+from the_edge_obs.secrets.taints import MAX_CHARS, MAX_SECRETS, Taints
 from the_edge_obs.snapshots import snapshot
-from the_edge_obs.taints import MAX_CHARS, MAX_SECRETS, Taints
 
 
 def a_flow() -> FlowState:

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any, Final
 
 from .policies import BUILT_IN, Policy, effective, fold, followers, process_policy
-from .secret_values import SECRET_LIKE, is_random, look_of
-from .secret_words import (
+from .values import SECRET_LIKE, is_random, look_of
+from .words import (
     FILE_ENDINGS,
     FUSED_ENDINGS,
     FUSED_OWNERS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from the_edge_obs.secret_values import ORDINARY_TEXT, SECRET_LIKE, WORD, is_blank, is_identifier, is_mixed, is_random, look_of
+from the_edge_obs.secrets.values import ORDINARY_TEXT, SECRET_LIKE, WORD, is_blank, is_identifier, is_mixed, is_random, look_of
 
 ORDINARY = [
     "string",

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from .secret_values import ORDINARY_TEXT, SECRET_LIKE, is_blank, is_key_like, is_random, look_of
-from .secret_words import DOTTED, FORMATS, INNER_FORMATS, LOOSE_FORMATS
+from .values import ORDINARY_TEXT, SECRET_LIKE, is_blank, is_key_like, is_random, look_of
+from .words import DOTTED, FORMATS, INNER_FORMATS, LOOSE_FORMATS
 
 Span: TypeAlias = "tuple[int, int]"
 """Where a secret begins and ends in a text."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .secret_words import FILLERS, FUNCTION_WORDS, ORDINARY
+from .words import FILLERS, FUNCTION_WORDS, ORDINARY
 
 ORDINARY_TEXT, WORD, SECRET_LIKE = 0, 1, 2
 """What a text looks like: nothing secret; a word that may be one; a secret."""

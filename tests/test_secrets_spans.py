@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from the_edge_obs.secret_keys import SECRET, WEAK
-from the_edge_obs.secret_spans import Name, authorization, cookie, indented, judged, quoted, starts_quoted, without_closers
-from the_edge_obs.secret_values import SECRET_LIKE, WORD
+from the_edge_obs.secrets.keys import SECRET, WEAK
+from the_edge_obs.secrets.spans import Name, authorization, cookie, indented, judged, quoted, starts_quoted, without_closers
+from the_edge_obs.secrets.values import SECRET_LIKE, WORD
 
 NAME = Name(0, 8, "password", SECRET)
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from .errors import ConfigurationError, allowed
-from .secret_words import PRESETS
+from ..errors import ConfigurationError, allowed
+from .words import PRESETS
 
 REDACT_KEYS: Final = ("keys", "safe_keys", "patterns", "preset", "correlate")
 _EXAMPLE: Final = "write one such as 'AC-[0-9]{6}'"

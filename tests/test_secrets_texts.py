@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from the_edge_obs.redaction import PLACEHOLDER, scrub_text
-from the_edge_obs.secret_keys import KEY_CLASSES
-from the_edge_obs.secret_texts import find
+from the_edge_obs.secrets.keys import KEY_CLASSES
+from the_edge_obs.secrets.texts import find
 
 SECRET = "s3cr3tV4lue9xQ"
 ASSIGNED = [

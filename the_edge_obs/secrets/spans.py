@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from .secret_keys import TOKEN, WEAK, is_path, looks_secret
-from .secret_shapes import Span
-from .secret_values import ORDINARY_TEXT, SECRET_LIKE, WORD, is_blank, look_of
-from .secret_words import SCHEMES
+from .keys import TOKEN, WEAK, is_path, looks_secret
+from .shapes import Span
+from .values import ORDINARY_TEXT, SECRET_LIKE, WORD, is_blank, look_of
+from .words import SCHEMES
 
 MAX_VALUE: Final = 8_192  # characters within which a quote is expected to close
 MAX_ORDINARY: Final = 256  # characters of a value that can be ordinary

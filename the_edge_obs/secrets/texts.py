@@ -13,19 +13,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .secret_keys import KEY, MAX_NAME, PLAIN, SECRET, WEAK, KeyClasses, classify
-from .secret_shapes import (
-    SHORTEST_FORMAT,
-    Span,
-    by_format,
-    commands,
-    in_encoded_urls,
-    in_urls,
-    key_blocks,
-    key_parameters,
-    schemes,
-)
-from .secret_spans import (
+from .keys import KEY, MAX_NAME, PLAIN, SECRET, WEAK, KeyClasses, classify
+from .shapes import SHORTEST_FORMAT, Span, by_format, commands, in_encoded_urls, in_urls, key_blocks, key_parameters, schemes
+from .spans import (
     DELIMITER,
     MAX_ORDINARY,
     MAX_VALUE,
@@ -37,9 +27,9 @@ from .secret_spans import (
     quoted,
     starts_quoted,
     without_closers,
-)  # fmt: skip
-from .secret_values import ORDINARY_TEXT, SECRET_LIKE, WORD, is_identifier, is_mixed, is_random, look_of
-from .secret_words import NAME_KEYS, SCHEMES, STRICT_WORDS
+)
+from .values import ORDINARY_TEXT, SECRET_LIKE, WORD, is_identifier, is_mixed, is_random, look_of
+from .words import NAME_KEYS, SCHEMES, STRICT_WORDS
 
 SHORTEST: Final = 7  # characters of the shortest text that holds a secret: pwd=abc
 RUN: Final = re.compile(r"[\w$.-]{2,}")
