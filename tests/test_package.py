@@ -20,6 +20,7 @@ PACKAGE = Path(the_edge_obs.__file__).parent
 FLOORS = {
     "errors": 0,
     "text": 0,
+    "table": 0,
     "marks": 0,
     "summaries": 0,
     "event": 0,

@@ -16,11 +16,12 @@ from rich.live import Live
 from rich.text import Text
 
 from ..event import Event
+from ..table import Cell, line_of
 from ..text import View, columns, counted, duration_text, fitted, printable
 
 _A_SECOND: Final = 8  # pictures
 _KEPT_FREE: Final = 2  # lines of the terminal
-_CLOCK: Final = 13  # columns: two spaces and a time such as 59 min 59 s
+_CLOCK: Final = 11  # columns of a time such as 59 min 59 s
 _ENDS: Final = frozenset({"exit", "error"})
 
 
@@ -109,11 +110,10 @@ class LiveView:
         now = time.monotonic()
         shown = spans if len(spans) < height else spans[: height - 2]
         names = ["  " * (len(span.path) - 1) + span.name for span in shown]
-        room = max(min(max(map(columns, names), default=0), width - _CLOCK), 1)
+        room = max(min(max(map(columns, names), default=0), width - _CLOCK - 2), 1)
         for span, name in zip(shown, names, strict=True):
-            text = fitted(name, room, self._view)
-            clock = f"  {_clock(now - span.since):>{_CLOCK - 2}}"
-            yield Text(text + " " * (room - columns(text)) + clock, style="bold" if len(span.path) == 1 else "")
+            cells = [Cell(name), Cell(_clock(now - span.since), right=True)]
+            yield Text(line_of(cells, (room, _CLOCK), self._view), style="bold" if len(span.path) == 1 else "")
         if left := len(spans) - len(shown):
             yield Text(fitted(f"and {left:,} more", width, self._view), style="dim")
         failed = f", {counted(self._errors, 'error')}" if self._errors else ""

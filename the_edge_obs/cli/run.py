@@ -17,7 +17,8 @@ from ..files import writable, write_atomically
 from ..flow_log import FlowLog
 from ..redaction import scrub, scrub_text
 from ..snapshots import snapshot
-from ..text import View, counted, fitted, printable
+from ..table import Cell, line_of
+from ..text import View, columns, counted, printable
 from ..tree import error_text, origin, render
 from .plain import Plain
 from .state import initial_state
@@ -174,11 +175,11 @@ def _failure(error: BaseException, log: FlowLog | None) -> str:
 def _short(state: Mapping[str, Any], view: View) -> Iterator[str]:
     """Yield the state, a line for each key, cut to the view; secrets are redacted."""
     shown = {printable(key): value for key, value in scrub(snapshot(dict(state))).items() if key not in _RUN_KEYS}
-    width = min(max(map(len, shown), default=0), view.width // 3)
+    width = min(max(map(columns, shown), default=0), view.width // 3)
     yield "final state" if shown else "final state: empty"
     for key, value in shown.items():
         text = printable(json.dumps(value, ensure_ascii=False))
-        yield f"  {fitted(key, width, view):<{width}}  {fitted(text, view.width - width - 4, view)}"
+        yield "  " + line_of([Cell(key), Cell(text)], (width, view.width - width - 4), view)
 
 
 def _write(state: Mapping[str, Any], output: str) -> None:

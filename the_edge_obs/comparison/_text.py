@@ -9,6 +9,7 @@ from itertools import groupby, takewhile
 from typing import Any, Final
 
 from ..flow_log import FlowLog
+from ..table import Cell, line_of, room_beside, shared, widths_of
 from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
 from ..tree import FOLD_OVER, error_text
 from ._rows import Aligned, Figure, SpanDiff
@@ -328,28 +329,23 @@ _FIGURES: Final = (
 
 def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
     total = max(view.width, _NARROWEST) - 2  # the mark and a space
-    right = [max(columns(row.cells[place]) for row in rows) for place in range(1, 5)]
-    space = max(total - sum(width + 2 for width in right if width), 16)
-    node = max(columns(row.cells[0]) for row in rows)
+    node, *figures = widths_of(row.cells for row in rows)
     wanted = max(len(row.stem) + columns(row.label) for row in rows)
-    label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
-    node = min(node, max(space - label - 2, 0))
+    widths = (*shared(room_beside(figures, total), wanted, node), *figures)
     for row in rows:
         mark = view.paint(row.style, row.mark.strip()) or " "
-        yield f"{mark} {_line(row, label, node, right, view)}".rstrip()
+        yield f"{mark} {line_of(_table_cells(row), widths, view)}".rstrip()
         indent = row.below if len(row.below) < total // 2 else ""
         for note in row.notes:
             for style, text in note.lines(total - len(indent), view):
                 yield f"  {indent}{view.paint(style, text)}"
 
 
-def _line(row: _Row, label: int, node: int, right: Sequence[int], view: View) -> str:
-    stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
-    text = fitted(row.label, label - columns(stem), view)
-    parts = [stem + view.paint(row.style, text) + " " * (label - columns(stem + text))]
-    if node:
-        name = fitted(row.cells[0], node, view)
-        parts.append(view.paint("dim", name) + " " * (node - columns(name)))
-    parts += [f"{cell:>{width}}" for cell, width in zip(row.cells[1:4], right[:3], strict=True) if width]
-    parts.append(view.paint(row.style, row.cells[4]))
-    return "  ".join(parts).rstrip()
+def _table_cells(row: _Row) -> list[Cell]:
+    node, *figures, status = row.cells
+    return [
+        Cell(row.label, row.style, stem=row.stem),
+        Cell(node, "dim"),
+        *(Cell(figure, right=True) for figure in figures),
+        Cell(status, row.style),
+    ]
