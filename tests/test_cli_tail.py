@@ -16,7 +16,7 @@ import pytest
 
 from the_edge_obs.cli import main
 from the_edge_obs.cli import tail as command
-from the_edge_obs.cli.following import GrowingFile
+from the_edge_obs.cli._following import GrowingFile
 from the_edge_obs.jsonl import Skipped
 
 from .strategies import FLOW, event

@@ -8,7 +8,7 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..retention import Limits, age_of, bytes_of, clean
 from ..text import counted, printable
-from .terminal import BAD, DONE, say
+from ._terminal import BAD, DONE, say
 
 NAME: Final = "clean"
 HELP: Final = "remove or compress old logs of a folder"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..errors import ConfigurationError
 from ..text import printable_json
-from .terminal import DONE, prepare_json, say, write_json
+from ._terminal import DONE, prepare_json, say, write_json
 
 NAME: Final = "config"
 HELP: Final = "print the dictConfig of an observability block"

@@ -15,8 +15,8 @@ from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
 from ..jsonl import Skipped
 from ..text import View, counted, printable
-from .sources import LOG_HELP, flow_events
-from .terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
+from ._sources import LOG_HELP, flow_events
+from ._terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
 
 NAME: Final = "diff"
 HELP: Final = "compare two runs: what was added, removed, reordered, what changed"

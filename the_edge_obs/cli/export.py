@@ -14,9 +14,9 @@ from ..files import write_atomically
 from ..formats import FORMATS, format_of, renderer
 from ..jsonl import Skipped
 from ..text import counted, printable
-from .progress import Progress
-from .sources import add_log, read
-from .terminal import DONE, prepare_json, say_skipped, write_json
+from ._progress import Progress
+from ._sources import add_log, read
+from ._terminal import DONE, prepare_json, say_skipped, write_json
 
 NAME: Final = "export"
 HELP: Final = "write a log in another format"

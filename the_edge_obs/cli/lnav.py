@@ -8,7 +8,7 @@ from typing import Final
 
 from ..lnav_format import install
 from ..text import printable
-from .terminal import DONE, say
+from ._terminal import DONE, say
 
 NAME: Final = "lnav"
 HELP: Final = "teach lnav (https://lnav.org) to read logs"

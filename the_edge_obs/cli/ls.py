@@ -10,10 +10,10 @@ from typing import Final
 from ..flow_summary import FlowSummary, summarise
 from ..jsonl import Skipped
 from ..text import counted
-from .listing import runs_table
-from .progress import Progress, followed
-from .sources import add_log, read
-from .terminal import DONE, prepare_json, view_for, write_json
+from ._listing import runs_table
+from ._progress import Progress, followed
+from ._sources import add_log, read
+from ._terminal import DONE, prepare_json, view_for, write_json
 
 NAME: Final = "ls"
 HELP: Final = "list the runs of a folder"

@@ -11,8 +11,8 @@ from ..formatters import ConsoleFormatter
 from ..jsonl import lines_of
 from ..records import record_of_item
 from ..text import uses_colour
-from .sources import add_log, read
-from .terminal import DONE, prepare_json, write_json
+from ._sources import add_log, read
+from ._terminal import DONE, prepare_json, write_json
 
 NAME: Final = "query"
 HELP: Final = "print the events of a log that pass some filters"

@@ -20,13 +20,13 @@ from ..snapshots import snapshot
 from ..table import Cell, line_of
 from ..text import View, columns, counted, printable
 from ..tree import error_text, origin, render
-from .plain import Plain
-from .state import initial_state
-from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json
+from ._plain import Plain
+from ._state import initial_state
+from ._terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json
 
 if TYPE_CHECKING:
     from ..flows import Flow
-    from .watching import Watch
+    from ._watching import Watch
 
 NAME: Final = "run"
 HELP: Final = "run a flow, see what it does and its tree"
@@ -101,8 +101,8 @@ def call(args: argparse.Namespace) -> int:
     """Carry the command out."""
     # Imported here: the runner brings jinja2 along, and reading a log does without.
     from ..flows import load
-    from .display import Display
-    from .watching import levels, watching
+    from ._display import Display
+    from ._watching import levels, watching
 
     state = initial_state(args.state, args.set)
     if args.output not in (None, _STDOUT):

@@ -10,9 +10,9 @@ from ..flow_log import build_flow_log
 from ..jsonl import Skipped
 from ..text import clock_text, counted, printable
 from ..tree import render
-from .listing import runs_table
-from .sources import add_log, flow_events
-from .terminal import DONE, add_ascii, view_for
+from ._listing import runs_table
+from ._sources import add_log, flow_events
+from ._terminal import DONE, add_ascii, view_for
 
 NAME: Final = "show"
 HELP: Final = "show a run as a tree, or which runs a folder holds"

@@ -11,10 +11,10 @@ from typing import Any, Final
 from ..jsonl import Skipped
 from ..run_stats import node_stats
 from ..text import counted, dollars, duration_text, printable
-from .listing import table
-from .progress import Progress, followed
-from .sources import add_log, read
-from .terminal import DONE, prepare_json, view_for, write_json
+from ._listing import table
+from ._progress import Progress, followed
+from ._sources import add_log, read
+from ._terminal import DONE, prepare_json, view_for, write_json
 
 NAME: Final = "stats"
 HELP: Final = "figures of each node over many runs"

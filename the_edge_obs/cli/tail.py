@@ -19,10 +19,10 @@ from ..formatters import ConsoleFormatter
 from ..jsonl import Skipped, log_name, read_events
 from ..records import record_of_item
 from ..text import printable, uses_colour
-from .following import SUFFIX, GrowingFile, growing_files
-from .progress import Progress
-from .sources import add_log, files_of
-from .terminal import DONE, say_skipped
+from ._following import SUFFIX, GrowingFile, growing_files
+from ._progress import Progress
+from ._sources import add_log, files_of
+from ._terminal import DONE, say_skipped
 
 NAME: Final = "tail"
 HELP: Final = "show the last events of a log, and follow it"

@@ -13,8 +13,8 @@ from ..event import SCHEMA_VERSION
 from ..redaction import scrub_text
 from ..text import counted, printable
 from ..validation import Tally, check_log
-from .sources import LOG_HELP, files_of
-from .terminal import DONE, fail
+from ._sources import LOG_HELP, files_of
+from ._terminal import DONE, fail
 
 NAME: Final = "validate"
 HELP: Final = "check a log against the event schema, or a flow file"

@@ -13,7 +13,7 @@ from ..event_query import matches
 from ..flow_summary import FlowSummaries
 from ..jsonl import SUFFIXES, Skipped, log_files
 from ..store import iter_query
-from .terminal import say_skipped
+from ._terminal import say_skipped
 
 LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs"
 

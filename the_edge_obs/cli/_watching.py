@@ -16,7 +16,7 @@ from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler
 from ..handlers.appending import checked_path
 from ..store import get_flow_log
-from .display import Display
+from ._display import Display
 
 # The tree needs all of a run, whatever the flow keeps for itself.
 _CAPACITY: Final = 100_000

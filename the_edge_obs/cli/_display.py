@@ -11,10 +11,10 @@ from ..event import Event
 from ..formatters import ConsoleFormatter
 from ..records import record_of_item
 from ..text import uses_colour
-from .terminal import view_for
+from ._terminal import view_for
 
 if TYPE_CHECKING:
-    from .live import LiveView
+    from ._live import LiveView
 
 
 class Display:
@@ -50,7 +50,7 @@ def _live_view(ascii_only: bool) -> LiveView | None:
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return None
     try:
-        from .live import LiveView
+        from ._live import LiveView
     except ImportError:
         return None
     return LiveView(view_for(sys.stderr, ascii_only=ascii_only))

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
 from . import clean, config, diff, export, lnav, ls, query, run, show, stats, tail, validate
-from .terminal import BAD, fail, prepare, say
+from ._terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
