@@ -11,7 +11,7 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.records import STANDARD
-from the_edge_obs.redaction import MAX_STRING, PLACEHOLDER
+from the_edge_obs.redaction.texts import MAX_STRING, PLACEHOLDER
 
 
 def a_record(msg: Any, *args: Any, **extra: Any) -> logging.LogRecord:

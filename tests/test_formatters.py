@@ -18,8 +18,8 @@ import the_edge_obs as obs
 from the_edge_obs.event import MAX_EVENT_BYTES, dumps, problems
 from the_edge_obs.formatters import ConsoleFormatter, to_line
 from the_edge_obs.records import record_of_item
-from the_edge_obs.redaction import scrub
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import scrub
 from the_edge_obs.text import printable, printable_json, uses_colour
 
 from .strategies import FLOW, event

@@ -18,10 +18,10 @@ from the_edge_obs.event import EVENT_TYPES, dumps
 from the_edge_obs.formatters import to_line
 from the_edge_obs.lines import encoded, encoded_event, encoded_item
 from the_edge_obs.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts
-from the_edge_obs.redaction import learn
-from the_edge_obs.remembered import FLOWS, Remembered
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import learn
+from the_edge_obs.redaction.verdicts import FLOWS, Remembered
 from the_edge_obs.secrets.policies import Policy, activate
-from the_edge_obs.snapshots import snapshot
 
 from .strategies import FLOW, OTHER_FLOW, event
 

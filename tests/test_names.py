@@ -16,7 +16,7 @@ import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import problems
 from the_edge_obs.names import MAX_NAME, fit_name
-from the_edge_obs.redaction import PLACEHOLDER
+from the_edge_obs.redaction.texts import PLACEHOLDER
 
 
 class Told(str):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from the_edge_obs.redaction import PLACEHOLDER, scrub_text
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import PLACEHOLDER, scrub_text
 from the_edge_obs.secrets.keys import PLAIN, SECRET, TOKEN, VALUE, WEAK, KeyClasses, classes_for, classify, counts, only_describes
 from the_edge_obs.secrets.policies import Policy
-from the_edge_obs.snapshots import snapshot
 
 VALUE_OF_A_SECRET = "zebra-lamp-9931-xyz"
 SECRET_KEYS = (

@@ -13,9 +13,9 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
-from the_edge_obs.redaction import scrub
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import scrub
 from the_edge_obs.secrets.policies import BUILT_IN, activate, effective, policy_of, policy_of_scope, process_policy
-from the_edge_obs.snapshots import snapshot
 
 
 def test_an_entry_is_a_policy() -> None:

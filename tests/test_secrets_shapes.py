@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from the_edge_obs.redaction import PLACEHOLDER, scrub_text
+from the_edge_obs.redaction.texts import PLACEHOLDER, scrub_text
 from the_edge_obs.secrets.shapes import by_format, commands, in_urls, key_blocks, schemes
 
 KEY = "aB3dE5gH7jK9mN1pQ3rS5tU7vW9xY1zA3bC5dE7f"

@@ -18,9 +18,9 @@ import the_edge_obs as obs
 from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.flows import load
-from the_edge_obs.redaction import PLACEHOLDER, scrub, scrub_text
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import PLACEHOLDER, scrub, scrub_text
 from the_edge_obs.secrets.taints import MAX_CHARS, MAX_SECRETS, Taints
-from the_edge_obs.snapshots import snapshot
 
 
 def a_flow() -> FlowState:

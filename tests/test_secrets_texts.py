@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from the_edge_obs.redaction import PLACEHOLDER, scrub_text
+from the_edge_obs.redaction.texts import PLACEHOLDER, scrub_text
 from the_edge_obs.secrets.keys import KEY_CLASSES
 from the_edge_obs.secrets.texts import find
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from the_edge_obs.context import FlowState, new_flow_id
-from the_edge_obs.redaction import MAX_STRING, PLACEHOLDER
+from the_edge_obs.redaction.texts import MAX_STRING, PLACEHOLDER
 from the_edge_obs.tracebacks import (
     MAX_ERRORS,
     MAX_FRAMES,

@@ -16,8 +16,8 @@ from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, Final, TypeAlias, cast
 
 from .context import FlowState
-from .redaction import scrub_text
-from .snapshots import snapshot
+from .redaction.snapshots import snapshot
+from .redaction.texts import scrub_text
 from .tracebacks import MAX_ERRORS, MAX_FRAMES, MAX_NOTES, chain, error_text, members_of, notes_of, pieces, type_name
 
 ExcInfo: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None]"

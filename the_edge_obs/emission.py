@@ -183,7 +183,7 @@ def _stays(at: logging.Logger, facts: Facts) -> bool:
 
 
 def _is_ours(handler: logging.Handler) -> bool:
-    return __package__ in (type(one).__module__.partition(".")[0] for one in (handler, handler.formatter, *handler.filters))
+    return __name__.partition(".")[0] in (type(one).__module__.partition(".")[0] for one in (handler, handler.formatter, *handler.filters))
 
 
 def _can_judge(filters: list[Any]) -> bool:

@@ -104,8 +104,8 @@ def did_you_mean(given: object, names: Iterable[str]) -> str:
 def _shown(text: str) -> str:
     # Imported here: the vocabulary of errors lies below everything, and who makes no mistake need not wait for it.
     from .context import current
-    from .redaction import scrub_text
-    from .snapshots import snapshot
+    from .redaction.snapshots import snapshot
+    from .redaction.texts import scrub_text
 
     span = current()
     flow = None if span is None else span.flow

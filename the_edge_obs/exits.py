@@ -23,6 +23,7 @@ from .context import HELD
 from .records import NOTHING
 from .secrets import policies, taints
 
+_ROOT: Final = __name__.partition(".")[0]
 MAX_OPEN: Final = 10_000  # spans that are remembered; of more, those that were opened first are left out
 
 
@@ -67,9 +68,15 @@ def _stop() -> None:
         if isinstance(logger, logging.Logger) and name.startswith("tea."):
             logger.disabled = True
             logger._cache.clear()  # type: ignore[attr-defined]
-    for name, module in list(_package.items()):
-        if isinstance(module, ModuleType) and module.__name__ == f"{__package__}.{name}":
-            del _package[name]
+    _let_go(_package, _ROOT)
+
+
+def _let_go(package: dict[str, Any], path: str) -> None:
+    """Take the modules out of a package, and out of the packages in it."""
+    for name, module in list(package.items()):
+        if isinstance(module, ModuleType) and module.__name__ == f"{path}.{name}":
+            del package[name]
+            _let_go(vars(module), module.__name__)
 
 
 RENEWALS: Final[list[Callable[[], None]]] = [taints.renew_lock, policies.renew_lock]
@@ -116,15 +123,15 @@ def _arm() -> None:
     A flow may begin in a ``__del__`` as well, where it cannot be imported any more.
     """
     with suppress(Exception):  # what is not there to be imported is told to whoever asks for it
-        import_module(f"{__package__}.observability")
-    sys.modules[f"{__package__}._frozen"] = _Frozen()  # type: ignore[assignment]
-    module = ModuleType(f"{__package__}._exit")
+        import_module(f"{_ROOT}.observability")
+    sys.modules[f"{_ROOT}._frozen"] = _Frozen()  # type: ignore[assignment]
+    module = ModuleType(f"{_ROOT}._exit")
     vars(module)["_first"] = _First()
     sys.modules[module.__name__] = module
     HELD.append(module)
 
 
-_package: Final = vars(sys.modules[__package__])  # which is in no list any more when it is needed
+_package: Final = vars(sys.modules[_ROOT])  # which is in no list any more when it is needed
 atexit.register(_arm)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_open.clear)  # they are the parent's to end

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from .context import FlowState, Place, SpanContext, context_of, current, new_number
 from .records import NOWHERE, PLAIN, Facts, NodeRecord, message_of
-from .redaction import on_loss, scrub_text
-from .snapshots import snapshot
+from .redaction.snapshots import snapshot
+from .redaction.texts import on_loss, scrub_text
 from .tracebacks import error_text, traceback_text, type_name
 
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from .bare_errors import clean_text, is_clean
 from .context import FlowState
-from .conversions import MAX_ITEMS
 from .event import dumps
 from .records import SCRUBBED_ERROR, STANDARD, brought_event, message_of, own_ids
-from .redaction import MAX_STRING, scrub, scrub_text
-from .snapshots import snapshot
+from .redaction.conversions import MAX_ITEMS
+from .redaction.snapshots import snapshot
+from .redaction.texts import MAX_STRING, scrub, scrub_text
 from .tracebacks import error_text, traceback_text, type_name
 
 # What a snapshot that hides or lacks something has in it. What is too large to be looked through leaves as its copy.

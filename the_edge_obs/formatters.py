@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 from pythonjsonlogger.json import JsonFormatter as _BaseJsonFormatter
 
 from .event import CHECKED_METRICS, MAX_EVENT_BYTES, Event, dumps, headline
-from .marks import MAX_PATH, MAX_PATHS, MORE, inside
 from .records import event_of, loose_event
+from .redaction.marks import MAX_PATH, MAX_PATHS, MORE, inside
 from .text import printable, uses_colour
 
 

@@ -31,8 +31,8 @@ from .faults import own_fault
 from .later import Wrappers, hand_on
 from .names import fit_name, node_name
 from .records import ENTRY, EXIT, NOTHING, Site
+from .redaction.snapshots import snapshot
 from .secrets.keys import classes_for
-from .snapshots import snapshot
 from .spans import OpenSpan, Span, give_back, node_logger, report, span
 
 __all__ = ["Span", "observable", "span"]

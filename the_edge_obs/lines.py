@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from .event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
 from .formatters import to_line
-from .marks import Ways, paths_of
 from .records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
-from .remembered import FLOWS, Remembered, remembered
+from .redaction.marks import Ways, paths_of
+from .redaction.verdicts import FLOWS, Remembered, remembered
 
 # Beyond these, json and orjson write a float differently: with an exponent.
 _FIRST: Final = 10**9  # ns, for a timestamp

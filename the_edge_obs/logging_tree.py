@@ -312,7 +312,7 @@ def _refuse_misspelt(kind: str, name: str, entry: Any) -> None:
     """Say of a class that this package has not which ones it has; logging only knows that the module does not exist."""
     factory = entry.get("()", entry.get("class")) if isinstance(entry, Mapping) else None
     package, _, wanted = factory.rpartition(".") if isinstance(factory, str) else ("", "", "")
-    if package != __package__ or hasattr(sys.modules[package], wanted):
+    if package != __name__.partition(".")[0] or hasattr(sys.modules[package], wanted):
         return
     known = [public for public in sys.modules[package].__all__ if public.endswith(kind.capitalize())]
     raise ConfigurationError(f"{kind} {name!r}: {package} has no {wanted!r}; {allowed(known, wanted)}")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from .errors import ConfigurationError
-from .redaction import MAX_STRING, scrub_text
+from .redaction.texts import MAX_STRING, scrub_text
 from .secrets.policies import Policy, followers
 
 MAX_NAME: Final = 256  # characters

@@ -36,8 +36,8 @@ from .faults import listeners, own_fault
 from .flow_log import FlowLog
 from .names import fit_name
 from .records import NOTHING, NOWHERE, record_of_item
+from .redaction.snapshots import snapshot
 from .secrets.policies import Policy, process_policy
-from .snapshots import snapshot
 from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
 from .store import get_flow_log, query
 from .tracebacks import Parts, apart

@@ -16,11 +16,11 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from .bare_errors import exc_info_of
 from .context import FlowState, Place, current
 from .event import ENDS, KEYS, ROOT_NODE, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number
-from .marks import Mark, cut_paths, without_cut
 from .names import fit_name
-from .redaction import scrub, scrub_text
-from .remembered import remembered
-from .snapshots import snapshot
+from .redaction.marks import Mark, cut_paths, without_cut
+from .redaction.snapshots import snapshot
+from .redaction.texts import scrub, scrub_text
+from .redaction.verdicts import remembered
 from .tracebacks import described, type_name
 
 

@@ -21,8 +21,8 @@ from .exits import forget, opened
 from .faults import own_fault
 from .names import fit_name, node_name
 from .records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
+from .redaction.snapshots import snapshot
 from .secrets.keys import KEY_CLASSES, KeyClasses
-from .snapshots import snapshot
 from .tracebacks import Parts
 
 

@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from .context import FlowState
-from .conversions import exception_text, name_of
 from .event import dumps
-from .marks import Mark
-from .redaction import MAX_STRING, scrub
-from .snapshots import snapshot
+from .redaction.conversions import exception_text, name_of
+from .redaction.marks import Mark
+from .redaction.snapshots import snapshot
+from .redaction.texts import MAX_STRING, scrub
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..context import checked_flow_id, current
 from ..errors import ActionError, ExportError, allowed
-from ..summaries import Listing, Record
+from ..redaction.summaries import Listing, Record
 from ..tracebacks import error_text
 from ._support import add_event, count_of, failure, mapping_of, text_of
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ..conversions import exception_text
 from ..errors import ConfigurationError
 from ..event import LEVELS
 from ..files import writable, write_atomically
 from ..flow_log import FlowLog
-from ..redaction import scrub, scrub_text
-from ..snapshots import snapshot
+from ..redaction.conversions import exception_text
+from ..redaction.snapshots import snapshot
+from ..redaction.texts import scrub, scrub_text
 from ..table import Cell, line_of
 from ..text import View, columns, counted, printable
 from ..tree import error_text, origin, render

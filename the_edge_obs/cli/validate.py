@@ -10,7 +10,7 @@ from typing import Final
 
 from ..errors import FlowFileError, LogFileError
 from ..event import SCHEMA_VERSION
-from ..redaction import scrub_text
+from ..redaction.texts import scrub_text
 from ..text import counted, printable
 from ..validation import Tally, check_log
 from ._sources import LOG_HELP, files_of

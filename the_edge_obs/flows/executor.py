@@ -16,7 +16,7 @@ from typing import Any, Final
 from ..capture import is_soft_failure
 from ..errors import FlowRunError
 from ..records import NOTHING
-from ..summaries import whole
+from ..redaction.summaries import whole
 from ..tracebacks import class_names, error_text, type_name
 from .calling import finished
 from .model import (

@@ -16,8 +16,8 @@ from ..actions.registry import Registry
 from ..context import SpanContext, current
 from ..faults import own_fault
 from ..records import NOTHING
+from ..redaction.snapshots import snapshot
 from ..registries import instrument
-from ..snapshots import snapshot
 from ..spans import Span, log_event, node_logger
 
 

@@ -1,8 +1,8 @@
 """The one table of redaction: which words make a key secret, which texts are ordinary, and which formats secrets have.
 
-Keys of dicts and names in texts are judged by the same words (``secrets.keys``), values by the same word list (``secrets.values``),
-and texts are scanned for the same formats (``secrets.texts``). This module holds data alone, so that a word is added in one place;
-that is why it is long.
+Keys of dicts and names in texts are judged by the same words (``secrets.keys``), values by the same word list
+(``secrets.values``), and texts are scanned for the same formats (``secrets.texts``). This module holds data alone, so that a
+word is added in one place; that is why it is long.
 
 Where the words come from: the scrubbing lists of Sentry, Logfire, Rollbar, Rails, Django, Datadog and Elastic APM, and the
 formats that the makers of keys publish for secret scanning.

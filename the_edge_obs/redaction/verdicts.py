@@ -1,7 +1,7 @@
 """What is remembered of a flow while its events are read or written: the same texts, and the same spans, come again and again.
 
 Whether scrubbing would change a text takes ten times as long to find out as to look up. A verdict is that of
-``redaction.scrub_text``, and void as soon as the flow learns a secret or another policy comes into force.
+``redaction.texts.scrub_text``, and void as soon as the flow learns a secret or another policy comes into force.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from .context import FlowState
-from .event import MAX_INT, dumps, level_name
+from ..context import FlowState
+from ..event import MAX_INT, dumps, level_name
+from ..secrets.policies import Policy, followers
+from ..secrets.taints import SHORTEST_NUMBER
 from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, ways_to_marks
-from .redaction import scrub, scrub_text
-from .secrets.policies import Policy, followers
-from .secrets.taints import SHORTEST_NUMBER
+from .texts import scrub, scrub_text
 
 _MAX_FLOWS: Final = 64  # of which something is remembered
 _MAX_TEXTS: Final = 1_024  # remembered of each, with

@@ -1,9 +1,9 @@
 """Redaction: secrets are taken out of texts and snapshots when they leave.
 
-A value under a secret key is dropped when it is captured (see ``secrets.keys`` and ``snapshots``), and its texts become *taints*
-of the flow (see ``secrets.taints``). ``scrub`` runs when an event is read or written: it takes secrets out of texts by their shape and by
-the names before them (see ``secrets.texts``), and the flow's taints wherever they reappear. What counts as a secret beside what is
-built in is the active ``Policy`` (see ``secrets.policies``).
+A value under a secret key is dropped when it is captured (see ``secrets.keys`` and ``redaction.snapshots``), and its texts
+become *taints* of the flow (see ``secrets.taints``). ``scrub`` runs when an event is read or written: it takes secrets out of
+texts by their shape and by the names before them (see ``secrets.texts``), and the flow's taints wherever they reappear. What
+counts as a secret beside what is built in is the active ``Policy`` (see ``secrets.policies``).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from .context import FlowState, current
-from .errors import ConfigurationError
-from .event import MAX_INT
+from ..context import FlowState, current
+from ..errors import ConfigurationError
+from ..event import MAX_INT
+from ..secrets.card_numbers import card_numbers
+from ..secrets.keys import KEY_CLASSES
+from ..secrets.policies import BUILT_IN, Policy, effective, followers, process_policy
+from ..secrets.taints import MAX_STRING, SHORTEST_NUMBER, Taints
+from ..secrets.taints import SHORTEST as SHORTEST_TAINT
+from ..secrets.texts import SHORTEST, find
 from .marks import Mark
-from .secrets.card_numbers import card_numbers
-from .secrets.keys import KEY_CLASSES
-from .secrets.policies import BUILT_IN, Policy, effective, followers, process_policy
-from .secrets.taints import MAX_STRING, SHORTEST_NUMBER, Taints
-from .secrets.taints import SHORTEST as SHORTEST_TAINT
-from .secrets.texts import SHORTEST, find
 
 __all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", "scrub", "scrub_key", "scrub_text", "taint"]
 

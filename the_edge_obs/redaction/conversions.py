@@ -19,17 +19,17 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from .context import FlowState
+from ..context import FlowState
 from .marks import Mark
-from .redaction import MAX_STRING, PLACEHOLDER, scrub_text
 from .summaries import Listing, Record
+from .texts import MAX_STRING, PLACEHOLDER, scrub_text
 
 MAX_ITEMS: Final = 200  # items of one container
 _name_of: Final[Any] = vars(type)["__name__"].__get__
 
 
 class Walk(Protocol):
-    """What a conversion asks of the pass over a value that it is part of; ``snapshots`` has it."""
+    """What a conversion asks of the pass over a value that it is part of; ``redaction.snapshots`` has it."""
 
     flow: FlowState | None
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from the_edge_obs.context import FlowState
-from the_edge_obs.marks import MAX_PATHS, Mark, cut_paths, paths_of
-from the_edge_obs.remembered import Remembered
+from the_edge_obs.redaction.marks import MAX_PATHS, Mark, cut_paths, paths_of
+from the_edge_obs.redaction.verdicts import Remembered
 
 SECRET = Mark("[REDACTED]")
 REST = Mark("[+3 items]")

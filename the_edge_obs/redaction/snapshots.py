@@ -1,7 +1,7 @@
 """Snapshots: what is captured of a value, in one pass, when an event is made.
 
 Containers are copied, so that later mutation cannot alter what was logged; values under secret keys are dropped, and become
-taints of the flow; what is too large is cut. What remains is for ``redaction.scrub``, which runs when the event is read or
+taints of the flow; what is too large is cut. What remains is for ``redaction.texts.scrub``, which runs when the event is read or
 written: strings cannot change in between, so nothing is lost by waiting, and most events of a ring are never read.
 
 The caller's objects are never changed and, beyond the standard containers, never asked: no foreign ``__repr__``, ``__eq__``,
@@ -16,11 +16,8 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
-from .context import FlowState
-from .conversions import CONVERSIONS, MAX_ITEMS, name_of
-from .marks import LONGEST_WHOLE_KEY, Mark
-from .redaction import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
-from .secrets.keys import (
+from ..context import FlowState
+from ..secrets.keys import (
     KEY_CLASSES,
     MAX_KEY,
     ODD,
@@ -35,9 +32,12 @@ from .secrets.keys import (
     is_schema,
     reveals,
 )
-from .secrets.policies import Policy, effective, fold, followers
-from .secrets.taints import SHORTEST_NUMBER
-from .secrets.words import NAME_KEYS
+from ..secrets.policies import Policy, effective, fold, followers
+from ..secrets.taints import SHORTEST_NUMBER
+from ..secrets.words import NAME_KEYS
+from .conversions import CONVERSIONS, MAX_ITEMS, name_of
+from .marks import LONGEST_WHOLE_KEY, Mark
+from .texts import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
 
 MAX_DEPTH: Final = 16  # containers inside one another
 MAX_VALUES: Final = 2_000  # values of one snapshot

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 import the_edge_obs as obs
 from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.event import dumps
-from the_edge_obs.redaction import MAX_STRING, PLACEHOLDER, scrub, scrub_text
+from the_edge_obs.redaction.snapshots import MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES, snapshot
+from the_edge_obs.redaction.texts import MAX_STRING, PLACEHOLDER, scrub, scrub_text
 from the_edge_obs.secrets.keys import classes_for
-from the_edge_obs.snapshots import MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES, snapshot
 
 
 def a_flow() -> FlowState:
