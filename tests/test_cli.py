@@ -21,6 +21,7 @@ import yaml
 from the_edge_obs.cli import main
 from the_edge_obs.cli._state import initial_state, scalar
 from the_edge_obs.cli._terminal import view_for
+from the_edge_obs.config import dict_config
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.flow_log import build_flow_log
 
@@ -119,11 +120,11 @@ def test_run_shows_nodes_tree_and_state(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_run_leaves_logging_as_it_was() -> None:
-    """What it installs is gone afterwards, TEA_LOG included."""
+    """What it installs is gone afterwards; the levels of --level never get into the environment."""
     tea = logging.getLogger("tea")
-    before = (tea.level, tea.handlers[:], os.environ.get("TEA_LOG"))
+    before = (tea.level, tea.handlers[:], dict_config({}), os.environ.get("TEA_LOG"))
     main(["run", write_flow("name: triage" + NODES), "--set", "path=access.log", "--level", "debug"])
-    assert (tea.level, tea.handlers, os.environ.get("TEA_LOG")) == before
+    assert (tea.level, tea.handlers, dict_config({}), os.environ.get("TEA_LOG")) == before
 
 
 def test_run_says_where_the_log_lies(capsys: pytest.CaptureFixture[str]) -> None:

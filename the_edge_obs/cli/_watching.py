@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
-from ..config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_levels, parse_levels
+from ..config import DEFAULT_PATH, ROOT, configure, first_levels, parse_levels, requested_levels
 from ..errors import ConfigurationError
 from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler
@@ -90,23 +90,15 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
 
 @contextmanager
 def levels(given: Sequence[str]) -> Iterator[None]:
-    """Have the levels of ``--level`` in force, before those of ``TEA_LOG`` and of every block.
+    """Activate the levels of ``--level``, which come before those of ``TEA_LOG`` and of every block.
 
     Raises:
-        ConfigurationError: it names the part that cannot be read.
+        ConfigurationError: it names the part that cannot be read, in ``--level`` or in ``TEA_LOG``.
     """
-    before = os.environ.get(ENVIRONMENT)
+    requested_levels()  # a mistake in TEA_LOG is reported before anything runs
     parts = [part for option in given for part in option.split(",")]
-    asked = {**environment_levels(), **parse_levels(parts, "--level")}
-    if asked:
-        os.environ[ENVIRONMENT] = ",".join(f"{name}={level}" if name else level for name, level in asked.items())
-    try:
+    with first_levels(parse_levels(parts, "--level")):
         yield
-    finally:
-        if before is None:
-            os.environ.pop(ENVIRONMENT, None)
-        else:
-            os.environ[ENVIRONMENT] = before
 
 
 def _in(log_dir: str) -> str:
