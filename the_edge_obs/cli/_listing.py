@@ -9,19 +9,19 @@ from ..flow_summary import FlowSummary
 from ..table import Cell, line_of, line_width
 from ..text import View, clock_text, columns, dollars, duration_text, fitted, printable
 
-_NARROW: Final = 10  # columns of a name, at least
-_SHORT_ID: Final = 8  # characters; the beginning of an id will do for --flow
+_NARROWEST: Final = 10  # columns that a name keeps
+_SHORT_ID: Final = 8  # characters; --flow accepts the beginning of an id
 _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
 _HEAD: Final = ("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "flow")
 
 
 def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
-    """Yield the lines of a table of runs, in the order given. Where it is wider than the view, ids and names are cut."""
+    """Yield the lines of a table of runs, in the order given. If it is wider than the view, ids and names are cut."""
     rows = [_row(flow) for flow in flows]
     if _width(rows) > view.width:
         rows = [[*row[:-1], row[-1][:_SHORT_ID]] for row in rows]
         longest = max(columns(row[0]) for row in rows)
-        room = max(longest - max(_width(rows) - view.width, 0), _NARROW)
+        room = max(longest - max(_width(rows) - view.width, 0), _NARROWEST)
         rows = [[fitted(row[0], room, view), *row[1:]] for row in rows]
     return table(_HEAD, rows, _FIGURES, view, "status")
 

@@ -1,4 +1,4 @@
-"""The live view of ``run``: which nodes run now, and for how long. It needs rich, the extra ``live``."""
+"""The live view of ``run``: which nodes are running, and for how long. It needs rich, the extra ``live``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..event import Event
 from ..table import Cell, line_of
 from ..text import View, columns, counted, duration_text, fitted, printable
 
-_A_SECOND: Final = 8  # pictures
+_REFRESHES: Final = 8  # per second
 _KEPT_FREE: Final = 2  # lines of the terminal
 _CLOCK: Final = 11  # columns of a time such as 59 min 59 s
 _ENDS: Final = frozenset({"exit", "error"})
@@ -27,12 +27,12 @@ _ENDS: Final = frozenset({"exit", "error"})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Running:
-    """A span that has begun.
+    """A span that is running.
 
     Attributes:
-        path: The numbers of the spans above it and its own: spans ordered by it make a tree.
+        path: The numbers of its ancestors and its own number; spans sorted by it make a tree.
         name: Its step, or its node.
-        since: When it began, monotonic seconds.
+        since: When it began, in monotonic seconds.
     """
 
     path: tuple[int, ...]
@@ -41,12 +41,12 @@ class _Running:
 
 
 class LiveView:
-    """A context manager that shows on stderr, a terminal, what runs; afterwards the terminal is as it was before.
+    """A context manager that shows on a terminal, stderr, what is running, and restores the terminal afterwards.
 
-    What fails in it ends the view, never the run.
+    A failure in it ends the view, never the run.
 
     Args:
-        view: What it may use of the terminal; its width is looked up for each picture.
+        view: How to draw; the width is read from the terminal for each refresh.
     """
 
     def __init__(self, view: View) -> None:
@@ -55,11 +55,11 @@ class LiveView:
         self._running: dict[str, _Running] = {}
         self._begun_count = self._done = self._errors = 0
         console = Console(stderr=True)
-        # What the flow prints comes above the view, unless it goes elsewhere.
+        # What the flow prints appears above the view, unless stdout is not the terminal.
         self._live = Live(
             console=console,
             get_renderable=self._picture,
-            refresh_per_second=_A_SECOND,
+            refresh_per_second=_REFRESHES,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )
@@ -67,7 +67,7 @@ class LiveView:
     def __enter__(self) -> LiveView:
         with suppress(Exception):
             self._live.start()
-            # rich hides the cursor. Left where it is, it is there too after a process that was killed.
+            # rich hides the cursor, and it would stay hidden after a process that was killed.
             self._live.console.show_cursor(True)
         return self
 
@@ -97,7 +97,7 @@ class LiveView:
             self._errors += event["event_type"] == "error" and not event["data"].get("cancelled")
 
     def _picture(self) -> Text:
-        # A thread of rich calls this: an error would end it with a traceback across the terminal.
+        # Called in a thread of rich: an error would print a traceback across the terminal.
         try:
             width, height = self._live.console.size
             with self._lock:
@@ -121,5 +121,5 @@ class LiveView:
 
 
 def _clock(seconds: float) -> str:
-    """Return a running time in tenths of a second: finer ones flicker."""
+    """Return a running time in tenths of a second: more digits would flicker."""
     return f"{seconds:.1f} s" if seconds < 59.95 else duration_text(seconds * 1000)
