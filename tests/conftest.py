@@ -11,8 +11,8 @@ import pytest
 from hypothesis import settings
 
 from the_edge_obs.context import CURRENT
-from the_edge_obs.faults import listeners
 from the_edge_obs.handlers import RingBufferHandler
+from the_edge_obs.recording.buffers import listeners
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is not a failure
 settings.load_profile("untimed")
@@ -34,7 +34,7 @@ def _reset() -> None:
             logger.propagate, logger.disabled = True, False
     for ring in list(listeners):
         ring.dispose()
-    if tree := sys.modules.get("the_edge_obs.logging_tree"):
+    if tree := sys.modules.get("the_edge_obs.configuration.logging_tree"):
         tree._piles.clear()  # what a test configured and did not undo
 
 

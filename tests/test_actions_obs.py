@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from the_edge_obs.actions.obs import obs_export, obs_get_flow_log, obs_log_event, obs_query
-from the_edge_obs.config import configure
+from the_edge_obs.configuration.config import configure
 from the_edge_obs.errors import (
     ActionError,
     ConfigurationError,

@@ -21,7 +21,7 @@ import yaml
 from the_edge_obs.cli import main
 from the_edge_obs.cli._state import initial_state, scalar
 from the_edge_obs.cli._terminal import view_for
-from the_edge_obs.config import dict_config
+from the_edge_obs.configuration.config import dict_config
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.flow_log import build_flow_log
 

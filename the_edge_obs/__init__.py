@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .carriers import propagate, wrap
     from .comparison import diff
-    from .config import configure
+    from .configuration.config import configure
     from .errors import (
         ActionError,
         ConfigurationError,
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
         ObservabilityError,
         QueryError,
     )
-    from .filters import FlowContextFilter, RedactionFilter
     from .flow_log import FlowLog
-    from .formatters import ConsoleFormatter, JsonFormatter
+    from .formats.exporting import export
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
+    from .handlers.formatters import ConsoleFormatter, JsonFormatter
     from .instrumentation import observable, span
     from .observability import EventStream, ObservabilityContext, flow
+    from .recording.filters import FlowContextFilter, RedactionFilter
     from .redaction.texts import taint
     from .registries import instrument
     from .spans import current, start_span
-    from .store import export, get_flow_log, query, runs
+    from .store.sources import get_flow_log, query, runs
     from .trace_headers import extract, inject
 
 __all__ = [
@@ -86,18 +87,19 @@ __all__ = [
 _HOMES = {
     "carriers": ("propagate", "wrap"),
     "comparison": ("diff",),
-    "config": ("configure",),
+    "configuration.config": ("configure",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "filters": ("FlowContextFilter", "RedactionFilter"),
+    "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
-    "formatters": ("ConsoleFormatter", "JsonFormatter"),
+    "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
     "instrumentation": ("observable", "span"),
     "observability": ("EventStream", "ObservabilityContext", "flow"),
     "redaction.texts": ("taint",),
     "registries": ("instrument",),
     "spans": ("current", "start_span"),
-    "store": ("export", "get_flow_log", "query", "runs"),
+    "formats.exporting": ("export",),
+    "store.sources": ("get_flow_log", "query", "runs"),
     "trace_headers": ("extract", "inject"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -11,9 +11,9 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
-from .callables import Kind, Standing, kind_of, stream_of, way_of
 from .context import CURRENT, FlowState, SpanContext, current
 from .errors import ConfigurationError
+from .recording.callables import Kind, Standing, kind_of, stream_of, way_of
 from .secrets.policies import Policy
 
 P = ParamSpec("P")

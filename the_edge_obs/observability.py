@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from .callables import check_runs
 from .context import (
     Entered,
     FlowState,
@@ -32,15 +31,17 @@ from .ends import end_of, outcome_of
 from .errors import ConfigurationError, EventError, FlowNotFoundError, allowed
 from .event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, Event, level_number
 from .event_query import select
-from .faults import listeners, own_fault
 from .flow_log import FlowLog
-from .names import fit_name
-from .records import NOTHING, NOWHERE, record_of_item
+from .recording.buffers import listeners
+from .recording.callables import check_runs
+from .recording.faults import own_fault
+from .recording.names import fit_name
+from .recording.records import NOTHING, NOWHERE, record_of_item
+from .recording.tracebacks import Parts, apart
 from .redaction.snapshots import snapshot
 from .secrets.policies import Policy, process_policy
 from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
-from .store import get_flow_log, query
-from .tracebacks import Parts, apart
+from .store.sources import get_flow_log, query
 
 
 class TraceContext(Protocol):
@@ -413,7 +414,7 @@ class ObservabilityContext:
 
 
 def _configure(config: Mapping[str, Any], scope: object) -> Callable[[], None]:
-    from .config import configure  # logging.config takes time to import, and most flows have no config of their own
+    from .configuration.config import configure  # logging.config takes time to import, and most flows have no config of their own
 
     return configure(config, scope=scope)
 

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from the_edge_obs import lines
 from the_edge_obs.context import FlowState, new_flow_id
+from the_edge_obs.handlers import lines
 from the_edge_obs.redaction.snapshots import snapshot
 
 from .contenders import Contender, available, load

@@ -1,7 +1,7 @@
 """A corpus of secrets and of what only looks like them, to measure redaction with: recall, and harm done to harmless text.
 
-Plain YAML, by kind: ``secrets.keys`` and ``harmless_keys`` (each with a value that fits), ``formats`` (values that tell what they
-are), ``secrets.texts`` and ``harmless_texts``. All of it is made up. In texts, ``⟦`` and ``⟧`` stand around each secret. A ``¦``
+Plain YAML, by kind: ``secret_keys`` and ``harmless_keys`` (each with a value that fits), ``formats`` (values that tell what they
+are), ``secret_texts`` and ``harmless_texts``. All of it is made up. In texts, ``⟦`` and ``⟧`` stand around each secret. A ``¦``
 breaks up what scanners of hosting platforms would report as a real key, and is left out on loading.
 """
 

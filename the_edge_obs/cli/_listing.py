@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ..flow_summary import FlowSummary
-from ..table import Cell, line_of, line_width
+from ..store.summaries import FlowSummary
 from ..text import View, clock_text, columns, dollars, duration_text, fitted, printable
+from ..tree.table import Cell, line_of, line_width
 
 _NARROWEST: Final = 10  # columns that a name keeps
 _SHORT_ID: Final = 8  # characters; --flow accepts the beginning of an id

@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.text import Text
 
 from ..event import Event
-from ..table import Cell, line_of
 from ..text import View, columns, counted, duration_text, fitted, printable
+from ..tree.table import Cell, line_of
 
 _REFRESHES: Final = 8  # per second
 _KEPT_FREE: Final = 2  # lines of the terminal

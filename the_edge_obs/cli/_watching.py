@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
-from ..config import DEFAULT_PATH, ROOT, configure, first_levels, parse_levels, requested_levels
+from ..configuration.config import DEFAULT_PATH, ROOT, configure, first_levels, parse_levels, requested_levels
 from ..errors import ConfigurationError
 from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler
 from ..handlers.appending import checked_path
-from ..store import get_flow_log
+from ..store.sources import get_flow_log
 from ._display import Display
 
 # The tree needs the whole run, however small the flow's own buffer is.

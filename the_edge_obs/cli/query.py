@@ -7,9 +7,9 @@ import sys
 from typing import Final
 
 from ..event import EVENT_TYPES, LEVELS
-from ..formatters import ConsoleFormatter
+from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import lines_of
-from ..records import record_of_item
+from ..recording.records import record_of_item
 from ..text import uses_colour
 from ._sources import add_log, read
 from ._terminal import DONE, prepare_json, write_json

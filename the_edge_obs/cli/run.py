@@ -17,9 +17,9 @@ from ..flow_log import FlowLog
 from ..redaction.conversions import exception_text
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
-from ..table import Cell, line_of
 from ..text import View, columns, counted, printable
-from ..tree import error_text, origin, render
+from ..tree.drawing import error_text, origin, render
+from ..tree.table import Cell, line_of
 from ._plain import Plain
 from ._state import initial_state
 from ._terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json

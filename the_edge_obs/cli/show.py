@@ -9,7 +9,7 @@ from typing import Final
 from ..flow_log import build_flow_log
 from ..jsonl import Skipped
 from ..text import clock_text, counted, printable
-from ..tree import render
+from ..tree.drawing import render
 from ._listing import runs_table
 from ._sources import add_log, flow_events
 from ._terminal import DONE, add_ascii, view_for

@@ -9,9 +9,9 @@ from itertools import groupby, takewhile
 from typing import Any, Final
 
 from ..flow_log import FlowLog
-from ..table import Cell, line_of, room_beside, shared, widths_of
 from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
-from ..tree import FOLD_OVER, error_text
+from ..tree.drawing import FOLD_OVER, error_text
+from ..tree.table import Cell, line_of, room_beside, shared, widths_of
 from ._rows import Aligned, Figure, SpanDiff
 from ._values import Change
 

@@ -73,7 +73,7 @@ class Flow:
     @contextmanager
     def _observation(self, state: Mapping[str, Any]) -> Iterator[tuple[Tracer, str]]:
         """Yield the tracer of one run and its flow id."""
-        from ..config import is_configured
+        from ..configuration.config import is_configured
 
         block = self.observability
         if block is None and is_configured():
@@ -106,7 +106,7 @@ class Flow:
     @contextmanager
     def _configured(self, block: Mapping[str, Any]) -> Iterator[None]:
         """Have the block's handlers installed while at least one run of this flow lasts."""
-        from ..config import configure
+        from ..configuration.config import configure
 
         with self._lock:
             if self._running == 0:
