@@ -163,7 +163,7 @@ def test_the_log_of_a_killed_run(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert err.splitlines() == [
         "tea-obs: note: the last line of 'killed.jsonl' is cut off: its process was killed or is still writing",
-        "tea-obs: failed: duration=+20% cannot be told: the end of the new run is not in the log",
+        "tea-obs: failed: duration=+20% cannot be checked: the end of the new run is not in the log",
     ]
 
 
