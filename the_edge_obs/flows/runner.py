@@ -93,7 +93,7 @@ class Flow:
     @contextmanager
     def _observed(self, state: Mapping[str, Any], scope: object = None) -> Iterator[str]:
         """Have an observed run, whose log begins with what it is given and which flow it is; yield its id."""
-        from ..observability import flow
+        from ..instrumentation.flow_context import flow
 
         context = flow(self.name, scope=scope)
         plan = self._plan

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any, Final, NamedTuple
 
-from .context import FlowState
-from .event import CHECKED_METRICS, MAX_INT, dumps
-from .recording.tracebacks import Parts, class_names, described, error_text, traceback_text
-from .redaction.conversions import MAX_ITEMS
-from .redaction.snapshots import snapshot
-from .redaction.texts import MAX_STRING, scrub, scrub_key
-from .secrets.keys import MAX_KEY
-from .secrets.policies import effective
+from ..context import FlowState
+from ..event import CHECKED_METRICS, MAX_INT, dumps
+from ..recording.tracebacks import Parts, class_names, described, error_text, traceback_text
+from ..redaction.conversions import MAX_ITEMS
+from ..redaction.snapshots import snapshot
+from ..redaction.texts import MAX_STRING, scrub, scrub_key
+from ..secrets.keys import MAX_KEY
+from ..secrets.policies import effective
 
 # What ends a span without being its failure; by name, for asyncio need not be imported.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})

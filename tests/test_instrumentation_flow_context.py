@@ -11,7 +11,7 @@ import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError, EventError, FlowNotFoundError, QueryError
 from the_edge_obs.event import SCHEMA_VERSION, problems
 from the_edge_obs.handlers import RingBufferHandler
-from the_edge_obs.observability import resource, runtime
+from the_edge_obs.instrumentation.flow_context import resource, runtime
 
 from .strategies import FLOW, OTHER_FLOW, event
 

@@ -12,18 +12,18 @@ import time
 from types import TracebackType
 from typing import Any
 
+from ..context import CURRENT, Entered, Place, SpanContext, child_context, context_of, new_number, place, root_context
+from ..event import level_number
+from ..recording.dispatch import emit
+from ..recording.exits import forget, opened
+from ..recording.faults import own_fault
+from ..recording.names import fit_name, node_name
+from ..recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
+from ..recording.tracebacks import Parts
+from ..redaction.snapshots import snapshot
+from ..secrets.keys import KEY_CLASSES, KeyClasses
 from .capture import is_soft_failure, metrics_of
-from .context import CURRENT, Entered, Place, SpanContext, child_context, context_of, new_number, place, root_context
 from .ends import end_of, numbers, text_of
-from .event import level_number
-from .recording.dispatch import emit
-from .recording.exits import forget, opened
-from .recording.faults import own_fault
-from .recording.names import fit_name, node_name
-from .recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
-from .recording.tracebacks import Parts
-from .redaction.snapshots import snapshot
-from .secrets.keys import KEY_CLASSES, KeyClasses
 
 
 def node_logger(node: str) -> logging.Logger:

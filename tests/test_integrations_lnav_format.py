@@ -8,7 +8,7 @@ import pytest
 
 from the_edge_obs import event
 from the_edge_obs.cli import main
-from the_edge_obs.lnav_format import SOURCE, config_folder, install
+from the_edge_obs.integrations.lnav_format import SOURCE, config_folder, install
 
 
 @pytest.fixture

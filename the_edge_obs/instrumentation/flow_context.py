@@ -16,32 +16,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from .context import (
-    Entered,
-    FlowState,
-    RemoteParent,
-    SpanContext,
-    checked_flow_id,
-    flows_known,
-    new_flow_id,
-    new_number,
-    place,
-)
+from ..context import Entered, FlowState, RemoteParent, SpanContext, checked_flow_id, flows_known, new_flow_id, new_number, place
+from ..errors import ConfigurationError, EventError, FlowNotFoundError, allowed
+from ..event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, Event, level_number
+from ..event_query import select
+from ..flow_log import FlowLog
+from ..recording.buffers import listeners
+from ..recording.callables import check_runs
+from ..recording.faults import own_fault
+from ..recording.names import fit_name
+from ..recording.records import NOTHING, NOWHERE, record_of_item
+from ..recording.tracebacks import Parts, apart
+from ..redaction.snapshots import snapshot
+from ..secrets.policies import Policy, process_policy
+from ..store.sources import get_flow_log, query
 from .ends import end_of, outcome_of
-from .errors import ConfigurationError, EventError, FlowNotFoundError, allowed
-from .event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, Event, level_number
-from .event_query import select
-from .flow_log import FlowLog
-from .recording.buffers import listeners
-from .recording.callables import check_runs
-from .recording.faults import own_fault
-from .recording.names import fit_name
-from .recording.records import NOTHING, NOWHERE, record_of_item
-from .recording.tracebacks import Parts, apart
-from .redaction.snapshots import snapshot
-from .secrets.policies import Policy, process_policy
 from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
-from .store.sources import get_flow_log, query
 
 
 class TraceContext(Protocol):
@@ -414,7 +404,9 @@ class ObservabilityContext:
 
 
 def _configure(config: Mapping[str, Any], scope: object) -> Callable[[], None]:
-    from .configuration.config import configure  # logging.config takes time to import, and most flows have no config of their own
+    from ..configuration.config import (
+        configure,  # logging.config takes time to import, and most flows have no config of their own
+    )
 
     return configure(config, scope=scope)
 

@@ -15,7 +15,7 @@ from unittest.mock import MagicMock
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.capture import Capture, is_soft_failure, location_of, metrics_of
+from the_edge_obs.instrumentation.capture import Capture, is_soft_failure, location_of, metrics_of
 from the_edge_obs.recording.records import NOWHERE
 from the_edge_obs.redaction.marks import Mark, cut_paths
 from the_edge_obs.redaction.snapshots import snapshot

@@ -6,9 +6,9 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from .errors import ConfigurationError
-from .event import level_number
-from .instrumentation import MARK, Observed, node_of, standing
+from ..errors import ConfigurationError
+from ..event import level_number
+from .decorator import MARK, Observed, node_of, standing
 
 
 def instrument(registry: MutableMapping[str, Any], level: str | int = "info") -> Callable[[], None]:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from .errors import ConfigurationError
-from .files import write_atomically
+from ..errors import ConfigurationError
+from ..files import write_atomically
 
 SOURCE: Final = Path(__file__).with_name("lnav") / "tea_obs.json"
 _PLACE: Final = Path("formats", "the_edge_obs", SOURCE.name)

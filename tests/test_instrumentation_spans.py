@@ -21,7 +21,7 @@ import the_edge_obs as obs
 from the_edge_obs.context import place
 from the_edge_obs.errors import ConfigurationError, EventError
 from the_edge_obs.event import problems
-from the_edge_obs.spans import Span
+from the_edge_obs.instrumentation.spans import Span
 
 
 def told(ring: obs.RingBufferHandler, run: obs.ObservabilityContext) -> list[dict[str, Any]]:
