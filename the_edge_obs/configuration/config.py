@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -30,6 +30,8 @@ HANDLER_KEYS: Final = {
 }
 
 Undo = Callable[[], None]
+
+_first_levels: Mapping[str, str] = {}
 
 # What a category or an action may be called: the tail of a logger's name.
 _NODE = re.compile(r"[^\s.*?\[\]]+(?:\.[^\s.*?\[\]]+)*")
@@ -151,7 +153,7 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
     config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
     if formatters:
         config["formatters"] = formatters
-    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **environment_levels()}
+    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **requested_levels()}
     if level_number(levels[""]) > logging.INFO:
         levels.setdefault(ROOT_NODE, "info")  # whatever is filtered, a run has a name, a status and a duration
     loggers: dict[str, Any] = {
@@ -179,13 +181,28 @@ def _logging_level(level: str | int) -> str | int:
     return name if isinstance(logging.getLevelName(name), int) else number
 
 
-def environment_levels() -> dict[str, str]:
-    """Return the levels that ``TEA_LOG`` asks for, as ``parse_levels`` gives them.
+def requested_levels() -> dict[str, str]:
+    """Return the levels that come before those of a block: those of ``TEA_LOG``, and before them those of ``first_levels``.
 
     Raises:
-        ConfigurationError: it names the part that cannot be read.
+        ConfigurationError: it names the part of ``TEA_LOG`` that cannot be read.
     """
-    return parse_levels(os.environ.get(ENVIRONMENT, "").split(","), ENVIRONMENT)
+    return {**parse_levels(os.environ.get(ENVIRONMENT, "").split(","), ENVIRONMENT), **_first_levels}
+
+
+@contextmanager
+def first_levels(levels: Mapping[str, str]) -> Iterator[None]:
+    """Let some levels come before those of ``TEA_LOG`` and of every block, in the whole process, until the block ends.
+
+    Args:
+        levels: Levels as ``parse_levels`` returns them.
+    """
+    global _first_levels
+    before, _first_levels = _first_levels, {**_first_levels, **levels}
+    try:
+        yield
+    finally:
+        _first_levels = before
 
 
 def parse_levels(parts: Iterable[str], where: str = "level") -> dict[str, str]:
