@@ -25,7 +25,7 @@ def main() -> None:
         try:
             login("ada", password="correct horse", pin="4711")
         except PermissionError:
-            run.log("shop.login", "warn", message="going on as a guest")
+            run.log("shop.login", "warn", message="continuing as a guest")
         with obs.span("cart", items=list(CART)) as cart:
             cart.output = total(list(CART.values()), discount=0.1)
             cart.metric(items=len(CART), most_expensive=max(CART.values()))

@@ -194,10 +194,10 @@ class Executor:
         if rule.mode == "retry" and rule.fallback is None and error is not None:
             raise error
         failure = _failure_of(outcome.result, error)
-        went_on = f"going on with {rule.fallback!r}" if rule.fallback else "going on"
+        continuing = f"continuing with {rule.fallback!r}" if rule.fallback else "continuing"
         tries = "" if attempts == 1 else f" after {attempts} attempts"
         self._tracer.note(
-            f"step {node.name!r} failed{tries}, {went_on}",
+            f"step {node.name!r} failed{tries}, {continuing}",
             {"step": node.name, "mode": rule.mode, "attempts": attempts, "error": failure, "fallback": rule.fallback},
         )
         if rule.fallback is None and error is None:
