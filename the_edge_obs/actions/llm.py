@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ActionError
+from ._retrying import Retrying
 from ._scripted import choose, load_answers, pieces_of, result_of
 from ._support import add_event, count_of, mapping_of, not_negative, text_of
 
@@ -21,14 +21,8 @@ if TYPE_CHECKING:
 # Slow local models need minutes for a long answer.
 DEFAULT_TIMEOUT: Final = 300.0
 _PASSING: Final = ("rate_limit", "timeout", "connection")
-# How much of a delay is left to chance, so that clients that failed together do not come back together.
-_JITTER: Final = 0.25
-# A ``Retry-After`` below this, in seconds, says "at once", which has just failed.
+# A ``Retry-After`` below this, in seconds, means "at once", which has just failed.
 _AT_ONCE: Final = 0.1
-# A delay that was doubled so often is longer than any wait.
-_DOUBLINGS: Final = 60
-# A generator of its own: a program that seeds the global one gets its own numbers.
-_random: Final = random.Random()
 
 
 def llm_call(
@@ -253,27 +247,23 @@ def _pause(answer: Mapping[str, Any], pauses: int) -> None:
 
 
 def _with_retries(attempt: Callable[[], dict[str, Any]], max_retries: int, base_delay: float, max_delay: float) -> dict[str, Any]:
-    """Call until it succeeds, fails for good, or was tried again ``max_retries`` times."""
-    tries, total_delay = count_of("llm.call", "max_retries", max_retries) + 1, 0.0
+    """Call until it succeeds, fails for good, or was retried ``max_retries`` times."""
+    retries, total_delay = count_of("llm.call", "max_retries", max_retries), 0.0
     first, longest = (not_negative("llm.call", *pair) for pair in (("base_delay", base_delay), ("max_delay", max_delay)))
-    for number in range(1, tries + 1):
-        result = attempt()
-        if number == tries or not _is_passing(result):
-            break
-        delay = _delay(result.get("retry_after"), first * 2.0 ** min(number - 1, _DOUBLINGS), longest)
-        # No attempt goes unseen: where a flow is observed, this is a `log` event of the running span.
+
+    def pause(number: int, result: Mapping[str, Any], delay: float) -> None:
+        nonlocal total_delay
+        asked = result.get("retry_after")
+        if isinstance(asked, (int, float)) and asked >= _AT_ONCE:
+            delay = min(asked, longest)
+        # Every failed attempt is logged: where a flow is observed, as a `log` event of the running span.
         facts = {"attempt": number, "delay_seconds": delay, "failure": result}
-        add_event("llm.call", logging.WARNING, "log", f"attempt {number} of {tries} failed", facts, {})
+        add_event("llm.call", logging.WARNING, "log", f"attempt {number} of {retries + 1} failed", facts, {})
         total_delay += delay
         time.sleep(delay)
-    return {**result, "attempts": number, "total_delay": total_delay}
 
-
-def _delay(asked: object, grown: float, longest: float) -> float:
-    """Return how long to wait, in seconds: as long as the endpoint asked for, else the grown delay, less up to a quarter."""
-    if isinstance(asked, (int, float)) and asked >= _AT_ONCE:
-        return min(asked, longest)
-    return min(grown, longest) * (1 - _JITTER * _random.random())
+    result, attempts = Retrying(retries, first, 2.0, longest).run(lambda _: attempt(), _is_passing, pause)
+    return {**result, "attempts": attempts, "total_delay": total_delay}
 
 
 def _is_passing(result: Mapping[str, Any]) -> bool:

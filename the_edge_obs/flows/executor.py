@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
+from ..actions._retrying import Retrying
 from ..capture import is_soft_failure
 from ..errors import FlowRunError
 from ..records import NOTHING
@@ -78,6 +80,10 @@ class Outcome:
     updates: dict[str, Any]
     result: Any
     jump: str | None = None
+
+
+_Tried: TypeAlias = tuple[Outcome, Exception | None]
+"""How an attempt ended: with an outcome, or with an empty one and what it raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +174,18 @@ class Executor:
         rule = node.on_error
         if rule.mode == "raise":
             return self._once(_Attempt(node, state, extras))
-        delay, number = rule.delay, 1
-        while True:
-            outcome, error = self._tried(_Attempt(node, state, extras, number if rule.max_retries else None))
-            if error is None and not _is_soft_failure(outcome.result):
-                return outcome
-            if number > rule.max_retries or not _is_worth_another(rule, error):
-                return self._after_failure(node, number, outcome, error)
-            self._pause(delay)
-            delay, number = min(delay * rule.backoff, max(_LONGEST_DELAY, rule.delay)), number + 1
+
+        def attempt(number: int) -> _Tried:
+            return self._tried(_Attempt(node, state, extras, number if rule.max_retries else None))
+
+        retrying = Retrying(rule.max_retries, rule.delay, rule.backoff, max(_LONGEST_DELAY, rule.delay))
+        tried, attempts = retrying.run(attempt, partial(_may_retry, rule), self._pause)
+        return self._after_failure(node, attempts, *tried) if _has_failed(tried) else tried[0]
 
     def _once(self, at: _Attempt) -> Outcome:
         return self._bodies[type(at.node.body)](at, at.node.body)
 
-    def _tried(self, at: _Attempt) -> tuple[Outcome, Exception | None]:
+    def _tried(self, at: _Attempt) -> _Tried:
         try:
             return self._once(at), None
         except CancelledError:
@@ -206,7 +210,7 @@ class Executor:
         info = {**failure, "node": node.name, "action": action, "retry_count": attempts - 1}
         return Outcome({**outcome.updates, "__error__": info}, outcome.result, rule.fallback)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, number: int, tried: _Tried, seconds: float) -> None:
         self._run.stop.wait(seconds)
         self._run.check()
 
@@ -348,9 +352,15 @@ def _limit(value: Any, owner: str) -> int | None:
     return limit
 
 
-def _is_worth_another(rule: OnError, error: Exception | None) -> bool:
+def _has_failed(tried: _Tried) -> bool:
+    outcome, error = tried
+    return error is not None or _is_soft_failure(outcome.result)
+
+
+def _may_retry(rule: OnError, tried: _Tried) -> bool:
+    error = tried[1]
     if error is None or rule.retryable is None:
-        return True
+        return _has_failed(tried)
     return not rule.retryable.isdisjoint(class_names(error))
 
 
