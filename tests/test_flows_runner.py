@@ -196,12 +196,12 @@ def test_edges(state: dict[str, Any], path: list[str]) -> None:
         ),
         (
             nodes(step("a", goto=[{"if": "state.never", "to": "a"}])),
-            "step 'a': no rule of its goto holds (1 tried); add a last rule without if, or one that leads to __end__",
+            "step 'a': no rule of its goto holds (1 tried); add a final rule without if, or one that leads to __end__",
         ),
         (
             nodes(step("a", goto="a"), settings={"max_steps": 5}),
             (
-                "step 'a': more than 5 steps in one run, which looks like an endless goto; give the loop a way out, "
+                "step 'a': more than 5 steps in one run, which looks like an endless goto; add a way out of the loop, "
                 "or raise settings.max_steps"
             ),
         ),
@@ -355,7 +355,7 @@ def test_a_loop_that_its_limit_stopped_says_so(condition: str, most: int, expect
 def test_rounds_count_as_steps() -> None:
     """A loop is no way around settings.max_steps, neither at the top nor nested, with the nodes before it counted."""
     assert run(loop("true", 3, goto="__end__") | {"settings": {"max_steps": 4}})["n"] == 3
-    problem = "step 'again': more than 4 steps in one run, which looks like an endless loop; give the loop a way out, or raise"
+    problem = "step 'again': more than 4 steps in one run, which looks like an endless loop; add a way out of the loop, or raise"
     with pytest.raises(FlowRunError, match=problem):
         run(loop("true", 1_000_000) | {"settings": {"max_steps": 4}})
     inner = loop("true", 3)["nodes"][0]
@@ -505,7 +505,7 @@ def test_results_of_an_earlier_fork_are_for_reading() -> None:
 
 @pytest.mark.parametrize(
     ("urls", "problem"),
-    [("abc", "step 'fan': items came to 'abc', a str; it has to be a list"), (3, "step 'fan': items came to 3, a int;")],
+    [("abc", "step 'fan': items rendered to 'abc', a str; it must be a list"), (3, "step 'fan': items rendered to 3, a int;")],
 )
 def test_fan_out_over_no_list(urls: Any, problem: str) -> None:
     """A text is not spread into its letters."""
