@@ -11,8 +11,8 @@ import pytest
 from hypothesis import settings
 
 from the_edge_obs.context import CURRENT
-from the_edge_obs.faults import listeners
 from the_edge_obs.handlers import RingBufferHandler
+from the_edge_obs.recording.buffers import listeners
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is not a failure
 settings.load_profile("untimed")

@@ -16,10 +16,10 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.capture import Capture, is_soft_failure, location_of, metrics_of
-from the_edge_obs.marks import Mark, cut_paths
-from the_edge_obs.records import NOWHERE
-from the_edge_obs.redaction import scrub
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.recording.records import NOWHERE
+from the_edge_obs.redaction.marks import Mark, cut_paths
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import scrub
 
 
 def classic(params: Any, state: Any, ctx: Any) -> None: ...

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from the_edge_obs.errors import LogFileError
-from the_edge_obs.formatters import JsonFormatter
+from the_edge_obs.handlers.formatters import JsonFormatter
 from the_edge_obs.validation import Finding, Tally, check_log
 
 from .strategies import FLOW, event

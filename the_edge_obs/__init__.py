@@ -28,13 +28,13 @@ if TYPE_CHECKING:
         ObservabilityError,
         QueryError,
     )
-    from .filters import FlowContextFilter, RedactionFilter
     from .flow_log import FlowLog
-    from .formatters import ConsoleFormatter, JsonFormatter
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
+    from .handlers.formatters import ConsoleFormatter, JsonFormatter
     from .instrumentation import observable, span
     from .observability import EventStream, ObservabilityContext, flow
-    from .redaction import taint
+    from .recording.filters import FlowContextFilter, RedactionFilter
+    from .redaction.texts import taint
     from .registries import instrument
     from .spans import current, start_span
     from .store import export, get_flow_log, query, runs
@@ -88,13 +88,13 @@ _HOMES = {
     "comparison": ("diff",),
     "config": ("configure",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "filters": ("FlowContextFilter", "RedactionFilter"),
+    "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
-    "formatters": ("ConsoleFormatter", "JsonFormatter"),
+    "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
     "instrumentation": ("observable", "span"),
     "observability": ("EventStream", "ObservabilityContext", "flow"),
-    "redaction": ("taint",),
+    "redaction.texts": ("taint",),
     "registries": ("instrument",),
     "spans": ("current", "start_span"),
     "store": ("export", "get_flow_log", "query", "runs"),
@@ -109,8 +109,13 @@ if not TYPE_CHECKING:  # a type checker that saw it would take every name for an
         """Import what is asked for, and keep it (PEP 562)."""
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = globals().get(_HOME[name])  # at interpreter exit nothing can be imported, not even what has been
-        found = globals()[name] = getattr(home or import_module(f"{__name__}.{_HOME[name]}"), name)
+        module = None
+        for part in _HOME[name].split("."):  # at interpreter exit nothing can be imported, not even what has been
+            module = (globals() if module is None else vars(module)).get(part)
+            if module is None:
+                module = import_module(f"{__name__}.{_HOME[name]}")
+                break
+        found = globals()[name] = getattr(module, name)
         return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final, TypeAlias, cast
 
-from .records import NOWHERE, Site
+from .recording.records import NOWHERE, Site
 
 # Never captured: they are large, shared, or not the call's own business.
 _HIDDEN: Final = frozenset({"self", "cls", "state", "ctx", "engine"})

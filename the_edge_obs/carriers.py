@@ -11,10 +11,10 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
-from .callables import Kind, Standing, kind_of, stream_of, way_of
 from .context import CURRENT, FlowState, SpanContext, current
 from .errors import ConfigurationError
-from .policies import Policy
+from .recording.callables import Kind, Standing, kind_of, stream_of, way_of
+from .secrets.policies import Policy
 
 P = ParamSpec("P")
 R = TypeVar("R")

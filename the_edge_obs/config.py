@@ -11,14 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, cast
 
-from .emission import confine
-from .errors import ConfigurationError, LevelError, allowed
+from .errors import ConfigurationError, LevelError, allowed, check_keys
 from .event import LEVELS, ROOT_NODE, level_number
 from .files import FILE_MODE, check_mode
 from .handlers import CallbackHandler, RingBufferHandler
 from .handlers.appending import checked_path
-from .logging_tree import Installed, check_keys, install
-from .policies import activate, policy_of
+from .logging_tree import Installed, install
+from .recording.dispatch import confine
+from .secrets.policies import activate, policy_of
 
 ROOT: Final = "tea"
 ENVIRONMENT: Final = "TEA_LOG"

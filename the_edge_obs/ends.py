@@ -6,13 +6,13 @@ import logging
 from typing import Any, Final, NamedTuple
 
 from .context import FlowState
-from .conversions import MAX_ITEMS
-from .event import CHECKED_METRICS, dumps
-from .policies import effective
-from .redaction import MAX_INT, MAX_STRING, scrub, scrub_key
-from .secret_keys import MAX_KEY
-from .snapshots import snapshot
-from .tracebacks import Parts, class_names, described, error_text, traceback_text
+from .event import CHECKED_METRICS, MAX_INT, dumps
+from .recording.tracebacks import Parts, class_names, described, error_text, traceback_text
+from .redaction.conversions import MAX_ITEMS
+from .redaction.snapshots import snapshot
+from .redaction.texts import MAX_STRING, scrub, scrub_key
+from .secrets.keys import MAX_KEY
+from .secrets.policies import effective
 
 # What ends a span without being its failure; by name, for asyncio need not be imported.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})

@@ -6,7 +6,8 @@ print it as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class ObservabilityError(Exception):
@@ -113,9 +114,21 @@ def did_you_mean(given: object, names: Iterable[str]) -> str:
 def _shown(text: str) -> str:
     # Imported here: the vocabulary of errors lies below everything, and who makes no mistake need not wait for it.
     from .context import current
-    from .redaction import scrub_text
-    from .snapshots import snapshot
+    from .redaction.snapshots import snapshot
+    from .redaction.texts import scrub_text
 
     span = current()
     flow = None if span is None else span.flow
     return scrub_text(snapshot(text, flow), () if flow is None else flow.taints)
+
+
+def check_keys(where: str, given: Mapping[Any, Any], known: Iterable[str]) -> None:
+    """Check that a mapping has no key but the known ones.
+
+    Raises:
+        ConfigurationError: it has; the message names the key, where it stands and what is allowed.
+    """
+    known = tuple(known)
+    for key in given:
+        if key not in known:
+            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}")

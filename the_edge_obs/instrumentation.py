@@ -21,18 +21,18 @@ from typing import Any, Final, TypeVar, cast, overload
 # The module, not what is in it: a wrapper that is pickled by value takes its globals along, and a module goes by its name. A
 # context variable's methods cannot be pickled, and a random generator would take its state along, and repeat its ids.
 from . import context as places
-from .callables import Standing, is_there, kind_of, way_of
 from .capture import MUTE, Capture, location_of, may_bring_metrics
 from .context import CURRENT, VARIANT, Place, child_context
-from .emission import emit, verdicts
 from .errors import ConfigurationError
 from .event import level_number
-from .faults import own_fault
 from .later import Wrappers, hand_on
-from .names import fit_name, node_name
-from .records import ENTRY, EXIT, NOTHING, Site
-from .secret_keys import classes_for
-from .snapshots import snapshot
+from .recording.callables import Standing, is_there, kind_of, way_of
+from .recording.dispatch import emit, verdicts
+from .recording.faults import own_fault
+from .recording.names import fit_name, node_name
+from .recording.records import ENTRY, EXIT, NOTHING, Site
+from .redaction.snapshots import snapshot
+from .secrets.keys import classes_for
 from .spans import OpenSpan, Span, give_back, node_logger, report, span
 
 __all__ = ["Span", "observable", "span"]

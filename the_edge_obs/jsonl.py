@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, NoReturn, cast
 
 from .errors import LogFileError
-from .event import LEVELS, Event, dumps, is_error_data, problems
+from .event import LEVELS, MAX_INT, MAX_LINE_BYTES, Event, dumps, is_error_data, problems
 from .files import open_regular, reason_of
-from .formatters import MAX_LINE_BYTES
-from .redaction import MAX_INT
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 MAX_DEPTH: Final = 200

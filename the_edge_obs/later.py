@@ -14,9 +14,9 @@ from functools import lru_cache
 from types import CoroutineType
 from typing import Any, Final, Protocol
 
-from .callables import STREAMS, stream_of
-from .faults import own_fault
-from .records import NOTHING
+from .recording.callables import STREAMS, stream_of
+from .recording.faults import own_fault
+from .recording.records import NOTHING
 from .spans import OpenSpan
 
 Wrappers = Mapping[str, Callable[[Any, Any], Callable[..., Any]]]

@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from .errors import ConfigurationError, allowed
-from .filters import RedactionFilter, ScopeFilter
-from .records import NodeRecord
+from .errors import ConfigurationError, allowed, check_keys
+from .recording.filters import RedactionFilter, ScopeFilter
+from .recording.records import NodeRecord
 
 CONFIG_KEYS: Final = (
     "version", "disable_existing_loggers", "formatters", "filters", "handlers", "loggers", "root", "incremental",
@@ -312,7 +312,7 @@ def _refuse_misspelt(kind: str, name: str, entry: Any) -> None:
     """Say of a class that this package has not which ones it has; logging only knows that the module does not exist."""
     factory = entry.get("()", entry.get("class")) if isinstance(entry, Mapping) else None
     package, _, wanted = factory.rpartition(".") if isinstance(factory, str) else ("", "", "")
-    if package != __package__ or hasattr(sys.modules[package], wanted):
+    if package != __name__.partition(".")[0] or hasattr(sys.modules[package], wanted):
         return
     known = [public for public in sys.modules[package].__all__ if public.endswith(kind.capitalize())]
     raise ConfigurationError(f"{kind} {name!r}: {package} has no {wanted!r}; {allowed(known, wanted)}")
@@ -341,18 +341,6 @@ def _copied(config: Any) -> Any:
 
 
 # --- checking ---
-
-
-def check_keys(where: str, given: Mapping[Any, Any], known: Iterable[str]) -> None:
-    """Check that a mapping has no key but the known ones.
-
-    Raises:
-        ConfigurationError: it has; the message names the key, where it stands and what is allowed.
-    """
-    known = tuple(known)
-    for key in given:
-        if key not in known:
-            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}")
 
 
 def _checked(parts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from .callables import check_runs
 from .context import (
     Entered,
     FlowState,
@@ -31,15 +30,17 @@ from .ends import end_of, outcome_of
 from .errors import ConfigurationError, EventError, FlowNotFoundError, allowed
 from .event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, Event, level_number
 from .event_query import select
-from .faults import listeners, own_fault
 from .flow_log import FlowLog
-from .names import fit_name
-from .policies import Policy, process_policy
-from .records import NOTHING, NOWHERE, record_of_item
-from .snapshots import snapshot
+from .recording.buffers import listeners
+from .recording.callables import check_runs
+from .recording.faults import own_fault
+from .recording.names import fit_name
+from .recording.records import NOTHING, NOWHERE, record_of_item
+from .recording.tracebacks import Parts, apart
+from .redaction.snapshots import snapshot
+from .secrets.policies import Policy, process_policy
 from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
 from .store import get_flow_log, query
-from .tracebacks import Parts, apart
 
 
 class TraceContext(Protocol):

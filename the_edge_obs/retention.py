@@ -26,13 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
-from .durations import seconds_of
 from .errors import ConfigurationError, DurationError, LogFileError
+from .event import MAX_LINE_BYTES
 from .files import drafted, is_draft, leased, open_regular, reason_of
 from .flow_summary import summarise
-from .formatters import MAX_LINE_BYTES
 from .jsonl import SUFFIXES, log_name, parsed, read_events, set_aside_name
-from .records import is_last
+from .recording.records import is_last
+from .text import seconds_of
 
 RESTING: Final = 60.0
 """Seconds after its last write in which a log is in use."""

@@ -17,7 +17,7 @@ from .flow_log import FlowLog, build_flow_log
 from .jsonl import Skipped
 from .pages import render_page, run_page
 from .store import iter_query
-from .tree import clock_text, counted, dollars, duration_text
+from .text import clock_text, counted, dollars, duration_text
 
 INDEX: Final = "index.html"
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from .event import ENDS, Event, is_answered, is_number, status_of
-from .flow_facts import came_out, passed_keys
 from .flow_log import COUNTED
+from .tree.flow_facts import came_out, passed_keys
 
 _MOST_LOST: Final = 1_000  # parents
 

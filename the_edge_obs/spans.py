@@ -14,16 +14,16 @@ from typing import Any
 
 from .capture import is_soft_failure, metrics_of
 from .context import CURRENT, Entered, Place, SpanContext, child_context, context_of, new_number, place, root_context
-from .emission import emit
 from .ends import end_of, numbers, text_of
 from .event import level_number
-from .exits import forget, opened
-from .faults import own_fault
-from .names import fit_name, node_name
-from .records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
-from .secret_keys import KEY_CLASSES, KeyClasses
-from .snapshots import snapshot
-from .tracebacks import Parts
+from .recording.dispatch import emit
+from .recording.exits import forget, opened
+from .recording.faults import own_fault
+from .recording.names import fit_name, node_name
+from .recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
+from .recording.tracebacks import Parts
+from .redaction.snapshots import snapshot
+from .secrets.keys import KEY_CLASSES, KeyClasses
 
 
 def node_logger(node: str) -> logging.Logger:

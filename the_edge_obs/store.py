@@ -14,13 +14,13 @@ from .context import current, flows_known
 from .errors import ExportError, FlowNotFoundError, LogFileError
 from .event import Event, is_uuid, without_repeats
 from .event_query import line_filter, matches, select
-from .faults import listeners
 from .files import write_atomically
 from .flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from .flow_summary import FlowSummary, summarise
 from .formats import format_of, renderer
 from .handlers import FlowFileHandler
 from .jsonl import Skipped, log_files, log_name, read_events
+from .recording.buffers import listeners
 
 _NOTHING: Final = "source {!r} is nothing to read; give a flow_id, a .jsonl flow log or a folder of them"
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from .context import RemoteParent, current
-from .conversions import name_of
 from .errors import ConfigurationError
+from .redaction.conversions import name_of
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 # Section 3.3.1.3: a key, `=`, and up to 256 printable ASCII characters but `,` and `=`, the last of which is not a blank.

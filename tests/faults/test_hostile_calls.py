@@ -13,7 +13,7 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs import instrumentation
 from the_edge_obs.event import problems
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.redaction.snapshots import snapshot
 
 
 class Odd(BaseException):

@@ -388,7 +388,7 @@ def test_what_is_no_duration_is_one_type_of_error() -> None:
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone can be changed on POSIX alone")
 def test_a_time_that_was_printed_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``ls`` prints local times and ``--since`` reads them so, with or without the zone."""
-    from the_edge_obs.tree import clock_text
+    from the_edge_obs.text import clock_text
 
     monkeypatch.setenv("TZ", "America/St_Johns")
     time.tzset()

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from ..context import checked_flow_id, current
 from ..errors import ActionError, ExportError, allowed
-from ..summaries import Listing, Record
-from ..tracebacks import error_text
+from ..recording.tracebacks import error_text
+from ..redaction.summaries import Listing, Record
 from ._support import add_event, count_of, failure, mapping_of, text_of
 
 # Entries and exits come from spans alone: a lone one would leave a hole in the tree.

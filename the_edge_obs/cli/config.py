@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
-from ..formatters import printable_json
+from ..text import printable_json
 from .terminal import DONE, prepare_json, say, write_json
 
 NAME: Final = "config"

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..flow_summary import FlowSummary, summarise
 from ..jsonl import Skipped
-from ..tree import counted
+from ..text import counted
 from .listing import runs_table
 from .progress import Progress, followed
 from .sources import add_log, read

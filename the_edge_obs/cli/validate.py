@@ -10,9 +10,8 @@ from typing import Final
 
 from ..errors import FlowFileError, LogFileError
 from ..event import SCHEMA_VERSION
-from ..formatters import printable
-from ..redaction import scrub_text
-from ..tree import counted
+from ..redaction.texts import scrub_text
+from ..text import counted, printable
 from ..validation import Tally, check_log
 from .sources import LOG_HELP, files_of
 from .terminal import DONE, fail

@@ -17,9 +17,9 @@ from typing import Any, Final, TypeAlias
 from ..actions._retrying import Retrying
 from ..capture import is_soft_failure
 from ..errors import FlowRunError
-from ..records import NOTHING
-from ..summaries import whole
-from ..tracebacks import class_names, error_text, type_name
+from ..recording.records import NOTHING
+from ..recording.tracebacks import class_names, error_text, type_name
+from ..redaction.summaries import whole
 from .calling import finished
 from .model import (
     ActionBody,

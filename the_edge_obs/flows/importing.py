@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..tracebacks import error_text, type_name
+from ..recording.tracebacks import error_text, type_name
 from . import checks
 from .spot import Spot
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..carriers import wrap
 from ..errors import FlowRunError
-from ..tracebacks import error_text, type_name
+from ..recording.tracebacks import error_text, type_name
 from .tracing import Tracer
 
 RESULTS = "parallel_results"

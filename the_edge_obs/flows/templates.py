@@ -18,7 +18,7 @@ from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
 from markupsafe import Markup
 
 from ..errors import FlowFileError, FlowRunError, allowed
-from ..tracebacks import error_text, type_name
+from ..recording.tracebacks import error_text, type_name
 from .sandbox import Bounding, Sandbox, allowance
 from .spot import Spot
 
