@@ -21,7 +21,15 @@ class ObservabilityError(Exception):
 
 
 class ConfigurationError(ObservabilityError, ValueError):
-    """A configuration that cannot be used: unknown key, level, handler or format, or an unwritable path."""
+    """A configuration that cannot be used: unknown key, level, handler or format, or an unwritable path.
+
+    Attributes:
+        where: The part that is wrong, such as ``observability.handlers[0].path``; empty where it is not known.
+    """
+
+    def __init__(self, *args: object, where: str = "") -> None:
+        self.where = where
+        super().__init__(*args)
 
 
 class EventError(ObservabilityError, ValueError):
@@ -131,4 +139,4 @@ def check_keys(where: str, given: Mapping[Any, Any], known: Iterable[str]) -> No
     known = tuple(known)
     for key in given:
         if key not in known:
-            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}")
+            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}", where=f"{where}.{key}")

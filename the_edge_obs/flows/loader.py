@@ -34,8 +34,6 @@ _KEYS: Final = (
     "observability",
 )
 _MAX_STEPS: Final = 10_000
-# A message names its subject first, and may quote a long value after it; in characters.
-_SUBJECT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +163,7 @@ def _observability(spot: Spot, data: Mapping[str, Any], loading: Loading) -> Map
         try:
             check_block(part, import_callbacks=False)
         except ConfigurationError as error:
-            Spot(spot.source, blamed(spot.source, str(error))).note(str(error))
+            Spot(spot.source, place_in_block(spot.source, error.where)).note(str(error))
     return block
 
 
@@ -177,16 +175,18 @@ def _refuse_callbacks(spot: Spot, block: Mapping[str, Any]) -> None:
             raise where.error(f"{handler.get('callback')!r} brings code, which is not allowed here; use type: console or file")
 
 
-def blamed(source: Source, message: str) -> Place:
-    """Return the place that a message about the block is about: ``observability.handlers[0]``, or a key it quotes there."""
-    found: Place = ("observability",)
-    message = message[:_SUBJECT]
-    inside = [place for place in source.lines if place[0] == "observability"]
-    for place in inside:
-        if _dotted(place) in message and len(place) > len(found):
-            found = place
-    keys = [place for place in inside if place[:-1] == found and f"key {place[-1]!r}" in message]
-    return keys[0] if keys else found
+def place_in_block(source: Source, where: str) -> Place:
+    """Return the place of a part of the ``observability`` block, or of the nearest one around it that the file has.
+
+    Args:
+        source: The flow.
+        where: The part as a ``ConfigurationError`` gives it: ``observability.handlers[0].path``.
+    """
+    inside = (place for place in source.lines if place[0] == "observability")
+    around = (
+        place for place in inside if where == _dotted(place) or where.startswith((f"{_dotted(place)}.", f"{_dotted(place)}["))
+    )
+    return max(around, key=lambda place: len(_dotted(place)), default=("observability",))
 
 
 def _dotted(place: Place) -> str:
