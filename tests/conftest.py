@@ -34,7 +34,7 @@ def _reset() -> None:
             logger.propagate, logger.disabled = True, False
     for ring in list(listeners):
         ring.dispose()
-    if tree := sys.modules.get("the_edge_obs.logging_tree"):
+    if tree := sys.modules.get("the_edge_obs.configuration.logging_tree"):
         tree._piles.clear()  # what a test configured and did not undo
 
 

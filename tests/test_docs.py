@@ -23,7 +23,7 @@ import the_edge_obs
 from the_edge_obs import event, flows
 from the_edge_obs.actions import builtin_registry
 from the_edge_obs.cli import main
-from the_edge_obs.config import check_block
+from the_edge_obs.configuration.config import check_block
 from the_edge_obs.event import MAX_EVENT_BYTES
 from the_edge_obs.event_query import FILTERS
 from the_edge_obs.redaction import snapshots

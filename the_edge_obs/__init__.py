@@ -10,9 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .carriers import propagate, wrap
     from .comparison import diff
-    from .config import configure
+    from .configuration.config import configure
     from .errors import (
         ActionError,
         ConfigurationError,
@@ -29,16 +28,18 @@ if TYPE_CHECKING:
         QueryError,
     )
     from .flow_log import FlowLog
+    from .formats.exporting import export
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
     from .handlers.formatters import ConsoleFormatter, JsonFormatter
-    from .instrumentation import observable, span
-    from .observability import EventStream, ObservabilityContext, flow
+    from .instrumentation.carriers import propagate, wrap
+    from .instrumentation.decorator import observable, span
+    from .instrumentation.flow_context import EventStream, ObservabilityContext, flow
+    from .instrumentation.registries import instrument
+    from .instrumentation.spans import current, start_span
+    from .instrumentation.trace_headers import extract, inject
     from .recording.filters import FlowContextFilter, RedactionFilter
     from .redaction.texts import taint
-    from .registries import instrument
-    from .spans import current, start_span
-    from .store import export, get_flow_log, query, runs
-    from .trace_headers import extract, inject
+    from .store.sources import get_flow_log, query, runs
 
 __all__ = [
     "ActionError",
@@ -84,21 +85,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "carriers": ("propagate", "wrap"),
+    "instrumentation.carriers": ("propagate", "wrap"),
     "comparison": ("diff",),
-    "config": ("configure",),
+    "configuration.config": ("configure",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
     "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
-    "instrumentation": ("observable", "span"),
-    "observability": ("EventStream", "ObservabilityContext", "flow"),
+    "instrumentation.decorator": ("observable", "span"),
+    "instrumentation.flow_context": ("EventStream", "ObservabilityContext", "flow"),
     "redaction.texts": ("taint",),
-    "registries": ("instrument",),
-    "spans": ("current", "start_span"),
-    "store": ("export", "get_flow_log", "query", "runs"),
-    "trace_headers": ("extract", "inject"),
+    "instrumentation.registries": ("instrument",),
+    "instrumentation.spans": ("current", "start_span"),
+    "formats.exporting": ("export",),
+    "store.sources": ("get_flow_log", "query", "runs"),
+    "instrumentation.trace_headers": ("extract", "inject"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, overload
 
+from .configuration.logging_tree import install
 from .errors import FlowNotFoundError
 from .event import ROOT_NODE, Event, is_failure
 from .flow_log import FlowLog, SpanInfo
 from .handlers import RingBufferHandler
-from .logging_tree import install
-from .store import get_flow_log
+from .store.sources import get_flow_log
 from .text import View, counted, printable
 from .tree.drawing import error_text, render
 

@@ -24,7 +24,7 @@ from the_edge_obs.event import problems
 from the_edge_obs.event_query import parse_time
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.flows import load
-from the_edge_obs.retention import age_of
+from the_edge_obs.store.retention import age_of
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Final
 
 from ..errors import ConfigurationError
-from ..retention import Limits, age_of, bytes_of, clean
+from ..store.retention import Limits, age_of, bytes_of, clean
 from ..text import counted, printable
 from .terminal import BAD, DONE, say
 

@@ -54,7 +54,7 @@ def call(args: argparse.Namespace) -> int:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    from ..config import check_block, dict_config
+    from ..configuration.config import check_block, dict_config
     from ..flows.loader import place_in_block
     from ..flows.yaml_source import read_file
 

@@ -83,7 +83,7 @@ def _is_folder(log: Path, output: str) -> bool:
 
 
 def _pages(log: Path, folder: str) -> int:
-    from ..site import INDEX, write_site
+    from ..pages.site import INDEX, write_site
 
     skipped = Skipped()
     with Progress("pages") as progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ..flow_summary import FlowSummary
+from ..store.summaries import FlowSummary
 from ..text import View, clock_text, columns, dollars, duration_text, fitted, printable
 
 _NARROW: Final = 10  # columns of a name, at least

@@ -6,7 +6,7 @@ import argparse
 import shutil
 from typing import Final
 
-from ..lnav_format import install
+from ..integrations.lnav_format import install
 from ..text import printable
 from .terminal import DONE, say
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..jsonl import Skipped
-from ..run_stats import node_stats
+from ..store.run_stats import node_stats
 from ..text import counted, dollars, duration_text, printable
 from .listing import table
 from .progress import Progress, followed

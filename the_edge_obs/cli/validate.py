@@ -11,8 +11,8 @@ from typing import Final
 from ..errors import FlowFileError, LogFileError
 from ..event import SCHEMA_VERSION
 from ..redaction.texts import scrub_text
+from ..store.validation import Tally, check_log
 from ..text import counted, printable
-from ..validation import Tally, check_log
 from .sources import LOG_HELP, files_of
 from .terminal import DONE, fail
 

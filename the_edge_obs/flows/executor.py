@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from ..actions._retrying import Retrying
-from ..capture import is_soft_failure
 from ..errors import FlowRunError
+from ..instrumentation.capture import is_soft_failure
 from ..recording.records import NOTHING
 from ..recording.tracebacks import class_names, error_text, type_name
 from ..redaction.summaries import whole

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..carriers import wrap
 from ..errors import FlowRunError
+from ..instrumentation.carriers import wrap
 from ..recording.tracebacks import error_text, type_name
 from .tracing import Tracer
 

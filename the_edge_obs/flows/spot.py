@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from ..configuration.yaml_reader import Place
 from ..errors import FlowFileError
-from ..yaml_reader import Place
 from .yaml_source import Source
 
 P = ParamSpec("P")

@@ -14,11 +14,11 @@ from typing import Any, Final, Protocol
 
 from ..actions.registry import Registry
 from ..context import SpanContext, current
+from ..instrumentation.registries import instrument
+from ..instrumentation.spans import Span, log_event, node_logger
 from ..recording.faults import own_fault
 from ..recording.records import NOTHING
 from ..redaction.snapshots import snapshot
-from ..registries import instrument
-from ..spans import Span, log_event, node_logger
 
 
 class Trace(Protocol):

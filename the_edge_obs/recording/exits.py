@@ -123,7 +123,7 @@ def _arm() -> None:
     A flow may begin in a ``__del__`` as well, where it cannot be imported any more.
     """
     with suppress(Exception):  # what is not there to be imported is told to whoever asks for it
-        import_module(f"{_ROOT}.observability")
+        import_module(f"{_ROOT}.instrumentation.flow_context")
     sys.modules[f"{_ROOT}._frozen"] = _Frozen()  # type: ignore[assignment]
     module = ModuleType(f"{_ROOT}._exit")
     vars(module)["_first"] = _First()
