@@ -118,7 +118,7 @@ def test_a_flow_knows_its_folder(tmp_path: Path) -> None:
 
 def test_state_that_is_no_mapping_is_refused() -> None:
     """A list is no state."""
-    with pytest.raises(TypeError, match=r"state is \[1\]; it has to be a mapping"):
+    with pytest.raises(TypeError, match=r"state is \[1\]; it must be a mapping"):
         load(nodes(step("a"))).run([1])  # type: ignore[arg-type]
 
 

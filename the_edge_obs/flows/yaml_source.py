@@ -28,12 +28,12 @@ class Source:
     """A flow as plain data, and where each part of it was written.
 
     Args:
-        data: What the file holds: dicts, lists and scalars.
+        data: The content of the file: dicts, lists and scalars.
         path: The file, or None for a flow given as a dict.
         lines: 1-based line of the key or list item at each place.
-        text_lines: 1-based line on which the text of a string begins (for a block scalar, the line after the bar).
+        text_lines: 1-based line on which the text of a scalar begins (for a block scalar, the line after the ``|``).
         mistakes: The mistakes found so far, so that all of them can be reported at once.
-        sha256: Of the file's bytes, or of a dict as JSON with sorted keys; None for a dict that is not JSON.
+        sha256: The digest of the file's bytes, or of a dict as JSON with sorted keys; None for a dict that is not JSON.
     """
 
     data: Any
@@ -99,7 +99,7 @@ def read_file(path: str | Path) -> Source:
         The data with its lines.
 
     Raises:
-        FlowFileError: For a file that cannot be read, is not YAML, has duplicate keys, or goes beyond the limits.
+        FlowFileError: The file cannot be read, is not YAML, has duplicate keys, or exceeds the limits.
     """
     document = read_yaml(path)
     if document is None:
