@@ -1,7 +1,7 @@
 """``memory.store`` and ``memory.retrieve``: values that outlive a run, in one SQLite file.
 
-Threads, parallel branches and processes may use one file at the same time: each call is one short transaction on a
-connection of its own, and waits for the others.
+Threads, parallel branches and processes can use the same file at the same time: each call is one short transaction on its
+own connection, and waits for the others.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ def memory_store(
     ttl: float | None = None,
     path: str = DEFAULT_PATH,
 ) -> dict[str, Any]:
-    """Keep a value under a key; what was there is replaced.
+    """Store a value under a key; an existing value is replaced.
 
     Args:
         state: The flow's state; not used.
-        key: The name of the value; a number is taken as its text.
-        value: Anything that JSON can carry.
-        namespace: Keeps equal keys apart, for instance one namespace a user.
+        key: The name of the value; a number is converted to a string.
+        value: Anything that JSON can represent.
+        namespace: Separates equal keys, for example one namespace per user.
         ttl: Seconds until the value is forgotten; None keeps it.
-        path: The SQLite file; made, with its folders, when it is not there. It is its owner's (0600), as are the journals that
-            SQLite makes beside it. A symbolic link, a pipe or a device is refused.
+        path: The SQLite file; created with its folders if it does not exist. Only its owner can read it (0600), as well as the
+            journals that SQLite creates beside it. A symbolic link, a pipe or a device is refused.
 
     Returns:
         ``{"stored": True, "key": str, "namespace": str, "success": True}``. The soft failure, with ``"stored": False``, has
         ``error_type`` ``storage``: the file cannot be written, or is not an SQLite file.
 
     Raises:
-        ActionError: no key, a value that JSON cannot carry, or a ttl that is not above 0.
+        ActionError: There is no key, JSON cannot represent the value, or the ttl is not above 0.
     """
     import sqlite3
 
@@ -70,7 +70,7 @@ def memory_store(
     place = text_of("memory.store", "path", path)
     try:
         _make(place)
-        # The write lock comes first: a transaction that reads and then writes could find itself in a deadlock.
+        # The write lock comes first: a transaction that reads and then writes could deadlock.
         with _transaction(place, "BEGIN IMMEDIATE") as connection:
             connection.execute(_TABLE)
             connection.execute(_INDEX)
@@ -89,22 +89,22 @@ def memory_retrieve(
     namespace: str = "default",
     path: str = DEFAULT_PATH,
 ) -> dict[str, Any]:
-    """Return the value that is kept under a key.
+    """Return the value that is stored under a key.
 
     Args:
         state: The flow's state; not used.
-        key: The name of the value; a number is taken as its text.
-        default: The value to return when nothing is kept there, or not any more.
+        key: The name of the value; a number is converted to a string.
+        default: The value to return when nothing is stored there, or it has expired.
         namespace: The namespace it was stored in.
-        path: The SQLite file; it need not be there.
+        path: The SQLite file; it need not exist.
 
     Returns:
-        ``{"value": Any, "found": bool, "key": str, "namespace": str, "success": True}``; a key that is not there is no
+        ``{"value": Any, "found": bool, "key": str, "namespace": str, "success": True}``; a missing key is not a
         failure. The soft failure, with the default as value and ``"found": False``, has ``error_type`` ``storage``: the file
         cannot be read, or is not an SQLite file.
 
     Raises:
-        ActionError: no key.
+        ActionError: There is no key.
     """
     import json
     import sqlite3
@@ -121,17 +121,17 @@ def memory_retrieve(
 
 def _name(action: str, parameter: str, value: object) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)  # {{ state.user_id }} gives a number where the id is one
+        value = str(value)  # {{ state.user_id }} is a number if the id is one
     if not isinstance(value, str) or not value:
         raise ActionError(f"{action}: {parameter} is {value!r}; it must be a string that is not empty, or a number")
     return value
 
 
 def _make(place: str) -> None:
-    """Make an empty file, private from its beginning; SQLite gives its journals the same mode.
+    """Create an empty file that is private from the beginning; SQLite gives its journals the same mode.
 
-    It is made under another name: whoever closes a descriptor of a file that SQLite has open in this process takes its locks away
-    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    It is created under another name: closing a descriptor of a file that SQLite has open in this process would release the
+    locks of SQLite (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     make_folders(os.path.dirname(place))
     if os.path.lexists(place):
@@ -160,7 +160,7 @@ def _find(place: str, namespace: str, key: str) -> str | None:
 def _transaction(place: str, begin: str) -> Iterator[sqlite3.Connection]:
     import sqlite3
 
-    # SQLite would follow a link, and wait at a pipe.
+    # SQLite would follow a link, and block on a pipe.
     if (kind := kind_of(place)) is not None:
         raise OSError(f"it is {kind}, not a regular file")
     connection = sqlite3.connect(place, timeout=_PATIENCE, isolation_level=None)
