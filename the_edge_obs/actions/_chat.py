@@ -91,7 +91,7 @@ def complete(chat: Chat, endpoint: Endpoint) -> dict[str, Any]:
     """Ask for a completion and return it as a result, or as a soft failure."""
     try:
         response = fetch(_request(chat, endpoint, stream=False), _MAX_ANSWER)
-        return _taken(response, Completion(chat.model)).result()
+        return _completed(response, Completion(chat.model)).result()
     except TransportError as error:
         return _failed(error, endpoint)
 
@@ -145,7 +145,7 @@ def _url(base: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/chat/completions"))
 
 
-def _taken(response: Response, completion: Completion) -> Completion:
+def _completed(response: Response, completion: Completion) -> Completion:
     """Return the completion with a whole answer added.
 
     Raises:
@@ -210,7 +210,7 @@ def _pieces(chat: Chat, endpoint: Endpoint, completion: Completion) -> Iterator[
     with opened(_request(chat, endpoint, stream=True)) as answer:
         if answer.http.headers.get_content_type() == "application/json":
             # A gateway that cannot stream sends the whole answer.
-            text = _taken(answer.read(_MAX_ANSWER), completion).text()
+            text = _completed(answer.read(_MAX_ANSWER), completion).text()
             yield from (text,) if text else ()
             return
         events, is_done = EventStream(_bytes(answer)), False

@@ -42,21 +42,21 @@ def file_read(
     """
     import io
 
-    place, limit = _local_path("file.read", path), count_of("file.read", "max_bytes", max_bytes)
+    path, limit = _local_path("file.read", path), count_of("file.read", "max_bytes", max_bytes)
     check_encoding("file.read", encoding)
     try:
-        with open_regular(place) as file:
+        with open_regular(path) as file:
             raw = file.read(limit + 1)
     except OSError as error:
-        return _os_failure(error, place, "read_error")
+        return _os_failure(error, path, "read_error")
     if len(raw) > limit:
-        problem = f"{place} is larger than {limit} bytes; raise max_bytes to accept more"
-        return failure(problem, "too_large", path=place)
+        problem = f"{path} is larger than {limit} bytes; raise max_bytes to accept more"
+        return failure(problem, "too_large", path=path)
     try:
         content = io.TextIOWrapper(io.BytesIO(raw), encoding=encoding).read()
     except UnicodeError as error:
-        return failure(f"{place} is not valid {encoding}: {error}", "encoding", path=place)
-    return {"content": content, "path": place, "bytes": len(raw), "success": True}
+        return failure(f"{path} is not valid {encoding}: {error}", "encoding", path=path)
+    return {"content": content, "path": path, "bytes": len(raw), "success": True}
 
 
 def file_write(
@@ -82,7 +82,7 @@ def file_write(
     Raises:
         ActionError: The path is not a local path, the content is not a string, or the encoding is unknown.
     """
-    place = _local_path("file.write", path)
+    path = _local_path("file.write", path)
     check_encoding("file.write", encoding)
     if not isinstance(content, str):
         problem = f"file.write: content is of type {type(content).__name__}; it must be a string: use | tojson or | string"
@@ -90,39 +90,39 @@ def file_write(
     try:
         raw = content.encode(encoding)
     except UnicodeError as error:
-        return failure(f"the text for {place} cannot be written as {encoding}: {error}", "encoding", path=place)
+        return failure(f"the text for {path} cannot be written as {encoding}: {error}", "encoding", path=path)
     try:
-        os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
-        _append(place, raw) if append else _replace(place, raw)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        _append(path, raw) if append else _replace(path, raw)
     except OSError as error:
-        return _os_failure(error, place, "write_error")
-    return {"path": place, "bytes": len(raw), "success": True}
+        return _os_failure(error, path, "write_error")
+    return {"path": path, "bytes": len(raw), "success": True}
 
 
 def _local_path(action: str, path: object) -> str:
-    place = os.fspath(path) if isinstance(path, os.PathLike) else path
-    place = text_of(action, "path", place).removeprefix("file://")
-    if "://" in place or "\0" in place or not place:
+    local = os.fspath(path) if isinstance(path, os.PathLike) else path
+    local = text_of(action, "path", local).removeprefix("file://")
+    if "://" in local or "\0" in local or not local:
         raise ActionError(f"{action}: path {path!r} is not a path on this machine; give one such as notes/today.txt")
-    return place
+    return local
 
 
-def _os_failure(error: OSError, place: str, error_type: str) -> dict[str, Any]:
+def _os_failure(error: OSError, path: str, error_type: str) -> dict[str, Any]:
     if isinstance(error, FileNotFoundError):
-        return failure(f"File not found: {place}", "not_found", path=place)
+        return failure(f"File not found: {path}", "not_found", path=path)
     if isinstance(error, PermissionError):
-        return failure(f"Permission denied: {place}", "permission_denied", path=place)
-    return failure(f"{place}: {error.strerror or error}", error_type, path=place)
+        return failure(f"Permission denied: {path}", "permission_denied", path=path)
+    return failure(f"{path}: {error.strerror or error}", error_type, path=path)
 
 
-def _append(place: str, raw: bytes) -> None:
-    _write(place, os.O_APPEND | os.O_CREAT, raw)
+def _append(path: str, raw: bytes) -> None:
+    _write(path, os.O_APPEND | os.O_CREAT, raw)
 
 
-def _write(place: str, flags: int, raw: bytes) -> None:
+def _write(path: str, flags: int, raw: bytes) -> None:
     """Write to a file, a pipe or a device; wait for the reader of a pipe, but not forever."""
     deadline = time.monotonic() + _PATIENCE
-    descriptor = _opened(place, os.O_WRONLY | flags | _NEVER_WAIT, deadline)
+    descriptor = _opened(path, os.O_WRONLY | flags | _NEVER_WAIT, deadline)
     try:
         rest = memoryview(raw)
         while rest:
@@ -135,10 +135,10 @@ def _write(place: str, flags: int, raw: bytes) -> None:
         os.close(descriptor)
 
 
-def _opened(place: str, flags: int, deadline: float) -> int:
+def _opened(path: str, flags: int, deadline: float) -> int:
     while True:
         try:
-            return os.open(place, flags, 0o666)
+            return os.open(path, flags, 0o666)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
@@ -147,8 +147,8 @@ def _opened(place: str, flags: int, deadline: float) -> int:
         time.sleep(_PAUSE)
 
 
-def _replace(place: str, raw: bytes) -> None:
-    target = os.path.realpath(place)  # a symbolic link stays one, its target is replaced
+def _replace(path: str, raw: bytes) -> None:
+    target = os.path.realpath(path)  # a symbolic link stays one, its target is replaced
     mode = os.stat(target).st_mode if os.path.exists(target) else None
     if mode is not None and not stat.S_ISREG(mode):
         # A device or a pipe must be written to: replacing it would destroy it. A folder raises an error.

@@ -67,17 +67,17 @@ def memory_store(
     text = json_bytes("memory.store", "value", value).decode()
     now = time.time()
     expires_at = None if ttl is None else now + positive("memory.store", "ttl", ttl)
-    place = text_of("memory.store", "path", path)
+    path = text_of("memory.store", "path", path)
     try:
-        _make(place)
+        _make(path)
         # The write lock comes first: a transaction that reads and then writes could deadlock.
-        with _transaction(place, "BEGIN IMMEDIATE") as connection:
+        with _transaction(path, "BEGIN IMMEDIATE") as connection:
             connection.execute(_TABLE)
             connection.execute(_INDEX)
             connection.execute("DELETE FROM memory WHERE expires_at <= ?", (now,))
             connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", (space, name, text, expires_at))
     except (sqlite3.Error, OSError) as error:
-        return failure(f"{place}: {error}", "storage", stored=False, key=name, namespace=space)
+        return failure(f"{path}: {error}", "storage", stored=False, key=name, namespace=space)
     return {"stored": True, "key": name, "namespace": space, "success": True}
 
 
@@ -110,13 +110,13 @@ def memory_retrieve(
     import sqlite3
 
     name, space = _name("memory.retrieve", "key", key), _name("memory.retrieve", "namespace", namespace)
-    place = text_of("memory.retrieve", "path", path)
+    path = text_of("memory.retrieve", "path", path)
     facts = {"value": default, "found": False, "key": name, "namespace": space}
     try:
-        row = _find(place, space, name) if os.path.lexists(place) else None
+        row = _find(path, space, name) if os.path.lexists(path) else None
         return {**facts, **({"value": json.loads(row), "found": True} if row is not None else {}), "success": True}
     except (sqlite3.Error, OSError, ValueError) as error:
-        return failure(f"{place}: {error}", "storage", **facts)
+        return failure(f"{path}: {error}", "storage", **facts)
 
 
 def _name(action: str, parameter: str, value: object) -> str:
@@ -127,26 +127,26 @@ def _name(action: str, parameter: str, value: object) -> str:
     return value
 
 
-def _make(place: str) -> None:
+def _make(path: str) -> None:
     """Create an empty file that is private from the beginning; SQLite gives its journals the same mode.
 
     It is created under another name: closing a descriptor of a file that SQLite has open in this process would release the
     locks of SQLite (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
-    make_folders(os.path.dirname(place))
-    if os.path.lexists(place):
+    make_folders(os.path.dirname(path))
+    if os.path.lexists(path):
         return
-    draft = draft_name(place)
+    draft = draft_name(path)
     os.close(open_for_appending(draft))
     try:
         with suppress(FileExistsError):  # another thread or process was first
-            os.link(draft, place)
+            os.link(draft, path)
     finally:
         os.unlink(draft)
 
 
-def _find(place: str, namespace: str, key: str) -> str | None:
-    with _transaction(place, "BEGIN") as connection:
+def _find(path: str, namespace: str, key: str) -> str | None:
+    with _transaction(path, "BEGIN") as connection:
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'memory'").fetchone() is None:
             return None
         row = connection.execute(
@@ -157,13 +157,13 @@ def _find(place: str, namespace: str, key: str) -> str | None:
 
 
 @contextmanager
-def _transaction(place: str, begin: str) -> Iterator[sqlite3.Connection]:
+def _transaction(path: str, begin: str) -> Iterator[sqlite3.Connection]:
     import sqlite3
 
     # SQLite would follow a link, and block on a pipe.
-    if (kind := kind_of(place)) is not None:
+    if (kind := kind_of(path)) is not None:
         raise OSError(f"it is {kind}, not a regular file")
-    connection = sqlite3.connect(place, timeout=_PATIENCE, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
     try:
         connection.execute(begin)
         with connection:  # commits, or rolls back

@@ -101,13 +101,13 @@ def obs_export(
     """
     from ..formats.exporting import export
 
-    place = text_of("obs.export", "path", path)
+    path = text_of("obs.export", "path", path)
     chosen = mapping_of("obs.export", "filters", filters)
     try:
-        return export(_flow_id("obs.export", state, flow_id), place, format, **chosen)
+        return export(_flow_id("obs.export", state, flow_id), path, format, **chosen)
     except ExportError as error:
         if isinstance(error.__cause__, OSError):
-            return failure(str(error), "write_error", path=place)
+            return failure(str(error), "write_error", path=path)
         raise
 
 

@@ -126,7 +126,7 @@ class _Composer(yaml.SafeLoader):
             raise _refusal(f"nesting deeper than {MAX_DEPTH} levels", mark)
         self._count += 1
         if self._count > MAX_NODES:
-            # A list is measured only when it is complete, which takes long for a long one.
+            # Checked early as well: a list is measured only when it is complete.
             raise _refusal(f"more than {MAX_NODES} values", mark)
         is_alias = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)

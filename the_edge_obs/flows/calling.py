@@ -1,4 +1,4 @@
-"""Call an action: ``fn(state=state, **params)``, plus whatever its signature asks for.
+"""Call an action: ``fn(state=state, **params)``, plus the further arguments that its signature names.
 
 ``config``, ``node`` and ``graph`` are passed to an action that names them or takes ``**kwargs``. A coroutine is awaited. A
 generator is drained: its result is its return value, or else the list of the items that it yielded. Chunks are counted as

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, FlowFileError, FlowRunError, allowed
 from . import checks
 from .edges import read_edges
 from .importing import Engine, import_actions
-from .model import Plan
+from .model import Edge, Node, Plan
 from .nodes import NodeReader
 from .sandbox import Variables
 from .spot import Spot
@@ -33,6 +33,8 @@ _KEYS: Final = (
     "edges",
     "observability",
 )
+# state_schema is informational, as it is in The Edge Agent: it documents the keys of the state and checks nothing.
+_MAPPINGS: Final = ("variables", "initial_state", "settings", "state_schema")
 _MAX_STEPS: Final = 10_000
 
 
@@ -84,9 +86,7 @@ def _read(source: Source, loading: Loading) -> Plan:
     """Return the plan as far as it can be read: it must not be used when mistakes were noted."""
     flow = Spot(source)
     data, attempt = _top_level(flow), source.attempt
-    # state_schema is informational, as it is in The Edge Agent: it documents the keys of the state and checks nothing.
-    keys = ("variables", "initial_state", "settings", "state_schema")
-    variables, initial, settings, _ = (attempt(checks.mapping, flow.key(key), data.get(key)) or {} for key in keys)
+    variables, initial, settings, _ = (attempt(checks.mapping, flow.key(key), data.get(key)) or {} for key in _MAPPINGS)
     folder = str(Path(source.path).resolve().parent) if source.path else "."
     compiler = Compiler.of(variables, with_env=loading.allow_code)
     settings = attempt(_rendered, flow.key("settings"), compiler, settings, folder) or {}
@@ -94,9 +94,7 @@ def _read(source: Source, loading: Loading) -> Plan:
     registry = attempt(_registry, flow.key("imports"), data.get("imports"), engine, loading)
     known = registry if registry is not None else {**loading.base, **loading.actions}
     subflow = _Subflows(replace(loading, base=known))
-    reader = NodeReader(compiler, known, subflow, loading.allow_code, knows_all=registry is not None)
-    nodes = attempt(reader.top_level, flow.key("nodes"), data.get("nodes")) or {}
-    edges = attempt(read_edges, flow.key("edges"), compiler, data.get("edges"), tuple(nodes)) if nodes else None
+    nodes, edges = _graph(flow, data, NodeReader(compiler, known, subflow, loading.allow_code, knows_all=registry is not None))
     return Plan(
         name=attempt(_name, flow.key("name"), data.get("name")) or "flow",
         path=source.path,
@@ -105,12 +103,19 @@ def _read(source: Source, loading: Loading) -> Plan:
         initial_state=initial,
         settings=settings,
         nodes=nodes,
-        edges=edges or {},
+        edges=edges,
         registry=known,
         observability=attempt(_observability, flow.key("observability"), data, loading),
         max_steps=attempt(_max_steps, flow.at("settings", "max_steps"), settings) or _MAX_STEPS,
         sha256=source.sha256,
     )
+
+
+def _graph(flow: Spot, data: Mapping[str, Any], reader: NodeReader) -> tuple[dict[str, Node], dict[str, tuple[Edge, ...]]]:
+    nodes = flow.attempt(reader.top_level, flow.key("nodes"), data.get("nodes")) or {}
+    if not nodes:
+        return {}, {}
+    return nodes, flow.attempt(read_edges, flow.key("edges"), reader.compiler, data.get("edges"), tuple(nodes)) or {}
 
 
 def _top_level(flow: Spot) -> dict[str, Any]:

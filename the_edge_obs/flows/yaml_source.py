@@ -13,7 +13,7 @@ from ..configuration.yaml_reader import MAX_DEPTH, Place, read_yaml
 from ..errors import FlowFileError
 
 MAX_MISTAKES: Final = 100
-"""How many mistakes are reported at once. More help nobody, and each lists what is allowed: a large file would take minutes."""
+"""How many mistakes are reported at once. Each lists what is allowed, so all those of a large file could take minutes."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
