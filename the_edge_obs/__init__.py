@@ -7,7 +7,9 @@ and a handler nobody uses costs nothing.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from .errors import show_with
 
 if TYPE_CHECKING:
     from .comparison import diff
@@ -105,19 +107,26 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
+def _module(path: str) -> Any:
+    """Return a module of the package, imported if it was not: at interpreter exit nothing can be, not even what has been."""
+    module = None
+    for part in path.split("."):
+        module = (globals() if module is None else vars(module)).get(part)
+        if module is None:
+            return import_module(f"{__name__}.{path}")
+    return module
+
+
+show_with(lambda text: cast("str", _module("redaction.messages").shown(text)))
+
+
 if not TYPE_CHECKING:  # a type checker that saw it would take every name for an export, a misspelt one too
 
     def __getattr__(name: str) -> Any:
         """Import what is asked for, and keep it (PEP 562)."""
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = None
-        for part in _HOME[name].split("."):  # at interpreter exit nothing can be imported, not even what has been
-            module = (globals() if module is None else vars(module)).get(part)
-            if module is None:
-                module = import_module(f"{__name__}.{_HOME[name]}")
-                break
-        found = globals()[name] = getattr(module, name)
+        found = globals()[name] = getattr(_module(_HOME[name]), name)
         return found
 
 
