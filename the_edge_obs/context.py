@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextvars
 import gc
-import os
 import random
 import sys
 import uuid
@@ -20,13 +19,13 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from .errors import ConfigurationError
+from .forks import at_fork
 from .secrets.policies import policy_of_scope
 from .secrets.taints import Taints
 
 # The seed comes from the operating system; a forked child seeds anew, or it would repeat its parent's ids.
 _ids = random.Random()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ids.seed)
+at_fork(after_in_child=_ids.seed)
 random_bits: Final = _ids.getrandbits
 
 # RFC 9562: the two top bits of the last 8 bytes are the variant, 0b10, in a UUID of version 4.
@@ -184,8 +183,7 @@ def _before_fork() -> None:
         span.flow.is_abroad = True
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
+at_fork(before=_before_fork)
 
 
 def new_flow_id() -> str:

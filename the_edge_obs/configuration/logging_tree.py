@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError, allowed, check_keys
+from ..forks import at_fork
 from ..recording.filters import RedactionFilter, ScopeFilter
 from ..recording.records import NodeRecord, node_of
 
@@ -28,8 +29,7 @@ LOGGER_KEYS: Final = ("level", "handlers", "filters", "propagate")
 
 _lock = threading.RLock()
 # As logging does with its own: a forked child finds the tree whole, and nobody in it who holds the lock.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Installed(NamedTuple):

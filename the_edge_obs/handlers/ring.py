@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, LevelError
 from ..event import Event, level_name, level_number
+from ..forks import at_fork
 from ..recording.buffers import listeners
 from ..recording.dispatch import KEEPERS, Take
 from ..recording.exits import RENEWALS
@@ -365,5 +366,4 @@ def _after_fork() -> None:
 
 KEEPERS.add(RingBufferHandler)
 RENEWALS.append(_renew_locks)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_fork(after_in_child=_after_fork)

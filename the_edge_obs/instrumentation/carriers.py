@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-import os
 import threading
 import types
 import weakref
@@ -13,6 +12,7 @@ from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
 from ..context import CURRENT, FlowState, SpanContext, current
 from ..errors import ConfigurationError
+from ..forks import at_fork
 from ..recording.callables import Kind, Standing, kind_of, stream_of, way_of
 from ..secrets.policies import Policy
 
@@ -248,8 +248,7 @@ def _after_fork() -> None:
     _propagation.lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_fork(after_in_child=_after_fork)
 
 
 def _start_carrying(start: Callable[..., None], submitting: threading.local, is_undone: threading.Event) -> Callable[..., None]:

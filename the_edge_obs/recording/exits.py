@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from types import ModuleType
 from typing import Any, Final, Protocol
 
 from ..context import HELD
+from ..forks import at_fork
 from ..secrets import policies, taints
 from .records import NOTHING
 
@@ -133,5 +133,4 @@ def _arm() -> None:
 
 _package: Final = vars(sys.modules[_ROOT])  # which is in no list any more when it is needed
 atexit.register(_arm)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_open.clear)  # they are the parent's to end
+at_fork(after_in_child=_open.clear)  # they are the parent's to end

@@ -5,7 +5,6 @@ A policy is active for the whole process, or for the flows of one scope: a flow'
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from ..errors import ConfigurationError, allowed
+from ..forks import at_fork
 from .words import PRESETS
 
 REDACT_KEYS: Final = ("keys", "safe_keys", "patterns", "preset", "correlate")
@@ -81,8 +81,7 @@ def renew_lock() -> None:
     _changing = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=renew_lock)
+at_fork(after_in_child=renew_lock)
 
 
 def policy_of_scope(scope: object) -> Policy | None:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import base64
 import html
 import json
-import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
+from ..forks import at_fork
 from .keys import KEY_CLASSES, describes
 from .policies import Policy
 from .texts import find
@@ -57,8 +57,7 @@ def renew_lock() -> None:
     _learning = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=renew_lock)
+at_fork(after_in_child=renew_lock)
 
 
 class Taints(set[str]):
