@@ -1,4 +1,4 @@
-"""The flight recorder's decisions: when a flow is handed over, how often, and what is said first."""
+"""The decisions of the flight recorder: when a flow is handed over, how often, and how that is announced."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MINUTE: Final = 60.0
 
 
 class DumpLimit:
-    """How many flows may be handed over in any minute, without being asked for.
+    """The number of flows that may be handed over automatically in any minute.
 
-    What a flow logs in the minute after it was admitted follows without being counted again, so that it is handed over whole.
+    What a flow logs in the minute after it was admitted is not counted again, so the flow is handed over whole.
 
     Attributes:
-        suppressed: How many flows were refused: those that were admitted later included.
+        suppressed: How many flows were refused, including those that were admitted later.
     """
 
     def __init__(self, per_minute: int | None) -> None:
@@ -32,7 +32,7 @@ class DumpLimit:
         self.suppressed = 0
 
     def admits(self, buffer: FlowBuffer) -> bool:
-        """Tell whether a flow may be handed over now, and count it as that or as refused."""
+        """Tell whether a flow may be handed over now, and count it as admitted or refused."""
         now = time.monotonic()
         if self._per_minute is None or (buffer.admitted is not None and now - buffer.admitted < _MINUTE):
             return True
@@ -48,7 +48,7 @@ class DumpLimit:
 
 
 def run_ms(item: Item) -> float | None:
-    """Return how long a run took, in milliseconds, if the item is its end."""
+    """Return the duration of a run in milliseconds if the item is its end, otherwise None."""
     if not is_last(item):
         return None
     figures = metrics_of(item)
@@ -57,7 +57,7 @@ def run_ms(item: Item) -> float | None:
 
 
 def announcement(last: Item, reason: str, facts: dict[str, Any]) -> Item:
-    """Return the ``log`` event that says why events are handed over; ``last`` is the youngest of them, for its ids."""
+    """Return the ``log`` event that says why events are handed over. It has the ids of ``last``, the newest of them."""
     level = logging.INFO if reason == ASKED else logging.WARNING
     data = {"reason": reason, **facts}
     message = f"flight recorder: {_WHY.get(reason, f'an event of level {reason}')}"
