@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..event import Event
+from ..recording.faults import Guard
 from ..recording.records import Item, flow_of
 from ._buffer import FlowBuffer, Load, exceeds
 from ._spill import Spill
@@ -213,12 +214,10 @@ class Room:
                     buffer.dropped += buffer.pin_errors(number, [item])
 
     def _has_spilled(self, spill: Spill, item: Item) -> bool:
-        try:
+        with Guard(self._on_failure, item):  # for a full disk: the event is lost, and counted
             spill.write(item)
-        except Exception:  # noqa: BLE001 - such as a full disk; the event is lost, and counted
-            self._on_failure(item)
-            return False
-        return True
+            return True
+        return False
 
     def _remove_spilled(self, flow_id: str) -> None:
         if self._spill is not None and flow_id not in self._inherited:

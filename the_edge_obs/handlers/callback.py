@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..event import Event
 from ..recording.callables import HAND_ON, check_runs
-from ..recording.faults import handler_failed
+from ..recording.faults import Guard, handler_failed
 from ..recording.records import event_of
 
 
@@ -42,14 +42,16 @@ class CallbackHandler(logging.Handler):
             return  # the callback caused this event: passing it on would never end
         self._running.yes = True
         try:
-            event = event_of(record)
-            if event is not None and inspect.iscoroutine(waiting := self.callback(event)):
-                waiting.close()  # otherwise Python warns, in an unrelated place, that it was never awaited
-                raise TypeError(f"the callback returned a coroutine, and nothing awaits it; {HAND_ON}")
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
-            self.handleError(record)
+            with Guard(self.handleError, record):
+                self._call(record)
         finally:
             self._running.yes = False
+
+    def _call(self, record: logging.LogRecord) -> None:
+        event = event_of(record)
+        if event is not None and inspect.iscoroutine(waiting := self.callback(event)):
+            waiting.close()  # otherwise Python warns, in an unrelated place, that it was never awaited
+            raise TypeError(f"the callback returned a coroutine, and nothing awaits it; {HAND_ON}")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Report the failure on stderr as ``logging`` does, without secrets, and count it in the flow."""

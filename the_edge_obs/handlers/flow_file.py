@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..event import ROOT_NODE
 from ..recording.dispatch import KEEPERS, Take, handed
-from ..recording.faults import handler_failed
+from ..recording.faults import Guard, handler_failed
 from ..recording.records import Facts, NodeRecord, event_of, flow_of, is_last, node_of, wall_of
 from .appending import FlowFiles
 from .formatters import to_line
@@ -140,7 +140,7 @@ class FlowFileHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's event, unless another handler has written it to the same file."""
-        try:
+        with Guard(self.handleError, record):
             event = event_of(record)
             if event is None:
                 return
@@ -152,8 +152,6 @@ class FlowFileHandler(logging.Handler):
                 return f"{text}\n".encode("utf-8", "replace")
 
             self._write_once(what, event["flow_id"], wall_of(event), line, is_end=is_last(event))
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
-            self.handleError(record)
 
     def _write_once(
         self, what: Facts | logging.LogRecord, flow_id: str, now: int, line: Callable[[], bytes], *, is_end: bool

@@ -9,7 +9,7 @@ from logging import Logger
 from types import FunctionType
 from typing import Any, Final, TypeAlias
 
-from .faults import own_fault
+from .faults import Guard, own_fault
 from .records import Facts, NodeRecord, flow_of, level_of, place_of
 from .tracebacks import apart, type_name
 
@@ -119,10 +119,8 @@ def _through(logger: logging.Logger, facts: Facts, error: BaseException | None) 
         return
     record = NodeRecord(facts, error)
     if not has_own_methods(type(logger), ["makeRecord"]):
-        try:
+        with Guard(own_fault, f"{type_name(logger)}.makeRecord", place_of(facts)):  # then the record is made without it
             record.complete(logger.makeRecord)
-        except Exception:  # noqa: BLE001 - the replacement fails; the record is made without it
-            own_fault(f"{type_name(logger)}.makeRecord", place_of(facts))
     if not logger.disabled:
         apart(logger.handle, record)
     elif logger.filter(record):  # handle would drop the end of a span whose entry was logged
