@@ -369,7 +369,7 @@ def test_functions(tmp_path: Path, run: Run) -> None:
         "info  shop.login  entry   {'input': {'user': 'ada', 'password': '[REDACTED]', 'pin': '[REDACTED]'}, "
         "'cut': ['input.password', 'input.pin']}\n"
         "error shop.login  error   ada cannot log in with password [REDACTED] and pin [REDACTED]\n"
-        "warn  shop.login  log     going on as a guest\n"
+        "warn  shop.login  log     continuing as a guest\n"
         "info  cart        entry   {'input': {'items': ['lamp', 'desk', 'chair']}}\n"
         "info  cart        metric  {'items': 3, 'most_expensive': 249.0}\n"
         "info  cart        exit    {'output': 340.56}\n"

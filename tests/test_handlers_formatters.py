@@ -20,7 +20,7 @@ from the_edge_obs.handlers.formatters import ConsoleFormatter, to_line
 from the_edge_obs.recording.records import record_of_item
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.texts import scrub
-from the_edge_obs.text import printable, printable_json, uses_colour
+from the_edge_obs.text import uses_colour
 
 from .strategies import FLOW, event
 
@@ -252,12 +252,6 @@ def test_no_text_can_forge_a_line_or_steer_a_terminal(hostile: str) -> None:
             assert "\n" not in text
 
 
-def test_printable_keeps_what_is_printable() -> None:
-    """Text of any script stays; only what steers is escaped."""
-    assert printable("żółć 漢字 😀") == "żółć 漢字 😀"
-    assert printable("a\tb\x1b\u202e") == "a\\tb\\x1b\\u202e"
-
-
 JSON_VALUE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
@@ -296,38 +290,6 @@ def test_orjson_writes_the_same_bytes(data: dict[str, Any]) -> None:
     assert dumps(event) == to_line(event)
     del event["timestamp"]
     assert dumps(event) == to_line(event)
-
-
-HIDING = [
-    "\x00", "\x07", "\x1b[2J", "\x7f", "\x85", "\x9b31m", "\xa0", "\xad", "\u034f", "\u061c", "\u115f", "\u180e",
-    "\u200b", "\u200f", "\u2028", "\u2029", "\u202a", "\u202e", "\u2066", "\u2069", "\u3164", "\ud800", "\ufe00", "\ufe0f\ufe0f",
-    "\ufeff", "\uffa0", "\U000e0041", "\U000e0100",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", HIDING, ids=ascii)
-def test_what_steers_a_terminal_or_hides_a_text_is_escaped(text: str) -> None:
-    """C0, C1, DEL, direction, separators, zero width, tags, selectors, fillers, surrogates; in JSON it is equal JSON."""
-    shown, json_shown = printable(f"a{text}b"), printable_json(json.dumps({text: [text]}, ensure_ascii=False, indent=1))
-    assert text not in shown
-    assert json.loads(json_shown) == {text: [text]}
-    for one in (shown, json_shown.replace("\n", "")):
-        assert one.isprintable()
-        assert not set(one) & set("\u034f\u115f\u3164\ufe00\uffa0\U000e0100")
-
-
-@pytest.mark.parametrize("text", ["", "plain", "Grüße", "日本語", "❤️ ok", "x" * 10_000, "e\u0301"])
-def test_what_shows_stays(text: str) -> None:
-    """Letters of all scripts, accents, one selector that makes a sign an emoji."""
-    assert (printable(text), printable_json(text)) == (text, text)
-
-
-@given(st.text(max_size=30))
-def test_escaped_json_is_equal_json(text: str) -> None:
-    """Whatever the text, and nothing but line feeds is not printable."""
-    shown = printable_json(json.dumps([text], ensure_ascii=False, indent=1))
-    assert json.loads(shown) == [text]
-    assert shown.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("timestamp", [1e17, 2.0**62])

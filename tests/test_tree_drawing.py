@@ -10,7 +10,7 @@ import pytest
 from the_edge_obs.comparison import diff
 from the_edge_obs.flow_log import FlowLog, build_flow_log
 from the_edge_obs.formats import FORMATS, renderer
-from the_edge_obs.text import View, columns, duration_text, fitted
+from the_edge_obs.text import View, columns
 from the_edge_obs.tree.drawing import origin, render
 
 from .growth import assert_linear
@@ -223,37 +223,6 @@ def test_a_log_without_spans() -> None:
     """Log lines alone make no tree, and no error."""
     log = build_flow_log([event(1, "log", 0, message="hi")])
     assert lines(log)[0] == "unknown, 0 nodes, 1 event"
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "text"),
-    [
-        (None, ""),
-        (0, "0.00 ms"),
-        (9.99, "9.99 ms"),
-        (9.996, "10.0 ms"),
-        (999.94, "999.9 ms"),
-        (999.96, "1.00 s"),
-        (59_994, "59.99 s"),
-        (59_996, "1 min 0 s"),
-        (3_599_400, "59 min 59 s"),
-        (3_600_000, "1 h 0 min"),
-    ],
-)
-def test_durations(milliseconds: float | None, text: str) -> None:
-    """A duration has the unit that people would give it, and no unit is overfull."""
-    assert duration_text(milliseconds) == text
-
-
-def test_cutting() -> None:
-    """A cut text fills its columns at most, and shows the cut."""
-    view = View()
-    assert [fitted(text, 5, view) for text in ("12345", "123456", "要約要約", "e\u0301" * 5)] == [
-        "12345",
-        "1234…",
-        "要約…",
-        "e\u0301" * 5,
-    ]
 
 
 def nested(count: int) -> list[dict[str, Any]]:
