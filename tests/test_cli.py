@@ -155,7 +155,8 @@ def test_run_names_the_step_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Errors of the runner say the step themselves."""
     main(["run", write_flow("nodes: [{name: load, uses: file.read, with: {path: '{{ 1 / 0 }}'}}]")])
     error = capsys.readouterr().err.splitlines()[-1]
-    assert (error[:54], error.count("'load'")) == ("tea-obs: error: step 'load' (file.read): FlowRunError:", 1)
+    start = "tea-obs: error: file.read: FlowRunError: step 'load', key 'with.path': cannot render"
+    assert (error[: len(start)], error.count("'load'")) == (start, 1)
 
 
 def test_run_of_a_flow_that_exits(capsys: pytest.CaptureFixture[str]) -> None:
@@ -317,7 +318,7 @@ def test_run_with_an_ini_file() -> None:
         (["flow.yaml", "--logging", "no.yaml"], "configuration 'no.yaml' cannot be read: no such file"),
         (["flow.yaml", "--logging", "no.ini"], "--logging 'no.ini' cannot be read: the file does not exist"),
         (["flow.yaml", "--logging", "bad.ini"], "--logging 'bad.ini' is not a configuration that fileConfig accepts: "),
-        (["flow.yaml", "--no-code"], "flow.yaml:7: step 'count' has inline code in run"),
+        (["flow.yaml", "--no-code"], "flow.yaml:7: step 'count': inline code in run"),
         (["bad.yaml"], "bad.yaml:1: observability.handlers[0].type is 'smoke'; allowed: console, file, callback"),
         (["folder.yaml"], "observability.handlers[0].path: path "),
     ],
@@ -690,11 +691,11 @@ setings: {}
     assert [line.partition("; ")[0].partition(". allowed")[0] for line in lines[::2]] == [
         "flow.yaml:4: step 'a': llm.call: timeout is -1",
         "flow.yaml:4: step 'a': llm.call: unknown provider 'shell'",
-        "flow.yaml:5: step 'b': Python syntax error in run: '(' was never closed",
+        "flow.yaml:5: step 'b': run: Python syntax error: '(' was never closed",
         "flow.yaml:8: edges[0]: condition 'yes' is neither true nor false",
         "flow.yaml:8: edges[0]: to: node 'zz' does not exist",
         "flow.yaml:9: the flow: unknown key 'setings'",
-        "child.yaml:2: step 'x' has no body",
+        "child.yaml:2: step 'x': no body",
     ]
     assert lines[3::4][:2] == ["    4 | " + SHOWN_LINE, '    8 |   - {from: a, to: zz, when: "yes"}']
     assert (lines[-1], err) == ("    2 |   - {name: x, rum: 1}", "tea-obs: error: 7 mistakes in 'flow.yaml'\n")
@@ -723,7 +724,7 @@ nodes:
 """
     assert main(["validate", write_flow(text)]) == 2
     out, err = capsys.readouterr()
-    hint = "let an edge or a goto lead to it, or remove it"
+    hint = "add an edge or a goto to it, or remove it"
     assert (out.splitlines(), err) == (
         [
             f"flow.yaml:3: nothing leads to step 'b'; {hint}",

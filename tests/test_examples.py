@@ -122,7 +122,7 @@ def test_quickstart_leaves_a_whole_log(tmp_path: Path, tea_obs: Run) -> None:
     ]
     errors = {event["step"]: event["data"]["error"] for event in events if event["event_type"] == "error"}
     assert {step: "traceback" in error for step, error in errors.items()} == {"check": True, "blocklist": False}
-    assert [event["message"] for event in events if event["level"] == "warn"] == ["step 'check' failed, going on"]
+    assert [event["message"] for event in events if event["level"] == "warn"] == ["step 'check' failed, continuing"]
     assert get_flow_log(tmp_path / "logs").status == "ok"
 
 

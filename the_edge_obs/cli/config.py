@@ -55,7 +55,7 @@ def call(args: argparse.Namespace) -> int:
 
 def _config(path: Path) -> dict[str, Any]:
     from ..configuration.config import check_block, dict_config
-    from ..flows.loader import blamed
+    from ..flows.loader import place_in_block
     from ..flows.yaml_source import read_file
 
     source = read_file(path)
@@ -70,7 +70,7 @@ def _config(path: Path) -> dict[str, Any]:
     except ConfigurationError as error:
         if not is_flow:  # the file holds the block alone
             source = replace(source, lines={("observability", *place): line for place, line in source.lines.items()})
-        line = source.line(blamed(source, str(error)))
+        line = source.line(place_in_block(source, error.where))
         raise ConfigurationError(f"{path}{'' if line is None else f':{line}'}: {error}") from error
     if not is_on:
         say(f"note: the observability block of {str(path)!r} says enabled: false, so it configures nothing")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, FlowRunError
 from ..event import LEVELS
 from ..files import writable, write_atomically
 from ..flow_log import FlowLog
@@ -171,11 +171,8 @@ def _failure(error: BaseException, log: FlowLog | None) -> str:
     if span is None or span.error is None:
         return f"{type(error).__name__}: {scrub_text(exception_text(error))}".removesuffix(": ")
     text = error_text(span.error)
-    if span.step is None:
-        return f"{span.node}: {text}"
-    step = f"step {span.step!r}"
-    # The runner's own errors already name their step.
-    return f"{step} ({span.node}): {text.replace(f'{step}: ', '', 1).replace(f'{step}, ', '', 1)}"
+    names_step = isinstance(error, FlowRunError) and error.step == span.step
+    return f"{span.node}: {text}" if span.step is None or names_step else f"step {span.step!r} ({span.node}): {text}"
 
 
 def _short(state: Mapping[str, Any], view: View) -> Iterator[str]:

@@ -70,6 +70,7 @@ def _validate_log(path: Path) -> int:
 def _validate_flow(path: Path, *, allow_code: bool) -> int:
     # Imported here: flows import jinja2, which a log does not need.
     from ..flows import load
+    from ..flows.spot import Spot
     from ..flows.yaml_source import read_file
 
     try:
@@ -80,7 +81,7 @@ def _validate_flow(path: Path, *, allow_code: bool) -> int:
         return _report([error, *error.others], path)
     places = {name: ("nodes", index) for index, name in enumerate(flow.nodes)}
     dead = [
-        source.error(f"nothing leads to step {name!r}; let an edge or a goto lead to it, or remove it", places[name])
+        Spot(source, places[name], step=name).error(f"nothing leads to step {name!r}; add an edge or a goto to it, or remove it")
         for name in flow.unreached()
     ]
     if dead:
