@@ -43,11 +43,11 @@ class Spot:
 
     def key(self, key: str) -> Spot:
         """Return the spot of a key, whose name says which key it is: ``step 'load': output``."""
-        return self.at(key).called(self.text(key))
+        return Spot(self.source, (*self.place, key), self.text(key), self.step)
 
     def item(self, index: int) -> Spot:
         """Return the spot of a list item, whose name says which item it is: ``nodes[0]``."""
-        return self.at(index).called(f"{self.owner}[{index}]")
+        return Spot(self.source, (*self.place, index), f"{self.owner}[{index}]", self.step)
 
     def node(self, index: int, name: str) -> Spot:
         """Return the spot of a node in this list of nodes."""
