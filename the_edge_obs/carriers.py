@@ -162,10 +162,10 @@ def _steps(run: _Run, source: Any) -> Generator[Any, Any, Any]:
 def wrap(fn: Callable[P, R]) -> Callable[P, R]:
     """Return ``fn`` carrying the context of this call to wherever it runs: a pool, a thread, a timer, a callback.
 
-    A coroutine function, generator or async generator function stays one, and each of its steps runs in the context. Each call
-    runs in a copy of its own, so the result may be called many times and by many threads at once. It can be pickled if ``fn``
-    can, for pools of processes: there ``fn`` runs below the span that is running here, in the same flow. The pickle holds the
-    secrets that the flow has redacted by their key, so that they stay out of the other process's log as well.
+    Name and signature stay. A coroutine function, generator or async generator function stays one, and each of its steps runs in
+    the context. Each call runs in a copy of its own, so the result may be called many times and by many threads at once. It can
+    be pickled if ``fn`` can, for pools of processes: there ``fn`` runs below the span that is running here, in the same flow. The
+    pickle holds the secrets that the flow has redacted by their key, so that they stay out of the other process's log as well.
 
     Raises:
         ConfigurationError: ``fn`` is not callable.

@@ -24,7 +24,7 @@ class ConfigurationError(ObservabilityError, ValueError):
 
 
 class EventError(ObservabilityError, ValueError):
-    """An event that does not follow the event schema."""
+    """An event that does not follow the event schema, or an event type that does not exist."""
 
 
 class QueryError(ObservabilityError, ValueError):
@@ -71,7 +71,10 @@ class FlowFileError(ObservabilityError, ValueError):
 
 
 class FlowRunError(ObservabilityError, RuntimeError):
-    """A running YAML flow that cannot go on: a template, a condition, a route or the step limit; names the step."""
+    """A running YAML flow that cannot go on: a template, a condition, a route or the step limit; names the step.
+
+    What a node raises comes out of the flow unchanged.
+    """
 
 
 class ActionError(ObservabilityError, RuntimeError):

@@ -135,7 +135,7 @@ class ConsoleFormatter(logging.Formatter):
         fmt, datefmt, style: What ``fileConfig``, and ``class:`` in a dictConfig, give to every formatter; the line is what it is.
         verbose: Add the data, as JSON, and a traceback where there is one. Default False.
         colour: Use ANSI colours. Default False, for a formatter does not know what its handler writes to. None: where stderr, on
-            which a ``StreamHandler`` writes by default, can show them when the formatter is made.
+            which a ``StreamHandler`` writes by default, can show them when the formatter is made, unless ``NO_COLOR`` is set.
 
     Control characters are escaped, so that no message can forge a line or steer a terminal.
     """

@@ -137,8 +137,13 @@ def observable(
     Works on sync, async, generator and async generator functions, methods, and every other callable but a class. A generator's
     span lives until its last item; ``chunks`` and ``time_to_first_chunk_ms`` are metrics of its exit. Callers see no change.
 
+    A call that returns a coroutine, a future (of ``asyncio`` or ``concurrent.futures``), a generator or a context manager of
+    ``contextlib`` is done when that is; one that is never awaited ends as cancelled. Handles of other libraries, such as the
+    futures of Dask and Ray, are returned as they are, and the call is done.
+
     Args:
-        action_name: The node's name, such as ``llm.call``; its logger is ``tea.`` + name. Default: the function's name.
+        action_name: The node's name, such as ``llm.call``, without blanks and of at most 256 characters; its logger is
+            ``tea.`` + name. Default: the function's name.
         level: Level of the entry and exit events; errors are always ``error``. Default ``info``.
         sanitize_keys: Further keys whose values are secrets, beside the built-in ones.
 

@@ -287,7 +287,10 @@ def current() -> SpanContext | None:
     """Return the span that is running here, or None outside any flow; never one that has ended.
 
     Spans may end in another order than they began, and in another task or thread. Then it is the nearest one around that is still
-    open.
+    open. What is logged in a task or thread that outlives its span still stands below that span.
+
+    Returns:
+        The span's place, with ``flow.id``, ``flow.name``, ``span_id``, ``parent_id``, ``node`` and ``step``.
     """
     found = nearest_open(place())
     if found is None or (found[0].ended and not isinstance(found, Entered)):
@@ -341,11 +344,7 @@ def span(node: str, /, *, step: str | None = None, level: str | int = "info", **
 
 
 class StartedSpan:
-    """A span that was started with ``start_span`` and ends with ``end``; it never becomes current by itself.
-
-    Attributes:
-        context: Its place, to give to ``start_span`` as the parent of others; None while its level is filtered.
-    """
+    """A span that was started with ``start_span`` and ends with ``end``; it never becomes current by itself."""
 
     __slots__ = ("_span",)
 
@@ -354,7 +353,7 @@ class StartedSpan:
 
     @property
     def context(self) -> SpanContext | None:
-        """The span's place, or None while its level is filtered."""
+        """The span's place, to give to ``start_span`` as the parent of others; None while its level is filtered."""
         return self._span.context
 
     def end(self, output: Any = NOTHING, error: BaseException | str | None = None, metrics: dict[str, Any] | None = None) -> bool:
@@ -398,8 +397,8 @@ def start_span(
 ) -> StartedSpan:
     """Start a span that ends with its ``end()``: in any thread or task, at any time, in any order with others.
 
-    For adapters to libraries that call back when something begins and ends. Where ``with`` can be used, use ``span``. One that is
-    never ended ends as cancelled when the interpreter exits.
+    For adapters to libraries that call back when something begins and ends. Where ``with`` can be used, use ``span``. It never
+    becomes current by itself. One that is never ended ends as cancelled when the interpreter exits.
 
     Args:
         node: What runs, such as ``llm.call``.

@@ -103,7 +103,8 @@ def export(
     Args:
         source: A flow id, a file, a folder, or None for the running flow.
         path: The file to write; folders are made.
-        format: One of ``formats.FORMATS``. Default: what the path ends in, otherwise ``jsonl``.
+        format: ``jsonl``, ``json``, ``csv``, ``html`` (one flow), ``chrome`` or ``speedscope``. Default: what the path ends in,
+            otherwise ``jsonl``.
         filters: As in ``query``.
 
     Returns:
