@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ from the_edge_obs.context import CURRENT
 from the_edge_obs.faults import listeners
 from the_edge_obs.handlers import RingBufferHandler
 
-settings.register_profile("untimed", deadline=None)  # a busy machine is not a failure
-settings.load_profile("untimed")
+# A busy machine is not a failure, so no profile has a deadline. In CI a failure is that of the change: each run tries the same
+# examples, and prints how to repeat the one that fails. Elsewhere each run tries others.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "local"))
 
 # What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
