@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import random
 import re
 import shutil
 from pathlib import Path
@@ -90,37 +91,32 @@ def coverage(session: nox.Session) -> None:
     """Run all tests in random order with the optional packages, and fail below the threshold of branch coverage."""
     install(session, "test,dev")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", "-n", "auto", *session.posargs, env=speedscope(session))
+    order = f"--randomly-seed={random.randrange(1 << 32)}"  # nox prints the command, and so the seed that repeats the order
+    pytest = ("-m", "pytest", "-q", "-n", "auto", order, *session.posargs)
+    session.run("coverage", "run", *pytest, env=speedscope(session))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
 
-@nox.session
+@nox.session(reuse_venv=False)
 def wheel(session: nox.Session) -> None:
-    """Build the wheel, install it in an environment of its own, and run every example with it."""
-    session.install(*of_dev("build"))
+    """Build the wheel, install it and nothing else, and run every example far from the source tree."""
     shutil.rmtree(ROOT / "build", ignore_errors=True)
     place = Path(session.create_tmp()).resolve()
-    shutil.rmtree(place / "dist", ignore_errors=True)
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(place / "dist"), ".", silent=True)
-    session.run("python", "-m", "venv", "--clear", str(place / "venv"))
-    programs = place / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    elsewhere = place / "elsewhere"
-    shutil.rmtree(elsewhere, ignore_errors=True)
-    shutil.copytree(ROOT / "examples", elsewhere / "examples", ignore=shutil.ignore_patterns("logs", "__pycache__"))
-    wheels = [str(path) for path in (place / "dist").glob("*.whl")]
-    session.run(str(programs / "python"), "-m", "pip", "install", "-q", *wheels, external=True)
-    session.chdir(elsewhere)
-    path = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
-    session.run(str(programs / "tea-obs"), "--version", external=True)
-    session.run("bash", str(ROOT / ".ci" / "examples"), env=path, external=True)
+    shutil.rmtree(place)
+    session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(place), ".")
+    session.install(*map(str, place.glob("*.whl")))
+    shutil.copytree(ROOT / "examples", place / "examples", ignore=shutil.ignore_patterns("logs", "__pycache__"))
+    session.chdir(place)
+    session.run("tea-obs", "--version")
+    session.run("bash", str(ROOT / ".ci" / "examples"), external=True)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation's site into docs/_build; a warning is an error."""
     install(session, "docs")
-    session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build", *session.posargs)
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build", *session.posargs)
 
 
 @nox.session
