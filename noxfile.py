@@ -1,7 +1,7 @@
 """One session per check. ``nox --list`` shows them all, ``nox -s lint`` runs one, ``nox`` runs what a commit needs.
 
 Each session has its own virtual environment in ``.nox/``, which the next run uses again. ``nox -R -s quick`` skips the
-installation as well. What follows ``--`` goes to the tool: ``nox -s tests-3.12 -- tests/test_store.py -x``.
+installation as well. What follows ``--`` goes to the tool: ``nox -s tests-3.12 -- tests/test_store_sources.py -x``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ def of_dev(*names: str) -> list[str]:
 
 
 def install(session: nox.Session, extra: str, *more: str) -> None:
-    """Install the package with an extra, as users do: tests run what is installed, not the source tree."""
+    """Install the package with an extra, as users do.
+
+    Sessions start ``pytest``, not ``python -m pytest``: that would find the source tree first, and test it in place of what is
+    installed.
+    """
     shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would install modules that an earlier build left there
     session.install(f".[{extra}]", *more)
 
@@ -66,14 +70,14 @@ def types(session: nox.Session) -> None:
 def quick(session: nox.Session) -> None:
     """Run the tests but the slow ones, on all cores: the loop while you write."""
     install(session, "test", *of_dev("pytest-xdist"))
-    session.run("python", "-m", "pytest", "-q", "-m", "not slow", "-n", "auto", *session.posargs)
+    session.run("pytest", "-q", "-m", "not slow", "-n", "auto", *session.posargs)
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run all tests on one Python version: ``nox -s tests-3.12``; ``nox -s tests`` runs them on each that is there."""
     install(session, "test")
-    session.run("python", "-m", "pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", *session.posargs)
 
 
 @nox.session
@@ -83,7 +87,7 @@ def optional(session: nox.Session) -> None:
     needing = re.compile("importorskip|find_spec")  # how a test skips without a package
     paths = [str(path) for path in sorted(Path("tests").glob("**/test_*.py")) if needing.search(path.read_text(encoding="utf-8"))]
     chosen = session.posargs or [*paths, "tests/viewers"]
-    session.run("python", "-m", "pytest", "-q", *chosen, env=speedscope(session))
+    session.run("pytest", "-q", *chosen, env=speedscope(session))
 
 
 @nox.session
@@ -92,8 +96,8 @@ def coverage(session: nox.Session) -> None:
     install(session, "test,dev")
     session.run("coverage", "erase")
     order = f"--randomly-seed={random.randrange(1 << 32)}"  # nox prints the command, and so the seed that repeats the order
-    pytest = ("-m", "pytest", "-q", "-n", "auto", order, *session.posargs)
-    session.run("coverage", "run", *pytest, env=speedscope(session))
+    program = str(Path(session.bin) / "pytest")
+    session.run("coverage", "run", program, "-q", "-n", "auto", order, *session.posargs, env=speedscope(session))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

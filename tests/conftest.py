@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings
 
 from the_edge_obs.context import CURRENT
-from the_edge_obs.faults import listeners
 from the_edge_obs.handlers import RingBufferHandler
+from the_edge_obs.recording.buffers import listeners
 
 # A busy machine is not a failure, so no profile has a deadline. In CI a failure is that of the change: each run tries the same
 # examples, and prints how to repeat the one that fails. Elsewhere each run tries others.
@@ -38,7 +38,7 @@ def _reset() -> None:
             logger.propagate, logger.disabled = True, False
     for ring in list(listeners):
         ring.dispose()
-    if tree := sys.modules.get("the_edge_obs.logging_tree"):
+    if tree := sys.modules.get("the_edge_obs.configuration.logging_tree"):
         tree._piles.clear()  # what a test configured and did not undo
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from the_edge_obs.actions import llm
 from the_edge_obs.actions.llm import llm_call, llm_stream
-from the_edge_obs.config import configure
+from the_edge_obs.configuration.config import configure
 from the_edge_obs.flows import load
-from the_edge_obs.store import query
+from the_edge_obs.store.sources import query
 
 from .model_server import Answer, Endpoint, answer, drained, sse
 

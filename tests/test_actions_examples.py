@@ -10,7 +10,7 @@ import pytest
 
 from the_edge_obs.event import validate
 from the_edge_obs.flows import load
-from the_edge_obs.store import get_flow_log, query
+from the_edge_obs.store.sources import get_flow_log, query
 
 from .local_server import LocalServer
 

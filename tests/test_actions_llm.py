@@ -15,10 +15,10 @@ import pytest
 
 from the_edge_obs.actions import llm
 from the_edge_obs.actions.llm import llm_call, llm_stream
-from the_edge_obs.config import configure
+from the_edge_obs.configuration.config import configure
 from the_edge_obs.errors import ActionError
-from the_edge_obs.observability import flow
-from the_edge_obs.store import query
+from the_edge_obs.instrumentation.flow_context import flow
+from the_edge_obs.store.sources import query
 
 from .local_server import RawServer
 from .model_server import Answer, Endpoint, answer, chunk, drained, sse

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from the_edge_obs.actions.obs import obs_export, obs_get_flow_log, obs_log_event, obs_query
-from the_edge_obs.config import configure
+from the_edge_obs.configuration.config import configure
 from the_edge_obs.errors import (
     ActionError,
     ConfigurationError,
@@ -19,8 +19,8 @@ from the_edge_obs.errors import (
     QueryError,
 )
 from the_edge_obs.event import validate
-from the_edge_obs.observability import flow
-from the_edge_obs.spans import Span
+from the_edge_obs.instrumentation.flow_context import flow
+from the_edge_obs.instrumentation.spans import Span
 
 UNKNOWN = "0af76519-16cd-43dd-8448-eb211c80319c"
 

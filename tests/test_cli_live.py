@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("rich")
 
 from the_edge_obs.cli.live import LiveView
-from the_edge_obs.tree import View
+from the_edge_obs.text import View
 
 from .strategies import event
 

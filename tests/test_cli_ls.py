@@ -9,8 +9,8 @@ import pytest
 
 from the_edge_obs.cli import main
 from the_edge_obs.cli.listing import runs_table
-from the_edge_obs.flow_summary import summarise
-from the_edge_obs.tree import View, clock_text
+from the_edge_obs.store.summaries import summarise
+from the_edge_obs.text import View, clock_text
 
 from .strategies import FLOW, OTHER_FLOW, T0, event, whole
 

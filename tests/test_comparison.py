@@ -17,7 +17,7 @@ import the_edge_obs as obs
 from the_edge_obs.comparison import MAX_CHANGES, FlowDiff, SpanDiff, diff, render
 from the_edge_obs.errors import ConfigurationError, FlowNotFoundError, LogFileError
 from the_edge_obs.flow_log import FlowLog, build_flow_log
-from the_edge_obs.tree import View, columns
+from the_edge_obs.text import View, columns
 
 from .strategies import FLOW, OTHER_FLOW, Event, event, flows, span_id, whole
 

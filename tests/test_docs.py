@@ -21,12 +21,16 @@ import pytest
 import yaml
 
 import the_edge_obs
-from the_edge_obs import event, flows, redaction, secret_keys, snapshots, taints
+from the_edge_obs import event, flows
 from the_edge_obs.actions import builtin_registry
 from the_edge_obs.cli import main
-from the_edge_obs.config import check_block
+from the_edge_obs.configuration.config import check_block
+from the_edge_obs.event import MAX_EVENT_BYTES
 from the_edge_obs.event_query import FILTERS
-from the_edge_obs.formatters import MAX_EVENT_BYTES
+from the_edge_obs.redaction import snapshots
+from the_edge_obs.redaction import texts as redaction
+from the_edge_obs.secrets import keys as secret_keys
+from the_edge_obs.secrets import taints
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -90,6 +94,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OLLAMA_API_BASE", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr("the_edge_obs.comparison._text.NOTABLE_MS", float("inf"))  # a busy machine is no change worth showing
     modules = set(sys.modules)
     yield tmp_path
     # Modules that snippets brought along bear names that others may have as well.

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from the_edge_obs.event import validate
-from the_edge_obs.store import get_flow_log, query
+from the_edge_obs.store.sources import get_flow_log, query
 
 from .growth import assert_linear
 

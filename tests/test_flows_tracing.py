@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from the_edge_obs.config import configure
+from the_edge_obs.configuration.config import configure
 from the_edge_obs.context import current
 from the_edge_obs.event import problems
 from the_edge_obs.flows import load
-from the_edge_obs.instrumentation import observable
-from the_edge_obs.observability import flow as open_flow
-from the_edge_obs.store import get_flow_log, query
+from the_edge_obs.instrumentation.decorator import observable
+from the_edge_obs.instrumentation.flow_context import flow as open_flow
+from the_edge_obs.store.sources import get_flow_log, query
 
 TEA = logging.getLogger("tea")
 

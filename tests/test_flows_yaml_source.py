@@ -7,9 +7,9 @@ from textwrap import dedent
 
 import pytest
 
+from the_edge_obs.configuration.yaml_reader import MAX_BYTES
 from the_edge_obs.errors import FlowFileError
 from the_edge_obs.flows.yaml_source import from_data, read_file
-from the_edge_obs.yaml_reader import MAX_BYTES
 
 
 def written(folder: Path, text: str) -> Path:

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.formats.chrome import render
-from the_edge_obs.lanes import micros, place
+from the_edge_obs.tree.lanes import micros, place
 
 from .strategies import FLOW, OTHER_FLOW, T0, Event, event, flows, span_id, whole
 

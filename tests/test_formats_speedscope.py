@@ -7,7 +7,7 @@ from hypothesis import given
 
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.formats.speedscope import render
-from the_edge_obs.lanes import place
+from the_edge_obs.tree.lanes import place
 
 from .strategies import FLOW, OTHER_FLOW, Event, event, flows, whole
 

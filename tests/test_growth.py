@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from the_edge_obs import secret_words
-from the_edge_obs.card_numbers import card_numbers
 from the_edge_obs.context import FlowState, new_flow_id
-from the_edge_obs.redaction import scrub_text
-from the_edge_obs.secret_keys import classify
-from the_edge_obs.secret_values import is_mixed, is_random, look_of
-from the_edge_obs.snapshots import snapshot
-from the_edge_obs.taints import Taints
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import scrub_text
+from the_edge_obs.secrets import words as secret_words
+from the_edge_obs.secrets.card_numbers import card_numbers
+from the_edge_obs.secrets.keys import classify
+from the_edge_obs.secrets.taints import Taints
+from the_edge_obs.secrets.values import is_mixed, is_random, look_of
 
 from .growth import assert_linear
 

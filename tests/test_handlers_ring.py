@@ -685,7 +685,7 @@ def test_one_flow_takes_at_most_half_of_max_bytes_from_others() -> None:
 
 def test_the_estimate_far_below_a_cap_is_near_the_truth() -> None:
     """Only some events are weighed there; the sum is within a quarter of what all weigh."""
-    from the_edge_obs.records import size_of
+    from the_edge_obs.recording.records import size_of
 
     ring = install(capacity=100_000)
     with obs.flow() as run:

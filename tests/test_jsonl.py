@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from the_edge_obs import jsonl
 from the_edge_obs.errors import LogFileError
+from the_edge_obs.event import MAX_EVENT_BYTES, MAX_LINE_BYTES
 from the_edge_obs.event_query import line_filter
 from the_edge_obs.files import write_atomically
-from the_edge_obs.formatters import MAX_EVENT_BYTES, MAX_LINE_BYTES
 from the_edge_obs.jsonl import (
     MAX_DEPTH,
     Flaw,

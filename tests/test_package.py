@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,79 +16,23 @@ import the_edge_obs
 
 PACKAGE = Path(the_edge_obs.__file__).parent
 
-# ARCHITECTURE: an import points down or sideways, never up, and never round in a circle.
-FLOORS = {
-    "errors": 0,
-    "durations": 0,
-    "marks": 0,
-    "summaries": 0,
-    "event": 0,
-    "files": 0,
-    "redaction": 1,
-    "card_numbers": 1,
-    "conversions": 1,
-    "secret_keys": 1,
-    "secret_shapes": 1,
-    "secret_spans": 1,
-    "secret_texts": 1,
-    "secret_values": 1,
-    "secret_words": 1,
-    "taints": 1,
-    "snapshots": 1,
-    "policies": 1,
-    "context": 1,
-    "callables": 1,
-    "carriers": 1,
-    "trace_headers": 1,
-    "remembered": 1,
-    "yaml_reader": 1,
-    "tracebacks": 2,
-    "names": 2,
-    "records": 2,
-    "foreign": 2,
-    "filters": 2,
-    "bare_errors": 2,
-    "faults": 3,
-    "emission": 3,
-    "formatters": 3,
-    "lines": 3,
-    "handlers": 3,
-    "jsonl": 3,
-    "flow_facts": 3,
-    "flow_log": 3,
-    "tree": 3,
-    "notebook": 3,
-    "event_query": 3,
-    "logging_tree": 3,
-    "flow_summary": 3,
-    "span_stream": 3,
-    "run_stats": 3,
-    "validation": 3,
-    "capture": 3,
-    "store": 4,
-    "retention": 4,
-    "formats": 4,
-    "pages": 4,
-    "lanes": 4,
-    "lnav_format": 4,
-    "ends": 3,
-    "exits": 3,
-    "later": 4,
-    "spans": 4,
-    "instrumentation": 4,
-    "registries": 4,
-    "comparison": 5,
-    "config": 5,
-    "site": 5,
-    "observability": 5,
-    "actions": 6,
-    "flows": 6,
-    "cli": 7,
-    "__main__": 7,
-    "integrations": 7,
-    "parity": 7,
-    "testing": 7,
-}
+# The rooms of the package, by floor: modules that lie flat, and folders. docs/architecture.md has the same table.
+FLOORS = (
+    ("errors",),
+    ("event", "files", "secrets", "text"),
+    ("context", "jsonl", "tree"),
+    ("event_query", "flow_log", "redaction"),
+    ("recording",),
+    ("handlers",),
+    ("configuration", "store"),
+    ("instrumentation", "pages", "testing"),
+    ("comparison", "formats", "integrations"),
+    ("__init__", "actions"),
+    ("flows",),
+    ("cli", "parity"),
+    ("__main__",),
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
 def modules() -> dict[str, Path]:
@@ -105,24 +49,11 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run at import: not those in functions, nor those for type checkers alone."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
-            yield from top_level(statement.orelse)
-        elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            for block in ("body", "orelse", "finalbody"):
-                yield from top_level(getattr(statement, block, []))
-            for handler in getattr(statement, "handlers", []):
-                yield from top_level(handler.body)
-
-
 def imports(name: str, path: Path) -> set[str]:
-    """Return the modules of the package that a module imports when it is imported itself."""
+    """Return the modules of the package that a module imports anywhere: when it is imported, in a function, for its types."""
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     found: set[str] = set()
-    for statement in top_level(ast.parse(path.read_text(encoding="utf-8")).body):
+    for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(statement, ast.Import):
             found |= {alias.name.partition(".")[2] for alias in statement.names if alias.name.startswith("the_edge_obs")}
         elif isinstance(statement, ast.ImportFrom):
@@ -140,15 +71,19 @@ def imports(name: str, path: Path) -> set[str]:
     return found - {""}
 
 
+def room(name: str) -> str:
+    """Return the room that a module is in: its folder, or itself where it lies flat."""
+    return name.partition(".")[0]
+
+
 def test_exports_are_a_literal_sorted_list_and_complete() -> None:
     """``__all__`` is a literal, sorted, holds what the module can give, and each name arrives."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
     names = ast.literal_eval(assigned["__all__"])
     assert names == sorted(set(names))
-    typed = {
-        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1 for alias in node.names
-    }
+    (late,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    typed = {alias.name for node in late.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert set(names) == typed
     for name in names:
         assert callable(getattr(the_edge_obs, name))
@@ -196,21 +131,32 @@ assert not logging.root.handlers and logging.getLogger("tea").level == 0 and not
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_every_module_has_a_floor() -> None:
-    """A new module is given its floor here, and in the plan of the house."""
-    assert {name.partition(".")[0] for name in MODULES} - FLOORS.keys() == set()
+def test_every_room_has_a_floor() -> None:
+    """A new room is given its floor here and in docs/architecture.md. There are few of both."""
+    assert {room(name) for name in MODULES} | {"__init__"} == FLOOR_OF.keys()
+    assert len(FLOOR_OF) <= 28
+    assert len(FLOORS) <= 13
+
+
+def test_the_map_is_the_one_in_the_docs() -> None:
+    """docs/architecture.md draws the same floors."""
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = {
+        int(floor): set(re.findall(r"`(\w+)/?`", rooms)) for floor, rooms in re.findall(r"^\| (\d+) \| ([^|]+) \|", text, re.M)
+    }
+    assert drawn == {floor: set(rooms) for floor, rooms in enumerate(FLOORS, 1)}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_point_down(name: str) -> None:
-    """A module imports what lies on its own floor or below."""
-    floor = FLOORS.get(name.partition(".")[0], 0)
-    above = {other for other in imports(name, MODULES[name]) if FLOORS.get(other.partition(".")[0], 0) > floor}
+    """A room imports only rooms on floors below it, even in a function or for a type."""
+    floor = FLOOR_OF[room(name)]
+    above = {other for other in imports(name, MODULES[name]) if room(other) != room(name) and FLOOR_OF[room(other)] >= floor}
     assert above == set()
 
 
 def test_imports_make_no_circle() -> None:
-    """Modules can be put in an order in which each imports only earlier ones."""
+    """Modules, those in one folder too, can be put in an order in which each imports only earlier ones."""
     waiting = {name: imports(name, path) - {name} for name, path in MODULES.items()}
     while waiting:
         ready = {name for name, needs in waiting.items() if not needs & waiting.keys()}

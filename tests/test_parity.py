@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from the_edge_obs.event import problems, schema
 from the_edge_obs.flows import load
 from the_edge_obs.parity import main, normalise, report
-from the_edge_obs.store import get_flow_log
+from the_edge_obs.store.sources import get_flow_log
 
 FIXTURES = Path(__file__).parent.parent / "examples" / "observability" / "parity"
 EXPECTED = FIXTURES.parent / "parity-expected"

@@ -11,7 +11,7 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs import flows
 from the_edge_obs.testing import FlowLogs
-from the_edge_obs.tree import View
+from the_edge_obs.text import View
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ and a handler nobody uses costs nothing.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from .errors import show_with
 
 if TYPE_CHECKING:
-    from .carriers import propagate, wrap
     from .comparison import diff
-    from .config import configure
+    from .configuration.config import configure
     from .errors import (
         ActionError,
         ConfigurationError,
@@ -28,17 +29,19 @@ if TYPE_CHECKING:
         ObservabilityError,
         QueryError,
     )
-    from .filters import FlowContextFilter, RedactionFilter
     from .flow_log import FlowLog
-    from .formatters import ConsoleFormatter, JsonFormatter
+    from .formats.exporting import export
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
-    from .instrumentation import observable, span
-    from .observability import EventStream, ObservabilityContext, flow
-    from .redaction import taint
-    from .registries import instrument
-    from .spans import current, start_span
-    from .store import export, get_flow_log, query, runs
-    from .trace_headers import extract, inject
+    from .handlers.formatters import ConsoleFormatter, JsonFormatter
+    from .instrumentation.carriers import propagate, wrap
+    from .instrumentation.decorator import observable, span
+    from .instrumentation.flow_context import EventStream, ObservabilityContext, flow
+    from .instrumentation.registries import instrument
+    from .instrumentation.spans import current, start_span
+    from .instrumentation.trace_headers import extract, inject
+    from .recording.filters import FlowContextFilter, RedactionFilter
+    from .redaction.texts import taint
+    from .store.sources import get_flow_log, query, runs
 
 __all__ = [
     "ActionError",
@@ -84,23 +87,37 @@ __all__ = [
 ]
 
 _HOMES = {
-    "carriers": ("propagate", "wrap"),
+    "instrumentation.carriers": ("propagate", "wrap"),
     "comparison": ("diff",),
-    "config": ("configure",),
+    "configuration.config": ("configure",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "filters": ("FlowContextFilter", "RedactionFilter"),
+    "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
-    "formatters": ("ConsoleFormatter", "JsonFormatter"),
+    "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
-    "instrumentation": ("observable", "span"),
-    "observability": ("EventStream", "ObservabilityContext", "flow"),
-    "redaction": ("taint",),
-    "registries": ("instrument",),
-    "spans": ("current", "start_span"),
-    "store": ("export", "get_flow_log", "query", "runs"),
-    "trace_headers": ("extract", "inject"),
+    "instrumentation.decorator": ("observable", "span"),
+    "instrumentation.flow_context": ("EventStream", "ObservabilityContext", "flow"),
+    "redaction.texts": ("taint",),
+    "instrumentation.registries": ("instrument",),
+    "instrumentation.spans": ("current", "start_span"),
+    "formats.exporting": ("export",),
+    "store.sources": ("get_flow_log", "query", "runs"),
+    "instrumentation.trace_headers": ("extract", "inject"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def _module(path: str) -> Any:
+    """Return a module of the package, imported if it was not: at interpreter exit nothing can be, not even what has been."""
+    module = None
+    for part in path.split("."):
+        module = (globals() if module is None else vars(module)).get(part)
+        if module is None:
+            return import_module(f"{__name__}.{path}")
+    return module
+
+
+show_with(lambda text: cast("str", _module("redaction.messages").shown(text)))
 
 
 if not TYPE_CHECKING:  # a type checker that saw it would take every name for an export, a misspelt one too
@@ -109,8 +126,7 @@ if not TYPE_CHECKING:  # a type checker that saw it would take every name for an
         """Import what is asked for, and keep it (PEP 562)."""
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = globals().get(_HOME[name])  # at interpreter exit nothing can be imported, not even what has been
-        found = globals()[name] = getattr(home or import_module(f"{__name__}.{_HOME[name]}"), name)
+        found = globals()[name] = getattr(_module(_HOME[name]), name)
         return found
 
 

@@ -20,8 +20,8 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from .errors import ConfigurationError
-from .policies import policy_of_scope
-from .taints import Taints
+from .secrets.policies import policy_of_scope
+from .secrets.taints import Taints
 
 # The seed comes from the operating system; a forked child seeds anew, or it would repeat its parent's ids.
 _ids = random.Random()

@@ -6,7 +6,8 @@ print it as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 
 class ObservabilityError(Exception):
@@ -17,6 +18,19 @@ class ObservabilityError(Exception):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(_shown(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+_shown: Callable[[str], str] = str
+
+
+def show_with(shown: Callable[[str], str]) -> None:
+    """Say what takes the secrets out of messages.
+
+    Errors lie below redaction, and import nothing of it; the package, which is imported before any of its modules, brings the
+    two together.
+    """
+    global _shown
+    _shown = shown
 
 
 class ConfigurationError(ObservabilityError, ValueError):
@@ -103,12 +117,13 @@ def did_you_mean(given: object, names: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
-def _shown(text: str) -> str:
-    # Imported here: the vocabulary of errors lies below everything, and who makes no mistake need not wait for it.
-    from .context import current
-    from .redaction import scrub_text
-    from .snapshots import snapshot
+def check_keys(where: str, given: Mapping[Any, Any], known: Iterable[str]) -> None:
+    """Check that a mapping has no key but the known ones.
 
-    span = current()
-    flow = None if span is None else span.flow
-    return scrub_text(snapshot(text, flow), () if flow is None else flow.taints)
+    Raises:
+        ConfigurationError: it has; the message names the key, where it stands and what is allowed.
+    """
+    known = tuple(known)
+    for key in given:
+        if key not in known:
+            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}")

@@ -48,6 +48,13 @@ _NUMBERS: Final = {
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CHECKED_METRICS: Final = ("duration_ms", "tokens", "input_tokens", "output_tokens", "cost_usd")
 
+MAX_EVENT_BYTES: Final = 65_536
+"""The most bytes of UTF-8 that a line of ours takes."""
+MAX_LINE_BYTES: Final = 16 * MAX_EVENT_BYTES
+"""The most bytes of a line that readers take, its newline not counted: other writers of the format may have larger events."""
+MAX_INT: Final = 2**63 - 1
+"""The largest integer. Beyond it, integers are written as strings: other runtimes read 64 bits."""
+
 
 def _encoder() -> Callable[[Any], str]:
     """Return the one encoder of every line: strict RFC 8259, where NaN raises instead of being written bare.

@@ -10,10 +10,10 @@ from datetime import datetime
 from fnmatch import translate
 from typing import Any, Final
 
-from .durations import UNITS, signed_seconds
 from .errors import LevelError, QueryError, allowed
 from .event import EVENT_TYPES, LEVELS, Event, dumps, level_name, level_number
 from .jsonl import LineFilter
+from .text import UNITS, signed_seconds
 
 Predicate = Callable[[Event], bool]
 

@@ -34,6 +34,7 @@ FILE_MODE: Final = 0o600
 """The mode of a new file."""
 FOLDER_MODE: Final = 0o700
 """The mode of a new folder."""
+_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # what may pass by itself
 
 # Some platforms lack some of these flags; there, a link is looked for before the file is opened.
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
@@ -272,3 +273,44 @@ def _replace(path: Path, chunks: Iterable[str]) -> int:
             os.chmod(draft, stat.S_IMODE(os.lstat(path).st_mode))
         os.replace(draft, path)
     return size
+
+
+def writable(path: str) -> str:
+    """Return a path, absolute, once it is known that a file can be made there; nothing is made yet.
+
+    Raises:
+        ConfigurationError: it cannot be; the message says why.
+    """
+    path = os.path.abspath(path)
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise ConfigurationError(f"path {path!r} is a folder; name a file in it")
+    if (kind := kind_of(path)) is not None:
+        raise ConfigurationError(f"path {path!r} is {kind}, and only regular files are written to; {_instead_of(path, kind)}")
+    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise ConfigurationError(f"path {path!r} cannot be written: {folder!r} is not a folder")
+    if problem := _refusal(folder, path):
+        raise ConfigurationError(f"path {path!r} cannot be written: {problem}; choose another path")
+    return path
+
+
+def _instead_of(path: str, kind: str) -> str:
+    if kind == "a symbolic link" and not kind_of(path, follow=True):
+        return f"name {os.path.realpath(path)!r}, which it leads to"
+    return "for a terminal use a console handler, for stdout or a device a logging.StreamHandler with the_edge_obs.JsonFormatter"
+
+
+def _refusal(folder: str, path: str) -> str | None:
+    """Return why no file can be made in a folder, or the path not be written; what may pass, as a full disk, does not count."""
+    from tempfile import TemporaryFile
+
+    try:
+        # Asking is not enough: to root, permissions allow everything, in /proc and on what is mounted read-only too.
+        TemporaryFile(dir=folder).close()
+    except PermissionError:
+        return "no permission"
+    except OSError as error:
+        return None if error.errno in _PASSING else (error.strerror or str(error)).lower()
+    return "no permission" if os.path.exists(path) and not os.access(path, os.W_OK) else None

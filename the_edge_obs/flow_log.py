@@ -31,7 +31,7 @@ from .event import (
     without_repeats,
     worst,
 )
-from .flow_facts import SpanInfo, came_out, passed_keys
+from .tree.flow_facts import SpanInfo, came_out, passed_keys
 
 __all__ = ["COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile"]
 
@@ -78,14 +78,15 @@ class FlowLog:
         """Return the tree of its spans and its totals, for stdout: as wide as the terminal, with what its encoding can write."""
         import shutil
 
-        from .tree import View, drawable, render
+        from .text import View, drawable
+        from .tree.drawing import render
 
         width = shutil.get_terminal_size((100, 24)).columns
         return "\n".join(render(self, View(width, unicode=drawable(getattr(sys.stdout, "encoding", None) or "utf-8"))))
 
     def _repr_html_(self) -> str:
         """Return a small page for notebooks, which look for this method."""
-        from .notebook import page
+        from .tree.notebook import page
 
         return page(self)
 

@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, NoReturn, cast
 
 from .errors import LogFileError
-from .event import LEVELS, Event, dumps, is_error_data, problems
+from .event import LEVELS, MAX_INT, MAX_LINE_BYTES, Event, dumps, is_error_data, problems
 from .files import open_regular, reason_of
-from .formatters import MAX_LINE_BYTES
-from .redaction import MAX_INT
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 MAX_DEPTH: Final = 200
@@ -41,7 +39,7 @@ class Skipped:
         torn: Whether the last line was cut off, as in the log of a process that was killed.
         first: What was wrong with the first of them, with its line number, or None.
         unread: Whether lines that could not match were not looked at.
-        dropped: By flow, how many events a ``.json`` export says were lost before it was made.
+        dropped: By flow, how many events are lost: dropped by a ring, or before a ``.json`` export was made, as that says.
     """
 
     __slots__ = ("dropped", "first", "lines", "torn", "unread")

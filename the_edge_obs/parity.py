@@ -18,7 +18,7 @@ from typing import Any, Final
 from .errors import ObservabilityError
 from .event import KEYS, ROOT_NODE, SCHEMA_VERSION, Event
 from .flow_log import FlowLog
-from .store import get_flow_log
+from .store.sources import get_flow_log
 
 _PLACES: Final = ("traceback", "where")  # of the code that ran, which runtimes do not share
 _CUT_PLACES: Final = tuple(f"error.{place}" for place in _PLACES)

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, overload
 
+from .configuration.logging_tree import install
 from .errors import FlowNotFoundError
 from .event import ROOT_NODE, Event, is_failure
 from .flow_log import FlowLog, SpanInfo
-from .formatters import printable
 from .handlers import RingBufferHandler
-from .logging_tree import install
-from .store import get_flow_log
-from .tree import View, counted, error_text, render
+from .store.sources import get_flow_log
+from .text import View, counted, printable
+from .tree.drawing import error_text, render
 
 # A test asks how often something ran: what the ring had to drop would make a wrong answer of it.
 _CAPACITY: Final = 100_000

@@ -4,7 +4,8 @@ Rules of the comparison:
 
 - Every contender observes the same node and is first checked to do the whole job (``honesty.py``); one that does not is
   not measured.
-- All of them capture with this package's ``redaction.snapshot``, so that the comparison is about logging. Peers skip the
+- All of them capture with this package's ``redaction.snapshots.snapshot``, so that the comparison is about logging. Peers skip
+the
   memory of secrets that this package and the floor keep with it, which is in the peers' favour; so are their ids, which
   come from this package's cheap source and are kept as integers where the peer allows it.
 - Each is configured as its maintainers recommend for speed; what that is stands in its module.

@@ -16,11 +16,12 @@ from functools import partial
 from typing import Any
 
 import the_edge_obs as obs
-from the_edge_obs import instrumentation
 from the_edge_obs.context import FlowState
-from the_edge_obs.records import KEEPERS, Facts
-from the_edge_obs.secret_keys import KEY_CLASSES, SECRET, TOKEN, KeyClasses
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.instrumentation import decorator as instrumentation
+from the_edge_obs.recording.dispatch import KEEPERS
+from the_edge_obs.recording.records import Facts
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.secrets.keys import KEY_CLASSES, SECRET, TOKEN, KeyClasses
 
 from .node import NODE, REDACTED, call, parameters
 from .node import SECRET as PLANTED

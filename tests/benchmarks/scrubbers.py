@@ -13,8 +13,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final
 
-from the_edge_obs.redaction import scrub, scrub_text
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import scrub, scrub_text
 
 from ..corpus import samples
 from ..corpus.scoring import Score, Scrubber, score, together

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from the_edge_obs import lines
 from the_edge_obs.context import FlowState, new_flow_id
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.handlers import lines
+from the_edge_obs.redaction.snapshots import snapshot
 
 from .contenders import Contender, available, load
 from .honesty import check, check_tasks, check_threads

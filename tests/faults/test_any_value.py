@@ -17,12 +17,12 @@ from unittest.mock import MagicMock
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.event import problems
-from the_edge_obs.formatters import MAX_EVENT_BYTES, to_line
-from the_edge_obs.redaction import PLACEHOLDER, scrub
-from the_edge_obs.secret_keys import MAX_KEY
-from the_edge_obs.snapshots import MAX_ITEMS, snapshot
-from the_edge_obs.tracebacks import MAX_FRAMES
+from the_edge_obs.event import MAX_EVENT_BYTES, problems
+from the_edge_obs.handlers.formatters import to_line
+from the_edge_obs.recording.tracebacks import MAX_FRAMES
+from the_edge_obs.redaction.snapshots import MAX_ITEMS, snapshot
+from the_edge_obs.redaction.texts import PLACEHOLDER, scrub
+from the_edge_obs.secrets.keys import MAX_KEY
 
 
 def refuse(*_: Any) -> Any:

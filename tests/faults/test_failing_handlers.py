@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.emission import MAX_REENTRY
 from the_edge_obs.event import problems
+from the_edge_obs.recording.dispatch import MAX_REENTRY
 
 
 class Calls(logging.Handler):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs import instrumentation
 from the_edge_obs.event import problems
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.instrumentation import decorator as instrumentation
+from the_edge_obs.redaction.snapshots import snapshot
 
 
 class Odd(BaseException):

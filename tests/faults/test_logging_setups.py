@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.emission import has_own_methods, verdicts
+from the_edge_obs.recording.dispatch import has_own_methods, verdicts
 
 SECRET = "Zq8-planted-3f9c1e77"
 

@@ -25,8 +25,8 @@ import the_edge_obs as obs
 from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.event import dumps
 from the_edge_obs.formats import FORMATS
-from the_edge_obs.redaction import PLACEHOLDER, scrub, scrub_text
-from the_edge_obs.snapshots import MAX_ITEMS, MAX_STRING, snapshot
+from the_edge_obs.redaction.snapshots import MAX_ITEMS, MAX_STRING, snapshot
+from the_edge_obs.redaction.texts import PLACEHOLDER, scrub, scrub_text
 
 # --- by key, in every form of pair ---
 

@@ -24,7 +24,7 @@ from the_edge_obs.event import problems
 from the_edge_obs.event_query import parse_time
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.flows import load
-from the_edge_obs.retention import age_of
+from the_edge_obs.store.retention import age_of
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -388,7 +388,7 @@ def test_what_is_no_duration_is_one_type_of_error() -> None:
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone can be changed on POSIX alone")
 def test_a_time_that_was_printed_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``ls`` prints local times and ``--since`` reads them so, with or without the zone."""
-    from the_edge_obs.tree import clock_text
+    from the_edge_obs.text import clock_text
 
     monkeypatch.setenv("TZ", "America/St_Johns")
     time.tzset()

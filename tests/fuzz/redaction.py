@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from the_edge_obs.context import FlowState, new_flow_id
-from the_edge_obs.redaction import scrub, scrub_text
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import scrub, scrub_text
 
 from .guards import assert_linear, ends_within
 

@@ -11,7 +11,7 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs.flow_log import FlowLog, build_flow_log
 from the_edge_obs.jsonl import lines_of
-from the_edge_obs.lanes import Placed, micros, place
+from the_edge_obs.tree.lanes import Placed, micros, place
 
 from ..strategies import FLOW, OTHER_FLOW, event, whole
 

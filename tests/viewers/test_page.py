@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.site import write_site
+from the_edge_obs.pages.site import write_site
 
 from ..strategies import FLOW, OTHER_FLOW, Event, event, span_id, whole
 

@@ -14,7 +14,7 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.formats.speedscope import render
-from the_edge_obs.lanes import micros, place
+from the_edge_obs.tree.lanes import micros, place
 
 from ..strategies import event, whole
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..redaction import scrub_text
+from ..redaction.texts import scrub_text
 from ._transport import Response, TransportError
 
 # Characters of what an endpoint said that an error shows.

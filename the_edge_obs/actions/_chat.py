@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import ActionError, allowed
-from ..redaction import scrub_text
+from ..redaction.texts import scrub_text
 from ._answers import Completion, ModelError, kind_of, shown
 from ._sse import Event, EventStream, StreamTooLargeError
 from ._support import failure, json_bytes, parsed_json

@@ -132,7 +132,7 @@ def _text(content: object) -> str:
 
 
 def _file_answers(action: str, path: str) -> Any:
-    from ..yaml_reader import read_yaml
+    from ..configuration.yaml_reader import read_yaml
 
     try:
         document = read_yaml(path)  # JSON is YAML

@@ -32,8 +32,8 @@ def add_event(node: str, level: int, event_type: str, message: str | None, data:
     Raises:
         ConfigurationError: the node has no name.
     """
-    from ..records import NOWHERE
-    from ..spans import OpenSpan, node_logger
+    from ..instrumentation.spans import OpenSpan, node_logger
+    from ..recording.records import NOWHERE
 
     logger, span = node_logger(node), current()
     if span is not None:

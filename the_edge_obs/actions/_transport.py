@@ -22,7 +22,7 @@ from functools import cache
 from typing import Any, Final
 
 from ..errors import ActionError
-from ..trace_headers import inject
+from ..instrumentation.trace_headers import inject
 from ._connection import Deadline, open_request
 from ._support import failure, known_charset, positive
 

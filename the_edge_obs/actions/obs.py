@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from ..context import checked_flow_id, current
 from ..errors import ActionError, ExportError, allowed
-from ..summaries import Listing, Record
-from ..tracebacks import error_text
+from ..recording.tracebacks import error_text
+from ..redaction.summaries import Listing, Record
 from ._support import add_event, count_of, failure, mapping_of, text_of
 
 # Entries and exits come from spans alone: a lone one would leave a hole in the tree.
@@ -31,7 +31,7 @@ def obs_get_flow_log(state: Mapping[str, Any], *, flow_id: str | None = None) ->
         ConfigurationError: the flow_id is not a UUID.
         FlowNotFoundError: nothing keeps this flow's events.
     """
-    from ..store import get_flow_log
+    from ..store.sources import get_flow_log
 
     log = get_flow_log(_flow_id("obs.get_flow_log", state, flow_id)).to_dict()
     told = {key: log[key] for key in ("flow_id", "name", "status")}
@@ -63,7 +63,7 @@ def obs_query(
         QueryError: an unknown filter, or a value it does not take.
         FlowNotFoundError: nothing keeps this flow's events.
     """
-    from ..store import query
+    from ..store.sources import query
 
     chosen = dict(mapping_of("obs.query", "filters", filters))
     if limit is not None:
@@ -99,7 +99,7 @@ def obs_export(
         ExportError: unknown format.
         ConfigurationError, QueryError, FlowNotFoundError: as in ``obs.query``.
     """
-    from ..store import export
+    from ..formats.exporting import export
 
     place = text_of("obs.export", "path", path)
     chosen = mapping_of("obs.export", "filters", filters)

@@ -6,9 +6,8 @@ import argparse
 from typing import Final
 
 from ..errors import ConfigurationError
-from ..formatters import printable
-from ..retention import Limits, age_of, bytes_of, clean
-from ..tree import counted
+from ..store.retention import Limits, age_of, bytes_of, clean
+from ..text import counted, printable
 from .terminal import BAD, DONE, say
 
 NAME: Final = "clean"

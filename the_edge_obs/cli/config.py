@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigurationError
-from ..formatters import printable_json
+from ..text import printable_json
 from .terminal import DONE, prepare_json, say, write_json
 
 NAME: Final = "config"
@@ -54,7 +54,7 @@ def call(args: argparse.Namespace) -> int:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    from ..config import check_block, dict_config
+    from ..configuration.config import check_block, dict_config
     from ..flows.loader import blamed
     from ..flows.yaml_source import read_file
 

@@ -13,9 +13,8 @@ from ..comparison import FlowDiff, check_fail_on, diff, partly_logged, render, s
 from ..errors import LogFileError
 from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
-from ..formatters import printable
 from ..jsonl import Skipped
-from ..tree import View, counted
+from ..text import View, counted, printable
 from .sources import LOG_HELP, flow_events
 from .terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
 

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..event import Event
-from ..formatters import ConsoleFormatter, uses_colour
-from ..records import record_of_item
+from ..handlers.formatters import ConsoleFormatter
+from ..recording.records import record_of_item
+from ..text import uses_colour
 from .terminal import view_for
 
 if TYPE_CHECKING:

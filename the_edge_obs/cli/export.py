@@ -12,9 +12,8 @@ from typing import Final
 from ..event import Event
 from ..files import write_atomically
 from ..formats import FORMATS, format_of, renderer
-from ..formatters import printable
 from ..jsonl import Skipped
-from ..tree import counted
+from ..text import counted, printable
 from .progress import Progress
 from .sources import add_log, read
 from .terminal import DONE, prepare_json, say_skipped, write_json
@@ -84,7 +83,7 @@ def _is_folder(log: Path, output: str) -> bool:
 
 
 def _pages(log: Path, folder: str) -> int:
-    from ..site import INDEX, write_site
+    from ..pages.site import INDEX, write_site
 
     skipped = Skipped()
     with Progress("pages") as progress:

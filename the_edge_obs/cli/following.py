@@ -9,9 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
-from ..event import Event
+from ..event import MAX_LINE_BYTES, Event
 from ..files import open_regular
-from ..formatters import MAX_LINE_BYTES
 from ..jsonl import TOO_LONG, Flaw, Skipped, parsed
 
 _BLOCK: Final = 1 << 16  # bytes read at a time from the end

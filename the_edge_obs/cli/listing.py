@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ..flow_summary import FlowSummary
-from ..formatters import printable
-from ..tree import View, clock_text, columns, dollars, duration_text, fitted
+from ..store.summaries import FlowSummary
+from ..text import View, clock_text, columns, dollars, duration_text, fitted, printable
 
 _NARROW: Final = 10  # columns of a name, at least
 _SHORT_ID: Final = 8  # characters; the beginning of an id will do for --flow

@@ -16,8 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..event import Event
-from ..formatters import printable
-from ..tree import View, columns, counted, duration_text, fitted
+from ..text import View, columns, counted, duration_text, fitted, printable
 
 _A_SECOND: Final = 8  # pictures
 _KEPT_FREE: Final = 2  # lines of the terminal

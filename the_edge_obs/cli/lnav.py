@@ -6,8 +6,8 @@ import argparse
 import shutil
 from typing import Final
 
-from ..formatters import printable
-from ..lnav_format import install
+from ..integrations.lnav_format import install
+from ..text import printable
 from .terminal import DONE, say
 
 NAME: Final = "lnav"

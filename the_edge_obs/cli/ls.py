@@ -7,9 +7,9 @@ import json
 import sys
 from typing import Final
 
-from ..flow_summary import FlowSummary, summarise
 from ..jsonl import Skipped
-from ..tree import counted
+from ..store.summaries import FlowSummary, summarise
+from ..text import counted
 from .listing import runs_table
 from .progress import Progress, followed
 from .sources import add_log, read

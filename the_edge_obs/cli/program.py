@@ -86,7 +86,7 @@ class _Version(argparse.Action):
     """Print the version, which is looked up only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
-        from ..observability import runtime
+        from ..instrumentation.flow_context import runtime
 
         print(f"tea-obs ({runtime()})")
         parser.exit()

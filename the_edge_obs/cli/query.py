@@ -7,9 +7,10 @@ import sys
 from typing import Final
 
 from ..event import EVENT_TYPES, LEVELS
-from ..formatters import ConsoleFormatter, uses_colour
+from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import lines_of
-from ..records import record_of_item
+from ..recording.records import record_of_item
+from ..text import uses_colour
 from .sources import add_log, read
 from .terminal import DONE, prepare_json, write_json
 

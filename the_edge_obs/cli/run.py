@@ -10,16 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ..conversions import exception_text
 from ..errors import ConfigurationError
 from ..event import LEVELS
-from ..files import write_atomically
+from ..files import writable, write_atomically
 from ..flow_log import FlowLog
-from ..formatters import printable
-from ..handlers.appending import writable
-from ..redaction import scrub, scrub_text
-from ..snapshots import snapshot
-from ..tree import View, counted, error_text, fitted, origin, render
+from ..redaction.conversions import exception_text
+from ..redaction.snapshots import snapshot
+from ..redaction.texts import scrub, scrub_text
+from ..text import View, counted, fitted, printable
+from ..tree.drawing import error_text, origin, render
 from .plain import Plain
 from .state import initial_state
 from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json

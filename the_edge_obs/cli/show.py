@@ -7,9 +7,9 @@ import sys
 from typing import Final
 
 from ..flow_log import build_flow_log
-from ..formatters import printable
 from ..jsonl import Skipped
-from ..tree import clock_text, counted, render
+from ..text import clock_text, counted, printable
+from ..tree.drawing import render
 from .listing import runs_table
 from .sources import add_log, flow_events
 from .terminal import DONE, add_ascii, view_for

@@ -10,9 +10,9 @@ from typing import Any
 from ..errors import FlowNotFoundError, LogFileError
 from ..event import Event
 from ..event_query import matches
-from ..flow_summary import FlowSummaries
 from ..jsonl import SUFFIXES, Skipped, log_files
-from ..store import iter_query
+from ..store.sources import iter_query
+from ..store.summaries import FlowSummaries
 from .terminal import say_skipped
 
 LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs"

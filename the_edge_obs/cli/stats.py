@@ -8,10 +8,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..formatters import printable
 from ..jsonl import Skipped
-from ..run_stats import node_stats
-from ..tree import counted, dollars, duration_text
+from ..store.run_stats import node_stats
+from ..text import counted, dollars, duration_text, printable
 from .listing import table
 from .progress import Progress, followed
 from .sources import add_log, read

@@ -15,9 +15,10 @@ from typing import Final
 from ..errors import LogFileError
 from ..event import Event, Seen, without_repeats
 from ..files import reason_of
-from ..formatters import ConsoleFormatter, printable, uses_colour
+from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import Skipped, log_name, read_events
-from ..records import record_of_item
+from ..recording.records import record_of_item
+from ..text import printable, uses_colour
 from .following import SUFFIX, GrowingFile, growing_files
 from .progress import Progress
 from .sources import add_log, files_of

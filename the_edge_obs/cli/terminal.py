@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from ..formatters import printable, printable_json, uses_colour
 from ..jsonl import Skipped
-from ..tree import View, counted, drawable
+from ..text import View, counted, drawable, printable, printable_json, uses_colour
 
 DONE: Final = 0
 FAILED: Final = 1

@@ -10,10 +10,9 @@ from typing import Final
 
 from ..errors import FlowFileError, LogFileError
 from ..event import SCHEMA_VERSION
-from ..formatters import printable
-from ..redaction import scrub_text
-from ..tree import counted
-from ..validation import Tally, check_log
+from ..redaction.texts import scrub_text
+from ..store.validation import Tally, check_log
+from ..text import counted, printable
 from .sources import LOG_HELP, files_of
 from .terminal import DONE, fail
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
-from ..config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_levels, parse_levels
+from ..configuration.config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_levels, parse_levels
 from ..errors import ConfigurationError
 from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler
 from ..handlers.appending import checked_path
-from ..store import get_flow_log
+from ..store.sources import get_flow_log
 from .display import Display
 
 # The tree needs all of a run, whatever the flow keeps for itself.

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from ..flow_log import FlowLog, SpanInfo
-from ..store import get_flow_log
+from ..store.sources import get_flow_log
 from ._alignment import Match, Place, Tree, align, error_of, figures_of, metrics_of
 from ._model import FlowDiff
 from ._rows import SpanDiff

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..marks import MORE, inside
+from ..redaction.marks import MORE, inside
 
 _REDACTED: Final = "[REDACTED"
 # The end of a text that was cut, binary data, and a value of a line that was too long.

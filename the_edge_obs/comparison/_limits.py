@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..durations import signed_seconds
 from ..errors import ConfigurationError, allowed
-from ..formatters import printable
-from ..tree import counted, dollars, duration_text
+from ..text import counted, dollars, duration_text, printable, signed_seconds
 from ._rows import Aligned, SpanDiff
 
 _SHOWN: Final = 3  # spans named in one line

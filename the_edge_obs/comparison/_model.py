@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..flow_log import FlowLog
-from ..tree import View
+from ..text import View
 from . import _limits, _text
 from ._rows import Aligned
 

@@ -9,8 +9,8 @@ from itertools import groupby, takewhile
 from typing import Any, Final
 
 from ..flow_log import FlowLog
-from ..formatters import printable
-from ..tree import FOLD_OVER, View, clock_text, columns, counted, dollars, duration_text, error_text, fitted
+from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
+from ..tree.drawing import FOLD_OVER, error_text
 from ._rows import Aligned, Figure, SpanDiff
 from ._values import Change
 

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import Any, Final, cast
 
 from ..event import dumps
-from ..marks import inside
+from ..redaction.marks import inside
 from ._sequences import common
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

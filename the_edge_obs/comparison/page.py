@@ -8,7 +8,7 @@ from typing import Any
 
 from ..flow_log import FlowLog, SpanInfo
 from ..pages import render_page
-from ..tree import View, clock_text, dollars, duration_text
+from ..text import View, clock_text, dollars, duration_text
 from ._model import FlowDiff
 from ._rows import SpanDiff
 from ._text import count_text, is_notable, missing, partly_logged, totals

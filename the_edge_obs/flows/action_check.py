@@ -7,8 +7,8 @@ from typing import Any
 
 from ..actions.checks import checks_of
 from ..actions.registry import Registry
+from ..configuration.yaml_reader import Place
 from ..errors import ObservabilityError, allowed, did_you_mean
-from ..yaml_reader import Place
 from .calling import INJECTED, Calling, calling
 from .templates import Constant, Listing, Renderer, Table
 from .yaml_source import Source

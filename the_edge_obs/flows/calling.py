@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..carriers import wrap
+from ..instrumentation.carriers import wrap
 from .tracing import Trace
 
 INJECTED: Final = ("state", "config", "node", "graph")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ..configuration.yaml_reader import Place
 from ..errors import allowed
-from ..yaml_reader import Place
 from .yaml_source import Source
 
 

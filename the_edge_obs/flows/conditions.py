@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..configuration.yaml_reader import Place
 from ..errors import FlowRunError
-from ..yaml_reader import Place
 from .templates import Compiler, Constant, Renderer, Template, shown
 
 _FALSE_WORDS = frozenset({"", "false", "0", "no", "none"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
+from ..configuration.yaml_reader import Place
 from ..errors import allowed
-from ..yaml_reader import Place
 from . import checks
 from .conditions import ALWAYS, Condition, compile_condition
 from .model import END, START, Edge

@@ -13,11 +13,11 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..capture import is_soft_failure
 from ..errors import FlowRunError
-from ..records import NOTHING
-from ..summaries import whole
-from ..tracebacks import class_names, error_text, type_name
+from ..instrumentation.capture import is_soft_failure
+from ..recording.records import NOTHING
+from ..recording.tracebacks import class_names, error_text, type_name
+from ..redaction.summaries import whole
 from .calling import finished
 from .model import (
     ActionBody,

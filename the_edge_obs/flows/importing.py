@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..configuration.yaml_reader import Place
 from ..errors import allowed
-from ..tracebacks import error_text, type_name
-from ..yaml_reader import Place
+from ..recording.tracebacks import error_text, type_name
 from . import checks
 from .yaml_source import Source
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..actions.registry import Registry
+from ..configuration.yaml_reader import Place
 from ..errors import ConfigurationError, FlowFileError, FlowRunError, allowed
-from ..yaml_reader import Place
 from . import checks
 from .edges import read_edges
 from .importing import Engine, import_actions
@@ -148,7 +148,7 @@ def _observability(source: Source, data: Mapping[str, Any], loading: Loading) ->
     if "observability" not in data:
         return None
     # Imported here: a flow without a block needs nothing of it.
-    from ..config import check_block
+    from ..configuration.config import check_block
 
     block = checks.mapping(source, data["observability"], ("observability",), "observability")
     if not loading.allow_code:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..actions.registry import Registry
+from ..configuration.yaml_reader import Place
 from ..errors import allowed
-from ..yaml_reader import Place
 from . import checks
 from .action_check import check_parameters, check_values, find_action
 from .conditions import ALWAYS, compile_condition

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final, get_args
 
+from ..configuration.yaml_reader import Place
 from ..errors import allowed
-from ..yaml_reader import Place
 from . import checks
 from .model import Mode, OnError
 from .yaml_source import Source

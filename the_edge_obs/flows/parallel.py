@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..carriers import wrap
 from ..errors import FlowRunError
-from ..tracebacks import error_text, type_name
+from ..instrumentation.carriers import wrap
+from ..recording.tracebacks import error_text, type_name
 from .tracing import Tracer
 
 RESULTS = "parallel_results"

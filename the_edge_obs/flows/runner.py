@@ -73,7 +73,7 @@ class Flow:
     @contextmanager
     def _observation(self, state: Mapping[str, Any]) -> Iterator[tuple[Tracer, str]]:
         """Yield the tracer of one run and its flow id."""
-        from ..config import is_configured
+        from ..configuration.config import is_configured
 
         block = self.observability
         if block is None and is_configured():
@@ -93,7 +93,7 @@ class Flow:
     @contextmanager
     def _observed(self, state: Mapping[str, Any], scope: object = None) -> Iterator[str]:
         """Have an observed run, whose log begins with what it is given and which flow it is; yield its id."""
-        from ..observability import flow
+        from ..instrumentation.flow_context import flow
 
         context = flow(self.name, scope=scope)
         plan = self._plan
@@ -106,7 +106,7 @@ class Flow:
     @contextmanager
     def _configured(self, block: Mapping[str, Any]) -> Iterator[None]:
         """Have the block's handlers installed while at least one run of this flow lasts."""
-        from ..config import configure
+        from ..configuration.config import configure
 
         with self._lock:
             if self._running == 0:

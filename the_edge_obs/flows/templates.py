@@ -17,9 +17,9 @@ from typing import Any, Final, Protocol
 from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
 from markupsafe import Markup
 
+from ..configuration.yaml_reader import Place
 from ..errors import FlowFileError, FlowRunError, allowed
-from ..tracebacks import error_text, type_name
-from ..yaml_reader import Place
+from ..recording.tracebacks import error_text, type_name
 from .sandbox import Bounding, Sandbox, allowance
 from .yaml_source import Source
 

@@ -14,11 +14,11 @@ from typing import Any, Final, Protocol
 
 from ..actions.registry import Registry
 from ..context import SpanContext, current
-from ..faults import own_fault
-from ..records import NOTHING
-from ..registries import instrument
-from ..snapshots import snapshot
-from ..spans import Span, log_event, node_logger
+from ..instrumentation.registries import instrument
+from ..instrumentation.spans import Span, log_event, node_logger
+from ..recording.faults import own_fault
+from ..recording.records import NOTHING
+from ..redaction.snapshots import snapshot
 
 
 class Trace(Protocol):

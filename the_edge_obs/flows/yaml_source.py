@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
+from ..configuration.yaml_reader import MAX_DEPTH, Place, read_yaml
 from ..errors import FlowFileError
-from ..yaml_reader import MAX_DEPTH, Place, read_yaml
 
 MAX_MISTAKES: Final = 100
 """Nobody reads more of them at once, and each one lists what is allowed: a large file would take minutes."""

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from ..event import Event, dumps
 from ..flow_log import FlowLog, SpanInfo
-from ..lanes import Placed, micros, place
-from ..tree import counted, which
+from ..text import counted
+from ..tree.drawing import which
+from ..tree.lanes import Placed, micros, place
 from ._flow_logs import by_start, marked, title
 
 _OF_SPANS: Final = frozenset({"entry", "exit", "error"})

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ..event import Event, dumps
 from ..flow_log import COUNTED, FlowLog, SpanInfo, counted_figures
-from ..formatters import printable
+from ..text import printable
 from ._flow_logs import by_start
 
 COLUMNS: Final = (

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..event import Event, dumps
 from ..flow_log import FlowLog, SpanInfo
-from ..lanes import Placed, micros, place
+from ..tree.lanes import Placed, micros, place
 from ._flow_logs import by_start, marked, title
 
 _HEAD: Final = '{"$schema":"https://www.speedscope.app/file-format-schema.json","exporter":"the_edge_obs","profiles":['

@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final
 
 from ..context import FlowState, random_bits
-from ..records import Item, level_of, size_of
+from ..recording.records import Item, level_of, size_of
 
 MAX_STEP: Final = 512
 """Events that a flow takes, at most, before they are weighed."""

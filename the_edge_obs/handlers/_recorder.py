@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..context import context_of
 from ..event import level_name
-from ..records import NOWHERE, PLAIN, Item, is_last
+from ..recording.records import NOWHERE, PLAIN, Item, is_last
 from ._buffer import FlowBuffer
 
 ASKED: Final = "asked"

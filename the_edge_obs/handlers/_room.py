@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..event import Event
-from ..records import Item
+from ..recording.records import Item
 from ._buffer import FlowBuffer, Load, exceeds
 from ._spill import Spill
 

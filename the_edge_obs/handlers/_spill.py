@@ -10,9 +10,9 @@ from itertools import chain, islice
 from ..errors import ConfigurationError
 from ..event import Event
 from ..jsonl import read_events
-from ..lines import encoded_item
-from ..records import Item, is_last, wall_of
+from ..recording.records import Item, is_last, wall_of
 from .appending import FlowFiles
+from .lines import encoded_item
 
 
 class Spill:

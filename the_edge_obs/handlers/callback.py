@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..callables import HAND_ON, check_runs
 from ..errors import ConfigurationError
 from ..event import Event
-from ..faults import handler_failed
-from ..records import event_of
+from ..recording.callables import HAND_ON, check_runs
+from ..recording.faults import handler_failed
+from ..recording.records import event_of
 
 
 class CallbackHandler(logging.Handler):

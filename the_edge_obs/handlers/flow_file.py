@@ -9,13 +9,13 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..emission import handed
 from ..event import ROOT_NODE
-from ..faults import handler_failed
-from ..formatters import to_line
-from ..lines import encoded
-from ..records import KEEPERS, Facts, NodeRecord, Take, event_of, is_last, wall_of
+from ..recording.dispatch import KEEPERS, Take, handed
+from ..recording.faults import handler_failed
+from ..recording.records import Facts, NodeRecord, event_of, is_last, wall_of
 from .appending import FlowFiles
+from .formatters import to_line
+from .lines import encoded
 
 
 class _Latest(threading.local):

@@ -12,10 +12,12 @@ from typing import Any, Final, Literal
 
 from ..errors import ConfigurationError, LevelError
 from ..event import Event, level_name, level_number
-from ..exits import RENEWALS
-from ..faults import handler_failed, listeners
-from ..records import KEEPERS, Facts, Item, Take, event_of_item, is_last, item_of, level_of, record_of_item
-from ..tracebacks import apart
+from ..recording.buffers import listeners
+from ..recording.dispatch import KEEPERS, Take
+from ..recording.exits import RENEWALS
+from ..recording.faults import handler_failed
+from ..recording.records import Facts, Item, event_of_item, is_last, item_of, level_of, record_of_item
+from ..recording.tracebacks import apart
 from ._buffer import FlowBuffer, Load
 from ._recorder import ASKED, SLOW, DumpLimit, announcement, run_ms
 from ._room import Room
@@ -148,7 +150,7 @@ class RingBufferHandler(MemoryHandler):
         return None
 
     def keep_item(self, item: Item) -> None:
-        """Keep what ``records.item_of`` made of a record, as ``keep`` does; it may be the event of another process."""
+        """Keep what ``recording.records.item_of`` made of a record, as ``keep`` does; it may be the event of another process."""
         try:
             flow_id: str = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
             buffer = self._flows.get(flow_id) or self._added(flow_id, item)

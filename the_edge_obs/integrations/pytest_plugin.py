@@ -47,7 +47,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 
 
 def _drawn(logs: FlowLogs, config: pytest.Config) -> str:
-    from ..tree import View
+    from ..text import View
 
     width = max(_NARROWEST, config.get_terminal_writer().fullwidth)
     try:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from ..event import EVENT_TYPES, LEVELS, STATUSES, Event
 from ..flow_log import FlowLog, SpanInfo
-from ..lanes import Placed, micros, place
-from ..tree import clock_text, counted, dollars, duration_text, which
+from ..text import clock_text, counted, dollars, duration_text
+from ..tree.drawing import which
+from ..tree.lanes import Placed, micros, place
 from .template import render_page
 
 _HERE: Final = Path(__file__).parent

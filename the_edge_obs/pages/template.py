@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
-from ..formatters import printable, printable_json
+from ..text import printable, printable_json
 
 
 def render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from the_edge_obs.context import new_number
-from the_edge_obs.snapshots import snapshot
+from the_edge_obs.redaction.snapshots import snapshot
 
 __all__ = ["SPAN", "Contender", "Keeping", "Seen", "new_number", "open_flow", "snapshot"]
 

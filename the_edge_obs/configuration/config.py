@@ -1,0 +1,360 @@
+"""Configuration: the ``observability:`` block as a dictConfig, activated beside what is there, with an undo."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, cast
+
+from ..errors import ConfigurationError, LevelError, allowed, check_keys
+from ..event import LEVELS, ROOT_NODE, level_number
+from ..files import FILE_MODE, check_mode
+from ..handlers import CallbackHandler, RingBufferHandler
+from ..handlers.appending import checked_path
+from ..recording.dispatch import confine
+from ..secrets.policies import activate, policy_of
+from .logging_tree import Installed, install
+
+ROOT: Final = "tea"
+ENVIRONMENT: Final = "TEA_LOG"
+BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact", "capture", "propagate")
+HANDLER_KEYS: Final = {
+    "console": ("type", "level", "verbose"),
+    "file": ("type", "level", "path", "mode"),
+    "callback": ("type", "level", "callback"),
+}
+
+Undo = Callable[[], None]
+
+# What a category or an action may be called: the tail of a logger's name.
+_NODE = re.compile(r"[^\s.*?\[\]]+(?:\.[^\s.*?\[\]]+)*")
+
+# Where a callback is: ``package.module:function``.
+_CALLBACK = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, scope: object = None) -> Undo:
+    """Activate a configuration and return its undo, which leaves the logging tree as it was.
+
+    Args:
+        config: An ``observability:`` block; a dictConfig (a dict with ``version``); the path of a YAML or JSON file with
+            either, or of a flow file; or None (the default): a ring buffer at level info. Levels in the environment
+            variable ``TEA_LOG`` (``info,llm=debug,http=warn``) come before those of a block.
+        scope: Only flows opened with ``flow(..., scope=scope)`` reach the handlers, and only for them the block's ``redact``
+            counts. Default None: all flows.
+
+    Raises:
+        ConfigurationError: a key, level, handler, filter, format or path that cannot be used; nothing is changed then.
+    """
+    settings = _loaded(config)
+    if isinstance(settings, Mapping) and "version" in settings:
+        if scope is not None:
+            raise ConfigurationError(f"a dictConfig is for all flows, not for scope {scope!r}; give an observability block")
+        return _undo_of(install(settings, replace=True), keep_rings=False)
+    if not check_block(settings):
+        return lambda: None
+    if scope is None:
+        return _undo_of(install(dict_config(settings)), keep_rings=False)
+    return _in_scope(settings, scope)
+
+
+def _in_scope(block: Mapping[str, Any], scope: object) -> Undo:
+    """Activate a checked block for the flows of a scope: what it says of redaction is not for the rest of the process."""
+    redact = block.get("redact")
+    config = dict_config({**block, "redact": None})
+    # What other flows log goes on to the loggers above.
+    propagates = config["loggers"][ROOT].pop("propagate")
+    with ExitStack() as undos:
+        if redact:
+            undos.callback(activate(policy_of(redact, "observability.redact"), scope))
+        if not propagates:
+            undos.callback(confine(scope))
+        undos.callback(_undo_of(install(config, scope=scope), keep_rings=True))
+        return undos.pop_all().close
+
+
+def _undo_of(installed: Installed, *, keep_rings: bool) -> Undo:
+    rings = [handler for handler in installed.handlers.values() if isinstance(handler, RingBufferHandler)]
+
+    def undo() -> None:
+        for ring in () if keep_rings else rings:
+            ring.dispose()
+        installed.undo()
+
+    return undo
+
+
+def is_configured() -> bool:
+    """Tell whether somebody has given the logger ``tea`` a level or a handler."""
+    logger = logging.getLogger(ROOT)
+    return logger.level != logging.NOTSET or bool(logger.handlers)
+
+
+def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
+    """Check an ``observability:`` block, and tell whether it is on.
+
+    Args:
+        block: The block.
+        import_callbacks: Whether callbacks are looked up, which imports their modules. Default True; otherwise only how they
+            are written is checked.
+
+    Raises:
+        ConfigurationError: it names the key, the value and what is allowed.
+    """
+    if block is None:
+        return True
+    if not isinstance(block, Mapping):
+        raise ConfigurationError(f"observability is {block!r}; it must be a mapping with {allowed(BLOCK_KEYS)}")
+    check_keys("observability", block, BLOCK_KEYS)
+    _check_bool("observability.enabled", block.get("enabled", True))
+    _level("observability.level", block.get("level", "info"))
+    levels = _or_empty(block, "levels", {})
+    if not isinstance(levels, Mapping):
+        raise ConfigurationError(f"observability.levels is {levels!r}; it must be a mapping such as {{llm: debug}}")
+    for name, level in levels.items():
+        _check_name("observability.levels", name)
+        _level(f"observability.levels.{name}", level)
+    size = block.get("buffer_size", 1000)
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigurationError(f"observability.buffer_size is {size!r}; it must be a whole number of at least 1")
+    handlers = _or_empty(block, "handlers", [])
+    if not isinstance(handlers, (list, tuple)):
+        raise ConfigurationError(f"observability.handlers is {handlers!r}; it must be a list such as [{{type: console}}]")
+    for number, handler in enumerate(handlers):
+        _check_handler(f"observability.handlers[{number}]", handler, import_callbacks)
+    policy_of(block.get("redact"), "observability.redact")
+    _captured(block)
+    _check_bool("observability.propagate", _or_empty(block, "propagate", False))
+    _refuse_links("observability", block)
+    return bool(block.get("enabled", True))
+
+
+def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the dictConfig that a checked block stands for, with the levels of ``TEA_LOG`` in it."""
+    block = block or {}
+    names = ["tea_ring"]
+    handlers: dict[str, dict[str, Any]] = {
+        "tea_ring": {"class": "the_edge_obs.RingBufferHandler", "capacity": block.get("buffer_size", 1000)}
+    }
+    formatters: dict[str, dict[str, Any]] = {}
+    for number, spec in enumerate(_or_empty(block, "handlers", []), 1):
+        name = f"tea_{spec['type']}_{number}"
+        names.append(name)
+        handlers[name] = _HANDLERS[spec["type"]](name, spec, formatters)
+        if "level" in spec:
+            handlers[name]["level"] = _logging_level(spec["level"])
+    config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
+    if formatters:
+        config["formatters"] = formatters
+    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **environment_levels()}
+    if level_number(levels[""]) > logging.INFO:
+        levels.setdefault(ROOT_NODE, "info")  # whatever is filtered, a run has a name, a status and a duration
+    loggers: dict[str, Any] = {
+        f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()
+    }
+    captured = _captured(block)
+    loggers[ROOT].update({"handlers": names, "propagate": bool(block.get("propagate"))})
+    if redact := block.get("redact"):
+        # On this logger, whose filters do not run for the loggers below it, it costs nothing.
+        loggers[ROOT]["filters"] = ["tea_redact"]
+        config["filters"] = {"tea_redact": {"()": "the_edge_obs.RedactionFilter", **redact}}
+    if captured:
+        keepers = [name for name in names if handlers[name]["class"] in _CAPTURING]
+        if captured != ("",):
+            loggers.update({name: {"handlers": keepers} for name in captured})
+        else:
+            config["root"] = {"handlers": keepers}
+    return {**config, "handlers": handlers, "loggers": loggers}
+
+
+def _logging_level(level: str | int) -> str | int:
+    """Return a level as a dictConfig has it: logging's name, or the number where it has none."""
+    number = level_number(level)
+    name = logging.getLevelName(number)
+    return name if isinstance(logging.getLevelName(name), int) else number
+
+
+def environment_levels() -> dict[str, str]:
+    """Return the levels that ``TEA_LOG`` asks for, as ``parse_levels`` gives them.
+
+    Raises:
+        ConfigurationError: it names the part that cannot be read.
+    """
+    return parse_levels(os.environ.get(ENVIRONMENT, "").split(","), ENVIRONMENT)
+
+
+def parse_levels(parts: Iterable[str], where: str = "level") -> dict[str, str]:
+    """Return the levels of parts such as ``llm=debug`` and ``warn``, by category or action; under "" the one for all.
+
+    Raises:
+        ConfigurationError: it names the part that cannot be read, and ``where`` it was given.
+    """
+    levels: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in parts)):
+        name, equals, level = (piece.strip() for piece in part.rpartition("="))
+        if equals:
+            _check_name(where, name)
+        _level(f"{where} {part!r}", level)
+        levels[name] = level
+    return levels
+
+
+# --- handlers of a block ---
+
+
+def _console(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    formatters[name] = {"()": "the_edge_obs.ConsoleFormatter", "verbose": spec.get("verbose", False), "colour": None}
+    return {"class": "logging.StreamHandler", "formatter": name}
+
+
+def _file(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    mode = {"mode": spec["mode"]} if "mode" in spec else {}
+    return {"class": "the_edge_obs.FlowFileHandler", "path": os.fspath(spec.get("path", DEFAULT_PATH)), **mode}
+
+
+def _callback(name: str, spec: Mapping[str, Any], formatters: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {"class": "the_edge_obs.CallbackHandler", "callback": spec["callback"]}
+
+
+DEFAULT_PATH: Final = "logs/flow-{flow_id}.jsonl"
+_HANDLERS: Final = {"console": _console, "file": _file, "callback": _callback}
+
+
+# Of a block's handlers, those that take what is captured: a console has the program's own lines already.
+_CAPTURING: Final = ("the_edge_obs.RingBufferHandler", "the_edge_obs.FlowFileHandler")
+
+
+# --- checks ---
+
+
+def _or_empty(block: Mapping[str, Any], key: str, empty: Any) -> Any:
+    value = block.get(key)
+    return empty if value is None else value
+
+
+def _check_bool(where: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{where} is {value!r}; {allowed(('true', 'false'))}")
+
+
+def _check_name(where: str, name: Any) -> None:
+    if not isinstance(name, str) or not _NODE.fullmatch(name) or name.startswith(f"{ROOT}."):
+        raise ConfigurationError(f"{where} has a level for {name!r}; name a category such as llm, or an action such as llm.call")
+
+
+def _level(where: str, level: Any) -> int:
+    try:
+        return level_number(level)
+    except LevelError as error:
+        raise LevelError(f"{where}: unknown level {level!r}; {allowed(LEVELS)}") from error
+
+
+def _refuse_links(where: str, value: Any) -> None:
+    """Refuse what dictConfig would take for the name of an object, and import."""
+    if isinstance(value, str) and value.startswith(("ext://", "cfg://")):
+        raise ConfigurationError(f"{where} is {value!r}; a block has no links to objects; a dictConfig may have them")
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for key, item in items:
+        _refuse_links(f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key}", item)
+
+
+def _check_handler(where: str, handler: Any, import_callbacks: bool) -> None:
+    if not isinstance(handler, Mapping) or "type" not in handler:
+        raise ConfigurationError(f"{where} is {handler!r}; it must be a mapping with a type; {allowed(HANDLER_KEYS)}")
+    kind = handler["type"]
+    if not isinstance(kind, str) or kind not in HANDLER_KEYS:
+        raise ConfigurationError(f"{where}.type is {kind!r}; {allowed(HANDLER_KEYS, kind)}")
+    check_keys(where, handler, HANDLER_KEYS[kind])
+    if "level" in handler:
+        _level(f"{where}.level", handler["level"])
+    _check_bool(f"{where}.verbose", handler.get("verbose", False))
+    if kind == "file":
+        _check_path(f"{where}.path", handler.get("path", DEFAULT_PATH))
+        check_mode(f"{where}.mode", handler.get("mode", FILE_MODE))
+    if kind == "callback":
+        _check_callback(f"{where}.callback", handler.get("callback"), import_callbacks)
+
+
+def _captured(block: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the loggers that a block captures, the root logger's name being ""; without those below another one.
+
+    Raises:
+        ConfigurationError: something else is given than ``root`` or a list of names.
+    """
+    capture = _or_empty(block, "capture", ())
+    if capture == "root":
+        return ("",)
+    if not isinstance(capture, (list, tuple)) or not all(isinstance(name, str) for name in capture):
+        raise ConfigurationError(
+            f"observability.capture is {capture!r}; it must be root or a list of loggers such as [agent, shop.db]"
+        )
+    for number, name in enumerate(capture):
+        where = f"observability.capture[{number}]"
+        if name == "root":
+            raise ConfigurationError(f"{where} is 'root', which has all other loggers below it; write capture: root")
+        if not _NODE.fullmatch(name):
+            raise ConfigurationError(f"{where} is {name!r}; name a logger such as agent or shop.db, without wildcards")
+        if name == ROOT or name.startswith(f"{ROOT}."):
+            raise ConfigurationError(f"{where} is {name!r}; the logger {ROOT} and those below it are in the run already")
+    names = dict.fromkeys(capture)
+    return tuple(name for name in names if not any(name.startswith(f"{other}.") for other in names))
+
+
+def _check_path(where: str, path: Any) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        raise ConfigurationError(f"{where} is {path!r}; it must be a path such as {DEFAULT_PATH}")
+    try:
+        checked_path(os.fspath(path))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _check_callback(where: str, callback: Any, import_callbacks: bool) -> None:
+    if not import_callbacks and isinstance(callback, str):
+        if not _CALLBACK.fullmatch(callback):
+            raise ConfigurationError(f"{where} is {callback!r}; write 'package.module:function'")
+        return
+    try:
+        CallbackHandler(callback)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _loaded(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[str, Any]:
+    if config is None:
+        return {}
+    if isinstance(config, Mapping):
+        return config
+    if not isinstance(config, (str, os.PathLike)):
+        raise ConfigurationError(f"configuration is {config!r}; it must be a mapping, a path, or None")
+    content = _read(Path(config))
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"configuration {os.fspath(config)!r} holds {content!r}; it must hold a mapping")
+    if "observability" in content:
+        block = content["observability"]
+        return {} if block is None else cast("Mapping[str, Any]", block)
+    # A flow without a block is one that nobody wants to observe.
+    return {"enabled": False} if "nodes" in content else content
+
+
+def _read(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigurationError(f"configuration {str(path)!r} cannot be read: {reason}") from error
+    try:
+        if path.suffix == ".json":
+            return json.loads(text)
+        from .yaml_reader import read_yaml
+
+        document = read_yaml(path)
+        return None if document is None else document.data
+    except Exception as error:  # yaml and json have each their own errors
+        detail = " ".join(str(error).split())
+        raise ConfigurationError(f"configuration {str(path)!r} is not valid YAML or JSON: {detail}") from error

@@ -1,0 +1,60 @@
+"""Exports: the events of a flow, a file or a folder, written in one of the formats."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+
+from ..errors import ExportError
+from ..event import Event
+from ..files import write_atomically
+from ..jsonl import Skipped
+from ..store.sources import iter_query
+from . import format_of, renderer
+
+
+def export(
+    source: str | os.PathLike[str] | None,
+    path: str | os.PathLike[str],
+    format: str | None = None,  # noqa: A002
+    **filters: Any,
+) -> dict[str, Any]:
+    """Write a flow, or the events of it that pass the filters, to a file that appears whole or not at all.
+
+    Args:
+        source: A flow id, a file, a folder, or None for the running flow.
+        path: The file to write; folders are made.
+        format: ``jsonl``, ``json``, ``csv``, ``html`` (one flow), ``chrome`` or ``speedscope``. Default: what the path ends in,
+            otherwise ``jsonl``.
+        filters: As in ``query``.
+
+    Returns:
+        ``{"path", "format", "events", "bytes"}``.
+
+    Raises:
+        ExportError: unknown format, or a path that cannot be written.
+        QueryError, FlowNotFoundError, LogFileError: as in ``query``.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ExportError(f"path {path!r} is not a file to write; give one such as run.jsonl or run.html")
+    format = format_of(path) if format is None else format  # noqa: A001
+    render = renderer(format)
+    skipped = Skipped()
+    events = _started(iter_query(source, skipped, **filters))
+    count = 0
+
+    def counted() -> Iterator[Event]:
+        nonlocal count
+        for event in events:
+            count += 1
+            yield event
+
+    size = write_atomically(path, render(counted(), dropped=skipped.dropped))
+    return {"path": os.fspath(path), "format": format, "events": count, "bytes": size}
+
+
+def _started(events: Iterator[Event]) -> Iterator[Event]:
+    """Return an iterator that has found its first item, so that a source that cannot be read fails before a file is made."""
+    return chain(list(islice(events, 1)), events)

@@ -1,0 +1,180 @@
+"""The formatters: events as JSON lines, and as lines for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any, Final, Literal
+
+from pythonjsonlogger.json import JsonFormatter as _BaseJsonFormatter
+
+from ..event import CHECKED_METRICS, MAX_EVENT_BYTES, Event, dumps, headline
+from ..recording.records import event_of, loose_event
+from ..redaction.marks import MAX_PATH, MAX_PATHS, MORE, inside
+from ..text import printable, uses_colour
+
+
+class JsonFormatter(_BaseJsonFormatter):
+    """Format any record as one event: one line of strict JSON (RFC 8259), at most 64 KiB of UTF-8.
+
+    A record outside any flow has null ids. Options of python-json-logger that shape fields do not apply: the keys are the
+    event schema's.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's event as a line of JSON, without a newline."""
+        return to_line(event_of(record) or loose_event(record))
+
+
+# orjson writes floats with an exponent, and very small ones, in other characters than json. They are looked for behind the
+# ids, which are full of digits before an e.
+_EXPONENT: Final = re.compile(rb"[0-9]e")
+
+
+def _line_encoder() -> Callable[[Event], str]:
+    """Return the encoder of scrubbed events: orjson where it is installed (extra ``fast``), with the same bytes, else json."""
+    try:
+        import orjson
+    except ImportError:
+        return dumps
+
+    def encode(event: Event) -> str:
+        try:
+            line = orjson.dumps(event)
+        except TypeError:  # what json takes and orjson does not, such as subclasses of str as keys
+            return dumps(event)
+        if b".0000" in line or _EXPONENT.search(line, max(0, line.find(b',"timestamp":'))):
+            return dumps(event)
+        return line.decode("utf-8")
+
+    return encode
+
+
+_encoded: Final = _line_encoder()
+
+
+def to_line(event: Event) -> str:
+    """Return an event as one line of strict JSON. One over 64 KiB loses its data first, and says so; metrics stay."""
+    line = _encoded(event)
+    # A character takes at most 4 bytes, so the exact count is needed only near the cap.
+    if len(line) <= MAX_EVENT_BYTES // 4 or len(line.encode("utf-8", "replace")) <= MAX_EVENT_BYTES:
+        return line
+    # Data goes first. Of keys and metrics, too, only so many stay that the rest always fits: the last try is far below the cap.
+    for room, keys, small in ((2_048, 50, 256), (512, 20, 128), (64, 8, 64)):
+        line = dumps(_without_data(event, room, keys, small))
+        if len(line.encode("utf-8", "replace")) <= MAX_EVENT_BYTES:
+            break
+    return line
+
+
+def _without_data(event: Event, room: int, keys: int, small: int) -> Event:
+    """Return an event without its long data.
+
+    What was there, ``room`` characters of texts, the first ``keys`` keys and metrics, and what takes ``small`` characters of JSON
+    at most stay: a root keeps its name, and a replay what it is one of.
+    """
+    data, cut = _short_data(event["data"], keys, small)
+    if len(event["data"]) > keys:
+        data["…"] = f"[+{len(event['data']) - keys} items]"
+        cut.append(MORE)
+    if isinstance(error := event["data"].get("error"), dict):
+        data["error"] = {"type": str(error.get("type"))[:256], "message": str(error.get("message"))[:room]}
+    # The schema's own figures first: they are what totals are made of.
+    own = {key: value for key, value in event["metrics"].items() if key in CHECKED_METRICS}
+    metrics = {**own, **{key[:64]: value for key, value in islice(event["metrics"].items(), keys) if key not in own}}
+    before = event["metrics"].get("…") or 0  # those that were left out when they came
+    if rest := len(event["metrics"].keys() - {"…"}) - len(metrics.keys() - {"…"}):
+        metrics["…"] = before + rest
+    message = event["message"] and event["message"][:room]
+    is_cut = message != event["message"] or "message" in _paths(event["data"])
+    data["cut"] = cut + (["message"] if is_cut else [])
+    named: dict[str, Any] = {key: event[key][:512] for key in ("node", "step") if key in event}
+    return {**event, **named, "message": message, "data": data, "metrics": metrics}
+
+
+def _short_data(data: Mapping[str, Any], keys: int, small: int) -> tuple[dict[str, Any], list[str]]:
+    """Return the first keys of data, long values as what was there, without ``error`` and ``cut``; and where it is cut."""
+    short: dict[str, Any] = {}
+    cut: list[str] = []
+    before = _paths(data)
+    for key, value in islice(data.items(), keys):
+        if key == "cut":
+            continue
+        path, size, is_error = inside("", key[:64]), len(dumps(value)), key == "error" and isinstance(value, dict)
+        if is_error or size > small or len(key) > 64:
+            cut.append(path)
+        else:
+            cut += [one[:MAX_PATH] for one in before if one == path or one.startswith((f"{path}.", f"{path}["))]
+        if not is_error:
+            short[key[:64]] = f"[cut: {size} characters of JSON]" if size > small else value
+    return short, cut[:MAX_PATHS]
+
+
+def _paths(data: Mapping[str, Any]) -> list[str]:
+    paths = data.get("cut")
+    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
+
+
+_COLOURS: Final = {"debug": "2", "info": "36", "warn": "33", "error": "31;1"}
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Format any record as one line for people: time, level, node, step, what happened.
+
+    Args:
+        fmt, datefmt, style: What ``fileConfig``, and ``class:`` in a dictConfig, give to every formatter; the line is what it is.
+        verbose: Add the data, as JSON, and a traceback where there is one. Default False.
+        colour: Use ANSI colours. Default False, for a formatter does not know what its handler writes to. None: where stderr, on
+            which a ``StreamHandler`` writes by default, can show them when the formatter is made, unless ``NO_COLOR`` is set.
+
+    Control characters are escaped, so that no message can forge a line or steer a terminal.
+    """
+
+    def __init__(
+        self,
+        fmt: str | None = None,
+        datefmt: str | None = None,
+        style: Literal["%", "{", "$"] = "%",
+        *,
+        verbose: bool = False,
+        colour: bool | None = False,
+    ) -> None:
+        super().__init__()
+        self.verbose = verbose
+        self.colour = uses_colour(sys.stderr) if colour is None else colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line; with ``verbose``, indented lines of data follow."""
+        event = event_of(record) or loose_event(record)
+        level = f"{event['level']:<5}"
+        if self.colour:
+            level = f"\x1b[{_COLOURS[event['level']]}m{level}\x1b[0m"
+        step = f" [{printable(event['step'])}]" if event.get("step") else ""
+        clock = _clock(event["timestamp"])
+        line = f"{clock} {level} {printable(headline(event))}{step}{printable(_tokens(event['metrics']))}"
+        return line + self._details(event) if self.verbose else line
+
+    def _details(self, event: Event) -> str:
+        data = dict(event["data"])
+        error = data.pop("error", None)
+        lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in data.items()]
+        if isinstance(error, dict):
+            lines += str(error.get("traceback", "")).splitlines()
+        return "".join(f"\n    {printable(line)}" for line in lines)
+
+
+def _clock(seconds: float) -> str:
+    """Return the local time of day with milliseconds; where no calendar has that moment, the number itself."""
+    try:
+        return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{int(seconds % 1 * 1000):03d}"
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+
+
+def _tokens(metrics: Mapping[str, Any]) -> str:
+    return f" {metrics['tokens']} tokens" if metrics.get("tokens") else ""

@@ -1,0 +1,160 @@
+"""Facts straight to a line of JSON, as files hold it, without the event in between.
+
+Most events have nothing in them that must be taken out. ``encoded`` finds that out text by text, with a memo, and encodes the
+payload as it was captured, once. Whatever is out of the ordinary goes the long way: event, scrubbing, ``to_line``. Both ways give
+the same bytes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+from ..event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
+from ..recording.records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
+from ..redaction.marks import Ways, paths_of
+from ..redaction.verdicts import FLOWS, Remembered, remembered
+from .formatters import to_line
+
+# Beyond these, json and orjson write a float differently: with an exponent.
+_FIRST: Final = 10**9  # ns, for a timestamp
+_LAST: Final = 10**25
+_SHORTEST: Final = 100  # ns, for a duration in ms
+_LONGEST: Final = 10**22
+_SHORT: Final = MAX_EVENT_BYTES // 4  # bytes of a line that is not cut
+
+# What stands between the values of a line: of entries and exits as functions log them, and of others by the type of the event
+# and by the key that its payload has in the data.
+_INPUT: Final = b',"event_type":"entry","message":null,"data":{"input":'
+_NO_METRICS: Final = b'},"metrics":{}'
+_OUTPUT: Final = b',"event_type":"exit","message":null,"data":{"output":'
+_DURATION: Final = b'},"metrics":{"duration_ms":'
+_AFTER_DURATION: Final = b"}"
+_AFTER_TIME: Final = {name: b',"event_type":"%b","message":' % name.encode() for name in EVENT_TYPES}
+_BEFORE_DATA: Final = {None: b',"data":', "input": b',"data":{"input":', "output": b',"data":{"output":'}
+_OWN: Final = frozenset({"error", "cut"})
+_AFTER_DATA: Final = {None: b',"metrics":', "input": b'},"metrics":', "output": b'},"metrics":'}
+
+
+def encoded(facts: Facts) -> bytes:
+    """Return the line of facts, newline included: ``to_line(event_of_facts(facts))`` in UTF-8.
+
+    The common case is written out in line, and joined from pieces, for this is most of what a file costs beside the write: a dict
+    of the event takes as long to make as all of this.
+    """
+    (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
+    known = FLOWS.get(flow.id)
+    if known is None or known.flow is not flow or known.version != flow.taints.version:
+        known = remembered(flow)
+    took: float | None = None
+    if kind is EXIT and type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
+        took = metrics / 1e6
+    elif kind is not ENTRY or metrics is not None:
+        return _other(facts, known)
+    if message is not None or payload is NOTHING or not _FIRST <= wall < _LAST:
+        return _other(facts, known)
+    clean = known.clean
+    try:
+        is_plain = type(payload) is dict and clean.issuperset(payload.values()) and clean.issuperset(payload)
+    except TypeError:  # there is a container in it
+        is_plain = False
+    cut = b""
+    if not is_plain and (ways := known.marks_in(payload)) != ():
+        if ways is None:
+            return _long_way(facts)
+        cut = _cut(kind.key or "", ways)
+    head = known.heads.get(number)
+    if head is None or head[0] is not node or head[1] != level:
+        head = known.new_head(number, parent, node, level)
+    end = b"}\n" if step is None else _stepped(step)
+    try:
+        moment = _dump(wall // 1000 / 1e6)
+        if took is None:
+            pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, _dump(payload), cut, _NO_METRICS, end)
+        else:
+            pieces = head[2], moment, _OUTPUT, _dump(payload), cut, _DURATION, _dump(took), _AFTER_DURATION, end
+    except TypeError:  # what json takes and orjson does not
+        return _long_way(facts)
+    line = b"".join(pieces)
+    return line if len(line) <= _SHORT else _long_way(facts)
+
+
+def _other(facts: Facts, known: Remembered) -> bytes:
+    """Return the line of facts that are out of the ordinary, though not so far that they must go the long way."""
+    (_, number, parent, node, step), (event_type, key), level, wall, message, payload, metrics, _ = facts
+    if not _FIRST <= wall < _LAST:
+        return _long_way(facts)
+    cut = b""
+    if payload is NOTHING:
+        key, payload = None, {}
+    elif (ways := known.marks_in(payload)) is None or (
+        key is None and (type(payload) is not dict or not _OWN.isdisjoint(payload))
+    ):
+        return _long_way(facts)  # what people put under "error" may have to become one, and "cut" is not theirs
+    elif ways:
+        if key is None:
+            payload = {**payload, "cut": paths_of("", ways)}
+        else:
+            cut = _cut(key, ways)
+    if message is not None and (
+        type(message) is not str or (message not in known.clean and not known.is_clean(message))  # a Mark is told beside the data
+    ):
+        return _long_way(facts)
+    if type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
+        metrics = {"duration_ms": metrics / 1e6}
+    elif metrics is not None and not (type(metrics) is dict and known.marks_in(metrics) == ()):
+        return _long_way(facts)
+    try:
+        line = b"".join(
+            (
+                known.new_head(number, parent, node, level)[2],
+                _dump(wall // 1000 / 1e6),
+                _AFTER_TIME[event_type],
+                _dump(message),
+                _BEFORE_DATA[key],
+                _dump(payload),
+                cut,
+                _AFTER_DATA[key],
+                _dump(metrics or {}),
+                b"}\n" if step is None else _stepped(step),
+            )
+        )
+    except (KeyError, TypeError):  # another kind of event; what json takes and orjson does not
+        return _long_way(facts)
+    return line if len(line) <= _SHORT else _long_way(facts)
+
+
+@lru_cache(maxsize=256)
+def _cut(path: str, ways: Ways) -> bytes:
+    """Return what tells, after the payload, which parts of it were cut or redacted."""
+    return b',"cut":%b' % _dump(paths_of(path, ways))
+
+
+@lru_cache(maxsize=1024)
+def _stepped(step: str) -> bytes:
+    return f',"step":{dumps(step)}}}\n'.encode("utf-8", "replace")
+
+
+def _long_way(facts: Facts) -> bytes:
+    return encoded_event(event_of_facts(facts))
+
+
+def encoded_event(event: Event) -> bytes:
+    """Return the line of an event that has been scrubbed, newline included."""
+    return f"{to_line(event)}\n".encode("utf-8", "replace")
+
+
+def encoded_item(item: Item) -> bytes:
+    """Return the line of what a buffer keeps, newline included."""
+    return encoded(item) if isinstance(item, tuple) else encoded_event(item)
+
+
+def _by_json(value: Any) -> bytes:
+    return dumps(value).encode()
+
+
+# orjson where it is installed (extra "fast"), else json.
+try:
+    from orjson import dumps as _dump
+except ImportError:
+    _dump = _by_json  # type: ignore[assignment]

@@ -1,0 +1,301 @@
+"""Carriers: functions that take the context along to other threads, pools and processes."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import os
+import threading
+import types
+import weakref
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
+
+from ..context import CURRENT, FlowState, SpanContext, current
+from ..errors import ConfigurationError
+from ..recording.callables import Kind, Standing, kind_of, stream_of, way_of
+from ..secrets.policies import Policy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_Run: TypeAlias = "Callable[..., Any]"  # of a context
+
+# Flows that a carrier was made in, while somebody holds them: a forked worker that gets it finds its flow here.
+_carried: Final[weakref.WeakValueDictionary[str, FlowState]] = weakref.WeakValueDictionary()
+
+
+class _Carrier(Standing):
+    """A function with the context of the call that wrapped it.
+
+    Pickled, it takes the running span along in place of the whole context: in another process the function runs below that span,
+    in the same flow. The flow's taints travel too, for what is a secret here must not show up in the log there.
+    """
+
+    def __new__(cls, fn: Callable[..., Any], context: contextvars.Context) -> _Carrier:
+        return cast("_Carrier", super().__new__(cls, _CALLS[kind_of(fn)], context, fn, stands_for=fn))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        span = self.args[0].get(CURRENT)
+        if span is None:
+            return _unpickled, (self.__wrapped__, None, (), frozenset(), None, ())
+        flow, *rest = span
+        flow.is_abroad = True
+        about = (flow.name, flow.trace_flags, flow.tracestate)
+        return _unpickled, (self.__wrapped__, flow.id, about, flow.taints.copied(), flow.taints.policy, tuple(rest))
+
+
+def _unpickled(
+    fn: Callable[..., Any],
+    flow_id: str | None,
+    about: tuple[Any, ...],
+    taints: frozenset[str],
+    policy: Policy | None,
+    place: tuple[Any, ...],
+) -> _Carrier:
+    """Return a carrier that came from another process; what else is in the context stays this process's own."""
+    context = contextvars.copy_context()
+    span = None
+    if flow_id is not None:
+        name, trace_flags, tracestate = about
+        flow = _carried.setdefault(flow_id, FlowState(flow_id, name))
+        flow.trace_flags, flow.tracestate = trace_flags, tracestate
+        flow.taints.policy = policy
+        flow.taints.absorb(taints)
+        span = SpanContext(flow, *place)
+    # None as well: a forked worker still has the span of whoever started it.
+    context.run(CURRENT.set, span)
+    return _Carrier(fn, context)
+
+
+# --- what a carrier calls: each call, and each step of one, runs in one copy of the context ---
+
+
+def _call(context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    here = context.copy()
+    return _carried_on(here, here.run(fn, *args, **kwargs))
+
+
+def _carried_on(context: contextvars.Context, output: Any) -> Any:
+    """Return what a call gave; what a lambda or a decorator hid, a coroutine or a generator, goes on in the context as well."""
+    way = way_of(output)
+    if way == "manager" and stream_of(output) is not None:
+        output.gen = _carried_on(context, output.gen)
+    elif way in _CALLS:
+        return _CALLS[way](context, lambda: output)
+    return output
+
+
+async def _call_coroutine(context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    return await _awaited(context.copy().run, fn, *args, **kwargs)
+
+
+def _call_generator(
+    context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Generator[Any, Any, Any]:
+    run = context.copy().run
+    return (yield from _steps(run, run(fn, *args, **kwargs)))
+
+
+@types.coroutine
+def _call_iterable_coroutine(
+    context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Generator[Any, Any, Any]:
+    return (yield from _call_generator(context, fn, *args, **kwargs))
+
+
+async def _call_async_generator(
+    context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> AsyncGenerator[Any, Any]:
+    run = context.copy().run
+    source = run(fn, *args, **kwargs)
+    resume, value = source.asend, None
+    while True:
+        try:
+            item = await _awaited(run, resume, value)
+        except StopAsyncIteration:
+            return
+        finally:
+            value = None  # an error that was thrown in: it would hold this frame, which holds it
+        try:
+            resume, value = source.asend, (yield item)
+        except GeneratorExit:
+            await _awaited(run, source.aclose)
+            raise
+        except BaseException as error:  # noqa: BLE001 - it goes into the source, and comes out again from there
+            resume, value = source.athrow, error
+
+
+_CALLS: Final[dict[Kind, Callable[..., Any]]] = {
+    "function": _call,
+    "coroutine": _call_coroutine,
+    "iterable_coroutine": _call_iterable_coroutine,
+    "generator": _call_generator,
+    "async_generator": _call_async_generator,
+}
+
+
+def _awaited(run: _Run, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Return what awaits a call of a function, each step of it by ``run``."""
+
+    async def awaiting() -> Any:
+        return await fn(*args, **kwargs)
+
+    return types.coroutine(_steps)(run, awaiting())
+
+
+def _steps(run: _Run, source: Any) -> Generator[Any, Any, Any]:
+    """Yield what a generator or coroutine yields, each step of it by ``run``."""
+    resume, value = source.send, None
+    while True:
+        try:
+            item = run(resume, value)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            value = None  # an error that was thrown in: it would hold this frame, which holds it
+        try:
+            resume, value = source.send, (yield item)
+        except BaseException as error:  # noqa: BLE001 - it goes into the source, and comes out again from there
+            resume, value = source.throw, error
+
+
+def wrap(fn: Callable[P, R]) -> Callable[P, R]:
+    """Return ``fn`` carrying the context of this call to wherever it runs: a pool, a thread, a timer, a callback.
+
+    Name and signature stay. A coroutine function, generator or async generator function stays one, and each of its steps runs in
+    the context. Each call runs in a copy of its own, so the result may be called many times and by many threads at once. It can
+    be pickled if ``fn`` can, for pools of processes: there ``fn`` runs below the span that is running here, in the same flow. The
+    pickle holds the secrets that the flow has redacted by their key, so that they stay out of the other process's log as well.
+
+    Raises:
+        ConfigurationError: ``fn`` is not callable.
+    """
+    if not callable(fn):
+        hint = "the coroutine function itself, not its call" if inspect.isawaitable(fn) else "a function"
+        raise ConfigurationError(f"{fn!r} cannot be wrapped, since it is not callable; give {hint}, as in obs.wrap(work)")
+    span = current()
+    if span is not None:
+        _carried[span.flow.id] = span.flow
+    return cast("Callable[P, R]", _Carrier(fn, contextvars.copy_context()))
+
+
+def propagate() -> Callable[[], None]:
+    """Make threads, and pools of threads and processes, inherit the context of whoever starts them, and return the undo.
+
+    A thread gets the context of its ``start()``, the task of a ``concurrent.futures`` pool that of its ``submit()``. Process-wide
+    and opt-in, since it changes what every library's threads see of every context variable. Several owners share one patch: it is
+    taken back with the last of their undos.
+    """
+    owner = object()
+    with _propagation.lock:
+        if not _propagation.owners:
+            _propagation.install()
+        _propagation.owners.add(owner)
+
+    def undo() -> None:
+        with _propagation.lock:
+            if owner in _propagation.owners:
+                _propagation.owners.remove(owner)
+                if not _propagation.owners:
+                    _propagation.remove()
+
+    return undo
+
+
+class _Propagation:
+    """The one patch of ``propagate``, and who wants it.
+
+    Somebody may patch on top of it and keep it beyond its end: then it only passes calls on, and where it comes back to the top,
+    the next patch stands in its place, not above it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.owners: set[object] = set()
+        self._is_undone = threading.Event()
+        self._patches: list[tuple[Any, str, Any, Any]] = []
+
+    def install(self) -> None:
+        """Patch the methods that start threads and tasks."""
+        self._is_undone = is_undone = threading.Event()
+        submitting = threading.local()
+        methods = [(threading.Thread, "start", _start_carrying), *((pool, "submit", _submit_carrying) for pool in _pools())]
+        for owner, name, carrying in methods:
+            theirs = getattr(owner, name)
+            # Whoever patches with functools.wraps copies the mark of ours: it counts only on the function that it names.
+            while (mark := getattr(theirs, _MARK, None)) is not None and mark[0] is theirs:
+                theirs = mark[1]
+            ours = carrying(theirs, submitting, is_undone)
+            setattr(ours, _MARK, (ours, theirs))
+            setattr(owner, name, ours)
+            self._patches.append((owner, name, theirs, ours))
+
+    def remove(self) -> None:
+        """Give back what is still ours, and pass through from where somebody else still calls it."""
+        self._is_undone.set()
+        for owner, name, theirs, ours in self._patches:
+            if getattr(owner, name) is ours:
+                setattr(owner, name, theirs)
+        self._patches.clear()
+
+
+_MARK: Final = "_the_edge_obs_carrying"
+_propagation: Final = _Propagation()
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock."""
+    _propagation.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _start_carrying(start: Callable[..., None], submitting: threading.local, is_undone: threading.Event) -> Callable[..., None]:
+    def start_carrying(thread: threading.Thread) -> None:
+        # A pool's worker outlives the task it was started for: it carries nothing, its tasks do.
+        if is_undone.is_set() or getattr(submitting, "now", False):
+            return start(thread)
+        own, carried = thread.__dict__.get("run"), wrap(thread.run)
+
+        def give_back() -> None:
+            if own is None:
+                thread.__dict__.pop("run", None)
+            else:
+                thread.run = own  # type: ignore[method-assign]
+
+        def run() -> None:
+            give_back()  # or the thread would hold itself, and wait for the garbage collector
+            carried()
+
+        thread.run = run  # type: ignore[method-assign]
+        try:
+            return start(thread)
+        except BaseException:
+            give_back()
+            raise
+
+    return start_carrying
+
+
+def _submit_carrying(submit: Callable[..., Any], submitting: threading.local, is_undone: threading.Event) -> Callable[..., Any]:
+    def submit_carrying(pool: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if is_undone.is_set():
+            return submit(pool, fn, *args, **kwargs)
+        outer, submitting.now = getattr(submitting, "now", False), True
+        try:
+            return submit(pool, wrap(fn) if callable(fn) else fn, *args, **kwargs)
+        finally:
+            submitting.now = outer
+
+    return submit_carrying
+
+
+def _pools() -> list[Any]:
+    from concurrent import futures
+
+    try:
+        return [futures.ThreadPoolExecutor, futures.ProcessPoolExecutor]
+    except (ImportError, AttributeError):  # a platform without processes
+        return [futures.ThreadPoolExecutor]

@@ -1,0 +1,101 @@
+"""W3C Trace Context: the headers that let a flow go on in another process (https://www.w3.org/TR/trace-context-2/)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any, Final
+
+from ..context import RemoteParent, current
+from ..errors import ConfigurationError
+from ..redaction.conversions import name_of
+
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+# Section 3.3.1.3: a key, `=`, and up to 256 printable ASCII characters but `,` and `=`, the last of which is not a blank.
+_MEMBER: Final = re.compile(r"[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
+_MAX_MEMBERS: Final = 32
+_KNOWN_FLAGS: Final = 0b11  # sampled and random; the others are to be sent as 0 (section 3.2.2.5)
+_BLANKS: Final = " \t"
+_NAMES: Final = ("traceparent", "tracestate")
+
+
+def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
+    """Add the W3C ``traceparent`` of the running span, and return the headers; outside a flow they stay as they are.
+
+    It is ``00-<flow id>-<span>-<flags>``, with the flags that the flow came with, or ``01``: sampled. A ``tracestate`` that the
+    flow came with is sent on unchanged. What stands under these names already, in any case, is replaced.
+
+    Raises:
+        ConfigurationError: nothing can be added to the headers.
+    """
+    if not hasattr(type(headers), "__setitem__") or not hasattr(headers, "keys"):
+        raise ConfigurationError(
+            f"headers of type {name_of(type(headers))} cannot be added to; give a dict: headers = obs.inject({{}})"
+        )
+    span = current()
+    if span is not None:
+        flow = span.flow
+        flow.is_abroad = True
+        for key in {key for key in headers.keys() if isinstance(key, str) and key.lower() in _NAMES}:  # noqa: SIM118
+            with suppress(KeyError):  # case-insensitive headers drop every spelling at once
+                del headers[key]
+        headers["traceparent"] = f"00-{flow.id.replace('-', '')}-{span.number:016x}-{flow.trace_flags:02x}"
+        if flow.tracestate:
+            headers["tracestate"] = flow.tracestate
+    return headers
+
+
+def extract(headers: Mapping[str, str] | Iterable[tuple[Any, Any]] | None) -> RemoteParent | None:
+    """Return the remote span that a ``traceparent`` header names (in any case), or None without a valid one.
+
+    Args:
+        headers: A mapping, or pairs of names and values, texts or bytes, as ASGI has them; None means none. A ``traceparent``
+            that comes twice counts as none, as the standard has it. Several ``tracestate`` are joined; an invalid one is dropped.
+
+    Raises:
+        ConfigurationError: these are not headers.
+    """
+    found: dict[str, list[str]] = {name: [] for name in _NAMES}
+    for name, value in () if headers is None else _pairs(headers):
+        key = _text(name).lower()
+        if key in found:
+            found[key] += map(_text, value if isinstance(value, (list, tuple)) else [value])
+    match = _TRACEPARENT.fullmatch(found["traceparent"][0].strip(_BLANKS)) if len(found["traceparent"]) == 1 else None
+    if match is None:
+        return None
+    version, trace, span, flags, rest = match.groups()
+    # Version 00 has exactly four fields; ff and all-zero ids are invalid (section 3.2.2).
+    if version == "ff" or (version == "00" and rest) or not int(trace, 16) or not int(span, 16):
+        return None
+    state = _tracestate(",".join(found["tracestate"]))
+    return RemoteParent(str(uuid.UUID(hex=trace)), int(span, 16), int(flags, 16) & _KNOWN_FLAGS, state)
+
+
+def _pairs(headers: Any) -> list[tuple[Any, Any]]:
+    try:
+        return [(name, value) for name, value in (headers.items() if hasattr(headers, "items") else headers)]
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"headers of type {name_of(type(headers))} are neither a mapping nor pairs; "
+            "give those of a request: obs.extract(request.headers)"
+        ) from error
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value if isinstance(value, str) else ""
+
+
+def _tracestate(value: str) -> str:
+    """Return a ``tracestate`` to send on: each key once, the first; or an empty text for an invalid one."""
+    members: dict[str, str] = {}
+    for text in value.split(","):
+        member = text.strip(_BLANKS)
+        if member and not _MEMBER.fullmatch(member):
+            return ""
+        if member:
+            members.setdefault(member.partition("=")[0], member)
+    return ",".join(members.values()) if len(members) <= _MAX_MEMBERS else ""

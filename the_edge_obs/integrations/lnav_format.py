@@ -1,0 +1,61 @@
+"""The format by which lnav (https://lnav.org) reads flow logs, and where lnav looks for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ..errors import ConfigurationError
+from ..files import write_atomically
+
+SOURCE: Final = Path(__file__).with_name("lnav") / "tea_obs.json"
+_PLACE: Final = Path("formats", "the_edge_obs", SOURCE.name)
+
+
+class Installed(NamedTuple):
+    """Where the format is.
+
+    Attributes:
+        path: The file.
+        deed: ``installed``, ``updated``, or ``up to date`` where nothing had to be done.
+    """
+
+    path: Path
+    deed: str
+
+
+def install() -> Installed:
+    """Copy the format to where lnav looks for formats; what is there and as it should be stays untouched.
+
+    Raises:
+        ConfigurationError: the home directory is not known.
+        ExportError: the file cannot be written.
+    """
+    path = config_folder() / _PLACE
+    wanted = SOURCE.read_text(encoding="utf-8")
+    try:
+        present = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        present = None
+    if present == wanted:
+        return Installed(path, "up to date")
+    write_atomically(path, [wanted])
+    return Installed(path, "installed" if present is None else "updated")
+
+
+def config_folder() -> Path:
+    """Return lnav's own folder, found as lnav finds it: ``~/.lnav`` where that is, else ``lnav`` in the folder of configurations.
+
+    Raises:
+        ConfigurationError: the home directory is not known.
+    """
+    home = Path(os.environ.get("HOME") or Path.home())
+    if not home.is_dir():
+        raise ConfigurationError(f"home directory {str(home)!r} is not there; set HOME to where lnav keeps its .lnav folder")
+    if (home / ".lnav").is_dir():
+        return home / ".lnav"
+    for configurations in (os.environ.get("XDG_CONFIG_HOME"), home / ".config"):
+        if configurations and Path(configurations).is_dir():
+            return Path(configurations) / "lnav"
+    return home / ".lnav"

@@ -1,0 +1,71 @@
+"""Names of nodes and steps, as every handler, file and terminal can take them."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from ..errors import ConfigurationError
+from ..redaction.texts import MAX_STRING, scrub_text
+from ..secrets.policies import Policy, followers
+
+MAX_NAME: Final = 256  # characters
+_ROOM: Final = MAX_NAME - 24  # of a longer one, beside the mark of the cut
+# What breaks lines, steers terminals, or is not in UTF-8: C0, DEL, C1, line and bidi marks, lone surrogates.
+_UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_BLANK: Final = re.compile(r"\s")
+
+
+def fit_name(name: str) -> str:
+    """Return a name that is fit to leave; most stay as they are.
+
+    Characters that are unfit are escaped as Python writes them, secrets are taken out by their shape, and a name of more than
+    256 characters is cut, with ``[+N chars]`` at its end. A name that was made fit is fit.
+    """
+    return _fitted(name if type(name) is str else str.__str__(name))
+
+
+def node_name(name: str) -> str:
+    """Return the name of a node, fit for its logger.
+
+    Each node has a logger for as long as the process lives, so a text that was meant to be a message is not a node.
+
+    Raises:
+        ConfigurationError: it is not a string, is empty, has blanks or line breaks in it, or more than 256 characters.
+    """
+    if not issubclass(type(name), str) or not str.strip(name, ".") or str.isspace(name):
+        raise ConfigurationError(f"node {name!r} is not a name; give a string such as 'rank' or 'llm.call'")
+    return _node(name if type(name) is str else str.__str__(name))
+
+
+@lru_cache(maxsize=1024)
+def _node(name: str) -> str:
+    if len(name) > MAX_NAME or _BLANK.search(name):
+        wrong = f"has {len(name)} characters, more than {MAX_NAME}" if len(name) > MAX_NAME else "has a blank in it"
+        raise ConfigurationError(
+            f"node {name[:64]!r} {wrong}; give the name of what runs, such as 'rank' or 'llm.call', "
+            "and put a text into the message, as in run.log('rank', message='item 17 is done')"
+        )
+    return _fitted(name)
+
+
+@lru_cache(maxsize=1024)
+def _fitted(name: str) -> str:
+    clean = scrub_text(_UNFIT.sub(_escaped, name[:MAX_STRING]))
+    if len(clean) <= MAX_NAME and len(name) <= MAX_STRING:
+        return clean
+    return f"{clean[:_ROOM]}[+{max(len(name), len(clean)) - _ROOM} chars]"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def _forget(policy: Policy) -> None:
+    _fitted.cache_clear()
+    _node.cache_clear()
+
+
+followers.append(_forget)

@@ -1,0 +1,392 @@
+"""Snapshots: what is captured of a value, in one pass, when an event is made.
+
+Containers are copied, so that later mutation cannot alter what was logged; values under secret keys are dropped, and become
+taints of the flow; what is too large is cut. What remains is for ``redaction.texts.scrub``, which runs when the event is read or
+written: strings cannot change in between, so nothing is lost by waiting, and most events of a ring are never read.
+
+The caller's objects are never changed and, beyond the standard containers, never asked: no foreign ``__repr__``, ``__eq__``,
+``__len__``, ``__iter__`` or ``__class__`` runs. The time it takes is bounded by the caps, not by the value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any, Final
+
+from ..context import FlowState
+from ..secrets.keys import (
+    KEY_CLASSES,
+    MAX_KEY,
+    ODD,
+    OPEN,
+    PLAIN,
+    SECRET,
+    TOKEN,
+    VALUE,
+    WEAK,
+    KeyClasses,
+    describes,
+    is_schema,
+    reveals,
+)
+from ..secrets.policies import Policy, effective, fold, followers
+from ..secrets.taints import SHORTEST_NUMBER
+from ..secrets.words import NAME_KEYS
+from .conversions import CONVERSIONS, MAX_ITEMS, name_of
+from .marks import LONGEST_WHOLE_KEY, Mark
+from .texts import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
+
+MAX_DEPTH: Final = 16  # containers inside one another
+MAX_VALUES: Final = 2_000  # values of one snapshot
+MAX_CHARS: Final = 32_768  # characters of one snapshot
+MAX_BYTES: Final = 65_536  # bytes of an array that is shown item by item
+SMALL_ITEMS: Final = 32  # a dict of so many items, with strings of
+SMALL_STRING: Final = 1_024  # so many characters at most, is far from every cap
+SHORT_STRING: Final = 64  # characters that every string keeps, and that are not counted
+
+_ATOMS: Final = frozenset({int, float, bool, type(None)})
+# Beside such a key, the key "value" is told by what stands here: {"name": "password", "value": "x"}.
+_NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
+_SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
+
+_SECRET: Final = Mark(PLACEHOLDER)
+_CIRCULAR: Final = Mark("[circular]")
+_TOO_DEEP: Final = Mark("[depth]")
+
+# The short ways, which look at no text, are closed while the process's policy has shapes of its own: then each text is looked at
+# now, for the policy may be gone when the event is read.
+_small_items, _short_string = SMALL_ITEMS, SHORT_STRING
+
+
+def _short_ways(policy: Policy) -> tuple[int, int]:
+    looks = policy.looks_at_texts
+    return (-1 if looks or policy.correlate else SMALL_ITEMS), (-1 if looks else SHORT_STRING)
+
+
+def _follow(policy: Policy) -> None:
+    global _small_items, _short_string
+    _small_items, _short_string = _short_ways(policy)
+
+
+followers.append(_follow)
+
+
+def snapshot(
+    value: Any,
+    flow: FlowState | None = None,
+    classes: KeyClasses = KEY_CLASSES,
+    part_of: _Snapshot | None = None,
+    path: tuple[int, ...] = (),
+) -> Any:
+    """Return a copy of a value that later changes cannot reach, without what stands under secret keys, cut to the caps.
+
+    Args:
+        value: Anything.
+        flow: The flow whose taints learn the secrets found, or None.
+        classes: The key classifier, as ``classes_for`` gives it.
+        part_of, path: The pass that the value is part of, and the identities of the containers around it.
+
+    Returns:
+        Dicts and lists of str, int, float, bool and None, for ``scrub`` to make them fit to leave. A cut shows as
+        ``…[+N chars]``, ``[+N items]``, ``[depth]`` or ``[circular]``, and is a ``Mark``, as is the placeholder of a secret.
+
+    Small dicts, the parameters of most calls, are copied whole and looked through; the price is this one rule twice.
+    """
+    kind = type(value)
+    if kind is not dict or len(value) > _small_items or (flow is not None and flow.taints.policy is not None):
+        if kind in _ATOMS:
+            return value
+        if part_of is None:
+            return _Snapshot(flow, classes).take(value, path)
+    taken: dict[str, Any] = value.copy()
+    known, walk, limit = classes.known, part_of, SMALL_STRING
+    if walk is not None:
+        limit, left, chars = SHORT_STRING, walk.left, walk.chars
+        walk.left -= len(value)
+    try:
+        for key in taken:  # by key alone: most dicts are so small that pairs cost more
+            kind = type(item := taken[key])
+            if verdict := known[key]:
+                if verdict >= ODD:
+                    if verdict == ODD or not _NAMES.isdisjoint(taken):
+                        break
+                elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
+                    taken[key] = _SECRET
+                    continue
+                elif reveals(verdict, item, key, taken):
+                    taken[key] = secret(item, flow, verdict)
+                    continue
+            if kind is str:
+                if len(item) <= limit:
+                    continue
+            elif kind is int or kind is float or item is None or kind is bool:
+                continue
+            walk = walk or _Snapshot(flow, classes, beside=taken)
+            taken[key] = walk.text(item) if kind is str else walk.take(item, (*path, id(value)))
+        else:
+            return taken
+    except KeyError:  # a key that is not known yet
+        pass
+    if part_of is not None:
+        part_of.left, part_of.chars = left, chars  # nothing of this is kept
+    return (part_of or _Snapshot(flow, classes)).mapping(value.items(), len(value), value, path)
+
+
+class _Snapshot:
+    """One pass over one value, with what it may still spend."""
+
+    __slots__ = ("chars", "classes", "flow", "left", "policy", "short", "small")
+
+    def __init__(self, flow: FlowState | None, classes: KeyClasses, beside: dict[str, Any] | None = None) -> None:
+        self.flow = flow
+        own = None if flow is None else flow.taints.policy
+        self.policy = effective(own)
+        self.classes, self.small, self.short = classes, _small_items, _short_string
+        if own is not None:
+            self.classes = classes.under(own)
+            self.small, self.short = _short_ways(self.policy)
+        self.left = MAX_VALUES
+        self.chars = MAX_CHARS
+        if beside:  # a small dict, whose own items and strings need no care, with something in it that needs a pass
+            self.left -= len(beside)
+            self.chars -= sum([len(text) for text in beside.values() if type(text) is str and len(text) <= SMALL_STRING])
+
+    def take(self, value: Any, path: tuple[int, ...]) -> Any:
+        kind = type(value)
+        if kind is str:
+            return value if len(value) <= self.short else self.text(value)
+        if kind in _ATOMS:
+            return value
+        if kind is dict:
+            if len(value) > min(self.left, self.small) or len(path) >= MAX_DEPTH or id(value) in path:
+                return self.mapping(value.items(), len(value), value, path)
+            return snapshot(value, self.flow, self.classes, self, path)
+        if kind is list or kind is tuple:
+            return self.items(value, len(value), value, path)
+        return self.other(value, path)
+
+    def text(self, text: str) -> str:
+        """Return a string, cut where it is too long; secrets are taken out before the cut, or half of one would stay."""
+        if SHORT_STRING < len(text) <= min(self.chars, MAX_STRING) and self.short > 0:
+            self.chars -= len(text)
+            return text
+        room = min(MAX_STRING, max(self.chars, SHORT_STRING))
+        if len(text) > SHORT_STRING:
+            self.chars -= min(len(text), room)
+        if len(text) <= room:
+            return text if self.short > 0 or (clean := by_own_patterns(text, self.policy)) == text else Mark(clean)
+        return self.head(text, room)
+
+    def head(self, text: str, room: int) -> str:
+        """Return the first ``room`` characters of a longer text, without secrets, and how many are missing."""
+        window = text[: room + MAX_STRING]
+        clean = scrub_text(window, self.flow.taints if self.flow else ())
+        kept = min(room, len(clean))
+        if len(window) < len(text):
+            # What was taken out has moved the end of the window up: the word at that end may be half a secret.
+            last = len(window) - 1 - max(map(window.rfind, " \n\t"))
+            kept = max(0, min(kept, len(clean) - min(last, MAX_STRING)))
+        elif kept == len(clean):
+            return clean
+        return Mark(f"{clean[:kept]}…[+{len(text) - kept} chars]")
+
+    def mapping(self, pairs: Iterable[tuple[Any, Any]], count: int, source: object, path: tuple[int, ...]) -> Any:
+        if (stop := self.stop(source, path)) is not None:
+            return stop
+        inner = (*path, id(source))
+        taken: dict[str, Any] = {}
+        classes = self.classes
+        odd = False
+        # A tuple first: another thread, or a property that is read on the way, may change the source meanwhile.
+        pairs = tuple(islice(pairs, MAX_ITEMS))
+        for key, value in pairs:
+            if self.left <= 0:
+                break
+            self.left -= 1
+            verdict = classes[key]
+            if verdict == ODD:
+                key, odd = self.key(key, taken), True
+                verdict = classes[key]
+            elif odd and key in taken:
+                key = self.key(key, taken)
+            if verdict == VALUE:
+                verdict = self.named(key, pairs)
+            if verdict and reveals(verdict, value, key, [one for one, _ in pairs] if verdict == TOKEN else ()):
+                taken[key] = secret(value, self.flow, verdict)
+            else:
+                taken[key] = self.take(value, inner)
+        if len(taken) < count:
+            taken["…"] = Mark(f"[+{count - len(taken)} items]")
+        return taken
+
+    def items(self, source: Iterable[Any], count: int, value: object, path: tuple[int, ...]) -> Any:
+        if (stop := self.stop(value, path)) is not None:
+            return stop
+        inner = (*path, id(value))
+        taken: list[Any] = []
+        flag = ""
+        for item in islice(source, MAX_ITEMS):
+            if self.left <= 0:
+                break
+            self.left -= 1
+            kind = type(item)
+            if flag:
+                verdict, flag = self.classes[flag], ""
+                if kind is str and item[:1] != "-" and reveals(verdict, item, flag):
+                    taken.append(secret(item, self.flow, verdict))
+                    continue
+            if kind is str and item[:1] == "-" and len(item) <= MAX_KEY and self.classes[item] in (SECRET, TOKEN):
+                flag = item  # an argument list: ["--password", "x"]
+            # A list of pairs, such as headers: [("Authorization", "Bearer x")].
+            if (kind is tuple or kind is list) and len(item) == 2 and self.names_secret(*item):
+                taken.append([self.take(item[0], inner), secret(item[1], self.flow)])
+            elif kind in _ATOMS or (kind is str and len(item) <= self.short):
+                taken.append(item)
+            else:
+                taken.append(self.take(item, inner))
+        if len(taken) < count:
+            taken.append(Mark(f"[+{count - len(taken)} items]"))
+        return taken
+
+    def names_secret(self, name: Any, value: Any) -> bool:
+        """Tell whether a text, or bytes as raw headers have them, is a secret key of the value beside it."""
+        key = name.decode("latin-1") if type(name) is bytes and len(name) <= MAX_KEY else name
+        if type(key) is not str or len(key) > MAX_KEY:
+            return False
+        verdict = self.classes[key]
+        return verdict in (SECRET, TOKEN, WEAK) and reveals(verdict, value, key)
+
+    def named(self, key: str, pairs: Sequence[tuple[Any, Any]]) -> int:
+        """Return what the name beside a ``value`` says of it; of a ``text`` it says only that it may be a secret."""
+        for other, name in pairs:
+            if type(other) is str and type(name) is str and len(other) <= MAX_KEY and fold(other) in NAME_KEYS:
+                verdict = self.classes[name] if name.count(" ") < 3 else PLAIN
+                if verdict in (SECRET, TOKEN, WEAK):
+                    return verdict if fold(key) in _SURE_VALUES else WEAK
+        return PLAIN
+
+    def stop(self, source: object, path: tuple[int, ...]) -> str | None:
+        """Return what stands for a container that is not entered, or None."""
+        if id(source) in path:
+            return _CIRCULAR
+        return _TOO_DEEP if len(path) >= MAX_DEPTH else None
+
+    def key(self, key: Any, taken: dict[str, Any]) -> str:
+        """Return the text of a key, JSON's own spelling for JSON's types; where ``1`` and ``"1"`` meet, both stay."""
+        text = self.key_text(key)
+        while text in taken:
+            text += "'"
+        return text
+
+    def key_text(self, key: Any) -> str:
+        if key is None or type(key) is bool:
+            return {None: "null", True: "true", False: "false"}[key]
+        value = self.take(key, ())
+        text = value if type(value) is str else int_text(value) if type(value) is int else str(value)
+        room = LONGEST_WHOLE_KEY
+        return text if len(text) <= room else str(self.head(text, room))
+
+    def other(self, value: Any, path: tuple[int, ...]) -> Any:
+        """Return the copy of anything but the exact JSON types; what raises shows as a mark, not as an exception."""
+        kind = type(value)
+        try:
+            for kinds, convert in CONVERSIONS:
+                if issubclass(kind, kinds):
+                    return convert(self, value, path)
+            return self.object(value, path)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a hostile object must not break what is observed
+            return f"<{name_of(kind)}: {name_of(type(error))} while reading it>"
+
+    def object(self, value: Any, path: tuple[int, ...]) -> Any:
+        """Return the fields of a dataclass, attrs or pydantic object, or the items of a small array; else the type."""
+        kind = type(value)
+        if (names := _field_names(kind)) is not None:
+            missing = object()
+            found = ((name, getattr(value, name, missing)) for name in names)
+            fields = {name: item for name, item in found if item is not missing}
+            fields.update(getattr(value, "__pydantic_extra__", None) or {})
+            return self.mapping(fields.items(), len(fields), value, path)
+        family = {base.__module__.partition(".")[0] for base in kind.__mro__}
+        if "numpy" in family or "pandas" in family:
+            return self.array(value, path)
+        if "pydantic" in family and hasattr(kind, "get_secret_value"):
+            return secret(value.get_secret_value(), self.flow)
+        if issubclass(kind, (type, FunctionType, BuiltinFunctionType, MethodType)):
+            return f"<{value.__module__}.{value.__qualname__}>"
+        return f"<{kind.__module__}.{kind.__qualname__}>"
+
+    def array(self, value: Any, path: tuple[int, ...]) -> Any:
+        """Return a scalar of numpy as a number, a small array as lists, and any other array, series or frame as its shape."""
+        kind = type(value)
+        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+        name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+        is_plain = getattr(dtype, "names", None) is None and name.startswith("numpy.")
+        if is_plain and shape is not None and value.size <= MAX_ITEMS and value.nbytes <= MAX_BYTES:
+            found = value.tolist()
+            return str(found) if type(found) is kind else self.take(found, (*path, id(value)))
+        if shape is None:
+            return f"<{name}>"
+        kinds = [dtype] if dtype is not None else list(dict.fromkeys(islice(getattr(value, "dtypes", ()), MAX_ITEMS)))
+        shown = ", ".join(str(one)[:64] for one in kinds[:8]) + (", …" if len(kinds) > 8 else "")
+        return Mark(f"<{name} shape {tuple(shape)} {shown}>")
+
+
+def secret(value: Any, flow: FlowState | None, verdict: int = SECRET) -> str | None:
+    """Return the placeholder of a secret, and remember what of it looks like one as taints of the flow; None stays None."""
+    if value is None:
+        return None
+    policy = effective(None if flow is None else flow.taints.policy)
+    if type(value) is str and len(value) <= MAX_STRING:
+        if flow is not None and value not in flow.taints:
+            learn(flow, (value,), is_token=verdict == TOKEN)
+        return _SECRET if not policy.correlate else Mark(mask(value, policy))
+    leaves = _leaves(value)
+    if flow is not None:
+        learn(flow, leaves, is_token=verdict == TOKEN)
+    return Mark(mask("\x1f".join(map(str, leaves)), policy)) if policy.correlate else _SECRET
+
+
+def _field_names(kind: type) -> list[str] | None:
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    attrs = kind.__dict__.get("__attrs_attrs__")
+    if attrs is not None:
+        return [field.name for field in attrs]
+    fields = getattr(kind, "__pydantic_fields__", None)
+    return list(fields) if isinstance(fields, dict) else None
+
+
+def _leaves(value: Any) -> list[str | bytes | int]:
+    """Return the texts, bytes and numbers right under a secret key, at most 64, and no more of each than a snapshot looks at.
+
+    Of a dict, what describes it (a ``type``, a ``user``) is left out, and of a schema everything.
+    """
+    found: list[str | bytes | int] = []
+    waiting, seen = [value], 0
+    room = slice(2 * MAX_STRING)
+    while waiting and seen < 64:
+        item = waiting.pop()
+        kind = type(item)
+        seen += 1
+        if issubclass(kind, str):
+            found.append(str.__getitem__(item, room))
+        elif issubclass(kind, dict):
+            pairs = tuple(islice(dict.items(item), 64))
+            waiting.extend([] if is_schema(pairs) else [inner for key, inner in pairs if not describes(key)])
+        elif kind in (list, tuple, set, frozenset):
+            waiting.extend(islice(item, 64))
+        elif issubclass(kind, bytes):
+            found.append(bytes.__getitem__(item, room))
+        elif issubclass(kind, int):
+            found.extend([number] if abs(number := int.__int__(item)) >= SHORTEST_NUMBER else [])
+        elif kind is bytearray or kind is memoryview:
+            waiting.append(bytes(item[room]))
+        elif item is not None and kind is not float:
+            taken = _Snapshot(None, OPEN).take(item, ())
+            waiting.append("" if type(taken) is str and taken[:1] == "<" else taken)
+    return found

@@ -1,0 +1,263 @@
+"""Redaction: secrets are taken out of texts and snapshots when they leave.
+
+A value under a secret key is dropped when it is captured (see ``secrets.keys`` and ``redaction.snapshots``), and its texts
+become *taints* of the flow (see ``secrets.taints``). ``scrub`` runs when an event is read or written: it takes secrets out of
+texts by their shape and by the names before them (see ``secrets.texts``), and the flow's taints wherever they reappear. What
+counts as a secret beside what is built in is the active ``Policy`` (see ``secrets.policies``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final
+
+from ..context import FlowState, current
+from ..errors import ConfigurationError
+from ..event import MAX_INT
+from ..secrets.card_numbers import card_numbers
+from ..secrets.keys import KEY_CLASSES
+from ..secrets.policies import BUILT_IN, Policy, effective, followers, process_policy
+from ..secrets.taints import MAX_STRING, SHORTEST_NUMBER, Taints
+from ..secrets.taints import SHORTEST as SHORTEST_TAINT
+from ..secrets.texts import SHORTEST, find
+from .marks import Mark
+
+__all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", "scrub", "scrub_key", "scrub_text", "taint"]
+
+PLACEHOLDER: Final = "[REDACTED]"
+
+_KEY: Final = os.urandom(32)
+_origins: Final[dict[str, str]] = {}  # of a spelling's digest, that of the secret as it was
+
+
+def mask(secret: str, policy: Policy) -> str:
+    """Return what stands for a secret: ``[REDACTED]``, or, where it was asked for, one that equal secrets share.
+
+    The digest is keyed (BLAKE2b, RFC 7693) with random bytes that never leave the process: nobody can try out guesses on a log.
+    """
+    if not policy.correlate:
+        return PLACEHOLDER
+    digest = _digest(secret)
+    return f"[REDACTED:{_origins.get(digest, digest)}]"
+
+
+_SCHEME = re.compile(r"(?i)(?:bearer|basic|token|digest|apikey)\s{1,8}(\S+)\Z")
+
+
+def _digest(secret: str) -> str:
+    scheme = _SCHEME.match(secret)
+    core = scheme[1] if scheme else secret
+    return blake2b(core.encode("utf-8", "surrogatepass"), key=_KEY, digest_size=6).hexdigest()
+
+
+# --- taints -----------------------------------------------------------------------------------------------------------
+
+on_loss: Final[list[Callable[[FlowState], None]]] = []
+"""Called with a flow that cannot remember a secret any more."""
+
+
+def learn(flow: FlowState, secrets: Iterable[str | bytes | int], *, is_token: bool = False, is_certain: bool = False) -> None:
+    """Remember secrets as taints of a flow; ``Taints.learn`` says which, and what the arguments mean."""
+    taints = flow.taints
+    lost = taints.lost
+    for secret in secrets:
+        learned = taints.learn(secret, is_token=is_token, is_certain=is_certain)
+        if effective(taints.policy).correlate:
+            _note_origins(learned)
+    for _ in range(taints.lost - lost):
+        for report in on_loss:
+            report(flow)
+
+
+def _note_origins(learned: Iterable[tuple[str, Iterable[str]]]) -> None:
+    if len(_origins) >= 4096:
+        _origins.clear()
+    for secret, spelled in learned:
+        origin = _digest(secret)
+        _origins.update({digest: origin for digest in map(_digest, spelled) if digest != origin})
+
+
+def without_taints(text: str, taints: Taints) -> str:
+    """Return a text with the placeholder where a taint stood.
+
+    Where a text was cut before its flow knew the taint, the half before the cut is taken out too.
+    """
+    policy = effective(taints.policy)
+    if "…[+" in text:
+        text = _without_halves(text, taints, policy)
+    found = taints.in_text(text)
+    if not found:
+        return text
+    # In one pass: a taint may be part of what stands for another.
+    return re.sub("|".join(map(_bounded, found)), lambda match: mask(match[0], policy), text)
+
+
+def _bounded(taint: str) -> str:
+    # A number is not part of a longer one.
+    return rf"(?<!\d){taint}(?!\d)" if taint.isdecimal() else re.escape(taint)
+
+
+def _without_halves(text: str, taints: Taints, policy: Policy) -> str:
+    head, mark, tail = text.rpartition("…[+")
+    longest, half = 0, ""
+    for taint in taints.copied():
+        start = taint[:SHORTEST_TAINT]
+        end = head[-len(taint) + 1 :]
+        at = end.find(start)
+        while at >= 0:
+            if len(end) - at <= longest:
+                break
+            if taint.startswith(end[at:]):
+                longest, half = len(end) - at, taint
+                break
+            at = end.find(start, at + 1)
+    return f"{head[:-longest]}{mask(half, policy)}{mark}{tail}" if longest else text
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# As the JSON mapping of protocol buffers writes them, since JSON numbers cannot.
+_NOT_FINITE: Final = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
+
+
+def scrub_text(text: str, taints: Iterable[str] = ()) -> str:
+    """Return a text without the secrets that its shape gives away and without the flow's taints.
+
+    Lone surrogates, which no UTF-8 file can hold, become U+FFFD. It takes time linear in the text.
+
+    Args:
+        text: Any text.
+        taints: A flow's taints, which bring the flow's own policy; or any texts that have to go.
+    """
+    return _scrubbed_text(str(text), taints if type(taints) is Taints else Taints(taints))
+
+
+def scrub_key(key: str, policy: Policy | None = None) -> str:
+    """Return a key of a dict without the secrets that its shape gives away; no taint is taken out of a key."""
+    return _by_shape(key, policy or process_policy())
+
+
+def _scrubbed_text(text: str, taints: Taints) -> str:
+    if taints:
+        text = without_taints(text, taints)
+    return _by_shape(text, effective(taints.policy))
+
+
+def _by_shape(text: str, policy: Policy) -> str:
+    return _known_by_shape(text, policy) if len(text) <= _REMEMBERED else _looked_through(text, policy)
+
+
+def _looked_through(text: str, policy: Policy) -> str:
+    if len(text) >= SHORTEST and (spans := find(text, KEY_CLASSES.under_policy(policy))):
+        pieces, at = [], 0
+        for start, end in spans:
+            pieces += [text[at:start], mask(text[start:end], policy)]
+            at = end
+        text = "".join([*pieces, text[at:]])
+    if policy is not BUILT_IN and policy.looks_at_texts:
+        text = by_own_patterns(text, policy)
+    if not text.isascii() and _SURROGATE.search(text):
+        text = _SURROGATE.sub("\ufffd", text)
+    return text
+
+
+# Keys, names, states, system prompts, the history of a conversation: the same texts come again and again.
+_REMEMBERED: Final = 512  # characters
+_known_by_shape = lru_cache(maxsize=4096)(_looked_through)
+
+
+def _follow(policy: Policy) -> None:
+    _known_by_shape.cache_clear()
+
+
+followers.append(_follow)
+
+
+def by_own_patterns(text: str, policy: Policy) -> str:
+    """Return a text without what the patterns and presets of a policy match."""
+    for pattern in policy.patterns:
+        text = pattern.sub(lambda match: mask(match[0], policy) if match[0] else "", text)
+    if "payment" in policy.presets:
+        for start, end in reversed(card_numbers(text)):
+            text = f"{text[:start]}{mask(text[start:end], policy)}{text[end:]}"
+    return text
+
+
+# --- snapshots --------------------------------------------------------------------------------------------------------
+
+
+def scrub(value: Any, taints: Iterable[str] = ()) -> Any:
+    """Return a copy of a snapshot that is fit to leave: every text and key of it scrubbed, every number one of JSON.
+
+    Keys lose what has the shape of a secret; a taint is taken out of values alone. Numbers that JSON has not become strings:
+    ``NaN``, ``Infinity``, ``-Infinity``, and integers beyond 64 bits.
+    """
+    return _scrubbed(value, taints if type(taints) is Taints else Taints(taints))
+
+
+def _scrubbed(value: Any, taints: Taints) -> Any:
+    kind = type(value)
+    if kind is str:
+        return _scrubbed_text(value, taints)
+    if kind is Mark:
+        return _scrubbed_text(str(value), taints)
+    if kind is dict:
+        policy = effective(taints.policy)
+        clean = {
+            _by_shape(key, policy): _scrubbed_text(item, taints) if type(item) is str else _scrubbed(item, taints)
+            for key, item in value.items()
+        }
+        return clean if len(clean) == len(value) else _kept_apart(value, taints)
+    if kind is list:
+        return [_scrubbed(item, taints) for item in value]
+    if kind is int:
+        if taints.numbers and abs(value) >= SHORTEST_NUMBER and abs(value) in taints.numbers:
+            return mask(str(value), effective(taints.policy))
+        return value if -MAX_INT <= value <= MAX_INT else int_text(value)
+    if kind is float:
+        return value if value - value == 0 else _NOT_FINITE.get(value, "NaN")
+    return value
+
+
+def _kept_apart(source: dict[str, Any], taints: Taints) -> dict[str, Any]:
+    """Return a scrubbed dict whose keys became equal: a ``'`` keeps them apart."""
+    clean: dict[str, Any] = {}
+    policy = effective(taints.policy)
+    for key, item in source.items():
+        name = _by_shape(key, policy)
+        while name in clean:
+            name += "'"
+        clean[name] = _scrubbed(item, taints)
+    return clean
+
+
+def int_text(value: int) -> str:
+    """Return an integer as text; one of thousands of digits, which Python refuses to write out, as its size."""
+    return str(value) if value.bit_length() <= 4096 else f"<int of {value.bit_length()} bits>"
+
+
+def taint(values: Iterable[str | bytes | int | None]) -> None:
+    """Name secrets that the program knows: they are taken out of everything that the running flow logs, in every spelling.
+
+    Outside any flow it does nothing. A secret of fewer than 4 characters cannot be taken out of texts: that, and one that has
+    no room any more, is a fault that the flow's log counts and shows.
+
+    Args:
+        values: Texts, bytes or whole numbers; None and empty ones are skipped, so that ``os.environ.get(...)`` may stand here.
+
+    Raises:
+        ConfigurationError: ``values`` is a text by itself, or holds something else.
+    """
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise ConfigurationError(f"taint takes a list of secrets, not {type(values).__name__}; write taint([secret])")
+    secrets = [value for value in values if value is not None and value != "" and value != b""]
+    for value in secrets:
+        if isinstance(value, bool) or not isinstance(value, (str, bytes, int)):
+            raise ConfigurationError(f"taint cannot remember a value of type {type(value).__name__}; allowed: str, bytes, int")
+    if (span := current()) is not None:
+        learn(span.flow, secrets, is_certain=True)

@@ -1,0 +1,167 @@
+"""What is remembered of a flow while its events are read or written: the same texts, and the same spans, come again and again.
+
+Whether scrubbing would change a text takes ten times as long to find out as to look up. A verdict is that of
+``redaction.texts.scrub_text``, and void as soon as the flow learns a secret or another policy comes into force.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+from ..context import FlowState
+from ..event import MAX_INT, dumps, level_name
+from ..secrets.policies import Policy, followers
+from ..secrets.taints import SHORTEST_NUMBER
+from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, ways_to_marks
+from .texts import scrub, scrub_text
+
+_MAX_FLOWS: Final = 64  # of which something is remembered
+_MAX_TEXTS: Final = 1_024  # remembered of each, with
+_MAX_CHARS: Final = LONGEST_WHOLE_KEY  # characters at most
+_MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
+# Within these, json and orjson write a float alike: without an exponent.
+_LEAST: Final = 1e-4
+_MOST: Final = 1e16
+_NONE_BELOW: Final[dict[int, Ways]] = {}
+_ALWAYS_CLEAN: Final = (None, True, False)
+
+
+class Remembered:
+    """What is remembered of one flow.
+
+    Attributes:
+        clean: Keys, texts and small numbers that leave as they are, at this ``version`` of the taints.
+        start: What every line of the flow begins with.
+        above: The parent that was written last, and how it stands in a line.
+        heads: What lines of spans begin with, by their number, with the node and the level: an exit has that of its entry.
+    """
+
+    __slots__ = ("above", "clean", "flow", "heads", "start", "version")
+
+    def __init__(self, flow: FlowState) -> None:
+        self.flow = flow
+        self.version = flow.taints.version
+        self.clean: set[Any] = set(_ALWAYS_CLEAN)
+        self.heads: dict[int, tuple[str, int, bytes]] = {}
+        self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
+        self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
+
+    def new_head(self, number: int, parent: int | None, node: str, level: int) -> tuple[str, int, bytes]:
+        """Return what a line of a span begins with, down to its timestamp, for a node and a level; remember it."""
+        if len(self.heads) >= _MAX_HEADS:
+            self.heads.clear()
+        above = self.above
+        if above[0] != parent:
+            parent_id = "null" if parent is None else f'"{self.flow.span_id(parent)}"'
+            above = self.above = parent, f'","parent_id":{parent_id},"node":'
+        text = f"{self.start}{number.to_bytes(8, 'big').hex('-', 6)}{above[1]}{_named(node, level)}"
+        head = self.heads[number] = node, level, text.encode()
+        return head
+
+    def scrubbed(self, payload: Any, path: str) -> tuple[Any, list[str]]:
+        """Return what ``scrub`` makes of a snapshot, a copy that is fit to leave, and where it is not all that was captured.
+
+        Args:
+            payload: The snapshot.
+            path: What it is called, such as ``input``; empty for data as a whole.
+        """
+        if self.marks_in(payload) == ():
+            return _copied(payload), []
+        clean = scrub(payload, self.flow.taints)
+        return clean, cut_paths(path, payload, clean)
+
+    def is_clean(self, text: str) -> bool:
+        """Tell whether scrubbing leaves a text as it is, and remember it if so."""
+        if scrub_text(text, self.flow.taints) != text:
+            return False
+        if len(text) <= _MAX_CHARS:
+            if len(self.clean) >= _MAX_TEXTS:
+                self.clean.clear()
+                self.clean.update(_ALWAYS_CLEAN)
+            self.clean.add(text)
+        return True
+
+    def is_clean_key(self, key: str) -> bool:
+        """Tell whether a key is all that was captured, and scrubbing leaves it as it is."""
+        return len(key) <= LONGEST_WHOLE_KEY and self.is_clean(key)
+
+    def marks_in(self, value: Any) -> Ways | None:
+        """Return the ways to the marks in a snapshot; None where scrubbing changes it, or encoders write it in two ways."""
+        kind, clean, is_marked, below, items = type(value), self.clean, False, _NONE_BELOW, value
+        if kind is dict:
+            if not clean.issuperset(value) and not all(map(self.is_clean_key, value)):
+                return None
+            items = value.values()
+            try:
+                if clean.issuperset(items):
+                    return ()
+            except TypeError:  # there is a container in it
+                pass
+        elif kind is not list:
+            items = (value,)
+        for item in items:
+            kind = type(item)
+            if kind is str:
+                if item not in clean and not self.is_clean(item):
+                    return None
+            elif kind is int or kind is float:
+                if item not in clean and not self.is_plain_number(item):
+                    return None
+            elif kind is dict or kind is list:
+                if (ways := self.marks_in(item)) != ():
+                    if ways is None:
+                        return None
+                    below, is_marked = below or {}, True
+                    below[id(item)] = ways
+            elif kind is Mark:
+                if (text := str(item)) not in clean and not self.is_clean(text):
+                    return None
+                is_marked = True
+            elif item is not None and kind is not bool:
+                return None
+        return ways_to_marks(value, below) if is_marked else ()
+
+    def is_plain_number(self, number: float) -> bool:
+        """Tell the same of a number, and remember it if it is small; a large integer may be a taint."""
+        if not -SHORTEST_NUMBER < number < SHORTEST_NUMBER and type(number) is int:
+            return -MAX_INT <= number <= MAX_INT and abs(number) not in self.flow.taints.numbers
+        if not (_LEAST <= number < _MOST or -_MOST < number <= -_LEAST or number == 0):
+            return False
+        if -SHORTEST_NUMBER < number < SHORTEST_NUMBER and len(self.clean) < _MAX_TEXTS:
+            self.clean.add(number)  # with it, what is equal: 1, 1.0 and True are each written as they are
+        return True
+
+
+FLOWS: Final[dict[str, Remembered]] = {}
+"""By flow id; ask ``remembered``, unless its version is compared in line."""
+
+
+def _follow(policy: Policy) -> None:
+    # A verdict that another thread is about to find under the policy before goes to what nobody finds here any more.
+    FLOWS.clear()
+
+
+followers.append(_follow)
+
+
+def remembered(flow: FlowState) -> Remembered:
+    """Return what is remembered of a flow, with all the taints it has."""
+    known = FLOWS.get(flow.id)
+    if known is None or known.flow is not flow or known.version != flow.taints.version:
+        if len(FLOWS) >= _MAX_FLOWS:
+            FLOWS.clear()
+        known = FLOWS[flow.id] = Remembered(flow)
+    return known
+
+
+@lru_cache(maxsize=1024)
+def _named(node: str, level: int) -> str:
+    name = dumps(node).encode("utf-8", "replace").decode()
+    return f'{name},"level":"{level_name(level)}","timestamp":'
+
+
+def _copied(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _copied(item) if type(item) is dict or type(item) is list else item for key, item in value.items()}
+    return [_copied(item) for item in value] if type(value) is list else value

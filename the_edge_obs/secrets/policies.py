@@ -1,0 +1,192 @@
+"""Redaction policies: what counts as a secret beside what is built in, checked and made from a ``redact:`` entry.
+
+A policy is active for the whole process, or for the flows of one scope: a flow's own ``redact:`` reaches that flow alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from ..errors import ConfigurationError, allowed
+from .words import PRESETS
+
+REDACT_KEYS: Final = ("keys", "safe_keys", "patterns", "preset", "correlate")
+_EXAMPLE: Final = "write one such as 'AC-[0-9]{6}'"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """What counts as a secret beside what is built in; each is itself, so that memos may ask for the very same one.
+
+    Attributes:
+        keys: Further secret keys, as ``fold`` writes them.
+        safe_keys: Keys that the built-in rules would take for secret and that are not, as ``fold`` writes them.
+        patterns: Further shapes of secrets.
+        presets: Names of the presets whose shapes count, such as ``payment``; their keys are among ``keys``.
+        correlate: Whether equal secrets get equal placeholders, such as ``[REDACTED:1f3a9c0b77de]``.
+    """
+
+    keys: frozenset[str] = frozenset()
+    safe_keys: frozenset[str] = frozenset()
+    patterns: tuple[re.Pattern[str], ...] = ()
+    presets: frozenset[str] = frozenset()
+    correlate: bool = False
+
+    @property
+    def looks_at_texts(self) -> bool:
+        """Whether it has shapes of its own, which are looked for when a text is captured."""
+        return bool(self.patterns or self.presets)
+
+
+BUILT_IN: Final = Policy()
+"""The policy that adds nothing."""
+
+_changing = threading.RLock()  # a finalizer may undo while its thread activates
+_active: Final[list[tuple[Policy, object]]] = []
+_process = BUILT_IN
+followers: Final[list[Callable[[Policy], None]]] = []
+"""Called with each policy that becomes the process's."""
+
+
+def activate(policy: Policy, scope: object = None) -> Callable[[], None]:
+    """Add a policy to those that are active, for the whole process or for the flows of a scope, and return its undo."""
+    entry = policy, scope
+    with _changing:
+        _active.append(entry)
+        _settle()
+
+    def undo() -> None:
+        with _changing:
+            # By identity: an equal policy may be somebody else's.
+            _active[:] = [one for one in _active if one is not entry]
+            _settle()
+
+    return undo
+
+
+def process_policy() -> Policy:
+    """Return what all policies of the process add up to."""
+    return _process
+
+
+def renew_lock() -> None:
+    """Have a lock that no thread holds: others are gone, in a forked child and when the interpreter exits."""
+    global _changing
+    _changing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=renew_lock)
+
+
+def policy_of_scope(scope: object) -> Policy | None:
+    """Return what the policies of a scope add up to, or None where it has none of its own."""
+    return _sum(tuple(policy for policy, owner in _active if owner is scope)) if scope is not None and _active else None
+
+
+def effective(own: Policy | None) -> Policy:
+    """Return the process's policy together with a flow's own."""
+    return _process if own is None else _both(_process, own)
+
+
+def _sum(policies: tuple[Policy, ...]) -> Policy | None:
+    total = policies[0] if policies else None
+    for policy in policies[1:]:
+        total = policy if total is None else _both(total, policy)
+    return total
+
+
+@lru_cache(maxsize=64)
+def _both(first: Policy, second: Policy) -> Policy:
+    if first is BUILT_IN:
+        return second
+    return Policy(
+        first.keys | second.keys,
+        first.safe_keys | second.safe_keys,
+        tuple(dict.fromkeys((*first.patterns, *second.patterns))),
+        first.presets | second.presets,
+        first.correlate or second.correlate,
+    )
+
+
+def _settle() -> None:
+    global _process
+    _process = _sum(tuple(policy for policy, scope in _active if scope is None)) or BUILT_IN
+    for follow in followers:
+        follow(_process)
+
+
+def fold(key: str) -> str:
+    """Return a key without case and separators, as further keys are compared."""
+    return re.sub(r"[\W_]", "", key.lower())
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+
+def policy_of(entry: Any, where: str) -> Policy:
+    """Return the policy that a ``redact:`` entry stands for.
+
+    Args:
+        entry: ``{keys: [...], safe_keys: [...], patterns: [...], preset: payment, correlate: true}``, each of them optional;
+            None is an empty one.
+        where: Where it stands, for messages.
+
+    Raises:
+        ConfigurationError: it names the key, the value and what is allowed.
+    """
+    entry = {} if entry is None else entry
+    if not isinstance(entry, Mapping):
+        raise ConfigurationError(f"{where} is {entry!r}; it must be a mapping with {allowed(REDACT_KEYS)}")
+    for key in entry:
+        if key not in REDACT_KEYS:
+            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(REDACT_KEYS, key)}")
+    keys = _folded(f"{where}.keys", entry.get("keys"))
+    safe_keys = _folded(f"{where}.safe_keys", entry.get("safe_keys"))
+    if both := keys.keys() & safe_keys.keys():
+        name = safe_keys[min(both)]
+        raise ConfigurationError(f"{where}.safe_keys has {name!r}, which {where}.keys has too; keep it in one of them")
+    patterns = tuple(_pattern(f"{where}.patterns", text) for text in _texts(f"{where}.patterns", entry.get("patterns")))
+    preset, correlate = entry.get("preset"), entry.get("correlate", False)
+    if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
+        raise ConfigurationError(f"{where}.preset is {preset!r}; {allowed(PRESETS, preset)}")
+    if not isinstance(correlate, bool):
+        raise ConfigurationError(f"{where}.correlate is {correlate!r}; {allowed(('true', 'false'))}")
+    presets = frozenset() if preset is None else frozenset({preset})
+    named = PRESETS[preset] - safe_keys.keys() if preset is not None else frozenset()
+    return Policy(named | keys.keys(), frozenset(safe_keys), patterns, presets, correlate)
+
+
+def _texts(where: str, value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{where} is {value!r}; it must be a list of texts")
+    texts = list(value)
+    for text in texts:
+        if not isinstance(text, str) or not text:
+            raise ConfigurationError(f"{where} has {text!r}; each must be a text that is not empty")
+    return texts
+
+
+def _folded(where: str, value: Any) -> dict[str, str]:
+    names = {fold(text): text for text in _texts(where, value)}
+    if "" in names:
+        raise ConfigurationError(f"{where} has {names['']!r}; a key must have a letter or a digit, such as 'cpf'")
+    return names
+
+
+def _pattern(where: str, text: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(text)
+    except (re.error, OverflowError) as error:
+        raise ConfigurationError(f"{where} has {text!r}, which is not a valid regular expression: {error}; {_EXAMPLE}") from error
+    if pattern.fullmatch(""):
+        raise ConfigurationError(f"{where} has {text!r}, which matches an empty text; {_EXAMPLE}")
+    return pattern

@@ -1,0 +1,332 @@
+"""Taints: the secrets of one flow, which must not reappear in it, in every spelling in which they might.
+
+What is remembered: what stands right under a secret key and looks like a secret, what ``obs.taint`` names, and the parts of both
+that can appear alone (the password of a connection string, what follows a scheme). Ordinary words, paths, schemas and
+placeholders are never remembered: they would blank the same words in the rest of the run.
+
+How long: as long as the flow. Without room, secrets that stood under a bare ``token`` go first, then the oldest; each
+one that goes is counted in ``lost``.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
+from urllib.parse import quote, quote_plus
+
+from .keys import KEY_CLASSES, describes
+from .policies import Policy
+from .texts import find
+from .values import SECRET_LIKE, is_random, look_of
+from .words import COMPOUNDS, FILLERS, FUNCTION_WORDS
+
+MAX_STRING: Final = 8_192  # characters of one string
+MAX_SECRETS: Final = 4_096  # remembered of one flow
+MAX_CHARS: Final = 262_144  # characters of all their spellings
+SHORTEST: Final = 4  # characters of a taint: fewer would erase half of every text
+SHORTEST_NUMBER: Final = 10_000  # smaller numbers are never taken out
+_MANY: Final = 256  # spellings from which on those are picked that can be in a text at all
+_FEW_SPELLINGS: Final = 1_024  # characters from which on a secret is remembered in fewer spellings
+
+_MAX_PASSED: Final = 256  # texts of
+_MAX_ORDINARY: Final = 256  # characters at most
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_LARGEST_NUMBER: Final = 10**40
+
+Entry: TypeAlias = "tuple[str, tuple[str, ...]]"
+"""A part of a secret, and its spellings."""
+
+# What a connection string has beside its secrets.
+_PLACES: Final = frozenset(
+    "server database data source initial catalog db dbname sslmode encrypt application name address protocol driver uid "
+    "accountname endpointsuffix defaultendpointsprotocol theme lang locale".split()
+) | {"data source", "initial catalog", "user id"}
+
+_learning = threading.RLock()
+
+
+def renew_lock() -> None:
+    """Have a lock that no thread holds: others are gone, in a forked child and when the interpreter exits."""
+    global _learning
+    _learning = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=renew_lock)
+
+
+class Taints(set[str]):
+    """The spellings of a flow's secrets, and what is known of them.
+
+    Attributes:
+        policy: The flow's own redaction policy, or None.
+        version: Grows with every change: what was found out about a text before is void.
+        lost: How many secrets are not remembered any more, for want of room or because they are too short.
+        numbers: Secrets that are whole numbers.
+        chars: Characters of all spellings.
+    """
+
+    __slots__ = ("_by_head", "_needles", "_passed", "_secrets", "_uses", "chars", "lost", "numbers", "policy", "version")
+
+    def __init__(self, spellings: Iterable[str] = (), policy: Policy | None = None) -> None:
+        super().__init__()
+        self.policy = policy
+        self.version = self.lost = self.chars = 0
+        self.numbers: frozenset[int] = frozenset()
+        self._secrets: dict[str, tuple[bool, tuple[str, ...]]] = {}
+        self._uses: dict[str, int] = {}  # by spelling, how many secrets have it
+        self._needles: tuple[str, ...] | None = ()
+        self._passed: set[str | bytes | int] = set()  # judged once, and not remembered
+        self._by_head: dict[str, list[str]] | None = None
+        self.absorb(spellings)
+
+    def learn(self, secret: str | bytes | int, *, is_token: bool = False, is_certain: bool = False) -> list[Entry]:
+        """Remember a secret, if it looks like one, and return what is remembered of it: each part with its spellings.
+
+        Args:
+            secret: What stood under a secret key, or what the program named.
+            is_token: Whether it stood under a bare ``token``, where pieces of a text stand too: words are not remembered.
+            is_certain: Whether the program says that it is a secret, whatever it looks like.
+        """
+        if secret in self._passed and not is_certain:
+            return []
+        if isinstance(secret, int):
+            entries: list[tuple[str, Iterable[str]]] = (
+                [(str(abs(secret)), [str(abs(secret))])] if SHORTEST_NUMBER <= abs(secret) < _LARGEST_NUMBER else []
+            )
+        elif isinstance(secret, bytes) and not _is_utf8(secret):
+            entries = [(secret[:MAX_STRING].decode("latin-1"), _spellings_of_bytes(secret[:MAX_STRING]))]
+        else:
+            text = secret.decode("utf-8") if isinstance(secret, bytes) else secret
+            entries = [(part, _spellings(part)) for part in _parts(text, is_certain) if is_certain or _is_worth(part, is_token)]
+        learned = [entry for part, spelled in entries if (entry := self._remember(part, spelled, is_token)) is not None]
+        if is_certain and not learned and secret:
+            self.lost += 1
+        elif not learned and len(self._passed) < _MAX_PASSED and len(str(secret)) <= _MAX_ORDINARY:
+            self._passed.add(secret)
+        return learned
+
+    def absorb(self, spellings: Iterable[str]) -> None:
+        """Remember what another process remembers of the same flow."""
+        for spelling in spellings:
+            self._remember(spelling, (spelling,), False)
+
+    def _remember(self, secret: str, spellings: Iterable[str], is_token: bool) -> Entry | None:
+        """Remember a secret in its spellings; None for one that is too short, or a piece of a placeholder, or has no room."""
+        if len(secret) < SHORTEST or secret in "[REDACTED]":
+            return None
+        with _learning:
+            known = self._secrets.get(secret)
+            if known is not None and known[0] <= is_token:
+                return secret, known[1]
+            spelled = tuple(dict.fromkeys(text for text in spellings if len(text) >= SHORTEST))
+            size = sum(map(len, spelled))
+            if not self._make_room(size, is_token):
+                self.lost += 1
+                return None
+            self._secrets[secret] = is_token, spelled
+            self.chars += size
+            self.update(spelled)
+            for text in spelled:
+                self._uses[text] = self._uses.get(text, 0) + 1
+            self._changed(secret)
+            return secret, spelled
+
+    def _make_room(self, size: int, is_token: bool) -> bool:
+        """Let the oldest go, those under a bare ``token`` first, until a secret of a size has room; False if it never has."""
+        while len(self._secrets) >= MAX_SECRETS or self.chars + size > MAX_CHARS:
+            oldest = next((secret for secret, (token, _) in self._secrets.items() if token), None)
+            if oldest is None and not is_token:
+                oldest = next(iter(self._secrets), None)
+            if oldest is None:
+                return False
+            self._forget(oldest)
+        return True
+
+    def _forget(self, secret: str) -> None:
+        _, spelled = self._secrets.pop(secret)
+        for text in spelled:
+            self._uses[text] -= 1
+            if not self._uses[text]:  # no other secret is spelled so
+                del self._uses[text]
+                self.discard(text)
+        self.chars -= sum(map(len, spelled))
+        self.lost += 1
+        self._changed(secret)
+
+    def _changed(self, secret: str) -> None:
+        self.version += 1
+        self._needles = self._by_head = None
+        if secret.isdecimal() and secret.isascii() and len(secret) <= 40:
+            number = frozenset({int(secret)})
+            self.numbers = self.numbers | number if secret in self._secrets else self.numbers - number
+
+    def in_text(self, text: str) -> list[str]:
+        """Return the spellings that stand in a text, the longest first, for one may be part of another."""
+        needles = self._needles
+        if needles is None:
+            needles = self._needles = tuple(sorted(self.copied(), key=_longest_first))
+        if len(needles) > _MANY and len(text) < 40 * len(needles):
+            return self._picked(text, needles)
+        return [needle for needle in needles if needle in text]
+
+    def _picked(self, text: str, needles: tuple[str, ...]) -> list[str]:
+        """Return the same where they are many: those are looked for whose first characters stand somewhere in the text."""
+        by_head = self._by_head
+        if by_head is None:
+            by_head = {}
+            for needle in needles:
+                by_head.setdefault(needle[:SHORTEST], []).append(needle)
+            self._by_head = by_head
+        heads = {text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)} & by_head.keys()
+        found = [needle for head in heads for needle in by_head[head] if needle in text]
+        return sorted(found, key=_longest_first)
+
+    def copied(self) -> frozenset[str]:
+        """Return the spellings as they are now; other threads may be learning."""
+        with _learning:
+            return frozenset(self)
+
+
+def _longest_first(text: str) -> tuple[int, str]:
+    return -len(text), text
+
+
+def _is_utf8(secret: bytes) -> bool:
+    try:
+        secret.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_worth(part: str, is_token: bool) -> bool:
+    if is_token and part.strip().isalpha():
+        return is_random(part.strip())
+    if part.isdigit():
+        return not is_token or len(part) > 5
+    return look_of(part) == SECRET_LIKE or _is_phrase(part)
+
+
+def _is_phrase(text: str) -> bool:
+    """Tell whether ordinary words stand together as only a secret has them: four with blanks, or some with hyphens."""
+    words = text.lower().split()
+    if len(words) > 1:
+        return 4 <= len(words) <= 12 and FUNCTION_WORDS.isdisjoint(words) and all(map(str.isalpha, words))
+    parts = re.split("[-_]", text.strip().lower())
+    is_name = "-".join(parts) in COMPOUNDS or not FUNCTION_WORDS.isdisjoint(parts) or not FILLERS.isdisjoint(parts)
+    return len(text) >= 10 and len(parts) > 1 and all(map(str.isalpha, parts)) and not is_name
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _parts(raw: str, is_certain: bool) -> Iterator[str]:
+    """Yield a secret and what of it can appear alone."""
+    # No text shows more of a secret than a snapshot looks at: two pieces, each as long as a whole text may be.
+    first = raw[:MAX_STRING]
+    if "://" not in first or is_certain:
+        yield first
+    if first.strip() != first:
+        yield first.strip()
+    if len(raw) > MAX_STRING:
+        yield raw[MAX_STRING : 2 * MAX_STRING]
+    if first.isalnum() or is_certain:
+        return
+    if first[:6].lower() == "basic ":
+        yield _decoded(first[6:].strip())
+    for start, end in find(first, KEY_CLASSES):
+        yield first[start:end]
+    yield from _inside(first.strip())
+
+
+def _inside(text: str) -> Iterator[str]:
+    if text[:1] in "{[":
+        yield from _in_json(text)
+    words = text.split()
+    if 1 < len(words) <= 8:
+        yield from (word for word in words if look_of(word) == SECRET_LIKE)
+    if len(words) == 1 and "://" not in text:
+        _, colon, rest = text.partition(":")
+        if colon:
+            yield rest  # user:password
+    for name, value in re.findall(r"([\w. -]{0,40})=\"?([^;&\s\"]{4,})", text):
+        if not describes(name) and name.strip().lower() not in _PLACES:
+            yield value
+
+
+def _decoded(credentials: str) -> str:
+    """Return the password of Basic credentials (RFC 7617), or an empty text."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def _in_json(text: str) -> Iterator[str]:
+    try:
+        waiting = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+
+
+# --- spellings --------------------------------------------------------------------------------------------------------
+
+
+def _spellings(text: str) -> Iterable[str]:
+    """Return a text as it is, and as ``repr``, JSON, URLs and HTML write it where that differs."""
+    if text.isalnum() and text.isascii():
+        return (text,)
+    exact = text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    dumped = [json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]]
+    if len(text) > _FEW_SPELLINGS:
+        return (text, exact, repr(text)[1:-1], *dumped)
+    percent = [
+        quote(exact),
+        quote(exact, safe=""),
+        quote_plus(exact),
+        quote(exact, safe="!'()*"),
+        quote(exact, safe="/:@!$&'()*+,;="),
+    ]
+    percent += [re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), one) for one in percent]
+    double = text.replace("\\", "\\\\").replace('"', '\\"')
+    # Beside both kinds of quotes, repr escapes the single ones.
+    single = repr(text + "'\"")[1:-4]
+    spelled = [text, exact, double, repr(text)[1:-1], single, ascii(text)[1:-1], repr(text.encode("utf-8", "replace"))[2:-1]]
+    # A text of JSON inside a repr, or inside JSON.
+    spelled += [again for one in dumped for again in (one, repr(one)[1:-1], json.dumps(one)[1:-1])]
+    escaped = html.escape(exact)
+    spelled += [html.escape(exact, quote=False), escaped, escaped.replace("&#x27;", "&#39;"), escaped.replace("&#x27;", "&apos;")]
+    return spelled + percent
+
+
+def _spellings_of_bytes(secret: bytes) -> Iterable[str]:
+    """Return bytes that are not a text as base64, hex, ``repr`` and characters write them."""
+    plain, safe = base64.b64encode(secret).decode(), base64.urlsafe_b64encode(secret).decode()
+    forms = [
+        plain,
+        plain.rstrip("="),
+        safe,
+        safe.rstrip("="),
+        secret.hex(),
+        secret.hex().upper(),
+        secret.hex(":"),
+        secret.hex(" "),
+    ]
+    texts = [secret.decode("latin-1"), secret.decode("utf-8", "replace"), secret.decode("utf-8", "backslashreplace")]
+    percent = quote(secret, safe="")
+    return [*forms, repr(secret)[2:-1], *texts, percent, percent.lower(), json.dumps(texts[0])[1:-1], repr(texts[0])[1:-1]]

@@ -1,0 +1,407 @@
+"""Log folders within limits: old logs go, finished ones are compressed, and nothing else is touched.
+
+Only regular files right in the folder count, whose name ends in ``.jsonl`` or ``.jsonl.gz`` and whose first line is an event. No
+link is followed. A log is in use, and left alone, while it was written to in the last minute, for a day after its last write
+while a flow in it has no end, and while another program has it open.
+
+No line is lost that is appended meanwhile. First the log is given another name, so that whoever opens it from now on makes a new
+one. Then, where the system has leases (Linux), one on the file shows that nobody holds it open any more; else it gets its name
+back. Under every name it has on the way readers find it, and take copies for what they are: a run may be killed at any moment,
+and the next one goes on where it was.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import re
+import shutil
+import stat
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, cast
+
+from ..errors import ConfigurationError, DurationError, LogFileError
+from ..event import MAX_LINE_BYTES
+from ..files import drafted, is_draft, leased, open_regular, reason_of
+from ..jsonl import SUFFIXES, log_name, parsed, read_events, set_aside_name
+from ..recording.records import is_last
+from ..text import seconds_of
+from .summaries import summarise
+
+RESTING: Final = 60.0
+"""Seconds after its last write in which a log is in use."""
+ABANDONED: Final = 86_400.0
+"""Seconds after its last write in which a log with a flow that has no end is in use; later, its process is taken for dead."""
+
+_TAIL: Final = 1 << 17  # bytes
+_BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a folder of logs is to be kept within.
+
+    Attributes:
+        older_than: Seconds since a log's last write after which it is removed, or None.
+        max_size: Bytes of all logs together, above which the oldest are removed, or None.
+        compress: Whether logs whose flows have all ended are gzipped.
+    """
+
+    older_than: float | None = None
+    max_size: int | None = None
+    compress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What was done, or would be, with one log.
+
+    Attributes:
+        path: The log.
+        action: ``removed``, ``compressed``, ``kept`` or ``failed``.
+        reason: Why, for people; empty for a log that no limit concerns.
+        before, after: Its bytes.
+    """
+
+    path: Path
+    action: str
+    reason: str
+    before: int
+    after: int
+
+
+@dataclass(slots=True)
+class _Log:
+    path: Path  # where it is now
+    status: os.stat_result
+    in_use: str = ""
+
+    @property
+    def size(self) -> int:
+        return self.status.st_size
+
+
+def age_of(text: str) -> float:
+    """Return an age such as ``30d`` in seconds.
+
+    Raises:
+        DurationError: it is not a duration, or one with a sign.
+    """
+    if text.lstrip()[:1] in ("+", "-"):
+        raise DurationError(f"age {text!r} is not a number with a unit; write something like 30d, without a sign")
+    return seconds_of(text, "age")
+
+
+def bytes_of(size: str) -> int:
+    """Return a size such as ``1GB`` in bytes: KB, MB, GB and TB are powers of 1,000, KiB, MiB and GiB of 1,024.
+
+    Raises:
+        ConfigurationError: it is not a size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", size.strip(), re.IGNORECASE)
+    if match is None or (factor := _BYTES.get(match[2].upper())) is None:
+        raise ConfigurationError(f"size {size!r} is not a number of bytes; write something like 500MB, 1GB or 64MiB")
+    return int(float(match[1]) * factor)
+
+
+def clean(folder: str | os.PathLike[str], limits: Limits, *, dry_run: bool = False) -> Iterator[Deed]:
+    """Bring a folder of logs within limits, and tell of each log what was done with it.
+
+    Too old logs go first. Then finished ones are compressed, each into a file that appears whole and keeps the time of the last
+    write. Then the oldest go until the rest is small enough.
+
+    Args:
+        folder: The folder. Sub-folders are not entered.
+        limits: What to do.
+        dry_run: Do nothing, and tell what would be done.
+
+    Yields:
+        One deed a log, those of the age limit first, otherwise the oldest log first.
+
+    Raises:
+        LogFileError: the folder is none, is a link, or cannot be read.
+    """
+    now = time.time()
+    remaining: list[_Log] = []
+    if limits.compress and not dry_run:
+        _sweep(Path(folder), now)
+    for log in _logs(Path(folder), now):
+        age = now - log.status.st_mtime
+        if limits.older_than is None or age <= limits.older_than or log.in_use:
+            remaining.append(log)
+        else:
+            yield _removed(log, f"last written {_ago(age)} ago", dry_run)
+    deeds = [_compressed(log, dry_run) if limits.compress else _kept(log, log.in_use) for log in remaining]
+    excess = sum(deed.after for deed in deeds) - (math.inf if limits.max_size is None else limits.max_size)
+    for log, deed in zip(remaining, deeds, strict=True):
+        if excess > 0 and not log.in_use and deed.action in ("kept", "compressed"):
+            excess -= deed.after
+            yield _shed(log, deed, dry_run)
+        else:
+            yield deed
+
+
+def _kept(log: _Log, reason: str) -> Deed:
+    return Deed(log.path, "kept", reason, log.size, log.size)
+
+
+def _shed(log: _Log, deed: Deed, dry_run: bool) -> Deed:
+    """Remove a log, compressed by now or not, for the limit on the size."""
+    if deed.action == "compressed" and not dry_run:
+        log = _Log(log.path, os.lstat(log.path))
+    removed = _removed(log, "the oldest beyond the size limit", dry_run)
+    return Deed(deed.path, removed.action, removed.reason, deed.before, removed.after)
+
+
+def _zipped(path: Path) -> Path:
+    return path.with_name(f"{path.name}.gz")
+
+
+def _logs(folder: Path, now: float) -> list[_Log]:
+    """Return the logs of a folder, the oldest first."""
+    if folder.is_symlink():
+        raise LogFileError(f"folder {str(folder)!r} is a link, and links are not followed; give {os.path.realpath(folder)!r}")
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(SUFFIXES) and entry.is_file(follow_symlinks=False)]
+    except OSError as error:
+        raise LogFileError(f"folder {str(folder)!r} cannot be read: {reason_of(error)}") from error
+    found = [log for name in names if (log := _log(folder / name, now)) is not None]
+    return sorted(found, key=lambda log: (log.status.st_mtime_ns, log.path.name))
+
+
+def _log(path: Path, now: float) -> _Log | None:
+    """Return a file as a log, or None for one that is not ours, or cannot be read."""
+    try:
+        with _opened(path) as raw, _plain(path, raw) as file:
+            status = os.fstat(raw.fileno())
+            line = file.readline(MAX_LINE_BYTES + 1)
+        if not isinstance(parsed(line), dict):
+            return None
+        return _Log(path, status, _use_of(path, status, now))
+    except (OSError, EOFError, zlib.error, LogFileError):
+        return None  # what cannot be read is not known to be ours
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return open_regular(path, follow=False)
+
+
+def _plain(path: Path, raw: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if path.name.endswith(".gz") else raw
+
+
+def _use_of(path: Path, status: os.stat_result, now: float) -> str:
+    """Return why a log is in use, or an empty string."""
+    age = now - status.st_mtime
+    if age < RESTING:
+        return "it is being written"
+    # What is compressed is written no more.
+    if age < ABANDONED and not path.name.endswith(".gz") and not _is_finished(path, status):
+        return "a flow in it has not ended"
+    return ""
+
+
+def _is_finished(path: Path, status: os.stat_result) -> bool:
+    """Tell whether every flow in a log has ended."""
+    with _opened(path) as file:
+        file.seek(max(0, status.st_size - _TAIL))
+        last = parsed(file.read().rstrip(b"\n").rpartition(b"\n")[2])
+    # The log of one flow, by its name, need not be read as a whole where its last line is the flow's end.
+    if isinstance(last, dict) and last["flow_id"] in path.name and last["parent_id"] is None and is_last(last):
+        return True
+    return all(flow.status not in ("running", "unknown") for flow in summarise(read_events(path)))
+
+
+class _InUseError(Exception):
+    """A log turned out to be in use; the text says how."""
+
+
+def _removed(log: _Log, reason: str, dry_run: bool) -> Deed:
+    path = log.path
+    try:
+        if dry_run:
+            _check_unused(log)
+        else:
+            with _taken(log) as file, _alone(log, file):
+                _unlink(log, file)
+    except _InUseError as error:
+        return _kept(log, str(error))
+    except OSError as error:
+        return Deed(path, "failed", f"cannot be removed: {reason_of(error)}", log.size, log.size)
+    return Deed(path, "removed", reason, log.size, 0)
+
+
+def _compressed(log: _Log, dry_run: bool) -> Deed:
+    """Gzip a log, if it is plain, at rest and finished."""
+    path, size = log.path, log.size
+    if log.in_use or path.name.endswith(".gz"):
+        return _kept(log, log.in_use)
+    try:
+        if not _is_finished(path, log.status):
+            return _kept(log, "a flow in it has no end")
+        if os.path.lexists(_zipped(path)):
+            return _tidied(log, dry_run)
+        after = _size_compressed(log) if dry_run else _replaced(log)
+        return Deed(path, "compressed", "", size, after)
+    except _InUseError as error:
+        return _kept(log, str(error))
+    except (OSError, EOFError, zlib.error, LogFileError) as error:
+        return Deed(path, "failed", f"cannot be compressed: {reason_of(error)}", size, size)
+
+
+def _final_name(path: Path) -> str:
+    return log_name(path.name) + (".gz" if path.name.endswith(".gz") else "")
+
+
+def _rename(log: _Log, target: Path) -> None:
+    """Give a log a name that nothing has, if that can be done: a rename would overwrite what another process has just made."""
+    if log.path != target:
+        with suppress(OSError):
+            if not (target.exists() and target.samefile(log.path)):  # where a run was killed between the next two lines
+                os.link(log.path, target, follow_symlinks=False)
+            os.unlink(log.path)
+            log.path = target
+
+
+def _tidied(log: _Log, dry_run: bool) -> Deed:
+    """Finish what an earlier run left undone: remove a log whose compressed copy is there."""
+    target = _zipped(log.path)
+    with _opened(log.path) as plain, _opened(target) as raw, _plain(target, raw) as copy:
+        is_same = all(plain.read(len(piece)) == piece for piece in iter(lambda: copy.read(_TAIL), b"")) and not plain.read(1)
+    if not is_same:
+        return _kept(log, f"{target.name} is there already, and is another")
+    return _removed(log, f"{target.name} has it all", dry_run)
+
+
+def _replaced(log: _Log) -> int:
+    """Put a compressed copy in a log's place, and return its size.
+
+    Raises:
+        _InUseError: it is in use; then it has its name, and nothing is done.
+    """
+    with _taken(log) as file, drafted(_zipped(log.path)) as (raw, draft):
+        _compress(file, log, raw)
+        raw.flush()
+        _adopt(raw, log.status)
+        os.fsync(raw.fileno())
+        size = raw.tell()
+        raw.close()
+        os.utime(draft, ns=(log.status.st_atime_ns, log.status.st_mtime_ns))
+        with _alone(log, file):
+            copy = _zipped(log.path)
+            os.replace(draft, copy)
+            _unlink(log, file)
+        log.path = copy
+    return size
+
+
+def _adopt(raw: IO[bytes], status: os.stat_result) -> None:
+    """Give a file the owner and the mode of another, as far as we may."""
+    with suppress(OSError, AttributeError):  # only root gives files away, and Windows knows no owners
+        os.fchown(raw.fileno(), status.st_uid, status.st_gid)
+    with suppress(AttributeError):
+        os.fchmod(raw.fileno(), stat.S_IMODE(status.st_mode))
+
+
+@contextmanager
+def _taken(log: _Log) -> Iterator[IO[bytes]]:
+    """Take a log away from its name, and open it; what the block leaves of it gets that name back, unless it is taken by now.
+
+    Raises:
+        _InUseError: it is in use.
+        OSError: it cannot be renamed or read.
+    """
+    _check_unused(log)
+    name, aside = log.path.with_name(_final_name(log.path)), log.path.with_name(set_aside_name(log.path.name))
+    if log.path == name:  # otherwise an earlier run took it away
+        os.rename(log.path, aside)
+        log.path = aside
+    try:
+        with _opened(log.path) as file:
+            yield file
+    finally:
+        _rename(log, log.path.with_name(_final_name(log.path)))
+
+
+def _check_unused(log: _Log) -> None:
+    with _opened(log.path) as file, _alone(log, file):
+        pass
+
+
+@contextmanager
+def _alone(log: _Log, file: IO[bytes]) -> Iterator[None]:
+    """Make sure that a log is as it was, and open nowhere else, while the block runs.
+
+    Raises:
+        _InUseError: it is not.
+    """
+    with leased(file) as is_leased:
+        if is_leased is False:
+            raise _InUseError("another program has it open")
+        now = os.fstat(file.fileno())
+        if (now.st_ino, now.st_size, now.st_mtime_ns) != (log.status.st_ino, log.size, log.status.st_mtime_ns):
+            raise _InUseError("it was written to meanwhile")
+        yield
+
+
+def _unlink(log: _Log, file: IO[bytes]) -> None:
+    if os.name == "nt":
+        file.close()  # Windows removes nothing that is open
+    os.unlink(log.path)
+
+
+def _sweep(folder: Path, now: float) -> None:
+    """Finish what killed runs have left: remove their half files, and give logs that were taken away their names back."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for path in [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]:
+            is_draft_of_log = is_draft(path.name) and ".jsonl" in path.name
+            if is_draft_of_log or (path.name.endswith(SUFFIXES) and path.name != _final_name(path)):
+                with suppress(OSError), _opened(path) as file, leased(file) as is_leased:
+                    is_left = now - os.fstat(file.fileno()).st_mtime > RESTING if is_leased is None else is_leased
+                    if is_left and is_draft_of_log:
+                        os.unlink(path)
+                    elif is_left:
+                        _rename(_Log(path, os.fstat(file.fileno())), path.with_name(_final_name(path)))
+
+
+class _Counter:
+    """A file that only counts what is written to it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def write(self, data: bytes) -> int:
+        self.count += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """There is nothing to flush."""
+
+
+def _size_compressed(log: _Log) -> int:
+    counter = _Counter()
+    _check_unused(log)
+    with _opened(log.path) as source:
+        _compress(source, log, cast("IO[bytes]", counter))
+    return counter.count
+
+
+def _compress(source: IO[bytes], log: _Log, raw: IO[bytes]) -> None:
+    with gzip.GzipFile(filename=log_name(log.path.name), mode="wb", fileobj=raw, mtime=log.status.st_mtime) as file:
+        shutil.copyfileobj(source, file, _TAIL)
+
+
+def _ago(seconds: float) -> str:
+    units: list[tuple[int, Callable[[float], str]]] = [
+        (86_400, lambda value: f"{value:.0f} d"),
+        (3_600, lambda value: f"{value:.0f} h"),
+        (60, lambda value: f"{value:.0f} min"),
+    ]
+    return next((text(seconds / size) for size, text in units if seconds >= size), f"{seconds:.0f} s")

@@ -1,0 +1,115 @@
+"""Spans of a stream of events, told as they end: what a flow log says of them, without keeping the flow.
+
+Only spans that are open are held. Figures count as in a flow log: a span's own, unless something below it reported the same one
+first; an error that leaves several spans counts in the innermost. That needs a child's end before its parent's, as every process
+logs them; where the files of several processes are read one after the other, what a parent repeats of a child in a later file
+counts twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from ..event import ENDS, Event, is_answered, is_number, status_of
+from ..flow_log import COUNTED
+from ..tree.flow_facts import came_out, passed_keys
+
+_MOST_LOST: Final = 1_000  # parents
+
+
+class EndedSpan(NamedTuple):
+    """A span that has ended, or of which no more is known.
+
+    Attributes:
+        node: What ran.
+        status: ok, error, cancelled, or running for one without an end.
+        duration_ms: Monotonic milliseconds, or None.
+        figures: Its tokens and costs, by their names in ``metrics``, as far as they are its own.
+        errors: 1 if an error arose in it; one that came out of a child was counted there.
+        top: The outermost span around it that was still open when it began, or itself: its id.
+    """
+
+    node: str
+    status: str
+    duration_ms: float | None
+    figures: dict[str, float]
+    errors: int = 0
+    top: str = ""
+
+
+class _Open:
+    """A span that has begun."""
+
+    __slots__ = ("answered", "below", "figures", "is_partial", "node", "parent", "passed", "top")
+
+    def __init__(self, node: str, parent: str | None, top: str) -> None:
+        self.node, self.parent, self.top = node, parent, top
+        self.figures: dict[str, float] = {}
+        self.below: set[str] = set()  # figures that something below it has reported
+        self.passed: set[Any] = set()  # errors that came out of its children
+        self.answered, self.is_partial = False, True
+
+
+class SpanStream:
+    """The spans of one flow."""
+
+    __slots__ = ("_lost", "_open")
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Open] = {}
+        self._lost: dict[str, tuple[set[str], set[Any]]] = {}  # of parents that are not open, as where their level filters them
+
+    def top_of(self, event: Event) -> str:
+        """Return the id of the outermost open span around an event, or of its own span where none is open."""
+        span = self._open.get(event["span_id"]) or self._open.get(event["parent_id"] or "")
+        return event["span_id"] if span is None else span.top
+
+    def add(self, event: Event) -> EndedSpan | None:
+        """Take an event into account; return the span that it ends, if it does."""
+        kind = event["event_type"]
+        if kind == "log":
+            return None
+        span = self._open.get(event["span_id"])
+        if span is None:
+            span = _Open(event["node"], event["parent_id"], self.top_of(event))
+            span.below, span.passed = self._lost.pop(event["span_id"], (span.below, span.passed))
+            if kind not in ENDS:
+                self._open[event["span_id"]] = span
+        if kind == "entry" and span.is_partial:
+            span.node, span.is_partial = event["node"], False
+        if event["node"] == span.node and is_answered(event):
+            span.answered = True
+        if kind != "entry" and event["metrics"]:
+            span.figures.update((key, value) for key in COUNTED if is_number(value := event["metrics"].get(key)) and value)
+        if kind not in ENDS or not (span.is_partial or event["node"] == span.node):
+            return None  # an error that was logged by hand ends nothing
+        self._open.pop(event["span_id"], None)
+        duration = event["metrics"].get("duration_ms")
+        status = status_of(event)
+        return self._ended(span, status, duration if is_number(duration) else None, event["data"].get("error"))
+
+    def rest(self) -> Iterator[EndedSpan]:
+        """Yield the spans that have no end, and forget them; the youngest first, for they lie below the others."""
+        while self._open:
+            _, span = self._open.popitem()
+            yield self._ended(span, "running", None, None)
+
+    def _ended(self, span: _Open, status: str, duration_ms: float | None, error: Any) -> EndedSpan:
+        own = {key: value for key, value in span.figures.items() if key not in span.below}
+        reported = span.below | own.keys()
+        passed = passed_keys(error) if status == "error" else ()
+        if (reported or passed) and (above := self._above(span.parent)) is not None:
+            above[0].update(reported)
+            above[1].update(passed)
+        arose = status == "error" and not came_out(error, span.passed)
+        return EndedSpan(span.node, status, duration_ms, {} if span.answered else own, int(arose), span.top)
+
+    def _above(self, parent: str | None) -> tuple[set[str], set[Any]] | None:
+        """Return what is noted of the children of a span, or None where there is none, or too many are not open."""
+        span = None if parent is None else self._open.get(parent)
+        if span is not None:
+            return span.below, span.passed
+        if parent is None or (parent not in self._lost and len(self._lost) >= _MOST_LOST):
+            return None
+        return self._lost.setdefault(parent, (set(), set()))

@@ -1,0 +1,205 @@
+"""Text for people and terminals: safe characters, columns, counts, times, amounts, and the grammar of durations.
+
+A duration is a number and a unit: ``250ms``, ``90s``, ``5m``, ``12h``, ``30d``, ``2w``. Filters, ``--since``, ``--older-than``
+and ``--fail-on`` all read it; each of them says what a sign means.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+from .errors import DurationError
+
+# Characters that str.isprintable lets through, and that show nothing or can carry a hidden text: fillers and selectors of
+# variants (https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point). One U+FE0F makes a sign an emoji, and stays.
+_HIDDEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]|(?<=\ufe0f)\ufe0f"
+)
+_UNUSUAL: Final = re.compile("[^ -~]")
+_ASTRAL: Final = 0x10000  # from here on JSON writes a character as two surrogates
+
+
+def printable(text: str) -> str:
+    """Return a text that is safe on one line of a terminal: what is invisible, or steers it, is escaped as Python writes it.
+
+    That is everything ``str.isprintable`` calls so (control characters, C1 and DEL, line ends, marks of direction, zero-width and
+    tag characters, lone surrogates, spaces but the common one), and fillers and selectors of variants.
+    """
+    return _escaped(text, lambda char: char.encode("unicode_escape").decode("ascii"))
+
+
+def printable_json(text: str) -> str:
+    """Return a JSON text with the characters that ``printable`` escapes in JSON's own escapes: equal JSON, safe on a terminal.
+
+    Line feeds stay: outside of strings they are white space, and inside there are none.
+    """
+    return _escaped(text, _json_escape)
+
+
+def _json_escape(char: str) -> str:
+    code = ord(char)
+    if code < _ASTRAL:
+        return char if char == "\n" else f"\\u{code:04x}"
+    return f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def _escaped(text: str, escape: Callable[[str], str]) -> str:
+    if text.isprintable() and (text.isascii() or _HIDDEN.search(text) is None):
+        return text
+    text = _HIDDEN.sub(lambda match: escape(match[0]), text)
+    return _UNUSUAL.sub(lambda match: match[0] if match[0].isprintable() else escape(match[0]), text)
+
+
+# --- what is shown on a terminal ---
+
+
+def uses_colour(stream: TextIO | None) -> bool:
+    """Tell whether a stream is to have colours: a terminal that can, and no wish against it (https://no-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    try:
+        return stream is not None and stream.isatty()
+    except (AttributeError, ValueError):  # what stands in for stderr may write and no more; or it is closed
+        return False
+
+
+_COLOURS: Final = {
+    "ok": "32",
+    "error": "31;1",
+    "bar": "34",
+    "around": "2",
+    "running": "33",
+    "cancelled": "33",
+    "unknown": "33",
+    "warn": "33",
+    "dim": "2",
+    "bold": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a tree is shown.
+
+    Args:
+        width: Columns it may take. Default 100; below 60 it takes 60.
+        unicode: Draw with box characters; otherwise with ASCII. Default True.
+        colour: Use ANSI colours. Default False.
+        fold: Leave out the middle of long loops and fan-outs. Default True.
+    """
+
+    width: int = 100
+    unicode: bool = True
+    colour: bool = False
+    fold: bool = True
+
+    def paint(self, style: str, text: str) -> str:
+        """Return the text in the colour of a style, if colours are used."""
+        return f"\x1b[{_COLOURS[style]}m{text}\x1b[0m" if self.colour and text and style in _COLOURS else text
+
+
+def drawable(encoding: str) -> bool:
+    """Tell whether an encoding has the characters that trees are drawn with."""
+    try:
+        "├─└│…⋮█▌▐".encode(encoding)
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+
+
+def fitted(text: str, width: int, view: View) -> str:
+    """Return a text cut to so many columns, the cut visible."""
+    if columns(text) <= width:
+        return text
+    mark = "…" if view.unicode else "..."
+    kept, room = "", width - len(mark)
+    for char in text:
+        room -= columns(char)
+        if room < 0:
+            break
+        kept += char
+    return kept + mark
+
+
+# --- durations, times, counts and amounts ---
+
+
+def duration_text(milliseconds: float | None) -> str:
+    """Return a duration for people, with its unit; empty for None."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 999.95:
+        return f"{milliseconds:.2f} ms" if milliseconds < 9.995 else f"{milliseconds:.1f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 59.995:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def clock_text(seconds: float, *, zone: bool = True) -> str:
+    """Return a point in time, Unix seconds, as local date and time, as ``--since`` reads it.
+
+    Where no calendar has it, it is the number itself.
+
+    Args:
+        seconds: The time.
+        zone: Whether its offset from UTC follows. Default True.
+    """
+    try:
+        text = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+    return f"{text[:-2]}:{text[-2:]}" if zone else text[:-5]  # Python 3.10 reads zones with a colon alone
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless there is one."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def dollars(cost: float) -> str:
+    """Return US dollars for people, with as many digits as a small amount needs."""
+    return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}" if cost >= 0.0001 else f"${cost:.1g}"
+
+
+UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+"""Seconds of each unit; ``m`` and ``min`` are both minutes."""
+
+_DURATION: Final = re.compile(rf"([+-]?)(\d+(?:\.\d+)?)\s*({'|'.join(UNITS)})")
+
+
+def seconds_of(text: str, name: str = "duration") -> float:
+    """Return a duration in seconds, below 0 after a minus; blanks around it and before the unit do no harm.
+
+    Args:
+        text: The duration.
+        name: What it is for, in the message.
+
+    Raises:
+        DurationError: it is not a number with a unit.
+    """
+    if (seconds := signed_seconds(text)) is None:
+        raise DurationError(
+            f"{name} {text!r} is not a number with a unit; write something like 30d, 12h or 250ms (units: {', '.join(UNITS)})"
+        )
+    return seconds[1] if seconds[0] != "-" else -seconds[1]
+
+
+def signed_seconds(text: str) -> tuple[str, float] | None:
+    """Return the sign of a duration (``+``, ``-`` or empty) and its size in seconds, or None for what is not one."""
+    match = _DURATION.fullmatch(text.strip())
+    return None if match is None else (match[1], float(match[2]) * UNITS[match[3]])

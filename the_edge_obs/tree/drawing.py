@@ -1,0 +1,316 @@
+"""A flow log as text: the tree of its spans, what went wrong in it, and its totals."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+from ..event import Event
+from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
+from .flow_facts import FlowFacts, SpanInfo, error_key
+
+# Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
+FOLD_OVER: Final = 24
+_FIRST, _LAST, _NOT_OK = 8, 2, 8
+_NOTES: Final = 3  # warnings shown of one span
+_NOTE_LINES: Final = 4  # lines of one message
+_LABEL: Final = 40  # columns of a branch's item; a longer one is not told
+_DEEPEST: Final = 600  # columns of the lines of the tree; what is deeper stands as deep as that
+_NARROWEST: Final = 60  # columns; below it lines run over
+_BAR: Final = (8, 30)  # columns of a bar, at least and at most
+_PLAIN: Final = View()
+
+
+@dataclass(slots=True)
+class Row:
+    """One span as it is shown.
+
+    Attributes:
+        stem: The lines of the tree before it.
+        below: The lines of the tree before what is told of it.
+        cells: Label, node, duration, tokens, cost, status.
+        bar: Where its bar begins and ends, as parts of the run's time; None for a row that stands for many spans.
+        status: ok, error, running or cancelled; empty for a row that stands for many spans.
+        around: Whether there are spans below it.
+        notes: ``(style, text)`` of what is told below it.
+        span: The span; None for a row that stands for many.
+    """
+
+    stem: str
+    below: str
+    cells: tuple[str, str, str, str, str, str]
+    status: str
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    bar: tuple[float, float] | None = None
+    around: bool = False
+    span: SpanInfo | None = None
+
+
+def render(log: FlowFacts, view: View = _PLAIN) -> Iterator[str]:
+    """Yield the lines of a flow log for people: the tree, the totals, and what is missing.
+
+    Each span has a line: its step or node, a bar on the run's time line where there is room, duration, tokens, cost and status;
+    below it the message of an error that arose in it, and its warnings.
+    """
+    if table := list(rows(log, view)):
+        yield from _table(table, view)
+        yield ""
+    yield ", ".join(totals(log))
+    yield from (view.paint("warn", line) for line in missing(log))
+
+
+def origin(log: FlowFacts) -> SpanInfo | None:
+    """Return the span in which the error that ended a flow arose: the last and deepest one with it; None without one."""
+    root = next((span for span in log.roots if span.error is not None), None)
+    if root is None:
+        return None
+    same = [span for span in log.spans if _same_error(span, root)]
+    echoed = {span.parent_id for span in same}
+    return next((span for span in reversed(same) if span.span_id not in echoed), root)
+
+
+# --- rows ---
+
+
+def rows(log: FlowFacts, view: View) -> Iterator[Row]:
+    """Yield the rows of the tree, parents before children; long loops and fan-outs are folded if the view says so."""
+    spans = {span.span_id: span for span in log.spans}
+    entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
+    told = _warnings(log.events)
+    healthy, part = _healthy(log, spans), _parts(log)
+    # Without its root, as when that was evicted, a flow has many tops.
+    tops = reversed(_folded(log.roots, healthy, view))
+    waiting: list[tuple[SpanInfo | str, str, str]] = [(span, "", "") for span in tops]
+    while waiting:
+        span, stem, below = waiting.pop()
+        if isinstance(span, str):
+            yield Row(stem, below, (span, "", "", "", "", ""), "")
+            continue
+        children = [spans[child] for child in span.children]
+        below = below[:_DEEPEST]
+        bar = below + (_bar(view) if children else "  ")
+        notes = [*_error_notes(span, children), *told.get(span.span_id, ())]
+        cells = _cells(span, span.name or span.step, entries.get(span.span_id))
+        yield Row(stem, bar, cells, span.status, notes, part.get(span.span_id), bool(children), span)
+        shown = _folded(children, healthy, view)
+        for position in range(len(shown) - 1, -1, -1):
+            last = position == len(shown) - 1
+            waiting.append((shown[position], below + _branch(view, last), below + ("   " if last else _bar(view))))
+
+
+def _parts(log: FlowFacts) -> dict[str, tuple[float, float]]:
+    """Return where each span begins and ends, as parts of the time that the log tells of; of no time nothing."""
+    last = log.events[-1]["timestamp"] if log.events else 0.0
+    times = {span.span_id: (span.start, max(span.start, last if span.end is None else span.end)) for span in log.spans}
+    first = min((start for start, _ in times.values()), default=0.0)
+    whole = max((end for _, end in times.values()), default=0.0) - first
+    return {key: ((start - first) / whole, (end - first) / whole) for key, (start, end) in times.items()} if whole > 0 else {}
+
+
+def _branch(view: View, last: bool) -> str:
+    if view.unicode:
+        return "└─ " if last else "├─ "
+    return "`- " if last else "|- "
+
+
+def _bar(view: View) -> str:
+    return "│  " if view.unicode else "|  "
+
+
+def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, str, str, str, str, str]:
+    label, node = (name, span.node) if name and name != span.node else (span.node, "")
+    tokens, cost = _number(span.metrics.get("tokens")), _number(span.metrics.get("cost_usd"))
+    # A span that its level filtered has no entry and no duration: it logs its error alone, and nothing of it is lost.
+    lost = span.partial and (span.duration_ms is not None or span.status == "running")
+    return (
+        printable(label + which(span, entry)),
+        printable(node),
+        duration_text(span.duration_ms),
+        f"{tokens:,} tok" if tokens else "",
+        dollars(cost) if cost else "",
+        span.status + (" (start lost)" if lost else ""),
+    )
+
+
+def which(span: SpanInfo, entry: Event | None) -> str:
+    """Return what tells a span from its siblings, with a space before it: the number of an iteration, branch or attempt."""
+    data = entry["data"] if entry else {}
+    given = data.get("input")
+    parts = []
+    if span.node in ("loop.iteration", "parallel.branch") and isinstance(given, dict):
+        parts = [f"[{given['index']}]"] if "index" in given else []
+        parts += [str(given["branch"])] if "branch" in given else []
+        parts += [text] if "item" in given and columns(text := _one_line(given["item"])) <= _LABEL else []
+    if "attempt" in data:
+        parts.append(f"(attempt {data['attempt']})")
+    return "".join(f" {part}" for part in parts)
+
+
+def _one_line(value: Any) -> str:
+    return " ".join(value.split()) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _same_error(span: SpanInfo, other: SpanInfo) -> bool:
+    return error_key(span.error) == error_key(other.error) is not None
+
+
+def _error_notes(span: SpanInfo, children: Sequence[SpanInfo]) -> list[tuple[str, str]]:
+    """Return an error's text, where it arose: above, every span that it passed has the same."""
+    if span.error is None or any(_same_error(child, span) for child in children):
+        return []
+    if span.status == "cancelled" and not span.error.get("message"):
+        return []
+    return [(span.status, error_text(span.error))]
+
+
+def error_text(error: dict[str, Any]) -> str:
+    """Return the ``{type, message}`` of an event as one line, safe on a terminal."""
+    kind, message = (printable(str(error.get(key) or "")) for key in ("type", "message"))
+    return f"{kind}: {message}" if message else kind
+
+
+def _warnings(events: Sequence[Event]) -> dict[str, list[tuple[str, str]]]:
+    """Return the first warnings and logged errors of each span."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    left_out: dict[str, int] = {}
+    for event in events:
+        if event["event_type"] != "log" or event["level"] not in ("warn", "error"):
+            continue
+        notes = found.setdefault(event["span_id"], [])
+        if len(notes) < _NOTES:
+            notes.append((event["level"], printable(f"{event['level']}: {event['message'] or event['node']}")))
+        else:
+            left_out[event["span_id"]] = left_out.get(event["span_id"], 0) + 1
+    for span_id, count in left_out.items():
+        found[span_id].append(("warn", f"and {counted(count, 'more warning')}"))
+    return found
+
+
+# --- folding ---
+
+
+def _healthy(log: FlowFacts, spans: dict[str, SpanInfo]) -> dict[str, bool]:
+    """Tell of each span whether it and all below it are ok."""
+    found: dict[str, bool] = {}
+    for _, span in reversed(list(log.walk())):
+        found[span.span_id] = span.status == "ok" and all(found[child] for child in span.children)
+    return found
+
+
+def _folded(children: Sequence[SpanInfo], healthy: dict[str, bool], view: View) -> list[SpanInfo | str]:
+    if not view.fold or len(children) <= FOLD_OVER:
+        return list(children)
+    sick = [span.span_id for span in children if not healthy[span.span_id]][:_NOT_OK]
+    shown = {*(span.span_id for span in (*children[:_FIRST], *children[-_LAST:])), *sick}
+    rows: list[SpanInfo | str] = []
+    for kept, group in groupby(children, key=lambda span: span.span_id in shown):
+        spans = list(group)
+        if kept or len(spans) == 1:
+            rows += spans
+        else:
+            failed = sum(not healthy[span.span_id] for span in spans)
+            rows.append(f"{'⋮' if view.unicode else ':'} {len(spans):,} more, {f'{failed:,} not ok' if failed else 'all ok'}")
+    return rows
+
+
+# --- the table ---
+
+
+def _table(rows: Sequence[Row], view: View) -> Iterator[str]:
+    total = max(view.width, _NARROWEST)
+    right = [max(columns(row.cells[place]) for row in rows) for place in range(2, 6)]
+    bar = min((total - _NARROWEST) // 3, _BAR[1])
+    bar = bar if bar >= _BAR[0] and any(row.bar for row in rows) else 0
+    space = max(total - sum(width + 2 for width in (bar, *right) if width), 16)
+    wanted = max(len(row.stem) + columns(row.cells[0]) for row in rows)
+    node = max(columns(row.cells[1]) for row in rows)
+    label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
+    node = min(node, max(space - label - 2, 0))
+    for row in rows:
+        yield _line(row, label, node, bar, right, view)
+        for style, text in row.notes:
+            yield from _note(row, style, text, total, view)
+
+
+def _line(row: Row, label: int, node: int, bar: int, right: Sequence[int], view: View) -> str:
+    # A line of the tree is one column a character.
+    stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
+    text = fitted(row.cells[0], label - len(stem), view)
+    parts = [stem + _padded(text, label - len(stem))]
+    if node:
+        parts.append(view.paint("dim", _padded(fitted(row.cells[1], node, view), node)))
+    if bar:
+        style = row.status if row.status != "ok" else "around" if row.around else "bar"
+        parts.append(view.paint(style, _bar_text(row.bar, bar, view)))
+    parts += [f"{cell:>{width}}" for cell, width in zip(row.cells[2:5], right[:3], strict=True) if width]
+    parts.append(view.paint(row.status, row.cells[5]))
+    return "  ".join(parts).rstrip()
+
+
+def _bar_text(part: tuple[float, float] | None, width: int, view: View) -> str:
+    """Return a bar that fills half columns; however short, it is seen."""
+    if part is None:
+        return " " * width
+    halves = 2 * width
+    first = min(int(part[0] * halves), halves - 1)
+    last = max(first, min(math.ceil(part[1] * halves), halves) - 1)
+    filled = [first <= half <= last for half in range(halves)]
+    cells = zip(filled[::2], filled[1::2], strict=True)
+    marks = {(True, True): "█", (True, False): "▌", (False, True): "▐"} if view.unicode else {}
+    return "".join(marks.get(cell, "#") if any(cell) else " " for cell in cells)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - columns(text))
+
+
+def _note(row: Row, style: str, text: str, total: int, view: View) -> Iterator[str]:
+    indent = row.below if len(row.below) < total // 2 else ""
+    room = total - len(indent)
+    if columns(text) > len(text):
+        room //= 2  # textwrap counts characters, and here some are two columns wide
+    lines = textwrap.wrap(text, room, max_lines=_NOTE_LINES, placeholder=" ...")
+    for line in lines:
+        yield indent + view.paint(style, line)
+
+
+# --- totals ---
+
+
+def totals(log: FlowFacts) -> Iterator[str]:
+    """Yield the totals of a flow log for people: status, duration, counts, tokens, cost; those that it has."""
+    metrics = log.metrics
+    yield log.status
+    if metrics["total_duration_ms"] is not None:
+        yield duration_text(metrics["total_duration_ms"])
+    for name in ("node", "event", "error"):
+        if (count := metrics[f"{name}_count"]) or name != "error":
+            yield counted(count, name)
+    if metrics["tokens"]:
+        parts = [f"{metrics[key]:,} {word}" for key, word in (("input_tokens", "in"), ("output_tokens", "out")) if metrics[key]]
+        yield counted(metrics["tokens"], "token") + (f" ({' + '.join(parts)})" if parts else "")
+    if metrics["cost_usd"]:
+        yield dollars(metrics["cost_usd"])
+
+
+def missing(log: FlowFacts) -> Iterator[str]:
+    """Yield what people have to know of a flow log that is not whole."""
+    metrics = log.metrics
+    last = f"; last event {clock_text(log.events[-1]['timestamp'])}" if log.events else ""
+    if log.status == "running":
+        yield f"no end in the log: the flow is still running, or its process was killed{last}"
+    if log.status == "unknown":
+        yield f"the flow's own events are not in the log, as where their level filters them: how it ended is not known{last}"
+    if metrics["dropped_count"]:
+        yield f"{counted(metrics['dropped_count'], 'event')} dropped by the ring buffer: the tree is not whole"
+    if metrics["fault_count"]:
+        yield f"logging itself failed {counted(metrics['fault_count'], 'time')}"
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
