@@ -22,6 +22,7 @@ ENTRY = re.compile(r"^### `([\w.]+)`\n(?:\n`[^`\n][^\n]*\n)?(?:\n(?:- `[^\n]*\n)
 
 # Further classes that users of a name meet: what it returns, holds or takes.
 _BESIDE = {
+    "EventStream": ["Events"],
     "FlowLog": ["SpanInfo"],
     "ObservabilityContext": ["TraceContext"],
     "comparison.SpanDiff": ["Change", "Figure"],
@@ -36,7 +37,7 @@ _BESIDE = {
 }
 # Users do not make these themselves.
 _GIVEN = {
-    "Change", "Figure", "Flow", "FlowDiff", "FlowLog", "FlowSummary", "RemoteParent", "Span", "SpanContext", "SpanDiff",
+    "Change", "Events", "Figure", "Flow", "FlowDiff", "FlowLog", "FlowSummary", "RemoteParent", "Span", "SpanContext", "SpanDiff",
     "SpanInfo", "StartedSpan", "TraceContext",
 }  # fmt: skip
 # What logging and the package call, and users do not.
@@ -72,8 +73,12 @@ def signature(value: Any, name: str) -> str:
     if isinstance(value, property) or getattr(value, "__name__", "") in _GIVEN:
         return name
     taken = [one.replace(annotation=one.empty) for one in inspect.signature(value).parameters.values() if one.name != "self"]
-    if inspect.isclass(value) and any(one.kind is one.VAR_POSITIONAL for one in taken):
-        return name  # an exception, or a formatter that takes what its base takes
+    kinds = {one.kind for one in taken}
+    if inspect.isclass(value) and inspect.Parameter.VAR_POSITIONAL in kinds:
+        # An exception takes any arguments; a formatter takes what its base takes.
+        is_own = getattr(value.__init__, "__module__", "").startswith("the_edge_obs")
+        if not is_own or kinds == {inspect.Parameter.VAR_POSITIONAL}:
+            return name
     return f"{name}{inspect.Signature(taken)}"
 
 

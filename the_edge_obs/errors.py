@@ -34,11 +34,19 @@ def show_with(shown: Callable[[str], str]) -> None:
 
 
 class ConfigurationError(ObservabilityError, ValueError):
-    """A configuration that cannot be used: unknown key, level, handler or format, or an unwritable path."""
+    """A configuration that cannot be used: unknown key, level, handler or format, or an unwritable path.
+
+    Attributes:
+        where: The part that is wrong, such as ``observability.handlers[0].path``; empty where it is not known.
+    """
+
+    def __init__(self, *args: object, where: str = "") -> None:
+        self.where = where
+        super().__init__(*args)
 
 
 class EventError(ObservabilityError, ValueError):
-    """An event that does not follow the event schema, or an event type that does not exist."""
+    """An event that does not follow the event schema."""
 
 
 class QueryError(ObservabilityError, ValueError):
@@ -72,23 +80,32 @@ class FlowFileError(ObservabilityError, ValueError):
         problem: What is wrong and what is allowed, in one line.
         path: The flow file, or None for a flow given as a dict.
         line: 1-based line of the mistake, or None where it is not known.
+        step: The node with the mistake, or None for one outside of the nodes.
 
     Attributes:
         others: The further mistakes of the same flow; this one was found first.
     """
 
-    def __init__(self, problem: str, *, path: str | None = None, line: int | None = None) -> None:
-        self.problem, self.path, self.line = problem, path, line
+    def __init__(self, problem: str, *, path: str | None = None, line: int | None = None, step: str | None = None) -> None:
+        self.problem, self.path, self.line, self.step = problem, path, line, step
         self.others: tuple[FlowFileError, ...] = ()
         place = ":".join(str(part) for part in (path, line) if part is not None)
         super().__init__(f"{place}: {problem}" if place else problem)
 
 
 class FlowRunError(ObservabilityError, RuntimeError):
-    """A running YAML flow that cannot go on: a template, a condition, a route or the step limit; names the step.
+    """A running YAML flow that cannot continue: a template, a condition, a route or the step limit.
 
     What a node raises comes out of the flow unchanged.
+
+    Args:
+        problem: What is wrong, in one line; it names the step.
+        step: The node that cannot run or be left, or None for the flow as a whole.
     """
+
+    def __init__(self, problem: str, *, step: str | None = None) -> None:
+        self.step = step
+        super().__init__(problem)
 
 
 class ActionError(ObservabilityError, RuntimeError):
@@ -126,4 +143,4 @@ def check_keys(where: str, given: Mapping[Any, Any], known: Iterable[str]) -> No
     known = tuple(known)
     for key in given:
         if key not in known:
-            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}")
+            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}", where=f"{where}.{key}")

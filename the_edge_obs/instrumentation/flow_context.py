@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,31 @@ class TraceContext(Protocol):
         """Log into the running span."""
 
 
-class EventStream:
+class Events(ABC):
+    """Events that are added, read and queried in one place."""
+
+    @abstractmethod
+    def append(self, event: Event) -> None:
+        """Add an event."""
+
+    @abstractmethod
+    def get_all(self) -> list[Event]:
+        """Return the events, oldest first."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget all events."""
+
+    def query(self, filters: Mapping[str, Any] | None = None) -> list[Event]:
+        """Return the events that pass the filters of ``event_query.matches``.
+
+        Raises:
+            QueryError: an unknown filter, or a value it does not take.
+        """
+        return list(select(self.get_all(), filters or {}))
+
+
+class EventStream(Events):
     """A bounded buffer of events, oldest first, that hands each on to handlers.
 
     Args:
@@ -87,24 +112,15 @@ class EventStream:
         """Return the events, oldest first."""
         return list(self._events)
 
-    def query(self, filters: Mapping[str, Any] | None = None) -> list[Event]:
-        """Return the events that pass the filters of ``event_query.matches``.
-
-        Raises:
-            QueryError: an unknown filter, or a value it does not take.
-        """
-        return list(select(self.get_all(), filters or {}))
-
     def clear(self) -> None:
         """Forget all events."""
         self._events.clear()
 
 
-class _FlowStream(EventStream):
+class _FlowEvents(Events):
     """The events of one flow, as its ring buffers have them."""
 
     def __init__(self, run: ObservabilityContext) -> None:
-        super().__init__()
         self._run = run
 
     def append(self, event: Event) -> None:
@@ -360,9 +376,9 @@ class ObservabilityContext:
         return get_flow_log(self.flow_id)
 
     @property
-    def event_stream(self) -> EventStream:
+    def event_stream(self) -> Events:
         """The flow's events: what is appended is logged into the flow."""
-        return _FlowStream(self)
+        return _FlowEvents(self)
 
     def _place(self) -> SpanContext:
         """Return the running span of this flow: its root outside any other."""
