@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,13 @@ def test_cutting() -> None:
 def test_columns(text: str, width: int) -> None:
     """A wide character takes two columns, a combining one none."""
     assert columns(text) == width
+
+
+@given(st.text(max_size=20) | st.text(alphabet="abcé…→─█▌要\u0301", max_size=20))
+def test_columns_are_those_of_its_characters(text: str) -> None:
+    """The short way for common characters counts as Unicode does."""
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text if not unicodedata.combining(char))
+    assert columns(text) == sum(not unicodedata.combining(char) for char in text) + wide
 
 
 def test_counts_and_amounts() -> None:

@@ -113,9 +113,13 @@ def drawable(encoding: str) -> bool:
     return True
 
 
+# Characters of one column each: Latin, the ellipsis, arrows, and the lines and bars that trees are drawn with.
+_ONE_COLUMN: Final = re.compile("[\0-\u02ff\u2026\u2190-\u21ff\u2500-\u259f]*")
+
+
 def columns(text: str) -> int:
     """Return how many columns of a terminal a text takes: two for a wide character, none for a combining one."""
-    if text.isascii():
+    if text.isascii() or _ONE_COLUMN.fullmatch(text):
         return len(text)
     return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
 
