@@ -35,6 +35,7 @@ def test_what_the_script_is_given() -> None:
         "end": 2_000_000,
         "names": ["flow", "llm.call", "my.lib"],
         "types": ["entry", "exit", "error", "metric", "log"],
+        "span_types": ["entry", "error", "exit"],
         "levels": ["debug", "info", "warn", "error"],
         "statuses": ["ok", "error", "running", "cancelled", "unknown"],
         "spans": [

@@ -83,7 +83,7 @@ class FlowLogs(Sequence[FlowLog]):
 
         An error that went on through outer spans is told once, where it arose; cancellations are none.
         """
-        failed = [event for log in self._logs() for event in log.events if _is_error(event)]
+        failed = [event for log in self._logs() for event in log.events if is_failure(event)]
         echoes = {(event["parent_id"], _error(event)) for event in failed}
         return [f"{_place(event)}: {_error(event)}" for event in failed if (event["span_id"], _error(event)) not in echoes]
 
@@ -145,10 +145,6 @@ def _fitting(span: SpanInfo, names: Sequence[str]) -> str | None:
     """Return the step, or else the node, of a span, whichever one of the names fits; None where none does."""
     known = [name for name in (span.step, span.node) if name]
     return next((name for name in known if any(fnmatchcase(name, pattern) for pattern in names)), None)
-
-
-def _is_error(event: Event) -> bool:
-    return is_failure(event)
 
 
 def _error(event: Event) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..actions.registry import Registry
 from ..errors import ConfigurationError, FlowFileError, FlowRunError, allowed
+from ..event import ROOT_NODE
 from ..yaml_reader import Place
 from . import checks
 from .edges import read_edges
@@ -97,7 +98,7 @@ def _read(source: Source, loading: Loading) -> Plan:
     nodes = attempt(reader.top_level, data.get("nodes")) or {}
     edges = attempt(read_edges, source, compiler, data.get("edges"), tuple(nodes)) if nodes else None
     return Plan(
-        name=attempt(_name, source, data) or "flow",
+        name=attempt(_name, source, data) or ROOT_NODE,
         path=source.path,
         folder=folder,
         variables=variables,
@@ -124,7 +125,7 @@ def _top_level(source: Source) -> dict[str, Any]:
 
 def _name(source: Source, data: Mapping[str, Any]) -> str:
     if data.get("name") is None:
-        return Path(source.path).stem if source.path else "flow"
+        return Path(source.path).stem if source.path else ROOT_NODE
     return checks.text(source, data["name"], ("name",), "name")
 
 

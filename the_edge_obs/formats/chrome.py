@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any, Final
 
-from ..event import Event, dumps
+from ..event import SPAN_EVENTS, Event, dumps
 from ..flow_log import FlowLog, SpanInfo
 from ..lanes import Placed, micros, place
 from ..tree import counted, which
 from ._flow_logs import by_start, marked, title
 
-_OF_SPANS: Final = frozenset({"entry", "exit", "error"})
 _NAME: Final = 80  # characters of a message that name it; all of it is in the arguments
 _COLOURS: Final = {"error": "terrible", "cancelled": "grey"}  # chrome://tracing knows them, Perfetto has colours of its own
 
@@ -76,7 +75,7 @@ def _slices(process: _Process) -> Iterator[dict[str, Any]]:
     """
     told: dict[str, list[Event]] = {}
     for event in process.log.events:
-        if event["event_type"] in _OF_SPANS:
+        if event["event_type"] in SPAN_EVENTS:
             told.setdefault(event["span_id"], []).append(event)
     branches = _branches(process.spans)
     heads: dict[str, dict[str, Any]] = {}
@@ -142,7 +141,7 @@ def _moments(process: _Process) -> Iterator[dict[str, Any]]:
     """Yield what was logged inside spans: messages, of other loggers too, and figures."""
     lanes = {one.span.span_id: one.lane for one in process.spans}
     for event in process.log.events:
-        if event["event_type"] in _OF_SPANS:
+        if event["event_type"] in SPAN_EVENTS:
             continue
         text = " ".join((event["message"] or event["node"]).split())
         yield process.event(
