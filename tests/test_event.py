@@ -179,6 +179,7 @@ ODD = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(
     changes=st.dictionaries(st.sampled_from([*KEYS, "other"]), ODD, max_size=3),

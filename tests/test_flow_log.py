@@ -68,6 +68,7 @@ def test_no_events_are_no_flow_log():
         build_flow_log([])
 
 
+@pytest.mark.slow
 @given(flows(), st.randoms(use_true_random=False))
 def test_any_order_of_events_gives_the_same_log(made: list[dict[str, Any]], shuffler: random.Random):
     """The order in which events are given does not matter."""
@@ -75,6 +76,7 @@ def test_any_order_of_events_gives_the_same_log(made: list[dict[str, Any]], shuf
     assert build_flow_log(shuffled).to_dict() == build_flow_log(made).to_dict()
 
 
+@pytest.mark.slow
 @given(flows())
 def test_a_drawn_flow_is_read_as_it_was_made(made: list[dict[str, Any]]):
     """Every span is there once, with its times, its status and its children in order of their start."""
@@ -96,6 +98,7 @@ def test_a_drawn_flow_is_read_as_it_was_made(made: list[dict[str, Any]]):
     assert log.metrics["error_count"] == sum(one["span_id"] not in passed for one in errors)
 
 
+@pytest.mark.slow
 @given(flows(), st.data())
 def test_lost_events_invent_nothing(made: list[dict[str, Any]], data: st.DataObject):
     """With any events missing, what is left is kept, marked partial or running, and nothing else appears."""
@@ -118,6 +121,7 @@ def test_lost_events_invent_nothing(made: list[dict[str, Any]], data: st.DataObj
         assert (log.status, log.metrics["total_duration_ms"]) == ("running", None)
 
 
+@pytest.mark.slow
 @given(st.lists(events(), min_size=1, max_size=20))
 def test_any_valid_events_make_a_flow_log(made: list[dict[str, Any]]):
     """No combination of valid events is refused: logs come from other programs, too."""
@@ -174,6 +178,7 @@ def test_figures_below_a_lost_span_count():
     assert tree(log) == [(0, span_id(1)), (0, span_id(3))]
 
 
+@pytest.mark.slow
 @given(flows(max_spans=20), st.randoms(use_true_random=False))
 def test_node_figures_add_up_to_the_totals(made: list[dict[str, Any]], shuffler: random.Random):
     """What the nodes and the root count of themselves is the total: no token twice, none lost."""
@@ -213,6 +218,7 @@ def test_percentiles_are_nearest_rank(numbers: list[float], percent: int, expect
     assert percentile(numbers, percent) == expected
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.integers(1, 100))
 def test_a_percentile_is_the_smallest_that_covers_its_share(numbers: list[float], percent: int):
     """At least that share is at or below it, and no smaller number will do."""
@@ -337,6 +343,7 @@ def test_a_function_outside_any_flow_is_its_own_root():
     assert log.metrics["nodes"]["rank"]["tokens"] == 3
 
 
+@pytest.mark.slow
 def test_deep_trees():
     """Five thousand levels are read, walked and written without recursion."""
     depth = 5000
@@ -389,6 +396,7 @@ def test_as_text_it_is_its_tree(monkeypatch: pytest.MonkeyPatch):
     assert str(log).splitlines()[1] == f"`- {'n' * 40}...  100.0 ms  ok"
 
 
+@pytest.mark.slow
 @given(flows(), st.randoms(use_true_random=False))
 def test_repeats_change_nothing(made: list[dict[str, Any]], shuffler: random.Random) -> None:
     """A log beside its copy, in any order, is the log."""

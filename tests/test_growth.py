@@ -19,6 +19,8 @@ from the_edge_obs.taints import Taints
 
 from .growth import assert_linear
 
+pytestmark = pytest.mark.slow
+
 SIZES = (5_000, 10_000, 20_000)
 
 FORMATS = [

@@ -87,6 +87,7 @@ def test_it_keeps_each_flow_apart() -> None:
     assert (ring.events("unknown"), ring.dropped("unknown")) == ([], 0)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_events_in_a_ring_of_a_thousand() -> None:
     """The last 1,000 are kept in order, 99,000 counted as dropped, and memory stays flat."""
     ring = install(capacity=1000)
@@ -113,6 +114,7 @@ def test_a_hundred_thousand_events_in_a_ring_of_a_thousand() -> None:
     assert peak - before < 4_000_000
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(capacity=st.integers(1, 30), levels=st.lists(st.sampled_from(["debug", "info", "error"]), max_size=120))
 def test_the_law_of_eviction(capacity: int, levels: list[str]) -> None:
@@ -367,6 +369,7 @@ def test_a_dump_has_spilled_and_pinned_events() -> None:
     assert numbers(target.seen) == [2, *range(30, 40), *range(70, 80)]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     capacity=st.integers(1, 12), steps=st.lists(st.sampled_from(["info", "info", "info", "error", "dump", "read"]), max_size=60)
@@ -440,6 +443,7 @@ def test_spilled_events_are_merged_back_and_removed_on_dispose(tmp_path: Path) -
     assert list((tmp_path / "spill").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_spilled_files_go_with_their_ring(tmp_path: Path) -> None:
     """A ring that nobody has any more leaves no file behind, and takes no other ring's along."""
     other = install(capacity=5, spill=tmp_path / "other" / "{flow_id}.jsonl")
@@ -454,6 +458,7 @@ def test_spilled_files_go_with_their_ring(tmp_path: Path) -> None:
     assert numbers(other.events(run.flow_id)) == list(range(20))
 
 
+@pytest.mark.slow
 def test_spilled_files_are_removed_at_exit(tmp_path: Path) -> None:
     """Also after another library's dictConfig has closed the ring; and what is logged while Python exits makes no new ones."""
     program = """
@@ -564,6 +569,7 @@ def test_max_flows_forgets_ended_flows_first() -> None:
         run.close()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     cap=st.integers(3_000, 60_000),
@@ -683,6 +689,7 @@ def test_one_flow_takes_at_most_half_of_max_bytes_from_others() -> None:
     assert 20 < len(ring.events(noisy.flow_id)) < 60
 
 
+@pytest.mark.slow
 def test_the_estimate_far_below_a_cap_is_near_the_truth() -> None:
     """Only some events are weighed there; the sum is within a quarter of what all weigh."""
     from the_edge_obs.records import size_of
@@ -716,6 +723,7 @@ def test_clearing_one_flow_leaves_the_others_alone() -> None:
         assert ring.dropped(run.flow_id) == 0
 
 
+@pytest.mark.slow
 def test_memory_is_flat() -> None:
     """A hundred thousand events and two thousand flows in a process of their own; the same script takes larger numbers."""
     script = Path(__file__).with_name("faults") / "soak_memory.py"
@@ -822,6 +830,7 @@ def test_reading_while_others_write() -> None:
         assert len(values) < 100  # the writer may add a few between the trim and the copy
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_a_forked_child_can_log_while_the_parents_threads_do() -> None:
     """No lock that another thread held at the moment of the fork stops the child."""

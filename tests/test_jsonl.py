@@ -199,6 +199,7 @@ def test_the_cap_of_a_line_leaves_room_for_other_writers() -> None:
 NODE_FILTER = line_filter({"node": "flow"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [None, NODE_FILTER], ids=["all", "filtered"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_a_line_that_is_too_long_is_told_with_its_number_and_the_rest_is_read(tmp_path: Path, name: str, wanted: Any) -> None:
@@ -215,6 +216,7 @@ def test_a_line_that_is_too_long_is_told_with_its_number_and_the_rest_is_read(tm
     assert told == [3, 5, 8, 10]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(
@@ -243,6 +245,7 @@ print(json.dumps([codes[-1], peak() - before]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell the memory of a process so")
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_no_command_takes_memory_for_an_endless_line(tmp_path: Path, name: str) -> None:
@@ -268,6 +271,7 @@ def test_no_command_takes_memory_for_an_endless_line(tmp_path: Path, name: str) 
     assert f"{path}:2: longer than 1,048,576 bytes\n" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [None, LineFilter(b'"x"', lambda line: True)], ids=["all", "filtered"])
 def test_the_time_grows_with_the_length_of_a_line(wanted: Any) -> None:
     """Not with its square, as where each block is joined to all before it."""

@@ -183,6 +183,7 @@ assert not heavy, heavy
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_everything_exported_needs_neither_yaml_nor_jinja2_nor_argparse() -> None:
     """Who uses the whole public interface without YAML flows does not pay for them."""
     code = """
@@ -201,6 +202,7 @@ def test_every_module_has_a_floor() -> None:
     assert {name.partition(".")[0] for name in MODULES} - FLOORS.keys() == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_point_down(name: str) -> None:
     """A module imports what lies on its own floor or below."""
@@ -209,6 +211,7 @@ def test_imports_point_down(name: str) -> None:
     assert above == set()
 
 
+@pytest.mark.slow
 def test_imports_make_no_circle() -> None:
     """Modules can be put in an order in which each imports only earlier ones."""
     waiting = {name: imports(name, path) - {name} for name, path in MODULES.items()}
@@ -224,6 +227,7 @@ def test_no_module_bears_the_name_of_a_public_name() -> None:
     assert here & set(the_edge_obs.__all__) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", *sorted(MODULES)])
 def test_public_things_have_docstrings(name: str) -> None:
     """Each module, and each public function, class and method in it, says what it does."""
@@ -247,6 +251,7 @@ def test_public_things_have_docstrings(name: str) -> None:
     assert silent == []
 
 
+@pytest.mark.slow
 def test_type_checkers_know_what_is_exported(tmp_path: Path) -> None:
     """A user's program gets the types of public names, and is told of one that does not exist, though all are imported late."""
     api = pytest.importorskip("mypy.api")
@@ -324,12 +329,14 @@ def copied_rules(tree: ast.AST) -> list[str]:
     return [f"line {line}: {rule}" for line, rule in sorted(found)]
 
 
+@pytest.mark.slow
 def test_the_node_of_the_root_is_written_once() -> None:
     """``event.ROOT_NODE`` is the one place that says what a flow's own span is called."""
     found = {name: root_nodes(ast.parse(path.read_text(encoding="utf-8"))) for name, path in MODULES.items()}
     assert {name: len(lines) for name, lines in found.items() if lines} == {"event": 1}, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - {"event"}))
 def test_what_an_event_means_is_decided_in_one_module(name: str) -> None:
     """Modules ask ``event`` whether an event ends a span, how it ended, and whether it may be a root."""

@@ -372,6 +372,7 @@ EXTRAS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(extra=EXTRAS, filters=st.sampled_from([[], [obs.FlowContextFilter()]]), inside=st.booleans())
 def test_extras_with_the_names_of_an_event_are_data(extra: dict[str, Any], filters: list[logging.Filter], inside: bool) -> None:
     """What a program says under such a name is in the data; the event is whole, in a run and outside, stamped or not."""

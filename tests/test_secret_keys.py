@@ -102,6 +102,7 @@ def test_a_policy_comes_before_the_table() -> None:
     assert classes_for(["CPF"]) is classes_for(["c_p_f"])
 
 
+@pytest.mark.slow
 def test_what_is_known_is_bounded() -> None:
     """Verdicts are remembered, and forgotten before they fill the memory."""
     classes = KeyClasses()

@@ -116,6 +116,7 @@ def test_numbers_are_no_parts_of_longer_ones() -> None:
 SPELLED = st.text(alphabet="aZ9\"'\\ %/é\n\t<>&=+\U0001f600", min_size=4, max_size=12).map(lambda text: f"Zq7{text}Vx9")
 
 
+@pytest.mark.slow
 @given(SPELLED)
 def test_spellings(secret: str) -> None:
     """As ``repr``, JSON, percent-encoding of either case and HTML write it."""
@@ -139,6 +140,7 @@ def test_spellings(secret: str) -> None:
         assert scrub_text(f"<{text}>", taints) == f"<{PLACEHOLDER}>", text
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=4, max_size=40).map(lambda data: b"\xff\xfe" + data))
 def test_spellings_of_bytes(secret: bytes) -> None:
     """Bytes that are not a text, as base64, hex and ``repr`` write them, and inside longer bytes."""
@@ -159,6 +161,7 @@ def test_spellings_of_bytes(secret: bytes) -> None:
 # --- room -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_thousand_passwords_are_remembered() -> None:
     """As many logins as a busy flow has; words of a stream under ``token`` take no room from them."""
     flow = a_flow()
@@ -169,6 +172,7 @@ def test_a_thousand_passwords_are_remembered() -> None:
     assert flow.taints.lost == 0
 
 
+@pytest.mark.slow
 def test_the_newest_stay_and_tokens_go_first() -> None:
     """Without room the oldest token makes some; without tokens, the oldest secret; each loss is counted."""
     taints = Taints()
@@ -182,6 +186,7 @@ def test_the_newest_stay_and_tokens_go_first() -> None:
     assert (taints.lost, "secret-00000" in taints, "one-m0re" in taints, len(taints)) == (3, False, True, MAX_SECRETS)
 
 
+@pytest.mark.slow
 def test_the_characters_are_bounded() -> None:
     """A flow with many long secrets keeps the last ones, within the cap."""
     taints = Taints()
@@ -207,6 +212,7 @@ def test_a_loss_is_a_fault_that_the_flow_log_shows() -> None:
         undo()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [3, 2_000])
 def test_few_and_many_are_found_alike(many: int) -> None:
     """The short cut for many secrets finds what the plain way does."""
