@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import json
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -425,3 +428,25 @@ def test_what_the_process_knows_stands_in_for_a_lost_root() -> None:
     assert build_flow_log([event(1, "entry", 0)], known=known).status == "running"
     empty = empty_flow_log(FLOW, Outcome("triage", "running"))
     assert (empty.name, empty.status, empty.events, empty.spans, empty.metrics["event_count"]) == ("triage", "running", [], [], 0)
+
+
+COUNTING = """
+import json, sys
+from the_edge_obs.flow_log import build_flow_log
+log = build_flow_log(json.load(sys.stdin))
+print(json.dumps([log.status, len(log.spans), len(log.roots), log.metrics["tokens"], log.metrics["error_count"]]))
+"""
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_parents_that_go_round_in_a_circle_are_counted_in_finite_time(length: int) -> None:
+    """As a broken or hostile log may have them; what lies below the circle counts, what repeats it does not."""
+    circle = [one for n in range(1, length + 1) for one in whole(n, n, 9, parent=n % length + 1, metrics={"tokens": 5})]
+    leaf = whole(length + 1, 8, 8.5, parent=length, metrics={"tokens": 5})
+    given_events = json.dumps([*circle, *leaf])
+    # In a process of its own, which can be ended.
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTING], input=given_events, capture_output=True, text=True, timeout=60, check=True
+    )
+    # A span that is its own parent is on top, though no root; in a longer circle no span is.
+    assert json.loads(done.stdout) == ["unknown", length + 1, int(length == 1), 5, 0]

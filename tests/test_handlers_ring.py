@@ -651,6 +651,19 @@ def test_stats_tell_what_is_held_and_what_has_left() -> None:
     assert ring.stats() == {**stats, "flows": 0, "events": 0, "bytes": 0, "dropped": 40}
 
 
+def test_flows_that_leave_and_come_back_are_counted_once() -> None:
+    """Events held and events dropped are together all that came, however often their flow has left."""
+    ring, everything = install(max_flows=1), Keep()
+    logging.getLogger("tea").addHandler(everything)
+    first, second = obs.flow(), obs.flow()
+    for n in range(4):
+        log_numbers(first, [n, n])
+        log_numbers(second, [n])
+    stats = ring.stats()
+    assert (stats["flows"], stats["evicted_flows"]) == (1, 7)
+    assert stats["events"] + stats["dropped"] == len(everything.seen)
+
+
 def test_max_events_is_a_cap_over_all_flows() -> None:
     """Flows that have ended leave first; then the greatest loses its oldest events, and the others keep theirs."""
     ring = install(capacity=60, max_events=100)

@@ -232,6 +232,15 @@ def test_lines_have_their_numbers_however_they_lie_in_blocks(parts: list[bytes])
     assert [number for number, _ in numbered_lines(io.BufferedReader(io.BytesIO(content)), always)] == numbers  # type: ignore[arg-type]
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from([b"wanted\n", b"wanted and wanted\n", b"other\n", b"\n", b"x" * 50_000 + b"\n"]), max_size=14))
+def test_lines_that_a_filter_picks_have_their_numbers(parts: list[bytes]) -> None:
+    """What lies between them is counted, though it is not looked at line by line."""
+    file: Any = io.BufferedReader(io.BytesIO(b"".join(parts)))  # type: ignore[arg-type]
+    expected = [(number, line) for number, line in enumerate(parts, 1) if b"wanted" in line]
+    assert list(numbered_lines(file, LineFilter(b"wanted", lambda line: True))) == expected
+
+
 MEASURED = """
 import json, resource, sys
 from the_edge_obs.cli import main
