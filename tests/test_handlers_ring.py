@@ -664,6 +664,19 @@ def test_flows_that_leave_and_come_back_are_counted_once() -> None:
     assert stats["events"] + stats["dropped"] == len(everything.seen)
 
 
+def test_what_is_left_of_a_batch_keeps_its_weight() -> None:
+    """Events are weighed in batches, and leave one by one: what stays weighs as much as as many others."""
+    ring = install(capacity=1_000)
+    with obs.flow() as run:
+        log_numbers(run, range(500))
+        half = ring.stats()
+        log_numbers(run, range(500, 1_200))
+        full = ring.stats()
+    assert half["events"] == 501
+    assert 1_000 <= full["events"] < 1_201
+    assert full["bytes"] / full["events"] == pytest.approx(half["bytes"] / half["events"], rel=0.02)
+
+
 def test_max_events_is_a_cap_over_all_flows() -> None:
     """Flows that have ended leave first; then the greatest loses its oldest events, and the others keep theirs."""
     ring = install(capacity=60, max_events=100)

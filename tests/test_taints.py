@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 import json
 import pickle
 import re
+import string
+import tracemalloc
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -184,6 +187,63 @@ def test_the_newest_stay_and_tokens_go_first() -> None:
     assert (taints.lost, "tok3n-without-room-2" in taints) == (2, False)
     taints.learn("one-m0re")
     assert (taints.lost, "secret-00000" in taints, "one-m0re" in taints, len(taints)) == (3, False, True, MAX_SECRETS)
+
+
+def filled(taints: Taints) -> Taints:
+    """Learn as many secrets as there is room for, so that one that is there before makes room."""
+    for number in range(MAX_SECRETS):
+        taints.learn(f"secret-{number:05d}")
+    return taints
+
+
+@pytest.mark.slow
+def test_a_token_goes_before_older_secrets() -> None:
+    """A piece of a text may have stood there, where a password is a secret."""
+    taints = Taints()
+    taints.learn("p4ssw0rd-of-old")
+    taints.learn("tok3n-that-goes-1", is_token=True)
+    for number in range(MAX_SECRETS - 1):
+        taints.learn(f"secret-{number:05d}")
+    assert (taints.lost, "p4ssw0rd-of-old" in taints, "tok3n-that-goes-1" in taints) == (1, True, False)
+
+
+@pytest.mark.slow
+def test_a_spelling_stays_while_a_secret_has_it() -> None:
+    """One secret may be written as another is spelled; the first goes, and the second is still found."""
+    taints = Taints()
+    taints.learn('p4ss"w0rd-x1')
+    taints.learn('p4ss\\"w0rd-x1')  # as JSON has the first
+    for number in range(MAX_SECRETS - 1):
+        taints.learn(f"secret-{number:05d}")
+    assert taints.lost == 1
+    assert taints.in_text('{"a": "p4ss\\"w0rd-x1"}') == ['p4ss\\"w0rd-x1']
+    assert 'p4ss"w0rd-x1' not in taints
+
+
+@pytest.mark.slow
+def test_a_number_that_is_forgotten_is_a_number_again() -> None:
+    """It is taken out of data as long as it is remembered."""
+    taints = Taints()
+    taints.learn(1_234_567_890)
+    assert taints.numbers == {1_234_567_890}
+    assert filled(taints).numbers == set()
+
+
+@pytest.mark.slow
+def test_what_was_judged_is_not_remembered_for_ever() -> None:
+    """Ordinary words are judged once, within bounds: a stream has any number of them."""
+    taints = Taints()
+    letters = string.ascii_lowercase
+    taints.learn("one")
+    tracemalloc.start()
+    try:
+        for word in map("".join, itertools.product(letters, repeat=3)):
+            taints.learn(word)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(taints), taints.lost) == (0, 0)
+    assert peak < 250_000
 
 
 @pytest.mark.slow
