@@ -119,6 +119,7 @@ class Sandbox:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._output = folder.with_suffix(".txt")
         self._running: subprocess.Popen[bytes] | None = None
         shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
 
@@ -132,7 +133,10 @@ class Sandbox:
         for marked in _MARKED:
             code = self._run([*tests, "-m", marked], None)
             if code not in _PASSES:
-                raise BaselineError(f"the tests fail without a mutant (exit code {code}): {' '.join(tests)}")
+                failed = [line for line in self._said().splitlines() if line.startswith(("FAILED", "ERROR"))]
+                raise BaselineError(
+                    "\n".join([f"the tests fail without a mutant (exit code {code}): {' '.join(tests)}", *failed])
+                )
         return time.monotonic() - start
 
     def outcome(self, mutant: Mutant, tests: Sequence[str], limit: float) -> str:
@@ -151,6 +155,9 @@ class Sandbox:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         return "survived"
 
+    def _said(self) -> str:
+        return self._output.read_text(encoding="utf-8", errors="replace")
+
     def stop(self) -> None:
         """End the run in progress, and what it has started."""
         if (running := self._running) is not None:
@@ -162,15 +169,16 @@ class Sandbox:
         environment = {**os.environ, "PYTHONPATH": str(self._folder), "PYTHONHASHSEED": "0"}
         if limit is not None:
             environment["PYTHONDONTWRITEBYTECODE"] = "1"
-        run = self._running = subprocess.Popen(
-            [sys.executable, "-c", _RUN, *options, *tests],
-            cwd=self._folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self._output.open("wb") as output:
+            run = self._running = subprocess.Popen(
+                [sys.executable, "-c", _RUN, *options, *tests],
+                cwd=self._folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
             return run.wait(limit)
         except subprocess.TimeoutExpired:

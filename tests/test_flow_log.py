@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import the_edge_obs as obs
 from the_edge_obs.errors import FlowNotFoundError
 from the_edge_obs.event import identity, problems
-from the_edge_obs.flow_log import Outcome, build_flow_log, empty_flow_log, percentile
+from the_edge_obs.flow_log import Outcome, build_flow_log, empty_flow_log, known_outcome, percentile
 
 from .strategies import FLOW, METRICS, T0, event, events, flows, span_id, whole
 
@@ -428,6 +428,44 @@ def test_what_the_process_knows_stands_in_for_a_lost_root() -> None:
     assert build_flow_log([event(1, "entry", 0)], known=known).status == "running"
     empty = empty_flow_log(FLOW, Outcome("triage", "running"))
     assert (empty.name, empty.status, empty.events, empty.spans, empty.metrics["event_count"]) == ("triage", "running", [], [], 0)
+
+
+def test_an_end_without_its_entry_invents_no_duration():
+    """Its own duration tells when the span began, and its step is known; without one only the end is."""
+    told = event(2, "exit", 6, step="ask", metrics={"duration_ms": 2_000.0})
+    first, second = build_flow_log([told, event(3, "error", 8, step="pick", data={"error": None})]).spans
+    assert (first.start, first.end, first.duration_ms, first.step) == (T0 + 4, T0 + 6, 2_000.0, "ask")
+    assert (second.start, second.end, second.duration_ms, second.step) == (T0 + 8, T0 + 8, None, "pick")
+
+
+def test_what_was_answered_from_a_recording_costs_nothing():
+    """It reports what it cost when it was recorded: the span shows it, the totals do not."""
+    figures = {"tokens": 7, "cost_usd": 0.5}
+    log = build_flow_log(
+        [
+            *whole(1, 0, 9),
+            *whole(2, 1, 2, node="llm.call", parent=1, metrics=figures, data={"answered": True}),
+            *whole(3, 3, 4, node="llm.call", parent=1, metrics={"tokens": 3}),
+        ]
+    )
+    assert [(span.answered, span.metrics) for span in log.spans[1:]] == [(True, figures), (False, {"tokens": 3})]
+    assert (log.metrics["tokens"], log.metrics["cost_usd"], log.metrics["nodes"]["llm.call"]["tokens"]) == (3, 0, 3)
+
+
+def test_a_process_knows_the_flows_that_it_runs():
+    """Their names and how they ended; of another it knows nothing."""
+    run = obs.flow("triage")
+    run.log("n")
+    assert known_outcome(run.flow_id) == Outcome("triage", "running")
+    run.close(error=ValueError("no"))
+    assert known_outcome(run.flow_id) == Outcome("triage", "error")
+    assert known_outcome(FLOW) is None
+
+
+def test_figures_beyond_the_range_of_a_float_are_the_largest_float():
+    """A broken log may have them; what is exported of it is still JSON."""
+    log = build_flow_log([one for n in (2, 3) for one in whole(n, n, n + 1, parent=1, metrics={"cost_usd": 1e308})])
+    assert log.metrics["cost_usd"] == sys.float_info.max
 
 
 COUNTING = """

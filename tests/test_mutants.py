@@ -147,7 +147,10 @@ def test_tests_that_fail_by_themselves_end_the_run(project: Path, capsys: pytest
     """With them every mutant would seem to be killed."""
     (project / "tests" / "test_sums.py").write_text("def test_total():\n    assert False\n", encoding="utf-8")
     assert mutants.main(["sums", "--jobs", "1"]) == 2
-    assert capsys.readouterr().err == "the tests fail without a mutant (exit code 1): tests/test_sums.py\n"
+    assert capsys.readouterr().err.splitlines() == [
+        "the tests fail without a mutant (exit code 1): tests/test_sums.py",
+        "FAILED tests/test_sums.py::test_total - assert False",
+    ]
 
 
 def test_a_sample_is_the_same_for_a_seed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
