@@ -10,8 +10,10 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -662,6 +664,75 @@ def test_flows_that_leave_and_come_back_are_counted_once() -> None:
     stats = ring.stats()
     assert (stats["flows"], stats["evicted_flows"]) == (1, 7)
     assert stats["events"] + stats["dropped"] == len(everything.seen)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    capacity=st.integers(1, 8),
+    max_flows=st.integers(1, 3),
+    max_bytes=st.sampled_from([None, 700, 3_000]),
+    spills=st.booleans(),
+    steps=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["info", "error"])), max_size=60),
+)
+def test_every_event_is_held_or_counted(
+    capacity: int, max_flows: int, max_bytes: int | None, spills: bool, steps: list[tuple[int, str]]
+) -> None:
+    """Whatever cap makes room, of each flow and of all together: nothing is lost without being counted, or counted twice."""
+    tea, everything = logging.getLogger("tea"), Keep()
+    with tempfile.TemporaryDirectory() as folder:
+        spill = Path(folder, "{flow_id}.jsonl") if spills else None
+        ring = install(capacity=capacity, max_flows=max_flows, max_bytes=max_bytes, spill=spill)
+        tea.addHandler(everything)
+        try:
+            runs = [obs.flow() for _ in range(4)]
+            for n, (number, level) in enumerate(steps):
+                log_numbers(runs[number], [n], level)
+            came = Counter(event["flow_id"] for event in everything.seen)
+            held = {flow_id: len(ring.events(flow_id)) for flow_id in came}
+            assert {flow_id: held[flow_id] + ring.dropped(flow_id) for flow_id in came} == came
+            assert sum(held.values()) + ring.stats()["dropped"] == len(everything.seen)
+            ring.dispose()  # with the files that it has spilled into
+            assert {flow_id: len(ring.events(flow_id)) + ring.dropped(flow_id) for flow_id in came} == came
+        finally:
+            tea.removeHandler(everything)
+            tea.removeHandler(ring)
+
+
+def test_the_end_of_a_span_comes_after_its_flow_has_left() -> None:
+    """It is counted as dropped until the next event of the flow comes; then both are there."""
+    ring = install(max_flows=1)
+    other = obs.flow()
+
+    @obs.observable("leaves")
+    def leaves() -> None:
+        contextvars.Context().run(other.log, "n")
+
+    with obs.flow() as run:
+        leaves()
+        assert (ring.flow_ids(), ring.dropped(run.flow_id)) == ([other.flow_id], 3)
+        run.log("n")
+        assert [event["event_type"] for event in ring.events(run.flow_id)] == ["exit", "log"]
+        assert ring.dropped(run.flow_id) == 2
+
+
+def test_short_flows_weigh_too() -> None:
+    """Each has fewer events than are weighed at a time; together they are kept within the cap."""
+    ring = install(max_bytes=200_000)
+    for _ in range(1_000):
+        with obs.flow():
+            pass
+    assert 50 < len(ring.flow_ids()) < 400
+
+
+@pytest.mark.slow
+def test_of_flows_that_have_left_the_last_ten_thousand_are_known() -> None:
+    """What is remembered of them has a bound, too."""
+    ring = install(max_flows=1)
+    runs = []
+    for _ in range(10_002):
+        with obs.flow() as run:
+            runs.append(run.flow_id)
+    assert [ring.dropped(runs[n]) for n in (0, 1, 2, -2)] == [0, 2, 2, 2]
 
 
 def test_what_is_left_of_a_batch_keeps_its_weight() -> None:

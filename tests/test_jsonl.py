@@ -126,6 +126,24 @@ def test_lines_that_are_no_events_say_why(line: str | bytes) -> None:
     assert parsed(line)
 
 
+def test_what_is_wrong_with_an_event_is_said() -> None:
+    """Every problem of a few; of many the first, and how many more there are; what only readers mind is said as well."""
+    assert parsed(json.dumps(an_event(node=1, level="loud"))) == (
+        "node is 1; it must be a string that is not empty; level is 'loud'; it must be one of debug, info, warn, error"
+    )
+    many = an_event(metrics={f"m{n}": "x" for n in range(20)})
+    assert str(parsed(json.dumps(many))).endswith("metrics.m15 is 'x'; it must be a number or null; and 4 more")
+    assert parsed(json.dumps(an_event(timestamp=1e300))) == "its timestamp or a metric is out of range"
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n"])
+def test_a_last_line_that_lies_in_two_pieces_of_a_file_is_whole(ending: bytes) -> None:
+    """A file is read in pieces; what one ends with, the next goes on with."""
+    long, last = b"x" * (MAX_LINE_BYTES - 5) + b"\n", b"0123456789" + ending
+    file: Any = io.BufferedReader(io.BytesIO(long + last))  # type: ignore[arg-type]
+    assert list(numbered_lines(file)) == [(1, long), (2, last)]
+
+
 def test_a_parsed_line_is_its_event() -> None:
     """Bytes and text alike."""
     line = json.dumps(an_event())
@@ -292,12 +310,22 @@ def test_the_time_grows_with_the_length_of_a_line(wanted: Any) -> None:
     assert_linear(lambda size: b"\n" * size, read, [n << 22 for n in (1, 2, 4)])
 
 
-@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, 5_000, 100_000])
 def test_what_nests_too_deep_is_no_event(depth: int) -> None:
     """On every version of Python alike; what is read can be walked through by every view."""
     text = json.dumps(an_event(data={"a": 0})).replace('{"a": 0}', '{"a":' + "[" * (depth - 2) + "]" * (depth - 2) + "}")
     found = parsed(text)
     assert isinstance(found, dict) if depth <= MAX_DEPTH else found == "no JSON (it nests deeper than 200 containers)"
+
+
+@pytest.mark.parametrize("opening", ['{"a":', "["])
+def test_objects_and_arrays_count_alike(opening: str) -> None:
+    """Containers of either kind may lie inside one another as deep, and no deeper."""
+    closing = {"[": "]"}.get(opening, "}")
+    for depth in (MAX_DEPTH - 2, MAX_DEPTH - 1):
+        inner = opening * depth + "1" + closing * depth
+        found = parsed(json.dumps(an_event(data={"a": 0})).replace('{"a": 0}', f'{{"a":{inner}}}'))
+        assert isinstance(found, dict) == (depth + 2 <= MAX_DEPTH)
 
 
 def test_an_export_that_is_too_large_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
