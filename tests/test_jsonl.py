@@ -23,6 +23,7 @@ from the_edge_obs.files import write_atomically
 from the_edge_obs.formatters import MAX_EVENT_BYTES, MAX_LINE_BYTES
 from the_edge_obs.jsonl import (
     MAX_DEPTH,
+    MAX_INT,
     Flaw,
     LineFilter,
     Skipped,
@@ -118,6 +119,10 @@ def test_a_gzip_file_that_ends_too_early(tmp_path: Path) -> None:
         json.dumps(an_event(timestamp="now")),
         json.dumps(an_event(timestamp=float("nan"))),
         json.dumps(an_event(data={"x": float("inf")})),
+        json.dumps(an_event(data={"error": 7})),
+        json.dumps(an_event(metrics={"n": True})),
+        json.dumps(an_event(metrics={"n": MAX_INT + 1})),
+        json.dumps(an_event(metrics={"n": -MAX_INT - 1})),
     ],
 )
 def test_lines_that_are_no_events_say_why(line: str | bytes) -> None:
@@ -134,6 +139,21 @@ def test_what_is_wrong_with_an_event_is_said() -> None:
     many = an_event(metrics={f"m{n}": "x" for n in range(20)})
     assert str(parsed(json.dumps(many))).endswith("metrics.m15 is 'x'; it must be a number or null; and 4 more")
     assert parsed(json.dumps(an_event(timestamp=1e300))) == "its timestamp or a metric is out of range"
+
+
+def test_metrics_are_numbers_within_limits_or_null() -> None:
+    """The limits themselves are within."""
+    event = an_event(metrics={"most": MAX_INT, "least": -MAX_INT, "part": 0.5, "none": None})
+    assert parsed(json.dumps(event)) == event
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_an_export_has_lost_is_noted(count: int) -> None:
+    """One event as well as several; of two exports of a flow, the larger number."""
+    skipped = Skipped()
+    for lost in (0, count, 0, None):
+        skipped.note_dropped({"flow_id": FLOW, "metrics": {"dropped_count": lost}})
+    assert skipped.dropped == {FLOW: count}
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n"])
