@@ -2,7 +2,7 @@
 
 ::
 
-    python -m tests.mutants [GROUP ...] [--sample N] [--seed S] [--jobs N] [--module PATTERN] [--list]
+    python -m tests.mutants [GROUP ...] [--sample N] [--seed S] [--jobs N] [--module PATTERN] [--quick] [--list]
 
 Each worker has a copy of the project in a temporary folder, and changes only that, so there is nothing to restore. A mutant is
 *killed* when a test fails, *timed out* when the tests take much longer than they do without it, and a *survivor* otherwise. What
@@ -117,8 +117,8 @@ def files_of(module: Path, group: Group) -> list[str]:
 class Sandbox:
     """A copy of the project in which one mutant at a time is tried."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, marked: Sequence[str]) -> None:
+        self._folder, self._marked = folder, marked
         self._output = folder.with_suffix(".txt")
         self._running: subprocess.Popen[bytes] | None = None
         shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
@@ -130,7 +130,7 @@ class Sandbox:
             BaselineError: they fail.
         """
         start = time.monotonic()
-        for marked in _MARKED:
+        for marked in self._marked:
             code = self._run([*tests, "-m", marked], None)
             if code not in _PASSES:
                 failed = [line for line in self._said().splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -147,7 +147,7 @@ class Sandbox:
             path.write_text(mutant.applied(original.decode("utf-8")), encoding="utf-8")
             # A cached module is known by its time, in seconds, and size: a mutant's has to be another time.
             os.utime(path, (times.st_atime, times.st_mtime + 10))
-            for marked in _MARKED:
+            for marked in self._marked:
                 if (code := self._run([*tests, "-m", marked], limit)) not in _PASSES:
                     return "timed out" if code is None else "killed"
         finally:
@@ -206,11 +206,12 @@ class Trial:
     Args:
         folder: An empty folder for the sandboxes.
         jobs: How many workers.
+        marked: Expressions for ``-m``: which tests run, and in which order.
     """
 
-    def __init__(self, folder: Path, jobs: int) -> None:
+    def __init__(self, folder: Path, jobs: int, marked: Sequence[str] = _MARKED) -> None:
         self._idle: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
-        self._sandboxes = [Sandbox(folder / str(number)) for number in range(jobs)]
+        self._sandboxes = [Sandbox(folder / str(number), marked) for number in range(jobs)]
         for sandbox in self._sandboxes:
             self._idle.put(sandbox)
         self._pool = ThreadPoolExecutor(jobs)
@@ -268,8 +269,9 @@ def chosen(name: str, options: argparse.Namespace) -> list[tuple[Mutant, tuple[s
 def try_group(name: str, trial: Trial, options: argparse.Namespace) -> Counter[str]:
     """Try the mutants of a group, print its survivors and its figures, and return the figures."""
     work = chosen(name, options)
-    took = trial.baselines(list(dict.fromkeys(tests for _, tests in work)))
-    limited = [(mutant, tests, max(_AT_LEAST, _SLOWER * took[tests])) for mutant, tests in work]
+    # The order of the files is the module's own; how long they take does not depend on it.
+    took = trial.baselines(list(dict.fromkeys(tuple(sorted(tests)) for _, tests in work)))
+    limited = [(mutant, tests, max(_AT_LEAST, _SLOWER * took[tuple(sorted(tests))])) for mutant, tests in work]
     figures: Counter[str] = Counter()
     for result in trial.results(limited):
         figures[result.outcome] += 1
@@ -287,6 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", default="0", metavar="S", help="which lot: the same seed picks the same mutants (default: 0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="workers (default: one a core)")
     parser.add_argument("--module", metavar="PATTERN", help="only modules that fit, such as 'taints.py'")
+    parser.add_argument("--quick", action="store_true", help="run no slow tests: some survivors may be known to those")
     parser.add_argument("--list", action="store_true", help="print the mutants, and try none")
     options = parser.parse_args(arguments)
     if unknown := set(options.groups) - GROUPS.keys():
@@ -296,7 +299,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             print(*(mutant for mutant, _ in chosen(name, options)), sep="\n")
         return 0
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, Trial(Path(folder), options.jobs) as trial:
+    marked = _MARKED[:1] if options.quick else _MARKED
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, Trial(Path(folder), options.jobs, marked) as trial:
         try:
             for name in names:
                 try_group(name, trial, options)

@@ -86,7 +86,7 @@ def test_it_keeps_each_flow_apart() -> None:
         ]
         assert events[2]["data"] == {"output": n}
         assert [problem for event in events for problem in problems(event)] == []
-    assert (ring.events("unknown"), ring.dropped("unknown")) == ([], 0)
+    assert (ring.events("unknown"), ring.dropped("unknown"), ring.is_abroad("unknown")) == ([], 0, False)
 
 
 @pytest.mark.slow

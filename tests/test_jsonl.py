@@ -175,6 +175,7 @@ def test_a_parsed_line_is_its_event() -> None:
     [
         ("a.json", b"{", "is not valid JSON"),
         ("a.json", b"[]", "is not an exported flow log: it has no list of events"),
+        ("a.json", b'{"events": 7}', "is not an exported flow log: it has no list of events"),
         ("a.jsonl.gz", b"not gzip at all", "cannot be read: not a gzipped file"),
     ],
 )
