@@ -666,7 +666,6 @@ def test_flows_that_leave_and_come_back_are_counted_once() -> None:
     assert stats["events"] + stats["dropped"] == len(everything.seen)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     capacity=st.integers(1, 8),
     max_flows=st.integers(1, 3),
@@ -688,9 +687,10 @@ def test_every_event_is_held_or_counted(
             for n, (number, level) in enumerate(steps):
                 log_numbers(runs[number], [n], level)
             came = Counter(event["flow_id"] for event in everything.seen)
+            dropped = ring.stats()["dropped"]  # what has not been weighed is now, and may have to leave
             held = {flow_id: len(ring.events(flow_id)) for flow_id in came}
             assert {flow_id: held[flow_id] + ring.dropped(flow_id) for flow_id in came} == came
-            assert sum(held.values()) + ring.stats()["dropped"] == len(everything.seen)
+            assert sum(held.values()) + dropped == len(everything.seen)
             ring.dispose()  # with the files that it has spilled into
             assert {flow_id: len(ring.events(flow_id)) + ring.dropped(flow_id) for flow_id in came} == came
         finally:

@@ -87,6 +87,9 @@ def test_what_only_sounds_like_a_secret_stays(key: str) -> None:
         ("sort_key", PLAIN),
         ("github_key", WEAK),
         ("api_key", SECRET),
+        ("cookie_header", WEAK),
+        ("secret_id_hash", WEAK),
+        ("token_id_value", TOKEN),
     ],
 )
 def test_verdicts(key: str, verdict: int) -> None:

@@ -189,6 +189,12 @@ def test_the_newest_stay_and_tokens_go_first() -> None:
     assert (taints.lost, "secret-00000" in taints, "one-m0re" in taints, len(taints)) == (3, False, True, MAX_SECRETS)
 
 
+def test_credentials_that_cannot_be_decoded_are_remembered_as_they_are() -> None:
+    """There is no password to take out of them."""
+    parts = [part for part, _ in Taints().learn("Basic kX9#pQ2!zz")]
+    assert parts == ["Basic kX9#pQ2!zz", "kX9#pQ2!zz"]
+
+
 def filled(taints: Taints) -> Taints:
     """Learn as many secrets as there is room for, so that one that is there before makes room."""
     for number in range(MAX_SECRETS):

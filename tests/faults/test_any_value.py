@@ -24,6 +24,8 @@ from the_edge_obs.secret_keys import MAX_KEY
 from the_edge_obs.snapshots import MAX_ITEMS, snapshot
 from the_edge_obs.tracebacks import MAX_FRAMES
 
+pytestmark = pytest.mark.slow
+
 
 def refuse(*_: Any) -> Any:
     raise RuntimeError("asked")
@@ -214,7 +216,6 @@ def test_a_line_fits_whatever_its_keys_and_names_are() -> None:
     assert json.loads(to_line(event))["metrics"]["…"] == 1_000 + found["metrics"]["…"]
 
 
-@pytest.mark.slow
 def test_a_crowd_of_metrics_is_cut_when_it_comes(ring: obs.RingBufferHandler) -> None:
     """So many stay as a container has items, the schema's own among them wherever they stood; the rest is counted."""
     with obs.flow() as run, obs.span("n") as span:
@@ -225,7 +226,6 @@ def test_a_crowd_of_metrics_is_cut_when_it_comes(ring: obs.RingBufferHandler) ->
     assert max(map(len, event["metrics"])) == MAX_KEY
 
 
-@pytest.mark.slow
 def test_a_recursion_that_fails_ends_in_time(ring: obs.RingBufferHandler) -> None:
     """Of each of its tracebacks the last frames are kept, where the error is, and not each written out whole."""
 
@@ -266,7 +266,6 @@ SIZED: dict[str, Callable[[int], Any]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZED)
 def test_the_time_is_bounded_by_the_caps(name: str) -> None:
     """A value a hundred times as large takes less than three times as long, once it is over the caps."""
@@ -330,7 +329,6 @@ def test_numpy_values_are_numbers_and_lists() -> None:
     assert seen({"max_tokens": numpy.int64(9)}) == {"max_tokens": 9}
 
 
-@pytest.mark.slow
 def test_pandas_values_are_their_shape() -> None:
     """Frames and series are told by shape and types, timestamps as dates."""
     pandas = pytest.importorskip("pandas")

@@ -15,6 +15,8 @@ from the_edge_obs import instrumentation
 from the_edge_obs.event import problems
 from the_edge_obs.snapshots import snapshot
 
+pytestmark = pytest.mark.slow
+
 
 class Odd(BaseException):
     """An error that is not an Exception."""
@@ -174,7 +176,6 @@ def test_hostile_values_of_a_span_lose_nothing_else(ring: obs.RingBufferHandler)
     assert end["metrics"] | {"duration_ms": 0} == {"duration_ms": 0, "bad": None, "good": 2}
 
 
-@pytest.mark.slow
 def test_at_the_end_of_the_stack_a_call_that_ran_returns_what_it_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     """However little room there is to log it: what ran to its end gives its result, and the context is given back.
 
