@@ -130,6 +130,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Make the code wrong in one place at a time and see whether a test fails; ``-- handlers --sample 100`` tries fewer."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.mutants", *(session.posargs or ["--sample", "60"]))
+
+
 def speedscope(session: nox.Session) -> dict[str, str]:
     """Return the environment in which tests find speedscope, which npm installs once; without npm they skip."""
     if "SPEEDSCOPE_HOME" in os.environ:

@@ -129,6 +129,7 @@ def assert_like(shown: str, real: str) -> None:
     assert re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)), "\n".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", PYTHON, ids=place_of)
 def test_python_snippets_run_and_print_what_is_shown(snippet: Snippet, workplace: Path) -> None:
     """Every Python snippet runs by itself, and prints what stands behind it."""
@@ -141,6 +142,7 @@ def test_python_snippets_run_and_print_what_is_shown(snippet: Snippet, workplace
         assert_like(snippet.output, printed.getvalue())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", YAML, ids=place_of)
 def test_yaml_snippets_are_valid(snippet: Snippet, workplace: Path) -> None:
     """Every YAML snippet is what it looks like: a flow, nodes of one, a dictConfig or an observability block."""
@@ -168,6 +170,7 @@ def test_ini_snippets_configure(snippet: Snippet, workplace: Path) -> None:
     assert logging.getLogger("tea").handlers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", CONSOLES, ids=place_of)
 def test_commands_run_and_print_what_is_shown(
     document: Path, workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -121,6 +121,7 @@ def test_a_flow_id_can_be_given(ring: RingBufferHandler):
     assert len(ring.events(FLOW)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flow_id", ["", "run-7", "11111111", 7, b"1"])
 def test_a_bad_flow_id_is_named(flow_id: Any):
     """What is not a UUID is refused, with what is allowed."""

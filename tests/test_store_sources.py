@@ -194,6 +194,7 @@ def test_rings_at_different_levels_complete_one_another():
     assert [one["message"] for one in obs.query(run.flow_id, node="a")] == ["w", "i"]
 
 
+@pytest.mark.slow
 def test_a_closed_ring_can_still_be_read():
     """Whoever closes a ring and takes it off its logger leaves the runs in it readable, until 16 more were closed."""
     runs = []
@@ -388,6 +389,7 @@ def test_reading_a_file_holds_one_event_at_a_time(tmp_path: Path):
     assert list(found) == []
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(made=flows(max_spans=5), node=st.sampled_from(["llm*", "flow", "http.get"]), limit=st.integers(0, 9))
 def test_querying_a_file_is_filtering_its_events(tmp_path: Path, made: list[dict[str, Any]], node: str, limit: int):
@@ -406,6 +408,7 @@ def test_a_mistake_in_the_filters_comes_before_one_in_the_source():
 # --- export ---
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(made=flows(max_spans=6))
 def test_exports_read_back_as_the_same_flow_log(tmp_path: Path, made: list[dict[str, Any]]):

@@ -138,6 +138,7 @@ def test_long_values_are_cut() -> None:
     assert "... 500 more characters" in shown
 
 
+@pytest.mark.slow
 def test_deep_values_are_shown() -> None:
     """What a file can nest, the page can show."""
     made = run()
@@ -145,6 +146,7 @@ def test_deep_values_are_shown() -> None:
     assert any(line.startswith("output   [") for line in text(build_flow_log(made)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [True, False])
 def test_long_runs_are_cut(nested: bool) -> None:
     """Long loops are folded as in the terminal, and after 250 rows the rest is left out; both are said."""

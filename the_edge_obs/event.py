@@ -147,6 +147,8 @@ ROOT_NODE: Final = "flow"
 """The node of a flow's own span."""
 ENDS: Final = frozenset({"exit", "error"})
 """The types of events that end a span."""
+SPAN_EVENTS: Final = frozenset({"entry", *ENDS})
+"""The types of events that open or end a span: they carry what the span was given and what it returned."""
 STATUSES: Final = ("ok", "error", "running", "cancelled", "unknown")
 """What a flow can be. ``unknown``: none of its roots is in the log, as where their level filters them."""
 _BY_SEVERITY: Final = ("ok", "unknown", "running", "cancelled", "error")
@@ -167,14 +169,24 @@ def worst(statuses: Iterable[str]) -> str:
     return max(statuses, key=_BY_SEVERITY.index, default="unknown")
 
 
+CONTINUED: Final = 1
+"""The rank of a flow that continues one of another process."""
+ALONE: Final = 2
+"""The rank of a span that opened by itself, with no flow around it."""
+
+
 def root_rank(node: str, parent_id: str | None) -> int:
     """Return how surely a span whose parent is not in the log is a root of its flow; the spans of the highest rank are.
 
-    3 is a flow without a parent, 2 another span without one, which opened by itself, and 1 a flow that continues one of another
-    process. 0 is any other span: its parent is lost.
+    3 is a flow without a parent, then come ``ALONE`` and ``CONTINUED``. 0 is any other span: its parent is lost.
     """
     is_flow = node == ROOT_NODE
-    return 2 + is_flow if parent_id is None else int(is_flow)
+    return ALONE + is_flow if parent_id is None else CONTINUED * is_flow
+
+
+def may_be_root(node: str, parent: object) -> bool:
+    """Tell whether a span may be a root of its flow: its ``root_rank`` is above 0. The parent is an id or a number."""
+    return parent is None or node == ROOT_NODE
 
 
 def headline(event: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ from the_edge_obs.event import problems
 from the_edge_obs.instrumentation import decorator as instrumentation
 from the_edge_obs.redaction.snapshots import snapshot
 
+pytestmark = pytest.mark.slow
+
 
 class Odd(BaseException):
     """An error that is not an Exception."""

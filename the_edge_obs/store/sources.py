@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from ..context import current, flows_known
 from ..errors import FlowNotFoundError, LogFileError
-from ..event import Event, is_uuid, without_repeats
+from ..event import ROOT_NODE, Event, is_uuid, without_repeats
 from ..event_query import line_filter, matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from ..handlers import FlowFileHandler
@@ -191,7 +191,7 @@ def _of_flow(flow_id: str) -> Found:
 
 def _next_step() -> str:
     """Return what to do about a flow that is not found: who silenced the loggers is told so, not to configure them."""
-    manager, tea = logging.Logger.manager, logging.getLogger("tea.flow")
+    manager, tea = logging.Logger.manager, logging.getLogger(f"tea.{ROOT_NODE}")
     if manager.disable >= logging.INFO:
         level = logging.getLevelName(manager.disable)
         return f"logging.disable({level}) keeps every logger quiet; call logging.disable(logging.NOTSET) before the flow runs"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ..event import ENDS, ROOT_NODE, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
+from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
 from .span_stream import EndedSpan, SpanStream
 
 
@@ -104,14 +104,14 @@ class _Flow:
 
     def _note(self, event: Event, span_id: str) -> None:
         rank = root_rank(event["node"], event["parent_id"])
-        if self._rank <= 1:
+        if self._rank <= CONTINUED:
             self._seen.add(span_id)
         if rank > self._rank:
             for lesser in self._roots.values():
                 self._loose.absorb(lesser.run)
             self._roots.clear()
             self._rank = rank
-            if rank > 1:
+            if rank > CONTINUED:
                 self._seen.clear()
         root = self._roots.get(span_id)
         if root is None and rank == self._rank > 0:
@@ -121,8 +121,7 @@ class _Flow:
 
     def _new_run(self, event: Event) -> FlowSummary:
         moment = event["timestamp"]
-        is_alone = event["parent_id"] is None and event["node"] != ROOT_NODE
-        return FlowSummary(self._loose.flow_id, None, "running", moment, moment, alone=is_alone)
+        return FlowSummary(self._loose.flow_id, None, "running", moment, moment, alone=self._rank == ALONE)
 
     def _run_of(self, top: str) -> FlowSummary:
         root = self._roots.get(top)
@@ -144,7 +143,7 @@ class _Flow:
         loose = replace(self._loose)
         runs = []
         for root in self._roots.values():
-            if self._rank == 1 and root.parent in self._seen and self._roots.get(root.parent or "") is not root:
+            if self._rank == CONTINUED and root.parent in self._seen and self._roots.get(root.parent or "") is not root:
                 loose.absorb(root.run)  # it continues a span that is in this log
             else:
                 runs.append(replace(root.run))

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..event import Event
+from ..event import ROOT_NODE, Event
 from ..text import View, counted, printable
 from .drawing import Row, missing, rows, totals
 from .flow_facts import FlowFacts
@@ -50,7 +50,7 @@ def page(log: FlowFacts) -> str:
     lines = list(_lines(log, shown[:_MAX_ROWS]))
     left_out = [f"the first {_MAX_ROWS} rows are shown; export() writes all of it"] if len(shown) > _MAX_ROWS else []
     return _template().render(
-        name=printable(log.name or "flow"),
+        name=printable(log.name or ROOT_NODE),
         flow_id=printable(log.flow_id),
         totals=list(totals(log)),
         notes=[*missing(log), *left_out],
