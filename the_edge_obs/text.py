@@ -1,4 +1,4 @@
-"""Text for people and terminals: safe characters, columns, counts, times, amounts, and the grammar of durations.
+"""Text for people and terminals: safe characters, columns, counts, times, amounts, charsets, and the grammar of durations.
 
 A duration is a number and a unit: ``250ms``, ``90s``, ``5m``, ``12h``, ``30d``, ``2w``. Filters, ``--since``, ``--older-than``
 and ``--fail-on`` all read it; each of them says what a sign means.
@@ -23,6 +23,11 @@ _HIDDEN: Final = re.compile(
 )
 _UNUSUAL: Final = re.compile("[^ -~]")
 _ASTRAL: Final = 0x10000  # from here on JSON writes a character as two surrogates
+# Python's own codecs that are not charsets of texts, and raise or take quadratic time on foreign bytes
+# (https://docs.python.org/3/library/codecs.html#python-specific-encodings).
+_NO_CHARSETS: Final = frozenset(
+    {"idna", "mbcs", "oem", "palmos", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+)
 
 
 def printable(text: str) -> str:
@@ -203,3 +208,18 @@ def signed_seconds(text: str) -> tuple[str, float] | None:
     """Return the sign of a duration (``+``, ``-`` or empty) and its size in seconds, or None for what is not one."""
     match = _DURATION.fullmatch(text.strip())
     return None if match is None else (match[1], float(match[2]) * UNITS[match[3]])
+
+
+# --- charsets ---
+
+
+def known_charset(name: str | None) -> str | None:
+    """Return the name of a charset if Python knows it and can decode any bytes with it, otherwise None."""
+    import codecs
+
+    try:
+        codec = codecs.lookup(name) if name and name.isascii() and name.isprintable() else None
+    except (LookupError, ValueError):
+        return None
+    is_charset = codec is not None and codec._is_text_encoding and codec.name.replace("_", "-") not in _NO_CHARSETS
+    return name if is_charset else None
