@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
     from .handlers.formatters import ConsoleFormatter, JsonFormatter
     from .instrumentation.carriers import propagate, wrap
-    from .instrumentation.decorator import observable, span
-    from .instrumentation.flow_context import EventStream, ObservabilityContext, flow
+    from .instrumentation.decorator import observable
+    from .instrumentation.event_streams import EventStream
+    from .instrumentation.flow_context import ObservabilityContext, flow
     from .instrumentation.registries import instrument
-    from .instrumentation.spans import current, start_span
+    from .instrumentation.running import current
+    from .instrumentation.spans import span, start_span
     from .instrumentation.trace_headers import extract, inject
     from .recording.filters import FlowContextFilter, RedactionFilter
     from .redaction.texts import taint
@@ -95,11 +97,13 @@ _HOMES = {
     "flow_log": ("FlowLog",),
     "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
-    "instrumentation.decorator": ("observable", "span"),
-    "instrumentation.flow_context": ("EventStream", "ObservabilityContext", "flow"),
+    "instrumentation.decorator": ("observable",),
+    "instrumentation.event_streams": ("EventStream",),
+    "instrumentation.flow_context": ("ObservabilityContext", "flow"),
     "redaction.texts": ("taint",),
     "instrumentation.registries": ("instrument",),
-    "instrumentation.spans": ("current", "start_span"),
+    "instrumentation.running": ("current",),
+    "instrumentation.spans": ("span", "start_span"),
     "formats.exporting": ("export",),
     "store.sources": ("get_flow_log", "query", "runs"),
     "instrumentation.trace_headers": ("extract", "inject"),
@@ -115,6 +119,14 @@ def _module(path: str) -> Any:
         if module is None:
             return import_module(f"{__name__}.{path}")
     return module
+
+
+def _import_for_exit() -> None:
+    """Import what a ``__del__`` may use first while the interpreter exits, when nothing can be imported any more.
+
+    ``recording.exits`` calls this: it lies below what has to be imported, and only the package may import anything.
+    """
+    _module("instrumentation.flow_context")
 
 
 show_with(lambda text: cast("str", _module("redaction.messages").shown(text)))

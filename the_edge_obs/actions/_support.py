@@ -26,7 +26,7 @@ def add_event(node: str, level: int, event_type: str, message: str | None, data:
     Raises:
         ConfigurationError: the node has no name.
     """
-    from ..instrumentation.spans import OpenSpan, node_logger
+    from ..instrumentation.span_events import OpenSpan, node_logger
     from ..recording.records import NOWHERE
 
     logger, span = node_logger(node), current()

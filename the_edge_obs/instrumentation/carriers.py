@@ -121,7 +121,7 @@ async def _call_async_generator(
         except GeneratorExit:
             await _awaited(run, source.aclose)
             raise
-        except BaseException as error:  # noqa: BLE001 - it goes into the source, and comes out again from there
+        except BaseException as error:  # noqa: BLE001 - the source gets it, and raises it again if it does not handle it
             resume, value = source.athrow, error
 
 
@@ -155,7 +155,7 @@ def _steps(run: _Run, source: Any) -> Generator[Any, Any, Any]:
             value = None  # an error that was thrown in: it would hold this frame, which holds it
         try:
             resume, value = source.send, (yield item)
-        except BaseException as error:  # noqa: BLE001 - it goes into the source, and comes out again from there
+        except BaseException as error:  # noqa: BLE001 - the source gets it, and raises it again if it does not handle it
             resume, value = source.throw, error
 
 

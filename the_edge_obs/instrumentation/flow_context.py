@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from ..context import Entered, FlowState, RemoteParent, SpanContext, checked_flow_id, flows_known, new_flow_id, new_number, place
-from ..errors import ConfigurationError, EventError, FlowNotFoundError, allowed
-from ..event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, Event, level_number
-from ..event_query import select
+from ..errors import ConfigurationError, EventError, allowed
+from ..event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, level_number
 from ..flow_log import FlowLog
-from ..recording.buffers import listeners
-from ..recording.callables import check_runs
 from ..recording.faults import own_fault
 from ..recording.names import fit_name
-from ..recording.records import NOTHING, NOWHERE, record_of_item
-from ..recording.tracebacks import Parts, apart
-from ..redaction.snapshots import snapshot
-from ..secrets.policies import Policy, process_policy
-from ..store.sources import get_flow_log, query
+from ..recording.records import NOTHING, NOWHERE
+from ..recording.tracebacks import Parts
+from ..store.sources import get_flow_log
 from .ends import end_of, outcome_of
-from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
+from .event_streams import EventStream, FlowStream
+from .resources import resource_data, runtime
+from .running import current, enter, leave
+from .span_events import OpenSpan, label_of, log_event, node_logger
+from .spans import Span
 
 
 class TraceContext(Protocol):
@@ -44,85 +37,6 @@ class TraceContext(Protocol):
 
     def log_event(self, *, message: str | None = None, metrics: dict[str, Any] | None = None) -> Any:
         """Log into the running span."""
-
-
-class EventStream:
-    """A bounded buffer of events, oldest first, that hands each on to handlers.
-
-    Args:
-        max_size: Events kept. Default 1,000.
-        handlers: Each gets every event: ``logging.Handler``s as a record, if it is of their level; others by their
-            ``handle(event)``. What one raises is reported and keeps nothing from the others.
-
-    Raises:
-        ConfigurationError: max_size is not a whole number of at least 1, or a handler's ``handle`` is async.
-    """
-
-    def __init__(self, max_size: int = 1000, handlers: Iterable[Any] | None = None) -> None:
-        if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1:
-            raise ConfigurationError(f"max_size {max_size!r} is not a whole number of at least 1")
-        self._events: deque[Event] = deque(maxlen=max_size)
-        self._handlers = list(handlers or ())
-        for handler in self._handlers:
-            if not isinstance(handler, logging.Handler) and hasattr(handler, "handle"):
-                check_runs("handle", handler.handle)
-
-    def append(self, event: Event) -> None:
-        """Add an event and hand it on."""
-        self._events.append(event)
-        for handler in self._handlers:
-            try:
-                self._hand_on(handler, event)
-            except Exception:  # noqa: BLE001 - observability never breaks what it observes
-                own_fault(f"{type(handler).__name__}.handle")
-
-    @staticmethod
-    def _hand_on(handler: Any, event: Event) -> None:
-        if not isinstance(handler, logging.Handler):
-            handler.handle(event)
-        elif level_number(event["level"]) >= handler.level:  # as a logger does before it asks a handler
-            apart(handler.handle, record_of_item(event))
-
-    def get_all(self) -> list[Event]:
-        """Return the events, oldest first."""
-        return list(self._events)
-
-    def query(self, filters: Mapping[str, Any] | None = None) -> list[Event]:
-        """Return the events that pass the filters of ``event_query.matches``.
-
-        Raises:
-            QueryError: an unknown filter, or a value it does not take.
-        """
-        return list(select(self.get_all(), filters or {}))
-
-    def clear(self) -> None:
-        """Forget all events."""
-        self._events.clear()
-
-
-class _FlowStream(EventStream):
-    """The events of one flow, as its ring buffers have them."""
-
-    def __init__(self, run: ObservabilityContext) -> None:
-        super().__init__()
-        self._run = run
-
-    def append(self, event: Event) -> None:
-        """Log an event into the flow: its node, level, event_type, message, data and metrics."""
-        fields = ("node", "level", "event_type", "message", "data", "metrics")
-        self._run.log(**{key: event[key] for key in fields if key in event})
-
-    def get_all(self) -> list[Event]:
-        """Return the flow's events, oldest first."""
-        try:
-            return query(self._run.flow_id)
-        except FlowNotFoundError:
-            return []
-
-    def clear(self) -> None:
-        """Forget the flow's events in the ring buffers."""
-        for ring in list(listeners):
-            ring.clear(self._run.flow_id)
 
 
 class ObservabilityContext:
@@ -219,7 +133,7 @@ class ObservabilityContext:
         logger = node_logger(ROOT_NODE)
         if logger.isEnabledFor(logging.INFO):
             self.context.flow.is_silent = not logger.hasHandlers()
-            self._root.open(self.context, None if "resource" in about else _resource_data(self.context.flow))
+            self._root.open(self.context, None if "resource" in about else resource_data(self.context.flow))
             if outer is not None:
                 self._tell(outer)
 
@@ -362,7 +276,7 @@ class ObservabilityContext:
     @property
     def event_stream(self) -> EventStream:
         """The flow's events: what is appended is logged into the flow."""
-        return _FlowStream(self)
+        return FlowStream(self)
 
     def _place(self) -> SpanContext:
         """Return the running span of this flow: its root outside any other."""
@@ -423,49 +337,3 @@ def flow(
         ConfigurationError: flow_id is not a UUID, or not the parent's.
     """
     return ObservabilityContext(flow_id, name=name, parent=parent, scope=scope)
-
-
-@lru_cache(maxsize=1)
-def runtime() -> str:
-    """Return what writes these logs, as the root span's entry event names it."""
-    try:
-        from importlib.metadata import version
-
-        number = version("the_edge_obs")
-    except Exception:  # noqa: BLE001 - it is not installed, or no file can be opened now: the flow begins all the same
-        number = "unknown"
-    return f"the_edge_obs/{number} python/{platform.python_version()}"
-
-
-def resource() -> dict[str, Any]:
-    """Return who writes these logs, as the root span's entry event names it: ``host``, ``pid`` and ``service``."""
-    return {"host": _host(), "pid": os.getpid(), "service": os.environ.get("OTEL_SERVICE_NAME") or _program()}
-
-
-def _resource_data(flow: FlowState) -> dict[str, Any]:
-    """Return a snapshot of ``{"resource": ...}``; flows without a policy of their own share one."""
-    told = resource()
-    if flow.taints.policy is None:
-        return _shared(process_policy(), *told.values())
-    taken: dict[str, Any] = snapshot({"resource": told}, flow)
-    return taken
-
-
-@lru_cache(maxsize=8)
-def _shared(policy: Policy, host: str, pid: int, service: str) -> dict[str, Any]:
-    """Return the snapshot as it is under the policy of the process."""
-    taken: dict[str, Any] = snapshot({"resource": {"host": host, "pid": pid, "service": service}})
-    return taken
-
-
-@lru_cache(maxsize=1)
-def _host() -> str:
-    return platform.node() or "unknown"
-
-
-@lru_cache(maxsize=1)
-def _program() -> str:
-    """Return what the program is called: its file, or the package that ``python -m`` runs, without the folder it is in."""
-    path = Path(sys.argv[0] if sys.argv else "")
-    name = path.parent.name if path.stem == "__main__" else path.stem
-    return name if name and name != "-c" else "python"

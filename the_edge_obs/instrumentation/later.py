@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from ..recording.callables import STREAMS, stream_of
 from ..recording.faults import own_fault
 from ..recording.records import NOTHING
-from .spans import OpenSpan
+from .span_events import OpenSpan
 
 Wrappers = Mapping[str, Callable[[Any, Any], Callable[..., Any]]]
 """By kind of function, as ``kind_of`` tells it, what makes one of that kind observed as a node."""

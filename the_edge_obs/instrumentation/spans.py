@@ -1,153 +1,24 @@
-"""Spans: one execution of a node logs its entry, its exit or error, and what happens in between.
+"""Spans: one execution of a node, as a context manager or as an object that is ended explicitly.
 
-Whatever fails in here is reported and counted, and never reaches the observed code.
+A failure in here is reported and counted. It never reaches the observed code.
 """
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import sys
-import time
 from types import TracebackType
 from typing import Any
 
-from ..context import CURRENT, Entered, Place, SpanContext, child_context, context_of, new_number, place, root_context
+from ..context import Entered, SpanContext, child_context, new_number, root_context
 from ..event import level_number
-from ..recording.dispatch import emit
-from ..recording.exits import forget, opened
 from ..recording.faults import own_fault
-from ..recording.names import fit_name, node_name
-from ..recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
-from ..recording.tracebacks import Parts
+from ..recording.names import node_name
+from ..recording.records import ENTRY, NOTHING, NOWHERE, PLAIN, Site
 from ..redaction.snapshots import snapshot
-from ..secrets.keys import KEY_CLASSES, KeyClasses
-from .capture import is_soft_failure, metrics_of
-from .ends import end_of, numbers, text_of
-
-
-def node_logger(node: str) -> logging.Logger:
-    """Return a node's logger, ``tea.`` + node.
-
-    Raises:
-        ConfigurationError: the node is not a name, as ``node_name`` wants it.
-    """
-    return logging.getLogger("tea." + node_name(node))
-
-
-def label_of(value: object) -> str:
-    """Return the name of a step or flow, fit for every handler; what is not a text becomes one."""
-    return fit_name(text_of(value))
-
-
-class OpenSpan:
-    """A span whose entry was logged, and what is needed to log its end.
-
-    Attributes:
-        context: The span.
-        started: Monotonic clock at entry, in nanoseconds.
-        wall: Wall clock at entry, in nanoseconds; the end is logged ``wall`` + duration, so that no clock change reorders them.
-    """
-
-    __slots__ = ("classes", "context", "is_ended", "level", "logger", "site", "started", "wall")
-
-    def __init__(
-        self,
-        logger: logging.Logger,
-        level: int,
-        site: Site,
-        context: Place,
-        classes: KeyClasses = KEY_CLASSES,
-        wall: int = 0,
-        started: int = 0,
-    ) -> None:
-        self.logger, self.level, self.site, self.classes = logger, level, site, classes
-        self.context = context if isinstance(context, SpanContext) else SpanContext(*context)
-        self.wall = wall or time.time_ns()
-        self.started = started or time.perf_counter_ns()
-        self.is_ended = False
-
-    def entry(self, kind: Kind, payload: Any) -> None:
-        """Log the entry; the payload is a snapshot."""
-        opened(self.context[1], self)
-        emit(self.logger, (self.context, kind, self.level, self.wall, None, payload, None, self.site))
-
-    def close(self, output: Any, error: BaseException | None = None, metrics: dict[str, Any] | None = None) -> None:
-        """Log the exit, or the error where it raised or returned a soft failure.
-
-        Args:
-            output: What it returned, or NOTHING.
-            error: What it raised, or None.
-            metrics: Further metrics.
-        """
-        if self.is_ended:
-            return
-        self.is_ended = True
-        if isinstance(self.context, Entered):
-            leave(self.context)
-        forget(self.context[1], None)
-        parts, duration = Parts(), time.perf_counter_ns() - self.started
-        try:
-            if error is not None or not self._exit(duration, output, metrics, parts):
-                self._finish(duration, output, error, metrics, parts)
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
-            try:
-                own_fault("logging the end of a span", self.context)
-            except RecursionError:  # no room even to begin to tell it
-                self.context[0].faults += 1
-        if self.context[2] is None:
-            self.context[0].ended = True
-        if parts.interrupt is not None:
-            raise parts.interrupt
-
-    def _exit(self, duration: int, output: Any, metrics: dict[str, Any] | None, parts: Parts) -> bool:
-        """Log an exit; False for a soft failure, and where something cannot be read: reading each part alone takes longer."""
-        flow = self.context.flow
-        figures: Any = duration
-        try:
-            if type(output) is dict and is_soft_failure(output):
-                return False
-            if output is not NOTHING:
-                if brought := metrics_of(output):
-                    metrics = brought if metrics is None else {**metrics, **brought}
-                output = snapshot(output, flow, self.classes)
-            if metrics is not None:
-                figures = {"duration_ms": duration / 1e6, **numbers(metrics, flow)}
-        except BaseException as failure:  # noqa: BLE001 - whatever it is, the end is logged
-            parts.note(failure)
-            return False
-        emit(self.logger, (self.context, EXIT, self.level, self.wall + duration, None, output, figures, self.site))
-        return True
-
-    def _finish(
-        self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None, parts: Parts
-    ) -> None:
-        """Log any end, each part of it read by itself."""
-        kind, level, message, payload, flow = EXIT, self.level, None, output, self.context.flow
-        if error is None and output is not NOTHING and (brought := parts.read(metrics_of, output, instead={})):
-            metrics = {**(metrics or {}), **brought}
-        if error is not None or (type(output) is dict and parts.read(is_soft_failure, output, instead=False)):
-            is_detailed = self.logger.isEnabledFor(logging.DEBUG)
-            level, message, payload = end_of(output, error, parts, flow, is_detailed=is_detailed)
-            kind = PLAIN["error"]
-        if kind is not EXIT:
-            payload = {key: parts.read(snapshot, value, flow, self.classes) for key, value in payload.items()}
-        elif payload is not NOTHING:
-            payload = parts.read(snapshot, payload, flow, self.classes)
-        if message is not None:
-            message = parts.read(snapshot, message, flow)
-        figures: Any = duration
-        if metrics is not None:
-            figures = {"duration_ms": duration / 1e6, **parts.read(numbers, metrics, flow, instead={})}
-        emit(self.logger, (self.context, kind, level, self.wall + duration, message, payload, figures, self.site), error)
-
-    def log(self, kind: str, level: int, message: str | None, data: dict[str, Any], metrics: dict[str, Any] | None) -> None:
-        """Log an event of the span, if its level passes."""
-        if self.logger.isEnabledFor(level):
-            try:
-                log_event(self.logger, self.context, kind, level, message, data, metrics, self.site)
-            except Exception:  # noqa: BLE001 - observability never breaks what it observes
-                own_fault("logging an event", self.context)
+from .ends import text_of
+from .running import current, enter, leave
+from .span_events import OpenSpan, label_of, report
 
 
 class Span:
@@ -283,51 +154,6 @@ class Span:
             self._open.log("log", number, message, data, None)
 
 
-def current() -> SpanContext | None:
-    """Return the span that is running here, or None outside any flow; never one that has ended.
-
-    Spans may end in another order than they began, and in another task or thread. Then it is the nearest one around that is still
-    open.
-    """
-    found = nearest_open(place())
-    if found is None or (found[0].ended and not isinstance(found, Entered)):
-        return None
-    return context_of(found)
-
-
-def nearest_open(at: Place | None) -> Place | None:
-    """Return a place, or the nearest one around it, as it was entered, whose span is open; None where there is none."""
-    while isinstance(at, Entered) and at.is_ended:
-        at = at.before
-    return at
-
-
-def enter(context: Entered) -> None:
-    """Make the place of a span current."""
-    before = place()
-    context.before, context.is_late = before, isinstance(before, Entered) and before.is_ended
-    CURRENT.set(context)
-
-
-def leave(context: Entered, *, with_flow: bool = False) -> None:
-    """Make what is still open around a span current again; where a later span is current, that one's end does it.
-
-    Args:
-        context: The span's place.
-        with_flow: Whether a later span of the same flow is left too, though it is still open: its flow is over.
-    """
-    if context.is_ended:
-        return
-    context.is_ended = True
-    around = context.before
-    if isinstance(around, Entered):
-        around = nearest_open(around)
-    here = place()
-    if here is context or (with_flow and here is not None and here[0] is context[0]):
-        CURRENT.set(context.before if context.is_late else around)
-    context.before = around  # who is called back from one ended span into the next must not hold on to all of them
-
-
 def span(node: str, /, *, step: str | None = None, level: str | int = "info", **input: Any) -> Span:  # noqa: A002
     """Return a ``Span`` to use with ``with``; further keyword arguments are its input.
 
@@ -417,61 +243,3 @@ def start_span(
     around = parent.context if isinstance(parent, StartedSpan) else parent
     span.start(around or current())
     return StartedSpan(span)
-
-
-def log_event(
-    logger: logging.Logger,
-    context: SpanContext,
-    kind: str,
-    level: int,
-    message: str | None,
-    data: dict[str, Any] | None,
-    metrics: dict[str, Any] | None,
-    site: Site = NOWHERE,
-    classes: KeyClasses = KEY_CLASSES,
-    error: BaseException | None = None,
-) -> None:
-    """Log one event of a span; the caller has checked the level."""
-    captured = snapshot(data or {}, context.flow, classes)
-    if (node := fit_name(context.node)) != context.node:
-        context = context._replace(node=node)
-    text = message if message is None else snapshot(text_of(message), context.flow)
-    figures = numbers(metrics, context.flow) if metrics else None
-    facts = (context, PLAIN[kind], level, time.time_ns(), text, captured, figures, site)
-    emit(logger, facts, error)
-
-
-def report(
-    logger: logging.Logger,
-    node: str,
-    step: str | None,
-    site: Site,
-    error: BaseException | None,
-    output: Any = None,
-    classes: KeyClasses = KEY_CLASSES,
-) -> None:
-    """Log the error or the soft failure, if there is one, of a node whose entry was filtered, where anybody listens."""
-    if error is None and not (type(output) is dict and is_soft_failure(output)):
-        return
-    parts = Parts()
-    try:
-        if not (logger.isEnabledFor(logging.ERROR) and logger.hasHandlers()):
-            return
-        end = end_of(output, error, parts, is_detailed=logger.isEnabledFor(logging.DEBUG))
-        if end.level >= logging.ERROR and logger.isEnabledFor(end.level):
-            log_event(logger, child_context(node, step), "error", end.level, end.message, end.payload, None, site, classes, error)
-    except Exception:  # noqa: BLE001 - observability never breaks what it observes
-        own_fault("logging an error")
-    if parts.interrupt is not None:
-        raise parts.interrupt
-
-
-def give_back(token: contextvars.Token[Place | None]) -> None:
-    """Make the span before this one current again, if this is still the context it was entered in.
-
-    A generator or coroutine can be closed from another context, which never held the span: nothing to give back there.
-    """
-    try:
-        CURRENT.reset(token)
-    except (ValueError, RuntimeError):  # another context's; used already
-        return
