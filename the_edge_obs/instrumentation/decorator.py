@@ -39,20 +39,30 @@ def observable(
 ) -> F | Callable[[F], F]:
     """Make a function log each call as a span: its input, output, duration and errors.
 
-    Works on sync, async, generator and async generator functions, methods, and every other callable but a class. A generator's
-    span lives until its last item; ``chunks`` and ``time_to_first_chunk_ms`` are metrics of its exit. Callers see no change.
-
-    Args:
-        action_name: The node's name, such as ``llm.call``; its logger is ``tea.`` + name. Default: the function's name.
-        level: Level of the entry and exit events; errors are always ``error``. Default ``info``.
-        sanitize_keys: Further keys whose values are secrets, beside the built-in ones.
+    Works on sync, async, generator and async generator functions, on methods, and on every other callable except a class.
+    Callers see no change. A generator's span ends with its last item; ``chunks`` and ``time_to_first_chunk_ms`` are metrics of
+    its exit. A call that returns a coroutine, a future (of ``asyncio`` or ``concurrent.futures``) or a context manager of
+    ``contextlib`` ends when that is done.
 
     The input is ``params`` for ``(params, state, ctx)``, the parameters for ``(state, **params)``, otherwise the arguments by
     name; never ``self``, ``state``, ``ctx`` or ``engine``. A result ``{"success": False, "error": ...}`` is logged as an error.
 
+    Args:
+        action_name: The node's name, such as ``llm.call``; its logger is ``tea.`` + name. Default: the function's name.
+        level: Level of the entry and exit events; errors are always ``error``. Default ``info``.
+        sanitize_keys: Further keys whose values are secrets, in addition to the built-in ones.
+
+    Returns:
+        The decorated function, or a decorator if the function is not given yet.
+
     Raises:
-        ConfigurationError: not a callable, a class, or a bad name or sanitize_keys.
-        EventError: unknown level.
+        ConfigurationError: The object is not callable or is a class, or the name or sanitize_keys is not valid.
+        EventError: The level is unknown.
+
+    Example:
+        >>> @obs.observable("llm.call", sanitize_keys=["cpf"])
+        ... def llm_call(params, state, ctx):
+        ...     return {"content": "hello"}
     """
     if action_name is not None and not isinstance(action_name, str):
         return cast("F", _observed(action_name, None, logging.INFO, None))
@@ -79,7 +89,7 @@ def _observed(fn: Any, name: str | None, level: int, sanitize_keys: Iterable[str
 
 
 def _way_out(fn: Any) -> str:
-    """Return what to do about something that cannot be observed."""
+    """Return what to decorate instead of an object that cannot be observed."""
     if isinstance(fn, type):
         return "decorate its methods, or the function that makes it"
     if isinstance(fn, functools.partialmethod):
@@ -92,7 +102,7 @@ def _way_out(fn: Any) -> str:
 
 
 def node_of(fn: Any, name: str | None, level: int, sanitize_keys: Iterable[str] | None = None) -> ObservedNode:
-    """Return what is known of a callable before any call; its default name is the function's, or its type's."""
+    """Return everything about a callable that is known before any call; the default name is that of the function or the type."""
     inner = fn
     while isinstance(inner, functools.partial) and not hasattr(inner, "__name__"):
         inner = inner.func
@@ -110,8 +120,8 @@ def _wrapper(fn: Any, node: ObservedNode) -> Callable[..., Any]:
 class Observed(Standing):
     """An observed callable that is not a plain function, or one of a registry.
 
-    Pickled, it goes by its name where a module has it under that name. Otherwise the callable below it is pickled, and observed
-    anew: one of a registry has the name of a function that is in its module as it was.
+    It is pickled by its name if a module has it under that name. Otherwise the wrapped callable is pickled and observed again: a
+    callable of a registry has the name of a function that is not observed in its module.
     """
 
     def __reduce__(self) -> str | tuple[Any, ...]:

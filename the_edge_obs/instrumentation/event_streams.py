@@ -19,15 +19,21 @@ from ..store.sources import query
 
 
 class EventStream:
-    """A bounded buffer of events, oldest first, that hands each on to handlers.
+    """A bounded buffer of events, oldest first, that passes each event on to handlers.
 
     Args:
-        max_size: Events kept. Default 1,000.
-        handlers: Each gets every event: ``logging.Handler``s as a record, if it is of their level; others by their
-            ``handle(event)``. What one raises is reported and keeps nothing from the others.
+        max_size: How many events are kept. Default 1,000.
+        handlers: Handlers that get each event. A ``logging.Handler`` gets a record, if the event has its level; any other object
+            gets ``handle(event)``. An exception of one handler is reported, and the others still get the event.
 
     Raises:
         ConfigurationError: max_size is not a whole number of at least 1, or a handler's ``handle`` is async.
+
+    Example:
+        >>> stream = obs.EventStream(max_size=2)
+        >>> for event in events:
+        ...     stream.append(event)
+        >>> stream.query({"level": "error"})
     """
 
     def __init__(self, max_size: int = 1000, handlers: Iterable[Any] | None = None) -> None:
@@ -40,19 +46,19 @@ class EventStream:
                 check_runs("handle", handler.handle)
 
     def append(self, event: Event) -> None:
-        """Add an event and hand it on."""
+        """Add an event, and pass it on to the handlers."""
         self._events.append(event)
         for handler in self._handlers:
             try:
                 self._hand_on(handler, event)
-            except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            except Exception:  # noqa: BLE001 - observability never breaks the observed code
                 own_fault(f"{type(handler).__name__}.handle")
 
     @staticmethod
     def _hand_on(handler: Any, event: Event) -> None:
         if not isinstance(handler, logging.Handler):
             handler.handle(event)
-        elif level_number(event["level"]) >= handler.level:  # as a logger does before it asks a handler
+        elif level_number(event["level"]) >= handler.level:  # as Logger.callHandlers does
             apart(handler.handle, record_of_item(event))
 
     def get_all(self) -> list[Event]:
@@ -60,27 +66,30 @@ class EventStream:
         return list(self._events)
 
     def query(self, filters: Mapping[str, Any] | None = None) -> list[Event]:
-        """Return the events that pass the filters of ``event_query.matches``.
+        """Return the events that pass the filters, oldest first.
+
+        Args:
+            filters: The filters of ``event_query.matches``, or None for all events.
 
         Raises:
-            QueryError: an unknown filter, or a value it does not take.
+            QueryError: A filter is unknown, or its value is not valid.
         """
         return list(select(self.get_all(), filters or {}))
 
     def clear(self) -> None:
-        """Forget all events."""
+        """Remove all events."""
         self._events.clear()
 
 
 class FlowStream(EventStream):
-    """The events of one flow, as its ring buffers have them."""
+    """The events of one flow in the ring buffers."""
 
     def __init__(self, run: Any) -> None:
         super().__init__()
         self._run = run
 
     def append(self, event: Event) -> None:
-        """Log an event into the flow: its node, level, event_type, message, data and metrics."""
+        """Log an event into the flow, with its node, level, event_type, message, data and metrics."""
         fields = ("node", "level", "event_type", "message", "data", "metrics")
         self._run.log(**{key: event[key] for key in fields if key in event})
 
@@ -92,6 +101,6 @@ class FlowStream(EventStream):
             return []
 
     def clear(self) -> None:
-        """Forget the flow's events in the ring buffers."""
+        """Remove the flow's events from the ring buffers."""
         for ring in list(listeners):
             ring.clear(self._run.flow_id)

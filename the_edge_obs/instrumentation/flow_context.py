@@ -1,4 +1,4 @@
-"""One flow's face: open it, log into it, read it back."""
+"""Flows: open one, log into it, read it back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .spans import Span
 
 
 class TraceContext(Protocol):
-    """What an engine's own tracing offers, and goes on receiving: spans and log events, as The Edge Agent's has them."""
+    """An engine's own tracing, which receives the spans and log events as well. The Edge Agent's TraceContext has this form."""
 
     def start_span(self, name: str, metadata: dict[str, Any] | None = None) -> Any:
         """Start a span."""
@@ -42,21 +42,31 @@ class TraceContext(Protocol):
 class ObservabilityContext:
     """One flow: a context manager whose block is the run, with methods to log into it and to read it back.
 
-    Without ``with`` it can be used as well: it then begins with the first span or event, and ends with ``close``.
+    It also works without ``with``. Then the flow begins with the first span or event and ends with ``close``.
 
     Args:
         flow_id: A UUID, or None for a new one.
-        config: An ``observability:`` block in force for this flow alone until it is closed, or None: what is configured.
-        trace_context: An engine's own tracing, which is told of spans and events as well, or None.
-        name: What the flow is called. Default ``flow``.
-        parent: The span of another process that this flow goes on from, as ``extract`` gives it, or None.
-        scope: The owner of handlers that take this flow's events alone, or None.
+        config: An ``observability:`` block that is active for this flow alone until it is closed, or None.
+        trace_context: An engine's own tracing (anything with ``start_span``, ``end_span`` and ``log_event``), which receives
+            spans and events as well, or None.
+        name: The flow's name. Default ``flow``.
+        parent: The span of another process that this flow continues, as ``extract`` returns it, or None.
+        scope: The scope of handlers that take only the events of this flow, or None.
 
     Attributes:
-        about: Further keys of the data of the root's entry: what the run is given (``input``), say. To be set before it begins.
+        flow_id: The flow's id, a UUID string.
+        name: The flow's name.
+        about: Further keys of the data of the root span's entry event, such as ``input``. Set them before the flow begins.
 
     Raises:
-        ConfigurationError: flow_id is not a UUID or not the parent's, or the config cannot be used.
+        ConfigurationError: flow_id is not a UUID, or not the parent's; or the config cannot be used.
+
+    Example:
+        >>> run = obs.ObservabilityContext(config={"level": "debug"})
+        >>> run.log("rank", message="ranking begins")
+        >>> run.close()
+        >>> run.get_flow_log().status
+        'ok'
     """
 
     def __init__(
@@ -98,7 +108,7 @@ class ObservabilityContext:
             self._is_entered = True
         try:
             self._begin_in(outer)
-        except BaseException:  # Ctrl-C: then nobody will leave it
+        except BaseException:  # Ctrl-C: __exit__ will not be called
             leave(self.context)
             raise
         return self
@@ -113,7 +123,11 @@ class ObservabilityContext:
         self.__exit__(*raised)
 
     def close(self, error: BaseException | None = None) -> None:
-        """End a flow that was used without ``with``; with an error, as failed by it. The second time it does nothing."""
+        """End a flow that was used without ``with``. A second call does nothing.
+
+        Args:
+            error: The exception that the flow failed with, or None.
+        """
         self._end(error)
 
     def _begin(self) -> None:
@@ -121,7 +135,7 @@ class ObservabilityContext:
             self._begin_in(self._outer())
 
     def _begin_in(self, outer: SpanContext | None) -> None:
-        """Log the root span's entry, once, if its level passes; what comes after the flow's end opens no second one."""
+        """Log the root span's entry once, if its level passes. An event after the flow's end opens no second root."""
         if self._begun:
             return
         self._begun = True
@@ -135,20 +149,20 @@ class ObservabilityContext:
             self.context.flow.is_silent = not logger.hasHandlers()
             self._root.open(self.context, None if "resource" in about else resource_data(self.context.flow))
             if outer is not None:
-                self._tell(outer)
+                self._log_into(outer)
 
     def _outer(self) -> SpanContext | None:
         """Return the span of another flow in which this one begins, or None."""
         span = current()
         return None if span is None or span.flow.id == self.flow_id or span.flow.ended else span
 
-    def _tell(self, outer: SpanContext) -> None:
-        """Log into the flow around this one that this one begins there, so that each names the other."""
+    def _log_into(self, outer: SpanContext) -> None:
+        """Log into the outer flow that this flow begins there, so that each log names the other."""
         inner = {"flow_id": self.flow_id, "span_id": self.context.span_id, "name": self.name}
         try:
-            where = outer._replace(node=ROOT_NODE, step=None)
-            log_event(node_logger(ROOT_NODE), where, "log", logging.INFO, "a flow begins in here", {"inner": inner}, None)
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            context = outer._replace(node=ROOT_NODE, step=None)
+            log_event(node_logger(ROOT_NODE), context, "log", logging.INFO, "a flow begins in here", {"inner": inner}, None)
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an event", outer)
 
     def _end(self, error: BaseException | None) -> None:
@@ -182,19 +196,19 @@ class ObservabilityContext:
         data: dict[str, Any] | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> None:
-        """Log an event of this flow into the span that is running.
+        """Log an event into the running span of this flow.
 
         Args:
-            node: What it is about; its logger is ``tea.`` + node.
-            level: debug, info, warn or error.
-            event_type: entry, exit, error, metric or log.
-            message: For people, or None.
-            data: Further facts, or None.
-            metrics: Numbers, or None.
+            node: The node that the event is about; its logger is ``tea.`` + node.
+            level: debug, info, warn or error. Default ``info``.
+            event_type: entry, exit, error, metric or log. Default ``log``.
+            message: A text for people, or None.
+            data: The event's data, or None.
+            metrics: Names and numbers, or None.
 
         Raises:
-            ConfigurationError: the node has no name.
-            EventError: unknown level or event type.
+            ConfigurationError: The node has no name.
+            EventError: The level or the event type is unknown.
         """
         number = level_number(level)
         if event_type not in EVENT_TYPES:
@@ -203,28 +217,28 @@ class ObservabilityContext:
         self._begin()
         if not logger.isEnabledFor(number):
             return
-        context = self._place()._replace(node=fit_name(node), step=None)
+        context = self._running()._replace(node=fit_name(node), step=None)
         OpenSpan(logger, number, NOWHERE, context).log(event_type, number, message, data or {}, metrics)
         if self.trace_context is not None:
             self._trace(lambda trace: trace.log_event(message=message, metrics=metrics))
 
     def start_node_span(self, node: str, metadata: dict[str, Any] | None = None) -> str:
-        """Start a span below the running one and return its id.
+        """Start a span below the running one, and return its id.
 
         Args:
-            node: What runs.
-            metadata: Becomes the data of the entry event.
+            node: The node's name.
+            metadata: The data of the entry event, or None.
 
         Raises:
-            ConfigurationError: the node has no name.
+            ConfigurationError: The node has no name.
         """
         span = Span(node, data=dict(metadata or {}))
         self._begin()
         if self.trace_context is not None:
             self._trace(lambda trace: trace.start_span(name=node, metadata=metadata))
             self._trace(lambda trace: trace.log_event(message=f"Starting {node}", metrics=None))
-        around = self._place()
-        context = Entered(around.flow, new_number(), around.number, fit_name(node), None)
+        parent = self._running()
+        context = Entered(parent.flow, new_number(), parent.number, fit_name(node), None)
         started = _NodeSpan(node, span, context)
         if node_logger(node).isEnabledFor(logging.INFO):
             span.enter(context)
@@ -238,16 +252,16 @@ class ObservabilityContext:
         """End the youngest open span of a node.
 
         Args:
-            node: As given to ``start_node_span``.
-            status: ``ok`` or ``error``.
+            node: The name given to ``start_node_span``.
+            status: ``ok`` or ``error``. Default ``ok``.
             error: The error's message, or None.
 
         Returns:
-            What the trace context gave back, else ``{"span_id", "node", "status", "error"}``; None when no such
-            span is open.
+            The dict that the trace context returned; without a trace context, ``{"span_id", "node", "status", "error"}``. None
+            if no such span is open.
 
         Raises:
-            EventError: unknown status.
+            EventError: The status is unknown.
         """
         if status not in ("ok", "error"):
             raise EventError(f"unknown status {status!r}; {allowed(('ok', 'error'))}")
@@ -269,22 +283,22 @@ class ObservabilityContext:
         """Return everything known about this flow.
 
         Raises:
-            FlowNotFoundError: nothing was logged, or nothing keeps it.
+            FlowNotFoundError: Nothing was logged, or no handler keeps it.
         """
         return get_flow_log(self.flow_id)
 
     @property
     def event_stream(self) -> EventStream:
-        """The flow's events: what is appended is logged into the flow."""
+        """The flow's events. An event that is appended is logged into the flow."""
         return FlowStream(self)
 
-    def _place(self) -> SpanContext:
-        """Return the running span of this flow: its root outside any other."""
+    def _running(self) -> SpanContext:
+        """Return the running span of this flow; outside any other span, its root."""
         span = current()
         return span if span is not None and span.flow is self.context.flow else self.context
 
     def _take(self, node: str) -> _NodeSpan | None:
-        """Take the youngest open span of a node out; spans may end in another order than they began."""
+        """Remove and return the youngest open span of a node. Spans may end out of order."""
         with self._lock:
             taken = next((started for started in reversed(self._spans) if started.node == node), None)
             if taken is None:
@@ -292,26 +306,25 @@ class ObservabilityContext:
             self._spans.remove(taken)
         return taken
 
-    def _trace(self, tell: Callable[[TraceContext], Any]) -> Any:
+    def _trace(self, call: Callable[[TraceContext], Any]) -> Any:
         assert self.trace_context is not None
         try:
-            return tell(self.trace_context)
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            return call(self.trace_context)
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault(f"{type(self.trace_context).__name__}", self.context)
             return None
 
 
 def _configure(config: Mapping[str, Any], scope: object) -> Callable[[], None]:
-    from ..configuration.config import (
-        configure,  # logging.config takes time to import, and most flows have no config of their own
-    )
+    # logging.config takes time to import, and most flows have no config of their own.
+    from ..configuration.config import configure
 
     return configure(config, scope=scope)
 
 
 @dataclass(eq=False, slots=True)
 class _NodeSpan:
-    """A span begun by ``start_node_span``."""
+    """A span that ``start_node_span`` started."""
 
     node: str
     span: Span
@@ -319,21 +332,27 @@ class _NodeSpan:
 
 
 class NodeError(Exception):
-    """What a span that was ended with status ``error`` is logged as."""
+    """The type of the error of a span that ended with status ``error``."""
 
 
 def flow(
     name: str = ROOT_NODE, *, flow_id: str | None = None, parent: RemoteParent | None = None, scope: object = None
 ) -> ObservabilityContext:
-    """Return a flow to use with ``with``: everything observed in its block belongs to it.
+    """Return a flow for ``with`` or ``async with``: everything observed in its block belongs to it.
 
     Args:
-        name: What the flow is called. Default ``flow``.
+        name: The flow's name. Default ``flow``.
         flow_id: A UUID, or None for a new one.
-        parent: The span of another process that this flow goes on from, as ``extract`` gives it, or None.
-        scope: The owner of handlers that take this flow's events alone, or None.
+        parent: The span of another process that this flow continues, as ``extract`` returns it, or None.
+        scope: The scope of handlers that take only the events of this flow, or None.
 
     Raises:
         ConfigurationError: flow_id is not a UUID, or not the parent's.
+
+    Example:
+        >>> with obs.flow("triage") as run:
+        ...     llm_call({"prompt": "hi"}, {}, None)
+        >>> obs.get_flow_log(run.flow_id).status
+        'ok'
     """
     return ObservabilityContext(flow_id, name=name, parent=parent, scope=scope)

@@ -16,35 +16,35 @@ from ..secrets.policies import Policy, process_policy
 
 @lru_cache(maxsize=1)
 def runtime() -> str:
-    """Return what writes these logs, as the root span's entry event names it."""
+    """Return the runtime that writes these logs, such as ``the_edge_obs/0.1.0 python/3.11.7``."""
     try:
         from importlib.metadata import version
 
         number = version("the_edge_obs")
-    except Exception:  # noqa: BLE001 - it is not installed, or no file can be opened now: the flow begins all the same
+    except Exception:  # noqa: BLE001 - not installed, or no file can be opened: the flow begins in any case
         number = "unknown"
     return f"the_edge_obs/{number} python/{platform.python_version()}"
 
 
 def resource() -> dict[str, Any]:
-    """Return who writes these logs, as the root span's entry event names it: ``host``, ``pid`` and ``service``."""
+    """Return the resource that writes these logs: a dict with ``host``, ``pid`` and ``service``."""
     return {"host": _host(), "pid": os.getpid(), "service": os.environ.get("OTEL_SERVICE_NAME") or _program()}
 
 
 def resource_data(flow: FlowState) -> dict[str, Any]:
-    """Return a snapshot of ``{"resource": ...}``; flows without a policy of their own share one."""
-    told = resource()
+    """Return a snapshot of ``{"resource": ...}``. Flows without their own redaction policy share one."""
+    data = resource()
     if flow.taints.policy is None:
-        return _shared(process_policy(), *told.values())
-    taken: dict[str, Any] = snapshot({"resource": told}, flow)
-    return taken
+        return _shared(process_policy(), *data.values())
+    copy: dict[str, Any] = snapshot({"resource": data}, flow)
+    return copy
 
 
 @lru_cache(maxsize=8)
 def _shared(policy: Policy, host: str, pid: int, service: str) -> dict[str, Any]:
-    """Return the snapshot as it is under the policy of the process."""
-    taken: dict[str, Any] = snapshot({"resource": {"host": host, "pid": pid, "service": service}})
-    return taken
+    """Return the snapshot under the policy of the process."""
+    copy: dict[str, Any] = snapshot({"resource": {"host": host, "pid": pid, "service": service}})
+    return copy
 
 
 @lru_cache(maxsize=1)
@@ -54,7 +54,7 @@ def _host() -> str:
 
 @lru_cache(maxsize=1)
 def _program() -> str:
-    """Return what the program is called: its file, or the package that ``python -m`` runs, without the folder it is in."""
+    """Return the program's name: its file, or the package that ``python -m`` runs, without the folder."""
     path = Path(sys.argv[0] if sys.argv else "")
     name = path.parent.name if path.stem == "__main__" else path.stem
     return name if name and name != "-c" else "python"

@@ -8,37 +8,40 @@ from ..context import CURRENT, Entered, Place, SpanContext, context_of, place
 
 
 def current() -> SpanContext | None:
-    """Return the span that is running here, or None outside any flow; never one that has ended.
+    """Return the running span's context, or None outside any flow.
 
-    Spans may end in another order than they began, and in another task or thread. Then it is the nearest one around that is still
-    open.
+    A span that has ended is never returned. Spans may end out of order, or in another task or thread; then the result is the
+    nearest enclosing span that is still open.
+
+    Returns:
+        A tuple with ``flow`` (which has ``id`` and ``name``), ``span_id``, ``parent_id``, ``node`` and ``step``.
     """
-    found = nearest_open(place())
-    if found is None or (found[0].ended and not isinstance(found, Entered)):
+    span = nearest_open(place())
+    if span is None or (span[0].ended and not isinstance(span, Entered)):
         return None
-    return context_of(found)
+    return context_of(span)
 
 
-def nearest_open(at: Place | None) -> Place | None:
-    """Return a place, or the nearest one around it, as it was entered, whose span is open; None where there is none."""
-    while isinstance(at, Entered) and at.is_ended:
-        at = at.before
-    return at
+def nearest_open(span: Place | None) -> Place | None:
+    """Return the span itself if it is open, otherwise the nearest one that was current before it and is open, or None."""
+    while isinstance(span, Entered) and span.is_ended:
+        span = span.before
+    return span
 
 
 def enter(context: Entered) -> None:
-    """Make the place of a span current."""
+    """Make a span current."""
     before = place()
     context.before, context.is_late = before, isinstance(before, Entered) and before.is_ended
     CURRENT.set(context)
 
 
 def leave(context: Entered, *, with_flow: bool = False) -> None:
-    """Make what is still open around a span current again; where a later span is current, that one's end does it.
+    """Make the nearest open span around a span current again. If a later span is current, the end of that span does so.
 
     Args:
-        context: The span's place.
-        with_flow: Whether a later span of the same flow is left too, though it is still open: its flow is over.
+        context: The span's context.
+        with_flow: Whether to leave a later span of the same flow too. It is still open, but its flow has ended.
     """
     if context.is_ended:
         return
@@ -49,15 +52,15 @@ def leave(context: Entered, *, with_flow: bool = False) -> None:
     here = place()
     if here is context or (with_flow and here is not None and here[0] is context[0]):
         CURRENT.set(context.before if context.is_late else around)
-    context.before = around  # who is called back from one ended span into the next must not hold on to all of them
+    context.before = around  # a chain of callbacks, each from an ended span, must not keep all of them alive
 
 
 def give_back(token: Token[Place | None]) -> None:
     """Make the span before this one current again, if this is still the context it was entered in.
 
-    A generator or coroutine can be closed from another context, which never held the span: nothing to give back there.
+    A generator or coroutine can be closed from another context. The span was never current there, so there is nothing to reset.
     """
     try:
         CURRENT.reset(token)
-    except (ValueError, RuntimeError):  # another context's; used already
+    except (ValueError, RuntimeError):  # the token belongs to another context, or was used already
         return

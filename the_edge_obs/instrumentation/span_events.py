@@ -27,23 +27,24 @@ def node_logger(node: str) -> logging.Logger:
     """Return a node's logger, ``tea.`` + node.
 
     Raises:
-        ConfigurationError: the node is not a name, as ``node_name`` wants it.
+        ConfigurationError: ``node_name`` does not accept the node.
     """
     return logging.getLogger("tea." + node_name(node))
 
 
 def label_of(value: object) -> str:
-    """Return the name of a step or flow, fit for every handler; what is not a text becomes one."""
+    """Return the name of a step or flow as a text that every handler can write."""
     return fit_name(text_of(value))
 
 
 class OpenSpan:
-    """A span whose entry was logged, and what is needed to log its end.
+    """A span whose entry was logged, with everything that logging its end takes.
 
     Attributes:
-        context: The span.
+        context: The span's context.
         started: Monotonic clock at entry, in nanoseconds.
-        wall: Wall clock at entry, in nanoseconds; the end is logged ``wall`` + duration, so that no clock change reorders them.
+        wall: Wall clock at entry, in nanoseconds. The end gets ``wall`` + duration as its time, so a clock change cannot reorder
+            them.
     """
 
     __slots__ = ("classes", "context", "is_ended", "level", "logger", "site", "started", "wall")
@@ -70,11 +71,11 @@ class OpenSpan:
         emit(self.logger, (self.context, kind, self.level, self.wall, None, payload, None, self.site))
 
     def close(self, output: Any, error: BaseException | None = None, metrics: dict[str, Any] | None = None) -> None:
-        """Log the exit, or the error where it raised or returned a soft failure.
+        """Log the exit; log an error instead if the span raised or returned a soft failure.
 
         Args:
-            output: What it returned, or NOTHING.
-            error: What it raised, or None.
+            output: The result, or NOTHING.
+            error: The exception, or None.
             metrics: Further metrics.
         """
         if self.is_ended:
@@ -87,10 +88,10 @@ class OpenSpan:
         try:
             if error is not None or not self._exit(duration, output, metrics, parts):
                 self._finish(duration, output, error, metrics, parts)
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             try:
                 own_fault("logging the end of a span", self.context)
-            except RecursionError:  # no room even to begin to tell it
+            except RecursionError:  # not even the report fits on the stack
                 self.context[0].faults += 1
         if self.context[2] is None:
             self.context[0].ended = True
@@ -98,7 +99,7 @@ class OpenSpan:
             raise parts.interrupt
 
     def _exit(self, duration: int, output: Any, metrics: dict[str, Any] | None, parts: Parts) -> bool:
-        """Log an exit; False for a soft failure, and where something cannot be read: reading each part alone takes longer."""
+        """Log an exit. Return False for a soft failure, or if a part cannot be read: ``_finish`` reads each part by itself."""
         flow = self.context.flow
         figures: Any = duration
         try:
@@ -110,7 +111,7 @@ class OpenSpan:
                 output = snapshot(output, flow, self.classes)
             if metrics is not None:
                 figures = {"duration_ms": duration / 1e6, **numbers(metrics, flow)}
-        except BaseException as failure:  # noqa: BLE001 - whatever it is, the end is logged
+        except BaseException as failure:  # noqa: BLE001 - the end is logged in any case
             parts.note(failure)
             return False
         emit(self.logger, (self.context, EXIT, self.level, self.wall + duration, None, output, figures, self.site))
@@ -119,7 +120,7 @@ class OpenSpan:
     def _finish(
         self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None, parts: Parts
     ) -> None:
-        """Log any end, each part of it read by itself."""
+        """Log any end. Each part is read by itself, so one that fails does not cost the others."""
         kind, level, message, payload, flow = EXIT, self.level, None, output, self.context.flow
         if error is None and output is not NOTHING and (brought := parts.read(metrics_of, output, instead={})):
             metrics = {**(metrics or {}), **brought}
@@ -143,7 +144,7 @@ class OpenSpan:
         if self.logger.isEnabledFor(level):
             try:
                 log_event(self.logger, self.context, kind, level, message, data, metrics, self.site)
-            except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            except Exception:  # noqa: BLE001 - observability never breaks the observed code
                 own_fault("logging an event", self.context)
 
 
@@ -159,7 +160,7 @@ def log_event(
     classes: KeyClasses = KEY_CLASSES,
     error: BaseException | None = None,
 ) -> None:
-    """Log one event of a span; the caller has checked the level."""
+    """Log one event of a span. The caller checks the level."""
     captured = snapshot(data or {}, context.flow, classes)
     if (node := fit_name(context.node)) != context.node:
         context = context._replace(node=node)
@@ -178,7 +179,7 @@ def report(
     output: Any = None,
     classes: KeyClasses = KEY_CLASSES,
 ) -> None:
-    """Log the error or the soft failure, if there is one, of a node whose entry was filtered, where anybody listens."""
+    """Log the error or soft failure of a node whose entry was filtered, if it failed and its logger has a handler."""
     if error is None and not (type(output) is dict and is_soft_failure(output)):
         return
     parts = Parts()
@@ -188,7 +189,7 @@ def report(
         end = end_of(output, error, parts, is_detailed=logger.isEnabledFor(logging.DEBUG))
         if end.level >= logging.ERROR and logger.isEnabledFor(end.level):
             log_event(logger, child_context(node, step), "error", end.level, end.message, end.payload, None, site, classes, error)
-    except Exception:  # noqa: BLE001 - observability never breaks what it observes
+    except Exception:  # noqa: BLE001 - observability never breaks the observed code
         own_fault("logging an error")
     if parts.interrupt is not None:
         raise parts.interrupt

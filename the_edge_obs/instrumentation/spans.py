@@ -22,27 +22,28 @@ from .span_events import OpenSpan, label_of, report
 
 
 class Span:
-    """One execution of a node: a context manager, for ``with`` in sync and async code alike.
+    """One execution of a node: a context manager for ``with`` and ``async with``.
 
-    It logs an entry event, makes itself the context of what runs inside, and logs an exit event, or an error event with what
-    the block raised, which goes on unchanged. While the node's level is filtered it opens no span and logs only errors.
+    The span logs an entry event and becomes the current span. At the end of the block it logs an exit event. If the block raises,
+    it logs an error event instead, and the exception propagates unchanged. While the node's level is filtered, no span is opened
+    and only errors are logged.
 
     Args:
-        node: What runs, such as ``rank`` or ``llm.call``; its logger is ``tea.`` + node.
-        input: What becomes ``data.input`` of the entry event; left out when not given.
+        node: The node's name, such as ``rank`` or ``llm.call``; its logger is ``tea.`` + node.
+        input: The ``data.input`` of the entry event; left out if not given.
         step: The YAML flow's name for the node, or None.
         level: Level of the entry and exit events. Default ``info``.
         data: Further keys of the entry event's data.
-        site: Where the code is.
+        site: Code location of the span.
 
     Attributes:
-        output: Set it to what the block produced; it becomes ``data.output``. A dict with ``success: False`` makes the exit
-            an error, and ``usage`` or ``cost_usd`` in a dict become metrics.
+        output: Set it to the result of the block; it becomes ``data.output``. A dict with ``success: False`` makes the exit
+            an error. ``usage`` and ``cost_usd`` in a dict become metrics.
         metrics: Further numbers for the event that ends the span, or None.
 
     Raises:
-        ConfigurationError: the node has no name.
-        EventError: unknown level.
+        ConfigurationError: The node has no name.
+        EventError: The level is unknown.
     """
 
     __slots__ = ("_kind", "_level", "_logger", "_node", "_open", "_payload", "_pending", "_site", "_step", "metrics", "output")
@@ -65,19 +66,19 @@ class Span:
         else:
             self._kind, self._payload = ENTRY, input
         self._open: OpenSpan | None = None
-        # What is still to be ended, at most one: taking it out is one step, so that of two threads one logs the end.
+        # The span that still has to be ended, at most one. Popping it is atomic, so only one of two threads logs the end.
         self._pending: list[OpenSpan | None] = []
         self.output: Any = NOTHING
         self.metrics: dict[str, Any] | None = None
 
     @property
     def context(self) -> SpanContext | None:
-        """The span's place, or None while its level is filtered."""
+        """The span's context (flow, ids, node, step), or None while its level is filtered."""
         return None if self._open is None else self._open.context
 
     def __enter__(self) -> Span:
         if self._pending:
-            return self  # it is open already, and has one end
+            return self  # already open: it is entered once
         if self._logger.isEnabledFor(self._level):
             self.enter(child_context(self._node, self._step))
         else:
@@ -90,31 +91,31 @@ class Span:
         enter(entered)
         try:
             self.open(entered)
-        except BaseException:  # Ctrl-C: then nobody will leave it
+        except BaseException:  # Ctrl-C: __exit__ will not be called
             leave(entered)
             raise
 
     def open(self, context: Entered, beside: dict[str, Any] | None = None) -> None:
-        """Log the entry of the span as the given context; ``beside`` is further data, a snapshot already."""
+        """Log the entry of the span as the given context; ``beside`` is further data, already a snapshot."""
         self._open = span = OpenSpan(self._logger, self._level, self._site, context)
         try:
             payload = snapshot(self._payload, context.flow)
             span.entry(self._kind, payload if beside is None else {**payload, **beside})
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", context)
         self._pending[:] = [span]
 
-    def start(self, around: SpanContext | None) -> None:
-        """Open the span below another, or as the root of a flow of its own, if its level passes; it does not become current."""
+    def start(self, parent: SpanContext | None) -> None:
+        """Open the span below a parent, or as the root of a new flow, if its level passes; it does not become current."""
         if not self._logger.isEnabledFor(self._level):
             self.pass_by()
-        elif around is None:
+        elif parent is None:
             self.open(Entered(*root_context(self._node, self._step)))
         else:
-            self.open(Entered(around[0], new_number(), around[1], self._node, self._step))
+            self.open(Entered(parent[0], new_number(), parent[1], self._node, self._step))
 
     def pass_by(self) -> None:
-        """Open no span, for its level is filtered; the end logs an error alone."""
+        """Open no span because its level is filtered; the end logs only an error."""
         self._pending[:] = [None]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -127,7 +128,7 @@ class Span:
         self.__exit__(*raised)
 
     def close(self, error: BaseException | None = None) -> bool:
-        """Log the end of the span and make what was before it current again; False when it has not begun, or has ended."""
+        """Log the end of the span and make the span before it current again; return False if it is not open."""
         try:
             span = self._pending.pop()
         except IndexError:
@@ -139,15 +140,24 @@ class Span:
         return True
 
     def metric(self, **metrics: float) -> None:
-        """Log a metric event of this span with the given numbers."""
+        """Log a metric event of this span.
+
+        Args:
+            **metrics: Names and numbers.
+        """
         if self._open is not None:
             self._open.log("metric", self._level, None, {}, metrics)
 
     def log(self, message: str, level: str | int = "info", **data: Any) -> None:
-        """Log a ``log`` event of this span with a message and further data.
+        """Log a ``log`` event of this span.
+
+        Args:
+            message: The event's message.
+            level: debug, info, warn or error. Default ``info``.
+            **data: The event's data.
 
         Raises:
-            EventError: unknown level.
+            EventError: The level is unknown.
         """
         number = level_number(level)
         if self._open is not None:
@@ -155,11 +165,21 @@ class Span:
 
 
 def span(node: str, /, *, step: str | None = None, level: str | int = "info", **input: Any) -> Span:  # noqa: A002
-    """Return a ``Span`` to use with ``with``; further keyword arguments are its input.
+    """Return a ``Span`` for ``with`` or ``async with``; further keyword arguments are its input.
+
+    Args:
+        node: The node's name, such as ``rank``; its logger is ``tea.`` + node.
+        step: The YAML flow's name for the node, or None.
+        level: Level of the entry and exit events. Default ``info``.
+        **input: The ``data.input`` of the entry event.
 
     Raises:
-        ConfigurationError: the node has no name.
-        EventError: unknown level.
+        ConfigurationError: The node has no name.
+        EventError: The level is unknown.
+
+    Example:
+        >>> with obs.span("rank", top=3) as span:
+        ...     span.output = {"best": 1}
     """
     frame = sys._getframe(1)
     site = Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
@@ -167,10 +187,10 @@ def span(node: str, /, *, step: str | None = None, level: str | int = "info", **
 
 
 class StartedSpan:
-    """A span that was started with ``start_span`` and ends with ``end``; it never becomes current by itself.
+    """A span that ``start_span`` started and ``end`` ends; it never becomes the current span.
 
     Attributes:
-        context: Its place, to give to ``start_span`` as the parent of others; None while its level is filtered.
+        context: The span's context, which ``start_span`` takes as a parent; None while the level is filtered.
     """
 
     __slots__ = ("_span",)
@@ -180,16 +200,19 @@ class StartedSpan:
 
     @property
     def context(self) -> SpanContext | None:
-        """The span's place, or None while its level is filtered."""
+        """The span's context (flow, ids, node, step), or None while its level is filtered."""
         return self._span.context
 
     def end(self, output: Any = NOTHING, error: BaseException | str | None = None, metrics: dict[str, Any] | None = None) -> bool:
-        """Log the end; False when it has ended before.
+        """Log the end of the span.
 
         Args:
-            output: What it produced; left out when not given.
-            error: What it failed with, an exception or a text, or None.
+            output: The ``data.output`` of the exit event; left out if not given.
+            error: The exception or the text that the span failed with, or None.
             metrics: Further numbers, or None.
+
+        Returns:
+            False if the span had already ended, and nothing is logged; otherwise True.
         """
         span = self._span
         if error is not None and not isinstance(error, BaseException):
@@ -198,20 +221,29 @@ class StartedSpan:
         return span.close(error)
 
     def metric(self, **metrics: float) -> None:
-        """Log a metric event of this span with the given numbers."""
+        """Log a metric event of this span.
+
+        Args:
+            **metrics: Names and numbers.
+        """
         self._span.metric(**metrics)
 
     def log(self, message: str, level: str | int = "info", **data: Any) -> None:
         """Log a ``log`` event of this span.
 
+        Args:
+            message: The event's message.
+            level: debug, info, warn or error. Default ``info``.
+            **data: The event's data.
+
         Raises:
-            EventError: unknown level.
+            EventError: The level is unknown.
         """
         self._span.log(message, level, **data)
 
 
 class SpanError(Exception):
-    """What a span that ended with a text as its error is logged as."""
+    """The type of the error of a span that ended with a text."""
 
 
 def start_span(
@@ -224,22 +256,27 @@ def start_span(
 ) -> StartedSpan:
     """Start a span that ends with its ``end()``: in any thread or task, at any time, in any order with others.
 
-    For adapters to libraries that call back when something begins and ends. Where ``with`` can be used, use ``span``. One that is
-    never ended ends as cancelled when the interpreter exits.
+    For adapters to libraries with callbacks for start and end. Where ``with`` is possible, use ``span``. A span that is never
+    ended ends as cancelled when the interpreter exits.
 
     Args:
-        node: What runs, such as ``llm.call``.
-        input: What becomes ``data.input`` of the entry event; left out when not given.
-        parent: The span around it: one that was started so, or a place that ``current()`` gives. Default None: what is current.
+        node: The node's name, such as ``llm.call``; its logger is ``tea.`` + node.
+        input: The ``data.input`` of the entry event; left out if not given.
+        parent: The parent span: a ``StartedSpan``, or the result of ``current()``. Default: the current span.
         step: The YAML flow's name for the node, or None.
         level: Level of the entry and exit events. Default ``info``.
 
     Raises:
-        ConfigurationError: the node has no name.
-        EventError: unknown level.
+        ConfigurationError: The node has no name.
+        EventError: The level is unknown.
+
+    Example:
+        >>> call = obs.start_span("llm.call", input={"prompt": "hi"})
+        >>> call.end(output={"content": "hello"})
+        True
     """
     frame = sys._getframe(1)
     span = Span(node, input, step=step, level=level, site=Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
-    around = parent.context if isinstance(parent, StartedSpan) else parent
-    span.start(around or current())
+    parent_context = parent.context if isinstance(parent, StartedSpan) else parent
+    span.start(parent_context or current())
     return StartedSpan(span)

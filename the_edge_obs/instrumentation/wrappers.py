@@ -64,7 +64,7 @@ class ObservedNode:
         try:
             given = args[0] if args and self.capture.takes_params else self.capture(args, kwargs)
             opened.entry(ENTRY, snapshot(given, context.flow, self.classes))
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", context)
         return opened
 
@@ -154,7 +154,7 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
         try:
             payload = snapshot(args[0] if args and capture.takes_params else capture(args, kwargs), flow, node.classes)
             take = emit(logger, (context, ENTRY, level, wall, None, payload, None, site))
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", context)
         token = places.enter(context)
         try:
@@ -197,7 +197,7 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
                 take(facts)
             else:
                 emit(logger, facts)
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging the end of a span", context)
         return output
 
