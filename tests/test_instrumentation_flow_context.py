@@ -378,7 +378,11 @@ def test_a_config_of_its_own_is_in_force_for_this_flow_alone():
 
 @pytest.mark.parametrize(
     ("config", "message"),
-    [({"levle": "info"}, "unknown key 'levle'"), (5, "configuration is 5"), ({"version": 1}, "a dictConfig is for all flows")],
+    [
+        ({"levle": "info"}, "unknown key 'levle'"),
+        (5, "configuration is 5"),
+        ({"version": 1}, "a dictConfig applies to all flows"),
+    ],
 )
 def test_a_bad_config_is_refused(config: Any, message: str):
     """Nothing is in force after it."""

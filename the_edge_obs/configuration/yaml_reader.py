@@ -1,8 +1,8 @@
 """Read a YAML file: plain data, the line of every key, and limits that keep a hostile file harmless.
 
-PyYAML's safe loader alone forgets where a value stood, keeps the last of two equal keys, expands aliases without bound,
-takes quadratic time for long numbers, and raises errors of many kinds. The node tree is composed here with those mended,
-and plain Python data is built from it; every mistake is a ``FlowFileError`` with file and line.
+PyYAML's safe loader forgets the position of values, keeps the last of two equal keys, expands aliases without limit, takes
+quadratic time for long numbers, and raises many kinds of errors. This module composes the node tree without these problems and
+builds plain Python data from it. Every mistake is a ``FlowFileError`` with file and line.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from ..errors import FlowFileError
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 100_000
-# Longer than any number or date that means something, in characters. Python reads digits in quadratic time.
+# Characters; longer than any useful number or date. Python parses digits in quadratic time.
 MAX_NUMBER: Final = 100
 
 Place = tuple[object, ...]
-"""Where a value is: the keys and indices that lead to it from the top, such as ``("nodes", 0, "with")``."""
+"""The path of a value: the keys and indices from the top, such as ``("nodes", 0, "with")``."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 _MAPPING_TAG: Final = _TAG + "map"
 _SEQUENCE_TAG: Final = _TAG + "seq"
 _MERGE_TAG: Final = _TAG + "merge"
 _TEXT_TAGS: Final = frozenset({_TAG + "str", _TAG + "binary"})
-# What PyYAML builds from a text under these tags is empty, and says nothing.
+# PyYAML silently builds an empty value from a text with these tags.
 _COLLECTION_TAGS: Final = frozenset(_TAG + name for name in ("map", "seq", "set", "omap", "pairs"))
-# Hashes of integers repeat beyond this many bits (sys.hash_info.modulus): a dict of such keys takes quadratic time.
+# Hashes of integers repeat beyond this size in bits (sys.hash_info.modulus): a dict of such keys takes quadratic time.
 _KEY_BITS: Final = 60
 
 
 class Document(NamedTuple):
-    """What a YAML file holds.
+    """The content of a YAML file.
 
-    Args:
+    Attributes:
         data: Dicts, lists and scalars.
-        lines: 1-based line of the key or list item at each place.
+        lines: 1-based line of the key or list item at each path.
         text_lines: 1-based line on which the text of a string begins (for a block scalar, the line after the bar).
-        sha256: Of the file's bytes, in hexadecimal digits.
+        sha256: SHA-256 of the file's bytes, in hexadecimal digits.
     """
 
     data: Any
@@ -59,10 +59,10 @@ def read_yaml(path: str | Path) -> Document | None:
         path: The file; at most 1 MiB of UTF-8.
 
     Returns:
-        What it holds, with lines; None when it holds nothing at all.
+        The content with its lines, or None for an empty file.
 
     Raises:
-        FlowFileError: For a file that cannot be read, is not YAML, has duplicate keys, or goes beyond the limits.
+        FlowFileError: The file cannot be read, is not YAML, has duplicate keys, or exceeds the limits.
     """
     raw = _raw(path)
     text = _text(raw, path)
@@ -110,7 +110,7 @@ def _text(raw: bytes, path: str | Path) -> str:
 
 
 class _Composer(yaml.SafeLoader):
-    """A safe loader that measures each node when it is complete, aliases counted as what they expand to."""
+    """A safe loader that measures each node when it is complete. An alias counts with the size that it expands to."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -124,7 +124,7 @@ class _Composer(yaml.SafeLoader):
             raise _refusal(f"nesting deeper than {MAX_DEPTH} levels", mark)
         self._count += 1
         if self._count > MAX_NODES:
-            # A list is measured when it is complete, and a long one takes its time.
+            # Checked here too, because a long list takes long to complete.
             raise _refusal(f"more than {MAX_NODES} values", mark)
         is_alias = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
@@ -155,7 +155,7 @@ def _refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
 
 
 class _Builder:
-    """Builds plain data from composed nodes and notes the line of every place."""
+    """Builds plain data from composed nodes, and records the line of every value."""
 
     def __init__(self, path: str, loader: _Composer) -> None:
         self._path = path
@@ -167,34 +167,34 @@ class _Builder:
     def document(self, node: yaml.Node, digest: str) -> Document:
         return Document(self._build(node, ()), self._lines, self._text_lines, digest)
 
-    def _build(self, node: yaml.Node, place: Place) -> Any:
+    def _build(self, node: yaml.Node, path: Place) -> Any:
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, place)
+            return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return self._sequence(node, place)
-        self._text_lines[place] = node.start_mark.line + (2 if getattr(node, "style", None) == "|" else 1)
+            return self._sequence(node, path)
+        self._text_lines[path] = node.start_mark.line + (2 if getattr(node, "style", None) == "|" else 1)
         return self._scalar(node)
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[Any, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: Place) -> dict[Any, Any]:
         self._expect_tag(node, _MAPPING_TAG)
         if id(node) not in self._flattened:
-            # An alias brings the same node again; by then its merged keys look like duplicates.
+            # An alias visits the same node again, and then its merged keys look like duplicates.
             self._flattened.add(id(node))
             self._refuse_duplicates(node)
             self._loader.flatten_mapping(node)
         data: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = self._key(key_node)
-            here = (*place, key)
+            here = (*path, key)
             self._lines[here] = key_node.start_mark.line + 1
             data[key] = self._build(value_node, here)
         return data
 
-    def _sequence(self, node: yaml.SequenceNode, place: Place) -> list[Any]:
+    def _sequence(self, node: yaml.SequenceNode, path: Place) -> list[Any]:
         self._expect_tag(node, _SEQUENCE_TAG)
         data = []
         for index, item in enumerate(node.value):
-            here = (*place, index)
+            here = (*path, index)
             self._lines[here] = item.start_mark.line + 1
             data.append(self._build(item, here))
         return data
@@ -214,7 +214,7 @@ class _Builder:
             problem = f'a text with {written[error.start]!r}, half of a character; write the whole character, as in "\\U0001F600"'
             raise _refusal(problem, node.start_mark) from error
         except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
-            # What PyYAML's constructors raise for a text that is not what its tag says.
+            # PyYAML's constructors raise these for a text that does not match its tag.
             problem = f"{written!r} is not a valid value: {error}; put it in quotes to keep it text"
             raise _refusal(problem, node.start_mark) from error
         if isinstance(value, float) and math.isinf(value) and "inf" not in written.lower():
