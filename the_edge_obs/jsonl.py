@@ -174,7 +174,7 @@ def _blocks(file: IO[bytes]) -> Iterator[tuple[int, bytes | Flaw]]:
         if isinstance(piece, Flaw):
             yield number, piece
             return
-        first = piece.find(b"\n") + 1
+        first, end = piece.find(b"\n") + 1, piece.rfind(b"\n") + 1
         length += first or len(piece)
         if length <= MAX_LINE_BYTES + bool(first):
             rest.append(piece[:first] if first else piece)
@@ -182,7 +182,6 @@ def _blocks(file: IO[bytes]) -> Iterator[tuple[int, bytes | Flaw]]:
             rest.clear()
         if not first:
             continue
-        end = piece.rfind(b"\n") + 1
         if length > MAX_LINE_BYTES + 1:
             yield number, Flaw(TOO_LONG)
             block, number = piece[first:end], number + 1

@@ -122,12 +122,7 @@ def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
     check_keys("observability", block, BLOCK_KEYS)
     _check_bool("observability.enabled", block.get("enabled", True))
     _level("observability.level", block.get("level", "info"))
-    levels = _or_empty(block, "levels", {})
-    if not isinstance(levels, Mapping):
-        raise ConfigurationError(f"observability.levels is {levels!r}; it must be a mapping such as {{llm: debug}}")
-    for name, level in levels.items():
-        _check_name("observability.levels", name)
-        _level(f"observability.levels.{name}", level)
+    _check_levels(_or_empty(block, "levels", {}))
     size = block.get("buffer_size", 1000)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ConfigurationError(f"observability.buffer_size is {size!r}; it must be a whole number of at least 1")
@@ -160,25 +155,24 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
     config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
     if formatters:
         config["formatters"] = formatters
-    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **environment_levels()}
-    if level_number(levels[""]) > logging.INFO:
-        levels.setdefault(ROOT_NODE, "info")  # a run has a name, a status and a duration, whatever is filtered
-    loggers: dict[str, Any] = {
-        f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()
-    }
-    captured = _captured(block)
+    loggers = _levels_of(block)
     loggers[ROOT].update({"handlers": names, "propagate": bool(block.get("propagate"))})
     if redact := block.get("redact"):
         # The filter costs nothing on this logger: filters of a logger do not run for the loggers below it.
         loggers[ROOT]["filters"] = ["tea_redact"]
         config["filters"] = {"tea_redact": {"()": "the_edge_obs.RedactionFilter", **redact}}
-    if captured:
-        keepers = [name for name in names if handlers[name]["class"] in _CAPTURING]
-        if captured != ("",):
-            loggers.update({name: {"handlers": keepers} for name in captured})
-        else:
-            config["root"] = {"handlers": keepers}
+    keepers = [name for name in names if handlers[name]["class"] in _CAPTURING]
+    for name in _captured(block):
+        (loggers if name else config)[name or "root"] = {"handlers": keepers}
     return {**config, "handlers": handlers, "loggers": loggers}
+
+
+def _levels_of(block: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the logger entries for the levels of a block and of ``TEA_LOG``."""
+    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **environment_levels()}
+    if level_number(levels[""]) > logging.INFO:
+        levels.setdefault(ROOT_NODE, "info")  # a run has a name, a status and a duration, whatever is filtered
+    return {f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()}
 
 
 def _logging_level(level: str | int) -> str | int:
@@ -239,6 +233,14 @@ _CAPTURING: Final = ("the_edge_obs.RingBufferHandler", "the_edge_obs.FlowFileHan
 
 
 # --- checks ---
+
+
+def _check_levels(levels: Any) -> None:
+    if not isinstance(levels, Mapping):
+        raise ConfigurationError(f"observability.levels is {levels!r}; it must be a mapping such as {{llm: debug}}")
+    for name, level in levels.items():
+        _check_name("observability.levels", name)
+        _level(f"observability.levels.{name}", level)
 
 
 def _or_empty(block: Mapping[str, Any], key: str, empty: Any) -> Any:

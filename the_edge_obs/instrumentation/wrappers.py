@@ -1,4 +1,4 @@
-"""What a decorated call does: a wrapper for each kind of function, and what is known of the function before any call.
+"""Wrappers: what a decorated call does, for each kind of function, and everything that is decided before the call.
 
 A failure in here is reported and counted. It never reaches the observed code.
 """
@@ -12,8 +12,8 @@ from contextvars import Token
 from types import TracebackType, coroutine
 from typing import Any, Final
 
-# The module, not what is in it: a wrapper that is pickled by value takes its globals along, and a module goes by its name. A
-# context variable's methods cannot be pickled, and a random generator would take its state along, and repeat its ids.
+# Import the module, not its members: a pickle of a wrapper by value contains its globals, and a module is pickled by its name. A
+# context variable's methods cannot be pickled, and a copy of a random generator would repeat its ids.
 from .. import context as places
 from ..context import CURRENT, VARIANT, Place, child_context
 from ..recording.callables import is_there, way_of
