@@ -184,12 +184,12 @@ def test_a_page_in_place_of_an_answer_is_shown(endpoint: Endpoint) -> None:
     page, url = "<html>Sign in</html>", f"{endpoint.url}/chat/completions"
     assert call(endpoint, answer(page, Content_Type="text/html")) == {
         "success": False,
-        "error": f"{url} sent no valid JSON: Expecting value: line 1 column 1 (char 0); it begins with {page!r}",
+        "error": f"{url} sent invalid JSON: Expecting value: line 1 column 1 (char 0); it begins with {page!r}",
         "error_type": "parse",
     }
     assert streamed(endpoint, page) == {
         "success": False,
-        "error": f"{url} sent no stream of events; it begins with {page!r}",
+        "error": f"{url} did not send a stream of events; it begins with {page!r}",
         "error_type": "parse",
         "content": "",
     }

@@ -117,10 +117,10 @@ def test_pipe_that_nobody_reads_is_a_soft_failure(tmp_path: Path, monkeypatch: p
     found.append(file_write({}, path=str(pipe), content="x" * 2_000_000))
     os.close(reader)
     assert [(one["error_type"], one["error"].removeprefix(f"{pipe}: ")) for one in found] == [
-        ("write_error", "it is a pipe that nobody opened to read for 0 seconds"),
-        ("write_error", "it is a pipe that nobody opened to read for 0 seconds"),
+        ("write_error", "it is a pipe without a reader for 0 seconds"),
+        ("write_error", "it is a pipe without a reader for 0 seconds"),
         ("read_error", "it is a pipe (FIFO), not a regular file"),
-        ("write_error", "nobody read from it for 0 seconds"),
+        ("write_error", "no reader took data for 0 seconds"),
     ]
 
 
@@ -211,5 +211,5 @@ def test_bad_use_of_read_raises(params: dict[str, Any], message: str) -> None:
 
 def test_content_that_is_no_text_raises(tmp_path: Path) -> None:
     """A dict is not written in Python's spelling; the error says how to make it text."""
-    with pytest.raises(ActionError, match=r"content is of type dict; it must be text: use \| tojson or \| string"):
+    with pytest.raises(ActionError, match=r"content is of type dict; it must be a string: use \| tojson or \| string"):
         file_write({}, path=str(tmp_path / "a"), content={"a": 1})  # type: ignore[arg-type]

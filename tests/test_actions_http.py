@@ -369,9 +369,9 @@ def test_redirect_to_a_file_is_refused(server: Server) -> None:
         ({"url": "file:///etc/hostname"}, "url 'file:///etc/hostname' is not an http or https URL"),
         ({"url": "example.com"}, "url 'example.com' is not an http or https URL"),
         ({"url": None}, "url None is not an http or https URL"),
-        ({"url": "http://[::1"}, "cannot be read"),
-        ({"url": "http://h:port/"}, "cannot be read"),
-        ({"url": "http://user:hunter2@host/"}, "the url for host holds credentials"),
+        ({"url": "http://[::1"}, "cannot be parsed"),
+        ({"url": "http://h:port/"}, "cannot be parsed"),
+        ({"url": "http://user:hunter2@host/"}, "the url for host contains credentials"),
         ({"url": "http://h", "timeout": 0}, "timeout is 0; it must be a number above 0"),
         ({"url": "http://h", "max_bytes": "9"}, "max_bytes is '9'; it must be a whole number above 0"),
         ({"url": "http://h", "params": ["a"]}, "params is ['a']; it must be a mapping"),
@@ -540,8 +540,8 @@ def test_every_charset_takes_any_bytes_in_linear_time() -> None:
     ("call", "message"),
     [
         (lambda: http_post({}, url="http://127.0.0.1:9", body="\ud800"), "body has '\\ud800' at position 0"),
-        (lambda: http_get({}, url="http://127.0.0.1:9/\ud800"), "cannot be read"),
-        (lambda: http_get({}, url="http://127.0.0.1:9/", params={"a": "\ud800"}), "cannot be read"),
+        (lambda: http_get({}, url="http://127.0.0.1:9/\ud800"), "cannot be parsed"),
+        (lambda: http_get({}, url="http://127.0.0.1:9/", params={"a": "\ud800"}), "cannot be parsed"),
         (lambda: http_get({}, url="http://127.0.0.1:9/", headers={"A": "\ud800"}), "header 'A' has"),
     ],
 )

@@ -93,7 +93,7 @@ def test_default_stands_in_for_a_failure_when_lenient() -> None:
 
 def test_parsing_data_raises() -> None:
     """What is data already is a mistake in the flow."""
-    with pytest.raises(ActionError, match="text is of type dict; it must be text"):
+    with pytest.raises(ActionError, match="text is of type dict; it must be a string"):
         json_parse({}, text={"a": 1})  # type: ignore[arg-type]
 
 

@@ -157,7 +157,7 @@ def test_endpoint_that_says_little_is_enough(endpoint: Endpoint) -> None:
             {"error_type": "http_error", "status_code": 500},
         ),
         (answer("", 404), "HTTP 404 Not Found from {url}", {"error_type": "http_error", "status_code": 404}),
-        (answer("{"), "{url} sent no valid JSON: Expecting property name", {"error_type": "parse"}),
+        (answer("{"), "{url} sent invalid JSON: Expecting property name", {"error_type": "parse"}),
         (answer({"choices": []}), "the answer is not a chat completion: \"{{'choices': []}}\"", {"error_type": "parse"}),
         (answer([1]), "the answer is not a chat completion: '[1]'", {"error_type": "parse"}),
         (
@@ -309,7 +309,7 @@ def test_stream_reads_every_spelling_of_an_event(endpoint: Endpoint) -> None:
     ("last", "error", "error_type"),
     [
         ((), "the stream from {url} broke off", "connection"),
-        (("data: {not json\n\n",), "the stream holds no valid chunk: '{{not json'", "parse"),
+        (("data: {not json\n\n",), "the stream holds an invalid chunk: '{{not json'", "parse"),
         (({"error": {"message": "overloaded"}},), "the endpoint answered with an error: overloaded", "api_error"),
     ],
 )
@@ -486,7 +486,7 @@ def test_script_may_be_a_file(tmp_path: Path, name: str, text: str) -> None:
         ({"provider": "shell"}, "unknown provider 'shell'; allowed: auto, openai, ollama, scripted"),
         ({"provider": "scripted"}, "answers (a list) or script (a file); give one of them"),
         ({"answers": ["a"], "script": "b"}, "answers (a list) or script (a file); give one of them"),
-        ({"base_url": "http://127.0.0.1:9"}, "model is None; name the model that http://127.0.0.1:9 is to use"),
+        ({"base_url": "http://127.0.0.1:9"}, "model is None; give the name of a model of http://127.0.0.1:9"),
         ({"base_url": "file:///x", "model": "m"}, "url 'file:///x/chat/completions' is not an http or https URL"),
         ({"base_url": "https://api.openai.com/v1", "model": "m"}, "set OPENAI_API_KEY or give api_key"),
         ({"answers": ["a"], "prompt": None}, "neither prompt nor messages is given"),
@@ -500,8 +500,8 @@ def test_script_may_be_a_file(tmp_path: Path, name: str, text: str) -> None:
         ({"answers": [3]}, "answers[0] is 3; an answer is a string, or a dict"),
         ({"answers": [{"text": "a"}]}, "answers[0] has an unknown key 'text'; allowed: content, error, match"),
         ({"answers": ["a", {"match": "b"}]}, "answers[1] needs either content or error"),
-        ({"answers": [{"content": {}}]}, "answers[0] has the content {}; it must be a string"),
-        ({"answers": [{"content": "a", "match": "("}]}, "answers[0] has the match '(': it is not a regular expression"),
+        ({"answers": [{"content": {}}]}, "answers[0] has content {}; it must be a string"),
+        ({"answers": [{"content": "a", "match": "("}]}, "answers[0] has match '(': it is not a valid regular expression"),
         ({"answers": [{"content": "a", "seconds": -1}]}, "answers[0] seconds is -1; it must be a number above 0"),
         ({"answers": [{"content": "a", "match": "z"}]}, "no scripted answer matches 'p'; tried: 'z'"),
         ({"script": "no/such.yaml"}, "script 'no/such.yaml' cannot be read"),
@@ -650,7 +650,7 @@ def test_retry_after_is_a_number_or_nothing(endpoint: Endpoint, header: str, sec
 )
 def test_a_match_that_may_take_for_ever_is_refused(match: str) -> None:
     """Repeats inside repeats and rows of options are named before anything is searched."""
-    with pytest.raises(ActionError, match=r"answers\[0\] has the match"):
+    with pytest.raises(ActionError, match=r"answers\[0\] has match"):
         llm_call({}, prompt="a" * 60 + "!", answers=[{"match": match, "content": "x"}, "y"])
 
 
@@ -658,5 +658,5 @@ def test_a_match_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch
     """Two open repeats look at the square of the text: a long text is refused, and a search ends with its time."""
     monkeypatch.setattr("the_edge_obs.actions._matching._SECONDS", 0.05)
     for prompt in ("a" * 100_000, "a" * 15_000):
-        with pytest.raises(ActionError, match=r"the match 'a\*a\*b': .* use a simpler one"):
+        with pytest.raises(ActionError, match=r"match 'a\*a\*b': .* use a simpler one"):
             llm_call({}, prompt=prompt, answers=[{"match": "a*a*b", "content": "x"}, "y"])

@@ -64,7 +64,7 @@ def test_a_stream_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_sse, "_MAX_LINE", 100)
     monkeypatch.setattr(_sse, "_MAX_STREAM", 1_000)
     for pieces in ([b"data: ", b"x" * 101], [b"data: x\n\n"] * 200):
-        with pytest.raises(StreamTooLargeError, match="larger than 1000 bytes, or has a line above 100 characters"):
+        with pytest.raises(StreamTooLargeError, match="larger than 1000 bytes, or has a line of more than 100 characters"):
             list(EventStream(pieces))
 
 

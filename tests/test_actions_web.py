@@ -125,7 +125,7 @@ def test_image_is_a_soft_failure(site: Site) -> None:
     site.pages["/"] = (200, {"Content-Type": "image/png"}, b"\x89PNG")
     assert web_fetch({}, url=f"{site.url}/") == {
         "success": False,
-        "error": f"{site.url}/ is image/png, which holds no text; use http.get for other content",
+        "error": f"{site.url}/ is image/png, which has no text; use http.get for other content",
         "error_type": "unsupported_content",
         "url": f"{site.url}/",
         "status": 200,

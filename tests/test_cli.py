@@ -19,8 +19,9 @@ import pytest
 import yaml
 
 from the_edge_obs.cli import main
-from the_edge_obs.cli.state import initial_state, scalar
-from the_edge_obs.cli.terminal import view_for
+from the_edge_obs.cli._state import initial_state, scalar
+from the_edge_obs.cli._terminal import view_for
+from the_edge_obs.configuration.config import dict_config
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.flow_log import build_flow_log
 
@@ -119,11 +120,11 @@ def test_run_shows_nodes_tree_and_state(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_run_leaves_logging_as_it_was() -> None:
-    """What it installs is gone afterwards, TEA_LOG included."""
+    """What it installs is gone afterwards; the levels of --level never get into the environment."""
     tea = logging.getLogger("tea")
-    before = (tea.level, tea.handlers[:], os.environ.get("TEA_LOG"))
+    before = (tea.level, tea.handlers[:], dict_config({}), os.environ.get("TEA_LOG"))
     main(["run", write_flow("name: triage" + NODES), "--set", "path=access.log", "--level", "debug"])
-    assert (tea.level, tea.handlers, os.environ.get("TEA_LOG")) == before
+    assert (tea.level, tea.handlers, dict_config({}), os.environ.get("TEA_LOG")) == before
 
 
 def test_run_says_where_the_log_lies(capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +155,8 @@ def test_run_names_the_step_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Errors of the runner say the step themselves."""
     main(["run", write_flow("nodes: [{name: load, uses: file.read, with: {path: '{{ 1 / 0 }}'}}]")])
     error = capsys.readouterr().err.splitlines()[-1]
-    assert (error[:54], error.count("'load'")) == ("tea-obs: error: step 'load' (file.read): FlowRunError:", 1)
+    start = "tea-obs: error: file.read: FlowRunError: step 'load', key 'with.path': cannot render"
+    assert (error[: len(start)], error.count("'load'")) == (start, 1)
 
 
 def test_run_of_a_flow_that_exits(capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,7 +254,7 @@ return {"pairs": {(1, 2): "a", 3: "b", "3": "c", None: "d"}, "nan": [float("nan"
         "nan[0] is nan, written as text",
         "nan[1] is -inf, written as text",
         "loop[1] is a circular reference, left out",
-        "2 values more did not come through as they were",
+        "2 more values changed as well",
     ]
 
 
@@ -304,8 +306,8 @@ def test_run_with_an_ini_file() -> None:
         (["no.yaml"], "no.yaml: cannot read the file: "),
         (["flow.yaml", "--set", "x"], "--set 'x' is not key=value; write --set path=access.log"),
         (["flow.yaml", "--set", "=1"], "--set '=1' is not key=value"),
-        (["flow.yaml", "--set", "a=1", "--set", "a.b=2"], "--set 'a.b=2': 'a' is 1 already, and no mapping"),
-        (["flow.yaml", "--state", "[1]"], "--state '[1]' is a list; it has to be a JSON object"),
+        (["flow.yaml", "--set", "a=1", "--set", "a.b=2"], "--set 'a.b=2': 'a' is already set to 1, which is not a mapping"),
+        (["flow.yaml", "--state", "[1]"], "--state '[1]' is a list; it must be a JSON object"),
         (["flow.yaml", "--state", "{"], "--state '{' is not valid JSON ("),
         (["flow.yaml", "--state", "@nope"], "--state '@nope' cannot be read: no such file or directory"),
         (["flow.yaml", "--level", "loud"], "--level 'loud': unknown level 'loud'; allowed: debug, info, warn, error"),
@@ -316,7 +318,7 @@ def test_run_with_an_ini_file() -> None:
         (["flow.yaml", "--logging", "no.yaml"], "configuration 'no.yaml' cannot be read: no such file"),
         (["flow.yaml", "--logging", "no.ini"], "--logging 'no.ini' cannot be read: the file does not exist"),
         (["flow.yaml", "--logging", "bad.ini"], "--logging 'bad.ini' is not a configuration that fileConfig accepts: "),
-        (["flow.yaml", "--no-code"], "flow.yaml:7: step 'count' has inline code in run"),
+        (["flow.yaml", "--no-code"], "flow.yaml:7: step 'count': inline code in run"),
         (["bad.yaml"], "bad.yaml:1: observability.handlers[0].type is 'smoke'; allowed: console, file, callback"),
         (["folder.yaml"], "observability.handlers[0].path: path "),
     ],
@@ -345,7 +347,7 @@ def test_the_state_that_a_run_begins_with() -> None:
         "url": "http://x/?a=b",
         "empty": "",
     }
-    with pytest.raises(ConfigurationError, match="it is not UTF-8"):
+    with pytest.raises(ConfigurationError, match="the file is not UTF-8"):
         initial_state("@" + os.fspath(_latin()), [])
 
 
@@ -434,7 +436,7 @@ def test_show_marks_what_a_kill_has_left(capsys: pytest.CaptureFixture[str]) -> 
     assert (code, out.splitlines()[2:4], err) == (
         0,
         ["triage    flow      ████████████████████  running", "└─ think  llm.call                     ▐  running"],
-        "tea-obs: note: the last line of 'run.jsonl' is cut off: its process was killed, or is writing it\n",
+        "tea-obs: note: the last line of 'run.jsonl' is cut off: its process was killed or is still writing\n",
     )
     assert "no end in the log" in out
 
@@ -443,7 +445,7 @@ def test_show_marks_what_a_kill_has_left(capsys: pytest.CaptureFixture[str]) -> 
     ("args", "message"),
     [
         (["nope"], "'nope' cannot be read: no such file or directory"),
-        (["."], "folder '.' holds no logs; a log ends in .jsonl or .jsonl.gz"),
+        (["."], "folder '.' holds no logs; the name of a log ends in .jsonl or .jsonl.gz"),
         (["access.log"], "'access.log' holds no events"),
         (["run.jsonl", "--flow", "zz"], "no flow of 'run.jsonl' begins with 'zz'; tea-obs show 'run.jsonl' lists the flows"),
         (["run.jsonl", "--flow", ""], "2 flows of 'run.jsonl' begin with ''"),
@@ -689,11 +691,11 @@ setings: {}
     assert [line.partition("; ")[0].partition(". allowed")[0] for line in lines[::2]] == [
         "flow.yaml:4: step 'a': llm.call: timeout is -1",
         "flow.yaml:4: step 'a': llm.call: unknown provider 'shell'",
-        "flow.yaml:5: step 'b': Python syntax error in run: '(' was never closed",
+        "flow.yaml:5: step 'b': run: Python syntax error: '(' was never closed",
         "flow.yaml:8: edges[0]: condition 'yes' is neither true nor false",
         "flow.yaml:8: edges[0]: to: node 'zz' does not exist",
         "flow.yaml:9: the flow: unknown key 'setings'",
-        "child.yaml:2: step 'x' has no body",
+        "child.yaml:2: step 'x': no body",
     ]
     assert lines[3::4][:2] == ["    4 | " + SHOWN_LINE, '    8 |   - {from: a, to: zz, when: "yes"}']
     assert (lines[-1], err) == ("    2 |   - {name: x, rum: 1}", "tea-obs: error: 7 mistakes in 'flow.yaml'\n")
@@ -722,7 +724,7 @@ nodes:
 """
     assert main(["validate", write_flow(text)]) == 2
     out, err = capsys.readouterr()
-    hint = "let an edge or a goto lead to it, or remove it"
+    hint = "add an edge or a goto to it, or remove it"
     assert (out.splitlines(), err) == (
         [
             f"flow.yaml:3: nothing leads to step 'b'; {hint}",
@@ -770,10 +772,10 @@ def test_config_prints_what_logging_takes(capsys: pytest.CaptureFixture[str], mo
 @pytest.mark.parametrize(
     ("text", "note"),
     [
-        (NODES, "'flow.yaml' has no observability block: it stands for no configuration; one is 'observability: {}'"),
+        (NODES, "'flow.yaml' has no observability block, so it configures nothing; 'observability: {}' is the default one"),
         (
             "observability: {enabled: false}" + NODES,
-            "the observability block of 'flow.yaml' says enabled: false: it stands for no configuration",
+            "the observability block of 'flow.yaml' says enabled: false, so it configures nothing",
         ),
     ],
 )

@@ -162,8 +162,8 @@ def test_the_log_of_a_killed_run(capsys: pytest.CaptureFixture[str]) -> None:
         "~ └─ think  llm.call  ok → running",
     ]
     assert err.splitlines() == [
-        "tea-obs: note: the last line of 'killed.jsonl' is cut off: its process was killed, or is writing it",
-        "tea-obs: failed: duration=+20% cannot be told: the end of the new run is not in the log",
+        "tea-obs: note: the last line of 'killed.jsonl' is cut off: its process was killed or is still writing",
+        "tea-obs: failed: duration=+20% cannot be checked: the end of the new run is not in the log",
     ]
 
 
@@ -174,6 +174,6 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     for text in (
         "tea-obs diff before.jsonl after.jsonl",
         "status,output,duration=+20%",
-        "exit codes: 0 nothing that --fail-on names",
+        "exit codes: 0 no difference that --fail-on names",
     ):
         assert text in out

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("rich")
 
-from the_edge_obs.cli.live import LiveView
+from the_edge_obs.cli._live import LiveView
 from the_edge_obs.text import View
 
 from .strategies import event

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from the_edge_obs.cli import main
-from the_edge_obs.cli.listing import runs_table
+from the_edge_obs.cli._listing import runs_table
 from the_edge_obs.store.summaries import summarise
 from the_edge_obs.text import View, clock_text
 

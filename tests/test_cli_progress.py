@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from the_edge_obs.cli import progress
-from the_edge_obs.cli.progress import Progress
+from the_edge_obs.cli import _progress as progress
+from the_edge_obs.cli._progress import Progress
 
 
 class Terminal(io.StringIO):

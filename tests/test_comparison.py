@@ -542,10 +542,10 @@ def test_failures_that_cannot_be_told() -> None:
     done, killed = Flow().log(), Flow().log(done=False)
     assert diff(done, killed).failures("status,duration=+10%") == [
         "status of 1 span differs: triage",
-        "duration=+10% cannot be told: the end of the new run is not in the log",
+        "duration=+10% cannot be checked: the end of the new run is not in the log",
     ]
     assert diff(killed, killed).failures("duration=+10%") == [
-        "duration=+10% cannot be told: the end of both runs is not in the log"
+        "duration=+10% cannot be checked: the end of both runs is not in the log"
     ]
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import the_edge_obs as obs
-from the_edge_obs.configuration.config import check_block, dict_config, is_configured, parse_levels
+from the_edge_obs.configuration.config import check_block, dict_config, first_levels, is_configured, parse_levels
 from the_edge_obs.errors import ConfigurationError, FlowNotFoundError
 from the_edge_obs.handlers import FlowFileHandler, RingBufferHandler
 
@@ -159,6 +159,23 @@ def test_levels_from_the_environment_come_before_those_of_a_block(monkeypatch: p
     }  # fmt: skip
     with configured():
         assert (tea.level, logging.getLogger("tea.llm").level) == (logging.WARNING, logging.DEBUG)
+
+
+def test_first_levels_come_before_the_environment(monkeypatch: pytest.MonkeyPatch):
+    """They win where they speak, are gone after the block, even one that fails, and do not touch the environment."""
+    monkeypatch.setenv("TEA_LOG", "warn,llm=error")
+
+    def levels() -> dict[str, Any]:
+        loggers = dict_config({"level": "info"})["loggers"]
+        return {name: loggers[name]["level"] for name in ("tea", "tea.llm")}
+
+    with suppress(KeyError), first_levels({"llm": "debug"}):
+        assert levels() == {"tea": "WARNING", "tea.llm": "DEBUG"}
+        with first_levels({"": "error"}):
+            assert levels() == {"tea": "ERROR", "tea.llm": "DEBUG"}
+            assert os.environ["TEA_LOG"] == "warn,llm=error"
+        raise KeyError
+    assert levels() == {"tea": "WARNING", "tea.llm": "ERROR"}
 
 
 @pytest.mark.parametrize(

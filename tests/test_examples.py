@@ -122,7 +122,7 @@ def test_quickstart_leaves_a_whole_log(tmp_path: Path, tea_obs: Run) -> None:
     ]
     errors = {event["step"]: event["data"]["error"] for event in events if event["event_type"] == "error"}
     assert {step: "traceback" in error for step, error in errors.items()} == {"check": True, "blocklist": False}
-    assert [event["message"] for event in events if event["level"] == "warn"] == ["step 'check' failed, going on"]
+    assert [event["message"] for event in events if event["level"] == "warn"] == ["step 'check' failed, continuing"]
     assert get_flow_log(tmp_path / "logs").status == "ok"
 
 
@@ -369,7 +369,7 @@ def test_functions(tmp_path: Path, run: Run) -> None:
         "info  shop.login  entry   {'input': {'user': 'ada', 'password': '[REDACTED]', 'pin': '[REDACTED]'}, "
         "'cut': ['input.password', 'input.pin']}\n"
         "error shop.login  error   ada cannot log in with password [REDACTED] and pin [REDACTED]\n"
-        "warn  shop.login  log     going on as a guest\n"
+        "warn  shop.login  log     continuing as a guest\n"
         "info  cart        entry   {'input': {'items': ['lamp', 'desk', 'chair']}}\n"
         "info  cart        metric  {'items': 3, 'most_expensive': 249.0}\n"
         "info  cart        exit    {'output': 340.56}\n"

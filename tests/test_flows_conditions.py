@@ -8,14 +8,16 @@ import pytest
 
 from the_edge_obs.errors import FlowFileError, FlowRunError
 from the_edge_obs.flows.conditions import compile_condition
+from the_edge_obs.flows.spot import Spot
 from the_edge_obs.flows.templates import Compiler
 from the_edge_obs.flows.yaml_source import Source
 
-COMPILER = Compiler.of(Source({}), {})
+SPOT = Spot(Source({}), ("edges", 0, "when"), "edges[0]")
+COMPILER = Compiler.of({})
 
 
 def holds(value: Any, state: dict[str, Any], **options: Any) -> bool:
-    condition = compile_condition(COMPILER, value, ("edges", 0, "when"), "edges[0]", **options)
+    condition = compile_condition(COMPILER, value, SPOT, **options)
     return condition.holds({"state": state})
 
 
@@ -80,7 +82,7 @@ def test_words_of_truth_are_refused(value: str) -> None:
 )
 def test_a_text_put_together_is_refused(value: str) -> None:
     """Rendered, it is a text that says something whatever the state holds: always true."""
-    with pytest.raises(FlowFileError, match=r"is a text put together, which always holds; put all of it into one \{\{ \}\}"):
+    with pytest.raises(FlowFileError, match=r"mixes text and expressions, so it always holds; put all of it into one \{\{ \}\}"):
         holds(value, {})
 
 

@@ -78,10 +78,13 @@ def test_actions_passed_in_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "problem"),
     [
-        ("1 / 0", "cannot import path 'mine.py': ZeroDivisionError: division by zero"),
-        ("def register_actions(registry): pass", "cannot import path 'mine.py': TypeError: "),
-        ("actions = {}", "path 'mine.py' has no function register_actions(registry, engine)"),
-        ("def register_actions(registry, engine): registry['a'] = 1", "path 'mine.py' registers 'a' as 1; allowed: callables"),
+        ("1 / 0", "imports[0]: cannot import path 'mine.py': ZeroDivisionError: division by zero"),
+        ("def register_actions(registry): pass", "imports[0]: cannot import path 'mine.py': TypeError: "),
+        ("actions = {}", "imports[0]: path 'mine.py' has no function register_actions(registry, engine)"),
+        (
+            "def register_actions(registry, engine): registry['a'] = 1",
+            "imports[0]: path 'mine.py' registers 'a' as 1; it must be callable",
+        ),
     ],
 )
 def test_modules_that_do_not_work(tmp_path: Path, module: str, problem: str) -> None:

@@ -46,33 +46,37 @@ MISTAKES = {
         2,
         f"the flow: unknown key 'observabilty'; did you mean 'observability'? allowed: {TOP}",
     ),
-    "no mapping": ("- a\n", 1, f"a flow is a mapping with nodes: in it, not a list; allowed: {TOP}"),
+    "no mapping": ("- a\n", 1, f"a flow must be a mapping with the key nodes, not a list; allowed: {TOP}"),
     "no nodes": ("name: a\n", None, f"the flow has no nodes; add nodes: with at least one; allowed: {TOP}"),
-    "empty nodes": ("name: a\nnodes: []\n", 2, "nodes is empty; it needs at least one node"),
+    "empty nodes": ("name: a\nnodes: []\n", 2, "nodes: the list is empty; it needs at least one node"),
     "initial state as a list": (
         "initial_state: [a]\nnodes: [{run: a = 1}]\n",
         1,
-        "initial_state is ['a']; it has to be a mapping (key: value)",
+        "initial_state is ['a']; it must be a mapping (key: value)",
     ),
-    "nodes as a mapping": ("nodes: {a: 1}\n", 1, "nodes is {'a': 1}; it has to be a list (- item)"),
-    "node as a text": ("nodes:\n  - a\n", 2, "nodes[0] is 'a'; it has to be a mapping (key: value)"),
-    "empty node": ("nodes:\n  - {}\n", 2, f"nodes[0] is empty; a node needs a body, {BODIES}"),
+    "nodes as a mapping": ("nodes: {a: 1}\n", 1, "nodes is {'a': 1}; it must be a list (- item)"),
+    "node as a text": ("nodes:\n  - a\n", 2, "nodes[0] is 'a'; it must be a mapping (key: value)"),
+    "empty node": ("nodes:\n  - {}\n", 2, f"nodes[0]: the node is empty; it needs a body; {BODIES}"),
     "name of a border": (
         "nodes:\n  - name: __end__\n    run: a = 1\n",
         2,
-        "no node can be called '__end__'; the name stands for a border of the flow",
+        "a node cannot be named '__end__', which is reserved; rename it",
     ),
-    "name as a number": ("nodes: [{name: 1, run: a = 1}]\n", 1, "a node's name is 1; it has to be a text, in quotes if need be"),
+    "name as a number": (
+        "nodes: [{name: 1, run: a = 1}]\n",
+        1,
+        "a node's name is 1; it must be a string that is not blank; put it in quotes if needed",
+    ),
     "duplicate node name": (
         "nodes:\n  - {name: a, run: x = 1}\n  - {name: a, run: x = 1}\n",
         3,
-        "node name 'a' is given twice, first on line 2; rename one of them",
+        "node name 'a' is used twice, first on line 2; rename one of them",
     ),
-    "no body": ("nodes:\n  - {name: a}\n", 2, f"step 'a' has no body; it needs exactly one; {BODIES}"),
+    "no body": ("nodes:\n  - {name: a}\n", 2, f"step 'a': no body; a node has exactly one; {BODIES}"),
     "two bodies": (
         "nodes:\n  - {name: a, run: x = 1, uses: file.read}\n",
         2,
-        f"step 'a' has two bodies, 'uses' and 'run'; it needs exactly one; {BODIES}",
+        f"step 'a': two bodies, 'uses' and 'run'; a node has exactly one; {BODIES}",
     ),
     "unknown type": (
         "nodes:\n  - {name: a, type: while, run: x = 1}\n",
@@ -87,7 +91,7 @@ MISTAKES = {
     "another language": (
         "nodes: [{name: a, run: x, language: lua}]\n",
         1,
-        "step 'a': language 'lua' is not run here; allowed: python",
+        "step 'a': language 'lua' is not supported; allowed: python",
     ),
     "unknown action": (
         "nodes:\n  - name: a\n    uses: file.raed\n",
@@ -97,12 +101,12 @@ MISTAKES = {
     "unknown parameter": (
         "nodes:\n  - name: a\n    uses: file.read\n    with:\n      path: x\n      encodin: y\n",
         6,
-        "step 'a': action 'file.read' takes no parameter 'encodin'; did you mean 'encoding'? allowed: path, encoding",
+        "step 'a': action 'file.read' has no parameter 'encodin'; did you mean 'encoding'? allowed: path, encoding",
     ),
     "unknown left-over parameter": (
         "nodes:\n  - name: a\n    action: file.read\n    path: x\n    to: y\n",
         5,
-        "step 'a': action 'file.read' takes no parameter 'to'; allowed: path, encoding",
+        "step 'a': action 'file.read' has no parameter 'to'; allowed: path, encoding",
     ),
     "missing parameter": (
         "nodes:\n  - name: a\n    uses: file.read\n",
@@ -117,7 +121,7 @@ MISTAKES = {
     "parameter state": (
         "nodes:\n  - name: a\n    uses: any.thing\n    with: {state: x}\n",
         4,
-        "step 'a': parameter 'state' is given by the flow itself; rename it",
+        "step 'a': parameter 'state' is set by the flow itself; rename it",
     ),
     "two spellings": (
         "nodes:\n  - name: a\n    uses: any.thing\n    output: x\n    store: y\n",
@@ -127,7 +131,7 @@ MISTAKES = {
     "output of no kind": (
         "nodes:\n  - name: a\n    uses: any.thing\n    output: [x]\n",
         4,
-        "step 'a': output is ['x']; it has to be a text, in quotes if need be",
+        "step 'a': output is ['x']; it must be a string that is not blank; put it in quotes if needed",
     ),
     "template syntax": (
         "nodes:\n  - name: a\n    uses: any.thing\n    with:\n      text: |\n        fine\n        {{ state. }}\n",
@@ -137,22 +141,22 @@ MISTAKES = {
     "python syntax": (
         "nodes:\n  - name: a\n    run: |\n      x = 1\n      y = = 2\n",
         5,
-        "step 'a': Python syntax error in run: invalid syntax",
+        "step 'a': run: Python syntax error: invalid syntax",
     ),
     "python syntax of a later stage": (
         "nodes:\n  - name: a\n    run: |\n      x = 1\n      break\n",
         5,
-        "step 'a': Python syntax error in run: 'break' outside loop",
+        "step 'a': run: Python syntax error: 'break' outside loop",
     ),
     "expression syntax": (
         "nodes:\n  - name: a\n    run: {type: expression, value: '1 +'}\n",
         3,
-        "step 'a': Python syntax error in run: invalid syntax",
+        "step 'a': run: Python syntax error: invalid syntax",
     ),
     "run of another type": (
         "nodes:\n  - name: a\n    run: {type: lua, value: '1'}\n",
         3,
-        "step 'a': run type 'lua' is not taken; allowed: expression, or plain text",
+        "step 'a': run: type 'lua' is not supported; allowed: expression, or plain text",
     ),
     "goto nowhere": (
         "nodes:\n  - name: load\n    run: x = 1\n    goto: laod\n",
@@ -162,12 +166,12 @@ MISTAKES = {
     "goto rule nowhere": (
         "nodes:\n  - name: a\n    run: x = 1\n    goto:\n      - {if: x, to: a}\n      - {to: b}\n",
         6,
-        "step 'a': goto: node 'b' does not exist; allowed: a, __end__",
+        "step 'a': goto[1]: node 'b' does not exist; allowed: a, __end__",
     ),
     "goto inside steps": (
         "nodes:\n  - name: a\n    steps:\n      - run: x = 1\n        goto: a\n",
         5,
-        "step 'step_1': goto is for top-level nodes; nested steps run one after the other",
+        "step 'step_1': goto: only top-level nodes can have a goto; nested steps run one after the other",
     ),
     "edge to nowhere": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a}\n  - from: a\n    to: b\n",
@@ -187,7 +191,7 @@ MISTAKES = {
     "parallel edge without fan_in": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a, type: parallel}\n",
         3,
-        "edges[0]: fan_in and type: parallel belong together; give both or none",
+        "edges[0]: fan_in and type: parallel go together; give both or neither",
     ),
     "fan_in nowhere": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a, type: parallel, fan_in: b}\n",
@@ -197,7 +201,7 @@ MISTAKES = {
     "fan_in that is a branch": (
         "nodes: [{name: a, run: x = 1}]\nedges:\n  - {from: __start__, to: a, type: parallel, fan_in: a}\n",
         3,
-        "edges[0]: 'a' is both a branch and its own fan_in; name the joining node",
+        "edges[0]: 'a' is both a branch and its own fan_in; name the node that joins the branches",
     ),
     "parallel and plain edges from one node": (
         (
@@ -206,8 +210,8 @@ MISTAKES = {
         ),
         4,
         (
-            "edges from '__start__' do not fit together: fan_in is 'b' on one and None on this one; "
-            "let all of them be parallel with one fan_in, or none"
+            "edges[1]: the edges from '__start__' conflict: fan_in is 'b' on another and None on this one; "
+            "make all of them parallel with one fan_in, or none"
         ),
     ),
     "on_error mode": (
@@ -226,12 +230,12 @@ MISTAKES = {
     "retries without mode retry": (
         "nodes:\n  - name: a\n    run: x = 1\n    on_error: {max_retries: 3}\n",
         4,
-        "step 'a': on_error: 'max_retries' has a meaning with mode: retry only, not with 'raise'",
+        "step 'a': on_error: 'max_retries' applies to mode: retry only, not to 'raise'",
     ),
     "negative delay": (
         "nodes:\n  - name: a\n    run: x = 1\n    on_error: {mode: retry, delay: -1}\n",
         4,
-        "step 'a': on_error: delay (seconds) is -1; it has to be a number of 0 or more",
+        "step 'a': on_error: delay (seconds) is -1; it must be a number of 0 or more",
     ),
     "fallback nowhere": (
         "nodes:\n  - name: a\n    run: x = 1\n    on_error: {mode: graceful, fallback: b}\n",
@@ -241,28 +245,28 @@ MISTAKES = {
     "loop without a limit": (
         "nodes:\n  - {name: a, type: while_loop, condition: x, body: [{run: x = 1}]}\n",
         2,
-        "step 'a' needs 'max_iterations'; allowed: condition, max_iterations, body",
+        "step 'a': 'max_iterations' is missing; required: condition, max_iterations, body",
     ),
     "loop with a bad limit": (
         "nodes:\n  - {name: a, type: while_loop, condition: x, max_iterations: 0, body: [{run: x = 1}]}\n",
         2,
-        "step 'a': max_iterations is 0; it has to be a whole number of 1 or more",
+        "step 'a': max_iterations is 0; it must be a whole number of 1 or more",
     ),
     "fan-out without a list": (
         "nodes:\n  - {name: a, type: dynamic_parallel, items: state.urls, steps: [{run: x = 1}]}\n",
         2,
-        "step 'a': items is 'state.urls'; it has to be a list or an expression such as '{{ state.urls }}'",
+        "step 'a': items is 'state.urls'; it must be a list or an expression such as '{{ state.urls }}'",
     ),
     "fan-out of nothing": (
         "nodes:\n  - {name: a, type: dynamic_parallel, items: []}\n",
         2,
-        "step 'a' has nothing to run for an item; it needs one of steps, action",
+        "step 'a': nothing runs for the items; give steps or action",
     ),
     "fan-out with a taken name": (
         "nodes:\n  - {name: a, type: dynamic_parallel, items: [1], item_var: state, steps: [{run: x = 1}]}\n",
         2,
         (
-            "step 'a': item_var is 'state'; it has to be a plain name and none of "
+            "step 'a': item_var is 'state'; it must be a plain name and none of "
             "env, flow_dir, parallel_results, settings, state, variables"
         ),
     ),
@@ -270,39 +274,42 @@ MISTAKES = {
         "nodes:\n  - {name: a, type: dynamic_parallel, items: [1], index_var: self, steps: [{run: x = 1}]}\n",
         2,
         (
-            "step 'a': index_var is 'self'; it has to be a plain name and none of "
+            "step 'a': index_var is 'self'; it must be a plain name and none of "
             "env, flow_dir, parallel_results, settings, state, variables"
         ),
     ),
     "sub-flow nowhere": (
         "nodes:\n  - name: a\n    flow: sub/none.yaml\n",
         3,
-        "flow file 'sub/none.yaml' does not exist at 'FOLDER/sub/none.yaml'; a path starts at this file",
+        (
+            "step 'a': flow file 'sub/none.yaml' does not exist at 'FOLDER/sub/none.yaml'; "
+            "a path is relative to the file that names it"
+        ),
     ),
     "step limit": (
         "settings: {max_steps: lots}\nnodes: [{run: x = 1}]\n",
         1,
-        "settings.max_steps is 'lots'; it has to be a whole number of 1 or more",
+        "settings.max_steps is 'lots'; it must be a whole number of 1 or more",
     ),
     "state_schema": (
         "state_schema: [a]\nnodes: [{run: x = 1}]\n",
         1,
-        "state_schema is ['a']; it has to be a mapping (key: value)",
+        "state_schema is ['a']; it must be a mapping (key: value)",
     ),
     "import of nothing": (
         "imports:\n  - {namespace: x}\nnodes: [{run: x = 1}]\n",
         2,
-        "imports[0] names no module; it needs one of package, path",
+        "imports[0]: no module is named; give package or path",
     ),
     "import that fails": (
         "imports:\n  - namespace: x\n    package: no_such_package\nnodes: [{run: x = 1}]\n",
         3,
-        "cannot import package 'no_such_package': ModuleNotFoundError: No module named 'no_such_package'",
+        "imports[0]: cannot import package 'no_such_package': ModuleNotFoundError: No module named 'no_such_package'",
     ),
     "import without register_actions": (
         "imports: [{package: textwrap}]\nnodes: [{run: x = 1}]\n",
         1,
-        "package 'textwrap' has no function register_actions(registry, engine)",
+        "imports[0]: package 'textwrap' has no function register_actions(registry, engine)",
     ),
 }
 
@@ -321,6 +328,20 @@ def test_mistakes_are_refused(tmp_path: Path, case: str) -> None:
         ("  levels:\n    llm: debug\n    http: loud\n", 5, "unknown level 'loud'"),
         ("  buffer_sise: 3\n", 3, "unknown key 'buffer_sise'"),
         ("  handlers:\n    - type: console\n      pth: x\n", 5, "unknown key 'pth'"),
+        ("  handlers:\n    - type: fil\n", 4, "handlers[0].type is 'fil'"),
+        ("  handlers:\n    - {type: console}\n    - type: file\n      path: 3\n", 6, "handlers[1].path is 3"),
+        ("  handlers:\n    - type: file\n      mode: '9'\n", 5, "handlers[0].mode is '9'"),
+        ("  handlers:\n    - type: file\n      path: 'ext://{flow_id}'\n", 5, "handlers[0].path is 'ext://{flow_id}'"),
+        ("  handlers:\n    - type: callback\n", 4, "handlers[0].callback: callback None"),
+        ("  handlers: console\n", 3, "handlers is 'console'"),
+        ("  levels:\n    llm: debug\n    'llm.*': info\n", 5, "has a level for 'llm.*'"),
+        ("  enabled: true\n  buffer_size: 0\n", 4, "buffer_size is 0"),
+        ("  redact:\n    keys: [cpf]\n    patterns: ['(']\n", 5, "redact.patterns has '('"),
+        ("  redact:\n    preset: card\n", 4, "redact.preset is 'card'"),
+        ("  redact:\n    kes: [cpf]\n", 4, "unknown key 'kes'"),
+        ("  capture:\n    - shop\n    - tea.llm\n", 5, "capture[1] is 'tea.llm'"),
+        ("  propagate: 'no'\n", 3, "propagate is 'no'"),
+        ("  level: observability.handlers[0].type\n  handlers:\n    - type: console\n", 3, "unknown level 'observability."),
     ],
 )
 def test_observability_block_is_checked_with_its_lines(tmp_path: Path, block: str, line: int, problem: str) -> None:
@@ -340,8 +361,8 @@ def test_flow_given_as_a_dict_has_no_lines() -> None:
     """The problem alone is the message; a syntax error still has the line within the code."""
     with pytest.raises(FlowFileError) as caught:
         load({"nodes": [{"run": "a = 1\nb = = 2"}]})
-    assert str(caught.value) == "step 'step_1': Python syntax error in run: invalid syntax (line 2 of the code)"
-    with pytest.raises(FlowFileError, match="a flow is given as 3; allowed: a path, a dict"):
+    assert str(caught.value) == "step 'step_1': run: Python syntax error: invalid syntax (line 2 of the code)"
+    with pytest.raises(FlowFileError, match="flow is 3; it must be a path or a dict"):
         load(3)  # type: ignore[arg-type]
 
 
@@ -351,11 +372,11 @@ def test_code_can_be_refused(tmp_path: Path) -> None:
     imports = "imports: [{path: x.py}]\nnodes: [{uses: any.thing}]\n"
     assert refused(tmp_path, nested, allow_code=False) == (
         4,
-        "step 'b' has inline code in run, which is not allowed here; use an action",
+        "step 'b': inline code in run is not allowed here; use an action",
     )
     assert refused(tmp_path, imports, allow_code=False) == (
         1,
-        "imports bring code, which is not allowed here; pass the actions to load()",
+        "imports: code is not allowed here; pass the actions to load()",
     )
 
 
@@ -368,7 +389,7 @@ def test_sub_flows_in_a_circle_are_refused(tmp_path: Path) -> None:
     assert (caught.value.path, caught.value.line, caught.value.problem) == (
         str(tmp_path / "other.yaml"),
         2,
-        "sub-flow './flow.yaml' runs in a circle: flow.yaml -> other.yaml -> flow.yaml",
+        "step 'b': sub-flow './flow.yaml' contains itself: flow.yaml -> other.yaml -> flow.yaml",
     )
 
 
@@ -447,7 +468,7 @@ def test_settings_are_rendered_when_the_flow_is_loaded(tmp_path: Path, monkeypat
         ("{a: 1, b: '{{ state.x }}'}", 1, "settings, key 'settings.b': unknown name 'state' in '{{ state.x }}'; allowed: env, "),
         ("\n  a:\n    b: '{{ variables.x.y.z }}'", 1, "settings, key 'settings.a.b': cannot render '{{ variables.x.y.z }}': "),
         ("{a: '{{ 1'}", 1, "settings, key 'settings.a': template syntax error in '{{ 1'"),
-        ("{max_steps: '{{ 0 }}'}", 1, "settings.max_steps is 0; it has to be a whole number of 1 or more"),
+        ("{max_steps: '{{ 0 }}'}", 1, "settings.max_steps is 0; it must be a whole number of 1 or more"),
     ],
 )
 def test_settings_that_cannot_be_rendered_are_refused(tmp_path: Path, settings: str, line: int, problem: str) -> None:
@@ -460,7 +481,7 @@ def test_settings_read_no_environment_where_no_code_is_allowed(tmp_path: Path) -
     """A flow that is not trusted does not get there by a detour."""
     text = "settings: {a: '{{ env.HOME }}'}\nnodes: [{uses: any.thing}]\n"
     line, problem = refused(tmp_path, text, allow_code=False)
-    assert (line, "env is not available to a flow that may not bring code" in problem) == (1, True)
+    assert (line, "is not available to a flow without code" in problem) == (1, True)
 
 
 # --- all mistakes --------------------------------------------------------------------------------------------------------
@@ -494,23 +515,23 @@ def test_all_mistakes_are_found(tmp_path: Path) -> None:
         (1, "observability.handlers[0].type is 'fiel'"),
         (1, "observability.level: unknown level 'loud'"),
         (2, "settings.max_steps is 0"),
-        (3, "cannot import path 'missing.py'"),
+        (3, "imports[0]: cannot import path 'missing.py'"),
         (7, "step 'a', key 'with.x': unknown name 'foo'"),
         (7, "step 'a', key 'with.y.0': unknown name 'bar'"),
         (7, "step 'a', key 'with.y.1': template syntax error"),
         (8, "step 'a': on_error: max_retries is -1"),
         (8, "step 'a': on_error: unknown mode 'retri'"),
         (9, "step 'a': condition 'off' is neither true nor false"),
-        (9, "step 'a': goto: node 'nowhere' does not exist"),
-        (10, "step 'b' needs 'condition'"),
-        (10, "step 'b': body[1] is empty"),
+        (9, "step 'a': goto[1]: node 'nowhere' does not exist"),
+        (10, "step 'b': 'condition' is missing"),
+        (10, "step 'b': body[1]: the node is empty"),
         (10, "step 'b': max_iterations is 0"),
-        (10, "step 'step_1': Python syntax error in run"),
-        (11, "node name 'b' is given twice"),
+        (10, "step 'step_1': run: Python syntax error"),
+        (11, "node name 'b' is used twice"),
         (12, "step 'c': item_var is 'state'"),
         (12, "step 'c': items is 5"),
         (12, "step 'c': max_concurrency is 0"),
-        (12, "step 'step_1': goto is for top-level nodes"),
+        (12, "step 'step_1': goto: only top-level nodes"),
         (13, "nodes[4] is 'oops'"),
         (15, "edges[0], key 'when': unknown name 'y'"),
         (15, "edges[0]: from: node 'q' does not exist"),

@@ -118,7 +118,7 @@ def test_a_flow_knows_its_folder(tmp_path: Path) -> None:
 
 def test_state_that_is_no_mapping_is_refused() -> None:
     """A list is no state."""
-    with pytest.raises(TypeError, match=r"state is \[1\]; it has to be a mapping"):
+    with pytest.raises(TypeError, match=r"state is \[1\]; it must be a mapping"):
         load(nodes(step("a"))).run([1])  # type: ignore[arg-type]
 
 
@@ -196,12 +196,12 @@ def test_edges(state: dict[str, Any], path: list[str]) -> None:
         ),
         (
             nodes(step("a", goto=[{"if": "state.never", "to": "a"}])),
-            "step 'a': no rule of its goto holds (1 tried); add a last rule without if, or one that leads to __end__",
+            "step 'a': no rule of its goto holds (1 tried); add a final rule without if, or one that leads to __end__",
         ),
         (
             nodes(step("a", goto="a"), settings={"max_steps": 5}),
             (
-                "step 'a': more than 5 steps in one run, which looks like an endless goto; give the loop a way out, "
+                "step 'a': more than 5 steps in one run, which looks like an endless goto; add a way out of the loop, "
                 "or raise settings.max_steps"
             ),
         ),
@@ -355,7 +355,7 @@ def test_a_loop_that_its_limit_stopped_says_so(condition: str, most: int, expect
 def test_rounds_count_as_steps() -> None:
     """A loop is no way around settings.max_steps, neither at the top nor nested, with the nodes before it counted."""
     assert run(loop("true", 3, goto="__end__") | {"settings": {"max_steps": 4}})["n"] == 3
-    problem = "step 'again': more than 4 steps in one run, which looks like an endless loop; give the loop a way out, or raise"
+    problem = "step 'again': more than 4 steps in one run, which looks like an endless loop; add a way out of the loop, or raise"
     with pytest.raises(FlowRunError, match=problem):
         run(loop("true", 1_000_000) | {"settings": {"max_steps": 4}})
     inner = loop("true", 3)["nodes"][0]
@@ -505,7 +505,7 @@ def test_results_of_an_earlier_fork_are_for_reading() -> None:
 
 @pytest.mark.parametrize(
     ("urls", "problem"),
-    [("abc", "step 'fan': items came to 'abc', a str; it has to be a list"), (3, "step 'fan': items came to 3, a int;")],
+    [("abc", "step 'fan': items rendered to 'abc', a str; it must be a list"), (3, "step 'fan': items rendered to 3, a int;")],
 )
 def test_fan_out_over_no_list(urls: Any, problem: str) -> None:
     """A text is not spread into its letters."""
@@ -546,9 +546,10 @@ class Clock(threading.Event):
 
     def __init__(self) -> None:
         super().__init__()
-        self.waits: list[float | None] = []
+        self.waits: list[float] = []
 
     def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
         self.waits.append(timeout)
         return False
 
@@ -563,8 +564,9 @@ class Clock(threading.Event):
     ],
 )
 def test_delays_grow_to_a_minute(on_error: dict[str, Any], waits: list[float]) -> None:
-    """From attempt to attempt by the factor, up to 60 seconds, or to the first delay where that is longer."""
+    """By the factor, up to 60 seconds, or to the first delay where that is longer; jitter takes off up to a quarter."""
     clock = Clock()
     plan = load_plan(flaky({"mode": "retry", **on_error}), Loading({"my.act": Flaky(9)}, {}))
     run_plan(plan, {}, Run(SILENT, None, run_plan, clock))
-    assert clock.waits == waits
+    assert len(clock.waits) == len(waits)
+    assert [longest * 0.75 <= wait <= longest for wait, longest in zip(clock.waits, waits, strict=True)] == [True] * len(waits)

@@ -10,6 +10,7 @@ import pytest
 from the_edge_obs.errors import FlowFileError, FlowRunError
 from the_edge_obs.flows import load, sandbox
 from the_edge_obs.flows.conditions import compile_condition
+from the_edge_obs.flows.spot import Spot
 from the_edge_obs.flows.templates import Compiler
 from the_edge_obs.flows.yaml_source import Source
 
@@ -135,8 +136,8 @@ def test_nothing_is_worked_out_when_a_flow_is_loaded() -> None:
 
 def test_conditions_are_bounded_too() -> None:
     """They go the same way, and their error names the edge."""
-    compiler = Compiler.of(Source({}), {})
-    condition = compile_condition(compiler, "('x' * 10**10) == 'y'", ("edges", 0, "when"), "edges[0]")
+    compiler = Compiler.of({})
+    condition = compile_condition(compiler, "('x' * 10**10) == 'y'", Spot(Source({}), ("edges", 0, "when"), "edges[0]"))
     with pytest.raises(FlowRunError, match=r"edges\[0\], key 'when': cannot render"):
         condition.holds({"state": {}})
 
@@ -186,8 +187,8 @@ def test_much_data_passes() -> None:
 
 def test_loops_are_linear() -> None:
     """Counting costs the same for each round."""
-    compiler = Compiler.of(Source({}), {})
-    template = compiler.text("{% for row in state.rows %}{{ row ~ '!' }}{% endfor %}", (), "step 'n'")
+    compiler = Compiler.of({})
+    template = compiler.text("{% for row in state.rows %}{{ row ~ '!' }}{% endfor %}", Spot(Source({})))
     assert_linear(
         lambda size: [str(number) for number in range(size)],
         lambda rows: template.render({"state": {"rows": rows}}),
@@ -266,7 +267,9 @@ def test_a_template_changes_nothing(text: str) -> None:
 )
 def test_the_environment_as_a_whole_is_refused(text: str) -> None:
     """When the flow is loaded, with the name of the step."""
-    with pytest.raises(FlowFileError, match=r"step 'n', key 'with\.text': env as a whole in .*; a variable is read by its name"):
+    with pytest.raises(
+        FlowFileError, match=r"step 'n', key 'with\.text': env in .* cannot be used as a whole; read one variable"
+    ):
         rendered(text)
 
 

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 
 from the_edge_obs.errors import FlowFileError, FlowRunError
+from the_edge_obs.flows.spot import Spot
 from the_edge_obs.flows.templates import Compiler
 from the_edge_obs.flows.yaml_source import Source
 
+SPOT = Spot(Source({}), ("nodes", 0, "with", "text"), "step 'load'", "load")
 VARIABLES = {"limit": 3, "brand": "Edge"}
 
 
 def rendered(text: Any, state: dict[str, Any] | None = None, **names: Any) -> Any:
-    compiler = Compiler.of(Source({}), VARIABLES).knowing(names)
+    compiler = Compiler.of(VARIABLES).knowing(names)
     seen = {"state": state or {}, "variables": VARIABLES, "settings": {}, "env": {"HOME": "/home/me"}, **names}
-    return compiler.value(text, ("nodes", 0, "with", "text"), "step 'load'").render(seen)
+    return compiler.value(text, SPOT).render(seen)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_whole_expression_gives_the_object_itself() -> None:
 
 def test_rendered_containers_are_new_each_time() -> None:
     """An action that changes its parameters does not change the flow."""
-    renderer = Compiler.of(Source({}), {}).value({"a": [1]}, (), "step 'x'")
+    renderer = Compiler.of({}).value({"a": [1]}, Spot(Source({})))
     first = renderer.render({})
     first["a"].append(2)
     assert renderer.render({}) == {"a": [1]}

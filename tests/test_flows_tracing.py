@@ -282,7 +282,7 @@ def test_attempts_are_spans_and_the_fallback_is_noted() -> None:
         ["python.run", "plan_b", {}, {"output": {"n": 1}}, []],
     ]
     data = {"step": "try", "mode": "retry", "attempts": 2, **error, "fallback": "plan_b"}
-    assert notes(flow_id) == [("flow", "warn", "step 'try' failed after 2 attempts, going on with 'plan_b'", data)]
+    assert notes(flow_id) == [("flow", "warn", "step 'try' failed after 2 attempts, continuing with 'plan_b'", data)]
     assert get_flow_log(flow_id).status == "ok"
 
 
@@ -293,7 +293,7 @@ def test_graceful_failures_are_noted_in_the_enclosing_span() -> None:
     for block, enclosing in (({}, "steps"), ({"levels": {"steps": "error"}}, "flow")):
         flow = load({**observed({"name": "all", "steps": [node]}), "observability": block}, ACTIONS)
         flow_id = flow.run()["flow_id"]
-        assert notes(flow_id) == [(enclosing, "warn", "step 'try' failed, going on", data)]
+        assert notes(flow_id) == [(enclosing, "warn", "step 'try' failed, continuing", data)]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_soft_failures_that_are_accepted_are_noted(on_error: dict[str, Any], att
         "error": {"type": "busy", "message": "no"},
         "fallback": None,
     }
-    assert notes(flow_id) == [("flow", "warn", f"step 'try' failed{tries}, going on", data)]
+    assert notes(flow_id) == [("flow", "warn", f"step 'try' failed{tries}, continuing", data)]
 
 
 def test_soft_failures_are_errors_in_the_log() -> None:

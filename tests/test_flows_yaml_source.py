@@ -49,7 +49,7 @@ def test_duplicate_key_names_both_lines(tmp_path: Path) -> None:
     """The second of two equal keys is refused, and the first one's line is in the message."""
     assert refused(written(tmp_path, "name: a\nnodes: []\nname: b\n")) == (
         3,
-        "key 'name' is given twice, first on line 1; keep one of them",
+        "key 'name' appears twice, first on line 1; keep one of them",
     )
 
 
@@ -60,7 +60,7 @@ def test_duplicate_key_names_both_lines(tmp_path: Path) -> None:
         ("a: !!python/object/apply:os.system ['true']\n", 1, "broken YAML: tag "),
         ("a: !!python/name:os.system x\n", 1, "broken YAML: could not determine a constructor"),
         ("a: 1\nb: 2024-99-99\n", 2, "broken YAML: '2024-99-99' is not a valid value"),
-        ("[a]: 1\n", 1, "broken YAML: a key that is a list or a mapping"),
+        ("[a]: 1\n", 1, "broken YAML: a key is a list or a mapping"),
         ("a: 1\n---\nb: 2\n", 2, "broken YAML: but found another document"),
         ("a: &x [*x]\n", 1, "broken YAML: an alias that contains itself"),
         ("a: *nowhere\n", 1, "broken YAML: found undefined alias"),

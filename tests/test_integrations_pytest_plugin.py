@@ -160,4 +160,7 @@ assert pytest.main(["-q", "--no-header"]) == 0
 print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("the_edge_obs", "yaml", "jinja2", "pythonjsonlogger")))
 """
     result = pytester.run(sys.executable, "-c", code)
-    assert result.outlines[-1] == "the_edge_obs the_edge_obs.integrations the_edge_obs.integrations.pytest_plugin"
+    assert (
+        result.outlines[-1]
+        == "the_edge_obs the_edge_obs.errors the_edge_obs.integrations the_edge_obs.integrations.pytest_plugin"
+    )

@@ -34,7 +34,15 @@ def show_with(shown: Callable[[str], str]) -> None:
 
 
 class ConfigurationError(ObservabilityError, ValueError):
-    """A configuration that cannot be used: an unknown key, level, handler or format, or a path that cannot be written."""
+    """A configuration that cannot be used: an unknown key, level, handler or format, or a path that cannot be written.
+
+    Attributes:
+        where: The part that is wrong, such as ``observability.handlers[0].path``; empty if it is not known.
+    """
+
+    def __init__(self, *args: object, where: str = "") -> None:
+        self.where = where
+        super().__init__(*args)
 
 
 class EventError(ObservabilityError, ValueError):
@@ -72,20 +80,30 @@ class FlowFileError(ObservabilityError, ValueError):
         problem: What is wrong and what is allowed, in one line.
         path: The flow file, or None for a flow given as a dict.
         line: 1-based line of the mistake, or None if it is not known.
+        step: The node with the mistake, or None for a mistake outside the nodes.
 
     Attributes:
         others: Further mistakes in the same flow, in the order in which they were found.
     """
 
-    def __init__(self, problem: str, *, path: str | None = None, line: int | None = None) -> None:
-        self.problem, self.path, self.line = problem, path, line
+    def __init__(self, problem: str, *, path: str | None = None, line: int | None = None, step: str | None = None) -> None:
+        self.problem, self.path, self.line, self.step = problem, path, line, step
         self.others: tuple[FlowFileError, ...] = ()
         location = ":".join(str(part) for part in (path, line) if part is not None)
         super().__init__(f"{location}: {problem}" if location else problem)
 
 
 class FlowRunError(ObservabilityError, RuntimeError):
-    """A running YAML flow cannot continue: a template or condition failed, or a route or the step limit. It names the step."""
+    """A running YAML flow that cannot continue: a template, a condition, a route or the step limit.
+
+    Args:
+        problem: What is wrong, in one line; it names the step.
+        step: The node that cannot run or be left, or None for the flow as a whole.
+    """
+
+    def __init__(self, problem: str, *, step: str | None = None) -> None:
+        self.step = step
+        super().__init__(problem)
 
 
 class ActionError(ObservabilityError, RuntimeError):
@@ -123,4 +141,4 @@ def check_keys(where: str, given: Mapping[Any, Any], known: Iterable[str]) -> No
     known = tuple(known)
     for key in given:
         if key not in known:
-            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}")
+            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(known, key)}", where=f"{where}.{key}")

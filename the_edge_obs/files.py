@@ -169,7 +169,8 @@ def check_mode(where: str, mode: object) -> int:
     if not is_mode:
         raise ConfigurationError(
             f"{where} is {mode!r}; it must be an octal file mode in which the owner reads and writes and nobody executes: "
-            '"0600" (the default), "0640", "0644", "0660" or "0666", in quotes'
+            '"0600" (the default), "0640", "0644", "0660" or "0666", in quotes',
+            where=where,
         )
     return cast("int", number)
 

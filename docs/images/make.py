@@ -1,9 +1,8 @@
-"""Make the pictures of docs/viewing.md from real runs of examples/viewing/flow.yaml: ``python docs/images/make.py``.
+"""Make the pictures of README.md and docs/viewing.md from real runs of the examples: ``python docs/images/make.py [NAME ...]``.
 
-Needs the extras dev and live, pyte, and a Chromium on PATH. Programs run in a pseudo-terminal, as before people, and an
-emulator says what is on its screen. Some pictures need a program of other people (lnav; Jupyter's nbconvert with ipykernel;
-speedscope in SPEEDSCOPE_HOME, as for the tests): where it is missing, the picture is left as it is, and that is said.
-Names of pictures may be given.
+Needs the extras dev and live, pyte, and a Chromium on PATH. Commands run in a pseudo-terminal, and an emulator reads their
+screen. Some pictures need a third-party program (lnav; Jupyter's nbconvert with ipykernel; speedscope in SPEEDSCOPE_HOME, as
+for the tests): where it is missing, the script says so and keeps the old picture.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ IMAGES = Path(__file__).resolve().parent
 EXAMPLES = IMAGES.parent.parent / "examples"
 FLOW = "examples/viewing/flow.yaml"
 NORMAL = [(60, 64, 72), (240, 113, 120), (152, 195, 121), (229, 192, 123), (97, 175, 239), (198, 120, 221), (86, 182, 194)]
-BRIGHT = [(112, 119, 132), (255, 130, 135), (170, 215, 140), (240, 205, 140), (120, 190, 250), (210, 140, 230), (110, 200, 210)]
+BRIGHT = [(139, 147, 161), (255, 130, 135), (170, 215, 140), (240, 205, 140), (120, 190, 250), (210, 140, 230), (110, 200, 210)]
 THEME = TerminalTheme((27, 30, 36), (216, 220, 228), [*NORMAL, (216, 220, 228)], [*BRIGHT, (255, 255, 255)])
 SVG = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -58,7 +57,7 @@ SVG = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 </g>
 </svg>
 """
-TITLE = 26  # what rich leaves for a title, which there is none of
+TITLE = 26  # the room that rich reserves for a title
 NOTEBOOK = """\
 import the_edge_obs as obs
 from the_edge_obs import flows
@@ -71,14 +70,14 @@ obs.get_flow_log(state["flow_id"])"""
 
 
 class Screen(pyte.Screen):
-    """A terminal that keeps what pyte forgets: which text is dim."""
+    """A terminal that also keeps which text is dim; pyte does not."""
 
     def select_graphic_rendition(self, *attributes: int) -> None:
         super().select_graphic_rendition(*[90 if one == 2 else one for one in attributes])
 
 
 def screen(command: str, columns: int, lines: int = 90, *, seconds: float | None = None) -> Text:
-    """Return what a terminal shows when a command has ended, or after so many seconds, at which it is stopped."""
+    """Return what a terminal shows when a command has ended, or when it is stopped after ``seconds``."""
     shown = Screen(columns, lines)
     shown.set_mode(pyte.modes.LNM)
     stream, (ours, theirs) = pyte.ByteStream(shown), pty.openpty()
@@ -94,7 +93,7 @@ def screen(command: str, columns: int, lines: int = 90, *, seconds: float | None
         if select.select([ours], [], [], 0.02)[0]:
             try:
                 stream.feed(os.read(ours, 65536))
-            except OSError:  # Linux: nobody writes any more
+            except OSError:  # Linux: all writers have exited
                 break
     process.kill()
     process.wait()
@@ -103,7 +102,7 @@ def screen(command: str, columns: int, lines: int = 90, *, seconds: float | None
 
 
 def text_of(shown: pyte.Screen) -> Text:
-    """Return what is on a screen, in its colours, without the empty lines below it."""
+    """Return the text on a screen, in its colours, without the empty lines below it."""
     text = Text()
     for number in range(shown.lines):
         chars = [shown.buffer[number][column] for column in range(shown.columns)]
@@ -121,14 +120,14 @@ def style_of(char: Any) -> Style:
 
 
 def colour_of(name: str) -> str:
-    """Return pyte's name of a colour as rich has it."""
+    """Translate pyte's name of a colour to rich's."""
     if re.fullmatch("[0-9a-f]{6}", name):
         return f"#{name}"
     return {"brown": "yellow", "brightbrown": "bright_yellow"}.get(name, name.replace("bright", "bright_"))
 
 
 def terminal(name: str, *parts: tuple[str, Text]) -> None:
-    """Save commands, each with what a terminal has shown of it."""
+    """Save a picture of commands, each with its output."""
     whole = Text("\n\n").join(Text.assemble(("$ ", "bright_black"), (command, "bold"), "\n", text) for command, text in parts)
     columns = max(len(line.plain.rstrip()) for line in whole.split("\n"))
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
@@ -152,7 +151,7 @@ def save(name: str, content: bytes) -> None:
 
 
 def shoot(browser: Any, name: str, url: str, take: Callable[[Any], Any], size: tuple[int, int], scheme: str = "light") -> None:
-    """Save what a page shows, after ``take`` has brought it there."""
+    """Save what a page shows after ``take`` has operated it."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     page = context.new_page()
     page.goto(url)
@@ -164,7 +163,7 @@ def shoot(browser: Any, name: str, url: str, take: Callable[[Any], Any], size: t
 
 @contextmanager
 def served(folder: Path, answers: dict[str, bytes]) -> Iterator[str]:
-    """Serve a folder on this machine, with further answers by path."""
+    """Serve a folder locally, with extra answers by path."""
 
     class Files(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -187,13 +186,13 @@ def served(folder: Path, answers: dict[str, bytes]) -> Iterator[str]:
 
 
 def call(command: str) -> None:
-    """Run a command whose output nobody sees."""
+    """Run a command and discard its output."""
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(shlex.split(command), check=True, capture_output=True, env=env)
 
 
 def two_runs() -> None:
-    """Leave the logs of two runs in folders: ``before``, with the carrier down, and ``after``."""
+    """Write the logs of two runs to folders: ``before``, with the carrier down, and ``after``."""
     for name, more in (("before", ""), ("after", "--set carrier=up")):
         call(f"tea-obs run {FLOW} --log-dir {name} {more}")
 
@@ -201,12 +200,31 @@ def two_runs() -> None:
 # --- the pictures ---
 
 
+def quickstart(browser: Any) -> None:
+    """The run that the README starts with, up to the final state. A clone's folder stands for the temporary one."""
+    shown = screen(command := "tea-obs run examples/quickstart/flow.yaml", 112)
+    folder, clone = str(Path.cwd()), "/home/ada/the_edge_obs"
+    lines = []
+    for line in shown.split("\n"):
+        if line.plain.startswith("final state"):
+            break
+        if (start := line.plain.find(folder)) >= 0:
+            path = Text(clone, line.get_style_at_offset(Console(), start))
+            line = line[:start] + path + line[start + len(folder) :]
+        lines.append(line)
+    while not lines[0].plain.strip():
+        del lines[0]
+    while not lines[-1].plain.strip():
+        del lines[-1]
+    terminal("quickstart", (command, Text("\n").join(lines)))
+
+
 def show(browser: Any) -> None:
     terminal("show", (command := "tea-obs show before", screen(command, 110)))
 
 
 def live(browser: Any) -> None:
-    """A run while it runs."""
+    """A run in progress."""
     terminal("live", (command := f"tea-obs run {FLOW}", screen(command, 100, 26, seconds=1.1)))
 
 
@@ -285,7 +303,7 @@ def notebook(browser: Any) -> None:
     shoot(browser, "notebook", url, lambda page: page.get_by_text("parcels (attempt 1)").click(), (1000, 640))
 
 
-PICTURES = (show, live, runs, diff, diff_page, page, index, speedscope, lnav, tests, notebook)
+PICTURES = (quickstart, show, live, runs, diff, diff_page, page, index, speedscope, lnav, tests, notebook)
 
 
 def main(*names: str) -> None:

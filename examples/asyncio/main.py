@@ -11,11 +11,11 @@ import the_edge_obs as obs
 
 @obs.observable("web.fetch")
 async def fetch(page: str) -> str:
-    await asyncio.sleep(0.01)  # where a real one would wait for the network
+    await asyncio.sleep(0.01)  # a real one would wait for the network
     return f"<h1>{page}</h1>"
 
 
-@obs.observable("llm.stream")  # the span of a generator lives until its last item, and counts its chunks
+@obs.observable("llm.stream")  # the span of a generator lasts until its last item, and counts its chunks
 async def summarize(pages: list[str]) -> AsyncIterator[str]:
     for page in pages:
         await asyncio.sleep(0.005)
@@ -34,7 +34,7 @@ async def research(topic: str) -> str:
         summary = ", ".join([word async for word in summarize(pages)])
         await asyncio.to_thread(fingerprint, summary)  # asyncio carries the context into its threads
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, obs.wrap(fingerprint), summary)  # but not into this one: wrap does
+        await loop.run_in_executor(None, obs.wrap(fingerprint), summary)  # but not into executors: use wrap
     return run.flow_id
 
 

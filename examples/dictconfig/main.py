@@ -10,7 +10,7 @@ import yaml
 
 import the_edge_obs as obs
 
-stock = logging.getLogger("warehouse.stock")  # stands for any library that logs
+stock = logging.getLogger("warehouse.stock")  # represents any library that logs
 
 
 @obs.observable("http.get")
@@ -49,7 +49,7 @@ def main() -> None:
 
     with obs.flow("support") as run:
         reply("lamp")
-        logging.getLogger("tea.http").setLevel("INFO")  # levels are logger levels: change them while it runs
+        logging.getLogger("tea.http").setLevel("INFO")  # levels are logger levels: change them at run time
         reply("chair")
 
     for event in obs.query(run.flow_id):

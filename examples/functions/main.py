@@ -7,13 +7,13 @@ import the_edge_obs as obs
 CART = {"lamp": 39.9, "desk": 249.0, "chair": 89.5}
 
 
-@obs.observable("shop.login", sanitize_keys=["pin"])  # passwords are secret anyway, a pin is one from here on
+@obs.observable("shop.login", sanitize_keys=["pin"])  # passwords are redacted by default; this adds pin
 def login(user: str, password: str, pin: str) -> None:
     if pin != "0000":
         raise PermissionError(f"{user} cannot log in with password {password} and pin {pin}")
 
 
-@obs.observable  # without a name of its own, the node has the function's
+@obs.observable  # without a name, the node has the function's name
 def total(prices: list[float], discount: float = 0.0) -> float:
     return round(sum(prices) * (1 - discount), 2)
 
@@ -25,7 +25,7 @@ def main() -> None:
         try:
             login("ada", password="correct horse", pin="4711")
         except PermissionError:
-            run.log("shop.login", "warn", message="going on as a guest")
+            run.log("shop.login", "warn", message="continuing as a guest")
         with obs.span("cart", items=list(CART)) as cart:
             cart.output = total(list(CART.values()), discount=0.1)
             cart.metric(items=len(CART), most_expensive=max(CART.values()))

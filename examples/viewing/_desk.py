@@ -1,4 +1,4 @@
-"""What the support desk asks, played: each answers in its own time, and the carrier is down unless the run says otherwise."""
+"""The scripted sources of the support desk: each takes its own time, and the carrier is down unless the run sets carrier=up."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Judge what an endpoint of OpenAI's protocol says: a whole answer, each chunk of a stream, and the body of an error.
+"""Interpret what an endpoint of OpenAI's protocol sends: a whole answer, the chunks of a stream, the body of an error.
 
-One answer is collected in a ``Completion``, whether it comes whole or in chunks. The dialects that it reads: OpenAI, Azure
+A ``Completion`` collects one answer, whether it comes whole or in chunks. It reads these dialects: OpenAI, Azure
 (chunks without choices, content filters), Anthropic's compatible endpoint (``{"type": "error"}``, content blocks), vLLM
 (``{"object": "error"}`` inside a stream, ``reasoning_content``), Ollama (every tool call with index 0,
 https://github.com/ollama/ollama/issues/15457), OpenRouter (``choice.error`` under HTTP 200,
@@ -17,14 +17,14 @@ from typing import Any, Final
 from ..redaction.texts import scrub_text
 from ._transport import Response, TransportError
 
-# Characters of what an endpoint said that an error shows.
+# How many characters of an endpoint's message an error shows.
 _SHOWN: Final = 500
-# Characters of it that are looked through for secrets.
+# How many characters of it are searched for secrets.
 _READ: Final = 65_536
 _ERROR_KEYS: Final = ("error", "message", "detail", "msg", "errors")
-# What a status says of a failure; it holds for the status of an HTTP answer, and for one that stands in its error.
+# The error type that a status means, both as the status of an HTTP answer and as the code inside its error.
 _KINDS: Final = {401: "authentication", 403: "authentication", 429: "rate_limit"}
-# Errors that have a name and no number, and the status that each stands for: OpenAI's and Anthropic's
+# Errors with a name but no number, and the status that each stands for: OpenAI's and Anthropic's
 # (https://docs.anthropic.com/en/api/errors).
 _NAMED: Final = {
     "authentication_error": 401,
@@ -44,10 +44,10 @@ _OUTPUT_TOKENS: Final = ("output_tokens", "eval_count")
 
 
 class ModelError(TransportError):
-    """An answer that says that the call failed, whatever its HTTP status.
+    """An answer that reports a failed call, whatever its HTTP status.
 
     Attributes:
-        status: The HTTP status that the error stands for, or None where it says none.
+        status: The HTTP status that the error stands for, or None where it names none.
     """
 
     def __init__(self, message: str, status: int | None, response: Response | None = None) -> None:
@@ -56,22 +56,22 @@ class ModelError(TransportError):
 
 
 def kind_of(status: int | None, otherwise: str) -> str:
-    """Return the error type that a status stands for, or the other one where it says nothing in particular."""
+    """Return the error type that a status stands for, or ``otherwise`` for a status without one."""
     return otherwise if status is None else _KINDS.get(status, otherwise)
 
 
 def shown(said: Any, secrets: Sequence[str] = ()) -> str:
-    """Return what an endpoint said for a message: its first 500 characters, without secrets.
+    """Return an endpoint's message for an error text: its first 500 characters, without secrets.
 
     Args:
-        said: A text, or parsed JSON; of an error object its message.
-        secrets: Texts that must not be shown, such as the key that was sent.
+        said: A string, or parsed JSON; for an error object, its message is shown.
+        secrets: Strings that must not be shown, such as the key that was sent.
     """
     return scrub_text(_message(said)[:_READ], secrets).strip()[:_SHOWN]
 
 
 def error_in(answer: Any) -> tuple[Any, int | None] | None:
-    """Return what an answer, a chunk or the body of an error says went wrong and the status it stands for, or None."""
+    """Return the error in an answer, a chunk or an error's body, with the status that it stands for; None without an error."""
     if isinstance(answer, list) and len(answer) == 1:
         answer = answer[0]  # Gemini's endpoint wraps its error in a list
     if not isinstance(answer, Mapping):
@@ -92,15 +92,16 @@ def error_in(answer: Any) -> tuple[Any, int | None] | None:
 
 def _choices(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     choices = answer.get("choices")
-    return (one for one in choices if isinstance(one, Mapping)) if isinstance(choices, list) else iter(())
+    return (choice for choice in choices if isinstance(choice, Mapping)) if isinstance(choices, list) else iter(())
 
 
 def _status(*objects: Any) -> int | None:
-    said = [one[key] for one in objects if isinstance(one, Mapping) for key in ("code", "status", "type") if one.get(key)]
-    for value in said:
+    keys = ("code", "status", "type")
+    codes = [item[key] for item in objects if isinstance(item, Mapping) for key in keys if item.get(key)]
+    for value in codes:
         if isinstance(value, (int, str)) and str(value).isascii() and str(value).isdigit() and 400 <= int(str(value)[:9]) < 600:
             return int(value)
-    return next((_NAMED[value] for value in said if isinstance(value, str) and value in _NAMED), None)
+    return next((_NAMED[value] for value in codes if isinstance(value, str) and value in _NAMED), None)
 
 
 def _message(said: Any) -> str:
@@ -119,12 +120,12 @@ def _compact(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except RecursionError:
-        return "something nested too deeply to be shown"
+        return "a value that is nested too deeply to be shown"
 
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call, as far as it has come; ``kind`` is function, or custom for one that takes free text."""
+    """A tool call as received so far; ``kind`` is function, or custom for a tool that takes free text."""
 
     kind: str = "function"
     id: str | None = None
@@ -138,7 +139,7 @@ class _Call:
 
 @dataclass(slots=True)
 class _Choice:
-    """One of the answers to one question, as far as it has come."""
+    """One of the answers to a question, as received so far."""
 
     content: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
@@ -148,30 +149,30 @@ class _Choice:
     finish_reason: Any = None
 
     def says_something(self) -> bool:
-        """Tell whether there is anything in it."""
+        """Tell whether anything was received."""
         return bool(self.finish_reason or self.calls or any(self.content) or any(self.reasoning) or any(self.refusal))
 
     def as_result(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"content": "".join(self.content), "finish_reason": self.finish_reason}
         if self.calls:
             facts["tool_calls"] = [call.as_result() for call in self.calls]
-        spoken = {"refusal": "".join(self.refusal), "reasoning": "".join(self.reasoning)}
-        return facts | {key: text for key, text in spoken.items() if text}
+        further = {"refusal": "".join(self.refusal), "reasoning": "".join(self.reasoning)}
+        return facts | {key: text for key, text in further.items() if text}
 
     def take(self, message: Mapping[str, Any]) -> str:
-        """Add a message, or what a chunk adds to it, and return the text in it."""
+        """Add a message, or the delta of a chunk, and return its text."""
         text = "".join(self._part(part) for part in _parts(message.get("content")))
         self.content.append(text)
-        self.reasoning.append(next((found for key in _REASONING if (found := _plain(message.get(key)))), ""))
+        self.reasoning.append(next((thought for key in _REASONING if (thought := _plain(message.get(key)))), ""))
         self.refusal.append(_plain(message.get("refusal")))
         for call in message.get("tool_calls") or ():
             self._take_call(call)
-        if message.get("function_call"):  # what tool calls were called before November 2023
+        if message.get("function_call"):  # the name of tool calls before November 2023
             self._take_call({"index": "function_call", "function": message["function_call"]})
         return text
 
     def _part(self, part: Any) -> str:
-        """Return the text of a part of the content; thoughts, refusals and tool calls go where they belong."""
+        """Return the text of a part of the content; thoughts, refusals and tool calls are stored separately."""
         if isinstance(part, str):
             return part
         kind = part.get("type")
@@ -194,7 +195,7 @@ class _Choice:
             call.arguments.append(arguments if isinstance(arguments, str) else _compact(arguments))
 
     def _call(self, given: Mapping[str, Any]) -> _Call:
-        """Return the call that a delta adds to: that of its index, unless that one has another id."""
+        """Return the call that a delta belongs to: the one with its index, unless that one has another id."""
         index = given.get("index", given.get("id"))
         known = self.by_index.get(index) if index is not None or not self.calls else self.calls[-1]
         if known is None or (given.get("id") and known.id and given["id"] != known.id):
@@ -207,7 +208,7 @@ class Completion:
     """One answer of a model, collected from a whole answer or from the chunks of a stream.
 
     Args:
-        model: The model that was asked for; what the answer says wins.
+        model: The requested model; the model that the answer names wins.
     """
 
     def __init__(self, model: str | None) -> None:
@@ -216,11 +217,11 @@ class Completion:
         self._choices: dict[int, _Choice] = {}
 
     def take_whole(self, answer: Any) -> None:
-        """Take a whole answer.
+        """Add a whole answer.
 
         Raises:
-            ModelError: it says that the call failed.
-            TransportError: it is not a chat completion.
+            ModelError: It reports a failed call.
+            TransportError: It is not a chat completion.
         """
         _check(answer)
         try:
@@ -235,15 +236,15 @@ class Completion:
             raise TransportError(f"the answer is not a chat completion: {shown(str(answer))!r}", "parse") from error
 
     def take_chunk(self, chunk: Any, event: str = "") -> str:
-        """Take a chunk of a stream, and return the text that it adds to the choice with index 0.
+        """Add a chunk of a stream, and return the text that it adds to the choice with index 0.
 
         Args:
-            chunk: What the event holds.
+            chunk: The data of the event.
             event: The type of the event; ``error`` makes any chunk an error.
 
         Raises:
-            ModelError: it says that the call failed.
-            TransportError: it is not a chunk.
+            ModelError: It reports a failed call.
+            TransportError: It is not a chunk.
         """
         _check(chunk, is_error=event == "error")
         try:
@@ -252,34 +253,34 @@ class Completion:
             for position, choice in enumerate(chunk.get("choices") or ()):
                 into, delta = self._choice(choice, position), choice.get("delta")
                 if delta is None and not any(into.content):
-                    delta = choice.get("message")  # some gateways repeat the whole message at the end: then it is not taken
+                    delta = choice.get("message")  # some gateways repeat the whole message at the end, which is skipped
                 added = into.take(delta or {})
                 text += added if into is self._choices.get(0) else ""
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise TransportError(f"the stream holds no valid chunk: {shown(str(chunk))!r}", "parse") from error
+            raise TransportError(f"the stream holds an invalid chunk: {shown(str(chunk))!r}", "parse") from error
         return text
 
     def says_something(self) -> bool:
-        """Tell whether there is an answer at all."""
+        """Tell whether any answer was received."""
         return any(choice.says_something() for choice in self._choices.values())
 
     def is_finished(self) -> bool:
-        """Tell whether every choice said why it ended."""
+        """Tell whether every choice has a finish reason."""
         return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
 
     def text(self) -> str:
-        """Return the text of the first choice so far."""
+        """Return the text that the first choice has so far."""
         first = min(self._choices, default=None)
         return "" if first is None else "".join(self._choices[first].content)
 
     def result(self) -> dict[str, Any]:
-        """Return what the answer says, as a result of ``llm.call``; further choices are listed under ``choices``."""
+        """Return the answer as a result of ``llm.call``; with several choices, all are listed under ``choices``."""
         each = [{"index": index, **choice.as_result()} for index, choice in sorted(self._choices.items())]
         first = {key: value for key, value in each[0].items() if key != "index"}
         facts = {"success": True, **first, "model": self._model, "usage": self._counted()}
         if len(each) > 1:
             facts["choices"] = each
-        # OpenRouter and LiteLLM's proxy put the price of the call, in US dollars, beside the token counts.
+        # OpenRouter and LiteLLM's proxy give the price of the call, in US dollars, beside the token counts.
         cost = self._usage.get("cost")
         return {**facts, "cost_usd": cost} if isinstance(cost, (int, float)) and not isinstance(cost, bool) else facts
 
@@ -300,7 +301,7 @@ class Completion:
                 self._usage |= usage
 
     def _counted(self) -> dict[str, Any]:
-        """Return the usage with OpenAI's names in it, whichever it came with."""
+        """Return the usage under OpenAI's names, whatever names the endpoint uses."""
         usage = self._usage
         asked = [usage[key] for key in (*_INPUT_TOKENS, *_CACHED_TOKENS) if _is_count(usage.get(key))]
         answered = [usage[key] for key in _OUTPUT_TOKENS if _is_count(usage.get(key))]
@@ -311,17 +312,17 @@ class Completion:
 
 
 def _check(answer: Any, *, is_error: bool = False) -> None:
-    found = error_in(answer) or ((answer, None) if is_error else None)
-    if found is not None:
-        said, status = found
+    failure = error_in(answer) or ((answer, None) if is_error else None)
+    if failure is not None:
+        said, status = failure
         raise ModelError(f"the endpoint answered with an error: {shown(said)}", status)
 
 
 def _parts(content: Any) -> list[Any]:
-    """Return the parts of a content, each a text or a mapping.
+    """Return the parts of a content, each a string or a mapping.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: A part is something else.
     """
     parts = [part for part in (content if isinstance(content, list) else [content]) if part is not None]
     for part in parts:
@@ -331,7 +332,7 @@ def _parts(content: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> str:
-    """Return the text in a value: a text, the text of a part, or those of a list of parts, joined."""
+    """Return the text in a value: a string, the text of a part, or the joined texts of a list of parts."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

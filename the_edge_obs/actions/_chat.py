@@ -27,13 +27,13 @@ _OPENAI: Final = "https://api.openai.com/v1"
 _OLLAMA: Final = "http://localhost:11434/v1"
 _MAX_ANSWER: Final = 32 * 1024 * 1024
 _PIECE: Final = 65_536
-# A date takes 29 characters; a header that is longer than this says nothing usable.
+# A date has 29 characters; a longer header than this is not usable.
 _RETRY_AFTER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where completions come from: the base URL, and the key to send or None."""
+    """The endpoint of completions: its base URL, and the key to send or None."""
 
     base: str
     key: str | None
@@ -44,8 +44,8 @@ class Chat:
     """One call as the flow wrote it.
 
     Attributes:
-        action: ``llm.call`` or ``llm.stream``; it begins error messages.
-        messages: What is said, a list of ``{"role": ..., "content": ...}``.
+        action: ``llm.call`` or ``llm.stream``; error messages begin with it.
+        messages: The conversation, a list of ``{"role": ..., "content": ...}``.
         model: The model's name, or None.
         options: Further keys of the request's body; None leaves one out.
         provider: One of ``PROVIDERS``, or None.
@@ -75,10 +75,10 @@ def find_endpoint(chat: Chat) -> Endpoint | None:
 
 
 def check_provider(action: str, provider: object) -> None:
-    """Refuse a provider that is not known; None is.
+    """Refuse an unknown provider; None is allowed.
 
     Raises:
-        ActionError: the provider is not one of ``PROVIDERS``.
+        ActionError: The provider is not one of ``PROVIDERS``.
     """
     if provider is not None and provider not in PROVIDERS:
         raise ActionError(
@@ -91,7 +91,7 @@ def complete(chat: Chat, endpoint: Endpoint) -> dict[str, Any]:
     """Ask for a completion and return it as a result, or as a soft failure."""
     try:
         response = fetch(_request(chat, endpoint, stream=False), _MAX_ANSWER)
-        return _taken(response, Completion(chat.model)).result()
+        return _completed(response, Completion(chat.model)).result()
     except TransportError as error:
         return _failed(error, endpoint)
 
@@ -99,7 +99,7 @@ def complete(chat: Chat, endpoint: Endpoint) -> dict[str, Any]:
 def stream(chat: Chat, endpoint: Endpoint) -> Generator[str, None, dict[str, Any]]:
     """Ask for a completion, yield its text as it arrives, and return the whole as a result, or as a soft failure.
 
-    A soft failure has the text that came before it as ``content``.
+    A soft failure has the text received before it as ``content``.
     """
     completion, count = Completion(chat.model), 0
     try:
@@ -113,7 +113,7 @@ def stream(chat: Chat, endpoint: Endpoint) -> Generator[str, None, dict[str, Any
 
 def _request(chat: Chat, endpoint: Endpoint, *, stream: bool) -> Request:
     if not chat.model:
-        raise ActionError(f"{chat.action}: model is {chat.model!r}; name the model that {endpoint.base} is to use")
+        raise ActionError(f"{chat.action}: model is {chat.model!r}; give the name of a model of {endpoint.base}")
     body: dict[str, Any] = {"model": chat.model, "messages": chat.messages}
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -123,9 +123,8 @@ def _request(chat: Chat, endpoint: Endpoint, *, stream: bool) -> Request:
     if endpoint.key:
         headers["Authorization"] = f"Bearer {endpoint.key}"
         if "api-version" in query:
-            headers["api-key"] = (
-                endpoint.key
-            )  # where Azure reads a key (https://learn.microsoft.com/azure/ai-services/openai/reference)
+            # Azure reads the key here (https://learn.microsoft.com/azure/ai-services/openai/reference).
+            headers["api-key"] = endpoint.key
     elif endpoint.base == _OPENAI:
         raise ActionError(f"{chat.action}: {_OPENAI} needs a key; set OPENAI_API_KEY or give api_key")
     return Request(
@@ -137,27 +136,27 @@ def _split(base: str) -> urllib.parse.SplitResult:
     try:
         return urllib.parse.urlsplit(base)
     except ValueError:
-        return urllib.parse.SplitResult("", "", base, "", "")  # the request refuses it, and says why
+        return urllib.parse.SplitResult("", "", base, "", "")  # the request refuses it with the reason
 
 
 def _url(base: str) -> str:
-    """Return where completions are asked for: a query, such as Azure's ``api-version``, stays behind the path."""
+    """Return the URL for completions; a query, such as Azure's ``api-version``, stays behind the path."""
     parts = _split(base)
     return urllib.parse.urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/chat/completions"))
 
 
-def _taken(response: Response, completion: Completion) -> Completion:
-    """Return the completion with a whole answer in it.
+def _completed(response: Response, completion: Completion) -> Completion:
+    """Return the completion with a whole answer added.
 
     Raises:
-        TransportError: it says that the call failed, or is not a completion; with the response.
+        TransportError: The answer reports a failed call, or is not a completion; the error has the response.
     """
     try:
         completion.take_whole(parsed_json(response.body))
     except ValueError as error:
         text = response.text().strip()
         beginning = f"; it begins with {shown(text)!r}" if text else ""
-        raise TransportError(f"{response.url} sent no valid JSON: {error}{beginning}", "parse", response) from error
+        raise TransportError(f"{response.url} sent invalid JSON: {error}{beginning}", "parse", response) from error
     except TransportError as error:
         error.response = response
         raise
@@ -165,7 +164,7 @@ def _taken(response: Response, completion: Completion) -> Completion:
 
 
 def _failed(error: TransportError, endpoint: Endpoint) -> dict[str, Any]:
-    """Return the soft failure that an error stands for: its HTTP status, or the one that the answer itself tells."""
+    """Return the soft failure for an error, with its HTTP status or the one that the answer itself names."""
     response, secrets = error.response, [endpoint.key] if endpoint.key else []
     status = error.status if isinstance(error, ModelError) else None
     if status is None and response is not None and response.status >= 400:
@@ -180,7 +179,7 @@ def _failed(error: TransportError, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _detail(response: Response, secrets: list[str]) -> str:
-    """Return what the body of an error says: its message, or its beginning."""
+    """Return the message in the body of an error, or else the beginning of the body."""
     try:
         body = parsed_json(response.body)
     except ValueError:
@@ -191,7 +190,7 @@ def _detail(response: Response, secrets: list[str]) -> str:
 def _retry_after(value: str | None) -> float | None:
     """Return the seconds that a ``Retry-After`` header asks for: a number, or a date (RFC 9110, section 10.2.3).
 
-    None for a header that says nothing usable: it is as good as none.
+    None without a header, or for one that is not usable.
     """
     from email.utils import parsedate_to_datetime
 
@@ -210,8 +209,8 @@ def _pieces(chat: Chat, endpoint: Endpoint, completion: Completion) -> Iterator[
     """Yield the text of a stream as it arrives, and collect the whole in ``completion``."""
     with opened(_request(chat, endpoint, stream=True)) as answer:
         if answer.http.headers.get_content_type() == "application/json":
-            # A gateway that cannot stream answers as a whole.
-            text = _taken(answer.read(_MAX_ANSWER), completion).text()
+            # A gateway that cannot stream sends the whole answer.
+            text = _completed(answer.read(_MAX_ANSWER), completion).text()
             yield from (text,) if text else ()
             return
         events, is_done = EventStream(_bytes(answer)), False
@@ -223,7 +222,7 @@ def _pieces(chat: Chat, endpoint: Endpoint, completion: Completion) -> Iterator[
                 if event.data.strip():
                     text = completion.take_chunk(_chunk(event), event.name)
                     yield from (text,) if text else ()
-                    # Comments alone do not keep a stream alive, and a consumer may take its time.
+                    # Only events extend the deadline, not comments; and the time that the consumer took does not count.
                     answer.deadline.renew()
         except StreamTooLargeError as error:
             raise TransportError(str(error), "connection") from error
@@ -235,17 +234,17 @@ def _pieces(chat: Chat, endpoint: Endpoint, completion: Completion) -> Iterator[
 
 
 def _without_events(completion: Completion, url: str, stray: str) -> str:
-    """Take what came in place of events: a whole answer of another content type; return its text.
+    """Read a whole answer of another content type that came instead of events; return its text.
 
     Raises:
-        TransportError: it is an error, something else, or nothing at all.
+        TransportError: It is an error, something else, or empty.
     """
     if not stray:
         raise TransportError(f"the stream from {url} ended without an answer", "api_error")
     try:
         completion.take_whole(parsed_json(stray))
     except ValueError as error:
-        raise TransportError(f"{url} sent no stream of events; it begins with {shown(stray)!r}", "parse") from error
+        raise TransportError(f"{url} did not send a stream of events; it begins with {shown(stray)!r}", "parse") from error
     return completion.text()
 
 
@@ -264,4 +263,4 @@ def _chunk(event: Event) -> Any:
     except ValueError as error:
         if event.name == "error":
             return event.data
-        raise TransportError(f"the stream holds no valid chunk: {shown(event.data)[:200]!r}", "parse") from error
+        raise TransportError(f"the stream holds an invalid chunk: {shown(event.data)[:200]!r}", "parse") from error

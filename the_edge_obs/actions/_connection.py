@@ -1,7 +1,7 @@
-"""Connections with one deadline for everything: the look-up of the name, connecting, TLS, and every byte that is read.
+"""Connections with one deadline for everything: the name lookup, connecting, TLS, and every byte that is read.
 
-The timeouts of ``socket`` and ``urllib`` count each silence by itself: a server that sends a byte now and then, or one
-``100 Continue`` after the other, is never late. Here each wait gets what is left of the deadline.
+The timeouts of ``socket`` and ``urllib`` apply to each wait separately: a server that sends a byte now and then, or one
+``100 Continue`` after the other, never times out. Here each wait gets the rest of the deadline.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import urllib.request
 from functools import cache, partial
 from typing import Any, Final
 
-# One TLS record: what is sent between two looks at the clock (RFC 8446, section 5.1).
+# One TLS record: how much is sent between two checks of the deadline (RFC 8446, section 5.1).
 _PIECE: Final = 16_384
-# A socket's timeout is kept in an int of milliseconds; seconds.
+# The longest timeout of a socket, in seconds: it is stored as an int of milliseconds.
 _LONGEST_WAIT: Final = 2_000_000.0
 
 
 class Deadline:
-    """The end of the time that something may take.
+    """The time at which something must be done.
 
     Args:
-        seconds: How long it may take, from now.
+        seconds: The time limit, from now.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -33,14 +33,14 @@ class Deadline:
         self.renew()
 
     def renew(self) -> None:
-        """Begin to count anew."""
+        """Start the time limit again."""
         self._end = time.monotonic() + self.seconds
 
     def left(self) -> float:
         """Return the seconds that are left, as a timeout for a socket.
 
         Raises:
-            TimeoutError: nothing is left.
+            TimeoutError: No time is left.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -49,12 +49,12 @@ class Deadline:
 
 
 def open_request(request: urllib.request.Request, deadline: Deadline) -> http.client.HTTPResponse:
-    """Send a request, through the environment's proxy where there is one, and return the answer, its body unread.
+    """Send a request, through the environment's proxy where there is one, and return the answer with its body unread.
 
-    Redirects and bad statuses are answers like any other.
+    Redirects and error statuses are returned like any other answer.
 
     Raises:
-        OSError, http.client.HTTPException: no answer within the deadline, or none that follows the protocol.
+        OSError, http.client.HTTPException: No answer came within the deadline, or it violates the protocol.
     """
     request.deadline = deadline  # type: ignore[attr-defined]  # the only way from here to the handlers
     answer: http.client.HTTPResponse = _opener().open(request)
@@ -73,7 +73,7 @@ class _HTTPSHandler(urllib.request.HTTPSHandler):
 
 @cache
 def _opener() -> urllib.request.OpenerDirector:
-    # Built by hand: urllib's own opener would open file:, ftp: and data: URLs too, and follow redirects by its own rules.
+    # urllib's default opener would also open file:, ftp: and data: URLs, and follow redirects by its own rules.
     opener = urllib.request.OpenerDirector()
     for handler in (urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), _HTTPHandler(), _HTTPSHandler()):
         opener.add_handler(handler)
@@ -81,7 +81,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 class _Timed(http.client.HTTPConnection):
-    """What both kinds of connection share: each wait gets what is left of the deadline."""
+    """Base of both kinds of connection: each wait gets the rest of the deadline."""
 
     def __init__(self, host: str, *, deadline: Deadline, **options: Any) -> None:
         super().__init__(host, **options)
@@ -94,7 +94,7 @@ class _Timed(http.client.HTTPConnection):
         for index, (family, kind, protocol, _, target) in enumerate(addresses):
             connection = socket.socket(family, kind, protocol)
             try:
-                # The next address gets its turn, also where this one swallows every packet.
+                # Leaves time for the next address when this one drops every packet.
                 connection.settimeout(self._deadline.left() / (len(addresses) - index))
                 connection.connect(target)
                 connection.settimeout(self._deadline.left())
@@ -108,7 +108,7 @@ class _Timed(http.client.HTTPConnection):
         raise OSError(f"{address[0]} has no address")
 
     def send(self, data: Any) -> None:
-        """Send the bytes, within the deadline: a server may also read slowly."""
+        """Send the bytes within the deadline, also to a server that reads slowly."""
         if not isinstance(data, bytes):
             data = bytes(data)
         for start in range(0, len(data), _PIECE):
@@ -126,23 +126,23 @@ class _SecureConnection(_Timed, http.client.HTTPSConnection):
 
 
 def _addresses(host: str, port: int, deadline: Deadline) -> list[Any]:
-    """Look a name up, in a thread of its own: the resolver has timeouts, but none that this call could set."""
-    found: list[Any] = []
+    """Look up a name in its own thread: this call cannot set the timeouts of the resolver."""
+    results: list[Any] = []
 
     def look_up() -> None:
         try:
-            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            results.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except (OSError, ValueError) as error:  # a ValueError for a name that IDNA cannot encode
-            found.append(error if isinstance(error, OSError) else OSError(str(error)))
+            results.append(error if isinstance(error, OSError) else OSError(str(error)))
 
     thread = threading.Thread(target=look_up, name="dns", daemon=True)
     thread.start()
     thread.join(deadline.left())
-    if not found:
-        raise TimeoutError(f"the look-up of {host} did not end")
-    if isinstance(found[0], OSError):
-        raise found[0]
-    addresses: list[Any] = found[0]
+    if not results:
+        raise TimeoutError(f"the lookup of {host} did not end")
+    if isinstance(results[0], OSError):
+        raise results[0]
+    addresses: list[Any] = results[0]
     return addresses
 
 
@@ -155,7 +155,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Incoming(io.RawIOBase):
-    """What comes from a socket: each read waits for what is left of the deadline, however many there are."""
+    """The incoming bytes of a socket: each read waits for the rest of the deadline, however many reads there are."""
 
     def __init__(self, raw: Any, sock: socket.socket, deadline: Deadline) -> None:
         super().__init__()

@@ -1,9 +1,8 @@
-"""A web page's readable part, read in linear time whatever it holds.
+"""The readable part of a web page, read in linear time whatever the page contains.
 
-A tokenizer of its own, by the rules of https://html.spec.whatwg.org/multipage/parsing.html#tokenization as far as a reader
-of text and links needs them: html.parser of the supported Pythons takes quadratic time for unclosed tags, comments and
-declarations, and raises for some. Here every character is passed once, and a search for an end that is not there ends the
-page.
+A tokenizer that follows the rules of https://html.spec.whatwg.org/multipage/parsing.html#tokenization as far as text and
+links need them. html.parser of the supported Pythons takes quadratic time for unclosed tags, comments and declarations, and
+raises for some. Here every character is read once, and a construct without an end ends the page.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from ._connection import Deadline
 
-# What is on the page but not read by people.
+# Elements whose content is not shown to people.
 _HIDDEN: Final = frozenset({"script", "style", "template"})
-# Elements whose content is text without tags; in the title and a text area, references count nevertheless.
+# Elements whose content is text without tags; character references still count in a title and a text area.
 _RAW: Final = frozenset({"iframe", "noembed", "noframes", "script", "style", "textarea", "title", "xmp"})
 _WITH_REFERENCES: Final = frozenset({"textarea", "title"})
 # Elements that begin and end a line, as browsers lay them out.
@@ -26,34 +25,34 @@ _LINES: Final = frozenset(
     "address article aside blockquote br dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr li "
     "main nav ol option p pre section table tr ul".split()
 )
-# The longest URL that is followed, in characters: RFC 9110, section 4.1, asks for 8,000 at least.
+# The longest URL of a link, in characters: RFC 9110, section 4.1, recommends at least 8,000.
 _MAX_URL: Final = 8_192
-# Tags between two looks at the clock.
+# How many tags are read between two checks of the deadline.
 _TAGS: Final = 256
 
-# Each of these matches what is at its place, without going back: what may follow a part is never a character of the part.
+# None of these backtracks: the character after a part can never be a character of the part.
 _NAME: Final = re.compile(r"[A-Za-z][^\t\n\f\r />]*")
 _ATTRIBUTE: Final = re.compile(r"""[\t\n\f\r /]*([^\t\n\f\r />][^\t\n\f\r />=]*)[\t\n\f\r ]*(?:=[\t\n\f\r ]*(["']?))?""")
 _UNQUOTED: Final = re.compile(r"[^\t\n\f\r >]*")
 _TO_TAG_END: Final = re.compile(r"[\t\n\f\r /]*")
 _COMMENT_END: Final = re.compile(r"--!?>")
 _RAW_END: Final = {name: re.compile(f"</{name}(?=[\\t\\n\\f\\r />])", re.IGNORECASE) for name in _RAW}
-# int() refuses more than 4,300 digits, leading zeros included; a code point has 7 at most.
+# int() refuses more than 4,300 digits, including leading zeros; a code point has at most 7.
 _ZEROS: Final = re.compile(r"&#(?:0+(?=[0-9])|([xX])0+(?=[0-9a-fA-F]))")
 _HUGE: Final = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{7,});?")
 
 
 def read_page(html: str, url: str, deadline: Deadline, most_links: int) -> tuple[str, str, list[str]]:
-    """Return a page's title, its text (one line a block, whitespace folded) and its links (absolute, each once).
+    """Return a page's title, its text (one line per block, whitespace folded) and its links (absolute, each once).
 
     Args:
         html: The page.
-        url: Where it is from; relative links start there, or at the page's own ``<base>``.
-        deadline: When reading has to end.
-        most_links: After so many links no further ones are looked for.
+        url: Its URL; relative links are resolved against it, or against the page's own ``<base>``.
+        deadline: When reading must be done.
+        most_links: The largest number of links to collect.
 
     Raises:
-        TimeoutError: the page is not read by then.
+        TimeoutError: The deadline passed before the page was read.
     """
     reader = _PageReader(url, most_links)
     for count, _ in enumerate(reader.tags(html)):
@@ -64,7 +63,7 @@ def read_page(html: str, url: str, deadline: Deadline, most_links: int) -> tuple
 
 
 class _PageReader:
-    """Goes through a page from tag to tag, and keeps what people read."""
+    """Reads a page tag by tag, and keeps the text that people read."""
 
     def __init__(self, url: str, most_links: int) -> None:
         self.title: list[str] = []
@@ -88,14 +87,14 @@ class _PageReader:
             yield position
 
     def _markup(self, html: str, start: int) -> int:
-        """Take what begins with the ``<`` at ``start``, and return where it ends."""
+        """Read the construct that begins with the ``<`` at ``start``, and return where it ends."""
         following = html[start + 1 : start + 2]
         if name := _NAME.match(html, start + 1):
             return self._start_tag(html, name)
         if following == "/":
             return self._end_tag(html, start)
         if html.startswith("<!--", start):
-            # From the second character on: <!--> is a whole comment.
+            # The search begins at the second character: <!--> is a whole comment.
             end = _COMMENT_END.search(html, start + 2)
             return end.end() if end else len(html)
         if following in ("!", "?") and following:
@@ -108,7 +107,7 @@ class _PageReader:
         attributes: dict[str, str] = {}
         end = _attributes(html, name.end(), attributes if tag in ("a", "area", "base") else None)
         if end is None:
-            return len(html)  # a tag that does not end is not one
+            return len(html)  # a tag without an end is not a tag
         self._open(tag, attributes.get("href"))
         if tag not in _RAW:
             return end
@@ -156,7 +155,7 @@ class _PageReader:
         self.title.append(text) if self._in_title else self.text.append(text.replace("\n", " "))
 
     def _refer(self, tag: str, href: str) -> None:
-        """Take the target of a link, or the base of all links."""
+        """Store the target of a link, or the base of all links."""
         if tag == "base":
             self._base = self._absolute(href) or self._base
         elif len(self.links) < self._most_links and href not in self._seen and not href.startswith("#"):
@@ -169,20 +168,20 @@ class _PageReader:
             link = urldefrag(urljoin(self._base, href)).url
             parts = urlsplit(link)
         except ValueError:
-            return None  # a link that no browser could follow either
+            return None  # browsers cannot follow such a link either
         fits = parts.scheme in ("http", "https") and parts.netloc and len(link) <= _MAX_URL
         return link if fits else None
 
 
 def unescaped(text: str) -> str:
-    """Return a text with its character references replaced, as ``html.unescape`` does, of any length."""
+    """Return a text with its character references replaced, as ``html.unescape`` does, but of any length."""
     if "&" not in text:
         return text
     return unescape(_HUGE.sub("\ufffd", _ZEROS.sub(r"&#\1", text)))
 
 
 def _attributes(html: str, position: int, kept: dict[str, str] | None) -> int | None:
-    """Pass the attributes of a tag, and return where the tag ends, or None when it does not; of equal names the first counts."""
+    """Read the attributes of a tag, and return where the tag ends, or None without an end; of equal names the first counts."""
     while True:
         position = _end_of(_TO_TAG_END, html, position)
         if html.startswith(">", position):
@@ -205,7 +204,7 @@ def _attributes(html: str, position: int, kept: dict[str, str] | None) -> int | 
 
 def _end_of(pattern: re.Pattern[str], html: str, position: int) -> int:
     match = pattern.match(html, position)
-    assert match is not None  # the pattern takes nothing at all as well
+    assert match is not None  # the pattern also matches an empty string
     return match.end()
 
 

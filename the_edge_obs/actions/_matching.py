@@ -1,7 +1,7 @@
-"""Regular expressions that a flow's file brings, kept from taking for ever.
+"""Regular expressions from a flow's file, with bounded running time.
 
-Python's ``re`` tries one way after the other: repeats inside repeats, and rows of options, have exponentially many. Such
-expressions are refused, and a search looks at the clock at each place where a match may begin.
+Python's ``re`` backtracks: nested repeats and rows of options take exponential time. Such expressions are refused, and a
+search checks the time limit at each position where a match can begin.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _LENGTH: Final = 500
 _OPEN: Final = 2
 _GROUPS: Final = 3
 _OPTIONS: Final = 10
-# From one place, a match with two open repeats takes the square of the text's length; this many steps take a second or two.
+# From one position, a match with two open repeats takes the square of the text's length; this many steps take 1 to 2 seconds.
 _STEPS: Final = 400_000_000
 
-# What is not an operator: an escape, a class, the flags at the beginning.
+# Parts that are not operators: an escape, a class, the flags at the beginning.
 _INERT: Final = re.compile(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]|\A\(\?[aiLmsux]+\)", re.DOTALL)
-# What only says how a group or a repeat is meant.
+# The markers that set the kind of a group or a repeat.
 _MEANING: Final = re.compile(r"\(\?(?:P<\w+>|<?[:=!]|[aiLmsux-]+:)?")
 _LAZY: Final = re.compile(r"([*+?}])[?+]")
 _REPEAT: Final = re.compile(r"[*+]|\{[0-9]*,?[0-9]*\}")
@@ -28,19 +28,19 @@ _REPEATED_GROUP: Final = re.compile(r"\)(?:[*+]|\{[0-9]*,?[0-9]*\})")
 
 
 def checked_pattern(text: object) -> re.Pattern[str]:
-    """Return a regular expression, compiled.
+    """Return a compiled regular expression.
 
     Raises:
-        ValueError: it is not one, or one that may take exponential time; the message says why.
+        ValueError: It is not valid, or may take exponential time; the message says why.
     """
     if not isinstance(text, str):
-        raise ValueError("it is not a text")
+        raise ValueError("it is not a string")
     if len(text) > _LENGTH:
         raise ValueError(f"it is longer than {_LENGTH} characters")
     try:
         pattern = re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"it is not a regular expression: {error}") from error
+        raise ValueError(f"it is not a valid regular expression: {error}") from error
     operators = _operators(text)
     if _REPEATED_GROUP.search(operators):
         raise ValueError("it repeats a group, which may take exponential time; repeat single characters or classes")
@@ -51,10 +51,10 @@ def checked_pattern(text: object) -> re.Pattern[str]:
 
 
 def is_found(pattern: re.Pattern[str], text: str) -> bool:
-    """Tell whether an expression matches somewhere in a text.
+    """Tell whether an expression matches anywhere in a text.
 
     Raises:
-        ValueError: that takes too long to find out.
+        ValueError: The search takes too long.
     """
     repeats = _open_repeats(pattern.pattern)
     if len(text) ** repeats > _STEPS:

@@ -1,9 +1,8 @@
-"""Answers from a script in place of a model: for tests, demonstrations and work without a network.
+"""Answers from a script instead of a model: for tests, demonstrations and work without a network.
 
-Which answer is given depends on the prompt, and on how often this run was answered from the same candidates. The count
-is kept in the run's state, beside the run's id, under ``STATE_KEY``: so it belongs to one run, goes into parallel
-branches as the state does (copied, so that each branch counts on by itself, whatever order they run in), survives retries, and
-needs no global.
+The answer depends on the prompt, and on how often this run already used the same candidates. The count is kept in the
+run's state, beside the run's id, under ``STATE_KEY``. So it belongs to one run, survives retries, needs no global, and is
+copied into parallel branches with the state: each branch counts on its own, whatever order the branches run in.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _KEYS: Final = (
     "retry_after",
     "seconds",
 )
-# Characters a token, for answers whose usage the script leaves out.
+# Characters per token, for answers without a usage.
 _CHARACTERS: Final = 4
 
 
@@ -40,20 +39,20 @@ def load_answers(action: str, answers: object, script: object) -> list[dict[str,
     """Return the answers given as a list or in a file, checked, each as a dict.
 
     Args:
-        action: The action that asks; it begins error messages.
+        action: The action; error messages begin with it.
         answers: A list of strings and dicts, or None.
         script: The path of a YAML or JSON file that holds such a list, bare or under ``answers``; or None.
 
     Raises:
-        ActionError: both or neither are given, the file cannot be read, or an answer has a mistake.
+        ActionError: Both or neither are given, the file cannot be read, or an answer has a mistake.
     """
     if (answers is None) == (script is None):
         raise ActionError(f"{action}: a scripted answer comes from answers (a list) or script (a file); give one of them")
     where = "answers" if script is None else f"script {script!r}"
-    found = answers if script is None else _file_answers(action, str(script))
-    if isinstance(found, str) or not isinstance(found, Sequence) or not found:
-        raise ActionError(f"{action}: {where} is {found!r}; it must be a list of one or more answers")
-    return [_checked(action, f"{where}[{index}]", answer) for index, answer in enumerate(found)]
+    listed = answers if script is None else _file_answers(action, str(script))
+    if isinstance(listed, str) or not isinstance(listed, Sequence) or not listed:
+        raise ActionError(f"{action}: {where} is {listed!r}; it must be a list of one or more answers")
+    return [_checked(action, f"{where}[{index}]", answer) for index, answer in enumerate(listed)]
 
 
 def choose(
@@ -61,11 +60,11 @@ def choose(
 ) -> dict[str, Any]:
     """Return the next answer for these messages, and count it in the state.
 
-    Candidates are the answers whose ``match`` is found in the messages; when there are none, those without ``match``. They
-    are given in order, and the last one stays.
+    The candidates are the answers whose ``match`` is found in the messages; without any, those without ``match``. They
+    are used in order, and the last one is repeated.
 
     Raises:
-        ActionError: no answer fits.
+        ActionError: No answer fits.
     """
     said = text_of_messages(messages)
     candidates = [answer for answer in answers if "match" in answer and _matches(action, answer["match"], said)]
@@ -85,11 +84,11 @@ def _matches(action: str, match: str, said: str) -> bool:
     try:
         return is_found(checked_pattern(match), said)
     except ValueError as error:
-        raise ActionError(f"{action}: the match {match!r}: {error}") from error
+        raise ActionError(f"{action}: match {match!r}: {error}") from error
 
 
 def _counts(state: MutableMapping[str, Any]) -> dict[str, int]:
-    # Nested steps work on shallow copies of the state, which share the dict of the run's id; branches copy it too.
+    # Nested steps work on shallow copies of the state, which share the dict with the run's id; branches copy that dict too.
     run = state.get("_observability")
     holder: MutableMapping[str, Any] = run if isinstance(run, dict) else state
     counts: dict[str, int] = holder.setdefault(STATE_KEY, {})
@@ -99,7 +98,7 @@ def _counts(state: MutableMapping[str, Any]) -> dict[str, int]:
 def result_of(answer: Mapping[str, Any], messages: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
     """Return a scripted answer as the result of a call, or as a soft failure.
 
-    A usage that the script leaves out is estimated at 4 characters a token.
+    A missing usage is estimated at 4 characters per token.
     """
     if "error" in answer:
         facts = {key: answer[key] for key in ("status_code", "retry_after") if key in answer}
@@ -116,12 +115,12 @@ def result_of(answer: Mapping[str, Any], messages: list[dict[str, Any]], model: 
 
 
 def pieces_of(content: str) -> Iterator[str]:
-    """Cut a text into words, each with the whitespace after it; joined again they are the text."""
+    """Split a text into words, each with the whitespace after it; joined, they give the text again."""
     return (match.group() for match in re.finditer(r"\s*\S+\s*|\s+", content))
 
 
 def text_of_messages(messages: list[dict[str, Any]]) -> str:
-    """Return the text of all messages, a line break between them; of a list of parts, the text parts."""
+    """Return the texts of all messages, joined by line breaks; of a list of parts, only the text parts."""
     return "\n".join(_text(message.get("content")) for message in messages)
 
 
@@ -138,8 +137,8 @@ def _file_answers(action: str, path: str) -> Any:
         document = read_yaml(path)  # JSON is YAML
     except FlowFileError as error:
         raise ActionError(f"{action}: script {path!r} cannot be read ({error}); give a YAML or JSON file") from error
-    found = None if document is None else document.data
-    return found.get("answers") if isinstance(found, Mapping) else found
+    content = None if document is None else document.data
+    return content.get("answers") if isinstance(content, Mapping) else content
 
 
 def _checked(action: str, where: str, answer: object) -> dict[str, Any]:
@@ -152,13 +151,13 @@ def _checked(action: str, where: str, answer: object) -> dict[str, Any]:
     if ("content" in answer) == ("error" in answer):
         raise ActionError(f"{action}: {where} needs either content or error")
     if not isinstance(answer.get("content", ""), str):
-        raise ActionError(f"{action}: {where} has the content {answer['content']!r}; it must be a string")
+        raise ActionError(f"{action}: {where} has content {answer['content']!r}; it must be a string")
     not_negative(action, f"{where} seconds", answer.get("seconds", 0))
     if "match" in answer:
         try:
             checked_pattern(answer["match"])
         except ValueError as error:
-            raise ActionError(f"{action}: {where} has the match {answer['match']!r}: {error}") from error
+            raise ActionError(f"{action}: {where} has match {answer['match']!r}: {error}") from error
     return dict(answer)
 
 

@@ -1,9 +1,9 @@
-"""Server-sent events, read as the standard has them.
+"""Read server-sent events by the standard.
 
 The standard: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation. Lines end with LF, CR
-or CRLF, a byte order mark may come first, ``data`` without a colon is an empty line of data. Two things differ from it: an event
-that the end of the stream cuts off is kept, and ``error:`` is read as the data of an event of that name, as llama.cpp's server
-sent its errors until September 2025 (https://github.com/ggml-org/llama.cpp/pull/16109).
+or CRLF, a byte order mark can come first, ``data`` without a colon is an empty line of data. There are two differences: an event
+that is cut off by the end of the stream is kept, and ``error:`` is read as the data of an event of that name, as llama.cpp's
+server sent its errors until September 2025 (https://github.com/ggml-org/llama.cpp/pull/16109).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _MAX_STREAM: Final = 32 * 1024 * 1024
 _MAX_LINE: Final = 4 * 1024 * 1024
-# Characters of what is not an event that are kept, so that it can be shown.
+# How many characters outside of events are kept, so that an error can show them.
 _STRAY: Final = 65_536
 
 
@@ -25,7 +25,7 @@ class StreamTooLargeError(Exception):
 
 
 class Event(NamedTuple):
-    """One event: its type, an empty string where none is given, and its data."""
+    """One event: its type (an empty string without one) and its data."""
 
     name: str
     data: str
@@ -54,7 +54,7 @@ class EventStream:
         """Yield the events.
 
         Raises:
-            StreamTooLargeError: the stream is larger than 32 MiB, or a line longer than 4 Mi characters.
+            StreamTooLargeError: The stream is larger than 32 MiB, or a line is longer than 4 Mi characters.
         """
         name, data = "", list[str]()
         for line in _lines(self._pieces):
@@ -88,7 +88,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
         total += len(piece)
         text = decoder.decode(piece)
         if after_cr:
-            text = text.removeprefix("\n")  # a CRLF that came in two pieces ends one line
+            text = text.removeprefix("\n")  # a CRLF that is split over two pieces ends one line
             after_cr = not text
         after_cr = text.endswith("\r") if text else after_cr
         *ended, rest = _LINE_END.split(text)
@@ -99,7 +99,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
         size += len(rest)
         if size > _MAX_LINE or total > _MAX_STREAM:
             raise StreamTooLargeError(
-                f"the stream is larger than {_MAX_STREAM} bytes, or has a line above {_MAX_LINE} characters"
+                f"the stream is larger than {_MAX_STREAM} bytes, or has a line of more than {_MAX_LINE} characters"
             )
     if last := "".join((*held, decoder.decode(b"", final=True))):
         yield last

@@ -1,9 +1,9 @@
-"""HTTP for the actions that need it: urllib with the habits that urllib lacks.
+"""HTTP for the actions that need it: urllib with the safeguards that urllib lacks.
 
-Only http and https are opened, redirects included; over a redirect to another origin only a few harmless headers go
-along; a body is read up to a cap; one deadline covers a whole call, from the look-up of the name to the last byte; and a
-request inside a flow carries its ``traceparent``. Everything that the world can do to a request is a ``TransportError``,
-which knows its soft failure; only bad parameters raise ``ActionError``.
+Only http and https are opened, also by redirects. A redirect to another origin keeps only a few harmless headers. A body is
+read up to a cap. One deadline covers the whole call, from the name lookup to the last byte. A request inside a flow carries
+its ``traceparent``. Every failure outside of this process is a ``TransportError``, which can be turned into a soft failure;
+only bad parameters raise ``ActionError``.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from ._connection import Deadline, open_request
 from ._support import failure, positive
 
 _PIECE: Final = 65_536
-# Bytes of an error's body that are kept, so that its explanation can be read.
+# How many bytes of an error's body are kept for its explanation.
 _ERROR_BODY: Final = 65_536
-# As many as browsers follow at most (https://fetch.spec.whatwg.org/#http-redirect-fetch).
-_MOST_REDIRECTS: Final = 20
+# The limit of browsers (https://fetch.spec.whatwg.org/#http-redirect-fetch).
+_MAX_REDIRECTS: Final = 20
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# What goes along to another origin. An allow-list, for secrets travel under any name: X-Auth-Token, apikey, DD-API-KEY ...
+# Headers that are sent to another origin. An allow-list, because secrets have any name: X-Auth-Token, apikey, DD-API-KEY ...
 _PUBLIC_HEADERS: Final = frozenset({"accept", "accept-encoding", "accept-language", "traceparent", "tracestate", "user-agent"})
-# What describes a body, and goes with it where a redirect turns a POST into a GET (RFC 9110, section 15.4).
+# Headers that describe a body; dropped with it when a redirect turns a POST into a GET (RFC 9110, section 15.4).
 _BODY_HEADERS: Final = frozenset(
     {"content-encoding", "content-language", "content-length", "content-location", "content-type", "transfer-encoding"}
 )
 # RFC 9110, section 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# RFC 3986: what may stand in a URL as it is; everything else is percent-encoded.
+# Characters that stay as they are in a URL (RFC 3986); all others are percent-encoded.
 _URL_CHARACTERS: Final = "%/:=&?~#+!$,;'@()*[]"
 _CHARSET: Final = re.compile(r""";\s*charset\s*=\s*["']?([^\s;"',]{1,40})""", re.IGNORECASE)
-# A content type that says more than this says nothing useful, in characters.
+# How many characters of a content type are read.
 _CONTENT_TYPE: Final = 1_000
 
 
 class TransportError(Exception):
-    """A request that got no usable answer; ``error_type`` is timeout, connection or http_error."""
+    """A request without a usable answer; ``error_type`` is timeout, connection or http_error."""
 
     def __init__(self, message: str, error_type: str, response: Response | None = None) -> None:
         super().__init__(message)
@@ -57,22 +57,22 @@ class TransportError(Exception):
         self.response = response
 
     def as_result(self, **facts: Any) -> dict[str, Any]:
-        """Return the soft failure that stands for this error."""
+        """Return this error as a soft failure."""
         return failure(str(self), self.error_type, **facts)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for.
+    """A request.
 
     Attributes:
-        action: The action that asks; it begins error messages.
+        action: The action that makes it; error messages begin with it.
         method: GET or POST.
         url: An http or https URL.
         headers: Header names and values; a value of None is left out.
         params: Query parameters, added to those in the URL; a list repeats its key, None is left out.
         body: The body, or None.
-        timeout: Seconds for the whole call: looking up the name, connecting, redirects, headers and body.
+        timeout: Seconds for the whole call: name lookup, connecting, redirects, headers and body.
     """
 
     action: str
@@ -86,7 +86,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back: the URL after redirects, the status, headers with lowercase names, the body up to its cap."""
+    """A response: the URL after redirects, the status, headers with lowercase names, the body up to its cap."""
 
     url: str
     status: int
@@ -96,12 +96,12 @@ class Response:
 
     @property
     def media_type(self) -> str:
-        """The content type without its parameters, lowercase; an empty string when none was sent."""
+        """The content type in lowercase, without its parameters; an empty string when none was sent."""
         return self._content_type.partition(";")[0].strip().lower()
 
     @property
     def charset(self) -> str | None:
-        """The charset that the content type names, or None when it names none that Python knows."""
+        """The charset in the content type, or None when there is none that Python knows."""
         named = _CHARSET.search(self._content_type)
         return known_charset(named.group(1)) if named else None
 
@@ -110,7 +110,7 @@ class Response:
         return self.headers.get("content-type", "")[:_CONTENT_TYPE]
 
     def text(self) -> str:
-        """Return the body as text: its own charset, else UTF-8; bytes that do not fit become U+FFFD."""
+        """Return the body decoded by its charset, or by UTF-8 without one; invalid bytes become U+FFFD."""
         return self.body.decode(self.charset or "utf-8", errors="replace")
 
 
@@ -120,8 +120,8 @@ class Answer:
 
     Attributes:
         url: The URL after redirects.
-        http: The answer as ``http.client`` has it.
-        deadline: When reading it has to end; a reader that may take longer renews it.
+        http: The answer of ``http.client``.
+        deadline: When reading must be done; a reader that is allowed more time renews it.
     """
 
     url: str
@@ -132,7 +132,7 @@ class Answer:
         """Read the body, up to ``max_bytes`` bytes.
 
         Raises:
-            TransportError: the body does not end within the deadline, or the connection breaks off.
+            TransportError: The body does not end within the deadline, or the connection breaks off.
         """
         pieces, left = [], max_bytes + 1
         try:
@@ -143,7 +143,7 @@ class Answer:
             raise TransportError(f"the body did not end within {self.deadline.seconds} s", "timeout") from error
         body = b"".join(pieces)
         if left > 0 and getattr(self.http, "length", None):
-            # http.client takes a connection that breaks off for the end of the body.
+            # http.client does not tell a connection that broke off from the end of the body.
             raise TransportError(f"the connection broke off after {len(body)} bytes", "connection")
         return Response(self.url, self.http.status, _headers(self.http.headers), body[:max_bytes], len(body) > max_bytes)
 
@@ -152,8 +152,8 @@ def fetch(request: Request, max_bytes: int) -> Response:
     """Send a request and read its answer, up to ``max_bytes`` bytes.
 
     Raises:
-        ActionError: the request cannot be sent as it is: a URL that is not http(s), a header with a line break.
-        TransportError: no answer, a late one, or one with a status that is not 2xx (then with its response).
+        ActionError: The request is invalid: a URL that is not http(s), a header with a line break.
+        TransportError: No answer came, or it came late, or its status is not 2xx (then with its response).
     """
     with opened(request) as answer:
         return answer.read(max_bytes)
@@ -161,12 +161,12 @@ def fetch(request: Request, max_bytes: int) -> Response:
 
 @contextmanager
 def opened(request: Request) -> Iterator[Answer]:
-    """Send a request, follow its redirects, and hold the answer open: yield it with its body unread.
+    """Send a request, follow its redirects, and yield the answer with its body unread.
 
-    Whatever goes wrong while it is read becomes a ``TransportError`` too.
+    Errors while it is read become a ``TransportError`` too.
 
     Raises:
-        ActionError, TransportError: as in ``fetch``.
+        ActionError, TransportError: As in ``fetch``.
     """
     deadline = Deadline(positive(request.action, "timeout", request.timeout))
     first = _first_hop(request)
@@ -196,7 +196,7 @@ def _first_hop(request: Request) -> _Hop:
     headers.update({str(name).strip().title(): str(value) for name, value in request.headers.items() if value is not None})
     for name, value in headers.items():
         if not _is_header(name, value):
-            problem = f"header {name!r} has an invalid name, or a line break or non-Latin-1 text in its value"
+            problem = f"header {name!r} has an invalid name, or a value with a line break or non-Latin-1 characters"
             raise ActionError(f"{request.action}: {problem}")
     if not any(name.lower() == "traceparent" for name in headers):
         inject(headers)
@@ -204,8 +204,8 @@ def _first_hop(request: Request) -> _Hop:
 
 
 def _followed(action: str, hop: _Hop, deadline: Deadline) -> Answer:
-    """Send a request, and those that the answers redirect to, until one answer is the last."""
-    for _ in range(_MOST_REDIRECTS + 1):
+    """Send a request and follow redirects; return the final answer."""
+    for _ in range(_MAX_REDIRECTS + 1):
         sent = urllib.request.Request(hop.url, data=hop.body, headers=dict(hop.headers), method=hop.method)
         answer = Answer(hop.url, open_request(sent, deadline), deadline)
         try:
@@ -215,20 +215,20 @@ def _followed(action: str, hop: _Hop, deadline: Deadline) -> Answer:
             raise
         if following is None:
             return answer
-        # The body of a redirect is not read: it may be endless.
+        # The body of a redirect is not read: it could be endless.
         answer.http.close()
         hop = following
-    problem = f"more than {_MOST_REDIRECTS} redirects, the last one to {hop.url}"
+    problem = f"more than {_MAX_REDIRECTS} redirects, the last one to {hop.url}"
     raise TransportError(problem, "http_error", Response(answer.url, answer.http.status, {}, b"", True))
 
 
 def _redirected(action: str, hop: _Hop, answer: http.client.HTTPResponse) -> _Hop | None:
-    """Return the request that an answer redirects to, or None when it is not a redirect that can be followed."""
+    """Return the request that an answer redirects to, or None when it is not a redirect to follow."""
     location = answer.headers.get("location")
     if answer.status not in _REDIRECTS or location is None:
         return None
     if hop.method != "GET" and answer.status in (307, 308):
-        return None  # the same POST once more, elsewhere: that is for the flow to decide
+        return None  # it asks for the same POST elsewhere, which is the flow's decision
     url = _target(action, hop.url, location)
     headers = hop.headers
     if hop.method != "GET":
@@ -240,19 +240,19 @@ def _redirected(action: str, hop: _Hop, answer: http.client.HTTPResponse) -> _Ho
 
 def _target(action: str, url: str, location: str) -> str:
     try:
-        # http.client decodes headers as Latin-1: so encoded again, the bytes of the location are the ones that were sent.
+        # http.client decodes headers as Latin-1; encoding it again restores the bytes of the location that were sent.
         joined = urllib.parse.urljoin(url, urllib.parse.quote(location, safe=string.punctuation, encoding="iso-8859-1"))
         return checked_url(action, joined)
     except (ActionError, ValueError) as error:
         problem = str(error).removeprefix(f"{action}: ")
-        raise TransportError(f"{url} redirects to where no redirect is followed: {problem}", "http_error") from error
+        raise TransportError(f"{url} redirects to a URL that is not allowed: {problem}", "http_error") from error
 
 
 def checked_url(action: str, url: object, params: Mapping[str, Any] | None = None) -> str:
-    """Return the URL with its query parameters, percent-encoded, without its fragment.
+    """Return the URL with its query parameters, percent-encoded and without its fragment.
 
     Raises:
-        ActionError: it is not an http or https URL with a host, or it holds credentials.
+        ActionError: It is not an http or https URL with a host, or it contains credentials.
     """
     pairs = [(key, value) for key, value in (params or {}).items() if value is not None]
     try:
@@ -262,9 +262,9 @@ def checked_url(action: str, url: object, params: Mapping[str, Any] | None = Non
         query = "&".join(part for part in (parts.query, urllib.parse.urlencode(pairs, doseq=True)) if part)
         path, query = (urllib.parse.quote(part, safe=_URL_CHARACTERS) for part in (parts.path or "/", query))
     except ValueError as error:
-        raise ActionError(f"{action}: url {url!r} cannot be read ({error}); give http://host/path") from error
+        raise ActionError(f"{action}: url {url!r} cannot be parsed ({error}); give http://host/path") from error
     if "@" in parts.netloc:
-        raise ActionError(f"{action}: the url for {host} holds credentials; send them as a header: Authorization: Basic ...")
+        raise ActionError(f"{action}: the url for {host} contains credentials; send them as a header: Authorization: Basic ...")
     if parts.scheme not in ("http", "https") or not host:
         problem = f"url {url!r} is not an http or https URL with a host; allowed: http://..., https://..."
         raise ActionError(f"{action}: {problem}")
@@ -281,7 +281,7 @@ def _is_header(name: str, value: str) -> bool:
 
 @cache
 def user_agent() -> str:
-    """Return what requests call themselves: ``the_edge_obs/<version>``."""
+    """Return the user agent of requests: ``the_edge_obs/<version>``."""
     from importlib.metadata import version
 
     return f"the_edge_obs/{version('the_edge_obs')}"
@@ -305,7 +305,7 @@ def _status_error(answer: Answer) -> TransportError:
     try:
         response = answer.read(_ERROR_BODY)
     except (OSError, http.client.HTTPException, TransportError):
-        response = Response(answer.url, status, _headers(answer.http.headers), b"", True)  # the status says enough
+        response = Response(answer.url, status, _headers(answer.http.headers), b"", True)  # the status alone is enough
     reason = " ".join(answer.http.reason.split())
     return TransportError(f"HTTP {status} {reason} from {answer.url}".replace("  ", " "), "http_error", response)
 

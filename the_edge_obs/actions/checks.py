@@ -1,4 +1,4 @@
-"""What the builtin actions refuse of a parameter's value, to be asked before a flow runs."""
+"""Checks of the builtin actions' parameters that can be made before a flow runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Check: TypeAlias = Callable[[Any], object]
 
 
 def checks_of(function: Callable[..., Any], name: str) -> Mapping[str, Check]:
-    """Return the checks of an action's parameters by their names; none for one that is not builtin.
+    """Return the checks of an action's parameters by name; none for an action that is not builtin.
 
     Args:
         function: The action.
-        name: Its name; another action may have taken the name of a builtin one.
+        name: Its name; an action of the flow can have the name of a builtin one.
     """
     if builtin_registry().get(name) is not function:
         return {}

@@ -31,17 +31,17 @@ def http_get(
         url: An http or https URL.
         params: Query parameters, added to those in the URL; a list repeats its key, None is left out.
         headers: Request headers; None is left out.
-        timeout: Seconds for the whole call: looking up the name, connecting, redirects, headers and body.
+        timeout: Seconds for the whole call: name lookup, connecting, redirects, headers and body.
         max_bytes: The largest body to accept, in bytes.
 
     Returns:
         ``{"success": True, "status": int, "headers": {lowercase name: value}, "body": parsed JSON or text,
         "url": after redirects}``. A JSON content type is parsed (an empty body is None); any other body is text.
         Soft failures have ``error_type`` ``http_error`` (a status that is not 2xx; then with status, headers and body
-        too), ``timeout``, ``connection``, ``too_large`` or ``parse`` (a JSON content type, but no JSON).
+        too), ``timeout``, ``connection``, ``too_large`` or ``parse`` (a JSON content type, but invalid JSON).
 
     Raises:
-        ActionError: the url is not http or https, or a parameter has the wrong type.
+        ActionError: The url is not http or https, or a parameter has the wrong type.
     """
     return _exchange("http.get", "GET", url, params, headers, None, timeout, max_bytes)
 
@@ -62,8 +62,8 @@ def http_post(
     Args:
         state: The flow's state; not used.
         url: An http or https URL.
-        json: What to send as JSON; None for no JSON body.
-        body: What to send as it is, in place of ``json``: text (sent as UTF-8) or bytes.
+        json: A value to send as JSON; None for no JSON body.
+        body: The body to send unchanged, instead of ``json``: text (sent as UTF-8) or bytes.
         params: As in ``http.get``.
         headers: As in ``http.get``; a ``Content-Type`` here wins over ``application/json`` and ``text/plain``.
         timeout: As in ``http.get``.
@@ -73,7 +73,7 @@ def http_post(
         As in ``http.get``.
 
     Raises:
-        ActionError: as in ``http.get``; or both json and body are given, or one cannot be sent.
+        ActionError: As in ``http.get``; or both json and body are given, or one cannot be sent.
     """
     if json is not None and body is not None:
         raise ActionError("http.post: json and body are both given; give one")
@@ -93,14 +93,14 @@ def _payload(value: Any, body: object) -> tuple[bytes, str | None]:
         return _encoded(body), "text/plain; charset=utf-8"
     if isinstance(body, bytes):
         return body, "application/octet-stream"
-    raise ActionError(f"http.post: body is {body!r}; it must be text or bytes (json: sends anything else)")
+    raise ActionError(f"http.post: body is {body!r}; it must be text or bytes; use json for other values")
 
 
 def _encoded(body: str) -> bytes:
     try:
         return body.encode()
     except UnicodeEncodeError as error:
-        problem = f"http.post: body has {body[error.start]!r} at position {error.start}, which UTF-8 does not have; give bytes"
+        problem = f"http.post: body has {body[error.start]!r} at position {error.start}, which UTF-8 cannot encode; give bytes"
         raise ActionError(problem) from error
 
 
@@ -137,7 +137,7 @@ def _exchange(
             "url": response.url,
         }
     except ValueError as error:
-        return failure(f"{response.url} sent no valid JSON: {error}", "parse", **facts, body=response.text())
+        return failure(f"{response.url} sent invalid JSON: {error}", "parse", **facts, body=response.text())
 
 
 def _parsed(response: Any) -> Any:

@@ -15,21 +15,21 @@ def json_parse(state: Mapping[str, Any], *, text: str | bytes | None, strict: bo
     Args:
         state: The flow's state; not used.
         text: The text.
-        strict: Take RFC 8259 only. When false, also what people and models write: a Markdown fence around it, comments,
+        strict: Accept RFC 8259 only. When false, also accept what people and models write: a Markdown fence around it, comments,
             trailing commas, NaN.
-        default: What to return in place of a failure when ``strict`` is false; None fails.
+        default: The value to return instead of a failure when ``strict`` is false; None fails.
 
     Returns:
         ``{"data": Any, "success": True}``. The soft failure has ``error_type`` ``parse`` and, where it is known,
         ``position`` ``{"line": int, "column": int}``, both from 1; a text of None is one too.
 
     Raises:
-        ActionError: the text is neither text nor bytes nor None.
+        ActionError: The text is not a string, bytes or None.
     """
     if text is None:
         return _unparsed("Input text is None", strict, default)
     if not isinstance(text, (str, bytes)):
-        problem = f"json.parse: text is of type {type(text).__name__}; it must be text (data needs no parsing)"
+        problem = f"json.parse: text is of type {type(text).__name__}; it must be a string; other data needs no parsing"
         raise ActionError(problem)
     try:
         written = text.decode("utf-8-sig") if isinstance(text, bytes) else text
@@ -39,9 +39,9 @@ def json_parse(state: Mapping[str, Any], *, text: str | bytes | None, strict: bo
 
 
 def json_transform(state: Mapping[str, Any], *, data: Any, expression: str) -> dict[str, Any]:
-    """Pick and reshape data with a JMESPath expression.
+    """Select and reshape data with a JMESPath expression.
 
-    ``user.name`` goes down, ``users[?status=='active'].name`` filters a list, ``{names: users[].name, count: length(users)}``
+    ``user.name`` selects a key, ``users[?status=='active'].name`` filters a list, ``{names: users[].name, count: length(users)}``
     builds an object; the language is described at https://jmespath.org.
 
     Args:
@@ -50,12 +50,12 @@ def json_transform(state: Mapping[str, Any], *, data: Any, expression: str) -> d
         expression: The expression.
 
     Returns:
-        ``{"result": Any, "expression": str, "success": True}``; what is not there is None. The soft failure has
-        ``error_type`` ``transform``: the data is None, or a function got data that it does not take.
+        ``{"result": Any, "expression": str, "success": True}``; a missing value is None. The soft failure has
+        ``error_type`` ``transform``: the data is None, or a function got data of the wrong type.
 
     Raises:
-        ActionError: the expression does not follow the grammar.
-        MissingExtraError: the package ``jmespath`` is missing; the extra of that name installs it.
+        ActionError: The expression does not follow the grammar.
+        MissingExtraError: The package ``jmespath`` is missing; the extra of that name installs it.
     """
     try:
         import jmespath
@@ -96,7 +96,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON number")
 
 
-# A comment that does not end reaches to the end of the text: so no part can fail after it has begun, and none is read twice.
+# A comment without an end extends to the end of the text: so no part can fail once it has begun, and none is read twice.
 _EXTRAS: Final = r'"|//[^\n]*|/\*.*?(?:\*/|\Z)'
 _COMMAS: Final = r'"|,(?=\s*[}\]])'
 
@@ -105,38 +105,38 @@ def _lenient(text: str) -> Any:
     try:
         return parsed_json(text)
     except ValueError:
-        # Each replacement keeps what it does not remove, so a position in the error is near the real one.
+        # The replacements keep the rest of the text, so a position in the error is near the real one.
         return parsed_json(_without(_COMMAS, _without(_EXTRAS, _unfenced(text), " "), ""))
 
 
 def _without(extras: str, text: str, replacement: str) -> str:
-    """Return a text with something else in place of the extras; what looks like one inside a string stays."""
+    """Return a text with the extras replaced; inside a string they stay."""
     import re
 
     pattern, kept, position = re.compile(extras, re.DOTALL), [], 0
-    while found := pattern.search(text, position):
-        is_string = found.group() == '"'
-        end = _string_end(text, found.end()) if is_string else found.end()
-        kept += [text[position : found.start()], text[found.start() : end] if is_string else replacement]
+    while match := pattern.search(text, position):
+        is_string = match.group() == '"'
+        end = _string_end(text, match.end()) if is_string else match.end()
+        kept += [text[position : match.start()], text[match.start() : end] if is_string else replacement]
         position = end
     return "".join([*kept, text[position:]])
 
 
 def _string_end(text: str, position: int) -> int:
-    """Return where the string ends that has begun before ``position``: after its closing quote, or with the text."""
+    """Return where the string that began before ``position`` ends: after its closing quote, or at the end of the text."""
     import re
 
-    # One step an escape: one expression for the whole string would keep 140 bytes for each of them.
+    # One search per escape: one expression for the whole string would use 140 bytes for each of them.
     pattern = re.compile(r'["\\]')
-    while found := pattern.search(text, position):
-        if found.group() == '"':
-            return found.end()
-        position = found.end() + 1
+    while match := pattern.search(text, position):
+        if match.group() == '"':
+            return match.end()
+        position = match.end() + 1
     return len(text)
 
 
 def _unfenced(text: str) -> str:
-    """Return what stands in a Markdown fence, where the whole text is one."""
+    """Return the content of a Markdown fence that spans the whole text; any other text unchanged."""
     opening, newline, rest = text.strip().partition("\n")
     body = rest.removesuffix("```")
     is_fence = opening.startswith("```") and "`" not in opening[3:] and newline and body != rest

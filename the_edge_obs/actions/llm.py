@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ActionError
+from ._retrying import Retrying
 from ._scripted import choose, load_answers, pieces_of, result_of
 from ._support import add_event, count_of, mapping_of, not_negative, text_of
 
 if TYPE_CHECKING:
     from ._chat import Chat, Endpoint
 
-# The transport under _chat is imported with the first call: it brings urllib.request.
+# _chat is imported by the first call: its transport imports urllib.request, which takes time.
 
 # Slow local models need minutes for a long answer.
 DEFAULT_TIMEOUT: Final = 300.0
-_PASSING: Final = ("rate_limit", "timeout", "connection")
-# How much of a delay is left to chance, so that clients that failed together do not come back together.
-_JITTER: Final = 0.25
-# A ``Retry-After`` below this, in seconds, says "at once", which has just failed.
+_TRANSIENT: Final = ("rate_limit", "timeout", "connection")
+# A ``Retry-After`` below this, in seconds, means "at once", which has just failed.
 _AT_ONCE: Final = 0.1
-# A delay that was doubled so often is longer than any wait.
-_DOUBLINGS: Final = 60
-# A generator of its own: a program that seeds the global one gets its own numbers.
-_random: Final = random.Random()
 
 
 def llm_call(
@@ -57,50 +51,50 @@ def llm_call(
     """Ask a language model and return its answer.
 
     The endpoint is ``base_url``, else the environment's: ``OLLAMA_API_BASE``, ``OPENAI_BASE_URL``, or OpenAI itself where
-    only ``OPENAI_API_KEY`` is set. With ``answers`` or ``script`` the answers come from there; see below.
+    only ``OPENAI_API_KEY`` is set. ``answers`` or ``script`` replace it; see below.
 
     Args:
-        state: The flow's state; a script keeps its place in it, under ``_observability.llm_script`` (``llm_script`` where
+        state: The flow's state; a script keeps its position in it, under ``_observability.llm_script`` (``llm_script`` where
             the state has no ``_observability``).
-        model: The model's name; an endpoint needs one.
-        prompt: What the user says; or give ``messages``.
-        system: What the system says, before everything else.
+        model: The model's name; required for an endpoint.
+        prompt: The user's message; or give ``messages``.
+        system: The system's message, before all others.
         messages: A whole conversation, ``[{"role": ..., "content": ...}]``; wins over ``prompt``.
         temperature: Sampling temperature; None leaves it to the endpoint.
         max_tokens: The longest answer, in tokens; None leaves it to the endpoint.
         stop: Where the answer ends; a string or a list.
         response_format: The form of the answer, such as ``{"type": "json_object"}``.
         extra_body: Further keys of the request's body; None takes a key out.
-        provider: ``openai``, ``ollama`` (no key, http://localhost:11434/v1 unless said otherwise), ``scripted``, or
-            ``auto``: the endpoint that is configured, else the script. None is ``scripted`` where answers or a script
+        provider: ``openai``, ``ollama`` (no key, http://localhost:11434/v1 by default), ``scripted``, or
+            ``auto``: the configured endpoint, else the script. None means ``scripted`` where answers or a script
             are given, else ``auto``.
-        base_url: The endpoint, up to and without ``/chat/completions``; a query (Azure's ``?api-version=``) is kept.
+        base_url: The endpoint without ``/chat/completions``; a query (Azure's ``?api-version=``) is kept.
         api_base: Another name for ``base_url``.
         api_key: The key; None takes ``OPENAI_API_KEY``.
-        timeout: Seconds for the whole call, from looking up the name to the last byte; each retry has as many again.
-        max_retries: How often a rate limit, a timeout, a broken connection or a status of 408, or 500 and above, is tried again;
-            the status may stand in the error of an answer with status 200.
-        base_delay: Seconds before the first retry; doubled each time, less up to a quarter by chance. A ``Retry-After`` of the
-            endpoint wins, unless it says 0 or a time in the past.
+        timeout: Seconds for the whole call, from the name lookup to the last byte; each retry has the same time again.
+        max_retries: How often a rate limit, a timeout, a broken connection or a status of 408, or 500 and above, is retried;
+            the status can also be in the error of an answer with status 200.
+        base_delay: Seconds before the first retry; doubled each time. Each delay is shortened by up to a quarter at random. A
+            ``Retry-After`` of the endpoint wins, unless it is 0 or a time in the past.
         max_delay: The longest wait between two tries, in seconds.
         answers: Scripted answers: strings, or dicts with ``content`` or ``error`` (a soft failure, with ``error_type``,
             ``status_code``, ``retry_after``), ``match``, ``model``, ``usage``, ``finish_reason``, ``cost_usd``, and ``seconds``,
-            how long it takes to come (default 0).
-            Where a ``match`` (a regular expression) is found in the messages, those answers are used, else those without one; in
-            order, and the last one stays.
+            how long the answer takes (default 0).
+            If a ``match`` (a regular expression) is found in the messages, those answers are used, else those without one; in
+            order, and the last one is repeated.
         script: A YAML or JSON file of such answers.
 
     Returns:
         ``{"success": True, "content": str, "model": str, "usage": {"prompt_tokens", "completion_tokens", "total_tokens"}
         (empty when the endpoint counts nothing), "finish_reason": str or None}``, with ``cost_usd`` where the endpoint gives
-        a cost, with ``tool_calls`` (as the protocol has them, arguments as text), ``refusal`` and ``reasoning`` where the
-        model gave some, with ``choices`` (each of them, with its ``index``) where there is more than one (``n``), and with
+        a cost, with ``tool_calls`` (as in the protocol, arguments as text), ``refusal`` and ``reasoning`` where the
+        model gave some, with ``choices`` (all of them, with their ``index``) where there are several (``n``), and with
         ``attempts`` and ``total_delay`` (seconds) where ``max_retries`` is above 0. Soft failures have ``error_type``
         ``authentication``, ``rate_limit``, ``http_error`` (these with ``status_code``), ``api_error``, ``timeout``,
-        ``connection`` or ``parse``; an answer with status 200 that says it failed has the ``status_code`` it names.
+        ``connection`` or ``parse``; an error inside an answer with status 200 has the ``status_code`` that it names.
 
     Raises:
-        ActionError: no endpoint and no script, neither prompt nor messages, no model, or a parameter of the wrong type.
+        ActionError: There is no endpoint and no script, neither prompt nor messages, no model, or a parameter has the wrong type.
     """
     from ._chat import Chat
 
@@ -134,8 +128,8 @@ def llm_stream(
     """Ask a language model, yield its answer piece by piece as it arrives, and return the whole.
 
     Args:
-        state: As in ``llm.call``, like every other parameter; ``timeout`` counts until the answer
-            begins, and from one event of the stream to the next.
+        state: As in ``llm.call``, like every other parameter; ``timeout`` applies until the answer
+            begins, and then from each event of the stream to the next.
         model: See ``llm.call``.
         prompt: See ``llm.call``.
         system: See ``llm.call``.
@@ -157,11 +151,11 @@ def llm_stream(
         Pieces of the answer; joined they are its ``content``.
 
     Returns:
-        As in ``llm.call``, with ``streamed`` (True) and ``chunk_count``. A soft failure on the way has, beside what
-        ``llm.call`` tells, the text so far as ``content``.
+        As in ``llm.call``, with ``streamed`` (True) and ``chunk_count``. A soft failure also has the text received so far
+        as ``content``.
 
     Raises:
-        ActionError: as in ``llm.call``, when the first piece is asked for.
+        ActionError: As in ``llm.call``, when the first piece is asked for.
     """
     from ._chat import Chat, stream
 
@@ -179,7 +173,7 @@ def _messages(
 ) -> list[dict[str, Any]]:
     if messages is None:
         if prompt is None:
-            raise ActionError(f"{action}: neither prompt nor messages is given; say what to ask")
+            raise ActionError(f"{action}: neither prompt nor messages is given; give one of them")
         messages = [{"role": "user", "content": text_of(action, "prompt", prompt)}]
     if not isinstance(messages, Sequence) or not messages or not all(_is_message(message) for message in messages):
         raise ActionError(f"{action}: messages is {messages!r}; it must be a list of {{role: ..., content: ...}}")
@@ -205,7 +199,7 @@ def _options(
 
 
 def _find_source(chat: Chat, answers: Sequence[Any] | None, script: str | None) -> Endpoint | list[dict[str, Any]]:
-    """Return where the answer comes from: an endpoint, or the answers of a script."""
+    """Return the source of the answer: an endpoint, or the answers of a script."""
     from ._chat import check_provider, find_endpoint
 
     has_script = answers is not None or script is not None
@@ -217,8 +211,8 @@ def _find_source(chat: Chat, answers: Sequence[Any] | None, script: str | None) 
         return load_answers(chat.action, answers, script)
     if endpoint is None:
         raise ActionError(
-            f"{chat.action}: no endpoint is configured; set OPENAI_API_KEY (and OPENAI_BASE_URL for another endpoint than "
-            "OpenAI's) or OLLAMA_API_BASE, or give base_url, or scripted answers with answers or script"
+            f"{chat.action}: no endpoint is configured; set OPENAI_API_KEY (and OPENAI_BASE_URL for an endpoint other than "
+            "OpenAI's) or OLLAMA_API_BASE, or give base_url, answers or script"
         )
     return endpoint
 
@@ -239,7 +233,7 @@ def _scripted_stream(
     answer = choose(chat.action, state, answers, chat.messages)
     result = result_of(answer, chat.messages, chat.model)
     pieces = list(pieces_of(result.get("content", "")))
-    pauses = max(len(pieces), 1)  # one before each piece; a failure takes its time as well
+    pauses = max(len(pieces), 1)  # one before each piece; a failure takes time too
     for number in range(pauses):
         _pause(answer, pauses)
         yield from pieces[number : number + 1]
@@ -247,38 +241,34 @@ def _scripted_stream(
 
 
 def _pause(answer: Mapping[str, Any], pauses: int) -> None:
-    """Wait for one of so many parts of the time that a scripted answer takes."""
+    """Wait for one of several equal parts of the time that a scripted answer takes."""
     if seconds := answer.get("seconds"):
         time.sleep(seconds / pauses)
 
 
 def _with_retries(attempt: Callable[[], dict[str, Any]], max_retries: int, base_delay: float, max_delay: float) -> dict[str, Any]:
-    """Call until it succeeds, fails for good, or was tried again ``max_retries`` times."""
-    tries, total_delay = count_of("llm.call", "max_retries", max_retries) + 1, 0.0
+    """Call until it succeeds, fails for good, or was retried ``max_retries`` times."""
+    retries, total_delay = count_of("llm.call", "max_retries", max_retries), 0.0
     first, longest = (not_negative("llm.call", *pair) for pair in (("base_delay", base_delay), ("max_delay", max_delay)))
-    for number in range(1, tries + 1):
-        result = attempt()
-        if number == tries or not _is_passing(result):
-            break
-        delay = _delay(result.get("retry_after"), first * 2.0 ** min(number - 1, _DOUBLINGS), longest)
-        # No attempt goes unseen: where a flow is observed, this is a `log` event of the running span.
+
+    def pause(number: int, result: Mapping[str, Any], delay: float) -> None:
+        nonlocal total_delay
+        asked = result.get("retry_after")
+        if isinstance(asked, (int, float)) and asked >= _AT_ONCE:
+            delay = min(asked, longest)
+        # Every failed attempt is logged: where a flow is observed, as a `log` event of the running span.
         facts = {"attempt": number, "delay_seconds": delay, "failure": result}
-        add_event("llm.call", logging.WARNING, "log", f"attempt {number} of {tries} failed", facts, {})
+        add_event("llm.call", logging.WARNING, "log", f"attempt {number} of {retries + 1} failed", facts, {})
         total_delay += delay
         time.sleep(delay)
-    return {**result, "attempts": number, "total_delay": total_delay}
+
+    result, attempts = Retrying(retries, first, 2.0, longest).run(lambda _: attempt(), _is_transient, pause)
+    return {**result, "attempts": attempts, "total_delay": total_delay}
 
 
-def _delay(asked: object, grown: float, longest: float) -> float:
-    """Return how long to wait, in seconds: as long as the endpoint asked for, else the grown delay, less up to a quarter."""
-    if isinstance(asked, (int, float)) and asked >= _AT_ONCE:
-        return min(asked, longest)
-    return min(grown, longest) * (1 - _JITTER * _random.random())
-
-
-def _is_passing(result: Mapping[str, Any]) -> bool:
-    """Tell whether a result is a failure that may pass by itself."""
+def _is_transient(result: Mapping[str, Any]) -> bool:
+    """Tell whether a result is a transient failure."""
     if result["success"]:
         return False
     status = result.get("status_code", 0)
-    return result["error_type"] in _PASSING or status == 408 or status >= 500
+    return result["error_type"] in _TRANSIENT or status == 408 or status >= 500

@@ -1,7 +1,7 @@
 """``memory.store`` and ``memory.retrieve``: values that outlive a run, in one SQLite file.
 
-Threads, parallel branches and processes may use one file at the same time: each call is one short transaction on a
-connection of its own, and waits for the others.
+Threads, parallel branches and processes can use the same file at the same time: each call is one short transaction on its
+own connection, and waits for the others.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ def memory_store(
     ttl: float | None = None,
     path: str = DEFAULT_PATH,
 ) -> dict[str, Any]:
-    """Keep a value under a key; what was there is replaced.
+    """Store a value under a key; an existing value is replaced.
 
     Args:
         state: The flow's state; not used.
-        key: The name of the value; a number is taken as its text.
-        value: Anything that JSON can carry.
-        namespace: Keeps equal keys apart, for instance one namespace a user.
+        key: The name of the value; a number is converted to a string.
+        value: Anything that JSON can represent.
+        namespace: Separates equal keys, for example one namespace per user.
         ttl: Seconds until the value is forgotten; None keeps it.
-        path: The SQLite file; made, with its folders, when it is not there. It is its owner's (0600), as are the journals that
-            SQLite makes beside it. A symbolic link, a pipe or a device is refused.
+        path: The SQLite file; created with its folders if it does not exist. Only its owner can read it (0600), as well as the
+            journals that SQLite creates beside it. A symbolic link, a pipe or a device is refused.
 
     Returns:
         ``{"stored": True, "key": str, "namespace": str, "success": True}``. The soft failure, with ``"stored": False``, has
         ``error_type`` ``storage``: the file cannot be written, or is not an SQLite file.
 
     Raises:
-        ActionError: no key, a value that JSON cannot carry, or a ttl that is not above 0.
+        ActionError: There is no key, JSON cannot represent the value, or the ttl is not above 0.
     """
     import sqlite3
 
@@ -67,17 +67,17 @@ def memory_store(
     text = json_bytes("memory.store", "value", value).decode()
     now = time.time()
     expires_at = None if ttl is None else now + positive("memory.store", "ttl", ttl)
-    place = text_of("memory.store", "path", path)
+    path = text_of("memory.store", "path", path)
     try:
-        _make(place)
-        # The write lock comes first: a transaction that reads and then writes could find itself in a deadlock.
-        with _transaction(place, "BEGIN IMMEDIATE") as connection:
+        _make(path)
+        # The write lock comes first: a transaction that reads and then writes could deadlock.
+        with _transaction(path, "BEGIN IMMEDIATE") as connection:
             connection.execute(_TABLE)
             connection.execute(_INDEX)
             connection.execute("DELETE FROM memory WHERE expires_at <= ?", (now,))
             connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", (space, name, text, expires_at))
     except (sqlite3.Error, OSError) as error:
-        return failure(f"{place}: {error}", "storage", stored=False, key=name, namespace=space)
+        return failure(f"{path}: {error}", "storage", stored=False, key=name, namespace=space)
     return {"stored": True, "key": name, "namespace": space, "success": True}
 
 
@@ -89,64 +89,64 @@ def memory_retrieve(
     namespace: str = "default",
     path: str = DEFAULT_PATH,
 ) -> dict[str, Any]:
-    """Return the value that is kept under a key.
+    """Return the value that is stored under a key.
 
     Args:
         state: The flow's state; not used.
-        key: The name of the value; a number is taken as its text.
-        default: The value to return when nothing is kept there, or not any more.
+        key: The name of the value; a number is converted to a string.
+        default: The value to return when nothing is stored there, or it has expired.
         namespace: The namespace it was stored in.
-        path: The SQLite file; it need not be there.
+        path: The SQLite file; it need not exist.
 
     Returns:
-        ``{"value": Any, "found": bool, "key": str, "namespace": str, "success": True}``; a key that is not there is no
+        ``{"value": Any, "found": bool, "key": str, "namespace": str, "success": True}``; a missing key is not a
         failure. The soft failure, with the default as value and ``"found": False``, has ``error_type`` ``storage``: the file
         cannot be read, or is not an SQLite file.
 
     Raises:
-        ActionError: no key.
+        ActionError: There is no key.
     """
     import json
     import sqlite3
 
     name, space = _name("memory.retrieve", "key", key), _name("memory.retrieve", "namespace", namespace)
-    place = text_of("memory.retrieve", "path", path)
+    path = text_of("memory.retrieve", "path", path)
     facts = {"value": default, "found": False, "key": name, "namespace": space}
     try:
-        row = _find(place, space, name) if os.path.lexists(place) else None
+        row = _find(path, space, name) if os.path.lexists(path) else None
         return {**facts, **({"value": json.loads(row), "found": True} if row is not None else {}), "success": True}
     except (sqlite3.Error, OSError, ValueError) as error:
-        return failure(f"{place}: {error}", "storage", **facts)
+        return failure(f"{path}: {error}", "storage", **facts)
 
 
 def _name(action: str, parameter: str, value: object) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)  # {{ state.user_id }} gives a number where the id is one
+        value = str(value)  # {{ state.user_id }} is a number if the id is one
     if not isinstance(value, str) or not value:
         raise ActionError(f"{action}: {parameter} is {value!r}; it must be a string that is not empty, or a number")
     return value
 
 
-def _make(place: str) -> None:
-    """Make an empty file, private from its beginning; SQLite gives its journals the same mode.
+def _make(path: str) -> None:
+    """Create an empty file that is private from the beginning; SQLite gives its journals the same mode.
 
-    It is made under another name: whoever closes a descriptor of a file that SQLite has open in this process takes its locks away
-    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    It is created under another name: closing a descriptor of a file that SQLite has open in this process would release the
+    locks of SQLite (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
-    make_folders(os.path.dirname(place))
-    if os.path.lexists(place):
+    make_folders(os.path.dirname(path))
+    if os.path.lexists(path):
         return
-    draft = draft_name(place)
+    draft = draft_name(path)
     os.close(open_for_appending(draft))
     try:
         with suppress(FileExistsError):  # another thread or process was first
-            os.link(draft, place)
+            os.link(draft, path)
     finally:
         os.unlink(draft)
 
 
-def _find(place: str, namespace: str, key: str) -> str | None:
-    with _transaction(place, "BEGIN") as connection:
+def _find(path: str, namespace: str, key: str) -> str | None:
+    with _transaction(path, "BEGIN") as connection:
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'memory'").fetchone() is None:
             return None
         row = connection.execute(
@@ -157,13 +157,13 @@ def _find(place: str, namespace: str, key: str) -> str | None:
 
 
 @contextmanager
-def _transaction(place: str, begin: str) -> Iterator[sqlite3.Connection]:
+def _transaction(path: str, begin: str) -> Iterator[sqlite3.Connection]:
     import sqlite3
 
-    # SQLite would follow a link, and wait at a pipe.
-    if (kind := kind_of(place)) is not None:
+    # SQLite would follow a link, and block on a pipe.
+    if (kind := kind_of(path)) is not None:
         raise OSError(f"it is {kind}, not a regular file")
-    connection = sqlite3.connect(place, timeout=_PATIENCE, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
     try:
         connection.execute(begin)
         with connection:  # commits, or rolls back

@@ -11,31 +11,31 @@ from ..recording.tracebacks import error_text
 from ..redaction.summaries import Listing, Record
 from ._support import add_event, count_of, failure, mapping_of, text_of
 
-# Entries and exits come from spans alone: a lone one would leave a hole in the tree.
+# Only spans log entries and exits: a single one would break the tree.
 _EVENT_TYPES: Final = ("log", "metric", "error")
 
 
 def obs_get_flow_log(state: Mapping[str, Any], *, flow_id: str | None = None) -> dict[str, Any]:
-    """Return everything known about a flow. What is logged of the result is a summary: the log need not hold itself.
+    """Return everything known about a flow. Only a summary of the result is logged, so that the log does not contain itself.
 
     Args:
         state: The flow's state; its ``flow_id`` is used where no span is open.
-        flow_id: The flow; None is the running one.
+        flow_id: The flow; None for the running one.
 
     Returns:
-        ``{"flow_id", "name", "status", "events", "spans", "metrics", "timeline"}``, as ``FlowLog.to_dict`` gives it; of the
-        running flow what has happened until now.
+        ``{"flow_id", "name", "status", "events", "spans", "metrics", "timeline"}``, as ``FlowLog.to_dict`` returns it; for
+        the running flow, everything so far.
 
     Raises:
-        ActionError: no flow_id is given, and no flow is running.
-        ConfigurationError: the flow_id is not a UUID.
-        FlowNotFoundError: nothing keeps this flow's events.
+        ActionError: No flow_id is given, and no flow is running.
+        ConfigurationError: The flow_id is not a UUID.
+        FlowNotFoundError: No ring and no file has this flow's events.
     """
     from ..store.sources import get_flow_log
 
     log = get_flow_log(_flow_id("obs.get_flow_log", state, flow_id)).to_dict()
-    told = {key: log[key] for key in ("flow_id", "name", "status")}
-    return Record(log, {**told, "events": len(log["events"]), "spans": len(log["spans"])})
+    facts = {key: log[key] for key in ("flow_id", "name", "status")}
+    return Record(log, {**facts, "events": len(log["events"]), "spans": len(log["spans"])})
 
 
 def obs_query(
@@ -45,23 +45,23 @@ def obs_query(
     filters: Mapping[str, Any] | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the events of a flow that pass the filters, in order. What is logged of the result is how many there are.
+    """Return the events of a flow that pass the filters, in order. Only the number of events is logged.
 
     Args:
         state: The flow's state; its ``flow_id`` is used where no span is open.
-        flow_id: The flow; None is the running one.
+        flow_id: The flow; None for the running one.
         filters: Any of node (glob or list), level, min_level, event_type, start_time, end_time, span_id, step (glob or list),
-            text, limit; None values do not count.
-        limit: At most so many events, the first ones; None returns all.
+            text, limit; a value of None is ignored.
+        limit: The largest number of events, counted from the first; None returns all.
 
     Returns:
-        A list of events; an empty one when none passes, or when the running flow has logged nothing yet.
+        A list of events; empty when none passes, or when the running flow has logged nothing yet.
 
     Raises:
-        ActionError: no flow_id is given, and no flow is running.
-        ConfigurationError: the flow_id is not a UUID.
-        QueryError: an unknown filter, or a value it does not take.
-        FlowNotFoundError: nothing keeps this flow's events.
+        ActionError: No flow_id is given, and no flow is running.
+        ConfigurationError: The flow_id is not a UUID.
+        QueryError: A filter is unknown, or its value is not allowed.
+        FlowNotFoundError: No ring and no file has this flow's events.
     """
     from ..store.sources import query
 
@@ -80,34 +80,34 @@ def obs_export(
     format: str | None = None,  # noqa: A002 - the name that flows use
     filters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write a flow's events to a file that appears whole or not at all.
+    """Write a flow's events to a file, completely or not at all.
 
     Args:
         state: The flow's state; its ``flow_id`` is used where no span is open.
-        path: The file to write; folders are made.
-        flow_id: The flow; None is the running one.
+        path: The file to write; missing folders are created.
+        flow_id: The flow; None for the running one.
         format: ``jsonl`` (one event per line), ``json`` (the flow log), or another of ``the_edge_obs.formats.FORMATS``;
-            None: what the path ends in, otherwise ``jsonl``.
-        filters: Which events; as in ``obs.query``.
+            None: by the extension of the path, otherwise ``jsonl``.
+        filters: The events to write; as in ``obs.query``.
 
     Returns:
         ``{"path": str, "format": str, "events": how many, "bytes": int}``. The soft failure has ``error_type``
         ``write_error``: the path cannot be written.
 
     Raises:
-        ActionError: no path; or no flow_id is given, and no flow is running.
-        ExportError: unknown format.
-        ConfigurationError, QueryError, FlowNotFoundError: as in ``obs.query``.
+        ActionError: There is no path; or no flow_id is given, and no flow is running.
+        ExportError: The format is unknown.
+        ConfigurationError, QueryError, FlowNotFoundError: As in ``obs.query``.
     """
     from ..formats.exporting import export
 
-    place = text_of("obs.export", "path", path)
+    path = text_of("obs.export", "path", path)
     chosen = mapping_of("obs.export", "filters", filters)
     try:
-        return export(_flow_id("obs.export", state, flow_id), place, format, **chosen)
+        return export(_flow_id("obs.export", state, flow_id), path, format, **chosen)
     except ExportError as error:
         if isinstance(error.__cause__, OSError):
-            return failure(str(error), "write_error", path=place)
+            return failure(str(error), "write_error", path=path)
         raise
 
 
@@ -125,11 +125,11 @@ def obs_log_event(
 
     Args:
         state: The flow's state.
-        node: What it is about; its logger is ``tea.`` + node. None is ``custom``; a YAML flow gives its step's name.
+        node: The node of the event; its logger is ``tea.`` + node. None is ``custom``; a YAML flow gives its step's name.
         level: debug, info, warn or error; the logger's own level decides whether the event is kept.
         event_type: ``log``, ``metric`` or ``error``.
-        message: For people, or None.
-        data: Further facts, or None. An ``error`` in it that is not ``{type, message}`` becomes the message of one.
+        message: A text for people, or None.
+        data: Further facts, or None. An ``error`` in it that is not ``{type, message}`` becomes the message of such an error.
         metrics: Numbers, or None.
 
     Returns:
@@ -137,9 +137,9 @@ def obs_log_event(
         ``not_observed``.
 
     Raises:
-        ActionError: no flow is running, or an event type that is not taken here.
-        EventError: unknown level.
-        ConfigurationError: the node has no name.
+        ActionError: No flow is running, or the event type is not allowed here.
+        EventError: The level is unknown.
+        ConfigurationError: The node has no name.
     """
     from ..event import level_number
 
@@ -157,7 +157,7 @@ def obs_log_event(
 
 
 def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return data whose ``error``, if it has one, has the form that the event schema asks for."""
+    """Return the data with its ``error``, if any, in the form that the event schema requires."""
     error = data.get("error")
     if error is None or (isinstance(error, Mapping) and {"type", "message"} <= error.keys()):
         return dict(data)
@@ -165,7 +165,7 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flow_id(action: str, state: Mapping[str, Any], flow_id: str | None) -> str:
-    """Return the flow that is meant: the one given, else the running one, else the one that the state names."""
+    """Return the flow to use: the given one, else the running one, else the one in the state."""
     span = current()
     if flow_id is not None:
         return checked_flow_id(flow_id)

@@ -1,4 +1,4 @@
-"""Which builtin action has which name."""
+"""The builtin actions by name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Registry: TypeAlias = Mapping[str, Callable[..., Any]]
 def builtin_registry() -> dict[str, Callable[..., Any]]:
     """Return a new dict of the builtin actions by name.
 
-    Each is a function ``fn(state, *, <parameters>)``, which an engine may give ``config``, ``node`` and ``graph`` as well;
-    ``the_edge_obs.instrument`` makes the dict observed. The categories are imported here, not with the package.
+    Each is a function ``fn(state, *, <parameters>)``, to which an engine can also pass ``config``, ``node`` and ``graph``;
+    ``the_edge_obs.instrument`` instruments the dict. The actions are imported here, not with the package.
     """
     from . import file, http, json, llm, memory, obs, web
 
@@ -44,7 +44,7 @@ _ENGINE_ARGUMENTS: Final = ("config", "node", "graph")
 
 @functools.cache
 def for_engines(action: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an action that engines can call: what it does not ask for of config, node and graph is dropped."""
+    """Return an action that engines can call: config, node and graph are dropped where it has no such parameter."""
     unknown = [name for name in _ENGINE_ARGUMENTS if name not in inspect.signature(action).parameters]
 
     @functools.wraps(action)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_MAX_BYTES: Final = 5 * 1024 * 1024
 DEFAULT_MAX_CHARS: Final = 100_000
 _MAX_LINKS: Final = 1_000
-# Where a page that sends no charset may declare one: HTML's own prescan looks at the first 1024 bytes.
+# The charset that a page declares itself: as HTML's prescan, only the first 1024 bytes are searched.
 _META_CHARSET: Final = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
 _HTML: Final = ("text/html", "application/xhtml+xml", "")
 _TEXT: Final = re.compile(r"text/.*|application/(.*\+)?(json|xml)")
@@ -31,27 +31,27 @@ def web_fetch(
     max_bytes: int = DEFAULT_MAX_BYTES,
     max_chars: int = DEFAULT_MAX_CHARS,
 ) -> dict[str, Any]:
-    """Fetch a page and return what people read on it.
+    """Fetch a page and return the text that people read on it.
 
-    Scripts and styles are dropped, whitespace is folded, one line stays for each paragraph, heading, row or list item. No
-    JavaScript runs.
+    Scripts and styles are dropped and whitespace is folded; each paragraph, heading, row or list item is one line. JavaScript
+    does not run.
 
     Args:
         state: The flow's state; not used.
         url: An http or https URL.
         headers: Request headers; None is left out.
-        timeout: Seconds for the whole call: looking up the name, connecting, redirects, the page, and reading its text.
-        max_bytes: How much of the page is read, in bytes; the rest is cut.
-        max_chars: How much text is returned, in characters; the rest is cut.
+        timeout: Seconds for the whole call: name lookup, connecting, redirects, the page, and reading its text.
+        max_bytes: How many bytes of the page are read; the rest is cut.
+        max_chars: How many characters of text are returned; the rest is cut.
 
     Returns:
         ``{"success": True, "url": after redirects, "status": int, "title": str, "text": str, "links": [absolute http(s)
         URLs, each once, at most 1000], "truncated": whether a cap cut the page or its text}``. Plain text, JSON and XML
-        come as they are, with an empty title and no links. Soft failures have ``error_type`` ``http_error`` (a status
+        are returned unchanged, with an empty title and no links. Soft failures have ``error_type`` ``http_error`` (a status
         that is not 2xx; then with status), ``timeout``, ``connection`` or ``unsupported_content`` (an image, a PDF ...).
 
     Raises:
-        ActionError: the url is not http or https, or a parameter has the wrong type.
+        ActionError: The url is not http or https, or a parameter has the wrong type.
     """
     from ._transport import Request, TransportError, opened
 
@@ -61,7 +61,7 @@ def web_fetch(
         with opened(Request("web.fetch", "GET", url, given, {}, None, timeout)) as answer:
             response = answer.read(limit)
             if response.media_type not in _HTML and not _TEXT.fullmatch(response.media_type):
-                problem = f"{response.url} is {response.media_type}, which holds no text; use http.get for other content"
+                problem = f"{response.url} is {response.media_type}, which has no text; use http.get for other content"
                 return failure(problem, "unsupported_content", url=response.url, status=response.status)
             title, text, links = _readable(response, answer.deadline)
     except TransportError as error:

@@ -1,4 +1,4 @@
-"""``tea-obs clean``: a folder of logs within limits."""
+"""``tea-obs clean``: keep a folder of logs within limits."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..store.retention import Limits, age_of, bytes_of, clean
 from ..text import counted, printable
-from .terminal import BAD, DONE, say
+from ._terminal import BAD, DONE, say
 
 NAME: Final = "clean"
-HELP: Final = "remove or compress old logs of a folder"
+HELP: Final = "remove or compress old logs in a folder"
 DESCRIPTION: Final = """\
-Bring a folder of logs within limits: remove old ones, compress finished ones,
-remove the oldest until the rest is small enough. Only .jsonl and .jsonl.gz
-files right in the folder are touched whose first line is an event; links are
-not followed. A log is left alone while it is in use: for a minute after its
-last write, and for a day while a flow in it has not ended."""
+Keep a folder of logs within limits: remove old logs, compress finished ones, and
+remove the oldest until the rest is small enough. Only .jsonl and .jsonl.gz files
+directly in the folder whose first line is an event are touched; links are not
+followed. A log that may be in use is left alone: for a minute after its last
+write, or for a day if a flow in it has not ended."""
 EPILOG: Final = """\
 examples:
   tea-obs clean logs --older-than 30d --gzip
@@ -27,15 +27,19 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("folder", metavar="DIR", help="a folder of logs; sub-folders are not entered")
-    parser.add_argument("--older-than", metavar="AGE", help="remove logs last written longer ago: 90m, 12h, 30d, 4w")
-    parser.add_argument("--max-size", metavar="SIZE", help="remove the oldest until the rest has at most: 500MB, 1GB, 64MiB")
+    parser.add_argument("folder", metavar="DIR", help="a folder of logs, without its sub-folders")
+    parser.add_argument(
+        "--older-than", metavar="AGE", help="remove logs that were last written longer ago than this: 90m, 12h, 30d, 4w"
+    )
+    parser.add_argument(
+        "--max-size", metavar="SIZE", help="remove the oldest logs until the rest is at most this large: 500MB, 1GB, 64MiB"
+    )
     parser.add_argument("--gzip", action="store_true", help="compress logs whose flows have all ended")
-    parser.add_argument("--dry-run", action="store_true", help="do nothing, and print what would be done")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     if args.older_than is None and args.max_size is None and not args.gzip:
         raise ConfigurationError("clean: there is nothing to do; give --older-than, --max-size or --gzip")
     limits = Limits(

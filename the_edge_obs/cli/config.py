@@ -1,4 +1,4 @@
-"""``tea-obs config``: the logging configuration that an ``observability:`` block stands for."""
+"""``tea-obs config``: print the logging configuration that an ``observability:`` block stands for."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from ..errors import ConfigurationError
 from ..text import printable_json
-from .terminal import DONE, prepare_json, say, write_json
+from ._terminal import DONE, prepare_json, say, write_json
 
 NAME: Final = "config"
 HELP: Final = "print the dictConfig of an observability block"
 DESCRIPTION: Final = """\
 Print the dictConfig (https://docs.python.org/3/library/logging.config.html) that
-an observability block stands for, levels of the variable TEA_LOG included. What
-is printed can be changed and given to logging.config.dictConfig in a program, or
+an observability block stands for, including the levels of the variable TEA_LOG.
+You can edit the output and pass it to logging.config.dictConfig in a program, or
 to `tea-obs run --logging` for flows without a block of their own. Nothing that
 the file names is imported."""
 EPILOG: Final = """\
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
-    # Imported here, as in every command: yaml takes time that the others need not spend.
+    """Run the command."""
+    # Imported here: the other commands do not need yaml, which is slow to import.
     import yaml
 
     config = _config(args.path)
@@ -48,31 +48,31 @@ def call(args: argparse.Namespace) -> int:
         write_json(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     else:
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-        # YAML's own escapes are those of a double-quoted text: with them it is quoted anew.
+        # YAML escapes characters only in double-quoted text, so a text that needs escapes is dumped again.
         sys.stdout.write(text if printable_json(text) == text else yaml.safe_dump(config, sort_keys=False))
     return DONE
 
 
 def _config(path: Path) -> dict[str, Any]:
     from ..configuration.config import check_block, dict_config
-    from ..flows.loader import blamed
+    from ..flows.loader import place_in_block
     from ..flows.yaml_source import read_file
 
     source = read_file(path)
     content = source.data
     is_flow = isinstance(content, dict) and ("nodes" in content or "observability" in content)
     if is_flow and "observability" not in content:
-        say(f"note: {str(path)!r} has no observability block: it stands for no configuration; one is 'observability: {{}}'")
+        say(f"note: {str(path)!r} has no observability block, so it configures nothing; 'observability: {{}}' is the default one")
         return _NOTHING
     block = content["observability"] if is_flow else content
     try:
         is_on = check_block(block, import_callbacks=False)
     except ConfigurationError as error:
-        if not is_flow:  # the block is all of the file
+        if not is_flow:  # the file holds the block alone
             source = replace(source, lines={("observability", *place): line for place, line in source.lines.items()})
-        line = source.line(blamed(source, str(error)))
+        line = source.line(place_in_block(source, error.where))
         raise ConfigurationError(f"{path}{'' if line is None else f':{line}'}: {error}") from error
     if not is_on:
-        say(f"note: the observability block of {str(path)!r} says enabled: false: it stands for no configuration")
+        say(f"note: the observability block of {str(path)!r} says enabled: false, so it configures nothing")
         return _NOTHING
     return dict_config(block)

@@ -1,4 +1,4 @@
-"""``tea-obs diff``: two runs side by side."""
+"""``tea-obs diff``: compare two runs."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
 from ..jsonl import Skipped
 from ..text import View, counted, printable
-from .sources import LOG_HELP, flow_events
-from .terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
+from ._sources import LOG_HELP, flow_events
+from ._terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
 
 NAME: Final = "diff"
-HELP: Final = "compare two runs: what was added, removed, reordered, what changed"
+HELP: Final = "compare two runs: what was added, removed, moved or changed"
 DESCRIPTION: Final = """\
-Compare two runs, span by span. Spans are aligned by step and node from the root
-down. Shown is what was added (+), removed (-), moved (>) and changed (~): status,
-error, input, output, metrics, tokens, cost; where, with what it was before. Ids,
-times and the order of what ran side by side do not count. A duration counts when
-it changed by 20% and 10 ms at least."""
+Compare two runs, span by span. Spans are aligned by step and node, from the root
+down. The result shows spans that were added (+), removed (-), moved (>) or changed
+(~) in status, error, input, output, metrics, tokens or cost, with the old and the
+new value. Ids, times and the order of parallel spans are ignored. A duration is
+shown if it changed by at least 20% and 10 ms."""
 EPILOG: Final = """\
 examples:
   tea-obs diff before.jsonl after.jsonl
   tea-obs diff logs logs --flow-a 0b5e --flow-b 7c1f    # two runs of one folder
-  tea-obs diff before.jsonl after.jsonl -o diff.html    # a page to look at
+  tea-obs diff before.jsonl after.jsonl -o diff.html    # a page for the browser
   tea-obs diff golden.json run.jsonl --fail-on status,output,duration=+20%
 
-what --fail-on takes, with commas between:
-  status, error, input, output, metrics   of any span has changed
-  nodes                                   any was added, removed, moved, or is another one
-  duration=+20%, duration=+50ms           the run took that much longer
-  tokens=+10%, cost=+5%, cost=+0.01       it used that much more
+--fail-on takes one or more of these, separated by commas:
+  status, error, input, output, metrics   it changed in any span
+  nodes                                   a span was added, removed, moved, or has another node
+  duration=+20%, duration=+50ms           the run took longer by more than this
+  tokens=+10%, cost=+5%, cost=+0.01       the run used more by more than this
 
-exit codes: 0 nothing that --fail-on names, 1 something of it, 2 bad usage or input,
-3 nothing, but an input, output or error that it names was cut when it was logged:
-the same as far as logged, and the rest may differ. What was redacted is told alone.
+exit codes: 0 no difference that --fail-on names, 1 such a difference, 2 bad usage or
+input, 3 no such difference, but an input, output or error that it names was cut when
+it was logged, and the part that was cut may differ. Redacted values only cause a note.
 """
 
 _FORMATS: Final = ("text", "json", "html")
@@ -56,21 +56,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, metavar=name.upper(), type=Path, help=f"the {which} run: {LOG_HELP}")
     for name in "ab":
         parser.add_argument(
-            f"--flow-{name}", metavar="ID", help=f"which run of {name.upper()}, by its flow_id or the beginning of it"
+            f"--flow-{name}", metavar="ID", help=f"the run of {name.upper()}: its flow_id, or the beginning of it"
         )
-    parser.add_argument("--format", choices=_FORMATS, help="default: what PATH ends in, otherwise text")
+    parser.add_argument("--format", choices=_FORMATS, help="default: the suffix of PATH, otherwise text")
     parser.add_argument("-o", "--output", metavar="PATH", default=_STDOUT, help="the file to write; default: stdout")
     parser.add_argument(
-        "--fail-on", metavar="LIST", help="exit with 1 on such differences: status,output,duration=+20%% (see below)"
+        "--fail-on", metavar="LIST", help="exit with 1 on these differences: status,output,duration=+20%% (see below)"
     )
-    parser.add_argument("--all", action="store_true", help="text: show every span and every change, not only what differs")
+    parser.add_argument("--all", action="store_true", help="text: show every span and every change, not only differences")
     add_ascii(parser.add_argument)
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     if args.fail_on is not None:
-        check_fail_on(args.fail_on)  # a mistake in it comes before long reading
+        check_fail_on(args.fail_on)  # report a mistake before reading long logs
     found = diff(_log(args.a, args.flow_a, "--flow-a"), _log(args.b, args.flow_b, "--flow-b"))
     format_name = args.format or _SUFFIXES.get(Path(args.output).suffix.lower(), "text")
     if args.output == _STDOUT:
@@ -82,7 +82,7 @@ def call(args: argparse.Namespace) -> int:
 
 
 def _judged(found: FlowDiff, fail_on: str) -> int:
-    """Say what is to be failed on, and return the exit code."""
+    """Print the differences that fail the comparison, and return the exit code."""
     failures = found.failures(fail_on)
     unproved = [] if failures else found.unproved(fail_on)
     if not failures:
@@ -118,6 +118,6 @@ def _text(found: FlowDiff, format_name: str, view: View) -> Iterator[str]:
     elif format_name == "json":
         yield json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     else:
-        from ..comparison.page import page  # jinja2 is needed for nothing else here
+        from ..comparison.page import page  # imports jinja2, which only a page needs
 
         yield from page(found)

@@ -1,4 +1,4 @@
-"""``tea-obs export``: a log in another format."""
+"""``tea-obs export``: write a log in another format."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..files import write_atomically
 from ..formats import FORMATS, format_of, renderer
 from ..jsonl import Skipped
 from ..text import counted, printable
-from .progress import Progress
-from .sources import add_log, read
-from .terminal import DONE, prepare_json, say_skipped, write_json
+from ._progress import Progress
+from ._sources import add_log, read
+from ._terminal import DONE, prepare_json, say_skipped, write_json
 
 NAME: Final = "export"
 HELP: Final = "write a log in another format"
 DESCRIPTION: Final = """\
-Write a log in another format. The file appears whole or not at all.
+Write a log in another format. The file is written completely or not at all.
   json        the flow log as one object: events, spans, metrics, timeline;
-              of several flows an array of them
+              an array of objects for several flows
   jsonl       one event per line
-  csv         one span a line, for spreadsheets
-  html        a page that shows one run; into a folder (PATH is one, ends in /,
-              or has no ending, like LOG): a page for each run, and an index
+  csv         one span per line, for spreadsheets
+  html        a page that shows one run. If PATH is a folder, ends in /, or has no
+              suffix while LOG is a folder: one page per run, and an index
   chrome      a trace for https://ui.perfetto.dev and chrome://tracing
   speedscope  profiles for https://www.speedscope.app"""
 EPILOG: Final = """\
@@ -49,11 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
     parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the file to write; - is stdout")
-    parser.add_argument("--format", choices=FORMATS, help="default: what PATH ends in, otherwise jsonl")
+    parser.add_argument("--format", choices=FORMATS, help="default: the suffix of PATH, otherwise jsonl")
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     format_name = args.format or format_of(args.output)
     if format_name == "html" and _is_folder(args.log, args.output):
         return _pages(args.log, args.output)

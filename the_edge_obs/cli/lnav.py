@@ -1,4 +1,4 @@
-"""``tea-obs lnav``: teach lnav to read flow logs."""
+"""``tea-obs lnav``: install the log format for lnav."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final
 
 from ..integrations.lnav_format import install
 from ..text import printable
-from .terminal import DONE, say
+from ._terminal import DONE, say
 
 NAME: Final = "lnav"
-HELP: Final = "teach lnav (https://lnav.org) to read logs"
+HELP: Final = "install the log format for lnav (https://lnav.org)"
 DESCRIPTION: Final = """\
-Copy a log format to where lnav looks for formats (~/.lnav, or lnav in the
-folder of configurations), once. lnav then shows the events of a log by time
-and level, with node, step, duration and message, and knows which belong to
-one flow. To take it away again, remove the file that is printed."""
+Copy the log format to the folder where lnav looks for formats: ~/.lnav, or lnav
+in the configuration folder. Once is enough. lnav then shows the events of a log
+with time, level, node, step, duration and message, and groups them by flow. To
+uninstall, remove the file that is printed."""
 EPILOG: Final = """\
 examples:
   tea-obs lnav && lnav logs/
@@ -25,13 +25,13 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments: it has none."""
+    """Add no arguments: the command takes none."""
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     path, deed = install()
     print(f"{printable(str(path))}: {deed}")
     if shutil.which("lnav") is None:
-        say("note: lnav itself is not on PATH; https://lnav.org/downloads tells how to get it")
+        say("note: lnav itself is not on PATH; see https://lnav.org/downloads")
     return DONE

@@ -1,4 +1,4 @@
-"""``tea-obs ls``: the runs of a folder or file."""
+"""``tea-obs ls``: list the runs of a folder or file."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Final
 from ..jsonl import Skipped
 from ..store.summaries import FlowSummary, summarise
 from ..text import counted
-from .listing import runs_table
-from .progress import Progress, followed
-from .sources import add_log, read
-from .terminal import DONE, prepare_json, view_for, write_json
+from ._listing import runs_table
+from ._progress import Progress, followed
+from ._sources import add_log, read
+from ._terminal import DONE, prepare_json, view_for, write_json
 
 NAME: Final = "ls"
 HELP: Final = "list the runs of a folder"
 DESCRIPTION: Final = """\
-List the runs of a log or a folder of logs, the oldest first: name, status, when
-it started, duration, errors, tokens, cost. Each request that continues one trace
-is a run of its own; they share a flow id. The log is read once. It takes about 8
-bytes of memory per event, so that repeated events count once. Times are local,
-as --since reads them."""
+List the runs of a log or a folder of logs, oldest first: name, status, start,
+duration, errors, tokens, cost. Requests that continue the same trace are separate
+runs with the same flow id. The log is read once. Each event takes about 8 bytes
+of memory, so that repeated events count once. Times are local; --since accepts
+them."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
-  tea-obs ls logs | tail               # the last ones
+  tea-obs ls logs | tail               # the latest runs
   tea-obs ls logs --json | jq -r 'select(.status == "error") | .flow_id'
 """
 
@@ -34,11 +34,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     with Progress("events") as progress:
         runs = summarise(followed(read(args.log, Skipped()), progress))
     if args.json:
@@ -51,7 +51,7 @@ def call(args: argparse.Namespace) -> int:
     failed, alone = sum(run.status == "error" for run in runs), sum(run.alone for run in runs)
     print(f"\n{counted(len(runs), 'run')}" + (f", {failed:,} failed" if failed else ""))
     if alone:
-        print(f"{counted(alone, 'run')} opened outside any flow, as a node does whose context was lost")
+        print(f"{counted(alone, 'run')} started outside any flow, as when the context of a node was lost")
     return DONE
 
 

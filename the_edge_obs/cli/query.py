@@ -1,4 +1,4 @@
-"""``tea-obs query``: the events of a log that pass some filters."""
+"""``tea-obs query``: print the events of a log that match filters."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import lines_of
 from ..recording.records import record_of_item
 from ..text import uses_colour
-from .sources import add_log, read
-from .terminal import DONE, prepare_json, write_json
+from ._sources import add_log, read
+from ._terminal import DONE, prepare_json, write_json
 
 NAME: Final = "query"
-HELP: Final = "print the events of a log that pass some filters"
+HELP: Final = "print the events of a log that match filters"
 DESCRIPTION: Final = """\
-Print the events of a log that pass all the filters given, in the order of the
-log, one JSON object a line. Filters marked * can be given several times: one of
-them has to fit."""
+Print the events of a log that match all filters, in the order of the log, one
+JSON object per line. A filter marked * can be repeated; one of its values has to
+match."""
 EPILOG: Final = """\
 examples:
   tea-obs query logs --node 'llm.*' --level error
@@ -35,27 +35,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_log(parser)
     levels = ", ".join(LEVELS)
     add = parser.add_argument_group("filters").add_argument
-    add("--node", metavar="GLOB", action="append", help="* node, such as llm.call or 'llm.*'")
-    add("--step", metavar="GLOB", action="append", help="* the YAML flow's name for a node")
+    add("--node", metavar="GLOB", action="append", help="* the node, such as llm.call or 'llm.*'")
+    add("--step", metavar="GLOB", action="append", help="* the step: the name that a YAML flow gives a node")
     add("--level", metavar="LEVEL", help=f"exactly this level: {levels}")
     add("--min-level", metavar="LEVEL", help="this level or a more severe one")
     add("--event-type", metavar="TYPE", action="append", help=f"* {', '.join(EVENT_TYPES)}")
     when = "Unix seconds, ISO 8601 (local time without a zone), or relative to now: -30s, -5m, -2h, -1d, -2w"
     add("--since", "--start-time", dest="start_time", metavar="TIME", help=f"not before: {when}")
     add("--until", "--end-time", dest="end_time", metavar="TIME", help="not after; as --since")
-    add("--span-id", metavar="ID", action="append", help="* events of this span")
-    add("--text", metavar="TEXT", help="somewhere in message or data, in any case")
-    add("--limit", metavar="N", type=int, help="the first N events that pass")
+    add("--span-id", metavar="ID", action="append", help="* the span")
+    add("--text", metavar="TEXT", help="text anywhere in the message or data; case is ignored")
+    add("--limit", metavar="N", type=int, help="print the first N matching events")
     parser.add_argument(
         "--format",
         choices=("jsonl", "console"),
         default="jsonl",
-        help="jsonl: events as they are (default); console: a line for people",
+        help="jsonl: the events as they are (default); console: one readable line per event",
     )
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     events = read(args.log, **{name: getattr(args, name) for name in _FILTERS})
     if args.format == "jsonl":
         prepare_json()

@@ -1,4 +1,4 @@
-"""``tea-obs run``: run a flow, and see what it does."""
+"""``tea-obs run``: run a flow and show what it does."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, FlowRunError
 from ..event import LEVELS
 from ..files import writable, write_atomically
 from ..flow_log import FlowLog
 from ..redaction.conversions import exception_text
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
-from ..text import View, counted, fitted, printable
+from ..text import View, columns, counted, printable
 from ..tree.drawing import error_text, origin, render
-from .plain import Plain
-from .state import initial_state
-from .terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json
+from ..tree.table import Cell, line_of
+from ._plain import Plain
+from ._state import initial_state
+from ._terminal import DONE, FAILED, add_ascii, fail, prepare_json, say, view_for, write_json
 
 if TYPE_CHECKING:
     from ..flows import Flow
-    from .watching import Watch
+    from ._watching import Watch
 
 NAME: Final = "run"
-HELP: Final = "run a flow, see what it does and its tree"
+HELP: Final = "run a flow and show its tree"
 DESCRIPTION: Final = f"""\
-Run a YAML flow. On a terminal, stderr shows what is running and for how long
-(this needs rich: pip install 'the_edge_obs[live]'); elsewhere it gets a line
-for each finished node. With --level it gets every event. At the end stdout gets
+Run a YAML flow. On a terminal, stderr shows which nodes are running and for how
+long (this needs rich: pip install 'the_edge_obs[live]'); elsewhere it gets one
+line per finished node. With --level it gets every event. At the end, stdout gets
 the tree of the run with its totals, the path of its log, and the final state in
-short, secrets redacted (--output writes it whole).
+short form with secrets redacted (--output writes it in full).
 
-The flow is observed unless its observability block says `enabled: false`. One
-without a block is observed at level info, in memory alone: give --log-dir to
-keep its log. A block with a console handler prints its events itself. Levels
-({", ".join(LEVELS)}): --level comes before the variable TEA_LOG, and
-both before the block."""
+The flow is observed unless its observability block says `enabled: false`. A flow
+without a block is observed at level info, in memory only: use --log-dir to keep
+its log. A block with a console handler prints its events itself. Levels
+({", ".join(LEVELS)}): --level takes precedence over the variable
+TEA_LOG, and both over the block."""
 EPILOG: Final = """\
 examples:
   tea-obs run triage.yaml --set path=access.log --set user.name=ada --log-dir logs
@@ -49,7 +50,7 @@ examples:
 """
 
 _STDOUT: Final = "-"
-# How many values that JSON has not are named one by one.
+# Values that JSON cannot represent: how many are named one by one.
 _NOTES: Final = 5
 _RUN_KEYS: Final = frozenset({"flow_id", "_observability"})
 
@@ -58,31 +59,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("flow", metavar="FLOW.yaml", help="the flow file")
     parser.add_argument(
-        "-o", "--output", metavar="PATH", help="write the final state as JSON; - is stdout, and all else goes to stderr then"
+        "-o", "--output", metavar="PATH", help="write the final state as JSON; - is stdout, and everything else goes to stderr"
     )
     add_ascii(parser.add_argument)
     parser.add_argument(
         "--no-code",
         action="store_true",
-        help="refuse flows that bring code (run nodes, imports, callbacks) or read environment variables",
+        help="refuse flows that contain code (run nodes, imports, callbacks) or read environment variables",
     )
-    add = parser.add_argument_group("the state it begins with").add_argument
+    add = parser.add_argument_group("initial state").add_argument
     add(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="one value: what is valid JSON is that (3, true, '[1, 2]', '{\"a\": 1}'), all else is text (in double quotes "
-        "always); dots lead into mappings; repeatable",
+        help="set one value: valid JSON is parsed (3, true, '[1, 2]', '{\"a\": 1}'), anything else is text (double quotes "
+        "make it text: '\"3\"'); dots lead into mappings; repeatable",
     )
-    add("--state", metavar="JSON|@FILE", help="a JSON object, or a file with one; --set goes on top")
-    add = parser.add_argument_group("what is logged, and where to").add_argument
+    add("--state", metavar="JSON|@FILE", help="a JSON object, or a file that holds one; --set overrides it")
+    add = parser.add_argument_group("logging").add_argument
     add(
         "--level",
         metavar="[NAME=]LEVEL",
         action="append",
         default=[],
-        help="level of all nodes, or of a category (llm=debug) or an action (llm.call=debug); repeatable",
+        help="the level of all nodes, of a category (llm=debug) or of an action (llm.call=debug); repeatable",
     )
     add("--logging", metavar="FILE", help="a logging configuration: YAML or JSON for dictConfig, .ini for fileConfig")
     add("--log-dir", metavar="DIR", help="keep the log as DIR/flow-<flow_id>.jsonl")
@@ -97,15 +98,15 @@ class _Outcome:
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
-    # Imported here: the runner brings jinja2 along, and reading a log does without.
+    """Run the command."""
+    # Imported here: the runner imports jinja2, which the other commands do not need.
     from ..flows import load
-    from .display import Display
-    from .watching import levels, watching
+    from ._display import Display
+    from ._watching import levels, watching
 
     state = initial_state(args.state, args.set)
     if args.output not in (None, _STDOUT):
-        _refuse_unwritable(args.output)  # a long run is not to end without its result
+        _refuse_unwritable(args.output)  # before a long run, not after it
     with levels(args.level), ExitStack() as stack:
         flow = load(args.flow, allow_code=not args.no_code)
         watch: Watch | None = None
@@ -118,7 +119,7 @@ def call(args: argparse.Namespace) -> int:
             outcome = _execute(flow, state, sys.stderr if args.output == _STDOUT else sys.stdout)
         log = watch.log() if watch else None
         if log is None and isinstance(outcome.error, ConfigurationError):
-            raise outcome.error  # the block could not be put in force, and nothing ran
+            raise outcome.error  # the block could not be activated, and nothing ran
         return _report(outcome, log, watch, args.output, args.ascii)
 
 
@@ -131,10 +132,10 @@ def _refuse_unwritable(output: str) -> None:
 
 def _execute(flow: Flow, state: Mapping[str, Any], stdout: TextIO) -> _Outcome:
     try:
-        # What the flow prints is not to get into the JSON of `-o -`.
+        # With `-o -` stdout is JSON: what the flow prints must not get into it.
         with redirect_stdout(stdout):
             return _Outcome(flow.run(state))
-    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a flow is anybody's code
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a flow may raise anything
         return _Outcome(None, error)
 
 
@@ -149,7 +150,7 @@ def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, output:
     if isinstance(outcome.error, KeyboardInterrupt):
         raise outcome.error
     if outcome.error is not None:
-        stream.flush()  # the error comes last, also where stdout and stderr are one file
+        stream.flush()  # the error comes last, even if stdout and stderr are the same file
         return fail(_failure(outcome.error, log), FAILED)
     if output is None:
         print("", *_short(outcome.state or {}, view), sep="\n")
@@ -159,26 +160,23 @@ def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, output:
 
 
 def _failure(error: BaseException, log: FlowLog | None) -> str:
-    """Return what a flow failed of, in one line, without the secrets that its log has learnt."""
+    """Return why a flow failed, in one line, without the secrets that were found in its log."""
     span = origin(log) if log is not None else None
     if span is None or span.error is None:
         return f"{type(error).__name__}: {scrub_text(exception_text(error))}".removesuffix(": ")
     text = error_text(span.error)
-    if span.step is None:
-        return f"{span.node}: {text}"
-    step = f"step {span.step!r}"
-    # The runner's own errors name their step themselves: once is enough.
-    return f"{step} ({span.node}): {text.replace(f'{step}: ', '', 1).replace(f'{step}, ', '', 1)}"
+    names_step = isinstance(error, FlowRunError) and error.step == span.step
+    return f"{span.node}: {text}" if span.step is None or names_step else f"step {span.step!r} ({span.node}): {text}"
 
 
 def _short(state: Mapping[str, Any], view: View) -> Iterator[str]:
-    """Yield the state, a line for each key, cut to the view; secrets are redacted."""
+    """Yield the state, one line per key, cut to the width of the view and with secrets redacted."""
     shown = {printable(key): value for key, value in scrub(snapshot(dict(state))).items() if key not in _RUN_KEYS}
-    width = min(max(map(len, shown), default=0), view.width // 3)
+    width = min(max(map(columns, shown), default=0), view.width // 3)
     yield "final state" if shown else "final state: empty"
     for key, value in shown.items():
         text = printable(json.dumps(value, ensure_ascii=False))
-        yield f"  {fitted(key, width, view):<{width}}  {fitted(text, view.width - width - 4, view)}"
+        yield "  " + line_of([Cell(key), Cell(text)], (width, view.width - width - 4), view)
 
 
 def _write(state: Mapping[str, Any], output: str) -> None:
@@ -193,7 +191,7 @@ def _write(state: Mapping[str, Any], output: str) -> None:
     for note in plain.notes[:_NOTES]:
         say(f"note: --output: {note}")
     if (left := len(plain.notes) - _NOTES) > 0:
-        say(f"note: --output: {counted(left, 'value')} more did not come through as they were")
+        say(f"note: --output: {counted(left, 'more value')} changed as well")
 
 
 def _is_utf8(text: str) -> bool:

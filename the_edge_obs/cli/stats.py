@@ -1,4 +1,4 @@
-"""``tea-obs stats``: figures of nodes over many runs."""
+"""``tea-obs stats``: statistics of each node over many runs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, Final
 from ..jsonl import Skipped
 from ..store.run_stats import node_stats
 from ..text import counted, dollars, duration_text, printable
-from .listing import table
-from .progress import Progress, followed
-from .sources import add_log, read
-from .terminal import DONE, prepare_json, view_for, write_json
+from ._listing import table
+from ._progress import Progress, followed
+from ._sources import add_log, read
+from ._terminal import DONE, prepare_json, view_for, write_json
 
 NAME: Final = "stats"
-HELP: Final = "figures of each node over many runs"
+HELP: Final = "show statistics of each node over many runs"
 DESCRIPTION: Final = """\
-Add up the runs of a log or a folder of logs, node by node: how often it ran and
-failed, its total, median, 95th percentile and longest duration, tokens and
-cost. Tokens and costs count where they arose, once. The node flow stands for
-the runs as wholes. The log is read once; eight bytes are held of each span."""
+Add up the runs of a log or a folder of logs, node by node: how often each node
+ran and failed, its total, median, 95th percentile and longest duration, tokens
+and cost. Tokens and costs count once, where they arose. The node `flow` stands
+for whole runs. The log is read once; each span takes 8 bytes of memory."""
 EPILOG: Final = """\
 examples:
   tea-obs stats logs
@@ -35,11 +35,11 @@ _RIGHT: Final = frozenset({"count", "errors", "total", "p50", "p95", "max", "tok
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     with Progress("events") as progress:
         flows, nodes = node_stats(followed(read(args.log, Skipped()), progress))
     figures = sorted((node.to_dict() for node in nodes), key=lambda one: -float(one["total_ms"]))

@@ -1,4 +1,4 @@
-"""``tea-obs tail``: the last events of a log, and those that come."""
+"""``tea-obs tail``: show the last events of a log, and follow it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import Skipped, log_name, read_events
 from ..recording.records import record_of_item
 from ..text import printable, uses_colour
-from .following import SUFFIX, GrowingFile, growing_files
-from .progress import Progress
-from .sources import add_log, files_of
-from .terminal import DONE, say_skipped
+from ._following import SUFFIX, GrowingFile, growing_files
+from ._progress import Progress
+from ._sources import add_log, files_of
+from ._terminal import DONE, say_skipped
 
 NAME: Final = "tail"
 HELP: Final = "show the last events of a log, and follow it"
 DESCRIPTION: Final = """\
-Print the last events of a log or a folder of logs, a line each; in a folder, the
-beginning of the run's id stands before them. With -f go on with what running
-flows write, in files that are there and in new ones, until Ctrl-C."""
+Print the last events of a log or a folder of logs, one per line. For a folder,
+each line begins with the first characters of the run's id. With -f, keep printing
+what running flows write, to existing files and to new ones, until Ctrl-C."""
 EPILOG: Final = """\
 examples:
   tea-obs tail logs
@@ -38,15 +38,15 @@ examples:
 """
 
 _PAUSE: Final = 0.2  # seconds
-_SHARE: Final = 5  # looking through a large folder takes at most one part in so many of the time
+_SHARE: Final = 5  # listing a large folder takes at most a fifth of the time
 _SHORT_ID: Final = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is written, until Ctrl-C")
-    parser.add_argument("-n", "--lines", metavar="N", type=_count, default=10, help="how many of the last events; default 10")
+    parser.add_argument("-f", "--follow", action="store_true", help="keep printing what is written, until Ctrl-C")
+    parser.add_argument("-n", "--lines", metavar="N", type=_count, default=10, help="how many events to show first; default 10")
 
 
 def _count(text: str) -> int:
@@ -56,10 +56,10 @@ def _count(text: str) -> int:
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     log: Path = args.log
     if args.follow and not log.is_dir() and not log.name.endswith(SUFFIX):
-        raise LogFileError(f"{str(log)!r} cannot be followed: flows write {SUFFIX} files; without -f its last events are shown")
+        raise LogFileError(f"{str(log)!r} cannot be followed; only {SUFFIX} files can. Leave out -f to see its last events")
     reading = _Reading(log, args.follow)
     _show(reading.last(args.lines), log.is_dir())
     say_skipped(str(log), reading.skipped)
@@ -73,14 +73,14 @@ def call(args: argparse.Namespace) -> int:
 
 
 class _Reading:
-    """A log that is read from its end on.
+    """A log that is read from its end.
 
     Args:
         log: A file or a folder.
-        follow: Whether to go on with what is written.
+        follow: Whether to read what is written later.
 
     Attributes:
-        skipped: What was passed over.
+        skipped: The lines that were skipped.
     """
 
     def __init__(self, log: Path, follow: bool) -> None:
@@ -91,7 +91,7 @@ class _Reading:
 
     def last(self, count: int) -> list[Event]:
         """Return the last events of the log, ordered by time."""
-        if self._follow and self._log.is_dir():  # without logs it may get one
+        if self._follow and self._log.is_dir():  # a folder without logs may get one later
             files = list(growing_files(self._log))
         else:
             files = _without_copies(files_of(self._log)) if self._log.is_dir() else [self._log]
@@ -101,21 +101,23 @@ class _Reading:
                 progress(done, len(files))
                 kept = heapq.nlargest(count, without_repeats([*kept, *self._last_of(path, count)]), key=_time)
         if not kept and count and not self._follow:
-            raise LogFileError(f"{str(self._log)!r} holds no events; a log has one JSON object a line, see docs/event-schema.md")
+            raise LogFileError(
+                f"{str(self._log)!r} holds no events; a log has one JSON object per line, see docs/event-schema.md"
+            )
         return list(filter(self._seen.is_new, kept[::-1]))
 
     def _last_of(self, path: Path, count: int) -> list[Event]:
         if not path.name.endswith(SUFFIX):
             return list(deque(read_events(path, self.skipped), count))[::-1]
         try:
-            # One file that is followed is held open; of a folder's files there may be more than descriptors.
+            # A single file that is followed is kept open; a folder may hold more files than there are descriptors.
             file = self._growing[path] = GrowingFile(path, self.skipped, keep_open=self._follow and not self._log.is_dir())
             return file.last(count)[::-1]
         except OSError as error:
             raise LogFileError(f"{str(path)!r} cannot be read: {reason_of(error)}") from error
 
     def coming(self) -> Iterator[Iterable[Event]]:
-        """Yield what is written, as it is found, for ever."""
+        """Yield what is written as it is found; never end."""
         while True:
             started = time.monotonic()
             if self._log.is_dir():
@@ -127,16 +129,16 @@ class _Reading:
             time.sleep(max(_PAUSE, (time.monotonic() - started) * _SHARE))
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for file in self._growing.values():
             file.close()
 
 
 def _without_copies(files: list[Path]) -> list[Path]:
-    """Leave out the copies of a log that are there for a moment while ``clean`` is at work: they have its name and its time."""
+    """Leave out the copies that exist for a moment while ``clean`` compresses a log: they have its name and its time."""
     found: dict[tuple[str, int], Path] = {}
     for path in files:
-        with suppress(OSError):  # gone since it was listed
+        with suppress(OSError):  # removed since it was listed
             found.setdefault((log_name(path.name), path.stat().st_mtime_ns), path)
     return list(found.values())
 
@@ -146,7 +148,7 @@ def _time(event: Event) -> float:
 
 
 def _readable(file: GrowingFile) -> Iterator[Event]:
-    with suppress(OSError):  # removed or replaced at this moment: the next look tells
+    with suppress(OSError):  # removed or replaced just now; the next round finds out
         yield from file.more()
 
 

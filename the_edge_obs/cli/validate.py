@@ -1,4 +1,4 @@
-"""``tea-obs validate``: is a log, or a flow file, what it should be."""
+"""``tea-obs validate``: validate a log or a flow file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..event import SCHEMA_VERSION
 from ..redaction.texts import scrub_text
 from ..store.validation import Tally, check_log
 from ..text import counted, printable
-from .sources import LOG_HELP, files_of
-from .terminal import DONE, fail
+from ._sources import LOG_HELP, files_of
+from ._terminal import DONE, fail
 
 NAME: Final = "validate"
-HELP: Final = "check a log against the event schema, or a flow file"
+HELP: Final = "validate a log against the event schema, or a flow file"
 DESCRIPTION: Final = f"""\
-Check every event of a log against the event schema (version {SCHEMA_VERSION}), or a flow file
-as `run` does before anything runs. All that is wrong is listed by file and line,
-for a flow with the line itself, and with the nodes that nothing leads to.
-The modules under `imports` of a flow are imported, for its actions are checked
-too; with --no-code they are refused, as by `run --no-code`. Callbacks are not
-imported, and no node runs."""
+Validate every event of a log against the event schema (version {SCHEMA_VERSION}), or a flow
+file as `run` does before anything runs. Every mistake is listed with its file and
+line; for a flow, the line itself is shown, and nodes that nothing leads to count
+as mistakes. The modules under `imports` of a flow are imported, so that its
+actions can be checked; with --no-code such a flow is refused, as by
+`run --no-code`. Callbacks are not imported, and no node runs."""
 EPILOG: Final = """\
 examples:
   tea-obs validate logs
@@ -32,20 +32,20 @@ examples:
 """
 
 FLOW_SUFFIXES: Final = (".yaml", ".yml")
-# Characters of a line of a flow that are shown below a mistake.
+# How many characters of a flow's line are shown below a mistake.
 _WIDTH: Final = 160
-# What ends a line in YAML 1.1, whose lines are counted.
+# The line ends of YAML 1.1, by which lines are counted.
 _LINE_END: Final = re.compile("\\r\\n|[\\n\\r\\x85\\u2028\\u2029]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("path", metavar="LOG|FLOW.yaml", type=Path, help=f"{LOG_HELP}; or a flow file")
-    parser.add_argument("--no-code", action="store_true", help="refuse flows that bring code, as run --no-code does")
+    parser.add_argument("--no-code", action="store_true", help="refuse flows that contain code, as run --no-code does")
 
 
 def call(args: argparse.Namespace) -> int:
-    """Carry the command out."""
+    """Run the command."""
     if args.path.name.endswith(FLOW_SUFFIXES):
         return _validate_flow(args.path, allow_code=not args.no_code)
     codes = [_validate_log(file) for file in files_of(args.path)]
@@ -68,19 +68,20 @@ def _validate_log(path: Path) -> int:
 
 
 def _validate_flow(path: Path, *, allow_code: bool) -> int:
-    # Imported here: flows bring jinja2 along, and a log does without.
+    # Imported here: flows import jinja2, which a log does not need.
     from ..flows import load
+    from ..flows.spot import Spot
     from ..flows.yaml_source import read_file
 
     try:
         source, flow = read_file(path), load(path, allow_code=allow_code)
     except FlowFileError as error:
         if error.line is None and not error.others:
-            raise  # of the file as a whole, such as one that is not there
+            raise  # a mistake of the file as a whole, such as a missing file
         return _report([error, *error.others], path)
     places = {name: ("nodes", index) for index, name in enumerate(flow.nodes)}
     dead = [
-        source.error(f"nothing leads to step {name!r}; let an edge or a goto lead to it, or remove it", places[name])
+        Spot(source, places[name], step=name).error(f"nothing leads to step {name!r}; add an edge or a goto to it, or remove it")
         for name in flow.unreached()
     ]
     if dead:
@@ -94,7 +95,7 @@ def _validate_flow(path: Path, *, allow_code: bool) -> int:
 
 
 def _report(mistakes: Sequence[FlowFileError], path: Path) -> int:
-    """Print each mistake with its line of the file, by file and line, and return the exit code."""
+    """Print the mistakes in order of file and line, each with its line of the file, and return the exit code."""
     from ..flows.yaml_source import MAX_MISTAKES
 
     texts: dict[str, list[str]] = {}
@@ -108,6 +109,6 @@ def _report(mistakes: Sequence[FlowFileError], path: Path) -> int:
 
 
 def _lines(path: str) -> list[str]:
-    """Return the lines of a flow file as they are shown: cut, and without secrets."""
+    """Return the lines of a flow file for display: cut, and without secrets."""
     text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
     return [scrub_text(line.rstrip())[:_WIDTH] for line in _LINE_END.split(text)]

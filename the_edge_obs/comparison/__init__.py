@@ -1,4 +1,4 @@
-"""Two runs side by side: what was added, removed, moved, and what changed of what stayed."""
+"""Compare two runs: which spans were added, removed or moved, and what changed in the others."""
 
 from ._comparing import MAX_CHANGES, diff
 from ._limits import check_fail_on

@@ -1,4 +1,4 @@
-"""Which span of one run is which of another: trees aligned from the top, children of matched parents by step or node."""
+"""Align the spans of two runs: from the roots down, the children of matched parents by step or node."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from ._sequences import Pairs, common, rising, same
 from ._values import DIGEST_MARK, lasting, without_digests
 
 _BRANCH: Final = "parallel.branch"
-_ROUND: Final = "loop.iteration"
-_NEAR: Final = 16  # neighbours at either end of what a span has passed that tell whether it passed any of them for good
+_ITERATION: Final = "loop.iteration"
+_NEAR: Final = 16  # of the spans that a span has passed, how many at each end are checked for whether they ran one by one
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A span, and by what it is known among its siblings.
+class KeyedSpan:
+    """A span, and the keys by which it is matched with a span of the other run.
 
     Attributes:
         span: The span.
-        given: ``{"input": ...}``, or empty where it has none; of a branch or round without the index, which says where it stood.
-        result: ``{"output": ...}``, or empty where it has none.
-        key: What it is: its step or else its node, of a branch or round with its index, of an attempt with its number.
-        content: What is equal for spans of one key that were given the same; a branch's item makes up for its index.
-        own: What is equal for spans of which nothing differs, or None where that cannot be told.
-        whole: What is equal for spans of which, and inside of which, nothing differs.
-        index: Of a branch, its index; otherwise -1.
-        cut: Where input, output and error are not all that was captured, as ``data.cut`` tells it, and whether something was
-            cut off there; otherwise it was only redacted.
-        has_digests: Whether there are placeholders in it that equal secrets share, in this run alone.
+        given: ``{"input": ...}``, or empty if it has none; without the index of a branch or iteration.
+        result: ``{"output": ...}``, or empty if it has none.
+        key: Its step, or its node if it has none; with the index of a branch or iteration and the number of an attempt.
+        content: Equal for spans with the same key and input; for a branch, the item counts in place of the index.
+        own: Equal for spans that do not differ; None if that cannot be decided.
+        whole: Equal for spans that do not differ, with subtrees that do not differ.
+        index: The index of a branch; otherwise -1.
+        cut: The paths in input, output and error that were cut (True) or only redacted (False), as ``data.cut`` lists them.
+        has_digests: Whether it has placeholders with digests, which equal secrets share within one run.
     """
 
     span: SpanInfo
@@ -53,17 +52,17 @@ class Place:
 
 
 class Match(NamedTuple):
-    """A span of the old run, of the new one, or of both, in the order of a tree.
+    """A span of the old run, of the new run, or of both, in the order of the tree.
 
     Attributes:
         depth: 0 for a root.
-        old, new: The span in either run, or None.
+        old, new: The span in each run, or None.
         moved: Whether it ran before a sibling in one run and after it in the other.
     """
 
     depth: int
-    old: Place | None
-    new: Place | None
+    old: KeyedSpan | None
+    new: KeyedSpan | None
     moved: bool
 
 
@@ -82,14 +81,14 @@ class Tree:
         self._ends: dict[tuple[str, str], dict[str, Any]] = {}
         for event in log.events:
             self._note(event)
-        self._found: dict[str, Place] = {}
-        for _, span in reversed(list(log.walk())):  # what is inside of a span comes before it
-            self._found[span.span_id] = self._place(span)
-        self.tops = self._places([span.span_id for span in log.roots])
+        self._keyed: dict[str, KeyedSpan] = {}
+        for _, span in reversed(list(log.walk())):  # children before their parents
+            self._keyed[span.span_id] = self._key(span)
+        self.tops = self._sorted([span.span_id for span in log.roots])
 
-    def children(self, place: Place) -> list[Place]:
-        """Return what ran inside a span: branches by their index, all else by its start."""
-        return self._places(place.span.children)
+    def children(self, parent: KeyedSpan) -> list[KeyedSpan]:
+        """Return the children of a span: branches by their index, all others by their start."""
+        return self._sorted(parent.span.children)
 
     def _note(self, event: Event) -> None:
         kind = event["event_type"]
@@ -98,14 +97,14 @@ class Tree:
         elif kind in ("exit", "error"):
             self._ends[event["span_id"], event["node"]] = event["data"]
 
-    def _places(self, span_ids: Sequence[str]) -> list[Place]:
-        return sorted((self._found[span_id] for span_id in span_ids), key=lambda place: place.index)
+    def _sorted(self, span_ids: Sequence[str]) -> list[KeyedSpan]:
+        return sorted((self._keyed[span_id] for span_id in span_ids), key=lambda keyed: keyed.index)
 
-    def _place(self, span: SpanInfo) -> Place:
+    def _key(self, span: SpanInfo) -> KeyedSpan:
         entry, end = self._entries.get(span.span_id, {}), self._ends.get((span.span_id, span.node), {})
         given, result = ({key: data[key]} if key in data else {} for key, data in (("input", entry), ("output", end)))
         key, index = span.step or span.node, -1.0
-        if span.node in (_BRANCH, _ROUND) and (position := _index(given.get("input"))) is not None:
+        if span.node in (_BRANCH, _ITERATION) and (position := _index(given.get("input"))) is not None:
             given = {"input": {name: value for name, value in given["input"].items() if name != "index"}}
             key += f" [{position}]"
             index = position if span.node == _BRANCH else index
@@ -115,12 +114,13 @@ class Tree:
         self._has_digests = False
         own = self._digest([span.node, span.status, error_of(span), given, result, metrics_of(span), figures_of(span)])
         has_digests = self._has_digests
-        inside = sorted(self._found[child].whole for child in span.children)
+        children = sorted(self._keyed[child].whole for child in span.children)
         cut = {**cut_of(entry, "input"), **cut_of(end, "output")}
-        return Place(span, given, result, key, content, own, f"{content} {self._digest([own, inside])}", index, cut, has_digests)
+        whole = f"{content} {self._digest([own, children])}"
+        return KeyedSpan(span, given, result, key, content, own, whole, index, cut, has_digests)
 
     def _digest(self, value: Any) -> str | None:
-        """Return a short text that only equal values share, or None for a value that nests too deep."""
+        """Return a short text that only equal values share, or None for a value that is nested too deep."""
         try:
             text = dumps(value)
             if self._flow_id in text:
@@ -138,17 +138,17 @@ def _index(given: Any) -> int | None:
 
 
 def error_of(span: SpanInfo) -> dict[str, Any]:
-    """Return ``{"error": ...}`` without its traceback, which tells paths and lines; empty where there is none."""
+    """Return ``{"error": ...}`` without the traceback, which has paths and lines; empty if there is no error."""
     return {"error": {key: value for key, value in span.error.items() if key != "traceback"}} if span.error else {}
 
 
 def metrics_of(span: SpanInfo) -> dict[str, Any]:
-    """Return ``{"metrics": ...}``: those that are neither times nor compared on their own."""
+    """Return ``{"metrics": ...}`` without times and without the metrics in ``COUNTED``, which are compared separately."""
     return {"metrics": {key: value for key, value in span.metrics.items() if key not in COUNTED and not key.endswith("_ms")}}
 
 
 def figures_of(span: SpanInfo) -> list[float]:
-    """Return the metrics that are compared on their own, in the order of ``COUNTED``; 0 for what is missing or no number."""
+    """Return the metrics in ``COUNTED``, in that order; 0 for one that is missing or not a number."""
     return [number(span.metrics.get(name)) for name in COUNTED]
 
 
@@ -158,23 +158,23 @@ def number(value: Any) -> float:
 
 
 def align(old: Tree, new: Tree) -> Iterator[Match]:
-    """Yield every span of two runs once, parents before children, in the order of the new run; what is gone where it was."""
+    """Yield every span of two runs once, parents before children, in the order of the new run; removed spans where they were."""
     waiting = [Match(0, *row) for row in reversed(_rows(old.tops, new.tops))]
     while waiting:
         match = waiting.pop()
         yield match
-        mine = old.children(match.old) if match.old else []
-        theirs = new.children(match.new) if match.new else []
-        waiting.extend(Match(match.depth + 1, *row) for row in reversed(_rows(mine, theirs)))
+        old_children = old.children(match.old) if match.old else []
+        new_children = new.children(match.new) if match.new else []
+        waiting.extend(Match(match.depth + 1, *row) for row in reversed(_rows(old_children, new_children)))
 
 
 class _Siblings(NamedTuple):
-    """Which siblings of two runs belong together, by position.
+    """The siblings of two runs that belong together, as pairs of an old and a new position.
 
     Attributes:
-        pairs: All that do, the old one's position first.
-        chain: Those of them that are in the same order in both runs.
-        moved: Those of them whose order has changed.
+        pairs: All pairs.
+        chain: The pairs that are in the same order in both runs.
+        moved: The pairs whose order has changed.
     """
 
     pairs: Pairs
@@ -182,122 +182,122 @@ class _Siblings(NamedTuple):
     moved: AbstractSet[tuple[int, int]]
 
     def swapped(self) -> _Siblings:
-        """Return the same, seen from the other run."""
-        turned = [[(other, place) for place, other in pairs] for pairs in self]
-        return _Siblings(turned[0], turned[1], set(turned[2]))
+        """Return the same with the runs swapped."""
+        swapped = [[(new, old) for old, new in pairs] for pairs in self]
+        return _Siblings(swapped[0], swapped[1], set(swapped[2]))
 
 
-def _rows(old: Sequence[Place], new: Sequence[Place]) -> list[tuple[Place | None, Place | None, bool]]:
+def _rows(old: Sequence[KeyedSpan], new: Sequence[KeyedSpan]) -> list[tuple[KeyedSpan | None, KeyedSpan | None, bool]]:
     """Return siblings of two runs side by side, in one order."""
     pairs, chain, moved = _siblings(old, new)
-    stayed = {place for place, _ in pairs}
-    partner = {other: place for place, other in pairs}
-    rows: list[tuple[Place | None, Place | None, bool]] = []
-    left = right = 0
-    for end, other_end in [*chain, (len(old), len(new))]:
-        rows += [(old[place], None, False) for place in range(left, end) if place not in stayed]
-        for other in range(right, min(other_end + 1, len(new))):
-            mine = partner.get(other)
-            rows.append((None if mine is None else old[mine], new[other], (mine, other) in moved))
-        left, right = end + 1, other_end + 1
+    stayed = {at for at, _ in pairs}
+    partner = {new_at: at for at, new_at in pairs}
+    rows: list[tuple[KeyedSpan | None, KeyedSpan | None, bool]] = []
+    start = new_start = 0
+    for end, new_end in [*chain, (len(old), len(new))]:
+        rows += [(old[at], None, False) for at in range(start, end) if at not in stayed]
+        for new_at in range(new_start, min(new_end + 1, len(new))):
+            at = partner.get(new_at)
+            rows.append((None if at is None else old[at], new[new_at], (at, new_at) in moved))
+        start, new_start = end + 1, new_end + 1
     return rows
 
 
-def _siblings(old: Sequence[Place], new: Sequence[Place]) -> _Siblings:
-    wholes, others = _texts(old, "whole"), _texts(new, "whole")
-    if wholes == others:
-        pairs = [(place, place) for place in range(len(old))]
+def _siblings(old: Sequence[KeyedSpan], new: Sequence[KeyedSpan]) -> _Siblings:
+    old_wholes, new_wholes = _texts(old, "whole"), _texts(new, "whole")
+    if old_wholes == new_wholes:
+        pairs = [(at, at) for at in range(len(old))]
         return _Siblings(pairs, pairs, frozenset())
-    if others < wholes:
-        return _siblings(new, old).swapped()  # what is arbitrary is decided in one direction
-    pairs = same(wholes, others, _beside(old), _beside(new))
-    left, right = _left(old, new, pairs)
-    rest = _one_after_another([old[place] for place in left], [new[place] for place in right])
-    pairs = sorted([*pairs, *((left[place], right[other]) for place, other in rest)])
+    if new_wholes < old_wholes:
+        return _siblings(new, old).swapped()  # arbitrary choices are made in the same direction, whichever run comes first
+    pairs = same(old_wholes, new_wholes, _overlapping(old), _overlapping(new))
+    old_left, new_left = _left(old, new, pairs)
+    rest = _matched([old[at] for at in old_left], [new[at] for at in new_left])
+    pairs = sorted([*pairs, *((old_left[at], new_left[new_at]) for at, new_at in rest)])
     chain = rising(pairs)
     return _Siblings(pairs, chain, _moved(old, new, set(pairs).difference(chain), chain))
 
 
-def _beside(places: Sequence[Place]) -> list[int]:
-    """Return the positions of spans beside which another ran that was given the same: their order says nothing."""
-    found: set[int] = set()
-    latest: dict[str, int] = {}  # of each content, the span so far that ended last
-    for place in sorted(range(len(places)), key=lambda place: places[place].span.start):
-        before = latest.setdefault(places[place].content, place)
-        if before != place and places[place].span.start < _end(places[before]):
-            found |= {before, place}
-        if _end(places[place]) >= _end(places[before]):
-            latest[places[place].content] = place
-    return sorted(found)
+def _overlapping(spans: Sequence[KeyedSpan]) -> list[int]:
+    """Return the positions of spans that overlap a span with the same key and input: their order means nothing."""
+    overlapping: set[int] = set()
+    latest: dict[str, int] = {}  # by content, the span that ends last so far
+    for at in sorted(range(len(spans)), key=lambda at: spans[at].span.start):
+        before = latest.setdefault(spans[at].content, at)
+        if before != at and spans[at].span.start < _end(spans[before]):
+            overlapping |= {before, at}
+        if _end(spans[at]) >= _end(spans[before]):
+            latest[spans[at].content] = at
+    return sorted(overlapping)
 
 
-def _end(place: Place) -> float:
-    return math.inf if place.span.end is None else place.span.end
+def _end(keyed: KeyedSpan) -> float:
+    return math.inf if keyed.span.end is None else keyed.span.end
 
 
-def _one_after_another(old: Sequence[Place], new: Sequence[Place]) -> Pairs:
+def _matched(old: Sequence[KeyedSpan], new: Sequence[KeyedSpan]) -> Pairs:
     contents, wholes, keys = ((_texts(old, name), _texts(new, name)) for name in ("content", "whole", "key"))
     pairs, alike = common(*contents), common(*wholes)
     alike += _in_gaps(*contents, alike)
-    if len(alike) >= len(pairs):  # of several calls that were given the same, those with the same result belong together
+    if len(alike) >= len(pairs):  # of several calls with the same input, those with the same result belong together
         pairs = alike
     for texts in (wholes, contents):
         pairs = sorted([*pairs, *same(*texts, *_left(old, new, pairs))])
     pairs += _in_gaps(*keys, pairs)
-    return [*pairs, *_alone(*keys, *_left(old, new, pairs))]
+    return [*pairs, *_unique(*keys, *_left(old, new, pairs))]
 
 
-def _texts(places: Sequence[Place], name: str) -> list[str]:
-    return [getattr(place, name) for place in places]
+def _texts(spans: Sequence[KeyedSpan], name: str) -> list[str]:
+    return [getattr(keyed, name) for keyed in spans]
 
 
 def _left(old: Sequence[object], new: Sequence[object], pairs: Pairs) -> tuple[list[int], list[int]]:
-    """Return the positions that no pair has."""
-    mine, theirs = {place for place, _ in pairs}, {place for _, place in pairs}
-    return [place for place in range(len(old)) if place not in mine], [place for place in range(len(new)) if place not in theirs]
+    """Return the positions that are in no pair."""
+    old_paired, new_paired = {at for at, _ in pairs}, {at for _, at in pairs}
+    return [at for at in range(len(old)) if at not in old_paired], [at for at in range(len(new)) if at not in new_paired]
 
 
 def _in_gaps(old: Sequence[str], new: Sequence[str], pairs: Pairs) -> Pairs:
-    """Return further pairs of equal texts, of positions that lie between the same of the pairs found."""
-    left, right = _left(old, new, pairs)
-    found: Pairs = []
-    start = other_start = 0
-    for end, other_end in [*rising(pairs), (len(old), len(new))]:
-        mine = left[start : (start := bisect_left(left, end))]
-        theirs = right[other_start : (other_start := bisect_left(right, other_end))]
-        if mine and theirs:
-            inner = common([old[place] for place in mine], [new[place] for place in theirs])
-            found += [(mine[one], theirs[other]) for one, other in inner]
-    return found
+    """Return further pairs of equal texts, at positions between the same two of the given pairs."""
+    old_left, new_left = _left(old, new, pairs)
+    further: Pairs = []
+    start = new_start = 0
+    for end, new_end in [*rising(pairs), (len(old), len(new))]:
+        old_gap = old_left[start : (start := bisect_left(old_left, end))]
+        new_gap = new_left[new_start : (new_start := bisect_left(new_left, new_end))]
+        if old_gap and new_gap:
+            inner = common([old[at] for at in old_gap], [new[at] for at in new_gap])
+            further += [(old_gap[at], new_gap[new_at]) for at, new_at in inner]
+    return further
 
 
-def _alone(old: Sequence[str], new: Sequence[str], left: Sequence[int], right: Sequence[int]) -> Pairs:
-    """Return pairs, wherever they are, of texts that only one of the siblings in either run has."""
-    counts, others = Counter(old), Counter(new)
-    once = [place for place in left if counts[old[place]] == 1]
-    return same(old, new, once, [place for place in right if others[new[place]] == 1])
+def _unique(old: Sequence[str], new: Sequence[str], old_left: Sequence[int], new_left: Sequence[int]) -> Pairs:
+    """Return pairs, at any positions, of equal texts that are unique among the siblings of each run."""
+    old_counts, new_counts = Counter(old), Counter(new)
+    old_unique = [at for at in old_left if old_counts[old[at]] == 1]
+    return same(old, new, old_unique, [at for at in new_left if new_counts[new[at]] == 1])
 
 
 def _moved(
-    old: Sequence[Place], new: Sequence[Place], pairs: AbstractSet[tuple[int, int]], chain: Pairs
+    old: Sequence[KeyedSpan], new: Sequence[KeyedSpan], pairs: AbstractSet[tuple[int, int]], chain: Pairs
 ) -> AbstractSet[tuple[int, int]]:
     """Return those of some pairs that ran before a pair of the chain in one run and after it in the other.
 
-    What ran side by side has no order, so that threads do not make a difference; nor have branches of one parallel node.
+    Spans that ran in parallel have no order, so that threads make no difference; nor have the branches of a parallel node.
     """
-    found = set()
-    theirs = [other for _, other in chain]
-    for place, other in pairs:
-        first, last = bisect_left(chain, (place,)), bisect_left(theirs, other)
+    moved = set()
+    new_chain = [new_at for _, new_at in chain]
+    for at, new_at in pairs:
+        first, last = bisect_left(chain, (at,)), bisect_left(new_chain, new_at)
         passed = chain[min(first, last) : max(first, last)]
-        for near, other_near in {*passed[:_NEAR], *passed[-_NEAR:]} if old[place].index < 0 else ():
-            early, late = (old[near], old[place]), (new[other], new[other_near])
+        for near, new_near in {*passed[:_NEAR], *passed[-_NEAR:]} if old[at].index < 0 else ():
+            old_order, new_order = (old[near], old[at]), (new[new_at], new[new_near])
             if first < last:
-                early, late = early[::-1], late[::-1]
-            if _one_by_one(*early) and _one_by_one(*late):
-                found.add((place, other))
-    return found
+                old_order, new_order = old_order[::-1], new_order[::-1]
+            if _one_by_one(*old_order) and _one_by_one(*new_order):
+                moved.add((at, new_at))
+    return moved
 
 
-def _one_by_one(first: Place, second: Place) -> bool:
+def _one_by_one(first: KeyedSpan, second: KeyedSpan) -> bool:
     return first.span.end is not None and first.span.end <= second.span.start

@@ -1,4 +1,4 @@
-"""What of two runs was cut or redacted: a comparison that sees no difference there proves nothing."""
+"""Values that were cut or redacted when they were logged: a comparison that finds no difference there proves nothing."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, Final
 from ..redaction.marks import MORE, inside
 
 _REDACTED: Final = "[REDACTED"
-# The end of a text that was cut, binary data, and a value of a line that was too long.
+# The end of a text that was cut, binary data, and a value that was cut because its line was too long.
 _CUT: Final = re.compile(r"…\[\+\d+ chars\]\Z|\A<\d+ bytes: |\A\[cut: ")
 _COMPARED: Final = re.compile(r"(input|output|error)(?=[.\[]|\Z)(?!\.traceback\Z)")
 
 
 def cut_of(data: dict[str, Any], payload: str) -> dict[str, bool]:
-    """Return what ``data.cut`` of an event says of its input, output and error.
+    """Return what ``data.cut`` of an event says about its input, output and error.
 
     Args:
         data: The event's data.
-        payload: Under which key its payload stands: there are the paths that are not told.
+        payload: The key of its payload, to which ``data.cut`` refers when it does not name all paths.
 
     Returns:
-        By path whether something was cut off there. Of what was only redacted, it is known that it is a secret.
+        For each path, whether something was cut there; otherwise it was only redacted, and is known to be a secret.
     """
     cut = data.get("cut")
     paths = [path for path in cut if isinstance(path, str)] if isinstance(cut, list) else []
@@ -33,7 +33,7 @@ def cut_of(data: dict[str, Any], payload: str) -> dict[str, bool]:
 
 
 def _only_redacted(data: dict[str, Any], wanted: set[str]) -> Iterator[str]:
-    """Yield those of some paths where a text with a placeholder stands that was not cut."""
+    """Yield those of the paths at which there is a text that has a placeholder and was not cut."""
     waiting: list[tuple[str, Any]] = [(key, data[key]) for key in ("input", "output", "error") if key in data]
     while waiting:
         path, value = waiting.pop()

@@ -1,4 +1,4 @@
-"""What a CI job is to fail on: ``status,output,duration=+20%``."""
+"""The differences on which a comparison fails, for CI: ``status,output,duration=+20%``."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _SHOWN: Final = 3  # spans named in one line
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A rule that any span may break.
+    """A rule that fails if a part of any span differs.
 
     Attributes:
-        name: ``status``, say.
+        name: The part, such as ``status``.
     """
 
     name: str
 
     def failures(self, diff: Aligned) -> Iterator[str]:
-        """Yield one line if there are such spans."""
-        found = [span for span in diff.spans if _NAMES[self.name](span, self.name)]
-        if found:
-            yield f"{self.name} of {counted(len(found), 'span')} differ{'s' if len(found) == 1 else ''}: {_shown(found)}"
+        """Yield one line if there are spans in which that part differs."""
+        spans = [span for span in diff.spans if _NAMES[self.name](span, self.name)]
+        if spans:
+            yield f"{self.name} of {counted(len(spans), 'span')} differ{'s' if len(spans) == 1 else ''}: {_shown(spans)}"
 
     def unproved(self, diff: Aligned) -> Iterator[str]:
-        """Yield one line if there are spans of which that was cut, and is the same as far as logged."""
-        found = [span for span in diff.spans if any(map(self._names, span.truncated))]
-        if found:
-            yield f"{self.name} of {counted(len(found), 'span')} was cut, and is the same as far as logged: {_shown(found)}"
+        """Yield one line if there are spans in which that part was cut and is the same as far as it was logged."""
+        spans = [span for span in diff.spans if any(map(self._names, span.truncated))]
+        if spans:
+            yield f"{self.name} of {counted(len(spans), 'span')} was cut, and is the same as far as logged: {_shown(spans)}"
 
     def _names(self, path: str) -> bool:
         return re.split(r"[.[]", path, maxsplit=1)[0] == self.name
@@ -42,13 +42,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A limit of what a total of the run may grow by.
+    """A rule that fails if a total of the run grows by more than a limit.
 
     Attributes:
         name: ``duration``, ``tokens`` or ``cost``.
         text: The limit as it was given: ``+20%``.
-        amount: The number in it; of times in milliseconds.
-        relative: Whether it is percent of the old value.
+        amount: The number in it; a time in milliseconds.
+        relative: Whether the number is a percentage of the old value.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Growth:
     relative: bool
 
     def failures(self, diff: Aligned) -> Iterator[str]:
-        """Yield one line if the limit is exceeded, or if that cannot be told."""
+        """Yield one line if the limit is exceeded, or if that cannot be checked."""
         key, shown = _FIGURES[self.name]
         figure = diff.totals[key]
         if figure.old is None or figure.new is None:
             which = "both runs" if figure.old is figure.new else "the old run" if figure.old is None else "the new run"
-            yield f"{self.name}={self.text} cannot be told: the end of {which} is not in the log"
+            yield f"{self.name}={self.text} cannot be checked: the end of {which} is not in the log"
         elif figure.new - figure.old > self._room(figure.old) + 1e-9:
             growth = "" if figure.percent is None else f", {figure.percent:+.1f}%"
             yield f"{self.name} grew from {shown(figure.old)} to {shown(figure.new)}{growth}: more than {self.text}"
@@ -84,19 +84,19 @@ def _shown(spans: Sequence[SpanDiff]) -> str:
 
 
 def check_fail_on(text: str) -> None:
-    """Check a list as ``FlowDiff.failures`` takes it, without comparing anything.
+    """Check a list of rules for ``FlowDiff.failures`` without comparing anything.
 
     Raises:
-        ConfigurationError: it names what is allowed.
+        ConfigurationError: a rule is not valid; the error names what is allowed.
     """
     parse(text)
 
 
 def parse(text: str) -> list[Rule]:
-    """Return the rules that a list with commas names.
+    """Return the rules of a comma-separated list.
 
     Raises:
-        ConfigurationError: it names what is allowed.
+        ConfigurationError: a rule is not valid; the error names what is allowed.
     """
     words = [word.strip() for word in text.split(",")]
     return [_rule(word) for word in words]
@@ -117,11 +117,11 @@ def _rule(word: str) -> Rule:
 
 
 def _amount(limit: str, *, is_time: bool) -> float | None:
-    """Return the number of a limit such as ``+20%``, times in milliseconds; None for what is not one."""
+    """Return the number of a limit such as ``+20%``, a time in milliseconds; None if it is not valid."""
     if match := re.fullmatch(r"\+(\d+(?:\.\d+)?)\s*(%?)", limit):
         return float(match[1]) if match[2] or not is_time else None
-    found = signed_seconds(limit) if is_time else None
-    return None if found is None or found[0] != "+" else found[1] * 1000
+    duration = signed_seconds(limit) if is_time else None
+    return None if duration is None or duration[0] != "+" else duration[1] * 1000
 
 
 def _allowed(given: str) -> str:

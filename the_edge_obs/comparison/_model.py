@@ -1,4 +1,4 @@
-"""What a comparison of two runs gives: itself as text and data, and what a CI job may fail on."""
+"""The result of a comparison: as text, as data, and as a list of failures for CI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._rows import Aligned
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FlowDiff(Aligned):
-    """Two runs side by side. It is true where they differ in anything but durations.
+    """Two runs side by side. It is true if they differ in anything but durations.
 
     Attributes:
         old, new: The flow logs.
@@ -28,22 +28,22 @@ class FlowDiff(Aligned):
         return f"<FlowDiff {_text.summary(self)}>"
 
     def failures(self, fail_on: str) -> list[str]:
-        """Return what a CI job is to fail on, one line each; an empty list where there is nothing of it.
+        """Return the differences on which a CI job should fail, one line each; an empty list if there are none.
 
         Args:
-            fail_on: Names with commas between: ``status``, ``error``, ``input``, ``output``, ``metrics``, ``nodes`` (added,
-                removed, moved, or another node under the same step); and limits of what the whole run may grow by:
-                ``duration=+20%``, ``duration=+50ms``, ``tokens=+10%``, ``cost=+0.01``.
+            fail_on: A comma-separated list of names: ``status``, ``error``, ``input``, ``output``, ``metrics``, ``nodes`` (a span
+                was added, removed or moved, or has another node under the same step); and of limits by which totals of the run
+                may grow: ``duration=+20%``, ``duration=+50ms``, ``tokens=+10%``, ``cost=+0.01``.
 
         Raises:
-            ConfigurationError: an unknown name, or a limit that is none.
+            ConfigurationError: a name is unknown, or a limit is not valid.
         """
         return [line for rule in _limits.parse(fail_on) for line in rule.failures(self)]
 
     def unproved(self, fail_on: str) -> list[str]:
-        """Return which inputs, outputs or errors that a CI job is to fail on were cut, and are the same as far as logged.
+        """Return which inputs, outputs or errors in ``fail_on`` were cut, and are the same as far as they were logged.
 
-        One line for each name; an empty list where all is logged. What was only redacted does not count.
+        One line for each name; an empty list if nothing was cut. Values that were only redacted do not count.
 
         Args:
             fail_on: As in ``failures``.
@@ -54,7 +54,7 @@ class FlowDiff(Aligned):
         return [line for rule in _limits.parse(fail_on) for line in rule.unproved(self)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as a dict of JSON values: both runs in short, totals, counts, and every row."""
+        """Return the comparison as a dict of JSON values: a summary of both runs, totals, counts, and every row."""
         return {
             "differs": bool(self),
             "old": _in_short(self.old),

@@ -1,4 +1,4 @@
-"""What two runs are side by side: a row for each span of either, and the totals."""
+"""Two runs side by side: a row for each span of either run, and the totals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ KINDS: Final = ("added", "removed", "changed", "same")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of two runs.
+    """A number in two runs.
 
     Attributes:
-        old, new: Its value in either run, or None where it is not known.
+        old, new: Its value in each run, or None if it is not known.
     """
 
     old: float | None
@@ -26,12 +26,12 @@ class Figure:
 
     @property
     def delta(self) -> float | None:
-        """The new value less the old one, or None where one is not known."""
+        """The new value minus the old one, or None if one of them is not known."""
         return None if self.old is None or self.new is None else round(self.new - self.old, 12)
 
     @property
     def percent(self) -> float | None:
-        """The growth in percent of the old value, or None where one is not known, or the old one is 0 and the new one is not."""
+        """The growth in percent of the old value; None if a value is not known, or if only the old one is 0."""
         if self.old is None or self.new is None:
             return None
         if not self.old:
@@ -45,20 +45,20 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class SpanDiff:
-    """A span of the old run, of the new one, or of both.
+    """A span of the old run, of the new run, or of both.
 
     Attributes:
-        kind: ``added``, ``removed``, ``changed`` or ``same``; what only has moved, or took longer, is the ``same``.
+        kind: ``added``, ``removed``, ``changed`` or ``same``; a span that only moved, or took longer, is the ``same``.
         moved: Whether it ran before a sibling in one run and after it in the other.
         differences: Which of ``node``, ``status``, ``error``, ``input``, ``output``, ``metrics``, ``tokens`` and ``cost`` differ.
         depth: 0 for a root.
-        label: Its step, or else its node, with the index of a branch or round and the number of an attempt.
-        path: Labels from the root to it, the middle of a long way left out.
-        old, new: The span in either run; None in the one that has none.
-        changes: Where its input, output, error and metrics differ; the first 100 places.
-        more_changes: How many places there are beyond these.
-        cut: Which parts of input, output and error are the same only as far as they were logged: cut or redacted in either run.
-        truncated: Those of them of which something was cut off, so that it cannot be told whether they are equal.
+        label: Its step, or its node if it has none, with the index of a branch or iteration and the number of an attempt.
+        path: The labels from the root to it; the middle of a long path is left out.
+        old, new: The span in each run, or None if that run does not have it.
+        changes: The first 100 changes of its input, output, error and metrics.
+        more_changes: How many further changes there are.
+        cut: The parts of input, output and error that were cut or redacted in either run, and are the same as far as logged.
+        truncated: The parts in ``cut`` that were cut and not only redacted, so that it is not known whether they are equal.
     """
 
     kind: str
@@ -85,7 +85,7 @@ class SpanDiff:
         return Figure(*(None if span is None else span.duration_ms for span in (self.old, self.new)))
 
     def figure(self, name: str) -> Figure:
-        """Return one of its metrics, such as ``tokens``: 0 where a span has none, None in a run without the span."""
+        """Return one of its metrics, such as ``tokens``: 0 if the span has none, None for a run without the span."""
         return Figure(*(None if span is None else number(span.metrics.get(name)) for span in (self.old, self.new)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class SpanDiff:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Aligned:
-    """Two runs side by side: what limits, texts and pages are made of.
+    """Two runs side by side, as limits, texts and pages use them.
 
     Attributes:
         old, new: The flow logs.
@@ -133,7 +133,7 @@ class Aligned:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows are ``added``, ``removed``, ``changed`` and the ``same``; and how many ``moved``, changed or not."""
+        """The number of ``added``, ``removed``, ``changed`` and ``same`` rows; ``moved`` counts changed and unchanged ones."""
         kinds = Counter("moved" if span.moved and span.kind == "same" else span.kind for span in self.spans)
         return {**{kind: kinds[kind] for kind in KINDS}, "moved": sum(span.moved for span in self.spans)}
 

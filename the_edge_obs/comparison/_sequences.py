@@ -1,4 +1,4 @@
-"""What two sequences of keys have in common, in order: exact for few edits, near-linear for any number of them."""
+"""Find the common subsequence of two sequences of keys: exact for few edits, near-linear for many."""
 
 from __future__ import annotations
 
@@ -9,69 +9,69 @@ from typing import Final
 
 Pairs = list[tuple[int, int]]
 
-_MAX_EDITS: Final = 200  # beyond it the exact way would take time that grows with their square
+_MAX_EDITS: Final = 200  # the exact way takes time that grows with the square of the edits
 
 
 def common(old: Sequence[str], new: Sequence[str]) -> Pairs:
-    """Return positions of equal keys, ascending in both sequences, as many as can be found.
+    """Return pairs of positions of equal keys, ascending in both sequences, as many as can be found.
 
-    Swapping the sequences swaps the positions and changes nothing else.
+    Swapping the sequences only swaps the positions.
     """
-    if list(new) < list(old):  # whatever is arbitrary below is decided in one direction
-        return [(mine, theirs) for theirs, mine in common(new, old)]
+    if list(new) < list(old):  # arbitrary choices below are made in the same direction, whichever sequence comes first
+        return [(old_at, new_at) for new_at, old_at in common(new, old)]
     start, shortest = 0, min(len(old), len(new))
     while start < shortest and old[start] == new[start]:
         start += 1
     end = 0
     while end < shortest - start and old[-1 - end] == new[-1 - end]:
         end += 1
-    head = [(place, place) for place in range(start)]
-    tail = [(len(old) - place, len(new) - place) for place in range(end, 0, -1)]
+    head = [(at, at) for at in range(start)]
+    tail = [(len(old) - back, len(new) - back) for back in range(end, 0, -1)]
     return [*head, *_between(old, new, range(start, len(old) - end), range(start, len(new) - end)), *tail]
 
 
 def same(old: Sequence[str], new: Sequence[str], left: Iterable[int], right: Iterable[int]) -> Pairs:
-    """Return pairs of the positions given whose keys are equal, wherever they stand: of like keys the first with the first."""
+    """Return pairs of the given positions with equal keys, in any order: the first with the first, and so on."""
     waiting: dict[str, deque[int]] = defaultdict(deque)
-    for place in right:
-        waiting[new[place]].append(place)
-    return [(place, waiting[old[place]].popleft()) for place in left if waiting.get(old[place])]
+    for at in right:
+        waiting[new[at]].append(at)
+    return [(at, waiting[old[at]].popleft()) for at in left if waiting.get(old[at])]
 
 
 def rising(pairs: Pairs) -> Pairs:
-    """Return the most of the pairs that ascend in both positions."""
+    """Return the longest series of the pairs that ascends in both positions."""
     ordered = sorted(pairs)
-    ends: list[int] = []  # the smallest position at which a rising run of each length can end
-    last: list[int] = []  # by which pair it does
-    before: list[int] = []
-    for index, (_, place) in enumerate(ordered):
-        length = bisect_left(ends, place)
+    ends: list[int] = []  # the smallest position at which a rising series of each length can end
+    last: list[int] = []  # the index of the pair at its end
+    before: list[int] = []  # of each pair, the index of the pair before it
+    for index, (_, at) in enumerate(ordered):
+        length = bisect_left(ends, at)
         before.append(last[length - 1] if length else -1)
         if length == len(ends):
-            ends.append(place)
+            ends.append(at)
             last.append(index)
         else:
-            ends[length], last[length] = place, index
-    found, index = [], last[-1] if last else -1
+            ends[length], last[length] = at, index
+    longest, index = [], last[-1] if last else -1
     while index >= 0:
-        found.append(ordered[index])
+        longest.append(ordered[index])
         index = before[index]
-    return found[::-1]
+    return longest[::-1]
 
 
 def _between(old: Sequence[str], new: Sequence[str], left: range, right: range) -> Pairs:
-    # What only one side has is an edit in any case.
-    ours, theirs = Counter(old[place] for place in left), Counter(new[place] for place in right)
-    mine = [place for place in left if theirs[old[place]]]
-    others = [place for place in right if ours[new[place]]]
-    exact = _few_edits([old[place] for place in mine], [new[place] for place in others])
+    # A key that only one side has is an edit in any case.
+    old_keys, new_keys = Counter(old[at] for at in left), Counter(new[at] for at in right)
+    old_shared = [at for at in left if new_keys[old[at]]]
+    new_shared = [at for at in right if old_keys[new[at]]]
+    exact = _few_edits([old[at] for at in old_shared], [new[at] for at in new_shared])
     if exact is not None:
-        return [(mine[one], others[other]) for one, other in exact]
-    return rising(same(old, new, mine, others))
+        return [(old_shared[at], new_shared[new_at]) for at, new_at in exact]
+    return rising(same(old, new, old_shared, new_shared))
 
 
 def _few_edits(old: Sequence[str], new: Sequence[str]) -> Pairs | None:
-    """Return the longest common subsequence, or None where that takes more than ``_MAX_EDITS`` edits.
+    """Return the longest common subsequence, or None if it takes more than ``_MAX_EDITS`` edits.
 
     The greedy algorithm of Myers, "An O(ND) Difference Algorithm and Its Variations", 1986, as in diff and git.
     """
@@ -93,13 +93,13 @@ def _goes_down(furthest: dict[int, int], lane: int, edits: int) -> bool:
 
 
 def _walked_back(trail: list[dict[int, int]], at: int, other: int) -> Pairs:
-    found: Pairs = []
+    pairs: Pairs = []
     for edits in range(len(trail) - 1, -1, -1):
         furthest, lane = trail[edits], at - other
         previous = lane + 1 if _goes_down(furthest, lane, edits) else lane - 1
         start = furthest[previous]
         while at > start and other > start - previous:
             at, other = at - 1, other - 1
-            found.append((at, other))
+            pairs.append((at, other))
         at, other = start, start - previous
-    return found[::-1]
+    return pairs[::-1]

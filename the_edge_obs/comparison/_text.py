@@ -1,4 +1,4 @@
-"""A comparison as text: what differs, where in the tree it is, and the totals."""
+"""Render a comparison as text: the differences in the tree of spans, and the totals."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Any, Final
 from ..flow_log import FlowLog
 from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
 from ..tree.drawing import FOLD_OVER, error_text
+from ..tree.table import Cell, line_of, room_beside, shared, widths_of
 from ._rows import Aligned, Figure, SpanDiff
 from ._values import Change
 
-# A duration is worth a look when it changed by both: small nodes vary by half, and long ones by a second.
+# A duration counts as changed if it changed by both: short nodes vary by half, and long ones by a second.
 NOTABLE_PERCENT: Final = 20.0
 NOTABLE_MS: Final = 10.0
 
-_SHOWN_CUTS: Final = 3  # values named that were cut
+_SHOWN_CUTS: Final = 3  # values that were cut and are named
 _SHOWN_CHANGES: Final = 8  # of one span, unless the view does not fold
 _ADDED_BELOW: Final = 12  # rows shown of one added or removed part of the tree, unless the view does not fold
 _NARROWEST: Final = 60  # columns
-_DEEPEST: Final = 600  # columns of the lines of the tree; what is deeper stands as deep as that
+_DEEPEST: Final = 600  # columns of the lines of the tree; deeper spans are not indented further
 _LEAD: Final = 12  # characters of a text shown before the first one that differs
 _STYLES: Final = {"added": "ok", "removed": "error", "changed": "warn", "same": ""}
 _HIDDEN: Final = {"added": "more added", "removed": "more removed", "same": "the same"}
@@ -31,12 +32,12 @@ _MARKS: Final = {"added": "+", "removed": "-", "changed": "~", "same": " "}
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What is told below a row, on one line if it fits.
+    """A note below a row, on one line if it fits.
 
     Attributes:
         style: Its style.
-        text: The text, or what stands before two values.
-        old, new: The values, or empty texts.
+        text: The text, or the text before two values.
+        old, new: The two values, or empty texts.
     """
 
     style: str
@@ -47,9 +48,9 @@ class _Note:
     def lines(self, room: int, view: View) -> Iterator[tuple[str, str]]:
         """Yield the lines, each with its style, cut to so many columns."""
         room = max(room, _NARROWEST // 2)
-        one = f"{self.text}{self.old} {_arrow(view)} {self.new}" if self.old or self.new else self.text
-        if columns(one) <= room or not self.new:
-            yield self.style, fitted(one, room, view)
+        line = f"{self.text}{self.old} {_arrow(view)} {self.new}" if self.old or self.new else self.text
+        if columns(line) <= room or not self.new:
+            yield self.style, fitted(line, room, view)
             return
         yield self.style, fitted(self.text.rstrip(), room, view)
         yield "error", fitted(f"  - {self.old}", room, view)
@@ -62,11 +63,11 @@ class _Row:
 
     Attributes:
         style: The style of its mark and label.
-        mark: What stands before everything.
-        stem, below: The lines of the tree before it, and before what is told below it.
+        mark: The mark at the beginning of the line.
+        stem, below: The lines of the tree before the label, and before the notes.
         label: The label.
         cells: Node, duration, tokens, cost, status.
-        notes: What is told below it.
+        notes: The notes below it.
     """
 
     style: str
@@ -79,10 +80,10 @@ class _Row:
 
 
 def render(diff: Aligned, view: View) -> Iterator[str]:
-    """Yield the lines of a comparison for people.
+    """Yield the lines of a readable comparison.
 
-    Shown is what differs, with what it lies in; the rest is counted. With ``view.fold`` false every span is shown. A duration
-    that changed by at least 20 % and 10 ms counts as worth showing.
+    It shows spans that differ and the spans around them, and counts the rest. Without ``view.fold`` it shows every span. A
+    duration counts as different if it changed by at least 20 % and 10 ms.
     """
     yield from _heads(diff, view)
     rows = list(_rows(diff, view))
@@ -99,23 +100,23 @@ def render(diff: Aligned, view: View) -> Iterator[str]:
 
 
 def summary(diff: Aligned) -> str:
-    """Return in a few words how many spans differ."""
+    """Return how many spans differ, as a short text."""
     counts = diff.counts
-    found = [f"{counts[kind]:,} {kind}" for kind in ("changed", "added", "removed", "moved") if counts[kind]]
+    differing = [f"{counts[kind]:,} {kind}" for kind in ("changed", "added", "removed", "moved") if counts[kind]]
     far = " as far as logged" if diff.is_partly_logged else ""
-    return ", ".join(found or ["no differences"]) + f", {counts['same']:,} the same{far}"
+    return ", ".join(differing or ["no differences"]) + f", {counts['same']:,} the same{far}"
 
 
 def partly_logged(diff: Aligned) -> Iterator[str]:
-    """Yield one line that names what is the same only as far as it was logged, if there is anything."""
-    found = [f"{path} of {printable(' / '.join(span.path))}" for span in diff.spans for path in map(printable, span.cut)]
-    if found:
-        more = f" and {len(found) - _SHOWN_CUTS:,} more" if len(found) > _SHOWN_CUTS else ""
-        yield f"cut or redacted, and the same as far as logged: {', '.join(found[:_SHOWN_CUTS])}{more}"
+    """Yield one line that names values that are the same only as far as they were logged, if there are any."""
+    cuts = [f"{path} of {printable(' / '.join(span.path))}" for span in diff.spans for path in map(printable, span.cut)]
+    if cuts:
+        more = f" and {len(cuts) - _SHOWN_CUTS:,} more" if len(cuts) > _SHOWN_CUTS else ""
+        yield f"cut or redacted, and the same as far as logged: {', '.join(cuts[:_SHOWN_CUTS])}{more}"
 
 
 def is_notable(figure: Figure) -> bool:
-    """Tell whether a change of a duration, in milliseconds, is more than what every run varies by."""
+    """Tell whether a duration in milliseconds changed by more than runs usually vary."""
     delta, percent = figure.delta, figure.percent
     return delta is not None and abs(delta) >= NOTABLE_MS and (percent is None or abs(percent) >= NOTABLE_PERCENT)
 
@@ -131,7 +132,7 @@ def _heads(diff: Aligned, view: View) -> Iterator[str]:
 
 
 def totals(diff: Aligned, view: View) -> Iterator[tuple[str, str]]:
-    """Yield the name of each total that is not nothing in both runs, and its values as text."""
+    """Yield the name of each total that is not zero in both runs, and its values as text."""
     shown = {"duration_ms": duration_text, "tokens": count_text, "cost_usd": dollars, "error_count": count_text}
     for name, as_text in shown.items():
         figure = diff.totals[name]
@@ -140,14 +141,14 @@ def totals(diff: Aligned, view: View) -> Iterator[tuple[str, str]]:
 
 
 def missing(which: str, log: FlowLog) -> Iterator[str]:
-    """Yield what is known to be missing in a run, the ``old`` or the ``new`` one."""
+    """Yield what is known to be missing from a run, the ``old`` or the ``new`` one."""
     if dropped := log.metrics["dropped_count"]:
         lost = counted(dropped, "event")
-        yield f"the {which} run is not whole, {lost} dropped by its ring buffer: what is missing may have run"
+        yield f"the {which} run is incomplete, {lost} dropped by its ring buffer: a span that is missing may have run"
     if log.status == "running":
         yield f"the {which} run has no end in its log: it is still running, or its process was killed"
     if log.status == "unknown":
-        yield f"the {which} run's own events are not in its log: how it ended is not known"
+        yield f"the {which} run's own events are not in its log: it is not known how it ended"
 
 
 # --- rows ---
@@ -175,18 +176,18 @@ def _rows(diff: Aligned, view: View) -> Iterator[_Row]:
 
 
 def _children(spans: Sequence[SpanDiff]) -> list[list[int]]:
-    """Return, of each row, the rows right below it; under the last index, -1, those of the roots."""
-    found: list[list[int]] = [[] for _ in range(len(spans) + 1)]
-    way = [-1]
+    """Return for each row the rows directly below it; at the last index, -1, the roots."""
+    children: list[list[int]] = [[] for _ in range(len(spans) + 1)]
+    path = [-1]
     for index, span in enumerate(spans):
-        del way[span.depth + 1 :]
-        found[way[-1]].append(index)
-        way.append(index)
-    return found
+        del path[span.depth + 1 :]
+        children[path[-1]].append(index)
+        path.append(index)
+    return children
 
 
 def _subtrees(spans: Sequence[SpanDiff], children: Sequence[Sequence[int]], view: View) -> tuple[list[int], list[bool]]:
-    """Return of each row how many there are in and below it, and whether one of these is to be shown."""
+    """Return for each row how many rows its subtree has, and whether any of them is shown."""
     sizes, wanted = [1] * len(spans), [not view.fold] * len(spans)
     for index in range(len(spans) - 1, -1, -1):
         span = spans[index]
@@ -202,30 +203,30 @@ def _subtrees(spans: Sequence[SpanDiff], children: Sequence[Sequence[int]], view
 def _folded(
     spans: Sequence[SpanDiff], siblings: Sequence[int], sizes: Sequence[int], wanted: Sequence[bool], view: View
 ) -> list[int | str]:
-    """Return the rows of one parent that are shown, and in place of others how many there are of them."""
+    """Return the rows of one parent that are shown, and a text in place of each group of rows that are not."""
     rows: list[int | str] = []
     shown = 0
     for visible, group in groupby(siblings, key=wanted.__getitem__):
-        found = list(group)
-        kept = found[: max(FOLD_OVER - shown, 0) if view.fold else None] if visible else []
+        indexes = list(group)
+        kept = indexes[: max(FOLD_OVER - shown, 0) if view.fold else None] if visible else []
         shown += len(kept)
         rows += kept
-        if rest := found[len(kept) :]:
+        if rest := indexes[len(kept) :]:
             what = "more" if visible else _HIDDEN[spans[rest[0]].kind]
             rows.append(f"{'⋮' if view.unicode else ':'} {sum(sizes[index] for index in rest):,} {what}")
     return rows
 
 
 def _row(span: SpanDiff, stem: str, below: str, view: View) -> _Row:
-    one = span.span
+    shown = span.span
     tokens, cost = (span.figure(name) for name in ("tokens", "cost_usd"))
-    node = "" if span.label.startswith(one.node) else printable(one.node)
-    status = one.status
+    node = "" if span.label.startswith(shown.node) else printable(shown.node)
+    status = shown.status
     if span.old and span.new and "status" in span.differences:
         status = f"{span.old.status} {_arrow(view)} {status}"
     cells = (
         node,
-        duration_text(one.duration_ms),
+        duration_text(shown.duration_ms),
         f"{count:,} tok" if (count := _latest(tokens)) else "",
         dollars(amount) if (amount := _latest(cost)) else "",
         status + (" (moved)" if span.moved else ""),
@@ -253,7 +254,7 @@ def _arrow(view: View) -> str:
     return "→" if view.unicode else "->"
 
 
-# --- what is told below a row ---
+# --- notes below a row ---
 
 
 def _notes(span: SpanDiff, view: View) -> Iterator[_Note]:
@@ -285,7 +286,7 @@ def _note_of(change: Change) -> _Note:
 
 
 def _apart(old: Any, new: Any) -> tuple[str, str]:
-    """Return two values as texts; of long ones not what they begin with alike."""
+    """Return two values as texts, without the long beginning that they share."""
     if isinstance(old, str) and isinstance(new, str):
         alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
         if (cut := alike - _LEAD) > _LEAD:
@@ -301,7 +302,7 @@ def _as_text(value: Any) -> str:
 
 
 def two(figure: Figure, as_text: Callable[[float], str], view: View) -> str:
-    """Return a figure of two runs as text, with its growth in percent."""
+    """Return a number in two runs as text, with its growth in percent."""
     old, new = ("?" if value is None else as_text(value) for value in (figure.old, figure.new))
     if old == new:
         return old
@@ -310,11 +311,11 @@ def two(figure: Figure, as_text: Callable[[float], str], view: View) -> str:
 
 
 def count_text(value: float) -> str:
-    """Return a count with its thousands apart."""
+    """Return a count with separators between thousands."""
     return f"{value:,}"
 
 
-# The figures of a span, the difference that they belong to, and how they are told.
+# The metrics of a span that have a note of their own, the difference that each belongs to, and how its value is written.
 _FIGURES: Final = (
     ("tokens", "tokens", count_text),
     ("input_tokens", "tokens", count_text),
@@ -328,28 +329,23 @@ _FIGURES: Final = (
 
 def _table(rows: Sequence[_Row], view: View) -> Iterator[str]:
     total = max(view.width, _NARROWEST) - 2  # the mark and a space
-    right = [max(columns(row.cells[place]) for row in rows) for place in range(1, 5)]
-    space = max(total - sum(width + 2 for width in right if width), 16)
-    node = max(columns(row.cells[0]) for row in rows)
+    node, *figures = widths_of(row.cells for row in rows)
     wanted = max(len(row.stem) + columns(row.label) for row in rows)
-    label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
-    node = min(node, max(space - label - 2, 0))
+    widths = (*shared(room_beside(figures, total), wanted, node), *figures)
     for row in rows:
         mark = view.paint(row.style, row.mark.strip()) or " "
-        yield f"{mark} {_line(row, label, node, right, view)}".rstrip()
+        yield f"{mark} {line_of(_table_cells(row), widths, view)}".rstrip()
         indent = row.below if len(row.below) < total // 2 else ""
         for note in row.notes:
             for style, text in note.lines(total - len(indent), view):
                 yield f"  {indent}{view.paint(style, text)}"
 
 
-def _line(row: _Row, label: int, node: int, right: Sequence[int], view: View) -> str:
-    stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
-    text = fitted(row.label, label - columns(stem), view)
-    parts = [stem + view.paint(row.style, text) + " " * (label - columns(stem + text))]
-    if node:
-        name = fitted(row.cells[0], node, view)
-        parts.append(view.paint("dim", name) + " " * (node - columns(name)))
-    parts += [f"{cell:>{width}}" for cell, width in zip(row.cells[1:4], right[:3], strict=True) if width]
-    parts.append(view.paint(row.style, row.cells[4]))
-    return "  ".join(parts).rstrip()
+def _table_cells(row: _Row) -> list[Cell]:
+    node, *figures, status = row.cells
+    return [
+        Cell(row.label, row.style, stem=row.stem),
+        Cell(node, "dim"),
+        *(Cell(figure, right=True) for figure in figures),
+        Cell(status, row.style),
+    ]

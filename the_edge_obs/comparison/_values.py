@@ -1,4 +1,4 @@
-"""Where two JSON values differ, by path; ids and times, which no two runs share, do not count."""
+"""Find where two JSON values differ, by path; ids and times, which no two runs share, are ignored."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Change:
     """One place at which two values differ.
 
     Attributes:
-        path: Where, such as ``output.items[3].name``; positions are those in the new list, of what was removed in the old one.
+        path: The place, such as ``output.items[3].name``; positions are in the new list, those of removed items in the old.
         kind: ``changed``, ``added`` or ``removed``.
-        old, new: The values there; None where there is none.
+        old, new: The values there, or None.
     """
 
     path: str
@@ -46,30 +46,30 @@ _DIGEST: Final = re.compile(r"\[REDACTED:([0-9a-f]{12})\]")
 
 
 def without_digests(text: str) -> str:
-    """Return a text in which placeholders that equal secrets share, in one run, are all alike."""
+    """Return a text in which all placeholders are alike, without the digest that equal secrets of one run share."""
     return _DIGEST.sub("[REDACTED:]", text)
 
 
 class Pairing:
-    """Which placeholder of the new run stands for which of the old one: their digests are keyed by process.
+    """Maps the placeholders of the old run to those of the new one, because their digests are keyed by process.
 
-    The first pair that is met counts. From then on either of them has to come with the other.
+    The first pair decides: from then on the two placeholders must occur together.
     """
 
     def __init__(self) -> None:
-        self._there: dict[str, str] = {}
-        self._back: dict[str, str] = {}
+        self._to_new: dict[str, str] = {}
+        self._to_old: dict[str, str] = {}
 
     def is_alike(self, old: str, new: str) -> bool:
-        """Tell whether two texts are the same but for placeholders that map one to one."""
+        """Tell whether two texts are the same, apart from placeholders that map one to one."""
         if without_digests(old) != without_digests(new):
             return False
         pairs = list(zip(_DIGEST.findall(old), _DIGEST.findall(new), strict=True))
-        there, back = {**self._there}, {**self._back}
-        for mine, theirs in pairs:
-            if there.setdefault(mine, theirs) != theirs or back.setdefault(theirs, mine) != mine:
+        to_new, to_old = {**self._to_new}, {**self._to_old}
+        for old_digest, new_digest in pairs:
+            if to_new.setdefault(old_digest, new_digest) != new_digest or to_old.setdefault(new_digest, old_digest) != old_digest:
                 return False
-        self._there, self._back = there, back
+        self._to_new, self._to_old = to_new, to_old
         return True
 
 
@@ -80,34 +80,34 @@ def changes(
     ids: tuple[AbstractSet[str], AbstractSet[str]],
     pairing: Pairing | None = None,
 ) -> Iterator[Change]:
-    """Yield where the values under a key of two objects differ; either object may be without it.
+    """Yield the differences between the values of a key in two objects; the key may be missing.
 
     Args:
         key: The key, with which every path begins.
         old, new: The objects.
-        ids: The ids of the old and of the new run: where they stand in a text, one is as good as another.
-        pairing: The placeholders that were met so far. Default: none were.
+        ids: The ids of the old and of the new run; they are treated as equal, also inside texts.
+        pairing: The placeholders that were mapped so far. Default: none.
     """
     if old.get(key) is new.get(key) is None:
-        return  # a run without an output, and one whose output is null
-    mine, theirs = old.get(key, _ABSENT), new.get(key, _ABSENT)
+        return  # no output, and an output that is null
+    before, after = old.get(key, _ABSENT), new.get(key, _ABSENT)
     pairing = pairing or Pairing()
-    text = None if mine is _ABSENT or theirs is _ABSENT else as_text(mine)
-    if text is not None and text == as_text(theirs) and (DIGEST_MARK not in text or pairing.is_alike(text, text)):
+    text = None if before is _ABSENT or after is _ABSENT else as_text(before)
+    if text is not None and text == as_text(after) and (DIGEST_MARK not in text or pairing.is_alike(text, text)):
         return
-    # A value that nests deeper than any of ours is compared as it is.
+    # A value that is nested too deep for this is compared as it is.
     with suppress(RecursionError):
-        mine, theirs = lasting(mine, ids[0]), lasting(theirs, ids[1])
-    yield from _walked(key, mine, theirs, pairing)
+        before, after = lasting(before, ids[0]), lasting(after, ids[1])
+    yield from _walked(key, before, after, pairing)
 
 
 def lasting(value: Any, ids: AbstractSet[str], ours: bool = False) -> Any:
-    """Return a copy of a JSON value without what no two runs share.
+    """Return a copy of a JSON value without the ids and times that no two runs share.
 
     Args:
         value: The value.
-        ids: Ids that give way to ``[id]``, also inside of texts.
-        ours: Whether it lies in an event, span or flow log, whose times and durations give way to null.
+        ids: Ids that are replaced with ``[id]``, also inside texts.
+        ours: Whether the value is part of an event, span or flow log, whose times and durations are replaced with null.
     """
     if isinstance(value, str):
         return _UUID.sub(lambda match: "[id]" if match[0] in ids else match[0], value)
@@ -124,7 +124,7 @@ def _is_time(key: str, value: Any) -> bool:
 
 
 def as_text(value: Any) -> str | None:
-    """Return a text that only equal values share, or None for a value that nests too deep."""
+    """Return a text that only equal values share, or None for a value that is nested too deep."""
     try:
         return dumps(value)
     except (RecursionError, ValueError):
@@ -149,25 +149,24 @@ def _walked(path: str, old: Any, new: Any, pairing: Pairing) -> Iterator[Change]
 
 
 def _items(path: str, old: list[Any], new: list[Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the items of two lists that may differ: what lies between equal ones is compared in order."""
-    mine, theirs = ([as_text(item) for item in items] for items in (old, new))
+    """Yield the items of two lists that may differ: those between equal items are compared in order."""
+    old_texts, new_texts = ([as_text(item) for item in items] for items in (old, new))
     pairs: list[tuple[int, int]] = []
-    if None not in mine and None not in theirs:
-        pairs = common(cast("list[str]", mine), cast("list[str]", theirs))
-    left = right = 0
-    for end, other_end in [*pairs, (len(old), len(new))]:
-        for place, other in zip_longest(range(left, end), range(right, other_end)):
-            shown = place if other is None else other
+    if None not in old_texts and None not in new_texts:
+        pairs = common(cast("list[str]", old_texts), cast("list[str]", new_texts))
+    start = new_start = 0
+    for end, new_end in [*pairs, (len(old), len(new))]:
+        for at, new_at in zip_longest(range(start, end), range(new_start, new_end)):
             yield (
-                f"{path}[{shown}]",
-                _ABSENT if place is None else old[place],
-                _ABSENT if other is None else new[other],
+                f"{path}[{at if new_at is None else new_at}]",
+                _ABSENT if at is None else old[at],
+                _ABSENT if new_at is None else new[new_at],
             )
-        left, right = end + 1, other_end + 1
+        start, new_start = end + 1, new_end + 1
 
 
 def _alike(old: Any, new: Any, pairing: Pairing) -> bool:
-    """Tell whether two values are the same: numbers by value, but for the last digits of a float; true is not 1."""
+    """Tell whether two values are the same: numbers by value, without the last digits of a float; true is not 1."""
     if type(old) is str and type(new) is str and DIGEST_MARK in old:
         return pairing.is_alike(old, new)
     if type(old) is type(new) and old == new:

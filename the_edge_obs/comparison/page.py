@@ -1,4 +1,4 @@
-"""A comparison as a page: one file that opens from disk, asks the network for nothing, and runs no script but its own."""
+"""Render a comparison as a page: one file that opens from disk, needs no network, and runs only its own script."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _change(path: str, kind: str, old: Any, new: Any) -> dict[str, Any]:
 
 
 def _data(log: FlowLog) -> dict[str, dict[str, Any]]:
-    """Return input, error and output of each span, as far as it has them."""
+    """Return the input, error and output of each span that has them."""
     found: dict[str, dict[str, Any]] = {}
     for event in log.events:
         if event["event_type"] in ("entry", "exit", "error"):

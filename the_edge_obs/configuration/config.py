@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -30,6 +30,8 @@ HANDLER_KEYS: Final = {
 }
 
 Undo = Callable[[], None]
+
+_first_levels: Mapping[str, str] = {}
 
 # The name of a category or an action: the tail of a logger's name.
 _NODE = re.compile(r"[^\s.*?\[\]]+(?:\.[^\s.*?\[\]]+)*")
@@ -118,17 +120,21 @@ def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
     if block is None:
         return True
     if not isinstance(block, Mapping):
-        raise ConfigurationError(f"observability is {block!r}; it must be a mapping with {allowed(BLOCK_KEYS)}")
+        raise ConfigurationError(
+            f"observability is {block!r}; it must be a mapping with {allowed(BLOCK_KEYS)}", where="observability"
+        )
     check_keys("observability", block, BLOCK_KEYS)
     _check_bool("observability.enabled", block.get("enabled", True))
     _level("observability.level", block.get("level", "info"))
     _check_levels(_or_empty(block, "levels", {}))
     size = block.get("buffer_size", 1000)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ConfigurationError(f"observability.buffer_size is {size!r}; it must be a whole number of at least 1")
+        problem = f"observability.buffer_size is {size!r}; it must be a whole number of at least 1"
+        raise ConfigurationError(problem, where="observability.buffer_size")
     handlers = _or_empty(block, "handlers", [])
     if not isinstance(handlers, (list, tuple)):
-        raise ConfigurationError(f"observability.handlers is {handlers!r}; it must be a list such as [{{type: console}}]")
+        problem = f"observability.handlers is {handlers!r}; it must be a list such as [{{type: console}}]"
+        raise ConfigurationError(problem, where="observability.handlers")
     for number, handler in enumerate(handlers):
         _check_handler(f"observability.handlers[{number}]", handler, import_callbacks)
     policy_of(block.get("redact"), "observability.redact")
@@ -169,7 +175,7 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _levels_of(block: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the logger entries for the levels of a block and of ``TEA_LOG``."""
-    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **environment_levels()}
+    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **requested_levels()}
     if level_number(levels[""]) > logging.INFO:
         levels.setdefault(ROOT_NODE, "info")  # a run has a name, a status and a duration, whatever is filtered
     return {f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()}
@@ -182,13 +188,28 @@ def _logging_level(level: str | int) -> str | int:
     return name if isinstance(logging.getLevelName(name), int) else number
 
 
-def environment_levels() -> dict[str, str]:
-    """Return the levels in ``TEA_LOG``, as ``parse_levels`` returns them.
+def requested_levels() -> dict[str, str]:
+    """Return the levels that override those of a block: those of ``TEA_LOG``, overridden by those of ``first_levels``.
 
     Raises:
-        ConfigurationError: A part cannot be read; the message names it.
+        ConfigurationError: A part of ``TEA_LOG`` cannot be read; the message names it.
     """
-    return parse_levels(os.environ.get(ENVIRONMENT, "").split(","), ENVIRONMENT)
+    return {**parse_levels(os.environ.get(ENVIRONMENT, "").split(","), ENVIRONMENT), **_first_levels}
+
+
+@contextmanager
+def first_levels(levels: Mapping[str, str]) -> Iterator[None]:
+    """Override the levels of ``TEA_LOG`` and of every ``observability:`` block, in the whole process, within a ``with`` block.
+
+    Args:
+        levels: Levels as ``parse_levels`` returns them.
+    """
+    global _first_levels
+    before, _first_levels = _first_levels, {**_first_levels, **levels}
+    try:
+        yield
+    finally:
+        _first_levels = before
 
 
 def parse_levels(parts: Iterable[str], where: str = "level") -> dict[str, str]:
@@ -237,7 +258,8 @@ _CAPTURING: Final = ("the_edge_obs.RingBufferHandler", "the_edge_obs.FlowFileHan
 
 def _check_levels(levels: Any) -> None:
     if not isinstance(levels, Mapping):
-        raise ConfigurationError(f"observability.levels is {levels!r}; it must be a mapping such as {{llm: debug}}")
+        problem = f"observability.levels is {levels!r}; it must be a mapping such as {{llm: debug}}"
+        raise ConfigurationError(problem, where="observability.levels")
     for name, level in levels.items():
         _check_name("observability.levels", name)
         _level(f"observability.levels.{name}", level)
@@ -250,25 +272,27 @@ def _or_empty(block: Mapping[str, Any], key: str, empty: Any) -> Any:
 
 def _check_bool(where: str, value: Any) -> None:
     if not isinstance(value, bool):
-        raise ConfigurationError(f"{where} is {value!r}; {allowed(('true', 'false'))}")
+        raise ConfigurationError(f"{where} is {value!r}; {allowed(('true', 'false'))}", where=where)
 
 
 def _check_name(where: str, name: Any) -> None:
     if not isinstance(name, str) or not _NODE.fullmatch(name) or name.startswith(f"{ROOT}."):
-        raise ConfigurationError(f"{where} has a level for {name!r}; name a category such as llm, or an action such as llm.call")
+        problem = f"{where} has a level for {name!r}; name a category such as llm, or an action such as llm.call"
+        raise ConfigurationError(problem, where=f"{where}.{name}")
 
 
 def _level(where: str, level: Any) -> int:
     try:
         return level_number(level)
     except LevelError as error:
-        raise LevelError(f"{where}: unknown level {level!r}; {allowed(LEVELS)}") from error
+        raise LevelError(f"{where}: unknown level {level!r}; {allowed(LEVELS)}", where=where) from error
 
 
 def _refuse_links(where: str, value: Any) -> None:
     """Refuse values that dictConfig would import as the name of an object."""
     if isinstance(value, str) and value.startswith(("ext://", "cfg://")):
-        raise ConfigurationError(f"{where} is {value!r}; a block has no links to objects; a dictConfig may have them")
+        problem = f"{where} is {value!r}; a block has no links to objects; a dictConfig may have them"
+        raise ConfigurationError(problem, where=where)
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, (list, tuple)) else ()
     for key, item in items:
         _refuse_links(f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key}", item)
@@ -276,10 +300,11 @@ def _refuse_links(where: str, value: Any) -> None:
 
 def _check_handler(where: str, handler: Any, import_callbacks: bool) -> None:
     if not isinstance(handler, Mapping) or "type" not in handler:
-        raise ConfigurationError(f"{where} is {handler!r}; it must be a mapping with a type; {allowed(HANDLER_KEYS)}")
+        problem = f"{where} is {handler!r}; it must be a mapping with a type; {allowed(HANDLER_KEYS)}"
+        raise ConfigurationError(problem, where=where)
     kind = handler["type"]
     if not isinstance(kind, str) or kind not in HANDLER_KEYS:
-        raise ConfigurationError(f"{where}.type is {kind!r}; {allowed(HANDLER_KEYS, kind)}")
+        raise ConfigurationError(f"{where}.type is {kind!r}; {allowed(HANDLER_KEYS, kind)}", where=f"{where}.type")
     check_keys(where, handler, HANDLER_KEYS[kind])
     if "level" in handler:
         _level(f"{where}.level", handler["level"])
@@ -301,39 +326,41 @@ def _captured(block: Mapping[str, Any]) -> tuple[str, ...]:
     if capture == "root":
         return ("",)
     if not isinstance(capture, (list, tuple)) or not all(isinstance(name, str) for name in capture):
-        raise ConfigurationError(
-            f"observability.capture is {capture!r}; it must be root or a list of loggers such as [agent, shop.db]"
-        )
+        problem = f"observability.capture is {capture!r}; it must be root or a list of loggers such as [agent, shop.db]"
+        raise ConfigurationError(problem, where="observability.capture")
     for number, name in enumerate(capture):
         where = f"observability.capture[{number}]"
         if name == "root":
-            raise ConfigurationError(f"{where} is 'root', which has all other loggers below it; write capture: root")
+            problem = f"{where} is 'root', which has all other loggers below it; write capture: root"
+            raise ConfigurationError(problem, where=where)
         if not _NODE.fullmatch(name):
-            raise ConfigurationError(f"{where} is {name!r}; name a logger such as agent or shop.db, without wildcards")
+            problem = f"{where} is {name!r}; name a logger such as agent or shop.db, without wildcards"
+            raise ConfigurationError(problem, where=where)
         if name == ROOT or name.startswith(f"{ROOT}."):
-            raise ConfigurationError(f"{where} is {name!r}; the logger {ROOT} and those below it are in the run already")
+            problem = f"{where} is {name!r}; the logger {ROOT} and those below it are in the run already"
+            raise ConfigurationError(problem, where=where)
     names = dict.fromkeys(capture)
     return tuple(name for name in names if not any(name.startswith(f"{other}.") for other in names))
 
 
 def _check_path(where: str, path: Any) -> None:
     if not isinstance(path, (str, os.PathLike)):
-        raise ConfigurationError(f"{where} is {path!r}; it must be a path such as {DEFAULT_PATH}")
+        raise ConfigurationError(f"{where} is {path!r}; it must be a path such as {DEFAULT_PATH}", where=where)
     try:
         checked_path(os.fspath(path))
     except ConfigurationError as error:
-        raise ConfigurationError(f"{where}: {error}") from error
+        raise ConfigurationError(f"{where}: {error}", where=where) from error
 
 
 def _check_callback(where: str, callback: Any, import_callbacks: bool) -> None:
     if not import_callbacks and isinstance(callback, str):
         if not _CALLBACK.fullmatch(callback):
-            raise ConfigurationError(f"{where} is {callback!r}; write 'package.module:function'")
+            raise ConfigurationError(f"{where} is {callback!r}; write 'package.module:function'", where=where)
         return
     try:
         CallbackHandler(callback)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{where}: {error}") from error
+        raise ConfigurationError(f"{where}: {error}", where=where) from error
 
 
 def _loaded(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[str, Any]:

@@ -285,7 +285,7 @@ def _make_handlers(configurator: logging.config.DictConfigurator, made: dict[str
             try:
                 handler = _made("handler", name, configurator.configure_handler, entries[name])
             except ConfigurationError as error:
-                if " not configured yet" not in str(error) or len(waiting) == len(deferred) + 1:
+                if not _is_early(error) or len(waiting) == len(deferred) + 1:
                     raise
                 deferred.append(name)
                 continue
@@ -294,6 +294,12 @@ def _make_handlers(configurator: logging.config.DictConfigurator, made: dict[str
             if handler.name is None and logging._handlers.get(name) is None:  # type: ignore[attr-defined]
                 handler.name = name
         waiting = deferred
+
+
+def _is_early(error: ConfigurationError) -> bool:
+    """Tell whether a handler refers to one that is not made yet: ``logging.config`` says so by the text of a TypeError alone."""
+    cause = error.__cause__.__cause__ if error.__cause__ is not None else None
+    return isinstance(cause, TypeError) and str(cause).endswith(" not configured yet")
 
 
 def _made(kind: str, name: str, make: Callable[[Any], Any], entry: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Look a node's action up, and check its parameters before anything runs: their names, and the values that are written."""
+"""Find a node's action, and check its parameters before anything runs: their names, and the values in the file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 from ..actions.checks import checks_of
 from ..actions.registry import Registry
-from ..configuration.yaml_reader import Place
 from ..errors import ObservabilityError, allowed, did_you_mean
 from .calling import INJECTED, Calling, calling
+from .spot import Spot
 from .templates import Constant, Listing, Renderer, Table
-from .yaml_source import Source
 
 
-def find_action(source: Source, registry: Registry, name: str, place: Place, owner: str) -> Calling:
+def find_action(spot: Spot, registry: Registry, name: str) -> Calling:
     """Return how to call a registered action.
 
     Raises:
@@ -25,60 +24,57 @@ def find_action(source: Source, registry: Registry, name: str, place: Place, own
     categories = sorted({action.split(".")[0] for action in registry})
     siblings = sorted(action for action in registry if action.split(".")[0] == name.split(".")[0])
     known = allowed(siblings) if siblings else "categories: " + ", ".join(categories)
-    raise source.error(f"{owner}: unknown action {name!r}; {did_you_mean(name, registry)}{known}", place)
+    raise spot.error(f"unknown action {name!r}; {did_you_mean(name, registry)}{known}")
 
 
-def check_parameters(source: Source, action: Calling, name: str, given: Mapping[str, Place], place: Place, owner: str) -> None:
-    """Note parameters that the action does not take, and those that it needs and does not get.
+def check_parameters(spot: Spot, action: Calling, name: str, given: Mapping[str, Spot]) -> None:
+    """Note parameters that the action does not have, and required ones that are missing.
 
     Args:
-        source: The flow.
+        spot: The node.
         action: How the action is called.
         name: The action's name.
-        given: The parameters' names, and where each is written.
-        place: The node.
-        owner: The node, for messages.
+        given: The parameters by name, and where each is written.
     """
     takes = [param for param in action.accepted or () if param not in INJECTED]
     for param, where in given.items():
         if param == "state":
-            source.note(f"{owner}: parameter 'state' is given by the flow itself; rename it", where)
+            where.note("parameter 'state' is set by the flow itself; rename it")
         elif action.accepted is not None and param not in action.accepted:
-            problem = f"{owner}: action {name!r} takes no parameter {param!r}"
-            source.note(f"{problem}; {allowed(takes or ['none'], param)}", where)
+            where.note(f"action {name!r} has no parameter {param!r}; {allowed(takes or ['none'], param)}")
     for param in action.required:
         if param not in given:
-            source.note(f"{owner}: action {name!r} needs parameter {param!r}; {allowed(takes or action.required)}", place)
+            spot.note(f"action {name!r} needs parameter {param!r}; {allowed(takes or action.required)}")
 
 
-def check_values(source: Source, action: Calling, name: str, given: Mapping[str, tuple[Renderer, Place]], owner: str) -> None:
-    """Note each value that is written in the file and that a builtin action would refuse: a provider, a timeout, a filter.
+def check_values(action: Calling, name: str, given: Mapping[str, tuple[Renderer, Spot]]) -> None:
+    """Note each value in the file that a builtin action would refuse: a provider, a timeout, a filter.
 
     Args:
-        source: The flow.
         action: How the action is called.
         name: The action's name.
         given: By parameter, its value and where it is written.
-        owner: The node, for messages.
     """
     for param, check in checks_of(action.function, name).items():
-        value, place = given.get(param, (Constant(None), ()))
-        written = _written(value)
-        if written is None:
+        if param not in given:
+            continue
+        value, spot = given[param]
+        constant = _constant(value)
+        if constant is None:
             continue
         try:
-            check(written)
+            check(constant)
         except ObservabilityError as error:
-            source.note(f"{owner}: {error}", place)
+            spot.note(str(error))
 
 
-def _written(value: Renderer) -> Any:
-    """Return a value as far as it is known before the run; None stands for what templates make."""
+def _constant(value: Renderer) -> Any:
+    """Return a value as far as it is known before the run; None stands for the result of a template."""
     if isinstance(value, Constant):
         return value.value
     if isinstance(value, Table):
-        return {key: _written(item) for key, item in value.items}
+        return {key: _constant(item) for key, item in value.items}
     if isinstance(value, Listing):
-        items = [_written(item) for item in value.items]
+        items = [_constant(item) for item in value.items]
         return None if None in items else items
     return None

@@ -1,8 +1,8 @@
-"""How an action is called: ``fn(state=state, **params)``, plus what its signature asks for.
+"""Call an action: ``fn(state=state, **params)``, plus the further arguments that its signature names.
 
-``config``, ``node`` and ``graph`` are passed to an action that names them or takes ``**kwargs``. A coroutine is awaited, a
-generator is drained: what it returns wins, otherwise the list of what it yielded is the result. Its chunks are counted as
-``observable`` counts those of a generator.
+``config``, ``node`` and ``graph`` are passed to an action that names them or takes ``**kwargs``. A coroutine is awaited. A
+generator is drained: its result is its return value, or else the list of the items that it yielded. Chunks are counted as
+``observable`` counts them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """A callable and what its signature says.
+    """A callable and its parameters.
 
     Args:
         function: The action.
-        injected: Which of state, config, node and graph it is given.
+        injected: Those of state, config, node and graph that it takes.
         accepted: The parameters it takes, or None when it takes any.
-        required: The parameters it cannot do without.
+        required: The parameters without a default.
     """
 
     function: Callable[..., Any]
@@ -41,21 +41,21 @@ class Calling:
 
     @property
     def logs_itself(self) -> bool:
-        """Whether the action is decorated with ``observable``, or was instrumented by its owner."""
+        """Whether the action is decorated with ``observable``, or already instrumented."""
         return hasattr(self.function, "__observed__")
 
     def __call__(self, given: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
-        """Call the action and return what it gives: its result, or something that ``finished`` turns into one.
+        """Call the action and return its result, or an awaitable or generator that ``finished`` turns into one.
 
         Args:
             given: Values for state, config, node and graph.
-            params: The node's parameters; they win over what is given under the same name.
+            params: The node's parameters; they win over a given value of the same name.
         """
         return self.function(**{**{name: given[name] for name in self.injected}, **params})
 
 
 def calling(function: Callable[..., Any]) -> Calling:
-    """Return how a callable is to be called; one without a readable signature gets the state and any parameters."""
+    """Return how to call a function; one without a readable signature gets the state and any parameters."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -69,11 +69,11 @@ def calling(function: Callable[..., Any]) -> Calling:
 
 
 def finished(result: Any, trace: Trace) -> Any:
-    """Return a result that is there: awaited, or drained.
+    """Return the final result of a call: awaited, or drained.
 
     Args:
-        result: What a call gave.
-        trace: The call's; of a generator it gets the metrics ``chunks`` and ``time_to_first_chunk_ms``.
+        result: What the call returned.
+        trace: The call's trace; for a generator it gets the metrics ``chunks`` and ``time_to_first_chunk_ms``.
     """
     if inspect.isgenerator(result):
         with _counting(trace) as count:
@@ -88,17 +88,17 @@ def finished(result: Any, trace: Trace) -> Any:
 
 @contextmanager
 def _counting(trace: Trace) -> Iterator[Callable[[], None]]:
-    """Yield what is to be called for each chunk, and hand the figures to the trace, also when the generator fails."""
+    """Yield a function to call for each chunk; pass the figures to the trace, also when the generator fails."""
     started, count, metrics = time.perf_counter(), 0, {}
 
-    def one_more() -> None:
+    def count_chunk() -> None:
         nonlocal count
         if not count:
             metrics["time_to_first_chunk_ms"] = (time.perf_counter() - started) * 1000
         count += 1
 
     try:
-        yield one_more
+        yield count_chunk
     finally:
         trace.metrics = {"chunks": count, **metrics}
 
@@ -127,7 +127,7 @@ def _awaited(awaitable: Awaitable[Any]) -> Any:
 
     if not _loop_is_running():
         return asyncio.run(main())
-    # This thread's loop is busy running the flow's caller (a notebook, say); a second one needs a thread of its own.
+    # This thread's loop already runs the caller of the flow (in a notebook, for example); a second loop needs its own thread.
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(wrap(asyncio.run), main()).result()
 

@@ -1,6 +1,6 @@
-"""Execute one node: its body, its attempts, and what it hands back to the state.
+"""Execute one node: its body, its attempts, and its updates of the state.
 
-Which node comes next is the scheduler's business, what is logged the tracer's.
+The scheduler decides which node runs next, the tracer what is logged.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
+from ..actions._retrying import Retrying
 from ..errors import FlowRunError
 from ..instrumentation.capture import is_soft_failure
 from ..recording.records import NOTHING
@@ -39,19 +41,19 @@ from .tracing import SILENT, Trace, Tracer
 RUN_KEYS: Final = ("flow_id", "_observability")
 """Keys of the state that hold the run's id."""
 
-# A growing delay stops growing here, in seconds, unless the flow began with a longer one.
+# The cap of a growing delay in seconds, unless the first delay is longer.
 _LONGEST_DELAY: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is the same for all of one run, sub-flows included.
+    """The parts that a run shares with its sub-flows.
 
     Args:
-        tracer: Where nodes are logged.
+        tracer: Logs the nodes.
         graph: The running flow, as actions and inline code see it.
         run_plan: Runs a sub-flow with the given state, and returns its final state.
-        stop: Set when branches are to stop before their next node.
+        stop: Set when branches must stop before their next node.
     """
 
     tracer: Tracer
@@ -67,17 +69,21 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a node.
+    """The outcome of a node.
 
     Args:
-        updates: Goes into the state.
-        result: What the node gave, before ``output`` was applied to it.
-        jump: The node to go on with in place of the usual one, or None.
+        updates: Changes of the state.
+        result: The node's result, before ``output`` was applied to it.
+        jump: The node to continue with instead of the usual one, or None.
     """
 
     updates: dict[str, Any]
     result: Any
     jump: str | None = None
+
+
+_Tried: TypeAlias = tuple[Outcome, Exception | None]
+"""How an attempt ended: with an outcome, or with an empty one and what it raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +92,15 @@ class _Attempt:
 
     Args:
         node: The node.
-        state: The state; it is the caller's to update.
+        state: The state; the caller updates it.
         extras: Further names for templates and code.
-        number: Which attempt it is, from 1; None where ``on_error`` allows no other.
+        number: The number of the attempt, from 1; None where ``on_error`` allows only one.
     """
 
     node: Node
     state: dict[str, Any]
     extras: Mapping[str, Any]
     number: int | None = None
-
-    @property
-    def owner(self) -> str:
-        """The node, for messages."""
-        return f"step {self.node.name!r}"
 
 
 class Executor:
@@ -130,26 +131,27 @@ class Executor:
         }
 
     def count_step(self, name: str, kind: str) -> None:
-        """Count a node, or a round of a loop, that is about to run.
+        """Count a node, or an iteration of a loop, before it runs.
 
         Args:
             name: The node.
-            kind: What would repeat it without end: ``goto`` or ``loop``.
+            kind: What may repeat it endlessly: ``goto`` or ``loop``.
 
         Raises:
-            FlowRunError: It is one more than ``settings.max_steps`` allows.
+            FlowRunError: The count exceeds ``settings.max_steps``.
         """
         if next(self._count) > self._plan.max_steps:
             raise FlowRunError(
                 f"step {name!r}: more than {self._plan.max_steps} steps in one run, which looks like an endless {kind}; "
-                "give the loop a way out, or raise settings.max_steps"
+                "add a way out of the loop, or raise settings.max_steps",
+                step=name,
             )
 
     def names(self, state: dict[str, Any], extras: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what templates and conditions see.
+        """Return the names that templates and conditions see.
 
         Args:
-            state: The state as it is.
+            state: The current state.
             extras: Further names: a fan-out's item and index, a node's result.
         """
         return {**self._template_names, "state": state, RESULTS: state.get(RESULTS, []), **extras}
@@ -159,34 +161,32 @@ class Executor:
 
         Args:
             node: The node.
-            state: The state; it is the caller's to update.
+            state: The state; the caller updates it.
             extras: Further names for templates and code.
 
         Raises:
-            Exception: What the node raised, when ``on_error`` does not handle it.
+            Exception: The node's own exception, when ``on_error`` does not handle it.
         """
         rule = node.on_error
         if rule.mode == "raise":
             return self._once(_Attempt(node, state, extras))
-        delay, number = rule.delay, 1
-        while True:
-            outcome, error = self._tried(_Attempt(node, state, extras, number if rule.max_retries else None))
-            if error is None and not _is_soft_failure(outcome.result):
-                return outcome
-            if number > rule.max_retries or not _is_worth_another(rule, error):
-                return self._after_failure(node, number, outcome, error)
-            self._pause(delay)
-            delay, number = min(delay * rule.backoff, max(_LONGEST_DELAY, rule.delay)), number + 1
+
+        def attempt(number: int) -> _Tried:
+            return self._tried(_Attempt(node, state, extras, number if rule.max_retries else None))
+
+        retrying = Retrying(rule.max_retries, rule.delay, rule.backoff, max(_LONGEST_DELAY, rule.delay))
+        tried, attempts = retrying.run(attempt, partial(_may_retry, rule), self._pause)
+        return self._after_failure(node, attempts, *tried) if _has_failed(tried) else tried[0]
 
     def _once(self, at: _Attempt) -> Outcome:
         return self._bodies[type(at.node.body)](at, at.node.body)
 
-    def _tried(self, at: _Attempt) -> tuple[Outcome, Exception | None]:
+    def _tried(self, at: _Attempt) -> _Tried:
         try:
             return self._once(at), None
         except CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - on_error says what becomes of it
+        except Exception as error:  # noqa: BLE001 - on_error decides what happens next
             return Outcome({}, None), error
 
     def _after_failure(self, node: Node, attempts: int, outcome: Outcome, error: Exception | None) -> Outcome:
@@ -194,19 +194,19 @@ class Executor:
         if rule.mode == "retry" and rule.fallback is None and error is not None:
             raise error
         failure = _failure_of(outcome.result, error)
-        went_on = f"going on with {rule.fallback!r}" if rule.fallback else "going on"
+        continuing = f"continuing with {rule.fallback!r}" if rule.fallback else "continuing"
         tries = "" if attempts == 1 else f" after {attempts} attempts"
         self._tracer.note(
-            f"step {node.name!r} failed{tries}, {went_on}",
+            f"step {node.name!r} failed{tries}, {continuing}",
             {"step": node.name, "mode": rule.mode, "attempts": attempts, "error": failure, "fallback": rule.fallback},
         )
         if rule.fallback is None and error is None:
-            return outcome  # a soft failure is a result, which the state has already
+            return outcome  # a soft failure is a result, which the state already has
         action = node.body.name if isinstance(node.body, ActionBody) else None
         info = {**failure, "node": node.name, "action": action, "retry_count": attempts - 1}
         return Outcome({**outcome.updates, "__error__": info}, outcome.result, rule.fallback)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, number: int, tried: _Tried, seconds: float) -> None:
         self._run.stop.wait(seconds)
         self._run.check()
 
@@ -217,7 +217,7 @@ class Executor:
         names = self.names(at.state, at.extras)
         params = self._rendered(body.params, names, body.name, at)
         given = {"state": at.state, "config": self._plan.settings, "node": at.node.name, "graph": self._run.graph}
-        # An action with a decorator of its own logs itself, with its own redaction; a second span would count it twice.
+        # An action that is decorated logs itself, with its own redaction; a second span would count it twice.
         tracer = SILENT if body.calling.logs_itself else self._tracer
         with tracer.node(body.name, at.node.name, params, at.number) as trace:
             return self._stored(body.output, finished(body.calling(given, params), trace), names, trace)
@@ -246,7 +246,7 @@ class Executor:
             return self._stored(body.output, result, names, trace)
 
     def _loop(self, at: _Attempt, body: LoopBody) -> Outcome:
-        inner, sign = dict(at.state), dict[str, Any]()
+        inner, limit_reached = dict(at.state), dict[str, Any]()
         with self._span("loop", at) as trace:
             for index in range(body.max_iterations):
                 if not body.condition.holds(self.names(inner, at.extras)):
@@ -255,15 +255,15 @@ class Executor:
                 with self._tracer.node("loop.iteration", None, {"index": index}):
                     self._sequence(body.steps, inner, at.extras)
             else:
-                if self._would_go_on(body, inner, at):
-                    trace.output = sign = {"stopped_by": "max_iterations", "rounds": body.max_iterations}
-                    problem = f"{at.owner} stopped after {body.max_iterations} rounds (max_iterations); its condition still holds"
-                    self._tracer.note(problem, {"step": at.node.name, **sign})
+                if self._would_continue(body, inner, at):
+                    trace.output = limit_reached = {"stopped_by": "max_iterations", "rounds": body.max_iterations}
+                    problem = f"stopped after {body.max_iterations} rounds (max_iterations); its condition still holds"
+                    self._tracer.note(f"step {at.node.name!r} {problem}", {"step": at.node.name, **limit_reached})
         outcome = _changed(at.state, inner)
-        return replace(outcome, result={**outcome.updates, **sign})
+        return replace(outcome, result={**outcome.updates, **limit_reached})
 
-    def _would_go_on(self, body: LoopBody, state: dict[str, Any], at: _Attempt) -> bool:
-        """Tell whether a loop that has made its last round would make another; where the condition fails, it would."""
+    def _would_continue(self, body: LoopBody, state: dict[str, Any], at: _Attempt) -> bool:
+        """Tell whether a loop would continue after its last allowed iteration; a condition that fails counts as yes."""
         try:
             return body.condition.holds(self.names(state, at.extras))
         except FlowRunError:
@@ -282,7 +282,7 @@ class Executor:
         return Outcome(updates, results)
 
     def _branch(self, at: _Attempt, body: FanOutBody, index: int, item: Any) -> Branch:
-        own = branch_state({**at.state, body.item_var: item, body.index_var: index}, at.owner)
+        own = branch_state({**at.state, body.item_var: item, body.index_var: index}, at.node.name)
         seen = {**at.extras, body.item_var: own[body.item_var], body.index_var: index}
 
         def work() -> None:
@@ -291,7 +291,7 @@ class Executor:
         return Branch(f"{at.node.name}[{index}]", {"index": index, "item": item}, own, work)
 
     def _sequence(self, steps: Sequence[Node], state: dict[str, Any], extras: Mapping[str, Any]) -> None:
-        """Execute nested steps one after the other on a state of their own, which they change."""
+        """Execute nested steps one after the other on their own state, which they change."""
         for step in steps:
             self._run.check()
             state.update(self.execute(step, state, extras).updates)
@@ -302,17 +302,17 @@ class Executor:
         names: Mapping[str, Any],
         kind: str,
         at: _Attempt,
-        convert: Callable[[Any, str], Any] = lambda value, owner: value,
+        convert: Callable[[Any, str], Any] = lambda value, step: value,
     ) -> Any:
         """Render a node's input; when that fails, the failure is logged as this node's."""
         try:
-            return convert(renderer.render(names), at.owner)
+            return convert(renderer.render(names), at.node.name)
         except FlowRunError:
             with self._span(kind, at):
                 raise
 
     def _stored(self, output: Output, result: Any, names: Mapping[str, Any], trace: Trace) -> Outcome:
-        trace.output, result = result, whole(result)  # a summary is for this call alone, not for who is given the result
+        trace.output, result = result, whole(result)  # a summary is for the log only; the state gets the full result
         if output.key is not None:
             return Outcome({output.key: result}, result)
         if output.mapping is not None:
@@ -323,20 +323,21 @@ class Executor:
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Outcome:
-    """Return what nested steps changed, whether they handed it back or wrote it into their state."""
+    """Return the changes of nested steps, whether they returned them or wrote them into their state."""
     changes = {key: value for key, value in after.items() if key not in before or before[key] is not value}
     return Outcome(changes, changes)
 
 
-def _items(value: Any, owner: str) -> list[Any]:
+def _items(value: Any, step: str) -> list[Any]:
     if value is None:
         return []
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise FlowRunError(f"{owner}: items came to {value!r:.80}, a {type(value).__name__}; it has to be a list")
+        problem = f"items rendered to {value!r:.80}, a {type(value).__name__}; it must be a list"
+        raise FlowRunError(f"step {step!r}: {problem}", step=step)
     return list(value)
 
 
-def _limit(value: Any, owner: str) -> int | None:
+def _limit(value: Any, step: str) -> int | None:
     if value is None:
         return None
     try:
@@ -344,13 +345,20 @@ def _limit(value: Any, owner: str) -> int | None:
     except (TypeError, ValueError):
         limit = 0
     if limit < 1:
-        raise FlowRunError(f"{owner}: max_concurrency came to {value!r}; it has to be a whole number of 1 or more")
+        problem = f"max_concurrency rendered to {value!r}; it must be a whole number of 1 or more"
+        raise FlowRunError(f"step {step!r}: {problem}", step=step)
     return limit
 
 
-def _is_worth_another(rule: OnError, error: Exception | None) -> bool:
+def _has_failed(tried: _Tried) -> bool:
+    outcome, error = tried
+    return error is not None or _is_soft_failure(outcome.result)
+
+
+def _may_retry(rule: OnError, tried: _Tried) -> bool:
+    error = tried[1]
     if error is None or rule.retryable is None:
-        return True
+        return _has_failed(tried)
     return not rule.retryable.isdisjoint(class_names(error))
 
 

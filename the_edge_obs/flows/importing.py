@@ -1,4 +1,4 @@
-"""Bring in a flow's own actions: ``imports`` of packages and files with ``register_actions(registry, engine)``."""
+"""Import a flow's own actions: ``imports`` of packages and files with ``register_actions(registry, engine)``."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..configuration.yaml_reader import Place
-from ..errors import allowed
 from ..recording.tracebacks import error_text, type_name
 from . import checks
-from .yaml_source import Source
+from .spot import Spot
 
 _KEYS = ("package", "path", "namespace")
 
-# Imports change sys.path for a moment; two flows loaded at once must not undo each other's change.
+# Imports change sys.path temporarily; two flows loaded at once must not undo each other's change.
 _lock = threading.RLock()
 
 
 def _after_fork() -> None:
-    """In a forked child no thread is importing any more; waiting for it before the fork could take for ever."""
+    """Make a new lock in a forked child: the thread that held the old one does not exist there.
+
+    Acquiring it before the fork instead could block for as long as an import takes.
+    """
     global _lock
     _lock = threading.RLock()
 
@@ -39,10 +40,10 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What ``register_actions`` gets as its engine.
+    """The engine that ``register_actions`` receives.
 
     Args:
-        actions_registry: Every action of the flow; an action that calls others may keep it.
+        actions_registry: Every action of the flow; an action that calls others can keep it.
         variables: The flow's variables.
         settings: The flow's settings.
     """
@@ -52,36 +53,35 @@ class Engine:
     settings: Mapping[str, Any]
 
 
-def import_actions(source: Source, entries: Any, engine: Engine) -> None:
+def import_actions(spot: Spot, entries: Any, engine: Engine) -> None:
     """Register the actions of every entry of ``imports`` in the engine's registry.
 
     Args:
-        source: The flow; a relative path starts at its folder, or at the working directory for a dict.
-        entries: The ``imports`` block.
+        spot: The block; relative paths start at the folder of its file, or at the working directory for a dict.
+        entries: What the block holds.
         engine: Receives the actions.
 
     Raises:
-        FlowFileError: An entry is malformed, or its module is missing, fails, or registers something uncallable.
+        FlowFileError: An entry is malformed, or its module is missing, fails, or registers something that is not callable.
     """
-    for index, entry in enumerate(checks.listing(source, entries, ("imports",), "imports")):
-        place: Place = ("imports", index)
-        owner = f"imports[{index}]"
-        data = checks.mapping(source, entry, place, owner)
-        checks.refuse_unknown(source, data, _KEYS, place, owner)
-        kind = checks.one_of(source, data, ("package", "path"), place, owner)
+    for index, entry in enumerate(checks.listing(spot, entries)):
+        item = spot.item(index)
+        data = checks.mapping(item, entry)
+        checks.refuse_unknown(item, data, _KEYS)
+        kind = checks.one_of(item, data, ("package", "path"))
         if kind is None:
-            raise source.error(f"{owner} names no module; it needs one of package, path", place)
-        name = checks.text(source, data[kind], (*place, kind), f"{owner}: {kind}")
+            raise item.error("no module is named; give package or path")
+        name = checks.text(item.key(kind), data[kind])
         namespace = data.get("namespace") or ""
         if not isinstance(namespace, str):
-            raise source.error(f"{owner}: namespace is {namespace!r}; it has to be a text", (*place, "namespace"))
-        registered = _registered(source, kind, name, engine, (*place, kind))
+            raise item.key("namespace").wrong(namespace, "a string")
+        registered = _registered(item.at(kind), kind, name, engine)
         prefix = f"{namespace}." if namespace else ""
         engine.actions_registry.update({prefix + action: function for action, function in registered.items()})
 
 
-def _registered(source: Source, kind: str, name: str, engine: Engine, place: Place) -> dict[str, Callable[..., Any]]:
-    folder = Path(source.path).resolve().parent if source.path else Path.cwd()
+def _registered(spot: Spot, kind: str, name: str, engine: Engine) -> dict[str, Callable[..., Any]]:
+    folder = Path(spot.source.path).resolve().parent if spot.source.path else Path.cwd()
     registry: dict[str, Callable[..., Any]] = {}
     try:
         with _lock, _importable(folder):
@@ -90,14 +90,12 @@ def _registered(source: Source, kind: str, name: str, engine: Engine, place: Pla
             if callable(register):
                 register(registry, engine)
     except Exception as error:
-        problem = f"cannot import {kind} {name!r}: {type_name(error)}: {error_text(error)}"
-        raise source.error(problem, place) from error
+        raise spot.error(f"cannot import {kind} {name!r}: {type_name(error)}: {error_text(error)}") from error
     if not callable(register):
-        raise source.error(f"{kind} {name!r} has no function register_actions(registry, engine)", place)
+        raise spot.error(f"{kind} {name!r} has no function register_actions(registry, engine)")
     for action, function in registry.items():
         if not callable(function):
-            problem = f"{kind} {name!r} registers {action!r} as {function!r}; {allowed(['callables'])}"
-            raise source.error(problem, place)
+            raise spot.error(f"{kind} {name!r} registers {action!r} as {function!r}; it must be callable")
     return registry
 
 
@@ -110,7 +108,7 @@ def _module_of(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses and pickle look their module up by its name.
+    # Dataclasses and pickle look up their module by name.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -122,11 +120,11 @@ def _module_of(path: Path) -> ModuleType:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Let modules beside the flow file be imported for a moment; last in line, so that they hide nothing."""
+    """Make modules beside the flow file importable for the block; last on the path, so that they shadow nothing."""
     entry = str(folder)
     sys.path.append(entry)
     try:
         yield
     finally:
-        # The last of equal entries is ours.
+        # Of equal entries, the last one was added here.
         del sys.path[len(sys.path) - 1 - sys.path[::-1].index(entry)]

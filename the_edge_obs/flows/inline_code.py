@@ -1,4 +1,4 @@
-"""Inline Python of a ``run`` node: compiled once, with the lines of the flow file, so that tracebacks point into it."""
+"""The inline Python of a ``run`` node, compiled once with the line numbers of the flow file, so that tracebacks point there."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class InlineCode:
 
     Args:
         code: The compiled code.
-        kind: ``expression`` gives its value, ``function`` what it returns, ``script`` its new locals.
+        kind: The result of an ``expression`` is its value, of a ``function`` its return value, of a ``script`` its new names.
     """
 
     code: CodeType
     kind: str
 
     def run(self, scope: Mapping[str, Any]) -> Any:
-        """Run the code in a namespace of its own.
+        """Run the code in its own namespace.
 
         Args:
             scope: The names it sees.
 
         Returns:
-            The value, the returned value, or the dict of names that a script set. Names with a leading underscore, modules,
-            functions and classes are a script's tools, not its results, and stay out.
+            The value, the return value, or a dict of the names that a script set, without names with a leading underscore,
+            modules, functions and classes: these are a script's tools, not its results.
         """
         namespace = {"__name__": "__flow__", **scope}
         if self.kind == "expression":
@@ -63,7 +63,7 @@ def compile_expression(text: str, filename: str, line: int) -> InlineCode:
 
 
 def compile_script(text: str, filename: str, line: int) -> InlineCode:
-    """Compile a block of Python; one with a ``return`` of its own becomes a function body.
+    """Compile a block of Python; one with a ``return`` outside of nested functions becomes a function body.
 
     Args:
         text: The code.
@@ -100,7 +100,7 @@ def _returns(statement: ast.AST) -> bool:
 
 
 def _same_scope(statement: ast.AST) -> Iterator[ast.AST]:
-    """Yield what a statement holds in its own scope: a return inside a nested def belongs to that def."""
+    """Yield the parts of a statement that share its scope: a return inside a nested def belongs to that def."""
     if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
         yield from ast.iter_child_nodes(statement)
 

@@ -13,9 +13,10 @@ from ..errors import ConfigurationError, FlowFileError, FlowRunError, allowed
 from . import checks
 from .edges import read_edges
 from .importing import Engine, import_actions
-from .model import Plan
+from .model import Edge, Node, Plan
 from .nodes import NodeReader
 from .sandbox import Variables
+from .spot import Spot
 from .templates import Compiler
 from .yaml_source import EnoughError, Source, from_data, read_file
 
@@ -32,20 +33,20 @@ _KEYS: Final = (
     "edges",
     "observability",
 )
+# state_schema is informational, as it is in The Edge Agent: it documents the keys of the state and checks nothing.
+_MAPPINGS: Final = ("variables", "initial_state", "settings", "state_schema")
 _MAX_STEPS: Final = 10_000
-# A message names its subject first, and may quote a long value after it; in characters.
-_SUBJECT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """What a flow and its sub-flows are loaded with.
+    """The actions and switches that a flow and its sub-flows are loaded with.
 
     Args:
-        base: The actions to begin with: the builtin ones, or the parent flow's.
+        base: The initial actions: the builtin ones, or those of the parent flow.
         actions: Actions that replace or extend all others, imported ones too.
-        allow_code: Whether a flow may bring code of its own (``run`` nodes, ``imports``, callbacks), and may read ``env``.
-        chain: The files being loaded, outermost first; none of them may come again.
+        allow_code: Whether a flow can bring its own code (``run`` nodes, ``imports``, callbacks) and read ``env``.
+        chain: The files being loaded, outermost first; a sub-flow cannot be one of them.
     """
 
     base: Registry
@@ -58,7 +59,7 @@ def load_plan(flow: str | Path | Mapping[str, Any], loading: Loading) -> Plan:
     """Load a flow.
 
     Args:
-        flow: A YAML file, or what such a file holds.
+        flow: A YAML file, or the content of such a file.
         loading: Actions and switches.
 
     Raises:
@@ -67,7 +68,7 @@ def load_plan(flow: str | Path | Mapping[str, Any], loading: Loading) -> Plan:
     if isinstance(flow, Mapping):
         return _plan(from_data(flow), loading)
     if not isinstance(flow, (str, Path)):
-        raise FlowFileError(f"a flow is given as {flow!r}; {allowed(['a path', 'a dict'])}")
+        raise FlowFileError(f"flow is {flow!r}; it must be a path or a dict")
     return _plan(read_file(flow), replace(loading, chain=(*loading.chain, str(Path(flow).resolve()))))
 
 
@@ -82,119 +83,125 @@ def _plan(source: Source, loading: Loading) -> Plan:
 
 
 def _read(source: Source, loading: Loading) -> Plan:
-    """Return the plan as far as it can be read: with a mistake in the source it is not to be used."""
-    data, attempt = _top_level(source), source.attempt
-    # state_schema is informational, as it is in The Edge Agent: it documents the state's keys and checks nothing.
-    keys = ("variables", "initial_state", "settings", "state_schema")
-    variables, initial, settings, _ = (attempt(checks.mapping, source, data.get(key), (key,), key) or {} for key in keys)
+    """Return the plan as far as it can be read: it must not be used when mistakes were noted."""
+    flow = Spot(source)
+    data, attempt = _top_level(flow), source.attempt
+    variables, initial, settings, _ = (attempt(checks.mapping, flow.key(key), data.get(key)) or {} for key in _MAPPINGS)
     folder = str(Path(source.path).resolve().parent) if source.path else "."
-    compiler = Compiler.of(source, variables, with_env=loading.allow_code)
-    settings = attempt(_rendered, source, compiler, settings, folder) or {}
-    registry = attempt(_registry, source, data, Engine(dict(loading.base), variables, settings), loading)
+    compiler = Compiler.of(variables, with_env=loading.allow_code)
+    settings = attempt(_rendered, flow.key("settings"), compiler, settings, folder) or {}
+    engine = Engine(dict(loading.base), variables, settings)
+    registry = attempt(_registry, flow.key("imports"), data.get("imports"), engine, loading)
     known = registry if registry is not None else {**loading.base, **loading.actions}
-    subflows = _Subflows(source, replace(loading, base=known))
-    reader = NodeReader(source, compiler, known, subflows, loading.allow_code, knows_all=registry is not None)
-    nodes = attempt(reader.top_level, data.get("nodes")) or {}
-    edges = attempt(read_edges, source, compiler, data.get("edges"), tuple(nodes)) if nodes else None
+    subflow = _Subflows(replace(loading, base=known))
+    nodes, edges = _graph(flow, data, NodeReader(compiler, known, subflow, loading.allow_code, knows_all=registry is not None))
     return Plan(
-        name=attempt(_name, source, data) or "flow",
+        name=attempt(_name, flow.key("name"), data.get("name")) or "flow",
         path=source.path,
         folder=folder,
         variables=variables,
         initial_state=initial,
         settings=settings,
         nodes=nodes,
-        edges=edges or {},
+        edges=edges,
         registry=known,
-        observability=attempt(_observability, source, data, loading),
-        max_steps=attempt(_max_steps, source, settings) or _MAX_STEPS,
+        observability=attempt(_observability, flow.key("observability"), data, loading),
+        max_steps=attempt(_max_steps, flow.at("settings", "max_steps"), settings) or _MAX_STEPS,
         sha256=source.sha256,
     )
 
 
-def _top_level(source: Source) -> dict[str, Any]:
-    if not isinstance(source.data, dict):
-        kind = type(source.data).__name__
-        raise source.error(f"a flow is a mapping with nodes: in it, not a {kind}; {allowed(_KEYS)}", line=1)
-    checks.refuse_unknown(source, source.data, _KEYS, (), "the flow")
-    if source.data.get("nodes") is None:
-        raise source.error(f"the flow has no nodes; add nodes: with at least one; {allowed(_KEYS)}", ("nodes",))
-    return source.data
+def _graph(flow: Spot, data: Mapping[str, Any], reader: NodeReader) -> tuple[dict[str, Node], dict[str, tuple[Edge, ...]]]:
+    nodes = flow.attempt(reader.top_level, flow.key("nodes"), data.get("nodes")) or {}
+    if not nodes:
+        return {}, {}
+    return nodes, flow.attempt(read_edges, flow.key("edges"), reader.compiler, data.get("edges"), tuple(nodes)) or {}
 
 
-def _name(source: Source, data: Mapping[str, Any]) -> str:
-    if data.get("name") is None:
-        return Path(source.path).stem if source.path else "flow"
-    return checks.text(source, data["name"], ("name",), "name")
+def _top_level(flow: Spot) -> dict[str, Any]:
+    data = flow.source.data
+    if not isinstance(data, dict):
+        kind = type(data).__name__
+        raise flow.error(f"a flow must be a mapping with the key nodes, not a {kind}; {allowed(_KEYS)}", line=1)
+    checks.refuse_unknown(flow.called("the flow"), data, _KEYS)
+    if data.get("nodes") is None:
+        raise flow.at("nodes").error(f"the flow has no nodes; add nodes: with at least one; {allowed(_KEYS)}")
+    return data
 
 
-def _rendered(source: Source, compiler: Compiler, settings: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """Return the settings with their templates rendered, which see the variables, the environment and the folder, no state."""
+def _name(spot: Spot, name: Any) -> str:
+    if name is None:
+        return Path(spot.source.path).stem if spot.source.path else "flow"
+    return checks.text(spot, name)
+
+
+def _rendered(spot: Spot, compiler: Compiler, settings: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return the settings with their templates rendered; these see the variables, the environment and the folder, no state."""
     names = {"variables": compiler.variables, "flow_dir": folder, "env": Variables()}
     narrowed = replace(compiler, names=compiler.names & names.keys())
-    renderer = narrowed.value(settings, ("settings",), "settings")
+    renderer = narrowed.value(settings, spot)
     try:
         return dict(renderer.render(names))
     except FlowRunError as error:
-        raise source.error(str(error), ("settings",)) from error
+        raise spot.called("").error(str(error)) from error
 
 
-def _max_steps(source: Source, settings: Mapping[str, Any]) -> int:
-    most = settings.get("max_steps", _MAX_STEPS)
-    return checks.whole_number(source, most, ("settings", "max_steps"), "settings.max_steps", 1)
+def _max_steps(spot: Spot, settings: Mapping[str, Any]) -> int:
+    return checks.whole_number(spot.called("settings.max_steps"), settings.get("max_steps", _MAX_STEPS), 1)
 
 
-def _observability(source: Source, data: Mapping[str, Any], loading: Loading) -> Mapping[str, Any] | None:
+def _observability(spot: Spot, data: Mapping[str, Any], loading: Loading) -> Mapping[str, Any] | None:
     if "observability" not in data:
         return None
-    # Imported here: a flow without a block needs nothing of it.
+    # Imported here: a flow without a block does not need it.
     from ..configuration.config import check_block
 
-    block = checks.mapping(source, data["observability"], ("observability",), "observability")
+    block = checks.mapping(spot, data["observability"])
     if not loading.allow_code:
-        _refuse_callbacks(source, block)
-    # Key by key, so that the mistakes of all of them are found; then as a whole. Callbacks are imported when the flow runs,
-    # before its first node: loading a flow alone brings in what it imports.
-    before = len(source.mistakes)
+        _refuse_callbacks(spot, block)
+    # First key by key, so that the mistakes of all keys are found, then as a whole. Callbacks are imported when the flow runs,
+    # before its first node: loading a flow imports nothing but what its `imports` name.
+    before = len(spot.source.mistakes)
     for part in (*({key: value} for key, value in block.items()), block):
-        if part is block and len(source.mistakes) > before:
+        if part is block and len(spot.source.mistakes) > before:
             break
         try:
             check_block(part, import_callbacks=False)
         except ConfigurationError as error:
-            source.note(str(error), blamed(source, str(error)))
+            Spot(spot.source, place_in_block(spot.source, error.where)).note(str(error))
     return block
 
 
-def _refuse_callbacks(source: Source, block: Mapping[str, Any]) -> None:
+def _refuse_callbacks(spot: Spot, block: Mapping[str, Any]) -> None:
     handlers = block.get("handlers")
     for index, handler in enumerate(handlers if isinstance(handlers, list) else []):
         if isinstance(handler, Mapping) and (handler.get("type") == "callback" or "callback" in handler):
-            what = f"observability.handlers[{index}].callback is {handler.get('callback')!r}"
-            problem = f"{what}, which brings code and is not allowed here; use a handler of type console or file"
-            raise source.error(problem, ("observability", "handlers", index, "callback"))
+            where = spot.at("handlers", index, "callback").called(f"observability.handlers[{index}].callback")
+            raise where.error(f"{handler.get('callback')!r} brings code, which is not allowed here; use type: console or file")
 
 
-def blamed(source: Source, message: str) -> Place:
-    """Return the place that a message about the block is about: ``observability.handlers[0]``, or a key it quotes there."""
-    found: Place = ("observability",)
-    message = message[:_SUBJECT]
-    inside = [place for place in source.lines if place[0] == "observability"]
-    for place in inside:
-        if _dotted(place) in message and len(place) > len(found):
-            found = place
-    keys = [place for place in inside if place[:-1] == found and f"key {place[-1]!r}" in message]
-    return keys[0] if keys else found
+def place_in_block(source: Source, where: str) -> Place:
+    """Return the place of a part of the ``observability`` block, or of the nearest one around it that the file has.
+
+    Args:
+        source: The flow.
+        where: The part as a ``ConfigurationError`` gives it: ``observability.handlers[0].path``.
+    """
+    inside = (place for place in source.lines if place[0] == "observability")
+    around = (
+        place for place in inside if where == _dotted(place) or where.startswith((f"{_dotted(place)}.", f"{_dotted(place)}["))
+    )
+    return max(around, key=lambda place: len(_dotted(place)), default=("observability",))
 
 
 def _dotted(place: Place) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
-def _registry(source: Source, data: Mapping[str, Any], engine: Engine, loading: Loading) -> Registry:
-    if data.get("imports") and not loading.allow_code:
-        raise source.error("imports bring code, which is not allowed here; pass the actions to load()", ("imports",))
-    import_actions(source, data.get("imports"), engine)
+def _registry(spot: Spot, imports: Any, engine: Engine, loading: Loading) -> Registry:
+    if imports and not loading.allow_code:
+        raise spot.error("code is not allowed here; pass the actions to load()")
+    import_actions(spot, imports, engine)
     engine.actions_registry.update(loading.actions)
     return engine.actions_registry
 
@@ -203,16 +210,15 @@ def _registry(source: Source, data: Mapping[str, Any], engine: Engine, loading: 
 class _Subflows:
     """Loads the sub-flows of one flow."""
 
-    source: Source
     loading: Loading
 
-    def __call__(self, name: str, place: Place) -> Plan:
-        folder = Path(self.source.path).parent if self.source.path else Path()
+    def __call__(self, spot: Spot, name: str) -> Plan:
+        folder = Path(spot.source.path).parent if spot.source.path else Path()
         path = folder / name
         if not path.is_file():
-            raise self.source.error(f"flow file {name!r} does not exist at {str(path)!r}; a path starts at this file", place)
+            raise spot.error(f"flow file {name!r} does not exist at {str(path)!r}; a path is relative to the file that names it")
         chain = self.loading.chain
         if (resolved := str(path.resolve())) in chain:
             names = [Path(link).name for link in (*chain[chain.index(resolved) :], resolved)]
-            raise self.source.error(f"sub-flow {name!r} runs in a circle: {' -> '.join(names)}", place)
+            raise spot.error(f"sub-flow {name!r} contains itself: {' -> '.join(names)}")
         return load_plan(path, self.loading)

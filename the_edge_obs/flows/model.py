@@ -1,7 +1,7 @@
-"""What a loaded flow is: frozen data that the loader makes and the runner reads.
+"""A loaded flow: frozen data that the loader makes and the runner reads.
 
-Everything that can be decided once is decided at load time: templates and code are compiled, actions looked up,
-targets checked. Running only reads.
+Everything that can be decided once is decided at load time: templates and code are compiled, actions are looked up,
+targets are checked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Mode = Literal["raise", "retry", "graceful"]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a result goes: under one key, or spread over several by templates that see ``result``, or merged."""
+    """Where a result goes: under one key, under several keys by templates that see ``result``, or merged into the state."""
 
     key: str | None = None
     mapping: Renderer | None = None
@@ -44,7 +44,7 @@ class ActionBody:
 
 @dataclass(frozen=True, slots=True)
 class CodeBody:
-    """``run``: inline Python; ``output_key`` takes an expression's value."""
+    """``run``: inline Python; ``output_key`` receives the value of an expression."""
 
     code: InlineCode
     output_key: str | None = None
@@ -59,7 +59,7 @@ class StepsBody:
 
 @dataclass(frozen=True, slots=True)
 class SubflowBody:
-    """``flow``: another flow file, which gets what ``with`` says as its state."""
+    """``flow``: another flow file, whose initial state is given by ``with``."""
 
     plan: Plan
     params: Renderer
@@ -93,7 +93,7 @@ Body: TypeAlias = ActionBody | CodeBody | StepsBody | SubflowBody | LoopBody | F
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """One rule of a ``goto``: where to, and when."""
+    """One rule of a ``goto``: a target and its condition."""
 
     target: str
     condition: Condition
@@ -104,12 +104,12 @@ class OnError:
     """What happens when a node fails.
 
     Args:
-        mode: raise (the flow fails), retry (and then fails, or goes to the fallback), graceful (the flow goes on).
-        max_retries: Further attempts after the first one; only mode retry makes any.
-        delay: Seconds before the second attempt.
+        mode: raise (the flow fails), retry (then the flow fails, or continues at the fallback), graceful (the flow continues).
+        max_retries: Attempts after the first one; mode retry only.
+        delay: Seconds before the second attempt, before jitter.
         backoff: Factor by which the delay grows from attempt to attempt.
-        fallback: Node to go on with after a failure, or None.
-        retryable: Names of the exception classes worth another attempt; None for all.
+        fallback: The node to continue with after a failure, or None.
+        retryable: Names of the exception classes that are retried; None for all.
     """
 
     mode: Mode = "raise"
@@ -122,7 +122,7 @@ class OnError:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node: its name, its one body, and where the flow goes afterwards."""
+    """One node: its name, its body, its error handling, and where the flow goes afterwards."""
 
     name: str
     body: Body
@@ -149,14 +149,14 @@ class Plan:
         path: Its file, or None for a flow given as a dict.
         folder: The file's folder as an absolute path; ``.`` for a flow given as a dict.
         variables: Constants that templates and code read.
-        initial_state: What the state holds unless the run is given something else.
-        settings: The ``settings`` block as written.
+        initial_state: The state to begin with; a run's own state wins over it.
+        settings: The ``settings`` block, its templates rendered.
         nodes: Every top-level node by name, in file order.
         edges: The edges that leave a node, by its name, in file order.
         registry: Every action that the flow knows.
         observability: The ``observability`` block, or None when there is none.
-        max_steps: How many nodes a run may execute before it is taken for an endless loop.
-        sha256: Which flow it is, as ``yaml_source.Source`` has it.
+        max_steps: How many nodes a run can execute before it counts as an endless loop.
+        sha256: The digest of the flow, as in ``yaml_source.Source``.
     """
 
     name: str
@@ -173,7 +173,7 @@ class Plan:
     sha256: str | None = None
 
     def following(self, name: str) -> str:
-        """Return the node written after this one, the first one after the start, or the end after the last."""
+        """Return the next node in the file; after START the first one, after the last one END."""
         names = list(self.nodes)
         position = 0 if name == START else names.index(name) + 1
         return names[position] if position < len(names) else END

@@ -1,4 +1,4 @@
-"""Read nodes: from plain data to the model, every mistake refused with its line."""
+"""Read nodes: turn plain data into the model, and note every mistake with its line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..actions.registry import Registry
-from ..configuration.yaml_reader import Place
 from ..errors import allowed
 from . import checks
 from .action_check import check_parameters, check_values, find_action
@@ -31,309 +30,310 @@ from .model import (
     SubflowBody,
 )
 from .on_error import read_on_error
+from .spot import Spot
 from .templates import Compiler, Constant, Renderer, Table
-from .yaml_source import Source
 
 _COMMON: Final = ("name", "description", "language", "goto", "on_error", "fan_in")
 _BODIES: Final = ("uses", "action", "run", "steps", "flow")
 _TYPES: Final = ("while_loop", "dynamic_parallel")
+_VARIABLES: Final = ("item_var", "index_var")
+_FAN_OUT: Final = ("type", "items", *_VARIABLES, "max_concurrency", "steps", "action", "output", "store")
 _BODY_HELP: Final = allowed(["uses (or action)", "run", "steps", "flow", *(f"type: {name}" for name in _TYPES)])
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReader:
-    """Reads the nodes of one flow; a mistake is noted in the source, and the rest is read all the same.
+    """Reads the nodes of one flow; a mistake is noted, and the rest is read nevertheless.
 
     Args:
-        source: The flow.
-        compiler: Compiles its templates.
-        registry: Its actions.
-        subflow: Loads the flow file that a node names; gets the path as written and its place.
-        allow_code: Whether ``run`` is taken.
-        names: Names of the top-level nodes, which may be jumped to; none inside nested steps.
-        targets: The same and the end: where a jump may lead.
-        knows_all: Whether the registry is complete; otherwise an unknown action may be one of an import that failed.
+        compiler: Compiles the templates.
+        registry: The flow's actions.
+        subflow: Loads a flow file that a node names; gets where it is named, and the path as written.
+        allow_code: Whether ``run`` is allowed.
+        names: Names of the top-level nodes, which can be jumped to; none inside nested steps.
+        targets: The same and the end: where a jump can lead.
+        knows_all: Whether the registry is complete; otherwise an unknown action may belong to an import that failed.
     """
 
-    source: Source
     compiler: Compiler
     registry: Registry
-    subflow: Callable[[str, Place], Plan]
+    subflow: Callable[[Spot, str], Plan]
     allow_code: bool
     names: Collection[str] = ()
     targets: Collection[str] = ()
     knows_all: bool = True
 
-    def top_level(self, data: Any) -> dict[str, Node]:
+    def top_level(self, spot: Spot, data: Any) -> dict[str, Node]:
         """Return the flow's nodes by name, in file order."""
-        items = self._items(data, ("nodes",), "nodes")
-        names = self._names(items, ("nodes",))
-        # Dicts, which keep the order for messages: each goto looks its target up.
+        items = _items(spot, data)
+        names = _names(spot, items)
+        # Dicts, which keep the order for messages: each goto looks up its target.
         reader = replace(self, names=dict.fromkeys(names), targets=dict.fromkeys((*names, END)))
-        return {name: reader._read(item, ("nodes", i), name) for i, (name, item) in enumerate(zip(names, items, strict=True))}
+        return {
+            name: reader._read(spot.node(i, name), item, name) for i, (name, item) in enumerate(zip(names, items, strict=True))
+        }
 
-    def _nested(self, data: Any, place: Place, owner: str) -> tuple[Node, ...]:
-        items = self._items(data, place, owner)
+    def _nested(self, spot: Spot, data: Any) -> tuple[Node, ...]:
+        items = _items(spot, data)
         reader = replace(self, names=(), targets=())
-        names = self._names(items, place)
-        return tuple(reader._read(item, (*place, i), name) for i, (name, item) in enumerate(zip(names, items, strict=True)))
+        names = _names(spot, items)
+        return tuple(
+            reader._read(spot.node(i, name), item, name) for i, (name, item) in enumerate(zip(names, items, strict=True))
+        )
 
-    def _items(self, data: Any, place: Place, owner: str) -> list[dict[str, Any]]:
-        """Return the nodes as mappings; one that is not a mapping, or empty, is an empty one."""
-        items = checks.listing(self.source, data, place, owner)
-        if not items:
-            raise self.source.error(f"{owner} is empty; it needs at least one node", place)
-        nodes = []
-        for index, item in enumerate(items):
-            here = (*place, index)
-            node = self.source.attempt(checks.mapping, self.source, item, here, f"{owner}[{index}]")
-            if node == {}:
-                self.source.note(f"{owner}[{index}] is empty; a node needs a body, {_BODY_HELP}", here)
-            nodes.append(node or {})
-        return nodes
-
-    def _names(self, items: Sequence[Mapping[str, Any]], place: Place) -> list[str]:
-        """Return the name of each node; where it has none, or one that cannot be, its position makes one."""
-        seen: dict[str, int] = {}
-        for index, item in enumerate(items):
-            name = self.source.attempt(self._name, item, place, index, seen)
-            if name is not None:
-                seen[name] = index
-        names = {index: name for name, index in seen.items()}
-        return [names.get(index) or _free_name(index + 1, seen) for index in range(len(items))]
-
-    def _name(self, item: Mapping[str, Any], place: Place, index: int, seen: Mapping[str, int]) -> str | None:
-        if item.get("name") is None:
-            return None
-        here = (*place, index, "name")
-        name = checks.text(self.source, item["name"], here, "a node's name")
-        if name in (START, END):
-            raise self.source.error(f"no node can be called {name!r}; the name stands for a border of the flow", here)
-        if name in seen:
-            first = self.source.line((*place, seen[name]))
-            hint = f", first on line {first}" if first else ""
-            raise self.source.error(f"node name {name!r} is given twice{hint}; rename one of them", here)
-        return name
-
-    def _read(self, data: Mapping[str, Any], place: Place, name: str) -> Node:
-        """Return a node, or an empty one where it cannot be read: its name is known all the same."""
-        node = self.source.attempt(self._node, data, place, name) if data else None
+    def _read(self, spot: Spot, data: Mapping[str, Any], name: str) -> Node:
+        """Return a node; one that cannot be read is empty, and its name is known nevertheless."""
+        node = spot.attempt(self._node, spot, data, name) if data else None
         return node or Node(name, StepsBody(()))
 
-    def _node(self, data: Mapping[str, Any], place: Place, name: str) -> Node:
-        owner = f"step {name!r}"
+    def _node(self, spot: Spot, data: Mapping[str, Any], name: str) -> Node:
         if data.get("language", "python") != "python":
-            self.source.note(f"{owner}: language {data['language']!r} is not run here; allowed: python", place)
-        body = self.source.attempt(self._body, data, place, owner)
+            spot.note(f"language {data['language']!r} is not supported; allowed: python")
+        body = spot.attempt(self._body, spot, data)
         fan_in = data.get("fan_in", False)
         if body is not None and not isinstance(body, FanOutBody) and not isinstance(fan_in, bool):
-            problem = f"{owner}: fan_in is {fan_in!r}; here it only marks a joining node: true or false"
-            self.source.note(problem, (*place, "fan_in"))
+            spot.at("fan_in").note(f"fan_in is {fan_in!r}; on a node of this type it must be true or false")
         on_error = None
         if data.get("on_error") is not None:
-            block = (data["on_error"], (*place, "on_error"), owner, self.names)
-            on_error = self.source.attempt(read_on_error, self.source, *block)
-        goto = self.source.attempt(self._goto, data.get("goto"), (*place, "goto"), owner)
+            on_error = spot.attempt(read_on_error, spot.key("on_error"), data["on_error"], self.names)
+        goto = spot.attempt(self._goto, spot.key("goto"), data.get("goto"))
         return Node(name, body or StepsBody(()), on_error or OnError(), goto)
 
-    def _body(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+    def _body(self, spot: Spot, data: Mapping[str, Any]) -> Body:
         kind = data.get("type")
         calls = isinstance(data.get("uses", data.get("action")), str)
         if kind is not None and (kind in _TYPES or not calls):
-            return self._typed(kind, data, place, owner)
+            return self._typed(spot, data, kind)
         bodies = [key for key in _BODIES if key in data]
         if len(bodies) != 1:
-            found = f"two bodies, {bodies[0]!r} and {bodies[1]!r}" if bodies else "no body"
-            raise self.source.error(f"{owner} has {found}; it needs exactly one; {_BODY_HELP}", place)
+            problem = f"two bodies, {bodies[0]!r} and {bodies[1]!r}" if bodies else "no body"
+            raise spot.error(f"{problem}; a node has exactly one; {_BODY_HELP}")
         readers = {"run": self._code, "steps": self._steps, "flow": self._flow}
-        return readers.get(bodies[0], self._action)(data, place, owner)
+        return readers.get(bodies[0], self._action)(spot, data)
 
-    def _typed(self, kind: Any, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+    def _typed(self, spot: Spot, data: Mapping[str, Any], kind: Any) -> Body:
         if kind == "while_loop":
-            return self._loop(data, place, owner)
+            return self._loop(spot, data)
         if kind == "dynamic_parallel":
-            return self._fan_out(data, place, owner)
-        raise self.source.error(f"{owner}: unknown type {kind!r}; {allowed(_TYPES, kind)}", (*place, "type"))
+            return self._fan_out(spot, data)
+        raise spot.at("type").error(f"unknown type {kind!r}; {allowed(_TYPES, kind)}")
 
-    def _action(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
+    def _action(self, spot: Spot, data: Mapping[str, Any]) -> Body:
         key = "uses" if "uses" in data else "action"
-        name = checks.text(self.source, data[key], (*place, key), f"{owner}: {key}")
+        name = checks.text(spot.key(key), data[key])
         calling = None
         if self.knows_all or name in self.registry:
-            calling = self.source.attempt(find_action, self.source, self.registry, name, (*place, key), owner)
-        given = {
-            param: (value, (*place, "with", param))
-            for param, value in checks.mapping(self.source, data.get("with"), (*place, "with"), f"{owner}: with").items()
-        }
-        for param in data.keys() - {*_COMMON, key, "with", "output", "store"}:
-            if param in given:
-                self.source.note(f"{owner}: parameter {param!r} is given twice; keep one", (*place, param))
-            given[param] = (data[param], (*place, param))
+            calling = spot.attempt(find_action, spot.at(key), self.registry, name)
+        given = self._given(spot, data, key)
         if calling is not None:
-            check_parameters(self.source, calling, name, {param: where for param, (_, where) in given.items()}, place, owner)
-        values = {param: (self._value(value, where, owner), where) for param, (value, where) in given.items()}
-        output = self._output(data, place, owner)
+            check_parameters(spot, calling, name, {param: where for param, (_, where) in given.items()})
+        values = {param: (self._value(where, value), where) for param, (value, where) in given.items()}
+        output = self._output(spot, data)
         if calling is None:
             return StepsBody(())
-        check_values(self.source, calling, name, values, owner)
+        check_values(calling, name, values)
         return ActionBody(name, calling, Table(tuple((param, value) for param, (value, _) in values.items())), output)
 
-    def _code(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
-        self._refuse_unknown(data, ("run",), place, owner)
+    def _given(self, spot: Spot, data: Mapping[str, Any], key: str) -> dict[str, tuple[Any, Spot]]:
+        """Return the parameters of an action, and where each is written: under ``with``, or beside the node's own keys."""
+        inner = checks.mapping(spot.key("with"), data.get("with"))
+        given = {param: (value, spot.at("with", param)) for param, value in inner.items()}
+        for param in data.keys() - {*_COMMON, key, "with", "output", "store"}:
+            if param in given:
+                spot.at(param).note(f"parameter {param!r} is given twice; keep one")
+            given[param] = (data[param], spot.at(param))
+        return given
+
+    def _code(self, spot: Spot, data: Mapping[str, Any]) -> Body:
+        _refuse_unknown(spot, data, ("run",))
         if not self.allow_code:
-            raise self.source.error(f"{owner} has inline code in run, which is not allowed here; use an action", place)
-        run, here = data["run"], (*place, "run")
+            raise spot.error("inline code in run is not allowed here; use an action")
+        run, where = data["run"], spot.key("run")
         if isinstance(run, str):
-            return CodeBody(self._compiled(compile_script, run, here, owner))
-        config = checks.mapping(self.source, run, here, f"{owner}: run")
-        checks.refuse_unknown(self.source, config, ("type", "value", "output_key"), here, f"{owner}: run")
+            return CodeBody(self._compiled(where, compile_script, run))
+        config = checks.mapping(where, run)
+        checks.refuse_unknown(where, config, ("type", "value", "output_key"))
         if config.get("type") != "expression":
-            problem = f"{owner}: run type {config.get('type')!r} is not taken; allowed: expression, or plain text"
-            raise self.source.error(problem, here)
-        value = checks.text(self.source, config.get("value"), (*here, "value"), f"{owner}: run value")
-        output = checks.text(self.source, config.get("output_key", "result"), here, f"{owner}: output_key")
-        return CodeBody(self._compiled(compile_expression, value, (*here, "value"), owner), output)
+            raise where.error(f"type {config.get('type')!r} is not supported; allowed: expression, or plain text")
+        value = checks.text(where.key("value"), config.get("value"))
+        output = checks.text(where.key("output_key"), config.get("output_key", "result"))
+        return CodeBody(self._compiled(where.at("value"), compile_expression, value), output)
 
-    def _compiled(self, compile_: Callable[[str, str, int], InlineCode], code: str, place: Place, owner: str) -> InlineCode:
-        text = self.compiler.with_variable_texts(checks.text(self.source, code, place, f"{owner}: run"))
-        filename = self.source.path or "<flow>"
+    def _compiled(self, spot: Spot, compile_: Callable[[str, str, int], InlineCode], code: str) -> InlineCode:
+        text = self.compiler.with_variable_texts(checks.text(spot, code))
+        path = spot.source.path
         try:
-            return compile_(text, filename, self.source.text_line(place))
+            return compile_(text, path or "<flow>", spot.source.text_line(spot.place))
         except SyntaxError as error:
-            line = error.lineno if self.source.path else None
-            where = "" if self.source.path else f" (line {error.lineno} of the code)"
-            raise self.source.error(f"{owner}: Python syntax error in run: {error.msg}{where}", line=line) from error
-        except (ValueError, RecursionError, MemoryError) as error:  # Python's parser runs out of its own stack
-            reason = str(error) or "it is nested too deeply"
-            raise self.source.error(f"{owner}: the Python in run cannot be compiled: {reason}", place) from error
+            where = "" if path else f" (line {error.lineno} of the code)"
+            raise spot.error(f"Python syntax error: {error.msg}{where}", line=error.lineno if path else None) from error
+        except (ValueError, RecursionError, MemoryError) as error:  # Python's parser exhausts its own stack
+            raise spot.error(f"the code cannot be compiled: {str(error) or 'it is nested too deeply'}") from error
 
-    def _steps(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
-        self._refuse_unknown(data, ("steps",), place, owner)
-        return StepsBody(self._nested(data["steps"], (*place, "steps"), f"{owner}: steps"))
+    def _steps(self, spot: Spot, data: Mapping[str, Any]) -> Body:
+        _refuse_unknown(spot, data, ("steps",))
+        return StepsBody(self._nested(spot.key("steps"), data["steps"]))
 
-    def _flow(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
-        self._refuse_unknown(data, ("flow", "with", "output", "store"), place, owner)
-        path = checks.text(self.source, data["flow"], (*place, "flow"), f"{owner}: flow")
-        given = checks.mapping(self.source, data.get("with"), (*place, "with"), f"{owner}: with")
-        params = self.compiler.value(given, (*place, "with"), owner)
-        output = self._output(data, place, owner)
-        return SubflowBody(self.subflow(path, (*place, "flow")), params, output)
+    def _flow(self, spot: Spot, data: Mapping[str, Any]) -> Body:
+        _refuse_unknown(spot, data, ("flow", "with", "output", "store"))
+        path = checks.text(spot.key("flow"), data["flow"])
+        params = self.compiler.value(checks.mapping(spot.key("with"), data.get("with")), spot.at("with"))
+        output = self._output(spot, data)
+        return SubflowBody(self.subflow(spot.at("flow"), path), params, output)
 
-    def _loop(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
-        self._refuse_unknown(data, ("type", "condition", "max_iterations", "body"), place, owner)
+    def _loop(self, spot: Spot, data: Mapping[str, Any]) -> Body:
         keys = ("condition", "max_iterations", "body")
-        self._note_missing(data, keys, place, owner)
-        attempt, given = self.source.attempt, {key: (data[key], (*place, key)) for key in keys if data.get(key) is not None}
+        _refuse_unknown(spot, data, ("type", *keys))
+        _note_missing(spot, data, keys)
+        given = {key: data[key] for key in keys if data.get(key) is not None}
         if "condition" in given:
-            condition = attempt(compile_condition, self.compiler, *given["condition"], owner)
+            condition = spot.attempt(compile_condition, self.compiler, given["condition"], spot.at("condition"))
         if "max_iterations" in given:
-            most = attempt(checks.whole_number, self.source, *given["max_iterations"], f"{owner}: max_iterations", 1)
-        body = self._nested(*given["body"], f"{owner}: body") if "body" in given else ()
+            most = spot.attempt(checks.whole_number, spot.key("max_iterations"), given["max_iterations"], 1)
+        body = self._nested(spot.key("body"), given["body"]) if "body" in given else ()
         return LoopBody(condition or ALWAYS, most or 1, body) if len(given) == len(keys) else StepsBody(body)
 
-    def _fan_out(self, data: Mapping[str, Any], place: Place, owner: str) -> Body:
-        keys = ("type", "items", "item_var", "index_var", "max_concurrency", "steps", "action", "output", "store")
-        self._refuse_unknown(data, keys, place, owner)
-        self._note_missing(data, ("items",), place, owner)
-        body = checks.one_of(self.source, data, ("steps", "action"), place, owner)
+    def _fan_out(self, spot: Spot, data: Mapping[str, Any]) -> Body:
+        _refuse_unknown(spot, data, _FAN_OUT)
+        _note_missing(spot, data, ("items",))
+        body = checks.one_of(spot, data, ("steps", "action"))
         if body is None:
-            raise self.source.error(f"{owner} has nothing to run for an item; it needs one of steps, action", place)
-        attempt = self.source.attempt
-        item, index = (attempt(self._variable, data, key, place, owner) or key for key in ("item_var", "index_var"))
+            raise spot.error("nothing runs for the items; give steps or action")
+        attempt = spot.attempt
+        item, index = (
+            attempt(self._variable, spot.key(key), data.get(key, key.removesuffix("_var"))) or key for key in _VARIABLES
+        )
         reader = replace(self, compiler=self.compiler.knowing((item, index)))
         steps = data["steps"] if body == "steps" else [data["action"]]
         limit = data.get("max_concurrency")
         if not isinstance(limit, str) and limit is not None:
-            attempt(checks.whole_number, self.source, limit, (*place, "max_concurrency"), f"{owner}: max_concurrency", 1)
-        output = checks.one_of(self.source, data, ("output", "store"), place, owner)
+            attempt(checks.whole_number, spot.key("max_concurrency"), limit, 1)
+        output = checks.one_of(spot, data, ("output", "store"))
         return FanOutBody(
-            items=attempt(self._item_list, data.get("items"), (*place, "items"), owner) or Constant(None),
+            items=attempt(self._item_list, spot.key("items"), data.get("items")) or Constant(None),
             item_var=item,
             index_var=index,
-            max_concurrency=self._value(limit, (*place, "max_concurrency"), owner),
-            steps=reader._nested(steps, (*place, body), f"{owner}: {body}"),
-            fan_in=attempt(self._fan_in, data, place, owner),
-            output=checks.text(self.source, data[output], (*place, output), f"{owner}: {output}") if output else None,
+            max_concurrency=self._value(spot.at("max_concurrency"), limit),
+            steps=reader._nested(spot.key(body), steps),
+            fan_in=attempt(self._fan_in, spot.key("fan_in"), data.get("fan_in")),
+            output=checks.text(spot.key(output), data[output]) if output else None,
         )
 
-    def _item_list(self, items: Any, place: Place, owner: str) -> Any:
+    def _item_list(self, spot: Spot, items: Any) -> Renderer:
         if items is None:
-            return None
-        compiled = self.compiler.value(items, place, owner)
+            return Constant(None)
+        compiled = self.compiler.value(items, spot)
         if isinstance(compiled, (Constant, Table)):
-            problem = f"{owner}: items is {items!r}; it has to be a list or an expression such as '{{{{ state.urls }}}}'"
-            raise self.source.error(problem, place)
+            raise spot.wrong(items, "a list or an expression such as '{{ state.urls }}'")
         return compiled
 
-    def _fan_in(self, data: Mapping[str, Any], place: Place, owner: str) -> str | None:
-        fan_in = data.get("fan_in")
+    def _fan_in(self, spot: Spot, fan_in: Any) -> str | None:
         if fan_in is None:
             return None
         if not self.names:
-            raise self.source.error(f"{owner}: fan_in is for top-level nodes; the next step sees the results", place)
-        checks.refuse_unknown_target(self.source, fan_in, self.names, (*place, "fan_in"), f"{owner}: fan_in")
+            raise spot.error("only top-level nodes can have a fan_in; the next step sees the results")
+        checks.refuse_unknown_target(spot, fan_in, self.names)
         return str(fan_in)
 
-    def _variable(self, data: Mapping[str, Any], key: str, place: Place, owner: str) -> str:
-        name = data.get(key, key.removesuffix("_var"))
+    def _variable(self, spot: Spot, name: Any) -> str:
         if not isinstance(name, str) or not _is_plain(name) or name in self.compiler.names:
-            taken = ", ".join(sorted(self.compiler.names))
-            problem = f"{owner}: {key} is {name!r}; it has to be a plain name and none of {taken}"
-            raise self.source.error(problem, (*place, key))
+            raise spot.wrong(name, f"a plain name and none of {', '.join(sorted(self.compiler.names))}")
         return name
 
-    def _goto(self, goto: Any, place: Place, owner: str) -> tuple[Jump, ...] | None:
+    def _goto(self, spot: Spot, goto: Any) -> tuple[Jump, ...] | None:
         if goto is None:
             return None
         if not self.names:
-            raise self.source.error(f"{owner}: goto is for top-level nodes; nested steps run one after the other", place)
+            raise spot.error("only top-level nodes can have a goto; nested steps run one after the other")
         if not isinstance(goto, (str, list)) or not goto:
-            raise self.source.error(f"{owner}: goto is {goto!r}; it has to be a name or a list of {{if, to}}", place)
+            raise spot.wrong(goto, "a name or a list of {if, to}")
         if isinstance(goto, str):
-            checks.refuse_unknown_target(self.source, goto, self.targets, place, f"{owner}: goto")
+            checks.refuse_unknown_target(spot, goto, self.targets)
             return (Jump(goto, ALWAYS),)
-        jumps = [self.source.attempt(self._jump, rule, (*place, index), owner) for index, rule in enumerate(goto)]
+        jumps = [spot.attempt(self._jump, spot.item(index), rule) for index, rule in enumerate(goto)]
         return tuple(jump for jump in jumps if jump is not None)
 
-    def _jump(self, rule: Any, place: Place, owner: str) -> Jump:
-        data = checks.mapping(self.source, rule, place, f"{owner}: a goto rule")
-        checks.refuse_unknown(self.source, data, ("if", "to"), place, f"{owner}: goto")
-        self.source.attempt(checks.refuse_unknown_target, self.source, data.get("to"), self.targets, place, f"{owner}: goto")
+    def _jump(self, spot: Spot, rule: Any) -> Jump:
+        data = checks.mapping(spot, rule)
+        checks.refuse_unknown(spot, data, ("if", "to"))
+        spot.attempt(checks.refuse_unknown_target, spot, data.get("to"), self.targets)
         if data.get("if") is None:
             return Jump(str(data.get("to")), ALWAYS)
-        compiler = self.compiler.knowing(("result",))
-        return Jump(str(data.get("to")), compile_condition(compiler, data["if"], (*place, "if"), owner, words=True))
+        # Under the node's name: messages about a template say the key themselves.
+        where, compiler = spot.at("if").called(f"step {spot.step!r}"), self.compiler.knowing(("result",))
+        return Jump(str(data.get("to")), compile_condition(compiler, data["if"], where, words=True))
 
-    def _value(self, value: Any, place: Place, owner: str) -> Renderer:
-        """Return a compiled value, or nothing where it has a mistake, which is noted."""
-        return self.source.attempt(self.compiler.value, value, place, owner) or Constant(None)
+    def _value(self, spot: Spot, value: Any) -> Renderer:
+        """Return a compiled value, or None's where it has a mistake, which is noted."""
+        return spot.attempt(self.compiler.value, value, spot) or Constant(None)
 
-    def _output(self, data: Mapping[str, Any], place: Place, owner: str) -> Output:
-        key = checks.one_of(self.source, data, ("output", "store"), place, owner)
+    def _output(self, spot: Spot, data: Mapping[str, Any]) -> Output:
+        key = checks.one_of(spot, data, ("output", "store"))
         if key is None or data[key] is None:
             return Output()
-        value, here = data[key], (*place, key)
+        value = data[key]
         if isinstance(value, dict):
-            fields = checks.mapping(self.source, value, here, f"{owner}: {key}")
-            return Output(mapping=self.compiler.knowing(("result",)).value(fields, here, owner))
-        return Output(key=checks.text(self.source, value, here, f"{owner}: {key}"))
+            fields = checks.mapping(spot.key(key), value)
+            return Output(mapping=self.compiler.knowing(("result",)).value(fields, spot.at(key)))
+        return Output(key=checks.text(spot.key(key), value))
 
-    def _refuse_unknown(self, data: Mapping[str, Any], keys: tuple[str, ...], place: Place, owner: str) -> None:
-        checks.refuse_unknown(self.source, data, (*_COMMON, *keys), place, owner)
 
-    def _note_missing(self, data: Mapping[str, Any], keys: tuple[str, ...], place: Place, owner: str) -> None:
-        for key in keys:
-            if data.get(key) is None:
-                self.source.note(f"{owner} needs {key!r}; {allowed(keys)}", place)
+def _items(spot: Spot, data: Any) -> list[dict[str, Any]]:
+    """Return a list of nodes as mappings; one that is not a mapping, or is empty, becomes an empty mapping."""
+    items = checks.listing(spot, data)
+    if not items:
+        raise spot.error("the list is empty; it needs at least one node")
+    nodes = []
+    for index, item in enumerate(items):
+        node = spot.attempt(checks.mapping, spot.item(index), item)
+        if node == {}:
+            spot.item(index).note(f"the node is empty; it needs a body; {_BODY_HELP}")
+        nodes.append(node or {})
+    return nodes
+
+
+def _names(spot: Spot, items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the name of each node; one without a valid name is named after its position."""
+    positions: dict[str, int] = {}
+    for index, item in enumerate(items):
+        name = spot.attempt(_name, spot, item, index, positions)
+        if name is not None:
+            positions[name] = index
+    names = {index: name for name, index in positions.items()}
+    return [names.get(index) or _free_name(index + 1, positions) for index in range(len(items))]
+
+
+def _name(spot: Spot, item: Mapping[str, Any], index: int, taken: Mapping[str, int]) -> str | None:
+    if item.get("name") is None:
+        return None
+    where = spot.at(index, "name")
+    name = checks.text(where.called("a node's name"), item["name"])
+    if name in (START, END):
+        raise where.called("").error(f"a node cannot be named {name!r}, which is reserved; rename it")
+    if name in taken:
+        first = spot.source.line((*spot.place, taken[name]))
+        hint = f", first on line {first}" if first else ""
+        raise where.called("").error(f"node name {name!r} is used twice{hint}; rename one of them")
+    return name
+
+
+def _refuse_unknown(spot: Spot, data: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    checks.refuse_unknown(spot, data, (*_COMMON, *keys))
+
+
+def _note_missing(spot: Spot, data: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if data.get(key) is None:
+            spot.note(f"{key!r} is missing; required: {', '.join(keys)}")
 
 
 def _is_plain(name: str) -> bool:
-    # Jinja2 has meanings of its own for self and super.
+    # self and super have their own meanings in Jinja2.
     return name.isidentifier() and not keyword.iskeyword(name) and name not in {"self", "super"}
 
 
 def _free_name(number: int, taken: Mapping[str, int]) -> str:
-    """Return the name of an unnamed node: its 1-based position, with underscores where somebody else has that name."""
+    """Return the name of an unnamed node: its 1-based position, with underscores where another node has that name."""
     name = f"step_{number}"
     while name in taken:
         name += "_"

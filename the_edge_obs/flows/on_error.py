@@ -1,15 +1,14 @@
-"""Read ``on_error``: what a node's failure leads to."""
+"""Read ``on_error``: what happens after a node's failure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, Final, get_args
 
-from ..configuration.yaml_reader import Place
 from ..errors import allowed
 from . import checks
 from .model import Mode, OnError
-from .yaml_source import Source
+from .spot import Spot
 
 _KEYS: Final = (
     "mode",
@@ -24,57 +23,55 @@ _KEYS: Final = (
 _RETRIES_BY_DEFAULT: Final = 3
 
 
-def read_on_error(source: Source, value: Any, place: Place, owner: str, names: Collection[str]) -> OnError:
-    """Read an ``on_error`` block; ``delay`` and ``backoff`` are also taken as ``retry_delay`` and ``backoff_multiplier``.
+def read_on_error(spot: Spot, value: Any, names: Collection[str]) -> OnError:
+    """Read an ``on_error`` block; ``retry_delay`` and ``backoff_multiplier`` are other names of ``delay`` and ``backoff``.
+
+    An unknown key or mode, a value out of range, and a setting that does not apply to the mode are noted.
 
     Args:
-        source: The flow.
-        value: The block.
-        place: Where it is.
-        owner: The node, for messages.
-        names: The nodes a fallback may be; none inside nested steps.
-
-    An unknown key or mode, a value out of range, and settings of one mode used with another are noted.
+        spot: The block.
+        value: What it holds.
+        names: The nodes that a fallback can name; none inside nested steps.
 
     Raises:
         FlowFileError: It is not a mapping, or two spellings of one key are used.
     """
-    what = f"{owner}: on_error"
-    data = checks.mapping(source, value, place, what)
-    checks.refuse_unknown(source, data, _KEYS, place, what)
+    data = checks.mapping(spot, value)
+    checks.refuse_unknown(spot, data, _KEYS)
     mode = data.get("mode", "raise")
     if not (is_known := mode in get_args(Mode)):
-        source.note(f"{what}: unknown mode {mode!r}; {allowed(get_args(Mode), mode)}", (*place, "mode"))
-    delay = checks.one_of(source, data, ("delay", "retry_delay"), place, what)
-    backoff = checks.one_of(source, data, ("backoff", "backoff_multiplier"), place, what)
+        spot.at("mode").note(f"unknown mode {mode!r}; {allowed(get_args(Mode), mode)}")
+    delay = checks.one_of(spot, data, ("delay", "retry_delay")) or "delay"
+    backoff = checks.one_of(spot, data, ("backoff", "backoff_multiplier")) or "backoff"
     for key in ("max_retries", delay, backoff, "retryable_errors"):
         if key in data and is_known and mode != "retry":
-            source.note(f"{what}: {key!r} has a meaning with mode: retry only, not with {mode!r}", (*place, key))
+            spot.at(key).note(f"{key!r} applies to mode: retry only, not to {mode!r}")
     retries = data.get("max_retries", _RETRIES_BY_DEFAULT if mode == "retry" else 0)
-    attempt = source.attempt
+    seconds = spot.at(delay).called(spot.text("delay (seconds)"))
+    factor = spot.at(backoff).called(spot.text("backoff"))
+    attempt = spot.attempt
     return OnError(
         mode=mode,
-        max_retries=attempt(checks.whole_number, source, retries, (*place, "max_retries"), f"{what}: max_retries", 0) or 0,
-        delay=attempt(checks.number, source, data.get(delay or "", 1.0), (*place, delay), f"{what}: delay (seconds)", 0) or 0.0,
-        backoff=attempt(checks.number, source, data.get(backoff or "", 2.0), (*place, backoff), f"{what}: backoff", 1) or 1.0,
-        fallback=attempt(_fallback, source, data.get("fallback"), mode, (*place, "fallback"), what, names),
-        retryable=attempt(_retryable, source, data.get("retryable_errors"), (*place, "retryable_errors"), what),
+        max_retries=attempt(checks.whole_number, spot.key("max_retries"), retries, 0) or 0,
+        delay=attempt(checks.number, seconds, data.get(delay, 1.0), 0) or 0.0,
+        backoff=attempt(checks.number, factor, data.get(backoff, 2.0), 1) or 1.0,
+        fallback=attempt(_fallback, spot.key("fallback"), data.get("fallback"), mode, names),
+        retryable=attempt(_retryable, spot.key("retryable_errors"), data.get("retryable_errors")),
     )
 
 
-def _fallback(source: Source, name: Any, mode: str, place: Place, what: str, names: Collection[str]) -> str | None:
+def _fallback(spot: Spot, name: Any, mode: str, names: Collection[str]) -> str | None:
     if name is None:
         return None
     if not names:
-        raise source.error(f"{what}: fallback is for top-level nodes; nested steps run one after the other", place)
+        raise spot.error("only top-level nodes can have a fallback; nested steps run one after the other")
     if mode == "raise":
-        raise source.error(f"{what}: fallback needs mode: retry or mode: graceful, not 'raise'", place)
-    checks.refuse_unknown_target(source, name, names, place, f"{what}: fallback")
+        raise spot.error("a fallback needs mode: retry or mode: graceful, not 'raise'")
+    checks.refuse_unknown_target(spot, name, names)
     return str(name)
 
 
-def _retryable(source: Source, value: Any, place: Place, what: str) -> frozenset[str] | None:
+def _retryable(spot: Spot, value: Any) -> frozenset[str] | None:
     if value is None:
         return None
-    names = checks.listing(source, value, place, f"{what}: retryable_errors")
-    return frozenset(checks.text(source, name, place, f"{what}: an error's class name") for name in names)
+    return frozenset(checks.text(spot.item(index), name) for index, name in enumerate(checks.listing(spot, value)))

@@ -18,20 +18,20 @@ from .tracing import Tracer
 RESULTS = "parallel_results"
 """Key of the state, and name in templates and code, under which a fan-in finds its branches' results."""
 
-_MOST_THREADS = 32
-_GLANCE = 0.2  # seconds
+_MAX_THREADS = 32
+_CHECK_INTERVAL = 0.2  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class BranchResult:
-    """What one branch came to, as a fan-in node sees it in ``parallel_results``.
+    """The result of one branch, as a fan-in node sees it in ``parallel_results``.
 
     Its attributes, and the keys of its state, can also be read as items: ``result["success"]``, ``result.get("text")``.
 
     Args:
         branch: The branch's name: its first node, or ``name[index]`` for an item.
         success: Whether it ended without an exception.
-        state: The branch's own state at its end, or at its failure.
+        state: The branch's own state when it ended or failed.
         error: The exception's text, or None.
         error_type: The exception's class name, or None.
         timing_ms: How long it ran, in milliseconds.
@@ -73,9 +73,9 @@ class Branch:
 
     Args:
         name: Its name.
-        input: What its span logs as input.
-        state: Its own copy of the state, which the work changes.
-        work: Runs it.
+        input: The input that its span logs.
+        state: Its own copy of the state, which ``work`` changes.
+        work: Runs the branch.
     """
 
     name: str
@@ -84,8 +84,8 @@ class Branch:
     work: Callable[[], None]
 
 
-def branch_state(state: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """Return a deep copy of the state for one branch.
+def branch_state(state: Mapping[str, Any], step: str) -> dict[str, Any]:
+    """Return a deep copy of the state for one branch of a step.
 
     Raises:
         FlowRunError: A value cannot be copied; the message names its key.
@@ -95,14 +95,14 @@ def branch_state(state: Mapping[str, Any], owner: str) -> dict[str, Any]:
     except Exception as error:
         key = next((key for key, value in state.items() if not _copies(value)), "?")
         reason = error_text(error)
-        problem = f"{owner}: state key {key!r} cannot be copied for a parallel branch: {reason}; keep plain data in the state"
-        raise FlowRunError(problem) from error
+        problem = f"state key {key!r} cannot be copied for a parallel branch: {reason}; keep plain data in the state"
+        raise FlowRunError(f"step {step!r}: {problem}", step=step) from error
 
 
 def _copies(value: Any) -> bool:
     try:
         copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - any failure at all answers the question
+    except Exception:  # noqa: BLE001 - any failure means that it cannot be copied
         return False
     return True
 
@@ -110,20 +110,20 @@ def _copies(value: Any) -> bool:
 def run_branches(
     tracer: Tracer, stop: threading.Event, branches: Sequence[Branch], limit: int | None = None
 ) -> list[BranchResult]:
-    """Run branches at once and return their results in the given order.
+    """Run branches at the same time and return their results in the given order.
 
-    A branch that raises an exception is a result without success. When the waiting thread is interrupted (Ctrl-C), or a
-    branch ends by such an interrupt, the others stop before their next node, and the interrupt goes on.
+    A branch that raises an exception gives a result without success. When the waiting thread or a branch is interrupted
+    (Ctrl-C), the other branches stop before their next node, and the interrupt is raised again.
 
     Args:
         tracer: Makes the branches' spans.
-        stop: Set when the branches are to stop.
-        branches: What to run.
-        limit: How many run at the same time; by default all of them, up to 32.
+        stop: Set when the branches must stop.
+        branches: The branches to run.
+        limit: How many run at the same time; None for all of them, up to 32.
     """
     if not branches:
         return []
-    pool = ThreadPoolExecutor(min(limit or _MOST_THREADS, len(branches)), thread_name_prefix="flow-branch")
+    pool = ThreadPoolExecutor(min(limit or _MAX_THREADS, len(branches)), thread_name_prefix="flow-branch")
     try:
         futures = [pool.submit(wrap(_run), tracer, stop, branch) for branch in branches]
         return [_awaited(future) for future in futures]
@@ -135,8 +135,8 @@ def run_branches(
 
 
 def _awaited(future: Future[BranchResult]) -> BranchResult:
-    """Wait for a branch, looking up now and then: a Ctrl-C that comes just before a wait is noticed only when that one ends."""
-    while not wait([future], _GLANCE).done:
+    """Wait for a branch in short intervals: a Ctrl-C just before a wait is only noticed when that wait ends."""
+    while not wait([future], _CHECK_INTERVAL).done:
         pass
     return future.result()
 
@@ -150,11 +150,11 @@ def _run(tracer: Tracer, stop: threading.Event, branch: Branch) -> BranchResult:
     except Exception as failure:  # noqa: BLE001 - the fan-in decides what a failed branch means
         error = failure
     except BaseException:
-        stop.set()  # not only when the waiting thread comes to this branch
+        stop.set()  # at once, not when the waiting thread reaches this branch
         raise
-    # Results of an earlier fork were for this branch to read; kept in its own result they would pile up, fork upon fork.
+    # This branch could read the results of an earlier fork; kept in its own result, they would pile up from fork to fork.
     branch.state.pop(RESULTS, None)
-    took = (time.monotonic() - started) * 1000
+    elapsed_ms = (time.monotonic() - started) * 1000
     if error is None:
-        return BranchResult(branch.name, True, branch.state, timing_ms=took)
-    return BranchResult(branch.name, False, branch.state, error_text(error), type_name(error), took)
+        return BranchResult(branch.name, True, branch.state, timing_ms=elapsed_ms)
+    return BranchResult(branch.name, False, branch.state, error_text(error), type_name(error), elapsed_ms)

@@ -1,4 +1,4 @@
-"""Which nodes of a flow can be reached at all, whatever its conditions say."""
+"""Find the nodes of a flow that can never run, whatever its conditions evaluate to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .model import END, START, FanOutBody, Plan
 
 
 def unreached(plan: Plan) -> list[str]:
-    """Return the nodes that no edge, jump, fallback or place in the file leads to, in file order."""
+    """Return the nodes that no edge, jump, fallback or preceding node leads to, in file order."""
     seen, ahead = {START, END}, [START]
     while ahead:
         for name in _following(plan, ahead.pop()):

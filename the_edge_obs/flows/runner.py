@@ -1,4 +1,4 @@
-"""``load`` a flow, and run it: the public face of the YAML runner."""
+"""``load`` a flow and run it: the public interface of the YAML runner."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .tracing import SILENT, Observed, Tracer, learn_secrets
 
 
 class Flow:
-    """A loaded flow; it can be run many times, and by many threads at once.
+    """A loaded flow. It can run many times, and in many threads at once.
 
-    It is observed when its ``observability`` block is on, or when it has none and logging of ``tea`` was configured by somebody
-    else. Otherwise a run calls the bare actions: no span, no flow context.
+    It is observed when its ``observability`` block is on, or when it has no block and the logger ``tea`` is configured.
+    Otherwise a run calls the bare actions: no span, no flow context.
 
     Attributes:
         name: The flow's name.
-        path: Its file, or None for one given as a dict.
+        path: Its file, or None for a flow given as a dict.
         observability: Its block as written, or None.
     """
 
@@ -48,24 +48,24 @@ class Flow:
         return list(self._plan.nodes)
 
     def unreached(self) -> list[str]:
-        """Return the top-level nodes that nothing leads to, in file order; ``run`` does not mind them."""
+        """Return the top-level nodes that nothing leads to, in file order; ``run`` ignores them."""
         return unreached(self._plan)
 
     def run(self, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run the flow.
 
         Args:
-            state: The state to begin with, over the flow's ``initial_state``; the mapping itself is not changed.
+            state: The initial state, merged over the flow's ``initial_state``; the mapping itself is not changed.
 
         Returns:
             The final state, with the run's id under ``flow_id`` and ``_observability.flow_id``.
 
         Raises:
-            FlowRunError: A template, a condition or the way through the flow went wrong; the message names the step.
-            Exception: What a node raised, unchanged, unless its ``on_error`` handled it.
+            FlowRunError: A template, a condition or the route through the flow failed; the message names the step.
+            Exception: A node's own exception, unchanged, unless its ``on_error`` handled it.
         """
         if state is not None and not isinstance(state, Mapping):
-            raise TypeError(f"state is {state!r}; it has to be a mapping (key: value)")
+            raise TypeError(f"state is {state!r}; it must be a mapping (key: value)")
         with self._observation(state or {}) as (tracer, flow_id):
             ids = {"flow_id": flow_id, "_observability": {"flow_id": flow_id, "enabled": tracer is not SILENT}}
             return run_plan(self._plan, {**(state or {}), **ids}, Run(tracer, self, run_plan))
@@ -83,7 +83,7 @@ class Flow:
             with self._configured(block), self._observed(state, scope=self) as flow_id:
                 yield self._tracer, flow_id
         else:
-            # Not observed, but known: while it runs, its log reads as empty.
+            # The flow is not observed, but known: while it runs, its log is empty.
             known = flows_known.setdefault(flow_id := new_flow_id(), FlowState(flow_id, self.name))
             try:
                 yield SILENT, flow_id
@@ -92,7 +92,7 @@ class Flow:
 
     @contextmanager
     def _observed(self, state: Mapping[str, Any], scope: object = None) -> Iterator[str]:
-        """Have an observed run, whose log begins with what it is given and which flow it is; yield its id."""
+        """Open an observed run, whose log begins with its input and the identity of the flow; yield its id."""
         from ..instrumentation.flow_context import flow
 
         context = flow(self.name, scope=scope)
@@ -105,7 +105,7 @@ class Flow:
 
     @contextmanager
     def _configured(self, block: Mapping[str, Any]) -> Iterator[None]:
-        """Have the block's handlers installed while at least one run of this flow lasts."""
+        """Keep the block's handlers installed while at least one run of this flow lasts."""
         from ..configuration.config import configure
 
         with self._lock:
@@ -131,15 +131,15 @@ def load(
     """Load a flow and check all of it.
 
     Args:
-        path_or_dict: A YAML file, or what such a file holds.
+        path_or_dict: A YAML file, or the content of such a file.
         actions: Actions by name, ``fn(state, **params)``; they replace or extend the builtin and imported ones.
-        allow_code: False refuses flows that bring code of their own (``run`` nodes, ``imports``, callbacks of the
+        allow_code: False refuses flows that bring their own code (``run`` nodes, ``imports``, callbacks of the
             ``observability`` block) or read environment variables (``env``), so that nothing they name is imported or run.
 
     Raises:
         FlowFileError: There is a mistake in it; the message has file and line, what is wrong and what is allowed.
     """
-    # Here, not above: the actions need none of the flow modules, and loading them is needed only now.
+    # Imported here: importing this module alone does not need the actions.
     from ..actions import builtin_registry
 
     return Flow(load_plan(path_or_dict, Loading(builtin_registry(), dict(actions or {}), allow_code)))

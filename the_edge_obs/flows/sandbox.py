@@ -1,8 +1,8 @@
-"""The sandbox that templates run in: nothing can be changed from there, and what one rendering takes is bounded.
+"""The sandbox that templates run in: a template cannot change anything, and each rendering has bounded time and size.
 
-Jinja2's sandbox keeps templates from classes and globals, not from work: a nested loop, a power or a width of ten digits
-goes on for ever or fills the memory. Here each step of a loop, each call, filter, operator and output looks at the clock, and
-what would make a text or a list says its size before it is made.
+Jinja2's sandbox hides classes and globals from templates, but does not limit their work: a nested loop, a power or a width
+of ten digits runs forever or fills the memory. Here every step of a loop, call, filter, operator and output checks the time
+limit, and the size of a string or list is checked before it is made.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from jinja2.visitor import NodeTransformer
 from ..text import known_charset
 
 SECONDS: Final = 5.0
-"""How long one rendering may take."""
+"""The time limit of one rendering."""
 MAX_SIZE: Final = 50_000_000
-"""How many characters one rendering may make, all texts and lists on the way included; an item of a list counts as 16."""
+"""How many characters one rendering can produce, intermediate strings and lists included; an item of a list counts as 16."""
 MAX_NUMBER: Final = 1_000_000
 """The largest width, indent, precision or count of a filter or a format."""
 
 _ITEM: Final = 16
-# An integer of so many bits is multiplied and written in milliseconds.
+# An integer of this many bits is multiplied and printed in milliseconds.
 _MAX_BITS: Final = 100_000
-# The longest text for filters of Jinja2 that copy what is left of it for each of its parts, in characters.
+# The longest string, in characters, for filters of Jinja2 that copy the rest of it for each of its parts.
 _MAX_SLOW: Final = 100_000
 _SLOW: Final = frozenset({"pprint", "striptags", "urlize", "wordwrap"})
-# Filters with a width, a count or a text that is repeated for each line, word or item.
+# Filters with a width, a count or a string that is repeated for each line, word or item.
 _REPEATING: Final = frozenset({"batch", "center", "indent", "json", "round", "slice", "tojson", "urlize", "wordwrap"})
-# Filters that look at the items of a list without making a text of it.
+# Filters that read the items of a list without converting it to a string.
 _SHALLOW: Final = frozenset(
     "attr batch count d default dictsort first groupby items join last length list map max min random reject rejectattr reverse "
     "select selectattr slice sort sum unique".split()
 )
-# Filters whose results hold each item of what they are given at most once: nothing grows, and much data need not be measured.
+# Filters whose results hold each item of their input at most once: nothing grows, so large data need not be measured.
 _ONCE: Final = frozenset(
     "dictsort first groupby items last list map max min random reject rejectattr reverse select selectattr sort unique".split()
 )
 _WIDTHS: Final = frozenset({"center", "ljust", "rjust", "to_bytes", "zfill"})
 _METHODS: Final = frozenset({"get", "keys", "values", "items", "copy"})
-# What changes a list, dict, set or deque; older versions of Jinja2 do not know all of them.
+# Methods that change a list, dict, set or deque; older versions of Jinja2 do not block all of them.
 _CHANGING: Final = frozenset(
     "add append appendleft clear difference_update discard extend extendleft insert intersection_update pop popitem popleft "
     "remove reverse rotate setdefault sort symmetric_difference_update update".split()
 )
-# A width or precision of printf: what is after the flags begins with another digit than 0, so there is one way to read it.
+# A width or precision of printf. After the flags the first digit is not 0, so the expression matches in one way only.
 _PERCENT: Final = re.compile(r"[%)][#0\- +]*([1-9][0-9]*|\*)?(?:\.([0-9]+|\*))?[hlL]?[diouxXeEfFgGcrsa]")
 _NUMBER: Final = re.compile(r"[0-9]+")
 
 
 class TooMuchWorkError(Exception):
-    """A template that takes too long, or makes too much."""
+    """A template that takes too long, or produces too much."""
 
 
 class Variables:
@@ -78,12 +78,12 @@ class Variables:
 
 
 class _Allowance:
-    """What one rendering may still take."""
+    """The time and size that one rendering has left."""
 
     def __init__(self) -> None:
         self.end = time.monotonic() + SECONDS
         self.size = MAX_SIZE
-        # By id, how large a container is once everything in it is written out; kept with it, or its id could come again.
+        # By id, the size of a container with everything in it; the container is kept too, or its id could be reused.
         self.sizes: dict[int, tuple[object, int]] = {}
 
     def step(self) -> None:
@@ -96,7 +96,7 @@ class _Allowance:
             raise TooMuchWorkError(f"it makes more than {MAX_SIZE:,} characters")
 
     def measured(self, value: Any) -> int:
-        """Return the size of a value as text would have it: what is in it twice counts twice."""
+        """Return the size of a value written out as text: a part that occurs twice counts twice."""
         if not isinstance(value, _CONTAINERS):
             return _own_size(value)
         stack, entered = [value], set()
@@ -122,7 +122,7 @@ _running = threading.local()
 
 @contextmanager
 def allowance() -> Iterator[None]:
-    """Give the rendering inside an allowance of its own."""
+    """Give the rendering inside the block its own allowance."""
     before = getattr(_running, "allowance", None)
     _running.allowance = _Allowance()
     try:
@@ -145,11 +145,11 @@ def _own_size(value: Any) -> int:
     return len(value) if isinstance(value, (str, bytes, bytearray)) else _ITEM
 
 
-# --- what is made ---
+# --- counting values ---
 
 
 def _made(value: Any, *, measured: bool = True) -> Any:
-    """Count a value that a template has made, and return it; what comes bit by bit is counted bit by bit."""
+    """Count a value that a template has made, and return it; the items of an iterator are counted one by one."""
     allowed = _allowed()
     allowed.step()
     if isinstance(value, (str, bytes, bytearray)):
@@ -172,7 +172,7 @@ def _each(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _joined(parts: Sequence[Any]) -> str:
-    """Join what stands between ``~``."""
+    """Join the operands of ``~``."""
     allowed = _allowed()
     for part in parts:
         allowed.spend(allowed.measured(part))
@@ -181,7 +181,7 @@ def _joined(parts: Sequence[Any]) -> str:
 
 @pass_eval_context
 def _finalize(_: Any, value: Any) -> Any:
-    """Count what goes into the text. It takes the context so that nothing is rendered when it is compiled."""
+    """Count a value that goes into the output. It takes the context so that nothing is rendered at compile time."""
     allowed = _allowed()
     allowed.step()
     allowed.spend(allowed.measured(value))
@@ -189,16 +189,16 @@ def _finalize(_: Any, value: Any) -> Any:
 
 
 class Bounding(NodeTransformer):
-    """Puts the counting filters around loops, literals and ``~`` of a template that is parsed."""
+    """Wraps the loops, literals and ``~`` of a parsed template in the counting filters."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja2's name
-        """Count each round of a loop."""
+        """Count each iteration of a loop."""
         self.generic_visit(node)
         node.iter = _filtered(node.iter, _EACH)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
-        """Measure what is joined before it is."""
+        """Measure the operands before they are joined."""
         self.generic_visit(node)
         return _filtered(nodes.Tuple(node.nodes, "load", lineno=node.lineno), _JOINED)
 
@@ -222,7 +222,7 @@ def _filtered(node: Any, name: str) -> nodes.Filter:
 
 
 def _bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that is counted; it is passed the same context as the bare one."""
+    """Return a filter with checks and counting; it gets the same context as the original one."""
     leading = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @wraps(function)
@@ -230,7 +230,7 @@ def _bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., An
         context, value, rest = args[:leading], args[leading] if len(args) > leading else None, args[leading + 1 :]
         _allowed().step()
         if name == "join" and isinstance(value, Iterable) and not isinstance(value, (str, *_CONTAINERS)):
-            value = list(_each(value))  # what is joined is measured first
+            value = list(_each(value))  # the parts are measured before they are joined
         _check_filter(name, value, (*rest, *kwargs.values()))
         if name == "format":
             _check_percent(str(value), kwargs or rest)
@@ -245,7 +245,7 @@ def _check_filter(name: str, value: Any, options: Sequence[Any]) -> None:
     if name not in _SHALLOW and isinstance(value, _CONTAINERS):
         allowed.spend(allowed.measured(value))
     if name in _SLOW and (size := allowed.measured(value)) > _MAX_SLOW:
-        raise TooMuchWorkError(f"a value of {size:,} characters for the filter {name}, which takes {_MAX_SLOW:,} at most")
+        raise TooMuchWorkError(f"the filter {name} takes at most {_MAX_SLOW:,} characters, not {size:,}")
     if name in _REPEATING:
         _check_repetition(value, options)
     if name == "replace":
@@ -283,7 +283,7 @@ def _check_size(size: int) -> None:
 
 
 def _check_percent(text: str, values: Any) -> None:
-    """Check what a printf format makes: the sum of its widths, and of what each directive is given."""
+    """Check the size of a printf result: the sum of its widths and of the values of its directives."""
     allowed, total, directives = _allowed(), len(text), 0
     for match in _PERCENT.finditer(text):
         directives += 1
@@ -314,20 +314,20 @@ class _Formatter(SandboxedFormatter):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The sandbox, in which the keys of a mapping come before its methods, a missing one is None, and work is counted."""
+    """The sandbox: the keys of a mapping come before its methods, a missing key is None, and work is counted."""
 
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
 
     def __init__(self, filters: Mapping[str, Callable[..., Any]]) -> None:
-        # Not optimized: what is constant would be worked out when it is compiled, where nothing counts it.
+        # Not optimized: constant expressions would be evaluated at compile time, where nothing counts them.
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_finalize, optimized=False)
         self.filters.update(filters)
         self.filters = {name: _bounded_filter(name, function) for name, function in self.filters.items()}
         self.filters.update({_EACH: _each, _JOINED: _joined, _MADE: _made})
-        del self.globals["lipsum"]  # text for layouts, as much as one likes
+        del self.globals["lipsum"]  # it makes any amount of text
 
     def concat(self, parts: Iterable[str]) -> str:
-        """Join the pieces of a text, which are measured first: those of a loop are the same piece many times."""
+        """Join the pieces of a string, which are measured first: a loop gives the same piece many times."""
         size, kept = 0, []
         for part in parts:
             size += len(part)
@@ -336,12 +336,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return "".join(kept)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Tell whether a template may have an attribute: one that is public, and changes nothing."""
+        """Tell whether a template can use an attribute: a public one that changes nothing."""
         changes = attr in _CHANGING and isinstance(obj, (MutableMapping, MutableSequence, MutableSet))
         return not changes and super().is_safe_attribute(obj, attr, value)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return what is after a dot."""
+        """Return the value of ``obj.attribute``."""
         if isinstance(obj, Variables):
             value = obj[attribute]
             return obj.get if value is None and attribute == "get" else value
@@ -356,7 +356,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return None
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Return what is in brackets."""
+        """Return the value of ``obj[argument]``."""
         if isinstance(obj, (Mapping, Variables)) and isinstance(argument, str):
             return obj.get(argument)
         if isinstance(obj, str) and isinstance(argument, str):
@@ -364,7 +364,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().getitem(obj, argument)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as in Jinja2
-        """Call a function of the template, or a method."""
+        """Call a function or a method for a template."""
         _allowed().step()
         _allowed().spend(_ITEM)
         if isinstance(__obj, LoopContext) and args:
@@ -379,7 +379,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return _made(super().call(__context, __obj, *args, **kwargs))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Work an operator out."""
+        """Evaluate a binary operator."""
         _allowed().step()
         _check_operator(operator, left, right)
         return _made(super().call_binop(context, operator, left, right))
@@ -391,7 +391,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _check_method(owner: Any, name: str, options: Sequence[Any]) -> None:
-    """Check a method of a text, of bytes or of a number."""
+    """Check a method call on a string, bytes or a number."""
     if name in _WIDTHS:
         for option in options:
             _check_number(option)
@@ -407,7 +407,7 @@ def _check_method(owner: Any, name: str, options: Sequence[Any]) -> None:
         if unknown:
             raise TooMuchWorkError(f"{unknown[0]!r} is not a charset")
     elif name == "translate":
-        raise TooMuchWorkError("translate makes a text of any size; use replace")
+        raise TooMuchWorkError("translate can make a string of any size; use replace")
 
 
 def _check_operator(operator: str, left: Any, right: Any) -> None:

@@ -1,4 +1,4 @@
-"""Decide which node comes next: ``goto`` first, then the edges, then the next node of the file."""
+"""Decide which node runs next: ``goto`` first, then the edges, then the next node in the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .yaml_source import copied
 
 @dataclass(frozen=True, slots=True)
 class _Fork:
-    """Parallel edges that are to be taken at once."""
+    """Parallel edges to follow at the same time."""
 
     targets: tuple[str, ...]
     fan_in: str
@@ -27,7 +27,7 @@ class _Borders:
 
     Args:
         ends: Nodes before which it stops: the end, and the fan-ins of the branches it is in.
-        siblings: First nodes of the branches beside it; none of them is its next node just by standing below.
+        siblings: First nodes of the other branches; none of them is the next node merely because it comes next in the file.
         fan_in: Where the branch joins the others, or None outside a branch.
     """
 
@@ -41,13 +41,13 @@ def run_plan(plan: Plan, state: dict[str, Any], run: Run) -> dict[str, Any]:
 
     Args:
         plan: The flow.
-        state: What the run is given; it wins over the plan's initial state.
-        run: What the run has in common with its sub-flows.
+        state: The state that the run is given; it wins over the plan's initial state.
+        run: Shared by the run and its sub-flows.
 
     Returns:
         The final state.
     """
-    # Copied: nodes may change what is in the state, and the plan serves many runs.
+    # Copied: nodes may change values in the state, and many runs share the plan.
     state = {**copied(plan.initial_state), **state}
     run.tracer.starts_with({**state, "variables": plan.variables, "settings": plan.settings})
     _Scheduler(plan, run).walk(START, state, _Borders())
@@ -55,7 +55,7 @@ def run_plan(plan: Plan, state: dict[str, Any], run: Run) -> dict[str, Any]:
 
 
 class _Scheduler:
-    """Walks one plan; its branches walk in threads and share the executor, which counts the steps."""
+    """Walks through one plan; branches walk in threads and share the executor, which counts the steps."""
 
     def __init__(self, plan: Plan, run: Run) -> None:
         self._plan = plan
@@ -63,7 +63,7 @@ class _Scheduler:
         self._executor = Executor(plan, run)
 
     def walk(self, start: str, state: dict[str, Any], borders: _Borders) -> None:
-        """Execute nodes from ``start`` on until a border; START itself is not a node."""
+        """Execute nodes from ``start`` to a border; START itself is not a node."""
         here, outcome, joining = start, Outcome({}, None), None
         while here not in borders.ends:
             if here != START:
@@ -95,7 +95,7 @@ class _Scheduler:
             for jump in goto:
                 if jump.condition.holds(names):
                     return jump.target
-            raise _stuck(name, f"no rule of its goto holds ({len(goto)} tried); add a last rule without if")
+            raise _stuck(name, f"no rule of its goto holds ({len(goto)} tried); add a final rule without if")
         if name in self._plan.edges:
             return self._edge(name, names)
         if (fan_in := self._fan_in_of(name)) is not None:
@@ -120,7 +120,7 @@ class _Scheduler:
             return run_branches(self._run.tracer, self._run.stop, branches)
 
     def _branch(self, index: int, target: str, state: dict[str, Any], borders: _Borders) -> Branch:
-        own = branch_state(state, f"step {target!r}")
+        own = branch_state(state, target)
 
         def work() -> None:
             self.walk(target, own, borders)
@@ -130,4 +130,4 @@ class _Scheduler:
 
 def _stuck(name: str, problem: str) -> FlowRunError:
     where = "the start" if name == START else f"step {name!r}"
-    return FlowRunError(f"{where}: {problem}, or one that leads to {END}")
+    return FlowRunError(f"{where}: {problem}, or one that leads to {END}", step=None if name == START else name)

@@ -1,7 +1,7 @@
-"""The seam between running and logging: decided once when a run starts, observed or silent.
+"""The interface between running and logging: a run is observed or silent, decided once when it starts.
 
-The runner talks to a tracer and never asks whether anybody listens. A flow that is not observed gets ``SILENT``, whose nodes
-are one shared object that does nothing, and the bare actions.
+The runner talks to a tracer and never asks whether the flow is observed. A flow that is not observed gets ``SILENT``, whose
+traces are one shared object that does nothing, and the bare actions.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ class Trace(Protocol):
         """Begin the execution."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> object:
-        """End the execution; never swallows."""
+        """End the execution; exceptions are never suppressed."""
 
 
 class Tracer(Protocol):
-    """What a run tells its log."""
+    """Receives what happens in a run."""
 
     def node(self, node: str, step: str | None, data: Any = NOTHING, attempt: int | None = None) -> Trace:
         """Return the trace of one execution of a node.
 
         Args:
-            node: What runs: ``file.read``, ``python.run``, ``loop``.
-            step: The flow's name for it, or None.
+            node: The node that runs: ``file.read``, ``python.run``, ``loop``.
+            step: The name that the flow gives it, or None.
             data: Its input.
             attempt: 1-based number of the attempt, where more than one is possible.
         """
 
     def starts_with(self, values: Mapping[str, Any]) -> None:
-        """Take note of the values that a flow starts with: what stands under secret keys must not show up in the log."""
+        """Register the values that a flow starts with: those under secret keys must not appear in the log."""
 
     def note(self, message: str, data: Mapping[str, Any]) -> None:
         """Log a warning of the enclosing span."""
 
     def actions(self, registry: Registry) -> Registry:
-        """Return the actions as inline code is to see them."""
+        """Return the actions as inline code sees them."""
 
 
 class _Silence:
-    """A trace that keeps nothing, shared by all threads."""
+    """A trace that records nothing, shared by all threads."""
 
     __slots__ = ()
     output: Any = None
@@ -79,7 +79,7 @@ _SILENCE: Final = _Silence()
 
 
 class Silent:
-    """The tracer of a flow that nobody observes."""
+    """The tracer of a flow that is not observed."""
 
     def node(self, node: str, step: str | None, data: Any = NOTHING, attempt: int | None = None) -> Trace:
         """Return the trace that does nothing."""
@@ -97,7 +97,7 @@ class Silent:
 
 
 class Observed:
-    """The tracer of an observed flow: every node is a span. One serves all runs of a flow."""
+    """The tracer of an observed flow: every node is a span. All runs of a flow share one tracer."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -108,7 +108,7 @@ class Observed:
         return Span(node, data, step=step, data=None if attempt is None else {"attempt": attempt})
 
     def starts_with(self, values: Mapping[str, Any]) -> None:
-        """Remember what stands under secret keys as taints of the running flow; nothing is logged."""
+        """Remember the values under secret keys as taints of the running flow; nothing is logged."""
         if (context := current()) is not None:
             learn_secrets(values, context)
 
@@ -125,18 +125,18 @@ class Observed:
                 own_fault("logging an event", context)
 
     def actions(self, registry: Registry) -> Registry:
-        """Return an instrumented copy of the actions, made once a registry."""
+        """Return an instrumented copy of the actions, made once per registry."""
         with self._lock:
             if id(registry) not in self._instrumented:
                 copied = dict(registry)
                 instrument(copied)
-                # The original is kept beside its copy: its id stands for it only while it lives.
+                # The original is kept beside its copy: its id identifies it only while it lives.
                 self._instrumented[id(registry)] = (registry, copied)
             return self._instrumented[id(registry)][1]
 
 
 def learn_secrets(values: Mapping[str, Any], context: SpanContext) -> None:
-    """Remember what stands under secret keys as taints of a span's flow."""
+    """Remember the values under secret keys as taints of a span's flow."""
     try:
         snapshot(dict(values), context.flow)
     except Exception:  # noqa: BLE001 - observability never breaks what it observes

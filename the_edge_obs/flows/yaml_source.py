@@ -1,4 +1,4 @@
-"""A flow as it was written: its data, and where each part of it stands."""
+"""A flow as it was written: its data, and the line of each part."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..configuration.yaml_reader import MAX_DEPTH, Place, read_yaml
 from ..errors import FlowFileError
 
 MAX_MISTAKES: Final = 100
-"""Nobody reads more of them at once, and each one lists what is allowed: a large file would take minutes."""
+"""How many mistakes are reported at once. Each lists what is allowed, so all those of a large file could take minutes."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class EnoughError(Exception):
-    """As many mistakes are noted as are told at once: reading on makes no sense."""
+    """As many mistakes are noted as are reported at once, so there is no point in reading further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Source:
     """A flow as plain data, and where each part of it was written.
 
     Args:
-        data: What the file holds: dicts, lists and scalars.
+        data: The content of the file: dicts, lists and scalars.
         path: The file, or None for a flow given as a dict.
         lines: 1-based line of the key or list item at each place.
-        text_lines: 1-based line on which the text of a string begins (for a block scalar, the line after the bar).
-        mistakes: What was found wrong so far, so that all of it can be told at once.
-        sha256: Of the file's bytes, or of a dict as JSON with sorted keys; None for a dict that is not JSON.
+        text_lines: 1-based line on which the text of a scalar begins (for a block scalar, the line after the ``|``).
+        mistakes: The mistakes found so far, so that all of them can be reported at once.
+        sha256: The digest of the file's bytes, or of a dict as JSON with sorted keys; None for a dict that is not JSON.
     """
 
     data: Any
@@ -44,30 +44,28 @@ class Source:
     sha256: str | None = None
 
     def line(self, place: Place) -> int | None:
-        """Return the line of a place, or of the nearest thing around it, or None for a flow given as a dict."""
+        """Return the line of a place, or of the nearest enclosing one; None for a flow given as a dict."""
         for length in range(len(place), 0, -1):
             if (line := self.lines.get(place[:length])) is not None:
                 return line
         return None
 
     def text_line(self, place: Place) -> int:
-        """Return the line on which a string's text begins; 1 where it is not known."""
+        """Return the line on which the text of a string begins; 1 where it is not known."""
         return self.text_lines.get(place, 1)
 
-    def error(self, problem: str, place: Place = (), *, line: int | None = None) -> FlowFileError:
-        """Return the error that refuses this flow, with file and line."""
-        return FlowFileError(problem, path=self.path, line=self.line(place) if line is None else line)
-
-    def note(self, problem: str, place: Place = ()) -> None:
-        """Note a mistake and go on, so that those behind it are found as well.
+    def note(self, *mistakes: FlowFileError) -> None:
+        """Note mistakes; reading continues, so that further mistakes are found.
 
         Raises:
-            EnoughError: It is the last one of those that are told at once.
+            EnoughError: These are the last ones that are reported at once.
         """
-        self._add(self.error(problem, place))
+        self.mistakes.extend(mistakes)
+        if len(self.mistakes) >= MAX_MISTAKES:
+            raise EnoughError
 
     def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Read a part, and return what it holds; note its mistake and return None when it cannot be read.
+        """Read a part of the flow, and return it; note its mistake and return None when it cannot be read.
 
         Raises:
             EnoughError: As ``note`` does.
@@ -76,13 +74,8 @@ class Source:
             return read(*args, **kwargs)
         except FlowFileError as error:
             others, error.others = error.others, ()
-            self._add(error, *others)
+            self.note(error, *others)
             return None
-
-    def _add(self, *mistakes: FlowFileError) -> None:
-        self.mistakes.extend(mistakes)
-        if len(self.mistakes) >= MAX_MISTAKES:
-            raise EnoughError
 
     def refuse_mistakes(self) -> None:
         """Raise the first of the noted mistakes, if there are any, with the others attached to it.
@@ -106,7 +99,7 @@ def read_file(path: str | Path) -> Source:
         The data with its lines.
 
     Raises:
-        FlowFileError: For a file that cannot be read, is not YAML, has duplicate keys, or goes beyond the limits.
+        FlowFileError: The file cannot be read, is not YAML, has duplicate keys, or exceeds the limits.
     """
     document = read_yaml(path)
     if document is None:
@@ -115,7 +108,7 @@ def read_file(path: str | Path) -> Source:
 
 
 def from_data(data: Mapping[str, Any]) -> Source:
-    """Return the source of a flow given as a dict; the dict is copied, so changing it later changes no flow."""
+    """Return the source of a flow given as a dict, which is copied: later changes to the dict do not change the flow."""
     content = copied(data)
     return Source(content, sha256=_digest(content))
 
@@ -129,13 +122,13 @@ def _digest(data: Any) -> str | None:
 
 
 def copied(value: Any, depth: int = 1) -> Any:
-    """Return a value with fresh dicts and lists, whatever else they hold.
+    """Return a copy of a value's dicts and lists; everything else in them is shared.
 
     Raises:
         FlowFileError: They are nested deeper than ``MAX_DEPTH`` levels.
     """
     if depth > MAX_DEPTH:
-        raise FlowFileError(f"nesting deeper than {MAX_DEPTH} levels; use sub-flows, and no circular references")
+        raise FlowFileError(f"nesting deeper than {MAX_DEPTH} levels; use sub-flows, and avoid circular references")
     if isinstance(value, Mapping):
         return {key: copied(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +19,34 @@ from ..recording.tracebacks import apart
 from ..store.sources import query
 
 
-class EventStream:
+class Events(ABC):
+    """Events that can be added, read and queried."""
+
+    @abstractmethod
+    def append(self, event: Event) -> None:
+        """Add an event."""
+
+    @abstractmethod
+    def get_all(self) -> list[Event]:
+        """Return the events, oldest first."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Remove all events."""
+
+    def query(self, filters: Mapping[str, Any] | None = None) -> list[Event]:
+        """Return the events that pass the filters, oldest first.
+
+        Args:
+            filters: The filters of ``event_query.matches``, or None for all events.
+
+        Raises:
+            QueryError: A filter is unknown, or its value is not valid.
+        """
+        return list(select(self.get_all(), filters or {}))
+
+
+class EventStream(Events):
     """A bounded buffer of events, oldest first, that passes each event on to handlers.
 
     Args:
@@ -65,27 +93,15 @@ class EventStream:
         """Return the events, oldest first."""
         return list(self._events)
 
-    def query(self, filters: Mapping[str, Any] | None = None) -> list[Event]:
-        """Return the events that pass the filters, oldest first.
-
-        Args:
-            filters: The filters of ``event_query.matches``, or None for all events.
-
-        Raises:
-            QueryError: A filter is unknown, or its value is not valid.
-        """
-        return list(select(self.get_all(), filters or {}))
-
     def clear(self) -> None:
         """Remove all events."""
         self._events.clear()
 
 
-class FlowStream(EventStream):
+class FlowEvents(Events):
     """The events of one flow in the ring buffers."""
 
     def __init__(self, run: Any) -> None:
-        super().__init__()
         self._run = run
 
     def append(self, event: Event) -> None:

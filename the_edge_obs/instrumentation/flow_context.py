@@ -19,7 +19,7 @@ from ..recording.records import NOTHING, NOWHERE
 from ..recording.tracebacks import Parts
 from ..store.sources import get_flow_log
 from .ends import end_of, outcome_of
-from .event_streams import EventStream, FlowStream
+from .event_streams import Events, FlowEvents
 from .resources import resource_data, runtime
 from .running import current, enter, leave
 from .span_events import OpenSpan, label_of, log_event, node_logger
@@ -288,9 +288,9 @@ class ObservabilityContext:
         return get_flow_log(self.flow_id)
 
     @property
-    def event_stream(self) -> EventStream:
+    def event_stream(self) -> Events:
         """The flow's events. An event that is appended is logged into the flow."""
-        return FlowStream(self)
+        return FlowEvents(self)
 
     def _running(self) -> SpanContext:
         """Return the running span of this flow; outside any other span, its root."""

@@ -8,25 +8,27 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from ..text import printable, printable_json
 
+_HERE: Final = Path(__file__).parent  # base.html, with the head of every page
+
 
 def render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:
     """Yield the text of a page, piece by piece.
 
-    The template gets ``style`` and ``script``, and ``policy``: a Content-Security-Policy (https://www.w3.org/TR/CSP3/) of
-    ``default-src 'none'`` that allows these two alone, by their hashes. Values are escaped, invisible
-    characters as on a terminal; data goes through ``|tojson``.
+    The page's template extends ``base.html``, which holds the head, the style and the script. The head sets a
+    Content-Security-Policy (https://www.w3.org/TR/CSP3/) of ``default-src 'none'`` that allows only that style and that script,
+    by their hashes. Values are escaped, and invisible characters are shown as on a terminal; data goes through ``|tojson``.
 
     Args:
         folder: Where the page's files are: ``name.html`` (Jinja2), ``name.css`` and ``name.js``.
-        name: Their name without its ending.
-        values: What else the template names.
+        name: Their name without the suffix.
+        values: The other variables of the template.
     """
     yield from _template(folder, name).generate(**values)
 
@@ -34,7 +36,7 @@ def render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:
 @lru_cache(maxsize=8)  # compiled once: a folder of 10,000 runs has as many pages
 def _template(folder: Path, name: str) -> Template:
     style, script = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, finalize=_visible)
+    environment = Environment(loader=FileSystemLoader([folder, _HERE]), autoescape=True, finalize=_visible)
     environment.policies["json.dumps_function"] = _data
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     common = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}

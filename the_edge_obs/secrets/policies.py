@@ -143,21 +143,22 @@ def policy_of(entry: Any, where: str) -> Policy:
     """
     entry = {} if entry is None else entry
     if not isinstance(entry, Mapping):
-        raise ConfigurationError(f"{where} is {entry!r}; it must be a mapping with {allowed(REDACT_KEYS)}")
+        raise ConfigurationError(f"{where} is {entry!r}; it must be a mapping with {allowed(REDACT_KEYS)}", where=where)
     for key in entry:
         if key not in REDACT_KEYS:
-            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(REDACT_KEYS, key)}")
+            raise ConfigurationError(f"unknown key {key!r} in {where}; {allowed(REDACT_KEYS, key)}", where=f"{where}.{key}")
     keys = _folded(f"{where}.keys", entry.get("keys"))
     safe_keys = _folded(f"{where}.safe_keys", entry.get("safe_keys"))
     if both := keys.keys() & safe_keys.keys():
         name = safe_keys[min(both)]
-        raise ConfigurationError(f"{where}.safe_keys has {name!r}, which {where}.keys has too; keep it in one of them")
+        problem = f"{where}.safe_keys has {name!r}, which {where}.keys has too; keep it in one of them"
+        raise ConfigurationError(problem, where=f"{where}.safe_keys")
     patterns = tuple(_pattern(f"{where}.patterns", text) for text in _texts(f"{where}.patterns", entry.get("patterns")))
     preset, correlate = entry.get("preset"), entry.get("correlate", False)
     if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
-        raise ConfigurationError(f"{where}.preset is {preset!r}; {allowed(PRESETS, preset)}")
+        raise ConfigurationError(f"{where}.preset is {preset!r}; {allowed(PRESETS, preset)}", where=f"{where}.preset")
     if not isinstance(correlate, bool):
-        raise ConfigurationError(f"{where}.correlate is {correlate!r}; {allowed(('true', 'false'))}")
+        raise ConfigurationError(f"{where}.correlate is {correlate!r}; {allowed(('true', 'false'))}", where=f"{where}.correlate")
     presets = frozenset() if preset is None else frozenset({preset})
     named = PRESETS[preset] - safe_keys.keys() if preset is not None else frozenset()
     return Policy(named | keys.keys(), frozenset(safe_keys), patterns, presets, correlate)
@@ -167,18 +168,18 @@ def _texts(where: str, value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-        raise ConfigurationError(f"{where} is {value!r}; it must be a list of texts")
+        raise ConfigurationError(f"{where} is {value!r}; it must be a list of texts", where=where)
     texts = list(value)
     for text in texts:
         if not isinstance(text, str) or not text:
-            raise ConfigurationError(f"{where} has {text!r}; each must be a text that is not empty")
+            raise ConfigurationError(f"{where} has {text!r}; each must be a text that is not empty", where=where)
     return texts
 
 
 def _folded(where: str, value: Any) -> dict[str, str]:
     names = {fold(text): text for text in _texts(where, value)}
     if "" in names:
-        raise ConfigurationError(f"{where} has {names['']!r}; a key must have a letter or a digit, such as 'cpf'")
+        raise ConfigurationError(f"{where} has {names['']!r}; a key must have a letter or a digit, such as 'cpf'", where=where)
     return names
 
 
@@ -186,7 +187,8 @@ def _pattern(where: str, text: str) -> re.Pattern[str]:
     try:
         pattern = re.compile(text)
     except (re.error, OverflowError) as error:
-        raise ConfigurationError(f"{where} has {text!r}, which is not a valid regular expression: {error}; {_EXAMPLE}") from error
+        problem = f"{where} has {text!r}, which is not a valid regular expression: {error}; {_EXAMPLE}"
+        raise ConfigurationError(problem, where=where) from error
     if pattern.fullmatch(""):
-        raise ConfigurationError(f"{where} has {text!r}, which matches an empty text; {_EXAMPLE}")
+        raise ConfigurationError(f"{where} has {text!r}, which matches an empty text; {_EXAMPLE}", where=where)
     return pattern

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..event import Event
 from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
 from .flow_facts import FlowFacts, SpanInfo, error_key
+from .table import Cell, line_of, padded, room_beside, shared, widths_of
 
 # If a span has more children than this, the first and last ones are shown, and the first ones that are not ok.
 FOLD_OVER: Final = 24
@@ -230,33 +231,27 @@ def _folded(children: Sequence[SpanInfo], healthy: dict[str, bool], view: View) 
 
 def _table(rows: Sequence[Row], view: View) -> Iterator[str]:
     total = max(view.width, _NARROWEST)
-    right = [max(columns(row.cells[cell]) for row in rows) for cell in range(2, 6)]
+    _, node, *figures = widths_of(row.cells for row in rows)
     bar = min((total - _NARROWEST) // 3, _BAR[1])
     bar = bar if bar >= _BAR[0] and any(row.bar for row in rows) else 0
-    space = max(total - sum(width + 2 for width in (bar, *right) if width), 16)
     wanted = max(len(row.stem) + columns(row.cells[0]) for row in rows)
-    node = max(columns(row.cells[1]) for row in rows)
-    label = min(wanted, max(space - node - 2, space // 2)) if node else min(wanted, space)
-    node = min(node, max(space - label - 2, 0))
+    label, node = shared(room_beside((bar, *figures), total), wanted, node)
     for row in rows:
-        yield _line(row, label, node, bar, right, view)
+        yield line_of(_table_cells(row, node, bar, view), (label, node, bar, *figures), view)
         for style, text in row.notes:
             yield from _note(row, style, text, total, view)
 
 
-def _line(row: Row, label: int, node: int, bar: int, right: Sequence[int], view: View) -> str:
-    # The characters of the stem are one column wide.
-    stem = fitted(row.stem, label // 2, view) if len(row.stem) > label // 2 + 3 else row.stem
-    text = fitted(row.cells[0], label - len(stem), view)
-    parts = [stem + _padded(text, label - len(stem))]
-    if node:
-        parts.append(view.paint("dim", _padded(fitted(row.cells[1], node, view), node)))
-    if bar:
-        style = row.status if row.status != "ok" else "around" if row.around else "bar"
-        parts.append(view.paint(style, _bar_text(row.bar, bar, view)))
-    parts += [f"{cell:>{width}}" for cell, width in zip(row.cells[2:5], right[:3], strict=True) if width]
-    parts.append(view.paint(row.status, row.cells[5]))
-    return "  ".join(parts).rstrip()
+def _table_cells(row: Row, node: int, bar: int, view: View) -> list[Cell]:
+    label, name, *figures, status = row.cells
+    bar_style = row.status if row.status != "ok" else "around" if row.around else "bar"
+    return [
+        Cell(label, stem=row.stem),
+        Cell(padded(fitted(name, node, view), node), "dim"),
+        Cell(_bar_text(row.bar, bar, view), bar_style),
+        *(Cell(figure, right=True) for figure in figures),
+        Cell(status, row.status),
+    ]
 
 
 def _bar_text(part: tuple[float, float] | None, width: int, view: View) -> str:
@@ -270,10 +265,6 @@ def _bar_text(part: tuple[float, float] | None, width: int, view: View) -> str:
     cells = zip(filled[::2], filled[1::2], strict=True)
     marks = {(True, True): "█", (True, False): "▌", (False, True): "▐"} if view.unicode else {}
     return "".join(marks.get(cell, "#") if any(cell) else " " for cell in cells)
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - columns(text))
 
 
 def _note(row: Row, style: str, text: str, total: int, view: View) -> Iterator[str]:

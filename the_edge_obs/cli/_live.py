@@ -1,4 +1,4 @@
-"""The live view of ``run``: which nodes run now, and for how long. It needs rich, the extra ``live``."""
+"""The live view of ``run``: which nodes are running, and for how long. It needs rich, the extra ``live``."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from rich.text import Text
 
 from ..event import Event
 from ..text import View, columns, counted, duration_text, fitted, printable
+from ..tree.table import Cell, line_of
 
-_A_SECOND: Final = 8  # pictures
+_REFRESHES: Final = 8  # per second
 _KEPT_FREE: Final = 2  # lines of the terminal
-_CLOCK: Final = 13  # columns: two spaces and a time such as 59 min 59 s
+_CLOCK: Final = 11  # columns of a time such as 59 min 59 s
 _ENDS: Final = frozenset({"exit", "error"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Running:
-    """A span that has begun.
+    """A span that is running.
 
     Attributes:
-        path: The numbers of the spans above it and its own: spans ordered by it make a tree.
+        path: The numbers of its ancestors and its own number; spans sorted by it make a tree.
         name: Its step, or its node.
-        since: When it began, monotonic seconds.
+        since: When it began, in monotonic seconds.
     """
 
     path: tuple[int, ...]
@@ -40,12 +41,12 @@ class _Running:
 
 
 class LiveView:
-    """A context manager that shows on stderr, a terminal, what runs; afterwards the terminal is as it was before.
+    """A context manager that shows on a terminal, stderr, what is running, and restores the terminal afterwards.
 
-    What fails in it ends the view, never the run.
+    A failure in it ends the view, never the run.
 
     Args:
-        view: What it may use of the terminal; its width is looked up for each picture.
+        view: How to draw; the width is read from the terminal for each refresh.
     """
 
     def __init__(self, view: View) -> None:
@@ -54,11 +55,11 @@ class LiveView:
         self._running: dict[str, _Running] = {}
         self._begun_count = self._done = self._errors = 0
         console = Console(stderr=True)
-        # What the flow prints comes above the view, unless it goes elsewhere.
+        # What the flow prints appears above the view, unless stdout is not the terminal.
         self._live = Live(
             console=console,
             get_renderable=self._picture,
-            refresh_per_second=_A_SECOND,
+            refresh_per_second=_REFRESHES,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )
@@ -66,7 +67,7 @@ class LiveView:
     def __enter__(self) -> LiveView:
         with suppress(Exception):
             self._live.start()
-            # rich hides the cursor. Left where it is, it is there too after a process that was killed.
+            # rich hides the cursor, and it would stay hidden after a process that was killed.
             self._live.console.show_cursor(True)
         return self
 
@@ -96,7 +97,7 @@ class LiveView:
             self._errors += event["event_type"] == "error" and not event["data"].get("cancelled")
 
     def _picture(self) -> Text:
-        # A thread of rich calls this: an error would end it with a traceback across the terminal.
+        # Called in a thread of rich: an error would print a traceback across the terminal.
         try:
             width, height = self._live.console.size
             with self._lock:
@@ -109,11 +110,10 @@ class LiveView:
         now = time.monotonic()
         shown = spans if len(spans) < height else spans[: height - 2]
         names = ["  " * (len(span.path) - 1) + span.name for span in shown]
-        room = max(min(max(map(columns, names), default=0), width - _CLOCK), 1)
+        room = max(min(max(map(columns, names), default=0), width - _CLOCK - 2), 1)
         for span, name in zip(shown, names, strict=True):
-            text = fitted(name, room, self._view)
-            clock = f"  {_clock(now - span.since):>{_CLOCK - 2}}"
-            yield Text(text + " " * (room - columns(text)) + clock, style="bold" if len(span.path) == 1 else "")
+            cells = [Cell(name), Cell(_clock(now - span.since), right=True)]
+            yield Text(line_of(cells, (room, _CLOCK), self._view), style="bold" if len(span.path) == 1 else "")
         if left := len(spans) - len(shown):
             yield Text(fitted(f"and {left:,} more", width, self._view), style="dim")
         failed = f", {counted(self._errors, 'error')}" if self._errors else ""
@@ -121,5 +121,5 @@ class LiveView:
 
 
 def _clock(seconds: float) -> str:
-    """Return a running time in tenths of a second: finer ones flicker."""
+    """Return a running time in tenths of a second: more digits would flicker."""
     return f"{seconds:.1f} s" if seconds < 59.95 else duration_text(seconds * 1000)

@@ -1,4 +1,4 @@
-"""The state that a run begins with: ``--state`` and ``--set``."""
+"""The initial state of a run: ``--state`` and ``--set``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def initial_state(given: str | None, settings: Sequence[str]) -> dict[str, Any]:
 
     Args:
         given: A JSON object, or ``@`` and the path of a file with one, or None.
-        settings: ``key=value``; dots in a key lead into mappings; a value is what ``scalar`` makes of it.
+        settings: ``key=value``; dots in a key lead into mappings; ``scalar`` reads the value.
 
     Raises:
-        ConfigurationError: it names the option and what is allowed.
+        ConfigurationError: an option is not valid; the error names it and what is allowed.
     """
     state = {} if given is None else _state(given)
     for setting in settings:
@@ -39,24 +39,25 @@ def _state(given: str) -> dict[str, Any]:
         try:
             text = Path(given[1:]).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "it is not UTF-8"
+            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "the file is not UTF-8"
             raise ConfigurationError(f"--state {given!r} cannot be read: {reason}") from error
     shown = given if len(given) <= 60 else given[:57] + "..."
     try:
         state = json.loads(text)
     except (ValueError, RecursionError) as error:
-        hint = "" if given.startswith("@") else "; a file is given as @FILE"
+        hint = "" if given.startswith("@") else "; write @FILE to read a file"
         raise ConfigurationError(f"--state {shown!r} is not valid JSON ({error}){hint}") from error
     if not isinstance(state, dict):
-        raise ConfigurationError(f'--state {shown!r} is a {type(state).__name__}; it has to be a JSON object such as {{"n": 3}}')
+        raise ConfigurationError(f'--state {shown!r} is a {type(state).__name__}; it must be a JSON object such as {{"n": 3}}')
     return state
 
 
 def scalar(text: str) -> Any:
-    """Return what a value stands for: what is valid JSON is that, ``[1, 2]`` a list, ``{"a": 1}`` a mapping, ``3`` a number.
+    """Return the value that a text stands for.
 
-    Everything else is the text itself: a path, a date, ``12:30`` and ``007``, of which YAML 1.1 would make numbers, and what
-    only looks like JSON (``[a]``, ``NaN``). A text that is valid JSON goes in double quotes: ``'"[1, 2]"'``.
+    Valid JSON is parsed: ``[1, 2]`` is a list, ``{"a": 1}`` a mapping, ``3`` a number. Any other text stands for itself: a path,
+    a date, ``12:30`` and ``007``, which YAML 1.1 would read as numbers, and text that only looks like JSON (``[a]``, ``NaN``).
+    Text that happens to be valid JSON goes in double quotes: ``'"[1, 2]"'``.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -80,5 +81,7 @@ def _put(state: dict[str, Any], path: Sequence[str], value: Any, setting: str) -
     for step, key in enumerate(path[:-1], 1):
         inner = inner.setdefault(key, {})
         if not isinstance(inner, dict):
-            raise ConfigurationError(f"--set {setting!r}: {'.'.join(path[:step])!r} is {inner!r} already, and no mapping")
+            raise ConfigurationError(
+                f"--set {setting!r}: {'.'.join(path[:step])!r} is already set to {inner!r}, which is not a mapping"
+            )
     inner[path[-1]] = value

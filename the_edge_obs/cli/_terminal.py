@@ -1,4 +1,4 @@
-"""What all commands share: where they print, and how they say what is wrong."""
+"""What all commands share: exit codes, output streams, messages and the view of a terminal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FAILED: Final = 1
 BAD: Final = 2
 UNPROVED: Final = 3
 
-_WIDTH_OF_NO_TERMINAL: Final = 120
+_DEFAULT_WIDTH: Final = 120  # columns, where the output is not a terminal
 
 
 def prepare() -> None:
-    """Keep a closed output, or a character that its encoding lacks, from ending the program."""
-    # Python has None for what was closed when it started (`>&-`, pythonw).
+    """Make sure that neither a closed stream nor a character outside its encoding ends the program."""
+    # A stream that was closed when Python started (`>&-`, pythonw) is None.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -29,12 +29,12 @@ def prepare() -> None:
 
 
 def prepare_json() -> None:
-    """Make stdout UTF-8, as JSON is; what no UTF-8 has (a lone surrogate) comes out as JSON's own escape."""
+    """Make stdout UTF-8, as JSON is; a lone surrogate, which UTF-8 lacks, is written as a JSON escape."""
     _reconfigure(sys.stdout, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(text: str) -> None:
-    """Write JSON to stdout, with what would steer a terminal in JSON's own escapes: it is equal JSON wherever it goes."""
+    """Write JSON to stdout; characters that control a terminal are written as JSON escapes, so the JSON stays equal."""
     sys.stdout.write(printable_json(text))
 
 
@@ -44,22 +44,22 @@ def _reconfigure(stream: TextIO, **settings: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line for people on stderr."""
+    """Print a message on stderr, as one line."""
     print(f"tea-obs: {printable(text)}", file=sys.stderr)
 
 
 def fail(text: str, code: int = BAD) -> int:
-    """Print an error on stderr, in one line, and return the exit code."""
+    """Print an error on stderr, as one line, and return the exit code."""
     say(f"error: {text}")
     return code
 
 
 def say_skipped(source: str, skipped: Skipped) -> None:
-    """Say on stderr which lines of a log were passed over, if any."""
+    """Print on stderr which lines of a log were skipped, if any."""
     if not skipped.lines:
         return
     if skipped.torn and skipped.lines == 1:
-        say(f"note: the last line of {source!r} is cut off: its process was killed, or is writing it")
+        say(f"note: the last line of {source!r} is cut off: its process was killed or is still writing")
     else:
         lines = f"{counted(skipped.lines, 'line')} of {source!r} {'is not an event' if skipped.lines == 1 else 'are not events'}"
         say(f"note: {lines} ({skipped.first}); tea-obs validate lists what is wrong")
@@ -67,11 +67,11 @@ def say_skipped(source: str, skipped: Skipped) -> None:
 
 def add_ascii(add: Callable[..., object]) -> None:
     """Add the option --ascii, with the ``add_argument`` of a parser or a group."""
-    add("--ascii", action="store_true", help="draw with ASCII alone")
+    add("--ascii", action="store_true", help="draw with ASCII characters only")
 
 
 def view_for(stream: TextIO, *, fold: bool = True, ascii_only: bool = False) -> View:
-    """Return how a tree is shown on a stream: as wide as the terminal, with what its encoding can write."""
+    """Return the view for a stream: as wide as the terminal, with the characters of its encoding."""
     unicode = not ascii_only and drawable(stream.encoding or "ascii")
-    width = shutil.get_terminal_size((_WIDTH_OF_NO_TERMINAL, 24)).columns
+    width = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
     return View(width, unicode, uses_colour(stream), fold)

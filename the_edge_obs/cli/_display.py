@@ -1,4 +1,4 @@
-"""What ``run`` shows on stderr while a flow runs: its events, a line for each finished node, or a live view."""
+"""What ``run`` shows on stderr while a flow runs: its events, one line per finished node, or a live view."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..event import Event
 from ..handlers.formatters import ConsoleFormatter
 from ..recording.records import record_of_item
 from ..text import uses_colour
-from .terminal import view_for
+from ._terminal import view_for
 
 if TYPE_CHECKING:
-    from .live import LiveView
+    from ._live import LiveView
 
 
 class Display:
@@ -22,7 +22,7 @@ class Display:
 
     Args:
         events: Show every event.
-        ascii_only: Draw with ASCII alone.
+        ascii_only: Draw with ASCII characters only.
     """
 
     def __init__(self, *, events: bool, ascii_only: bool) -> None:
@@ -31,13 +31,13 @@ class Display:
         self._formatter = ConsoleFormatter(colour=uses_colour(sys.stderr))
 
     def handler(self) -> dict[str, Any]:
-        """Return the handler, as in a block's list of them, that gets the flow's events."""
+        """Return the handler that gets the flow's events, as the ``handlers`` of a block describe one."""
         if self._events:
             return {"type": "console"}
         return {"type": "callback", "callback": self._finished if self._live is None else self._live.take}
 
     def shown(self) -> AbstractContextManager[object]:
-        """Return the context manager to run the flow in."""
+        """Return the context manager in which to run the flow."""
         return self._live or nullcontext()
 
     def _finished(self, event: Event) -> None:
@@ -46,11 +46,11 @@ class Display:
 
 
 def _live_view(ascii_only: bool) -> LiveView | None:
-    """Return a live view, or None where there is no terminal for it or its extra is not installed."""
+    """Return a live view, or None if stderr is not a suitable terminal or the extra ``live`` is not installed."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return None
     try:
-        from .live import LiveView
+        from ._live import LiveView
     except ImportError:
         return None
     return LiveView(view_for(sys.stderr, ascii_only=ascii_only))

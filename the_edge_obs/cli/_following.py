@@ -1,4 +1,4 @@
-"""Logs that grow: the last lines of a file, and what is written to files after that."""
+"""Growing logs: read the last lines of a file, and then what is appended to it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SUFFIX: Final = ".jsonl"
 
 
 class GrowingFile:
-    """One event file that is read from a position on, again and again.
+    """One event file that is read again and again, each time from where the last reading stopped.
 
-    A line that is not whole yet waits. A file that got shorter, or that another one has taken the place of, is read from its
-    beginning; what was written to the old one until then is read first.
+    An incomplete line is left for the next reading. A file that was truncated or replaced is read from its beginning; the rest of
+    a replaced file is read first.
 
     Args:
         path: The file.
-        skipped: Gets a note of each line that is too long or no event, with the byte at which it begins.
-        keep_open: Whether to hold the file open, as it takes to read the end of one that was moved away.
+        skipped: Records each line that is too long or not an event, with the byte at which it begins.
+        keep_open: Whether to keep the file open, which is needed to read the rest of a file that was moved away.
 
     Raises:
         OSError: it is not a regular file, or cannot be read.
@@ -35,12 +35,12 @@ class GrowingFile:
     def __init__(self, path: Path, skipped: Skipped, *, keep_open: bool) -> None:
         self._path, self._skipped = path, skipped
         self._position = 0
-        self._is_inside = False  # of a line that is too long
+        self._is_inside = False  # whether the position is inside a line that is too long
         self._seen: tuple[int, int] | None = None  # size and time of the last write, when it was last read
         self._file = open_regular(path) if keep_open else None
 
     def last(self, count: int) -> list[Event]:
-        """Return the last events, and read on behind them."""
+        """Return the last events, and continue after them."""
         with open_regular(self._path) as file:
             self._position = _end_of_lines(file, os.fstat(file.fileno()).st_size)
             lines = _backwards(file, self._position)
@@ -56,11 +56,11 @@ class GrowingFile:
         return None
 
     def more(self) -> Iterator[Event]:
-        """Yield the events that were written since the last time."""
+        """Yield the events that were written since the last call."""
         try:
             now = os.stat(self._path)
         except OSError:
-            now = None  # moved away or removed; another one may come
+            now = None  # moved away or removed; a new file may appear
         if self._file is not None:
             yield from self._read(self._file.fileno())
             if now is not None and not os.path.samestat(os.fstat(self._file.fileno()), now):
@@ -85,13 +85,13 @@ class GrowingFile:
                 self._is_inside = not is_whole
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
 
 def _end_of_lines(file: IO[bytes], end: int) -> int:
-    """Return where the last whole line before ``end`` ends."""
+    """Return where the last complete line before ``end`` ends."""
     while end > 0:
         start = max(end - _BLOCK, 0)
         file.seek(start)
@@ -102,8 +102,8 @@ def _end_of_lines(file: IO[bytes], end: int) -> int:
 
 
 def _backwards(file: IO[bytes], end: int) -> Iterator[tuple[int, bytes | Flaw]]:
-    """Yield the lines before ``end``, the last one first, each with the byte at which it begins."""
-    pieces: list[bytes] = []  # of a line whose beginning is still to come, the last one first
+    """Yield the lines before ``end``, last line first, each with the byte at which it begins."""
+    pieces: list[bytes] = []  # of a line whose beginning was not read yet, last piece first
     length, at = 0, end
     while end > 0:
         end, stop = max(end - _BLOCK, 0), end

@@ -7,20 +7,21 @@ from typing import Final
 
 from ..store.summaries import FlowSummary
 from ..text import View, clock_text, columns, dollars, duration_text, fitted, printable
+from ..tree.table import Cell, line_of, line_width
 
-_NARROW: Final = 10  # columns of a name, at least
-_SHORT_ID: Final = 8  # characters; the beginning of an id will do for --flow
+_NARROWEST: Final = 10  # columns that a name keeps
+_SHORT_ID: Final = 8  # characters; --flow accepts the beginning of an id
 _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
 _HEAD: Final = ("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "flow")
 
 
 def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
-    """Yield the lines of a table of runs, in the order given. Where it is wider than the view, ids and names are cut."""
+    """Yield the lines of a table of runs, in the order given. If it is wider than the view, ids and names are cut."""
     rows = [_row(flow) for flow in flows]
     if _width(rows) > view.width:
         rows = [[*row[:-1], row[-1][:_SHORT_ID]] for row in rows]
         longest = max(columns(row[0]) for row in rows)
-        room = max(longest - max(_width(rows) - view.width, 0), _NARROW)
+        room = max(longest - max(_width(rows) - view.width, 0), _NARROWEST)
         rows = [[fitted(row[0], room, view), *row[1:]] for row in rows]
     return table(_HEAD, rows, _FIGURES, view, "status")
 
@@ -39,13 +40,12 @@ def _row(flow: FlowSummary) -> list[str]:
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
-    return sum(width + 2 for width in _widths(_HEAD, rows).values()) - 2
+    return line_width(_widths(_HEAD, rows))
 
 
-def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[int, int]:
-    """Return the width of each column that has any text, by its place."""
-    shown = [place for place in range(len(head)) if any(row[place] for row in rows)]
-    return {place: max(columns(row[place]) for row in (head, *rows)) for place in shown}
+def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column, head included; 0 for a column without text below its head."""
+    return [max(map(columns, texts)) if any(texts[1:]) else 0 for texts in zip(head, *rows, strict=True)]
 
 
 def table(
@@ -54,22 +54,14 @@ def table(
     """Yield a table, line by line. A column without any text is left out.
 
     Args:
-        head: What the columns are called.
+        head: The names of the columns.
         rows: Their cells.
-        right: Which columns are set to the right.
+        right: The columns that are aligned right.
         view: What it may use of a terminal.
         styled: The column whose texts are the names of their own styles.
     """
     widths = _widths(head, rows)
-
-    def line(row: Sequence[str], style: str = "") -> str:
-        cells = []
-        for place, width in widths.items():
-            space = " " * (width - columns(row[place]))
-            text = view.paint(row[place] if head[place] == styled and not style else style, row[place])
-            cells.append(space + text if head[place] in right else text + space)
-        return "  ".join(cells).rstrip()
-
-    yield line(head, "dim")
+    yield line_of([Cell(name, "dim", name in right) for name in head], widths, view)
     for row in rows:
-        yield line(row)
+        cells = [Cell(text, text if name == styled else "", name in right) for name, text in zip(head, row, strict=True)]
+        yield line_of(cells, widths, view)

@@ -1,7 +1,7 @@
-"""The program: its parser, and how it ends.
+"""The program: its parser, its errors and its exit codes.
 
-Exit codes: 0 done, 1 the flow failed or a diff has what it is to fail on, 2 bad usage or input; 130 after Ctrl-C and 141 after
-a broken pipe, as shells have it.
+Exit codes: 0 done, 1 the flow failed or ``diff --fail-on`` found a difference, 2 bad usage or input, 3 ``diff --fail-on`` cannot
+tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
 from . import clean, config, diff, export, lnav, ls, query, run, show, stats, tail, validate
-from .terminal import BAD, fail, prepare, say
+from ._terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
 _COMMANDS: Final = (run, show, ls, stats, tail, query, export, diff, validate, config, clean, lnav)
-# Their values may begin with a dash, as in `--since -5m`, which argparse would take for an option.
+# Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text"})
 
 _EPILOG: Final = """\
-a first run, and what can be done with its log:
+first steps:
   tea-obs run triage.yaml --set path=access.log --log-dir logs
   tea-obs show logs
   tea-obs query logs --node 'llm.*' --min-level warn
   tea-obs export logs/flow-<id>.jsonl -o run.json
 
-exit codes: 0 done, 1 the flow failed, or what diff --fail-on names was found;
+exit codes: 0 done, 1 the flow failed or diff --fail-on found a difference,
 2 bad usage or input, 3 diff --fail-on cannot tell, 130 interrupted
 """
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are one line on stderr.
 
     Args:
-        argv: The arguments without the program's name; None (the default) takes the process's.
+        argv: The arguments without the program's name. Default None: those of the process.
     """
     prepare()
     try:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _abandon_stdout()
         return BROKEN_PIPE
     except OSError as error:
-        # What commands read and write is checked where it happens: this is stdout, on a full disk.
+        # Commands handle the errors of the files that they read and write, so this is stdout, on a full disk for example.
         _abandon_stdout()
         return fail(f"the output cannot be written: {(error.strerror or str(error)).lower()}")
     return code
@@ -77,13 +77,13 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """End with the message and where to read on."""
+        """Print the message and a hint at --help, and exit."""
         command = self.prog.removeprefix("tea-obs").strip()
         sys.exit(fail(f"{command}: {message}; see {self.prog} --help" if command else f"{message}; see {self.prog} --help"))
 
 
 class _Version(argparse.Action):
-    """Print the version, which is looked up only then."""
+    """Print the version; it is looked up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
         from ..instrumentation.resources import runtime
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _joined(argv: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments, with the value of an option in ``_DASHED`` joined to it by ``=``."""
+    """Yield the arguments, and join the value of an option in ``_DASHED`` to it with ``=``."""
     given = iter(argv)
     for argument in given:
         value = next(given, None) if argument in _DASHED else None
@@ -125,5 +125,5 @@ def _joined(argv: Sequence[str]) -> Iterator[str]:
 
 
 def _abandon_stdout() -> None:
-    """Send what is still to come nowhere, or the interpreter complains when it flushes stdout at its end."""
+    """Redirect stdout to the null device: otherwise the interpreter reports an error when it flushes stdout at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,7 +13,7 @@ from ..event_query import matches
 from ..jsonl import SUFFIXES, Skipped, log_files
 from ..store.sources import iter_query
 from ..store.summaries import FlowSummaries
-from .terminal import say_skipped
+from ._terminal import say_skipped
 
 LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs"
 
@@ -27,26 +27,26 @@ def files_of(log: Path) -> list[Path]:
     """Return the files of a log.
 
     Raises:
-        LogFileError: it is a folder without logs.
+        LogFileError: the log is a folder without logs.
     """
     if not log.is_dir():
         return [log]
     if files := log_files(log):
         return files
-    raise LogFileError(f"folder {str(log)!r} holds no logs; a log ends in {' or '.join(SUFFIXES)}")
+    raise LogFileError(f"folder {str(log)!r} holds no logs; the name of a log ends in {' or '.join(SUFFIXES)}")
 
 
 def read(log: Path, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
-    """Return an iterator of the events of a log that pass the filters; it says on stderr which lines it passed over.
+    """Return an iterator of the events of a log that match the filters; at its end it prints on stderr which lines it skipped.
 
     Args:
         log: A file or a folder.
-        skipped: Gets a note of what was passed over, and of what exports say was lost before.
+        skipped: Records the lines that were skipped, and the events that an export says were lost before.
         filters: As in ``event_query.matches``.
 
     Raises:
-        LogFileError: it cannot be read, or holds no events.
-        QueryError: a filter that cannot be used; at once.
+        LogFileError: the log cannot be read, or holds no events. Raised by the iterator.
+        QueryError: a filter is not valid. Raised at once.
     """
     matches(filters)
     return _all(log, skipped or Skipped(), filters)
@@ -59,13 +59,18 @@ def _all(log: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Ev
 
 
 def flow_events(log: Path, skipped: Skipped, wanted: str | None) -> tuple[FlowSummaries, list[Event]]:
-    """Return the flows of a log, and the events of the wanted one if it is one.
+    """Return the flows of a log, and the events of the flow if there is only one.
 
-    Events are held only while one flow is in question: a folder of many runs is read without keeping them.
+    As soon as a second flow appears the events are dropped: a folder of many runs is read without keeping them.
+
+    Args:
+        log: A file or a folder.
+        skipped: Records the lines that were skipped.
+        wanted: The beginning of a flow id; flows with other ids are ignored. None: all flows.
 
     Raises:
         LogFileError: the log cannot be read, or holds no events.
-        FlowNotFoundError: no flow, or more than one, is the wanted one.
+        FlowNotFoundError: ``wanted`` matches no flow, or more than one.
     """
     flows, events = FlowSummaries(), []
     for event in read(log, skipped):

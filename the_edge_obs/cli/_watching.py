@@ -1,4 +1,4 @@
-"""How ``run`` sees a flow: a ring for the tree, what stderr shows, and the log files that it leaves."""
+"""How ``run`` observes a flow: a ring buffer for the tree, the display on stderr, and the log files."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
-from ..configuration.config import DEFAULT_PATH, ENVIRONMENT, ROOT, configure, environment_levels, parse_levels
+from ..configuration.config import DEFAULT_PATH, ROOT, configure, first_levels, parse_levels, requested_levels
 from ..errors import ConfigurationError
 from ..flow_log import FlowLog
 from ..handlers import FlowFileHandler, RingBufferHandler
 from ..handlers.appending import checked_path
 from ..store.sources import get_flow_log
-from .display import Display
+from ._display import Display
 
-# The tree needs all of a run, whatever the flow keeps for itself.
+# The tree needs the whole run, however small the flow's own buffer is.
 _CAPACITY: Final = 100_000
 _INI_SUFFIXES: Final = (".ini", ".cfg", ".conf")
 
 
 class Watch:
-    """What is known of a run after it.
+    """What was observed of a run.
 
     Args:
-        ring: Where its events are.
+        ring: The ring buffer that holds its events.
         files: Paths of log files, with ``{flow_id}``.
         shown: The context manager to run the flow in.
     """
@@ -43,7 +43,7 @@ class Watch:
         return get_flow_log(flow_ids[0]) if flow_ids else None
 
     def files_of(self, flow_id: str) -> list[str]:
-        """Return the log files that the run left, relative to the working directory where they are in it."""
+        """Return the log files that the run wrote, as relative paths if they are in the working directory."""
         paths = dict.fromkeys(file.replace("{flow_id}", flow_id) for file in self._files)
         here = os.getcwd() + os.sep
         return [path.removeprefix(here) for path in paths if os.path.exists(path)]
@@ -51,13 +51,13 @@ class Watch:
 
 @contextmanager
 def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir: str | None, display: Display) -> Iterator[Watch]:
-    """Watch the flow that runs in the block of this context manager.
+    """Observe the flow that runs inside this context manager.
 
     Args:
-        block: The flow's ``observability:`` block, which is on, or None.
-        logging_file: A logging configuration to put in force first, or None.
+        block: The flow's ``observability:`` block, which must be enabled, or None.
+        logging_file: A logging configuration to activate first, or None.
         log_dir: A folder for a log file of the run, or None.
-        display: What stderr shows, unless the flow prints its events itself.
+        display: The display on stderr, unless the flow prints its events itself.
 
     Raises:
         ConfigurationError: the configuration or the folder cannot be used.
@@ -74,10 +74,10 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
         shown = display.shown()
     if log_dir is not None:
         own.append({"type": "file", "path": _in(log_dir)})
-    # The flow's own levels, where it has some: what is shown is what its handlers get.
+    # Use the flow's own levels, if any, so that the display shows what the flow's handlers get.
     level = logger.level or block.get("level", "info")
     levels = {"level": level, "levels": block.get("levels")}
-    # To the handlers of a logging file, but not to those that an imported module has put on the root logger.
+    # Propagate to the handlers of a logging file, but not to handlers that an imported module added to the root logger.
     propagates = logger.propagate and logging_file is not None
     undo = configure({**levels, "buffer_size": _CAPACITY, "handlers": own, "propagate": propagates})
     try:
@@ -90,23 +90,15 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
 
 @contextmanager
 def levels(given: Sequence[str]) -> Iterator[None]:
-    """Have the levels of ``--level`` in force, before those of ``TEA_LOG`` and of every block.
+    """Activate the levels of ``--level``, which come before those of ``TEA_LOG`` and of every block.
 
     Raises:
-        ConfigurationError: it names the part that cannot be read.
+        ConfigurationError: it names the part that cannot be read, in ``--level`` or in ``TEA_LOG``.
     """
-    before = os.environ.get(ENVIRONMENT)
+    requested_levels()  # a mistake in TEA_LOG is reported before anything runs
     parts = [part for option in given for part in option.split(",")]
-    asked = {**environment_levels(), **parse_levels(parts, "--level")}
-    if asked:
-        os.environ[ENVIRONMENT] = ",".join(f"{name}={level}" if name else level for name, level in asked.items())
-    try:
+    with first_levels(parse_levels(parts, "--level")):
         yield
-    finally:
-        if before is None:
-            os.environ.pop(ENVIRONMENT, None)
-        else:
-            os.environ[ENVIRONMENT] = before
 
 
 def _in(log_dir: str) -> str:
@@ -117,21 +109,21 @@ def _in(log_dir: str) -> str:
 
 
 def _apply(path: str) -> None:
-    """Put a logging configuration in force: YAML or JSON for dictConfig, INI for fileConfig."""
+    """Activate a logging configuration: YAML or JSON for dictConfig, INI for fileConfig."""
     if not path.endswith(_INI_SUFFIXES):
         configure(path)
         return
-    if not os.path.isfile(path):  # before Python 3.12 fileConfig takes a missing file for an empty one
+    if not os.path.isfile(path):  # before Python 3.12 fileConfig treats a missing file as empty
         raise ConfigurationError(f"--logging {path!r} cannot be read: the file does not exist")
     try:
         logging.config.fileConfig(path, disable_existing_loggers=False)
-    except Exception as error:  # whatever the classes it names raise
+    except Exception as error:  # the classes that it names may raise anything
         reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
         raise ConfigurationError(f"--logging {path!r} is not a configuration that fileConfig accepts: {reason}") from error
 
 
 def _prints(logger: logging.Logger) -> bool:
-    """Tell whether the flow's events reach the terminal without a handler of ours."""
+    """Tell whether the flow's events reach the terminal without the display."""
     handlers = [*logger.handlers, *(logging.getLogger().handlers if logger.propagate else ())]
     return any(isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stdout, sys.stderr) for handler in handlers)
 

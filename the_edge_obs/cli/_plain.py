@@ -1,4 +1,4 @@
-"""Any value as plain data that JSON can hold: nothing is lost without a note."""
+"""Convert any value to plain data that JSON can represent, with a note of what is lost."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-# JSON of greater depth is of little use to other parsers, and Python's encoder has a limit of its own.
+# Many parsers refuse deeper JSON, and Python's encoder has a limit of its own.
 _MAX_DEPTH: Final = 200
-# Python writes no more digits than 4,300 (sys.int_info.default_max_str_digits); in bits.
+# In bits. Python writes at most 4,300 digits (sys.int_info.default_max_str_digits).
 _MAX_BITS: Final = 10_000
 
 
 class Plain:
-    """Makes plain data of values: a dataclass becomes its fields, a set a list, any other object its text.
+    """Converts values to plain data: a dataclass becomes a dict of its fields, a set a list, any other object its text.
 
     Attributes:
-        notes: What did not come through as it was, each with where it stands: ``rows[3].x is NaN, written as text``.
+        notes: What was changed, with its place: ``rows[3].x is NaN, written as text``.
     """
 
     def __init__(self) -> None:
@@ -30,11 +30,11 @@ class Plain:
 
         Args:
             value: Any value; it is not changed.
-            place: Where it stands, for notes: ``rows[3].x``.
+            place: Its place, for notes: ``rows[3].x``.
         """
         try:
             return self._value(value, place)
-        except Exception as error:  # noqa: BLE001 - a value is anybody's code, and the run it came from was ok
+        except Exception as error:  # noqa: BLE001 - a value may raise anything, and the run that it came from was ok
             return self._noted(place, f"not readable ({type(error).__name__}), left out", f"<{type(value).__name__}>")
 
     def _value(self, value: Any, place: str) -> Any:
@@ -42,7 +42,7 @@ class Plain:
             return value
         if isinstance(value, int):
             is_small = value.bit_length() <= _MAX_BITS
-            return int(value) if is_small else self._noted(place, "too long a number, written as text", hex(value))
+            return int(value) if is_small else self._noted(place, "a number with too many digits, written as text", hex(value))
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else self._noted(place, f"{value!r}, written as text", _constant(value))
         if isinstance(value, str):
@@ -76,7 +76,7 @@ class Plain:
         return plain
 
     def _key(self, key: Any, place: str, taken: set[str]) -> str:
-        """Return the text that stands for a key that is not one, unlike all others of its mapping."""
+        """Return a text for a key that is not a string, different from all other keys of its mapping."""
         name = _key_text(key)
         is_usual = key is None or isinstance(key, (bool, int, str)) or (isinstance(key, float) and math.isfinite(key))
         while name in taken:
@@ -96,7 +96,7 @@ def _key_text(key: Any) -> str:
         if isinstance(key, float) and not math.isfinite(key):
             return _constant(key)
         return json.dumps(key) if key is None or isinstance(key, (bool, int)) else str(key)
-    except Exception:  # noqa: BLE001 - a key is anybody's code, too
+    except Exception:  # noqa: BLE001 - a key may raise anything, too
         return f"<{type(key).__name__}>"
 
 

@@ -1,4 +1,4 @@
-"""How far a long work has come: one line on stderr that is overwritten, where that is a terminal."""
+"""The progress of a long operation: one line on stderr that is overwritten, if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final, TypeVar
 
-_PATIENCE: Final = 1.0  # seconds before the first word
-_PAUSE: Final = 0.1
-_OFTEN: Final = 1_000
+_DELAY: Final = 1.0  # seconds before the line appears
+_PAUSE: Final = 0.1  # seconds between updates
+_STRIDE: Final = 1_000  # items between updates
 _Item = TypeVar("_Item")
 
 
 class Progress:
-    """A context manager that is called with how much is done, and of how much; it says so after a second, and cleans up.
+    """A context manager that shows after a second how much is done, and removes its line at the end.
 
     Args:
         noun: What is counted, in the plural.
@@ -23,14 +23,14 @@ class Progress:
 
     def __init__(self, noun: str) -> None:
         self._noun = noun
-        self._next = time.monotonic() + _PATIENCE if sys.stderr.isatty() else float("inf")
+        self._next = time.monotonic() + _DELAY if sys.stderr.isatty() else float("inf")
         self._shown = False
 
     def __enter__(self) -> Progress:
         return self
 
     def __call__(self, done: int, of: int | None = None) -> None:
-        """Take note of how much is done."""
+        """Show how much is done, and of how much if that is known."""
         now = time.monotonic()
         if now >= self._next:
             self._next, self._shown = now + _PAUSE, True
@@ -45,8 +45,8 @@ class Progress:
 
 
 def followed(items: Iterable[_Item], progress: Progress) -> Iterator[_Item]:
-    """Yield the items, and tell the progress how many came: now and then, so that it costs next to nothing."""
+    """Yield the items, and report their number to the progress now and then, so that it costs next to nothing."""
     for done, item in enumerate(items, 1):
-        if not done % _OFTEN:
+        if not done % _STRIDE:
             progress(done)
         yield item

@@ -1,0 +1,80 @@
+"""Text in columns for a terminal: cells as wide as their column, aligned left or right, with two blanks between columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from ..text import View, columns, fitted
+
+_GAP: Final = "  "
+_LABEL: Final = 16  # columns that a label has in any case
+
+
+class Cell(NamedTuple):
+    """A cell of a line.
+
+    Attributes:
+        text: The text. Text that is wider than its column is cut.
+        style: The style of the text, as in ``View.paint``; empty for none.
+        right: Whether the text is aligned right.
+        stem: What stands before the text without a style: the lines of a tree, one column per character. A long stem is cut to
+            half the width of the column.
+    """
+
+    text: str
+    style: str = ""
+    right: bool = False
+    stem: str = ""
+
+
+def line_of(cells: Iterable[Cell], widths: Sequence[int], view: View) -> str:
+    """Return the cells as one line, without blanks at its end.
+
+    Args:
+        cells: One cell for each column.
+        widths: The width of each column in terminal columns; a column of width 0 is left out.
+        view: Whether there are colours, and how a cut is shown.
+    """
+    pairs = zip(cells, widths, strict=True)
+    return _GAP.join(_drawn(cell, width, view) for cell, width in pairs if width).rstrip()
+
+
+def _drawn(cell: Cell, width: int, view: View) -> str:
+    stem = fitted(cell.stem, width // 2, view) if len(cell.stem) > width // 2 + 3 else cell.stem
+    text = fitted(cell.text, width - len(stem), view)
+    blanks = " " * (width - len(stem) - columns(text))
+    painted = view.paint(cell.style, text)
+    return blanks + stem + painted if cell.right else stem + painted + blanks
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with blanks up to a width."""
+    return text + " " * (width - columns(text))
+
+
+def widths_of(rows: Iterable[Sequence[str]]) -> list[int]:
+    """Return the width of each column: that of its widest text, 0 where all texts are empty."""
+    return [max(map(columns, texts)) for texts in zip(*rows, strict=True)]
+
+
+def line_width(widths: Iterable[int]) -> int:
+    """Return how wide a line of columns is, gaps included."""
+    shown = [width for width in widths if width]
+    return sum(shown) + len(_GAP) * (len(shown) - 1)
+
+
+def room_beside(widths: Iterable[int], total: int) -> int:
+    """Return how much of a line is left for a label beside columns of these widths; at least 16."""
+    return max(total - line_width(widths) - len(_GAP), _LABEL)
+
+
+def shared(room: int, label: int, node: int) -> tuple[int, int]:
+    """Return the widths of a label and of the node beside it, given the widths that they would like to have.
+
+    The label gets all that the node does not need, and at least half of the room.
+    """
+    if node:
+        label = min(label, max(room - node - len(_GAP), room // 2))
+        return label, min(node, max(room - label - len(_GAP), 0))
+    return min(label, room), 0
