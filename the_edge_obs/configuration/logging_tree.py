@@ -297,7 +297,7 @@ def _make_handlers(configurator: logging.config.DictConfigurator, made: dict[str
 
 
 def _is_early(error: ConfigurationError) -> bool:
-    """Tell whether a handler refers to one that is not made yet: ``logging.config`` says so by the text of a TypeError alone."""
+    """Tell whether a handler refers to one that does not exist yet; ``logging.config`` raises a TypeError with such a text."""
     cause = error.__cause__.__cause__ if error.__cause__ is not None else None
     return isinstance(cause, TypeError) and str(cause).endswith(" not configured yet")
 
