@@ -19,8 +19,8 @@ def test_it_is_the_page_of_the_run() -> None:
 @pytest.mark.parametrize(
     ("made", "problem"),
     [
-        ([], "no events to show; a page shows one: "),
-        ([*whole(1, 0, 1), *whole(1, 0, 1, flow_id=OTHER_FLOW)], "these events are of several flows; a page shows one: "),
+        ([], "no events to show; a page shows one flow: "),
+        ([*whole(1, 0, 1), *whole(1, 0, 1, flow_id=OTHER_FLOW)], "these events belong to several flows; a page shows one flow: "),
     ],
 )
 def test_a_page_shows_one_run(made: list[Event], problem: str) -> None:
@@ -34,6 +34,6 @@ def test_a_page_shows_one_run(made: list[Event], problem: str) -> None:
 def test_a_second_run_is_refused_when_it_appears() -> None:
     """A folder of 10,000 runs is not read to its end, nor held in memory, only to say no."""
     made = iter([*whole(1, 0, 1), *whole(1, 0, 1, flow_id=OTHER_FLOW), *whole(2, 0, 1)])
-    with pytest.raises(ExportError, match="of several flows"):
+    with pytest.raises(ExportError, match="belong to several flows"):
         next(render(made, dropped={}))
     assert len(list(made)) == 3

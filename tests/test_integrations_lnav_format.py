@@ -54,7 +54,7 @@ def test_the_command_says_what_it_did(home: Path, monkeypatch: pytest.MonkeyPatc
     assert [main(["lnav"]), main(["lnav"])] == [0, 0]
     out, err = capsys.readouterr()
     assert out == f"{path}: installed\n{path}: up to date\n"
-    assert err == "tea-obs: note: lnav itself is not on PATH; https://lnav.org/downloads tells how to get it\n" * 2
+    assert err == "tea-obs: note: lnav itself is not on PATH; see https://lnav.org/downloads\n" * 2
 
 
 def test_nowhere_to_install(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +66,7 @@ def test_nowhere_to_install(home: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert main(["lnav"]) == 2
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"tea-obs: error: path '{home}/.lnav/formats/the_edge_obs/tea_obs.json' cannot be written: ")
-    assert second.startswith(f"tea-obs: error: home directory '{home}/nobody' is not there; set HOME")
+    assert second.startswith(f"tea-obs: error: home directory '{home}/nobody' does not exist; set HOME")
 
 
 def test_the_format_names_fields_that_events_have() -> None:

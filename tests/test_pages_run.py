@@ -72,8 +72,8 @@ def test_what_is_missing_is_said() -> None:
     """A run without an end, events that were dropped, failures of logging."""
     text = text_of([event(1, "entry", 0)], dropped=3, faults=1)
     assert re.findall(r'<p class="warning">(.*?)</p>', text.split("<main>")[0]) == [
-        "The log has no end: the flow is running, or its process died.",
-        "3 events had to leave the ring buffer before this log was written.",
+        "The log has no end: the flow is still running, or its process was killed.",
+        "The ring buffer dropped 3 events before this log was written.",
         "Logging itself failed 1 time.",
     ]
     assert FLOW in text

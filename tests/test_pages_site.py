@@ -56,7 +56,7 @@ def test_each_run_has_its_page_and_the_index_links_to_it(tmp_path: Path, layout:
 def test_what_cannot_be_done(tmp_path: Path) -> None:
     """A file in the folder's place, and a log without events: nothing is written."""
     log = log_file(tmp_path / "a.jsonl", OK)
-    with pytest.raises(ExportError, match="is a file; pages of several runs go into a folder"):
+    with pytest.raises(ExportError, match="is a file; the pages of several runs need a folder"):
         write_site(log, log)
     empty = log_file(tmp_path / "empty.jsonl", [])
     with pytest.raises(LogFileError, match="holds no events"):
@@ -112,7 +112,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     capsys.readouterr()
     assert main(["export", str(logs), "-o", str(tmp_path / "one.html")]) == 2
     assert capsys.readouterr().err == (
-        "tea-obs: error: these events are of several flows; a page shows one: give the log of one flow, "
-        "or have pages of all in a folder: tea-obs export LOG --format html -o FOLDER/\n"
+        "tea-obs: error: these events belong to several flows; a page shows one flow: give the log of one, "
+        "or write a folder of pages: tea-obs export LOG --format html -o FOLDER/\n"
     )
     assert not (tmp_path / "one.html").exists()

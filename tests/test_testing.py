@@ -111,7 +111,7 @@ def test_it_is_a_sequence_of_flow_logs(logs: FlowLogs) -> None:
 
 def test_the_only_one(logs: FlowLogs) -> None:
     """One that is not the only one, or not there, fails the test and says what ran."""
-    with pytest.raises(AssertionError, match=r"^no flow was logged; is what ran observed: "):
+    with pytest.raises(AssertionError, match=r"^no flow was logged; did the code run in observable, "):
         logs.only  # noqa: B018 - the access is what is tested
     triage()
     assert logs.only.name == "triage"

@@ -1,9 +1,9 @@
-"""Compare runs and runtimes: a log without what no two runs share, in an order that threads do not change.
+"""Normalise logs to compare runs and runtimes: without ids and times, and in an order that does not depend on threads.
 
-The rules are numbered in ``docs/parity.md``, which is what another runtime is written against; the numbers here are the same.
+The numbered rules are those of ``docs/parity.md``, the specification for other runtimes.
 
-``python -m the_edge_obs.parity FLOW.yaml`` runs a flow and prints its normalised log as JSON; given a log file
-(``.jsonl``, of whatever runtime) in place of a flow it reads that.
+``python -m the_edge_obs.parity FLOW.yaml`` runs a flow and prints its normalised log as JSON. Given a log
+file (``.jsonl``, of any runtime) instead of a flow, it reads that file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .event import KEYS, ROOT_NODE, SCHEMA_VERSION, Event
 from .flow_log import FlowLog
 from .store.sources import get_flow_log
 
-_PLACES: Final = ("traceback", "where")  # of the code that ran, which runtimes do not share
+_PLACES: Final = ("traceback", "where")  # places in the code that ran, which differ between runtimes
 _CUT_PLACES: Final = tuple(f"error.{place}" for place in _PLACES)
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
 _REQUIRED: Final = frozenset(KEYS) - {"step"}
@@ -36,11 +36,11 @@ _Place = tuple[float, ...]
 
 
 def normalise(events: Iterable[Event]) -> list[Event]:
-    """Return the events of one flow in the order of its span tree, without ids, times and what else belongs to one run.
+    """Return the events of one flow in the order of its span tree, without ids, times and other values of a single run.
 
-    The result is the same for any two runs that did the same, in whatever order the events are given; events of one time
-    stay as they were given. Normalising it again changes nothing. Its events are no longer valid by the event
-    schema: ids are ordinals, times null.
+    The result is the same for any two runs that did the same, whatever the order of the events; events with the same time keep
+    their order. Normalising the result again changes nothing. Its events are not valid by the event schema any more: ids are
+    ordinals, and times are null.
 
     Args:
         events: Events of one flow, of any runtime; they are not changed.
@@ -53,7 +53,7 @@ def normalise(events: Iterable[Event]) -> list[Event]:
 
 
 def report(log: FlowLog) -> dict[str, Any]:
-    """Return what a file of expected events holds: ``{"flow": name, "schema_version": int, "events": [...]}``."""
+    """Return the content of a file of expected events: ``{"flow": name, "schema_version": int, "events": [...]}``."""
     return {"flow": log.name, "schema_version": SCHEMA_VERSION, "events": normalise(log.events)}
 
 
@@ -62,14 +62,14 @@ def report(log: FlowLog) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Span:
-    """A span as far as its place among its siblings needs it.
+    """The facts that decide where a span stands among its siblings.
 
     Args:
-        parent: Its parent's id, or None.
-        node: What ran.
+        parent: The id of its parent, or None.
+        node: Its node.
         index: ``input.index`` of its entry, or -1.
-        start, end: Time of its first and of its last event.
-        position: Where its first event was given.
+        start, end: The times of its first and its last event.
+        position: The position of its first event in the input.
     """
 
     parent: str | None
@@ -81,7 +81,7 @@ class _Span:
 
 
 def _walked(events: Sequence[Event]) -> list[Event]:
-    """Return the events as a walk of the span tree meets them."""
+    """Return the events in the order of a walk through the span tree."""
     timed = sorted(enumerate(events), key=lambda pair: _time(pair[1]))
     spans: dict[str, _Span] = {}
     for position, event in timed:
@@ -92,7 +92,7 @@ def _walked(events: Sequence[Event]) -> list[Event]:
         position, event = pair
         rank = _RANKS.get(event["event_type"], _BETWEEN)
         if rank == _END and event["node"] != spans[event["span_id"]].node:
-            rank = _BETWEEN  # an error that was logged by hand ends nothing
+            rank = _BETWEEN  # an error that was logged by hand does not end the span
         return (*places[event["span_id"]], (rank, -1, _time(event), _time(event), position))
 
     return [event for _, event in sorted(timed, key=key)]
@@ -109,7 +109,7 @@ def _note(spans: dict[str, _Span], position: int, event: Event) -> None:
 
 
 def _place(spans: Mapping[str, _Span], span_id: str) -> tuple[_Place, ...]:
-    """Return the way from the root to a span, one step a level; what compares less comes first."""
+    """Return the sort key of a span: one tuple per level, from the root to the span."""
     steps: list[_Place] = []
     seen: set[str] = set()
     at: str | None = span_id
@@ -131,14 +131,14 @@ def _time(event: Event) -> float:
 
 
 class _Names:
-    """The ordinals of ids, by first appearance."""
+    """Gives ids ordinal names, such as ``span-2``, by first appearance."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
         self._counts = {"flow": 0, "span": 0}
 
     def learn(self, event: Event) -> None:
-        """Give a name to each id of an event that has none yet."""
+        """Name each id of an event that has no name yet."""
         for kind, key in (("flow", "flow_id"), ("span", "parent_id"), ("span", "span_id")):
             value = event[key]
             if value is not None and value not in self._known:
@@ -146,17 +146,17 @@ class _Names:
                 self._known[value] = f"{kind}-{self._counts[kind]}"
 
     def of(self, value: str) -> str:
-        """Return an id's name; another text is returned with the ids in it replaced."""
+        """Return the name of an id; in any other text, replace the ids with their names."""
         if value in self._known:
             return self._known[value]
         return _UUID.sub(lambda match: self._known.get(match[0], match[0]), value)
 
 
 def _normalised(event: Mapping[str, Any], names: _Names) -> Event:
-    found = {key: _replaced(value, names) for key, value in event.items()}
-    found["timestamp"] = None
-    found["metrics"] = {key: None if key in _TIMES else value for key, value in found["metrics"].items()}
-    data = found["data"]
+    result = {key: _replaced(value, names) for key, value in event.items()}
+    result["timestamp"] = None
+    result["metrics"] = {key: None if key in _TIMES else value for key, value in result["metrics"].items()}
+    data = result["data"]
     if event["event_type"] == "entry" and event["node"] == ROOT_NODE:
         data.update(dict.fromkeys(key for key in _OF_ONE_RUN if key in data))
     if event["event_type"] == "log" and event["node"] == ROOT_NODE and isinstance(data.get("inner"), dict):
@@ -165,11 +165,11 @@ def _normalised(event: Mapping[str, Any], names: _Names) -> Event:
         for key in _PLACES:
             data["error"].pop(key, None)
         _forget_places(data)
-    return found
+    return result
 
 
 def _forget_places(data: dict[str, Any]) -> None:
-    """Take out of ``cut`` what is told of the places that are taken out of an error."""
+    """Remove from ``cut`` the paths of the places that are removed from an error."""
     if isinstance(data.get("cut"), list):
         data["cut"] = [path for path in data["cut"] if path not in _CUT_PLACES]
         if not data["cut"]:
@@ -196,7 +196,7 @@ def _is_event(value: Mapping[str, Any]) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the normalised log of a flow, which is run, or of a log file; return the exit code, 2 for bad usage or input."""
+    """Run a flow, or read a log file, and print the normalised log; return the exit code, 2 for bad usage or input."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print("usage: python -m the_edge_obs.parity FLOW.yaml | LOG.jsonl", file=sys.stderr)
         return 2
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(path: str) -> str:
-    from .flows import load  # yaml and jinja2 are not needed to read a log
+    from .flows import load  # imports yaml and jinja2, which reading a log does not need
 
     return str(load(path).run()["flow_id"])
 

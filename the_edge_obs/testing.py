@@ -1,4 +1,4 @@
-"""What a test asks of the flows it ran: which nodes, how often, in what order, and what went wrong."""
+"""The flows that a test ran: which nodes ran, how often, in what order, and which errors occurred."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .store.sources import get_flow_log
 from .text import View, counted, printable
 from .tree.drawing import error_text, render
 
-# A test asks how often something ran: what the ring had to drop would make a wrong answer of it.
+# Large enough that the ring drops nothing: otherwise the answers to a test would be wrong.
 _CAPACITY: Final = 100_000
 _RING: Final = {"class": "the_edge_obs.RingBufferHandler", "capacity": _CAPACITY, "max_flows": 10_000}
 _CONFIG: Final = {
@@ -23,24 +23,24 @@ _CONFIG: Final = {
     "handlers": {"flow_logs": _RING},
     "loggers": {"tea": {"level": "DEBUG", "handlers": ["flow_logs"]}},
 }
-_NAMED: Final = 8  # nodes that the text for a failed assert names
-_DRAWN: Final = 20  # flows that a report draws
+_NAMED: Final = 8  # nodes that ``repr`` names
+_DRAWN: Final = 20  # flows that a report shows
 
 
 class FlowLogs(Sequence[FlowLog]):
-    """The flows that ran since it was made, as flow logs in the order of their start; each is read when it is asked for.
+    """The flows that ran since it was created, as flow logs ordered by start. Each flow log is read when it is accessed.
 
-    It answers with plain values, made for plain ``assert``. Spans are known by step or by node. The root spans of flows, node
-    ``flow``, do not count.
+    Its methods return plain values for plain ``assert`` statements. They identify spans by step or by node, and ignore the root
+    spans of flows (node ``flow``).
 
-    It keeps what is logged in a ring buffer of its own on the logger ``tea``, at level debug, until ``close``.
+    Until ``close`` it keeps what is logged in its own ring buffer on the logger ``tea``, at level debug.
     """
 
     def __init__(self) -> None:
         self._installed = install(_CONFIG)
 
     def close(self) -> None:
-        """Stop listening, and leave the logging tree as it was."""
+        """Stop collecting, and restore the logging tree."""
         self._installed.undo()
 
     @overload
@@ -54,7 +54,7 @@ class FlowLogs(Sequence[FlowLog]):
         return len(self._logs())
 
     def __repr__(self) -> str:
-        """Return what ran in one line, for the message of a failed assert."""
+        """Return what ran, as one line, for the message of a failed ``assert``."""
         names = [name for name, _ in self._spans()]
         more = [f"... {len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
         return f"<{counted(len(self), 'flow')}{': ' if names else ''}{', '.join([*names[:_NAMED], *more])}>"
@@ -64,26 +64,26 @@ class FlowLogs(Sequence[FlowLog]):
 
     @property
     def only(self) -> FlowLog:
-        """The one flow that ran.
+        """The only flow that ran.
 
         Raises:
-            AssertionError: none ran, or more than one.
+            AssertionError: no flow ran, or more than one.
         """
         __tracebackhide__ = True  # pytest then shows the line of the test
         logs = self._logs()
         if not logs:
-            raise AssertionError("no flow was logged; is what ran observed: by observable, span, flow or a YAML flow?")
+            raise AssertionError("no flow was logged; did the code run in observable, span, flow or a YAML flow?")
         if len(logs) > 1:
             raise AssertionError(f"{len(logs)} flows ran, not one: {', '.join(map(repr, logs[:5]))}")
         return logs[0]
 
     @property
     def errors(self) -> list[str]:
-        """What went wrong, handled or not, in order: ``ask (llm.call): TimeoutError: no answer``.
+        """The errors, handled or not, in order: ``ask (llm.call): TimeoutError: no answer``.
 
-        An error that went on through outer spans is told once, where it arose; cancellations are none.
+        An error that passed through outer spans is listed once, where it arose. Cancellations are not errors.
         """
-        failed = [event for log in self._logs() for event in log.events if _is_error(event)]
+        failed = [event for log in self._logs() for event in log.events if is_failure(event)]
         echoes = {(event["parent_id"], _error(event)) for event in failed}
         return [f"{_place(event)}: {_error(event)}" for event in failed if (event["span_id"], _error(event)) not in echoes]
 
@@ -96,18 +96,18 @@ class FlowLogs(Sequence[FlowLog]):
         return len(self.order(name))
 
     def order(self, *names: str) -> list[str]:
-        """Return what ran in the order of its start, over all flows, each as often as it ran.
+        """Return what ran, in all flows, ordered by start; what ran several times is listed several times.
 
         Args:
-            names: Only these steps and nodes, or globs; each is in the list as the step or the node that fits. Without names,
-                all of them: the step, or the node where there is none.
+            names: Steps and nodes, or globs; each match is listed by the step or node that matches. Without names, everything is
+                listed by its step, or by its node if it has no step.
         """
         if not names:
             return [name for name, _ in self._spans()]
-        return [fit for _, span in self._spans() if (fit := _fitting(span, names)) is not None]
+        return [match for _, span in self._spans() if (match := _match(span, names)) is not None]
 
     def draw(self, view: View) -> Iterator[str]:
-        """Yield the lines of the trees of all flows, of the last 20 where there are more."""
+        """Yield the lines of the trees of all flows, or of the last 20 if there are more."""
         logs = self._logs()
         if len(logs) > _DRAWN:
             yield f"{counted(len(logs) - _DRAWN, 'earlier flow')} not shown"
@@ -123,7 +123,7 @@ class FlowLogs(Sequence[FlowLog]):
         return sorted(filter(None, map(_log_of, ring.flow_ids())), key=lambda log: log.events[0]["timestamp"])
 
     def _spans(self) -> Iterator[tuple[str, SpanInfo]]:
-        """Yield every span but the root of its flow, with its step or node, in the order of their start."""
+        """Yield every span except the roots of flows, with its step or node, ordered by start."""
         spans = [span for log in self._logs() for span in _inner(log)]
         for span in sorted(spans, key=lambda span: span.start):
             yield span.step or span.node, span
@@ -132,7 +132,7 @@ class FlowLogs(Sequence[FlowLog]):
 def _log_of(flow_id: str) -> FlowLog | None:
     try:
         return get_flow_log(flow_id)
-    except FlowNotFoundError:  # it has left the ring meanwhile
+    except FlowNotFoundError:  # the ring has dropped it in the meantime
         return None
 
 
@@ -141,14 +141,10 @@ def _inner(log: FlowLog) -> list[SpanInfo]:
     return [span for span in log.spans if span.span_id not in roots]
 
 
-def _fitting(span: SpanInfo, names: Sequence[str]) -> str | None:
-    """Return the step, or else the node, of a span, whichever one of the names fits; None where none does."""
-    known = [name for name in (span.step, span.node) if name]
-    return next((name for name in known if any(fnmatchcase(name, pattern) for pattern in names)), None)
-
-
-def _is_error(event: Event) -> bool:
-    return is_failure(event)
+def _match(span: SpanInfo, patterns: Sequence[str]) -> str | None:
+    """Return the step of a span if it matches one of the patterns, otherwise its node if that does, otherwise None."""
+    names = [name for name in (span.step, span.node) if name]
+    return next((name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)), None)
 
 
 def _error(event: Event) -> str:

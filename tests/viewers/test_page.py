@@ -183,7 +183,7 @@ def test_a_run_that_was_killed(watched: Any, tmp_path: Path) -> None:
     obs.export(log, tmp_path / "run.html", format="html")
     watched.page.goto((tmp_path / "run.html").as_uri())
     assert watched.page.locator("#rows .status").all_inner_texts() == ["running", "running"]
-    assert "its process died" in watched.page.inner_text("header")
+    assert "its process was killed" in watched.page.inner_text("header")
     assert (watched.requests, watched.complaints) == ([], [])
 
 
@@ -218,7 +218,7 @@ def test_an_index_of_many_runs(watched: Any, tmp_path: Path) -> None:
     page = watched.page
     page.goto((tmp_path / "site" / "index.html").as_uri())
     names = page.locator("tbody td:first-child")
-    assert (names.count(), page.inner_text("#more")) == (300, "show more: 400 are left")
+    assert (names.count(), page.inner_text("#more")) == (300, "show more (400 left)")
     page.click("#more")
     assert (names.count(), page.locator(":focus").inner_text()) == (600, "run 399")
     page.click("#more")

@@ -44,8 +44,8 @@ class GrowingFile:
         with open_regular(self._path) as file:
             self._position = _end_of_lines(file, os.fstat(file.fileno()).st_size)
             lines = _backwards(file, self._position)
-            found = list(islice((event for at, line in lines if (event := self._event(at, line)) is not None), count))
-        return found[::-1]
+            events = list(islice((event for at, line in lines if (event := self._event(at, line)) is not None), count))
+        return events[::-1]
 
     def _event(self, at: int, line: bytes | Flaw) -> Event | None:
         event = line if isinstance(line, Flaw) else parsed(line)
@@ -95,8 +95,8 @@ def _end_of_lines(file: IO[bytes], end: int) -> int:
     while end > 0:
         start = max(end - _BLOCK, 0)
         file.seek(start)
-        if (found := file.read(end - start).rfind(b"\n")) >= 0:
-            return start + found + 1
+        if (newline := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + newline + 1
         end = start
     return 0
 

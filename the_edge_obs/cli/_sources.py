@@ -84,6 +84,6 @@ def flow_events(log: Path, skipped: Skipped, wanted: str | None) -> tuple[FlowSu
     for _ in flows.rest():
         pass
     if wanted is not None and flows.flow_count != 1:
-        found = f"{flows.flow_count} flows of {str(log)!r} begin" if flows.flow_count else f"no flow of {str(log)!r} begins"
-        raise FlowNotFoundError(f"{found} with {wanted!r}; tea-obs show {str(log)!r} lists the flows")
+        problem = f"{flows.flow_count} flows of {str(log)!r} begin" if flows.flow_count else f"no flow of {str(log)!r} begins"
+        raise FlowNotFoundError(f"{problem} with {wanted!r}; tea-obs show {str(log)!r} lists the flows")
     return flows, events

@@ -49,15 +49,17 @@ def call(args: argparse.Namespace) -> int:
     )
     counts = dict.fromkeys(("removed", "compressed", "kept", "failed"), 0)
     before = after = 0
-    for deed in clean(args.folder, limits, dry_run=args.dry_run):
-        counts[deed.action] += 1
-        before, after = before + deed.before, after + deed.after
-        path, reason = printable(str(deed.path)), f" ({deed.reason})" if deed.reason else ""
-        if deed.action == "failed":
-            say(f"error: {path}: {deed.reason}")
-        elif deed.action != "kept" or deed.reason:
-            verb = f"would be {deed.action}" if args.dry_run and deed.action != "kept" else deed.action
-            sizes = f"{deed.before:,} -> {deed.after:,} bytes" if deed.action == "compressed" else f"{deed.before:,} bytes"
+    for outcome in clean(args.folder, limits, dry_run=args.dry_run):
+        counts[outcome.action] += 1
+        before, after = before + outcome.before, after + outcome.after
+        path, reason = printable(str(outcome.path)), f" ({outcome.reason})" if outcome.reason else ""
+        if outcome.action == "failed":
+            say(f"error: {path}: {outcome.reason}")
+        elif outcome.action != "kept" or outcome.reason:
+            verb = f"would be {outcome.action}" if args.dry_run and outcome.action != "kept" else outcome.action
+            sizes = f"{outcome.before:,} bytes"
+            if outcome.action == "compressed":
+                sizes = f"{outcome.before:,} -> {outcome.after:,} bytes"
             print(f"{path}: {verb}, {sizes}{reason}")
     summary = ", ".join(f"{counts[name]} {name}" for name in counts if counts[name] or name != "failed")
     would = "would be: " if args.dry_run else ""

@@ -71,22 +71,22 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.fail_on is not None:
         check_fail_on(args.fail_on)  # report a mistake before reading long logs
-    found = diff(_log(args.a, args.flow_a, "--flow-a"), _log(args.b, args.flow_b, "--flow-b"))
+    result = diff(_log(args.a, args.flow_a, "--flow-a"), _log(args.b, args.flow_b, "--flow-b"))
     format_name = args.format or _SUFFIXES.get(Path(args.output).suffix.lower(), "text")
     if args.output == _STDOUT:
-        _print(found, format_name, args.all, args.ascii)
+        _print(result, format_name, args.all, args.ascii)
     else:
-        size = write_atomically(args.output, _text(found, format_name, View(_WIDTH, unicode=not args.ascii, fold=not args.all)))
-        print(f"{printable(args.output)}: {summary(found)}; as {format_name}, {counted(size, 'byte')}")
-    return DONE if args.fail_on is None else _judged(found, args.fail_on)
+        size = write_atomically(args.output, _text(result, format_name, View(_WIDTH, unicode=not args.ascii, fold=not args.all)))
+        print(f"{printable(args.output)}: {summary(result)}; as {format_name}, {counted(size, 'byte')}")
+    return DONE if args.fail_on is None else _judged(result, args.fail_on)
 
 
-def _judged(found: FlowDiff, fail_on: str) -> int:
+def _judged(result: FlowDiff, fail_on: str) -> int:
     """Print the differences that fail the comparison, and return the exit code."""
-    failures = found.failures(fail_on)
-    unproved = [] if failures else found.unproved(fail_on)
+    failures = result.failures(fail_on)
+    unproved = [] if failures else result.unproved(fail_on)
     if not failures:
-        for line in partly_logged(found):
+        for line in partly_logged(result):
             say(f"note: {line}")
     for failure in failures:
         say(f"failed: {failure}")
@@ -104,20 +104,20 @@ def _log(path: Path, wanted: str | None, option: str) -> FlowLog:
     return build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
 
 
-def _print(found: FlowDiff, format_name: str, everything: bool, ascii_only: bool) -> None:
+def _print(result: FlowDiff, format_name: str, everything: bool, ascii_only: bool) -> None:
     view = view_for(sys.stdout, fold=not everything, ascii_only=ascii_only)
     if format_name != "text":
         prepare_json()  # a page is UTF-8 as well
-    for piece in _text(found, format_name, view):
+    for piece in _text(result, format_name, view):
         (write_json if format_name == "json" else sys.stdout.write)(piece)
 
 
-def _text(found: FlowDiff, format_name: str, view: View) -> Iterator[str]:
+def _text(result: FlowDiff, format_name: str, view: View) -> Iterator[str]:
     if format_name == "text":
-        yield from (f"{line}\n" for line in render(found, view))
+        yield from (f"{line}\n" for line in render(result, view))
     elif format_name == "json":
-        yield json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        yield json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     else:
         from ..comparison.page import page  # imports jinja2, which only a page needs
 
-        yield from page(found)
+        yield from page(result)

@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    path, deed = install()
-    print(f"{printable(str(path))}: {deed}")
+    path, result = install()
+    print(f"{printable(str(path))}: {result}")
     if shutil.which("lnav") is None:
         say("note: lnav itself is not on PATH; see https://lnav.org/downloads")
     return DONE

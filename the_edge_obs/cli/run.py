@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -67,7 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="refuse flows that contain code (run nodes, imports, callbacks) or read environment variables",
     )
-    add = parser.add_argument_group("initial state").add_argument
+    _add_state_arguments(parser.add_argument_group("initial state").add_argument)
+    _add_logging_arguments(parser.add_argument_group("logging").add_argument)
+
+
+def _add_state_arguments(add: Callable[..., object]) -> None:
     add(
         "--set",
         metavar="KEY=VALUE",
@@ -77,7 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "make it text: '\"3\"'); dots lead into mappings; repeatable",
     )
     add("--state", metavar="JSON|@FILE", help="a JSON object, or a file that holds one; --set overrides it")
-    add = parser.add_argument_group("logging").add_argument
+
+
+def _add_logging_arguments(add: Callable[..., object]) -> None:
     add(
         "--level",
         metavar="[NAME=]LEVEL",

@@ -42,26 +42,26 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     with Progress("events") as progress:
         flows, nodes = node_stats(followed(read(args.log, Skipped()), progress))
-    figures = sorted((node.to_dict() for node in nodes), key=lambda one: -float(one["total_ms"]))
+    nodes_by_time = sorted((node.to_dict() for node in nodes), key=lambda figures: -float(figures["total_ms"]))
     if args.json:
         prepare_json()
-        for one in figures:
-            write_json(json.dumps(one, ensure_ascii=False) + "\n")
+        for figures in nodes_by_time:
+            write_json(json.dumps(figures, ensure_ascii=False) + "\n")
         return DONE
     head = ("node", "count", "errors", "total", "p50", "p95", "max", "tokens", "cost")
-    for line in table(head, [_row(one) for one in figures], _RIGHT, view_for(sys.stdout)):
+    for line in table(head, [_row(figures) for figures in nodes_by_time], _RIGHT, view_for(sys.stdout)):
         print(line)
     runs = list(flows)
     print(f"\n{counted(len(runs), 'run')}, {counted(sum(run.events for run in runs), 'event')}")
     return DONE
 
 
-def _row(one: Mapping[str, Any]) -> list[str]:
+def _row(figures: Mapping[str, Any]) -> list[str]:
     return [
-        printable(one["node"]),
-        f"{one['count']:,}",
-        f"{one['errors']:,}" if one["errors"] else "",
-        *(duration_text(one[key]) for key in ("total_ms", "p50_ms", "p95_ms", "max_ms")),
-        f"{one['tokens']:,}" if one["tokens"] else "",
-        dollars(one["cost_usd"]) if one["cost_usd"] else "",
+        printable(figures["node"]),
+        f"{figures['count']:,}",
+        f"{figures['errors']:,}" if figures["errors"] else "",
+        *(duration_text(figures[key]) for key in ("total_ms", "p50_ms", "p95_ms", "max_ms")),
+        f"{figures['tokens']:,}" if figures["tokens"] else "",
+        dollars(figures["cost_usd"]) if figures["cost_usd"] else "",
     ]

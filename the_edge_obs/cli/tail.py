@@ -136,11 +136,11 @@ class _Reading:
 
 def _without_copies(files: list[Path]) -> list[Path]:
     """Leave out the copies that exist for a moment while ``clean`` compresses a log: they have its name and its time."""
-    found: dict[tuple[str, int], Path] = {}
+    unique: dict[tuple[str, int], Path] = {}
     for path in files:
         with suppress(OSError):  # removed since it was listed
-            found.setdefault((log_name(path.name), path.stat().st_mtime_ns), path)
-    return list(found.values())
+            unique.setdefault((log_name(path.name), path.stat().st_mtime_ns), path)
+    return list(unique.values())
 
 
 def _time(event: Event) -> float:

@@ -99,7 +99,7 @@ def _report(mistakes: Sequence[FlowFileError], path: Path) -> int:
     from ..flows.yaml_source import MAX_MISTAKES
 
     texts: dict[str, list[str]] = {}
-    for mistake in sorted(mistakes, key=lambda one: (one.path != str(path), one.path or "", one.line or 0)):
+    for mistake in sorted(mistakes, key=lambda each: (each.path != str(path), each.path or "", each.line or 0)):
         print(printable(str(mistake)))
         if mistake.path is not None and mistake.line is not None:
             lines = texts.setdefault(mistake.path, _lines(mistake.path))

@@ -77,7 +77,7 @@ class SpanDiff:
     @property
     def span(self) -> SpanInfo:
         """The span in the new run, or else in the old one."""
-        return self.new or self.old  # type: ignore[return-value] # one of them there is
+        return self.new or self.old  # type: ignore[return-value] # one of them is not None
 
     @property
     def duration_ms(self) -> Figure:

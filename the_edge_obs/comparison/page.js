@@ -1,5 +1,5 @@
 "use strict";
-// Rows are made as they scroll into view; everything that came from a log is put in as text, never as markup.
+// Rows are created as they scroll into view. Data from the log is only inserted as text, never as markup.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const rows = data.rows;
@@ -17,7 +17,7 @@
   };
   const differs = (row) => row.kind !== "same" || row.moved || row.notable;
 
-  // What is shown: rows that fit, and what they lie in. A row's parent is the last one before it that is less deep.
+  // Show matching rows and the rows around them. The parent of a row is the last row before it with a smaller depth.
   function select() {
     const text = filter.value.trim().toLowerCase(), keep = new Uint8Array(rows.length), below = [];
     for (let index = rows.length - 1; index >= 0; index--) {
@@ -98,7 +98,7 @@
     const parts = [make("h2", "", row.label), make("p", "dim", row.path.join(" / "))];
     const what = [row.kind === "same" ? "" : row.kind, row.moved ? "moved" : ""].filter(Boolean).join(" and ");
     const detail = row.differences.length ? `: ${row.differences.join(", ")}` : "";
-    parts.push(make("p", "", what ? what + detail : row.notable ? "the same, but for its duration" : "no differences"));
+    parts.push(make("p", "", what ? what + detail : row.notable ? "the same, except for the duration" : "no differences"));
     const table = make("table"), head = make("tr");
     for (const text of ["", "old", "new", ""]) head.append(make("th", "", text));
     table.append(head);
@@ -131,7 +131,7 @@
     return typeof value === "string" ? value || '""' : JSON.stringify(value, null, 2);
   }
 
-  // The part of a text that the other one has not, between what both begin and end with alike.
+  // Mark the part of a text that differs, between the beginning and the end that both texts share.
   function marked(text, other) {
     if (other === null) return [text];
     let start = 0, end = 0;

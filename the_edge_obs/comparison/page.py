@@ -89,9 +89,9 @@ def _change(path: str, kind: str, old: Any, new: Any) -> dict[str, Any]:
 
 def _data(log: FlowLog) -> dict[str, dict[str, Any]]:
     """Return the input, error and output of each span that has them."""
-    found: dict[str, dict[str, Any]] = {}
+    parts: dict[str, dict[str, Any]] = {}
     for event in log.events:
         if event["event_type"] in ("entry", "exit", "error"):
             data = event["data"]
-            found.setdefault(event["span_id"], {}).update({key: data[key] for key in ("input", "error", "output") if key in data})
-    return found
+            parts.setdefault(event["span_id"], {}).update({key: data[key] for key in ("input", "error", "output") if key in data})
+    return parts

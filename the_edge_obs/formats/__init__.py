@@ -1,4 +1,4 @@
-"""The export formats, one module each; a format turns a flow's events into text."""
+"""The export formats, one module each. A format turns the events of flows into text."""
 
 from __future__ import annotations
 
@@ -16,23 +16,28 @@ __all__ = ["FORMATS", "Render", "format_of", "renderer"]
 
 
 class Render(Protocol):
-    """What a format's module offers: a function that yields the text of an export, piece by piece."""
+    """The function ``render`` of a format's module: it yields the text of an export, piece by piece."""
 
     def __call__(self, events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
-        """Yield the text of the events given; ``dropped`` is, by flow, how many events are lost: known when all are read."""
+        """Yield the text of the events.
+
+        Args:
+            events: The events, of any number of flows.
+            dropped: How many events of each flow are lost, by flow id; complete only when all events have been read.
+        """
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """Return the format that the end of a path names: ``html`` of ``x.html`` and ``x.html.gz``, ``jsonl`` where it names none."""
-    ending = os.path.splitext(os.fspath(path).removesuffix(".gz"))[1].removeprefix(".").lower()
-    return {"htm": "html"}.get(ending, ending if ending in FORMATS else "jsonl")
+    """Return the format that the suffix of a path names: ``html`` for ``x.html`` and ``x.html.gz``. Default: ``jsonl``."""
+    suffix = os.path.splitext(os.fspath(path).removesuffix(".gz"))[1].removeprefix(".").lower()
+    return {"htm": "html"}.get(suffix, suffix if suffix in FORMATS else "jsonl")
 
 
 def renderer(format: str) -> Render:  # noqa: A002 - the name that flows and the command line use
-    """Return the renderer of a format, importing it now.
+    """Import the module of a format, and return its renderer.
 
     Raises:
-        ExportError: the format does not exist.
+        ExportError: the format is unknown.
     """
     if format not in FORMATS:
         raise ExportError(f"unknown format {format!r}; {allowed(FORMATS)}")

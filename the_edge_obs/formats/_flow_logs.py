@@ -1,4 +1,4 @@
-"""The flow logs that an export of whole flows is made of."""
+"""The flow logs of an export, for formats that show whole flows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..flow_log import FlowLog, build_flow_log, known_outcome
 
 
 def flow_logs(events: Iterable[Event], dropped: Mapping[str, int]) -> list[FlowLog]:
-    """Return the flow log of each flow that events belong to, in the order in which the flows first appear."""
+    """Return the flow log of each flow among the events, in the order in which the flows first appear."""
     flows: dict[str, list[Event]] = {}
     for event in events:
         flows.setdefault(event["flow_id"], []).append(event)
@@ -22,12 +22,12 @@ def by_start(events: Iterable[Event], dropped: Mapping[str, int]) -> list[FlowLo
 
 
 def title(log: FlowLog) -> str:
-    """Return what a flow is called where several are shown: its name, and the beginning of its id."""
+    """Return a title that tells a flow from others: its name, and the beginning of its id."""
     return f"{log.name or 'flow'} {log.flow_id[:8]}"
 
 
 def marked(status: str, label: str) -> str:
-    """Return the label of a span with its status, where that is not ok; an error's mark comes first, for labels may be cut."""
+    """Return the label of a span, with its status if that is not ok; the mark of an error comes first, as labels may be cut."""
     if status == "error":
         return f"✗ {label}"
     return label if status == "ok" else f"{label} ({status})"

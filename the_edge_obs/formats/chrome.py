@@ -1,8 +1,8 @@
 """Format ``chrome``: the Trace Event Format, for Perfetto (https://ui.perfetto.dev) and chrome://tracing.
 
-https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. A flow is a process, a lane a thread: its viewers
-drop slices of one thread that overlap, so what runs side by side has lanes of its own, with an arrow from its parent. Times are
-whole microseconds: they nest as the spans do, whatever is rounded.
+https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. A flow is a process and a lane is a thread. The
+viewers drop slices of one thread that overlap, so spans that run in parallel get lanes of their own, with an arrow from their
+parent. Times are whole microseconds, rounded so that they nest as the spans do.
 """
 
 from __future__ import annotations
@@ -20,13 +20,20 @@ from ..tree.lanes import Placed, micros, place
 from ._flow_logs import by_start, marked, title
 
 _OF_SPANS: Final = frozenset({"entry", "exit", "error"})
-_NAME: Final = 80  # characters of a message that name it; all of it is in the arguments
-_COLOURS: Final = {"error": "terrible", "cancelled": "grey"}  # chrome://tracing knows them, Perfetto has colours of its own
+_NAME: Final = 80  # characters of a message that name its event; the arguments have all of it
+_COLOURS: Final = {"error": "terrible", "cancelled": "grey"}  # for chrome://tracing; Perfetto chooses its own colours
 
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """A flow as the viewers see it: its number, and the arrows they can tell apart."""
+    """A flow as the viewers see it.
+
+    Attributes:
+        log: The flow.
+        pid: Its process number.
+        spans: Its spans with their lanes.
+        arrows: The numbers of arrows, which are unique in the file.
+    """
 
     log: FlowLog
     pid: int
@@ -35,15 +42,15 @@ class _Process:
 
     @property
     def lanes(self) -> int:
-        return max((one.lane for one in self.spans), default=0) + 1
+        return max((placed.lane for placed in self.spans), default=0) + 1
 
     def event(self, phase: str, lane: int, **fields: Any) -> dict[str, Any]:
-        # Numbers of threads are unique in the file, and that of lane 0 is its process's, as that of a main thread is.
+        # Thread numbers are unique in the file. Lane 0 has the number of the process, as a main thread does.
         return {"ph": phase, "pid": self.pid, "tid": self.pid + lane, **fields}
 
 
 def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
-    """Yield one JSON object, with an event of the trace a line."""
+    """Yield one JSON object, with one event of the trace per line."""
     yield '{"displayTimeUnit":"ms","traceEvents":['
     before, pid, arrows = "\n", 1, count(1)
     for log in by_start(events, dropped):
@@ -71,64 +78,65 @@ def _names(process: _Process) -> Iterator[dict[str, Any]]:
 
 
 def _slices(process: _Process) -> Iterator[dict[str, Any]]:
-    """Yield a slice for each span, right behind it the arrow's end that leads to it, and the starts of those that leave it.
+    """Yield a slice for each span, followed by the end of the arrow to it and by the starts of the arrows from it.
 
-    An arrow's end belongs to the innermost slice that is open at its time: the one just before it.
+    The end of an arrow belongs to the innermost slice that is open at its time, which is the slice just before it.
     """
-    told: dict[str, list[Event]] = {}
+    events: dict[str, list[Event]] = {}
     for event in process.log.events:
         if event["event_type"] in _OF_SPANS:
-            told.setdefault(event["span_id"], []).append(event)
+            events.setdefault(event["span_id"], []).append(event)
     branches = _branches(process.spans)
     heads: dict[str, dict[str, Any]] = {}
-    for one in process.spans:
-        span_id = one.span.span_id
-        yield _slice(process, one, told.get(span_id, []))
+    for placed in process.spans:
+        span_id = placed.span.span_id
+        yield _slice(process, placed, events.get(span_id, []))
         if span_id in heads:
             yield heads[span_id]
         for branch in branches.get(span_id, ()):
-            tail, heads[branch.span.span_id] = _arrow(process, one, branch)
+            tail, heads[branch.span.span_id] = _arrow(process, placed, branch)
             yield tail
 
 
 def _branches(spans: list[Placed]) -> dict[str, list[Placed]]:
-    """Return, by parent, the spans that lie outside it and not before it."""
+    """Return, by parent, the spans that are not drawn inside their parent and do not come before it."""
     branches: dict[str, list[Placed]] = {}
     seen = set()
-    for one in spans:
-        seen.add(one.span.span_id)
-        if not one.inside and one.span.parent_id in seen and one.span.parent_id != one.span.span_id:
-            branches.setdefault(one.span.parent_id, []).append(one)
+    for placed in spans:
+        span = placed.span
+        seen.add(span.span_id)
+        if not placed.inside and span.parent_id in seen and span.parent_id != span.span_id:
+            branches.setdefault(span.parent_id, []).append(placed)
     return branches
 
 
-def _slice(process: _Process, one: Placed, told: list[Event]) -> dict[str, Any]:
-    span = one.span
-    entry = next((event for event in told if event["event_type"] == "entry"), None)
-    start = micros(one.start)
-    made = process.event(
+def _slice(process: _Process, placed: Placed, events: list[Event]) -> dict[str, Any]:
+    span = placed.span
+    entry = next((event for event in events if event["event_type"] == "entry"), None)
+    start = micros(placed.start)
+    plain = process.event(
         "X",
-        one.lane,
+        placed.lane,
         name=marked(span.status, _label(span, entry)),
         cat=span.node.partition(".")[0],
         ts=start,
-        dur=micros(one.end) - start,
-        args=_arguments(span, told),
+        dur=micros(placed.end) - start,
+        args=_arguments(span, events),
     )
-    return {**made, "cname": _COLOURS[span.status]} if span.status in _COLOURS else made
+    return {**plain, "cname": _COLOURS[span.status]} if span.status in _COLOURS else plain
 
 
 def _label(span: SpanInfo, entry: Event | None) -> str:
     return (span.name or span.step or span.node) + which(span, entry)
 
 
-def _arguments(span: SpanInfo, told: list[Event]) -> dict[str, Any]:
+def _arguments(span: SpanInfo, events: list[Event]) -> dict[str, Any]:
     facts: dict[str, Any] = {"node": span.node, "status": span.status, "span_id": span.span_id}
     if span.step is not None:
         facts["step"] = span.step
     if span.partial:
         facts["start_lost"] = True
-    data = {key: value for event in told for key, value in event["data"].items()}
+    data = {key: value for event in events for key, value in event["data"].items()}
     metrics = span.metrics if span.duration_ms is None else {"duration_ms": span.duration_ms, **span.metrics}
     return {**data, **facts, **({"metrics": metrics} if metrics else {})}
 
@@ -140,8 +148,8 @@ def _arrow(process: _Process, parent: Placed, branch: Placed) -> tuple[dict[str,
 
 
 def _moments(process: _Process) -> Iterator[dict[str, Any]]:
-    """Yield what was logged inside spans: messages, of other loggers too, and figures."""
-    lanes = {one.span.span_id: one.lane for one in process.spans}
+    """Yield what was logged inside spans: messages, also of other loggers, and metrics."""
+    lanes = {placed.span.span_id: placed.lane for placed in process.spans}
     for event in process.log.events:
         if event["event_type"] in _OF_SPANS:
             continue

@@ -1,7 +1,7 @@
 """Format ``csv``: a row for each span (RFC 4180, UTF-8), for spreadsheets.
 
-Spans, not events, for a row then has a duration, a status and what it cost. Tokens and costs stand where they count, as in the
-flow log's totals, so that the sum of a column is what the flow took. No cell is a formula, whatever was logged.
+Rows are spans, not events, so that each has a duration, a status and a cost. Tokens and costs are in the rows where they count in
+the flow log's totals, so that the sum of a column is the total. No cell is a formula, whatever was logged.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ COLUMNS: Final = (
     *COUNTED,
     *("metrics", "error_type", "error_message", "flow_id", "span_id", "parent_id", "input", "output"),
 )
-MAX_CELL: Final = 32_767  # characters; the most that a spreadsheet takes
-# What a spreadsheet takes for the start of a formula, in the ASCII and in the wide form: where a cell begins, and behind what may
-# begin one where the reader expects semicolons in place of commas, and so does not see the quotes.
+MAX_CELL: Final = 32_767  # characters; the limit of spreadsheets
+# What a spreadsheet reads as the start of a formula, in the ASCII and in the wide form: at the beginning of a cell, and after a
+# semicolon, where a cell begins for a reader that expects semicolons instead of commas and so does not see the quotes.
 _FORMULA: Final = re.compile("(^|;)(?=[-=+@\uff1d\uff0b\uff0d\uff20])")
 
 
 def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
-    """Yield the names of the columns, and a row for each span, parents before children; lines end in CR LF."""
+    """Yield the names of the columns, and then a row for each span, parents before children; lines end in CR LF."""
     yield _line(COLUMNS)
     for log in by_start(events, dropped):
         yield from map(_line, _rows(log))
@@ -39,7 +39,7 @@ def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[s
 def _rows(log: FlowLog) -> Iterator[list[Any]]:
     spans = {span.span_id: span for span in log.spans}
     depths = {span.span_id: depth for depth, span in log.walk()}
-    # Broken parent ids may go round in a circle, which no walk from the top reaches.
+    # Broken parent ids may form a circle, which a walk from the roots does not reach.
     depths = {**depths, **{span_id: 0 for span_id in spans if span_id not in depths}}
     figures = {key: counted_figures(key, spans) for key in COUNTED}
     captured = {key: _captured(log, key) for key in ("input", "output")}
@@ -79,15 +79,15 @@ def _captured(log: FlowLog, key: str) -> dict[str, Any]:
 
 
 def _moment(seconds: float) -> str:
-    """Return a time in UTC as spreadsheets read one: with milliseconds, and without a zone."""
+    """Return a UTC time in a form that spreadsheets read: with milliseconds and without a zone."""
     try:
         return datetime.fromtimestamp(seconds, timezone.utc).isoformat(" ", "milliseconds")[:-6]
-    except (ValueError, OverflowError, OSError):  # of a broken or hostile log
+    except (ValueError, OverflowError, OSError):  # a broken or hostile log
         return ""
 
 
 def _text(value: Any) -> str:
-    """Return a value as the text of a cell: one line, no formula, and no longer than a spreadsheet takes."""
+    """Return a value as the text of a cell: one line, not a formula, and not longer than a spreadsheet allows."""
     if value is None:
         return ""
     if isinstance(value, (int, float)):

@@ -21,19 +21,19 @@ def export(
     format: str | None = None,  # noqa: A002
     **filters: Any,
 ) -> dict[str, Any]:
-    """Write a flow, or the events of it that pass the filters, to a file that appears whole or not at all.
+    """Write the events of a flow that match the filters to a file, completely or not at all.
 
     Args:
         source: A flow id, a file, a folder, or None for the running flow.
-        path: The file to write; folders are made.
-        format: One of ``formats.FORMATS``. Default: what the path ends in, otherwise ``jsonl``.
+        path: The file to write; missing folders are created.
+        format: One of ``formats.FORMATS``. Default: the suffix of the path, otherwise ``jsonl``.
         filters: As in ``query``.
 
     Returns:
         ``{"path", "format", "events", "bytes"}``.
 
     Raises:
-        ExportError: unknown format, or a path that cannot be written.
+        ExportError: the format is unknown, or the path cannot be written.
         QueryError, FlowNotFoundError, LogFileError: as in ``query``.
     """
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
@@ -55,5 +55,5 @@ def export(
 
 
 def _started(events: Iterator[Event]) -> Iterator[Event]:
-    """Return an iterator that has found its first item, so that a source that cannot be read fails before a file is made."""
+    """Return an iterator that has read its first item, so that an unreadable source fails before the file is created."""
     return chain(list(islice(events, 1)), events)

@@ -1,4 +1,4 @@
-"""Format ``html``: a page that shows one run; it opens from disk and needs no network."""
+"""Format ``html``: a page that shows one run, opens from disk and needs no network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..pages import run_page
 from ._flow_logs import flow_logs
 
 _ADVICE: Final = (
-    "a page shows one: give the log of one flow, or have pages of all in a folder: tea-obs export LOG --format html -o FOLDER/"
+    "a page shows one flow: give the log of one, or write a folder of pages: tea-obs export LOG --format html -o FOLDER/"
 )
 
 
@@ -19,7 +19,7 @@ def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[s
     """Yield the text of the page.
 
     Raises:
-        ExportError: the events are not those of one flow.
+        ExportError: there are no events, or they belong to several flows.
     """
     log = next(iter(flow_logs(_of_one(events), dropped)), None)
     if log is None:
@@ -28,10 +28,10 @@ def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[s
 
 
 def _of_one(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield the events of one flow; the first one of another is refused at once, before a folder of many is in memory."""
+    """Yield the events of one flow; raise at the first event of another, before a whole folder is in memory."""
     flow_id = None
     for event in events:
         flow_id = event["flow_id"] if flow_id is None else flow_id
         if event["flow_id"] != flow_id:
-            raise ExportError(f"these events are of several flows; {_ADVICE}")
+            raise ExportError(f"these events belong to several flows; {_ADVICE}")
         yield event

@@ -10,6 +10,6 @@ from ._flow_logs import flow_logs
 
 
 def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
-    """Yield the flow log, indented; of no events an empty array."""
+    """Yield the flow log, indented; an empty array if there are no events."""
     logs = [log.to_dict() for log in flow_logs(events, dropped)]
     yield json.dumps(logs[0] if len(logs) == 1 else logs, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

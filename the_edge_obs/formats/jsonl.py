@@ -1,4 +1,4 @@
-"""Format ``jsonl``: one event per line (https://jsonlines.org), as flow files have it."""
+"""Format ``jsonl``: one event per line (https://jsonlines.org), as in flow files."""
 
 from __future__ import annotations
 

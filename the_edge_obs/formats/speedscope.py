@@ -1,7 +1,7 @@
-"""Format ``speedscope``: profiles for https://www.speedscope.app, as https://www.speedscope.app/file-format-schema.json has it.
+"""Format ``speedscope``: profiles for https://www.speedscope.app (https://www.speedscope.app/file-format-schema.json).
 
-Each lane of a flow is a profile of its own, for in a profile all frames lie inside each other. The profiles of a flow have its
-whole length, so that their times can be compared.
+Each lane of a flow is a profile of its own, because all frames of a profile must nest. The profiles of a flow all have the length
+of the flow, so that their times can be compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HEAD: Final = '{"$schema":"https://www.speedscope.app/file-format-schema.json",
 
 
 class _Frames:
-    """The frames that profiles share: one for each step or node, so that the viewer can add up what ran often."""
+    """The frames that profiles share: one for each step or node, so that the viewer can add up repeated ones."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], int] = {}
@@ -28,30 +28,30 @@ class _Frames:
         return self.known.setdefault((label, span.node), len(self.known))
 
     def listed(self) -> list[dict[str, str]]:
-        # Frames of one file have like colours, and here those of one node.
+        # The viewer gives frames of one file similar colours: here, frames of one node.
         return [{"name": label, "file": node} for label, node in self.known]
 
 
 def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
-    """Yield one JSON object, with a profile a line."""
+    """Yield one JSON object, with one profile per line."""
     yield _HEAD
     frames, before = _Frames(), "\n"
     for log in by_start(events, dropped):
         for profile in _profiles(log, frames):
             yield before + dumps(profile)
             before = ",\n"
-    if before == "\n":  # the viewer takes no file without a profile
+    if before == "\n":  # the viewer refuses a file without profiles
         yield before + dumps(_profile("no spans", 0, []))
     yield f'\n],"shared":{{"frames":{dumps(frames.listed())}}}}}\n'
 
 
 def _profiles(log: FlowLog, frames: _Frames) -> Iterator[dict[str, Any]]:
     spans = place(log)
-    begin = min((micros(one.start) for one in spans), default=0)
-    length = max((micros(one.end) for one in spans), default=0) - begin
+    begin = min((micros(placed.start) for placed in spans), default=0)
+    length = max((micros(placed.end) for placed in spans), default=0) - begin
     lanes: dict[int, list[Placed]] = {}
-    for one in spans:
-        lanes.setdefault(one.lane, []).append(one)
+    for placed in spans:
+        lanes.setdefault(placed.lane, []).append(placed)
     for lane, own in sorted(lanes.items()):
         name = title(log) + (f", lane {lane + 1}" if lane else "")
         yield _profile(name, length, list(_events(own, begin, log, frames)))
@@ -62,17 +62,17 @@ def _profile(name: str, length: int, events: list[dict[str, Any]]) -> dict[str, 
 
 
 def _events(spans: list[Placed], begin: int, log: FlowLog, frames: _Frames) -> Iterator[dict[str, Any]]:
-    """Yield where frames open and close on one lane."""
-    around: list[tuple[Placed, int]] = []
+    """Yield the events at which frames open and close on one lane."""
+    open_frames: list[tuple[Placed, int]] = []
 
-    def closing(parent_id: str | None) -> Iterator[dict[str, Any]]:
-        while around and around[-1][0].span.span_id != parent_id:
-            ended, frame = around.pop()
+    def close_up_to(parent_id: str | None) -> Iterator[dict[str, Any]]:
+        while open_frames and open_frames[-1][0].span.span_id != parent_id:
+            ended, frame = open_frames.pop()
             yield {"type": "C", "frame": frame, "at": micros(ended.end) - begin}
 
-    for one in spans:
-        yield from closing(one.span.parent_id if one.inside else None)
-        frame = frames.of(one.span, one.span.name)
-        yield {"type": "O", "frame": frame, "at": micros(one.start) - begin}
-        around.append((one, frame))
-    yield from closing(None)
+    for placed in spans:
+        yield from close_up_to(placed.span.parent_id if placed.inside else None)
+        frame = frames.of(placed.span, placed.span.name)
+        yield {"type": "O", "frame": frame, "at": micros(placed.start) - begin}
+        open_frames.append((placed, frame))
+    yield from close_up_to(None)

@@ -1,1 +1,1 @@
-"""Other people's tools: what they load themselves, by an entry point or by name."""
+"""Third-party tools: what they load, by an entry point or by name."""

@@ -1,4 +1,4 @@
-"""The format by which lnav (https://lnav.org) reads flow logs, and where lnav looks for it."""
+"""The log format for lnav (https://lnav.org), and where lnav looks for it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _PLACE: Final = Path("formats", "the_edge_obs", SOURCE.name)
 
 
 class Installed(NamedTuple):
-    """Where the format is.
+    """The result of an installation.
 
     Attributes:
-        path: The file.
-        deed: ``installed``, ``updated``, or ``up to date`` where nothing had to be done.
+        path: The file with the format.
+        result: ``installed``, ``updated``, or ``up to date`` if nothing had to be done.
     """
 
     path: Path
-    deed: str
+    result: str
 
 
 def install() -> Installed:
-    """Copy the format to where lnav looks for formats; what is there and as it should be stays untouched.
+    """Copy the format to where lnav looks for formats, unless the same file is already there.
 
     Raises:
         ConfigurationError: the home directory is not known.
@@ -45,14 +45,14 @@ def install() -> Installed:
 
 
 def config_folder() -> Path:
-    """Return lnav's own folder, found as lnav finds it: ``~/.lnav`` where that is, else ``lnav`` in the folder of configurations.
+    """Return lnav's own folder, as lnav finds it: ``~/.lnav`` if it exists, otherwise ``lnav`` in the configuration folder.
 
     Raises:
         ConfigurationError: the home directory is not known.
     """
     home = Path(os.environ.get("HOME") or Path.home())
     if not home.is_dir():
-        raise ConfigurationError(f"home directory {str(home)!r} is not there; set HOME to where lnav keeps its .lnav folder")
+        raise ConfigurationError(f"home directory {str(home)!r} does not exist; set HOME to the folder in which lnav keeps .lnav")
     if (home / ".lnav").is_dir():
         return home / ".lnav"
     for configurations in (os.environ.get("XDG_CONFIG_HOME"), home / ".config"):

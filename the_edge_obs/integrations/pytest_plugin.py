@@ -1,7 +1,7 @@
-"""The pytest plugin: a fixture with the flows that a test ran, and their trees in the report of a test that fails.
+"""The pytest plugin: a fixture with the flows that a test ran, and their trees in the report of a failed test.
 
-Every pytest where the package is installed loads it, so it imports nothing and installs nothing until a test asks for the
-fixture. It works from pytest 7 on.
+pytest loads it wherever the package is installed, so it imports and installs nothing until a test uses the fixture. It needs
+pytest 7 or newer.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 SECTION: Final = "Flows"
 
 _LOGS: Final = pytest.StashKey["FlowLogs"]()
-_NARROWEST: Final = 100  # columns, where pytest's own output has fewer or is not a terminal
+_NARROWEST: Final = 100  # columns, even if pytest's own output has fewer
 
 
 @pytest.fixture
 def flow_logs(request: pytest.FixtureRequest) -> Iterator[FlowLogs]:
-    """Flows that the test runs, read back: ``.only``, ``[0]``, ``.ran(name)``, ``.order(*names)``, ``.errors``.
+    """The flows that the test ran: ``.only``, ``[0]``, ``.ran(name)``, ``.order(*names)``, ``.errors``.
 
-    When the test fails, their trees stand in its report.
+    If the test fails, its report shows their trees.
     """
     from ..testing import FlowLogs
 
     logs = request.node.stash[_LOGS] = FlowLogs()
     yield logs
-    del request.node.stash[_LOGS]  # items live as long as the session, and would hold every event of it
+    del request.node.stash[_LOGS]  # items live until pytest ends, and would keep all events in memory
     logs.close()
 
 
-# The old kind of wrapper: pytest 7 knows no other.
+# The old kind of wrapper: pytest 7 has no other.
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
-    """Add the trees to the report of a phase that failed, as captured output is added."""
+    """Add the trees to the report of a failed phase, like captured output."""
     outcome = yield
     logs = item.stash.get(_LOGS, None)
     if logs is None or not (report := outcome.get_result()).failed:

@@ -1,4 +1,4 @@
-"""Pages: self-contained HTML files that open from disk, ask the network for nothing, and run no script but their own."""
+"""Pages: self-contained HTML files that open from disk, need no network, and run only their own script."""
 
 from .run import run_page
 from .template import render_page

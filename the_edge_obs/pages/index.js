@@ -1,5 +1,5 @@
 "use strict";
-// The rows are in the page; this only chooses and orders them.
+// The rows are in the page; this script only filters and sorts them.
 (() => {
   const byId = (id) => document.getElementById(id);
   const body = byId("runs").tBodies[0], heads = [...byId("runs").tHead.rows[0].cells];
@@ -10,18 +10,18 @@
     values: [...row.cells].map((cell) => (cell.dataset.value === undefined ? cell.textContent : cell.dataset.value)),
   }));
 
-  // Of many runs, those of the first PAGE rows are in the table, and as many more with each press of the button.
+  // The table shows the first PAGE rows, and PAGE more with each press of the button.
   const PAGE = 300, number = (value) => value.toLocaleString("en");
   let room = PAGE;
 
   function draw() {
     const text = byId("text").value.trim().toLowerCase(), status = byId("status").value;
-    const found = rows.filter((one) => one.text.includes(text) && (!status || one.status === status));
-    body.replaceChildren(...found.slice(0, room).map((one) => one.row));
-    byId("more").hidden = found.length <= room;
-    byId("more").textContent = `show more: ${number(found.length - room)} are left`;
-    byId("none").hidden = found.length > 0;
-    byId("shown").textContent = found.length === rows.length ? "" : `${number(found.length)} of ${number(rows.length)} runs`;
+    const matches = rows.filter((run) => run.text.includes(text) && (!status || run.status === status));
+    body.replaceChildren(...matches.slice(0, room).map((run) => run.row));
+    byId("more").hidden = matches.length <= room;
+    byId("more").textContent = `show more (${number(matches.length - room)} left)`;
+    byId("none").hidden = matches.length > 0;
+    byId("shown").textContent = matches.length === rows.length ? "" : `${number(matches.length)} of ${number(rows.length)} runs`;
   }
 
   function select() {
@@ -29,17 +29,17 @@
     draw();
   }
 
-  function sort(place) {
-    const head = heads[place], down = head.ariaSort ? head.ariaSort === "ascending" : head.classList.contains("number");
+  function sort(column) {
+    const head = heads[column], down = head.ariaSort ? head.ariaSort === "ascending" : head.classList.contains("number");
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const isNumber = head.classList.contains("number") || head.textContent === "started";
-    const before = isNumber ? (a, b) => a.values[place] - b.values[place] : (a, b) => a.values[place].localeCompare(b.values[place]);
+    const before = isNumber ? (a, b) => a.values[column] - b.values[column] : (a, b) => a.values[column].localeCompare(b.values[column]);
     rows.sort((a, b) => (down ? -before(a, b) : before(a, b)));
     select();
   }
 
-  heads.forEach((head, place) => head.firstElementChild.addEventListener("click", () => sort(place)));
+  heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => sort(column)));
   byId("more").addEventListener("click", () => {
     const last = body.rows.length;
     room += PAGE;

@@ -1,5 +1,5 @@
 "use strict";
-// Rows are made as they scroll into view; everything that came from a log is put in as text, never as markup.
+// Rows are created as they scroll into view. Data from the log is only inserted as text, never as markup.
 (() => {
   const byId = (id) => document.getElementById(id);
   const root = document.documentElement;
@@ -9,7 +9,7 @@
   const { spans, events, names, types, levels, statuses } = data;
   const [ID, PARENT, NODE, STEP, LABEL, STATUS, TIME, LENGTH, LANE, DEPTH, DURATION, METRICS, START_LOST] = Array(13).keys();
   const [SPAN, NAME, TYPE, LEVEL, AT, MESSAGE, DATA, FIGURES] = Array(8).keys();
-  const ERROR = statuses.indexOf("error"), GRAVE = levels.indexOf("error");
+  const ERROR = statuses.indexOf("error"), ERROR_LEVEL = levels.indexOf("error");
   const HEIGHT = 26, SPARE = 10, DEEPEST = 14;
 
   const make = (tag, name, text) => {
@@ -30,17 +30,17 @@
   const took = (span) => (span[DURATION] === null ? "" : duration(span[DURATION] * 1000));
   const shownValue = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
-  // --- what belongs to what ---
+  // --- events by span, and spans by parent ---
 
   const order = new Uint32Array(events.length), first = new Uint32Array(spans.length + 1);
-  const gravest = new Int8Array(spans.length).fill(-1), parents = new Uint8Array(spans.length), below = new Uint8Array(spans.length);
+  const highest = new Int8Array(spans.length).fill(-1), parents = new Uint8Array(spans.length), below = new Uint8Array(spans.length);
   for (const event of events) if (event[SPAN] >= 0) first[event[SPAN] + 1]++;
   for (let index = 0; index < spans.length; index++) first[index + 1] += first[index];
   const next = first.slice();
   events.forEach((event, index) => {
     if (event[SPAN] < 0) return;
     order[next[event[SPAN]]++] = index;
-    gravest[event[SPAN]] = Math.max(gravest[event[SPAN]], event[LEVEL]);
+    highest[event[SPAN]] = Math.max(highest[event[SPAN]], event[LEVEL]);
   });
   const own = (index) => Array.from(order.subarray(first[index], first[index + 1]), (place) => events[place]);
   for (let index = spans.length - 1; index >= 0; index--) {
@@ -49,14 +49,14 @@
     parents[parent] = 1;
     if (spans[index][STATUS] === ERROR) below[parent] = 1;
   }
-  const hasLoggedError = (index) => own(index).some((event) => event[LEVEL] === GRAVE && types[event[TYPE]] === "log");
-  // Where errors arose: what they passed on their way out has them too.
+  const hasLoggedError = (index) => own(index).some((event) => event[LEVEL] === ERROR_LEVEL && types[event[TYPE]] === "log");
+  // The spans in which errors arose: the spans that an error passed through have it too.
   const errors = [];
   spans.forEach((span, index) => {
-    if ((span[STATUS] === ERROR && !below[index]) || (gravest[index] === GRAVE && span[STATUS] !== ERROR && hasLoggedError(index))) errors.push(index);
+    if ((span[STATUS] === ERROR && !below[index]) || (highest[index] === ERROR_LEVEL && span[STATUS] !== ERROR && hasLoggedError(index))) errors.push(index);
   });
 
-  // --- lists that make their rows as they are needed ---
+  // --- lists that create their rows as needed ---
 
   class List {
     constructor(box, row, key) {
@@ -142,7 +142,7 @@
       make("div", "number tokens", typeof tokens === "number" && tokens ? number(tokens) : ""),
       make("div", `status ${status}`, status + (span[START_LOST] ? " *" : "")),
     );
-    if (span[START_LOST]) row.lastChild.title = "its start is lost";
+    if (span[START_LOST]) row.lastChild.title = "the log lacks its start";
     row.addEventListener("click", () => choose(index));
     row.addEventListener("dblclick", () => toggle(index));
     return row;
@@ -213,7 +213,7 @@
     drawLanes();
   }
 
-  // --- all of the run at a glance: what ran side by side lies side by side ---
+  // --- the overview: spans that ran in parallel are in separate rows ---
 
   const rowOf = new Uint32Array(spans.length);
   const laneRows = (() => {
@@ -230,7 +230,7 @@
     return total;
   })();
 
-  // Painted once for a size and a theme: fifty thousand spans take their time, and only the frames on them change.
+  // Painted once per size and theme, as 50,000 spans take a while; only the frames on top of it change.
   const picture = document.createElement("canvas");
   function paintLanes() {
     const canvas = byId("lanes"), wide = canvas.clientWidth, ratio = devicePixelRatio || 1;
@@ -315,7 +315,7 @@
     }
     return texts[place];
   };
-  // The texts that are searched are made when the browser has nothing else to do.
+  // The search texts are prepared while the browser is idle.
   const idle = window.requestIdleCallback || ((work) => setTimeout(() => work({ timeRemaining: () => 8 }), 30));
   let prepared = 0;
   const prepare = (deadline) => {
@@ -338,7 +338,7 @@
     const span = spans[index];
     if (want.names && !want.names[span[NODE]]) return false;
     if (want.status >= 0 && span[STATUS] !== want.status) return false;
-    if (want.level >= 0 && gravest[index] < want.level) return false;
+    if (want.level >= 0 && highest[index] < want.level) return false;
     if (!want.text || span[LABEL].toLowerCase().includes(want.text)) return true;
     for (let place = first[index]; place < first[index + 1]; place++) if (textOf(order[place]).includes(want.text)) return true;
     return false;
@@ -357,7 +357,7 @@
     if (view === "events") {
       const found = [];
       for (let index = 0; index < events.length; index++) if (!want || fitsEvent(want, index)) found.push(index);
-      list.show(found, "No event passes the filters. Esc takes them away.");
+      list.show(found, "No event matches the filters. Press Esc to clear them.");
       byId("shown").textContent = want ? `${number(found.length)} of ${one(events.length, "event")}` : one(events.length, "event");
       return;
     }
@@ -370,11 +370,11 @@
       visible.push(index);
       if (!want && closed.has(index)) hidden = spans[index][DEPTH];
     }
-    tree.show(visible, "No span passes the filters. Esc takes them away.");
+    tree.show(visible, "No span matches the filters. Press Esc to clear them.");
     byId("shown").textContent = want ? `${number(fits)} of ${one(spans.length, "span")}` : one(spans.length, "span");
   }
 
-  // Marks with 1 what fits, with 2 what only lies around it; parents come before their children.
+  // Marks matching spans with 1 and the spans around them with 2; parents come before their children.
   function spansThatFit(want) {
     let count = 0;
     around.fill(0);
@@ -393,7 +393,7 @@
     select();
   }
 
-  // --- the chosen span ---
+  // --- the selected span ---
 
   function choose(index, bring) {
     chosen = index;
@@ -407,7 +407,7 @@
     try {
       history.replaceState(null, "", `#span=${spans[index][ID]}`);
     } catch {
-      // Some browsers refuse this to pages from disk; the link in the details is the same.
+      // Some browsers refuse this for pages from disk; the details have the same link.
     }
   }
 
@@ -436,9 +436,9 @@
     const add = (name, text, style) => table.append(make("dt", "", name), make("dd", style, text));
     add("node", names[span[NODE]]);
     if (span[STEP] !== null) add("step", span[STEP]);
-    add("status", status + (span[START_LOST] ? ", its start is lost" : ""), status);
+    add("status", status + (span[START_LOST] ? ", start lost" : ""), status);
     add("start", `+${duration(span[TIME])}, ${new Date(data.start + span[TIME] / 1000).toLocaleString()}`);
-    add("duration", took(span) || "no end is known");
+    add("duration", took(span) || "the log has no end");
     for (const [name, value] of Object.entries(span[METRICS])) add(name, typeof value === "number" ? number(value) : shownValue(value));
     add("span", span[ID]);
     return table;

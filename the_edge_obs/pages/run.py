@@ -1,8 +1,8 @@
-"""One run as a page: its tree on a time line, its events, its nodes, and the details of any span."""
+"""Render one run as a page: its tree on a time line, its events, its nodes, and the details of each span."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
 
     Args:
         log: The run.
-        index: The address of a page that lists this run with others, or None.
+        index: The address of a page that lists all runs, or None.
     """
     yield from render_page(
         _HERE,
@@ -53,40 +53,36 @@ def _figures(log: FlowLog) -> Iterator[tuple[str, str]]:
 
 def _warnings(log: FlowLog) -> Iterator[str]:
     if log.status == "running":
-        yield "The log has no end: the flow is running, or its process died."
+        yield "The log has no end: the flow is still running, or its process was killed."
     if log.status == "unknown":
-        yield "The flow's own events are not in the log, as where their level filters them: how it ended is not known."
+        yield "The flow's own events are not in the log, perhaps because of its level: it is not known how the flow ended."
     if lost := log.metrics["dropped_count"]:
-        yield f"{counted(lost, 'event')} had to leave the ring buffer before this log was written."
+        yield f"The ring buffer dropped {counted(lost, 'event')} before this log was written."
     if faults := log.metrics["fault_count"]:
         yield f"Logging itself failed {counted(faults, 'time')}."
 
 
 def _data(log: FlowLog) -> dict[str, Any]:
-    """Return what the page's script draws: names are said once, all else refers to them by number.
+    """Return the data of the page's script. Names are listed once; spans and events refer to them by number.
 
-    ``start`` is in Unix milliseconds, all times after it in microseconds from there, ``end`` is the last of them. A span is
+    ``start`` is in Unix milliseconds; all other times are in microseconds from there, and ``end`` is the last of them. A span is
     ``[id, parent, node, step, label, status, time, length, lane, depth, duration_ms, metrics, is_start_lost]``, parents before
-    children (parent -1: none); an event ``[span, node, type, level, time, message, data, metrics]``.
+    children (parent -1: none); an event is ``[span, node, type, level, time, message, data, metrics]``.
     """
     names: dict[str, int] = {}
-    placed = {one.span.span_id: one for one in place(log)}
-    first = min([one.start for one in placed.values()] + [event["timestamp"] for event in log.events], default=0.0)
+    placed_spans = {placed.span.span_id: placed for placed in place(log)}
+    first = min([placed.start for placed in placed_spans.values()] + [event["timestamp"] for event in log.events], default=0.0)
     begin = micros(first)
-    order = list(log.walk())
-    seen = {span.span_id for _, span in order}
-    # Broken parent ids may go round in a circle, which no walk from the top reaches.
-    order += [(0, span) for span in log.spans if span.span_id not in seen]
+    order = _ordered(log)
     numbers = {span.span_id: number for number, (_, span) in enumerate(order)}
     entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
-    # Logs of other writers, or of a later version, may have more types than ours.
-    types = {
-        name: number for number, name in enumerate(dict.fromkeys([*EVENT_TYPES, *(event["event_type"] for event in log.events)]))
-    }
+    # A log of another writer, or of a later version, may have further types.
+    types = _numbered([*EVENT_TYPES, *(event["event_type"] for event in log.events)])
     spans = []
     for depth, span in order:
         name = names.setdefault(span.node, len(names))
-        spans.append(_span(span, placed[span.span_id], begin, depth, name, numbers, _label(span, entries.get(span.span_id))))
+        label = _label(span, entries.get(span.span_id))
+        spans.append(_span(span, placed_spans[span.span_id], begin, depth, name, numbers, label))
     events = [_event(event, begin, names, types, numbers) for event in log.events]
     ends = [span[6] + span[7] for span in spans] + [event[4] for event in events]
     nodes = [{"node": node, **figures} for node, figures in log.metrics["nodes"].items()]
@@ -101,6 +97,18 @@ def _data(log: FlowLog) -> dict[str, Any]:
         "events": events,
         "nodes": nodes,
     }
+
+
+def _ordered(log: FlowLog) -> list[tuple[int, SpanInfo]]:
+    """Return all spans with their depths, parents before children."""
+    order = list(log.walk())
+    reached = {span.span_id for _, span in order}
+    # Broken parent ids may form a circle, which a walk from the roots does not reach.
+    return [*order, *((0, span) for span in log.spans if span.span_id not in reached)]
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(dict.fromkeys(names))}
 
 
 def _label(span: SpanInfo, entry: Event | None) -> str:

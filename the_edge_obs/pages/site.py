@@ -1,4 +1,4 @@
-"""All runs of a log as pages: one for each, and an index that links to them."""
+"""Write all runs of a log as pages: one page per run, and an index that links to them."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def write_site(
     skipped: Skipped | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> int:
-    """Write a page for each run of a log, ``run-<flow_id>.html``, and then ``index.html``, and return how many runs there are.
+    """Write a page for each run of a log, ``run-<flow_id>.html``, and then ``index.html``; return how many runs there are.
 
-    The log is read twice, so that a run can be written, and forgotten, when its last event has been read: memory holds the
-    runs that are interleaved, not the log. Each file appears whole or not at all, and what was not there before is taken away
-    again where not all of them can be written.
+    The log is read twice, so that a run can be written as soon as its last event has been read: memory holds the runs that are
+    interleaved, not the log. Each file is written completely or not at all. If not all of them can be written, those that did not
+    exist before are removed again.
 
     Args:
-        log: A file or a folder of them.
-        folder: Where the pages go; it is made.
-        skipped: Gets a note of what was passed over.
-        progress: Called after each run with how many are done, and of how many.
+        log: A log file, or a folder of them.
+        folder: The folder for the pages; it is created if it does not exist.
+        skipped: Records the lines that were skipped.
+        progress: Called after each run with the number of runs that are done and the number of all runs.
 
     Raises:
         LogFileError: the log cannot be read, or holds no events.
@@ -59,16 +59,16 @@ def write_site(
     """
     folder, skipped = Path(folder), skipped or Skipped()
     if folder.exists() and not folder.is_dir():
-        raise ExportError(f"path {str(folder)!r} is a file; pages of several runs go into a folder: name another path")
+        raise ExportError(f"path {str(folder)!r} is a file; the pages of several runs need a folder: choose another path")
     left = Counter(event["flow_id"] for event in iter_query(log))
     runs: list[dict[str, Any]] = []
     with _all_or_none(folder) as new:
-        for found in _complete(iter_query(log, skipped), dict(left), skipped):
-            name = _file_name(found.flow_id)
+        for run in _complete(iter_query(log, skipped), dict(left), skipped):
+            name = _file_name(run.flow_id)
             if not (folder / name).exists():
                 new.append(name)
-            write_atomically(folder / name, run_page(found, INDEX))
-            runs.append(_row(found, name))
+            write_atomically(folder / name, run_page(run, INDEX))
+            runs.append(_row(run, name))
             progress(len(runs), len(left))
         write_atomically(folder / INDEX, _index(Path(log), runs))
     return len(runs)
@@ -76,25 +76,25 @@ def write_site(
 
 @contextmanager
 def _all_or_none(folder: Path) -> Iterator[list[str]]:
-    """Take away the files that were noted, and the folders that were made for them, when the block fails."""
+    """Yield a list for the names of new files; if the block fails, remove those files and the folders created for them."""
     new: list[str] = []
-    new_folders = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    new_folders = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
         yield new
     except BaseException:
-        for remove in (*((folder / name).unlink for name in new), *(one.rmdir for one in new_folders)):
+        for remove in (*((folder / name).unlink for name in new), *(path.rmdir for path in new_folders)):
             with suppress(OSError):
                 remove()
         raise
 
 
 def _file_name(flow_id: str) -> str:
-    # A log may be anybody's: what is not a UUID could be a path out of the folder, or too long for a name.
+    # A log may be hostile: an id that is not a UUID could be a path out of the folder, or too long for a file name.
     return f"run-{flow_id if is_uuid(flow_id) else hashlib.sha256(repr(flow_id).encode('utf-8')).hexdigest()[:32]}.html"
 
 
 def _complete(events: Iterator[Event], left: dict[str, int], skipped: Skipped) -> Iterator[FlowLog]:
-    """Yield the log of each flow when its last event has come. What was written since they were counted is left out."""
+    """Yield the log of each flow after its last event. Events that were written since they were counted are left out."""
     open_flows: dict[str, list[Event]] = {}
     for event in events:
         flow_id = event["flow_id"]
@@ -126,8 +126,8 @@ def _row(log: FlowLog, page: str) -> dict[str, Any]:
 
 
 def _index(log: Path, runs: list[dict[str, Any]]) -> Iterator[str]:
-    found = Counter(run["status"] for run in runs)
-    counts = [counted(len(runs), "run"), *(f"{found[status]:,} {status}" for status in STATUSES if found[status])]
+    statuses = Counter(run["status"] for run in runs)
+    counts = [counted(len(runs), "run"), *(f"{statuses[status]:,} {status}" for status in STATUSES if statuses[status])]
     yield from render_page(
         _PAGES,
         "index",

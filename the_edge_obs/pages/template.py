@@ -1,4 +1,4 @@
-"""What all pages have in common: a template, a style and a script become one file that nothing in a log can break out of."""
+"""Render a page: a template, a style and a script become one file, in which data from a log stays data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def render_page(folder: Path, name: str, **values: Any) -> Iterator[str]:
     yield from _template(folder, name).generate(**values)
 
 
-@lru_cache(maxsize=8)  # compiled once: a folder of 10,000 runs has as many pages
+@lru_cache(maxsize=8)  # a folder of 10,000 runs has as many pages
 def _template(folder: Path, name: str) -> Template:
     style, script = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     environment = Environment(loader=FileSystemLoader([folder, _HERE]), autoescape=True, finalize=_visible)

@@ -41,11 +41,15 @@ def line_of(cells: Iterable[Cell], widths: Sequence[int], view: View) -> str:
 
 
 def _drawn(cell: Cell, width: int, view: View) -> str:
-    stem = fitted(cell.stem, width // 2, view) if len(cell.stem) > width // 2 + 3 else cell.stem
-    text = fitted(cell.text, width - len(stem), view)
-    blanks = " " * (width - len(stem) - columns(text))
-    painted = view.paint(cell.style, text)
-    return blanks + stem + painted if cell.right else stem + painted + blanks
+    text, style, right, stem = cell
+    if len(stem) > width // 2 + 3:
+        stem = fitted(stem, width // 2, view)
+    blanks = width - len(stem) - columns(text)
+    if blanks < 0:
+        text = fitted(text, width - len(stem), view)
+        blanks = width - len(stem) - columns(text)
+    line = stem + view.paint(style, text)
+    return " " * blanks + line if right else line + " " * blanks
 
 
 def padded(text: str, width: int) -> str:
