@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from the_edge_obs.actions import _transport
-from the_edge_obs.actions._support import known_charset
 from the_edge_obs.actions.http import http_get, http_post
 from the_edge_obs.context import CURRENT, FlowState, SpanContext
 from the_edge_obs.errors import ActionError
+from the_edge_obs.text import known_charset
 
 from .growth import assert_linear
 from .local_server import LocalServer, RawServer

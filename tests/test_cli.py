@@ -646,12 +646,12 @@ def test_validate_lists_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> Non
         4,
         "bad.jsonl:2: unknown key 'extra'; allo",
         [
-            "bad.jsonl:4: no JSON (RFC 8259): NaN is not a JSON number; write null",
+            "bad.jsonl:4: not valid JSON (RFC 8259): NaN is not a JSON number; write null",
             "bad.jsonl:5: an event is an object, not list",
         ],
     )
     assert "level is 'loud'; it must be one of debug, info, warn, error" in lines[0]
-    assert lines[3].startswith("bad.jsonl:6: the line is cut off, as when a process is killed: no JSON")
+    assert lines[3].startswith("bad.jsonl:6: the line is cut off, as when a process is killed: not valid JSON")
     assert err == "tea-obs: error: 4 of 5 lines of 'bad.jsonl' are not valid events\n"
 
 

@@ -67,7 +67,7 @@ def test_what_is_no_event_is_passed_over_and_counted(tmp_path: Path) -> None:
     assert list(read_events(path, skipped)) == EVENTS * 2
     assert (skipped.lines, skipped.torn) == (3, False)
     assert skipped.first is not None
-    assert skipped.first.startswith("line 6: no JSON (")
+    assert skipped.first.startswith("line 6: not valid JSON (")
 
 
 def test_a_torn_last_line_is_told_apart(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_what_nests_too_deep_is_no_event(depth: int) -> None:
     """On every version of Python alike; what is read can be walked through by every view."""
     text = json.dumps(an_event(data={"a": 0})).replace('{"a": 0}', '{"a":' + "[" * (depth - 2) + "]" * (depth - 2) + "}")
     found = parsed(text)
-    assert isinstance(found, dict) if depth <= MAX_DEPTH else found == "no JSON (it nests deeper than 200 containers)"
+    assert isinstance(found, dict) if depth <= MAX_DEPTH else found == "not valid JSON (it nests deeper than 200 containers)"
 
 
 @pytest.mark.parametrize("opening", ['{"a":', "["])

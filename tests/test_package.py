@@ -167,6 +167,44 @@ def test_imports_make_no_circle() -> None:
         waiting = {name: needs for name, needs in waiting.items() if name not in ready}
 
 
+def test_private_modules_stay_in_their_folder() -> None:
+    """No module imports an underscored module of another folder."""
+    crossing = {
+        (name, target)
+        for name, path in MODULES.items()
+        for target in imports(name, path)
+        if any(part.startswith("_") for part in target.split(".")[1:]) and room(target) != room(name)
+    }
+    assert crossing == set()
+
+
+# What docs/api.md names beside `the_edge_obs` itself, with the signatures that it gives.
+STABLE = {
+    "comparison": ("FlowDiff", "SpanDiff", "render(diff, view)"),
+    "event": ("problems(event)", "schema()", "validate(event)"),
+    "event_query": ("matches", "select"),
+    "flow_log": ("build_flow_log(events)",),
+    "flows": ("Flow", "load(path_or_dict, actions, allow_code)"),
+    "jsonl": ("read_events(path)",),
+    "parity": ("normalise",),
+    "store": ("iter_query",),
+    "testing": ("FlowLogs",),
+    "tree": ("render(log)",),
+}
+
+
+@pytest.mark.parametrize(("module", "names"), sorted(STABLE.items()))
+def test_stable_paths_have_what_the_docs_name(module: str, names: tuple[str, ...]) -> None:
+    """The modules of docs/api.md can be imported, and their functions take the arguments that it gives, in its order."""
+    found = importlib.import_module(f"the_edge_obs.{module}")
+    for text in names:
+        name, _, arguments = text.rstrip(")").partition("(")
+        thing = getattr(found, name)
+        assert callable(thing)
+        if arguments:
+            assert list(inspect.signature(thing).parameters)[: arguments.count(",") + 1] == arguments.split(", ")
+
+
 def test_no_module_bears_the_name_of_a_public_name() -> None:
     """The first import of such a module would overwrite the public name."""
     here = {path.stem if path.suffix else path.name for path in PACKAGE.iterdir()}

@@ -255,8 +255,8 @@ def test_a_compressed_copy_that_is_there(write: Write) -> None:
     (same.parent / "other.jsonl.gz").write_bytes(gzip.compress(same.read_bytes()))
     found = [deed for deed in deeds(same.parent, compress=True) if deed[0].endswith("l")]
     assert found == [
-        ("other.jsonl", "kept", "other.jsonl.gz is there already, and is another"),
-        ("same.jsonl", "removed", "same.jsonl.gz has it all"),
+        ("other.jsonl", "kept", "other.jsonl.gz exists already and differs"),
+        ("same.jsonl", "removed", "same.jsonl.gz has all of it"),
     ]
     assert other.exists()
 

@@ -183,7 +183,7 @@ def test_what_is_lost_is_said() -> None:
         "└─ node2  100.0 ms  ok",
         "",
         "ok, 1.00 s, 1 node, 3 events",
-        "1 event dropped by the ring buffer: the tree is not whole",
+        "1 event dropped by the ring buffer: the tree is not complete",
         "logging itself failed 2 times",
     ]
 

@@ -95,7 +95,7 @@ def test_errors_and_warnings_are_told_below_their_row() -> None:
         "line",
         "OSError: gone",
         "warn: slow disk",
-        "3 events dropped by the ring buffer: the tree is not whole",
+        "3 events dropped by the ring buffer: the tree is not complete",
     ]
 
 
@@ -153,7 +153,7 @@ def test_long_runs_are_cut(nested: bool) -> None:
     children = [one for n in range(2, 402) for one in whole(n, n, 500 - n, parent=n - 1 if nested else 1)]
     log = build_flow_log([*whole(1, 0, 500), *children])
     assert page(log).count('class="tea-bar') == (250 if nested else 11)
-    assert text(log)[-1] == ("the first 250 rows are shown; export() writes all of it" if nested else "ok")
+    assert text(log)[-1] == ("the first 250 rows are shown; export() writes all of them" if nested else "ok")
     assert nested or "⋮ 390 more, all ok" in text(log)
 
 

@@ -357,7 +357,7 @@ def test_logging_that_is_disabled_is_named() -> None:
     try:
         with obs.flow("x") as run:
             work(1)
-        with pytest.raises(obs.FlowNotFoundError, match=r"logging\.disable\(CRITICAL\) keeps every logger quiet"):
+        with pytest.raises(obs.FlowNotFoundError, match=r"logging\.disable\(CRITICAL\) silences every logger"):
             obs.get_flow_log(run.flow_id)
     finally:
         logging.disable(logging.NOTSET)

@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -122,8 +121,8 @@ def _arm() -> None:
 
     A flow may begin in a ``__del__`` as well, where it cannot be imported any more.
     """
-    with suppress(Exception):  # what is not there to be imported is told to whoever asks for it
-        import_module(f"{_ROOT}.instrumentation.flow_context")
+    with suppress(Exception):  # a module that cannot be imported is reported to the code that needs it
+        _package["_import_for_exit"]()
     sys.modules[f"{_ROOT}._frozen"] = _Frozen()  # type: ignore[assignment]
     module = ModuleType(f"{_ROOT}._exit")
     vars(module)["_first"] = _First()
