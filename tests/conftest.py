@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,12 +17,32 @@ from the_edge_obs.context import CURRENT
 from the_edge_obs.handlers import RingBufferHandler
 from the_edge_obs.recording.buffers import listeners
 
-settings.register_profile("untimed", deadline=None)  # a busy machine is not a failure
-settings.load_profile("untimed")
+# A busy machine is not a failure, so no profile has a deadline. In CI a failure is that of the change: each run tries the same
+# examples, and prints how to repeat the one that fails. Elsewhere each run tries others.
+settings.register_profile("local", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "local"))
+
+_QUICK = "not slow"  # what the quick loop gives as -m
+_ALL_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
 
 # What a shell runs in the background ignores Ctrl-C, and so would the programs that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In the quick loop, try fewer examples of each property, unless another profile is asked for."""
+    if config.option.markexpr == _QUICK and not config.option.hypothesis_profile:
+        settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """In the quick loop, do not import modules all of whose tests are slow: to collect them takes as long as some tests do."""
+    if config.option.markexpr != _QUICK or collection_path.suffix != ".py":
+        return None
+    return True if _ALL_SLOW.search(collection_path.read_text(encoding="utf-8")) else None
 
 
 def _reset() -> None:
@@ -30,7 +53,8 @@ def _reset() -> None:
                 logger.removeHandler(handler)
                 handler.close()
             logger.filters.clear()
-            logger.setLevel(logging.NOTSET)
+            if logger.level != logging.NOTSET:  # each change of a level clears the caches of all loggers
+                logger.setLevel(logging.NOTSET)
             logger.propagate, logger.disabled = True, False
     for ring in list(listeners):
         ring.dispose()
@@ -52,8 +76,10 @@ def fresh_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             root.removeHandler(handler)
             handler.close()
     root.handlers[:], root.filters[:], root.disabled = handlers, filters, False
-    root.setLevel(level)
-    logging.disable(logging.NOTSET)
+    if root.level != level:
+        root.setLevel(level)
+    if root.manager.disable != logging.NOTSET:
+        logging.disable(logging.NOTSET)
     logging.setLogRecordFactory(factory)
 
 

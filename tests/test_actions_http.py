@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from the_edge_obs.actions import _transport
-from the_edge_obs.actions._support import known_charset
 from the_edge_obs.actions.http import http_get, http_post
 from the_edge_obs.context import CURRENT, FlowState, SpanContext
 from the_edge_obs.errors import ActionError
+from the_edge_obs.text import known_charset
 
 from .growth import assert_linear
 from .local_server import LocalServer, RawServer
@@ -197,6 +197,7 @@ def test_late_answer_is_a_timeout(server: Server) -> None:
     }
 
 
+@pytest.mark.slow
 def test_body_that_trickles_in_is_a_timeout(server: Server) -> None:
     """A server that sends a byte now and then cannot hold the flow for longer than the timeout."""
     result = http_get({}, url=f"{server.url}/trickle", timeout=0.5)
@@ -425,6 +426,7 @@ def endless(*parts: bytes, every: float = 0.0) -> Any:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -474,6 +476,7 @@ def test_a_name_that_is_never_resolved_is_a_timeout(monkeypatch: pytest.MonkeyPa
     assert result["error_type"] == "timeout"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [lambda send, release: release.wait(30), endless(b"\x16\x03\x03\x40\x00", b"\0", every=0.02)])
 def test_a_handshake_that_does_not_end_is_a_timeout(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
     """TLS is part of the call: a server that answers nothing, or a byte of its hello now and then."""
@@ -484,6 +487,7 @@ def test_a_handshake_that_does_not_end_is_a_timeout(monkeypatch: pytest.MonkeyPa
         assert not server.release.is_set()
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_read_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sending a body is part of the call, too."""
     monkeypatch.setenv("no_proxy", "*")
@@ -529,6 +533,7 @@ def test_a_codec_that_is_no_charset_is_not_used(server: Server, name: str) -> No
         assert http_get({}, url=server.url)["body"] == "ü\\x"
 
 
+@pytest.mark.slow
 def test_every_charset_takes_any_bytes_in_linear_time() -> None:
     """What is used as a charset decodes anything."""
     for name in sorted({*encodings.aliases.aliases.values()}):

@@ -154,6 +154,7 @@ def test_without_jmespath_the_error_names_the_extra(monkeypatch: pytest.MonkeyPa
         json_transform({}, data=DATA, expression="limits.low")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [

@@ -240,6 +240,7 @@ def test_delays_double_up_to_the_longest(
     assert [least <= seconds <= most for seconds, (least, most) in zip(waited, delays, strict=True)] == [True] * 3
 
 
+@pytest.mark.slow
 def test_retry_after_may_be_a_date(endpoint: Endpoint) -> None:
     """A Retry-After in the past is 0, one that is not a date means nothing."""
     past = format_datetime(datetime.now(timezone.utc) - timedelta(hours=1), usegmt=True)
@@ -330,6 +331,7 @@ def test_failure_on_the_way_keeps_the_text_so_far(endpoint: Endpoint, last: tupl
     )
 
 
+@pytest.mark.slow
 def test_stream_that_falls_silent_is_a_timeout(endpoint: Endpoint) -> None:
     """The timeout counts each silence, not the whole stream."""
     endpoint.answers = [sse(chunk("Hi"), chunk("there"), after=lambda: endpoint.release.wait(30))]
@@ -557,6 +559,7 @@ def test_the_key_does_not_follow_a_redirect_to_another_origin(endpoint: Endpoint
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "again"),
     [
@@ -580,6 +583,7 @@ def test_a_stream_without_an_event_is_a_timeout(monkeypatch: pytest.MonkeyPatch,
     assert (result["error_type"], result["content"]) == ("timeout", "".join(pieces))
 
 
+@pytest.mark.slow
 def test_a_stream_may_last_longer_than_its_timeout(endpoint: Endpoint) -> None:
     """Each event has the whole timeout: a long answer is not late, and neither is one that is read slowly."""
     beat = threading.Event()

@@ -112,6 +112,7 @@ def test_forgotten_values_leave_the_file(path: str, clock: Clock) -> None:
         assert connection.execute("SELECT key FROM memory").fetchall() == [("new",)]
 
 
+@pytest.mark.slow
 def test_threads_share_a_file(path: str) -> None:
     """Parallel branches store and retrieve at the same time; nothing is lost, nobody is locked out."""
 
@@ -124,6 +125,7 @@ def test_threads_share_a_file(path: str) -> None:
     assert results == [(True, number) for number in range(60)]
 
 
+@pytest.mark.slow
 def test_processes_share_a_file(path: str) -> None:
     """Two other processes and this one write to one new file at the same time."""
     script = (

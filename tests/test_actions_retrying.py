@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from the_edge_obs.actions._retrying import Retrying
+from the_edge_obs.actions.retrying import Retrying
 
 SECONDS = st.floats(min_value=0, max_value=1e308)
 

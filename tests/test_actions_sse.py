@@ -39,6 +39,7 @@ def test_events_are_what_the_standard_says(sent: str, events: list[tuple[str, st
     assert ([tuple(event) for event in stream], stream.stray) == (events, "")
 
 
+@pytest.mark.slow
 @given(
     texts=st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",))).map(lambda text: "x" + text)),
     end=st.sampled_from(["\n", "\r", "\r\n"]),
@@ -68,6 +69,7 @@ def test_a_stream_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
             list(EventStream(pieces))
 
 
+@pytest.mark.slow
 def test_one_byte_at_a_time_takes_linear_time() -> None:
     """A long line in single bytes, a CR and LF between them or not, is not copied once per byte."""
     for raw in (b"x", b"x\r"):

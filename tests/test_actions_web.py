@@ -179,12 +179,14 @@ def read(html: str) -> tuple[str, str, list[str]]:
     return read_page(html, "http://h/in/page", Deadline(60), 1001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", PIECES)
 def test_a_page_is_read_in_linear_time(piece: str) -> None:
     """Runs of whatever opens something, and does not close it."""
     assert_linear(lambda size: piece * (size // len(piece)), read, (50_000, 100_000, 200_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [
@@ -206,6 +208,7 @@ def test_a_monstrous_page_is_read_or_given_up(page: str) -> None:
     assert (title, len(text) <= len(page)) == ("", True)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join))
 def test_no_page_raises(html: str) -> None:
     """Whatever the parts, and wherever it ends."""
@@ -235,6 +238,7 @@ TAGGED = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(TAGGED)
 def test_well_formed_pages_read_as_the_standard_library_reads_them(html: str) -> None:
     """The words are those that html.parser finds."""

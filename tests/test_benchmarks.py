@@ -46,6 +46,7 @@ def test_the_extra_installs_what_the_contenders_need(bench):
     assert {PACKAGES.get(package, package) for package in needed} | set(scrubbers.NEEDS.values()) == extra
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["floor", "floor without taints", "the_edge_obs"])
 def test_a_contender_does_the_whole_job_in_memory(bench, name):
     """Ids, redaction, mutation, threads and tasks are checked without any clock."""

@@ -283,6 +283,7 @@ def test_run_with_a_logging_file(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_run_with_an_ini_file() -> None:
     """It goes to logging.config.fileConfig, which clears what was there: a process of its own."""
     Path("logging.ini").write_text(
@@ -464,6 +465,7 @@ def test_what_show_refuses(args: list[str], message: str, workplace: Path, capsy
 # --- query ---
 
 
+@pytest.mark.slow
 def test_query_streams_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Events that pass all filters, as they are in the log."""
     events = triage()
@@ -497,6 +499,7 @@ def test_query_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_query_keeps_json_json(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the terminal's encoding, the lines are JSON in UTF-8; a lone surrogate is escaped."""
     log = write_log([event(1, "log", 0, message="é \ud800 要約")])
@@ -535,6 +538,7 @@ def test_what_query_refuses(args: list[str], message: str, capsys: pytest.Captur
     assert err.startswith(f"tea-obs: error: {message}")
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_quiet() -> None:
     """As with head: the reader has enough, and nobody complains."""
     write_log([{**one, "timestamp": one["timestamp"] + n} for n in range(5000) for one in triage()])
@@ -547,6 +551,7 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (process.returncode, err) == (141, "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_is_one_line() -> None:
     """Output that cannot be written is an error."""
@@ -555,6 +560,7 @@ def test_a_full_disk_is_one_line() -> None:
     assert (process.returncode, err) == (2, "tea-obs: error: the output cannot be written: no space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's way to close an output")
 def test_a_closed_output_is_quiet() -> None:
     """As after ``>&-``: there is nowhere to print, and nothing to complain of."""
@@ -640,12 +646,12 @@ def test_validate_lists_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> Non
         4,
         "bad.jsonl:2: unknown key 'extra'; allo",
         [
-            "bad.jsonl:4: no JSON (RFC 8259): NaN is not a JSON number; write null",
+            "bad.jsonl:4: not valid JSON (RFC 8259): NaN is not a JSON number; write null",
             "bad.jsonl:5: an event is an object, not list",
         ],
     )
     assert "level is 'loud'; it must be one of debug, info, warn, error" in lines[0]
-    assert lines[3].startswith("bad.jsonl:6: the line is cut off, as when a process is killed: no JSON")
+    assert lines[3].startswith("bad.jsonl:6: the line is cut off, as when a process is killed: not valid JSON")
     assert err == "tea-obs: error: 4 of 5 lines of 'bad.jsonl' are not valid events\n"
 
 
@@ -712,6 +718,7 @@ def test_validate_shows_the_line_of_broken_yaml(capsys: pytest.CaptureFixture[st
     assert out.startswith("flow.yaml:3: broken YAML: ")
 
 
+@pytest.mark.slow
 def test_validate_tells_which_nodes_are_never_reached(capsys: pytest.CaptureFixture[str]) -> None:
     """A node that neither an edge, a jump, a fallback nor its place in the file leads to is a mistake; running does not mind."""
     text = """\
@@ -824,6 +831,7 @@ def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.endswith("; see tea-obs --help\n")
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_module() -> None:
     """``python -m the_edge_obs`` ends with the command's exit code."""
     with spawn("run", write_flow(FAILING)) as process:
@@ -831,6 +839,7 @@ def test_it_runs_as_a_module() -> None:
     assert (process.returncode, err.splitlines()[-1][:15]) == (1, "tea-obs: error:")
 
 
+@pytest.mark.slow
 def test_an_output_without_box_characters() -> None:
     """The tree is drawn in ASCII, and what the encoding lacks is escaped."""
     events = triage()
@@ -840,6 +849,7 @@ def test_an_output_without_box_characters() -> None:
     assert (process.returncode, err, out.splitlines()[3][:8]) == (0, "", "`- \\xe9 ")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_ctrl_c() -> None:
     """Exit code 130 and a short line; the log is whole, and the tree says what was cancelled."""
@@ -926,6 +936,7 @@ def test_colours(stream: io.StringIO, variables: dict[str, str], colour: bool, m
     assert view_for(stream).colour is colour
 
 
+@pytest.mark.slow
 def test_reading_does_not_load_the_runner() -> None:
     """The commands that read logs start without jinja2 and yaml."""
     code = "import sys; from the_edge_obs.cli import main; main(sys.argv[1:]); print({'jinja2', 'yaml'} & set(sys.modules))"

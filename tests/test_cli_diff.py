@@ -62,6 +62,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fail_on", "code", "failures"),
     [
@@ -108,6 +109,7 @@ def test_all_shows_what_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  └─ think  llm.call  1.00 s  10 tok  ok" in capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.slow
 def test_runs_of_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """They are chosen by their ids, or the beginning of these; plain, compressed and exported logs alike."""
     write("logs/a.jsonl", run(FLOW, "billing", 1.0))

@@ -110,6 +110,7 @@ def clocks(text: str) -> list[str]:
     return re.findall(r"\n    inner +([\d.]+ s)\r", text)
 
 
+@pytest.mark.slow
 def test_a_running_flow_is_seen() -> None:
     """What runs is shown with a clock that goes on; then the view is gone, and the tree stands alone."""
     with terminal("run", "flow.yaml") as shown:
@@ -125,6 +126,7 @@ def test_a_running_flow_is_seen() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_terminal_whole() -> None:
     """The cursor is there, the tree of what ran comes, and no traceback."""
     with terminal("run", "flow.yaml") as shown:
@@ -135,6 +137,7 @@ def test_ctrl_c_leaves_the_terminal_whole() -> None:
     assert text.rfind(SHOWN) > text.rfind(HIDDEN)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_the_cursor() -> None:
     """The view never hides it for longer than a moment."""
     with terminal("run", "flow.yaml") as shown:
@@ -144,6 +147,7 @@ def test_a_killed_run_leaves_the_cursor() -> None:
     assert text.rfind(SHOWN) > text.rfind(HIDDEN)
 
 
+@pytest.mark.slow
 def test_level_asks_for_events() -> None:
     """With --level, and on a terminal that can do nothing, no view is drawn."""
     Path("go").touch()
@@ -158,6 +162,7 @@ def test_level_asks_for_events() -> None:
         )
 
 
+@pytest.mark.slow
 def test_without_the_extra_each_finished_node_has_a_line() -> None:
     """A rich that cannot be imported is as good as none."""
     Path("go").touch()
@@ -168,6 +173,7 @@ def test_without_the_extra_each_finished_node_has_a_line() -> None:
     assert (code, lines) == (0, [("python.run", "inner"), ("steps", "outer"), ("flow", "")])
 
 
+@pytest.mark.slow
 def test_what_the_flow_prints_goes_where_stdout_goes(tmp_path: Path) -> None:
     """A file gets it, and nothing of the view."""
     Path("go").touch()

@@ -77,7 +77,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (None, "cannot be read: no such file or directory"),
         ("", "holds no events"),
-        ("some text\n", "holds no events (1 lines skipped; line 1: no JSON"),
+        ("some text\n", "holds no events (1 line skipped; line 1: not valid JSON"),
     ],
 )
 def test_what_is_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, problem: str) -> None:

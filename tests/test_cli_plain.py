@@ -22,6 +22,7 @@ ANY = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(PLAIN)
 def test_what_json_holds_comes_through_as_it_is(value: Any) -> None:
     """Plain data is neither changed nor noted."""
@@ -29,6 +30,7 @@ def test_what_json_holds_comes_through_as_it_is(value: Any) -> None:
     assert (plain.value(value), plain.notes) == (value, [])
 
 
+@pytest.mark.slow
 @given(ANY)
 def test_anything_becomes_json_and_nothing_is_dropped(value: Any) -> None:
     """Every key and item is there, whatever it was; strict JSON reads it back."""

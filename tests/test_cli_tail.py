@@ -117,6 +117,7 @@ def test_new_files_in_a_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert shown(capsys) == [f"{FLOW[:8]}  node2", f"{FLOW[:8]}  node3"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_in_a_process() -> None:
     """It ends with one line and exit code 130."""

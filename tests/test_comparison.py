@@ -81,6 +81,7 @@ def facts(span: SpanDiff) -> tuple[Any, ...]:
 # --- laws ---
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(flows())
 def test_a_run_does_not_differ_from_itself(events: list[Event]) -> None:
@@ -96,6 +97,7 @@ def test_a_run_does_not_differ_from_itself(events: list[Event]) -> None:
         assert not any(span.changes for span in found.spans)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(flows(), flows())
 def test_the_mirrored_diff(events: list[Event], others: list[Event]) -> None:
@@ -132,6 +134,7 @@ def siblings(drawn: list[tuple[str, int, int, bool]]) -> FlowLog:
     return flow.log()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(SIBLINGS, SIBLINGS)
 def test_the_mirrored_diff_of_siblings(old: list[Any], new: list[Any]) -> None:
@@ -144,6 +147,7 @@ def test_the_mirrored_diff_of_siblings(old: list[Any], new: list[Any]) -> None:
     assert all(mine.node == theirs.node for mine, theirs in pairs)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(flows(), st.data())
 def test_one_node_more_is_one_row(events: list[Event], data: st.DataObject) -> None:
@@ -156,6 +160,7 @@ def test_one_node_more_is_one_row(events: list[Event], data: st.DataObject) -> N
     assert [span.kind for span in diff(new, old).changed] == ["removed"]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(flows(), flows(), st.randoms())
 def test_the_order_of_events_says_nothing(events: list[Event], others: list[Event], chance: random.Random) -> None:
@@ -617,6 +622,7 @@ def test_to_dict() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_long_way_is_shortened() -> None:
     """A path keeps its first and its last labels, however deep the tree is."""
     flow, parent = Flow(), 1

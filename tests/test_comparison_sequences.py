@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def longest(old: list[str], new: list[str]) -> int:
     return row[-1]
 
 
+@pytest.mark.slow
 @given(WORDS, WORDS)
 def test_common_is_the_longest_common_subsequence(old: list[str], new: list[str]) -> None:
     """Its pairs are equal, ascend on both sides, and there is no longer one."""
@@ -33,6 +35,7 @@ def test_common_is_the_longest_common_subsequence(old: list[str], new: list[str]
     assert len(pairs) == longest(old, new)
 
 
+@pytest.mark.slow
 @given(WORDS, WORDS)
 def test_common_is_the_same_from_either_side(old: list[str], new: list[str]) -> None:
     """Which sequence is the old one decides nothing else."""

@@ -92,6 +92,7 @@ def test_times_of_events_in_a_value_are_no_difference() -> None:
     assert found({"start": 1}, {"start": 2}) == [("output.start", "changed", 1, 2)]  # of anything else they do
 
 
+@pytest.mark.slow
 @given(DATA, DATA)
 def test_laws(old: Any, new: Any) -> None:
     """Nothing differs from itself; from the other side, the same places differ the other way; what is equal has no change."""

@@ -513,8 +513,8 @@ BAD_DICTS: list[tuple[Any, str]] = [
     (bad_dict(loggers={7: {}}), "loggers has the key 7; a name is a string"),
     (bad_dict(loggers={"tea.llm": {"lvl": "DEBUG"}}), "unknown key 'lvl' in logger 'tea.llm'; did you mean 'level'? "),
     (bad_dict(loggers={"tea.llm": {"level": "LOUD"}}), "logger 'tea.llm' has level 'LOUD'; allowed: CRITICAL,"),
-    (bad_dict(loggers={"tea.llm": {"handlers": ["h"]}}), "logger 'tea.llm' names handler 'h', which is not there; allowed: file"),
-    (bad_dict(loggers={"tea.llm": {"filters": ["f"]}}), "names filter 'f', which is not there; allowed: nothing"),
+    (bad_dict(loggers={"tea.llm": {"handlers": ["h"]}}), "'tea.llm' names handler 'h', which does not exist; allowed: file"),
+    (bad_dict(loggers={"tea.llm": {"filters": ["f"]}}), "names filter 'f', which does not exist; allowed: nothing"),
     (bad_dict(root={"level": "X"}), "root has level 'X'"),
     (bad_dict(root=[]), "root is []; it must be a mapping"),
     (bad_dict(handlers={"z": {"class": "logging.NullHandler", "level": 1.5}}), "handler 'z' has level 1.5; allowed: "),
@@ -582,7 +582,7 @@ def test_files_that_cannot_be_used(name: str, content: bytes | None, message: st
 
 def test_a_scope_takes_no_dict_config():
     """A dictConfig changes loggers for everybody."""
-    with pytest.raises(ConfigurationError, match="a dictConfig is for all flows, not for scope 'mine'; give an observability"):
+    with pytest.raises(ConfigurationError, match="a dictConfig applies to all flows, not to scope 'mine'; give an observability"):
         obs.configure({"version": 1}, scope="mine")
 
 

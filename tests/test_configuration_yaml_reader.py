@@ -77,6 +77,7 @@ MISTAKES: list[tuple[str, int, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "line", "problem"), MISTAKES, ids=range(len(MISTAKES)))
 def test_each_mistake_has_its_line(tmp_path: Path, text: str, line: int, problem: str) -> None:
     """One kind of error, whatever PyYAML or Python make of it."""
@@ -88,6 +89,7 @@ def test_each_mistake_has_its_line(tmp_path: Path, text: str, line: int, problem
     assert caught.value.problem.isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [4, 14, 16, 19, 21, 25])
 def test_configurations_and_scripts_are_read_the_same_way(tmp_path: Path, number: int) -> None:
     """The logging configuration and a script of answers have the same guards, and their own errors."""
@@ -115,6 +117,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["a: ", "a: &a x\nb: ["])
 @pytest.mark.parametrize("piece", PIECES)
 def test_reading_is_linear(tmp_path: Path, piece: str, start: str) -> None:
@@ -134,6 +137,7 @@ def test_reading_is_linear(tmp_path: Path, piece: str, start: str) -> None:
     assert_linear(make, read, (2_000, 4_000, 8_000))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(raw=st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=20).map("".join))
 def test_nothing_else_is_raised(tmp_path_factory: pytest.TempPathFactory, raw: str) -> None:

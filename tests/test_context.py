@@ -109,6 +109,7 @@ def test_asyncio_carries_the_context_and_keeps_flows_apart() -> None:
     assert obs.current() is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_a_forked_child_keeps_the_flow_and_makes_new_ids() -> None:
     """After a real fork the child is in its parent's flow, and their ids never meet."""
@@ -137,6 +138,7 @@ print(json.dumps([mine, theirs]))
     assert not set(mine[2]) & set(theirs[2])
 
 
+@pytest.mark.slow
 def test_a_spawned_process_joins_by_traceparent() -> None:
     """A header handed to another process makes its flow the same flow, below the span that called."""
     code = """

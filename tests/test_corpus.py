@@ -80,6 +80,7 @@ def measured() -> dict[str, Score]:
     return score(scrubbers.ours(), samples())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FLOORS)
 def test_no_kind_falls_below_its_floors(kind: str) -> None:
     """A leak and a harmless text that is eaten are the same fault; the message shows each of them."""

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from the_edge_obs.errors import EventError, LevelError
 from the_edge_obs.event import (
+    ALONE,
+    CONTINUED,
     EVENT_TYPES,
     KEYS,
     LEVELS,
@@ -21,7 +23,9 @@ from the_edge_obs.event import (
     is_uuid,
     level_name,
     level_number,
+    may_be_root,
     problems,
+    root_rank,
     schema,
     validate,
 )
@@ -175,6 +179,7 @@ ODD = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(
     changes=st.dictionaries(st.sampled_from([*KEYS, "other"]), ODD, max_size=3),
@@ -229,3 +234,17 @@ def test_an_error_without_a_text_is_its_type_in_a_headline() -> None:
     assert headline(an_event(event_type="error", message="", data=data, metrics={"duration_ms": 1.5})) == (
         "llm.call CancelledError (1.5 ms)"
     )
+
+
+@pytest.mark.parametrize("node", ["flow", "llm.call"])
+@pytest.mark.parametrize("parent", [None, "6f1d0a4e-0000-4000-8000-000000000001"])
+def test_what_may_be_a_root_has_a_rank(node: str, parent: str | None) -> None:
+    """The short rule, for what is written event by event, agrees with the ranks."""
+    assert may_be_root(node, parent) == (root_rank(node, parent) > 0)
+
+
+def test_ranks_of_roots_are_ordered() -> None:
+    """First a flow of its own, then a span that opened by itself, then a flow that continues another, then the rest."""
+    ranks = [root_rank("flow", None), root_rank("llm.call", None), root_rank("flow", "other"), root_rank("llm.call", "other")]
+    assert ranks == [3, ALONE, CONTINUED, 0]
+    assert ranks == sorted(ranks, reverse=True)

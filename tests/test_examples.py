@@ -18,6 +18,8 @@ from the_edge_obs.store.sources import get_flow_log, query
 
 from .growth import assert_linear
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 QUICKSTART = EXAMPLES / "quickstart" / "flow.yaml"
 SECRET = "9f4c2e71b8d05a36"

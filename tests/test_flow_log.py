@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import json
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 import the_edge_obs as obs
 from the_edge_obs.errors import FlowNotFoundError
 from the_edge_obs.event import identity, problems
-from the_edge_obs.flow_log import Outcome, build_flow_log, empty_flow_log, percentile
+from the_edge_obs.flow_log import Outcome, build_flow_log, empty_flow_log, known_outcome, percentile
 
 from .strategies import FLOW, METRICS, T0, event, events, flows, span_id, whole
 
@@ -68,6 +71,7 @@ def test_no_events_are_no_flow_log():
         build_flow_log([])
 
 
+@pytest.mark.slow
 @given(flows(), st.randoms(use_true_random=False))
 def test_any_order_of_events_gives_the_same_log(made: list[dict[str, Any]], shuffler: random.Random):
     """The order in which events are given does not matter."""
@@ -75,6 +79,7 @@ def test_any_order_of_events_gives_the_same_log(made: list[dict[str, Any]], shuf
     assert build_flow_log(shuffled).to_dict() == build_flow_log(made).to_dict()
 
 
+@pytest.mark.slow
 @given(flows())
 def test_a_drawn_flow_is_read_as_it_was_made(made: list[dict[str, Any]]):
     """Every span is there once, with its times, its status and its children in order of their start."""
@@ -96,6 +101,7 @@ def test_a_drawn_flow_is_read_as_it_was_made(made: list[dict[str, Any]]):
     assert log.metrics["error_count"] == sum(one["span_id"] not in passed for one in errors)
 
 
+@pytest.mark.slow
 @given(flows(), st.data())
 def test_lost_events_invent_nothing(made: list[dict[str, Any]], data: st.DataObject):
     """With any events missing, what is left is kept, marked partial or running, and nothing else appears."""
@@ -118,6 +124,7 @@ def test_lost_events_invent_nothing(made: list[dict[str, Any]], data: st.DataObj
         assert (log.status, log.metrics["total_duration_ms"]) == ("running", None)
 
 
+@pytest.mark.slow
 @given(st.lists(events(), min_size=1, max_size=20))
 def test_any_valid_events_make_a_flow_log(made: list[dict[str, Any]]):
     """No combination of valid events is refused: logs come from other programs, too."""
@@ -174,6 +181,7 @@ def test_figures_below_a_lost_span_count():
     assert tree(log) == [(0, span_id(1)), (0, span_id(3))]
 
 
+@pytest.mark.slow
 @given(flows(max_spans=20), st.randoms(use_true_random=False))
 def test_node_figures_add_up_to_the_totals(made: list[dict[str, Any]], shuffler: random.Random):
     """What the nodes and the root count of themselves is the total: no token twice, none lost."""
@@ -213,6 +221,7 @@ def test_percentiles_are_nearest_rank(numbers: list[float], percent: int, expect
     assert percentile(numbers, percent) == expected
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.integers(1, 100))
 def test_a_percentile_is_the_smallest_that_covers_its_share(numbers: list[float], percent: int):
     """At least that share is at or below it, and no smaller number will do."""
@@ -337,6 +346,7 @@ def test_a_function_outside_any_flow_is_its_own_root():
     assert log.metrics["nodes"]["rank"]["tokens"] == 3
 
 
+@pytest.mark.slow
 def test_deep_trees():
     """Five thousand levels are read, walked and written without recursion."""
     depth = 5000
@@ -389,6 +399,7 @@ def test_as_text_it_is_its_tree(monkeypatch: pytest.MonkeyPatch):
     assert str(log).splitlines()[1] == f"`- {'n' * 40}...  100.0 ms  ok"
 
 
+@pytest.mark.slow
 @given(flows(), st.randoms(use_true_random=False))
 def test_repeats_change_nothing(made: list[dict[str, Any]], shuffler: random.Random) -> None:
     """A log beside its copy, in any order, is the log."""
@@ -417,3 +428,63 @@ def test_what_the_process_knows_stands_in_for_a_lost_root() -> None:
     assert build_flow_log([event(1, "entry", 0)], known=known).status == "running"
     empty = empty_flow_log(FLOW, Outcome("triage", "running"))
     assert (empty.name, empty.status, empty.events, empty.spans, empty.metrics["event_count"]) == ("triage", "running", [], [], 0)
+
+
+def test_an_end_without_its_entry_invents_no_duration():
+    """Its own duration tells when the span began, and its step is known; without one only the end is."""
+    told = event(2, "exit", 6, step="ask", metrics={"duration_ms": 2_000.0})
+    first, second = build_flow_log([told, event(3, "error", 8, step="pick", data={"error": None})]).spans
+    assert (first.start, first.end, first.duration_ms, first.step) == (T0 + 4, T0 + 6, 2_000.0, "ask")
+    assert (second.start, second.end, second.duration_ms, second.step) == (T0 + 8, T0 + 8, None, "pick")
+
+
+def test_what_was_answered_from_a_recording_costs_nothing():
+    """It reports what it cost when it was recorded: the span shows it, the totals do not."""
+    figures = {"tokens": 7, "cost_usd": 0.5}
+    log = build_flow_log(
+        [
+            *whole(1, 0, 9),
+            *whole(2, 1, 2, node="llm.call", parent=1, metrics=figures, data={"answered": True}),
+            *whole(3, 3, 4, node="llm.call", parent=1, metrics={"tokens": 3}),
+        ]
+    )
+    assert [(span.answered, span.metrics) for span in log.spans[1:]] == [(True, figures), (False, {"tokens": 3})]
+    assert (log.metrics["tokens"], log.metrics["cost_usd"], log.metrics["nodes"]["llm.call"]["tokens"]) == (3, 0, 3)
+
+
+def test_a_process_knows_the_flows_that_it_runs():
+    """Their names and how they ended; of another it knows nothing."""
+    run = obs.flow("triage")
+    run.log("n")
+    assert known_outcome(run.flow_id) == Outcome("triage", "running")
+    run.close(error=ValueError("no"))
+    assert known_outcome(run.flow_id) == Outcome("triage", "error")
+    assert known_outcome(FLOW) is None
+
+
+def test_figures_beyond_the_range_of_a_float_are_the_largest_float():
+    """A broken log may have them; what is exported of it is still JSON."""
+    log = build_flow_log([one for n in (2, 3) for one in whole(n, n, n + 1, parent=1, metrics={"cost_usd": 1e308})])
+    assert log.metrics["cost_usd"] == sys.float_info.max
+
+
+COUNTING = """
+import json, sys
+from the_edge_obs.flow_log import build_flow_log
+log = build_flow_log(json.load(sys.stdin))
+print(json.dumps([log.status, len(log.spans), len(log.roots), log.metrics["tokens"], log.metrics["error_count"]]))
+"""
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_parents_that_go_round_in_a_circle_are_counted_in_finite_time(length: int) -> None:
+    """As a broken or hostile log may have them; what lies below the circle counts, what repeats it does not."""
+    circle = [one for n in range(1, length + 1) for one in whole(n, n, 9, parent=n % length + 1, metrics={"tokens": 5})]
+    leaf = whole(length + 1, 8, 8.5, parent=length, metrics={"tokens": 5})
+    given_events = json.dumps([*circle, *leaf])
+    # In a process of its own, which can be ended.
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTING], input=given_events, capture_output=True, text=True, timeout=60, check=True
+    )
+    # A span that is its own parent is on top, though no root; in a longer circle no span is.
+    assert json.loads(done.stdout) == ["unknown", length + 1, int(length == 1), 5, 0]

@@ -550,6 +550,7 @@ def test_a_flow_without_nodes_tells_its_other_mistakes(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_no_more_than_100_mistakes_are_told(tmp_path: Path) -> None:
     """A large file with a mistake on every line is refused after the first hundred."""
     nodes = "".join(f"  - {{name: n{number}, uses: any.thing, goto: x{number}}}\n" for number in range(300))

@@ -30,6 +30,7 @@ def grown(step: str, start: str = "'x'", end: str = "{{ ns.x }}") -> str:
     return f"{{% set ns = namespace(x={start}, y={start}) %}}{{% for i in range(100) %}}{step}{{% endfor %}}{end}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -175,6 +176,7 @@ def test_ordinary_templates_are_what_they_were(text: str, expected: Any) -> None
     assert rendered(text) == expected
 
 
+@pytest.mark.slow
 def test_much_data_passes() -> None:
     """A long list and a long text are no attack."""
     rows = [{"id": number, "tags": ["a", "b"], "text": "x" * 20} for number in range(20_000)]
@@ -185,6 +187,7 @@ def test_much_data_passes() -> None:
     assert len(rendered("{{ state.rows | tojson }}", state)) > 1_000_000
 
 
+@pytest.mark.slow
 def test_loops_are_linear() -> None:
     """Counting costs the same for each round."""
     compiler = Compiler.of({})

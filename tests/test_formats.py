@@ -47,6 +47,7 @@ def test_jsonl_is_a_line_an_event(made: list[Event]):
     assert text.endswith("\n")
 
 
+@pytest.mark.slow
 @given(flows(max_spans=4), st.integers(0, 3))
 def test_json_is_the_flow_log(made: list[Event], dropped: int):
     """The object is what FlowLog.to_dict gives, strict JSON."""

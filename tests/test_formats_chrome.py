@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from the_edge_obs.flow_log import build_flow_log
@@ -26,6 +27,7 @@ def of(phase: str, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [one for one in made if one["ph"] == phase]
 
 
+@pytest.mark.slow
 @given(flows())
 def test_every_span_is_a_slice_on_its_lane(made: list[Event]) -> None:
     """Slices stand where the spans are placed, so that none of a thread overlap unless one lies in the other."""
@@ -36,6 +38,7 @@ def test_every_span_is_a_slice_on_its_lane(made: list[Event]) -> None:
     ]
 
 
+@pytest.mark.slow
 @given(flows())
 def test_arrows_lead_to_what_runs_beside_its_siblings(made: list[Event]) -> None:
     """A span outside its parent has one arrow; each end of it stands right behind its slice, on its lane and at its start."""

@@ -53,6 +53,7 @@ def test_a_row_holds_what_a_span_tells() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(flows())
 def test_columns_add_up_to_the_totals_of_the_flow(made: list[Event]) -> None:
     """A figure that a parent repeats stands once; every span has its row; the order is that of the tree."""
@@ -65,6 +66,7 @@ def test_columns_add_up_to_the_totals_of_the_flow(made: list[Event]) -> None:
 NASTY = st.text(st.sampled_from("=+-@\uff1d;,\"'\t\r\n a|\x00\ud800\u2028"), max_size=8) | st.text(max_size=8)
 
 
+@pytest.mark.slow
 @given(NASTY, NASTY, NASTY)
 def test_no_cell_is_a_formula_whatever_separates_them(message: str, step: str, key: str) -> None:
     """No cell begins as a formula does, nor would one for a reader that expects semicolons; a row is one line."""

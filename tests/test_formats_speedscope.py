@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from the_edge_obs.flow_log import build_flow_log
@@ -27,6 +28,7 @@ def shown(made: list[Event]) -> list[tuple[str, int, list[tuple[str, str, int]]]
     ]
 
 
+@pytest.mark.slow
 @given(flows())
 def test_frames_open_and_close_in_order(made: list[Event]) -> None:
     """In a profile time does not go back, what closes is what opened last, and nothing stays open; every span is in one."""

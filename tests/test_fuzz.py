@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, Phase, settings
 from .fuzz.guards import TookTooLongError, assert_linear, ends_within
 from .fuzz.targets import TARGETS
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = {"texts": 60, "planted": 200, "values": 120, "logs": 80, "flows": 100, "templates": 100}
 
 

@@ -19,6 +19,8 @@ from the_edge_obs.secrets.values import is_mixed, is_random, look_of
 
 from .growth import assert_linear
 
+pytestmark = pytest.mark.slow
+
 SIZES = (5_000, 10_000, 20_000)
 
 FORMATS = [

@@ -188,6 +188,7 @@ def test_records_outside_any_flow_are_left_out(tmp_path: Path) -> None:
     assert path.stem == run.flow_id
 
 
+@pytest.mark.slow
 def test_a_killed_process_keeps_every_line_it_wrote(tmp_path: Path) -> None:
     """SIGKILL in the middle of work: what was logged before is in the file, in whole lines."""
     code = """
@@ -219,6 +220,7 @@ with obs.flow() as run:
     assert (log.status, log.metrics["event_count"]) == ("running", len(events))
 
 
+@pytest.mark.slow
 def test_several_processes_append_to_one_file(tmp_path: Path) -> None:
     """No line of one is torn by another."""
     code = """
@@ -535,6 +537,7 @@ undo()
 """
 
 
+@pytest.mark.slow
 def test_processes_that_share_a_file_with_a_torn_line_leave_no_empty_lines(tmp_path: Path) -> None:
     """Each opens it again for every flow, while others are writing lines of several pages; the torn line is ended once."""
     path = tmp_path / "a.jsonl"

@@ -259,6 +259,7 @@ JSON_VALUE = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     data=st.dictionaries(st.text(max_size=10), JSON_VALUE, max_size=4),
@@ -278,6 +279,7 @@ def test_a_line_goes_round(data: Any, message: Any, metrics: Any) -> None:
     assert json.loads(line.encode("utf-8"), parse_constant=refuse) == event
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.text(max_size=4), st.floats() | st.integers() | st.text(max_size=8) | st.none() | st.booleans(), max_size=8

@@ -111,6 +111,7 @@ LEARNING = FlowState(FLOW, "learning")
 INNOCENT = FlowState(OTHER_FLOW, "innocent")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data())
 def test_the_same_bytes_as_by_way_of_the_event(data: st.DataObject) -> None:
@@ -164,6 +165,7 @@ def test_a_policy_counts_from_when_it_is_in_force_until_it_is_not() -> None:
     assert encoded(facts) == before
 
 
+@pytest.mark.slow
 def test_what_is_remembered_is_bounded() -> None:
     """By flow, by text and by span, however many there are."""
     for number in range(200):

@@ -10,8 +10,10 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +86,10 @@ def test_it_keeps_each_flow_apart() -> None:
         ]
         assert events[2]["data"] == {"output": n}
         assert [problem for event in events for problem in problems(event)] == []
-    assert (ring.events("unknown"), ring.dropped("unknown")) == ([], 0)
+    assert (ring.events("unknown"), ring.dropped("unknown"), ring.is_abroad("unknown")) == ([], 0, False)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_events_in_a_ring_of_a_thousand() -> None:
     """The last 1,000 are kept in order, 99,000 counted as dropped, and memory stays flat."""
     ring = install(capacity=1000)
@@ -113,6 +116,7 @@ def test_a_hundred_thousand_events_in_a_ring_of_a_thousand() -> None:
     assert peak - before < 4_000_000
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(capacity=st.integers(1, 30), levels=st.lists(st.sampled_from(["debug", "info", "error"]), max_size=120))
 def test_the_law_of_eviction(capacity: int, levels: list[str]) -> None:
@@ -367,6 +371,7 @@ def test_a_dump_has_spilled_and_pinned_events() -> None:
     assert numbers(target.seen) == [2, *range(30, 40), *range(70, 80)]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     capacity=st.integers(1, 12), steps=st.lists(st.sampled_from(["info", "info", "info", "error", "dump", "read"]), max_size=60)
@@ -440,6 +445,7 @@ def test_spilled_events_are_merged_back_and_removed_on_dispose(tmp_path: Path) -
     assert list((tmp_path / "spill").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_spilled_files_go_with_their_ring(tmp_path: Path) -> None:
     """A ring that nobody has any more leaves no file behind, and takes no other ring's along."""
     other = install(capacity=5, spill=tmp_path / "other" / "{flow_id}.jsonl")
@@ -454,6 +460,7 @@ def test_spilled_files_go_with_their_ring(tmp_path: Path) -> None:
     assert numbers(other.events(run.flow_id)) == list(range(20))
 
 
+@pytest.mark.slow
 def test_spilled_files_are_removed_at_exit(tmp_path: Path) -> None:
     """Also after another library's dictConfig has closed the ring; and what is logged while Python exits makes no new ones."""
     program = """
@@ -564,6 +571,7 @@ def test_max_flows_forgets_ended_flows_first() -> None:
         run.close()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     cap=st.integers(3_000, 60_000),
@@ -645,6 +653,101 @@ def test_stats_tell_what_is_held_and_what_has_left() -> None:
     assert ring.stats() == {**stats, "flows": 0, "events": 0, "bytes": 0, "dropped": 40}
 
 
+def test_flows_that_leave_and_come_back_are_counted_once() -> None:
+    """Events held and events dropped are together all that came, however often their flow has left."""
+    ring, everything = install(max_flows=1), Keep()
+    logging.getLogger("tea").addHandler(everything)
+    first, second = obs.flow(), obs.flow()
+    for n in range(4):
+        log_numbers(first, [n, n])
+        log_numbers(second, [n])
+    stats = ring.stats()
+    assert (stats["flows"], stats["evicted_flows"]) == (1, 7)
+    assert stats["events"] + stats["dropped"] == len(everything.seen)
+
+
+@given(
+    capacity=st.integers(1, 8),
+    max_flows=st.integers(1, 3),
+    max_bytes=st.sampled_from([None, 700, 3_000]),
+    spills=st.booleans(),
+    steps=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["info", "error"])), max_size=60),
+)
+def test_every_event_is_held_or_counted(
+    capacity: int, max_flows: int, max_bytes: int | None, spills: bool, steps: list[tuple[int, str]]
+) -> None:
+    """Whatever cap makes room, of each flow and of all together: nothing is lost without being counted, or counted twice."""
+    tea, everything = logging.getLogger("tea"), Keep()
+    with tempfile.TemporaryDirectory() as folder:
+        spill = Path(folder, "{flow_id}.jsonl") if spills else None
+        ring = install(capacity=capacity, max_flows=max_flows, max_bytes=max_bytes, spill=spill)
+        tea.addHandler(everything)
+        try:
+            runs = [obs.flow() for _ in range(4)]
+            for n, (number, level) in enumerate(steps):
+                log_numbers(runs[number], [n], level)
+            came = Counter(event["flow_id"] for event in everything.seen)
+            dropped = ring.stats()["dropped"]  # what has not been weighed is now, and may have to leave
+            held = {flow_id: len(ring.events(flow_id)) for flow_id in came}
+            assert {flow_id: held[flow_id] + ring.dropped(flow_id) for flow_id in came} == came
+            assert sum(held.values()) + dropped == len(everything.seen)
+            ring.dispose()  # with the files that it has spilled into
+            assert {flow_id: len(ring.events(flow_id)) + ring.dropped(flow_id) for flow_id in came} == came
+        finally:
+            tea.removeHandler(everything)
+            tea.removeHandler(ring)
+
+
+def test_the_end_of_a_span_comes_after_its_flow_has_left() -> None:
+    """It is counted as dropped until the next event of the flow comes; then both are there."""
+    ring = install(max_flows=1)
+    other = obs.flow()
+
+    @obs.observable("leaves")
+    def leaves() -> None:
+        contextvars.Context().run(other.log, "n")
+
+    with obs.flow() as run:
+        leaves()
+        assert (ring.flow_ids(), ring.dropped(run.flow_id)) == ([other.flow_id], 3)
+        run.log("n")
+        assert [event["event_type"] for event in ring.events(run.flow_id)] == ["exit", "log"]
+        assert ring.dropped(run.flow_id) == 2
+
+
+def test_short_flows_weigh_too() -> None:
+    """Each has fewer events than are weighed at a time; together they are kept within the cap."""
+    ring = install(max_bytes=200_000)
+    for _ in range(1_000):
+        with obs.flow():
+            pass
+    assert 50 < len(ring.flow_ids()) < 400
+
+
+@pytest.mark.slow
+def test_of_flows_that_have_left_the_last_ten_thousand_are_known() -> None:
+    """What is remembered of them has a bound, too."""
+    ring = install(max_flows=1)
+    runs = []
+    for _ in range(10_002):
+        with obs.flow() as run:
+            runs.append(run.flow_id)
+    assert [ring.dropped(runs[n]) for n in (0, 1, 2, -2)] == [0, 2, 2, 2]
+
+
+def test_what_is_left_of_a_batch_keeps_its_weight() -> None:
+    """Events are weighed in batches, and leave one by one: what stays weighs as much as as many others."""
+    ring = install(capacity=1_000)
+    with obs.flow() as run:
+        log_numbers(run, range(500))
+        half = ring.stats()
+        log_numbers(run, range(500, 1_200))
+        full = ring.stats()
+    assert half["events"] == 501
+    assert 1_000 <= full["events"] < 1_201
+    assert full["bytes"] / full["events"] == pytest.approx(half["bytes"] / half["events"], rel=0.02)
+
+
 def test_max_events_is_a_cap_over_all_flows() -> None:
     """Flows that have ended leave first; then the greatest loses its oldest events, and the others keep theirs."""
     ring = install(capacity=60, max_events=100)
@@ -683,6 +786,7 @@ def test_one_flow_takes_at_most_half_of_max_bytes_from_others() -> None:
     assert 20 < len(ring.events(noisy.flow_id)) < 60
 
 
+@pytest.mark.slow
 def test_the_estimate_far_below_a_cap_is_near_the_truth() -> None:
     """Only some events are weighed there; the sum is within a quarter of what all weigh."""
     from the_edge_obs.recording.records import size_of
@@ -716,6 +820,7 @@ def test_clearing_one_flow_leaves_the_others_alone() -> None:
         assert ring.dropped(run.flow_id) == 0
 
 
+@pytest.mark.slow
 def test_memory_is_flat() -> None:
     """A hundred thousand events and two thousand flows in a process of their own; the same script takes larger numbers."""
     script = Path(__file__).with_name("faults") / "soak_memory.py"
@@ -822,6 +927,7 @@ def test_reading_while_others_write() -> None:
         assert len(values) < 100  # the writer may add a few between the trim and the copy
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_a_forked_child_can_log_while_the_parents_threads_do() -> None:
     """No lock that another thread held at the moment of the fork stops the child."""

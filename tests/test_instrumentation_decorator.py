@@ -431,6 +431,7 @@ def test_a_generator_may_answer_what_is_thrown(ring: obs.RingBufferHandler) -> N
     assert brief(told(ring, run)) == [("patient", "entry"), ("patient", "exit")]
 
 
+@pytest.mark.slow
 def test_a_generator_closed_early(ring: obs.RingBufferHandler) -> None:
     """Closing, or letting go of it, ends the span with what it gave so far; its clean-up runs inside the span."""
     cleaned: list[Any] = []

@@ -107,6 +107,7 @@ def ran(main: Coroutine[Any, Any, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
     return result, told
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 @pytest.mark.parametrize("way", WAYS)
 def test_an_awaitable_result_keeps_the_span_open(way: str) -> None:
@@ -119,6 +120,7 @@ def test_an_awaitable_result_keeps_the_span_open(way: str) -> None:
     assert ran(main()) == ((14, "flow"), [("call", "flow", "ok", None), ("inner", "call", "ok", None)])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_raised_later_ends_the_span(way: str) -> None:
@@ -152,6 +154,7 @@ def test_a_filtered_call_reports_what_is_raised_later(ring: obs.RingBufferHandle
     assert events == [("call", "error", "gone")]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 @pytest.mark.filterwarnings("ignore:coroutine 'work' was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "task"])
@@ -187,6 +190,7 @@ def test_a_task_stays_itself_and_ends_when_it_is_cancelled() -> None:
     assert ran(main()) == (True, [("call", "flow", "cancelled", "")])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 def test_an_error_that_nobody_retrieves_is_still_told_by_asyncio() -> None:
     """Looking at a future's error does not count as having seen it."""
@@ -207,6 +211,7 @@ def test_an_error_that_nobody_retrieves_is_still_told_by_asyncio() -> None:
     assert told == ["Future exception was never retrieved"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 def test_what_is_awaited_in_another_task_or_twice() -> None:
     """A coroutine is a coroutine: a task takes it, and it is awaited once; another awaitable may be awaited again."""
@@ -232,6 +237,7 @@ def test_what_is_awaited_in_another_task_or_twice() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 def test_another_awaitable_is_what_it_is_in_every_other_way() -> None:
     """Its class, attributes, length and its use in ``async with`` are those of the original; used so, the call is good."""
@@ -257,6 +263,7 @@ class Entered(Request):
     def close(self) -> None: ...
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 def test_what_can_be_awaited_or_entered_can_be_both() -> None:
     """A coroutine in its place could not be entered."""
@@ -282,6 +289,7 @@ class Foreign:
     __await__ = functools.partial(iter, ())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 @pytest.mark.parametrize("kind", [Handle, Foreign])
 def test_a_handle_is_handed_on_as_it_is(kind: type) -> None:
@@ -309,6 +317,7 @@ async def opened_later(fail: bool = False) -> AsyncIterator[str]:
         yield "block"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_context_manager_is_done_with_its_block(fails: bool) -> None:
@@ -339,6 +348,7 @@ def test_a_context_manager_is_done_with_its_block(fails: bool) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["INFO", "WARNING"])
 def test_each_call_of_what_a_context_manager_decorates_is_a_span(ring: obs.RingBufferHandler, level: str) -> None:
     """A manager makes another one for each call; the one that decorates manages no block, and is done with the first call."""
@@ -374,6 +384,7 @@ def stepwise(error: BaseException | None = None) -> Generator[Any, Any, int]:
     return 14
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 @pytest.mark.parametrize("function", [stepwise, plainly(stepwise)])
 def test_a_generator_that_is_awaitable_stays_both(function: Callable[..., Any]) -> None:
@@ -396,6 +407,7 @@ def test_a_generator_that_is_awaitable_stays_both(function: Callable[..., Any]) 
     assert inspect.isgeneratorfunction(observed) == inspect.isgeneratorfunction(function)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 def test_a_future_of_a_pool_ends_the_span() -> None:
     """As a future of asyncio does: it stays the same object, and its answer, error or cancellation is the call's."""
@@ -453,6 +465,7 @@ def test_a_generator_that_a_plain_function_returns_is_a_stream() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 def test_what_has_begun_before_the_call_is_left_alone() -> None:
     """A function that hands out a generator of somebody else has done its work."""
@@ -469,6 +482,7 @@ def test_what_has_begun_before_the_call_is_left_alone() -> None:
     assert ran(main()) == (True, [("call", "flow", "ok", None)])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ring")
 def test_a_call_ends_though_the_level_changes_meanwhile() -> None:
     """What has an entry has an end."""

@@ -140,6 +140,7 @@ def test_levels_of_a_registry(ring: obs.RingBufferHandler) -> None:
         obs.instrument({}, level="loud")
 
 
+@pytest.mark.slow
 def test_functions_of_a_registry_go_to_other_processes(ring: obs.RingBufferHandler) -> None:
     """A module's function that a registry wraps is pickled by its name, and observed over there; the module has its own."""
     registry: dict[str, Any] = {"math.double": double, "json.dumps": json.dumps, "len": len, "later": later}
@@ -164,6 +165,7 @@ def test_functions_of_a_registry_keep_their_face() -> None:
     assert [inspect.iscoroutinefunction(fn) for fn in registry.values()] == [False, True, False]
 
 
+@pytest.mark.slow
 def test_a_worker_that_unpickles_a_registry_logs_with_its_own_configuration() -> None:
     """What travels is the name and the level: the logger, with its levels and handlers, is the other process's."""
     registry: dict[str, Any] = {"math.dumps": json.dumps}

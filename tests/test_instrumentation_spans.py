@@ -327,6 +327,7 @@ def test_tasks_and_blocks_do_not_mix(ring: obs.RingBufferHandler) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -402,6 +403,7 @@ def elsewhere(where: str, act: Any) -> None:
         contextvars.copy_context().run(act) if where == "context" else act()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.lists(
@@ -434,6 +436,7 @@ def test_a_span_used_by_hand_ends_once(actions: list[tuple[int, str, str]], leve
     assert obs.current() is None
 
 
+@pytest.mark.slow
 @given(st.permutations(range(6)))
 def test_spans_that_interleave_leave_no_context_behind(order: list[int]) -> None:
     """Three spans entered in turn and left in any order: then what was there before is current, never a span that has ended."""

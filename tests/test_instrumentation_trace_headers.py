@@ -22,6 +22,7 @@ from the_edge_obs.context import RemoteParent, SpanContext
 from the_edge_obs.errors import ConfigurationError
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.uuids(), st.integers(1, 2**64 - 1))
 def test_traceparent_goes_round(flow: uuid.UUID, number: int) -> None:
@@ -85,6 +86,7 @@ def served(headers: list[tuple[str, str]]) -> dict[str, str]:
         return dict(obs.inject({}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [
@@ -193,6 +195,7 @@ def test_each_request_of_a_service_has_its_own_span(ring: obs.RingBufferHandler)
     assert len({span for _, _, span, _ in sent}) == 3
 
 
+@pytest.mark.slow
 def test_a_real_server_goes_by_what_its_client_sent() -> None:
     """Over a socket, with headers that come twice: http.server's headers are asked as they are."""
     answers: list[dict[str, str]] = []
@@ -282,6 +285,7 @@ def test_inject_replaces_what_is_there() -> None:
     assert len(message.get_all("traceparent", [])) == 1
 
 
+@pytest.mark.slow
 def test_flags_and_state_go_into_other_processes() -> None:
     """What ``wrap`` carries through a pickle sends on what came in."""
     with obs.flow(parent=obs.extract({"traceparent": f"00-{TRACE}-{SPAN}-02", "tracestate": "a=1"})):

@@ -9,6 +9,8 @@ import pytest
 
 from .test_docs import ROOT, assert_like, snippets_of
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = ROOT / "docs" / "testing.md"
 MODULE = """
 import the_edge_obs as obs

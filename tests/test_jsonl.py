@@ -23,6 +23,7 @@ from the_edge_obs.event_query import line_filter
 from the_edge_obs.files import write_atomically
 from the_edge_obs.jsonl import (
     MAX_DEPTH,
+    MAX_INT,
     Flaw,
     LineFilter,
     Skipped,
@@ -66,7 +67,7 @@ def test_what_is_no_event_is_passed_over_and_counted(tmp_path: Path) -> None:
     assert list(read_events(path, skipped)) == EVENTS * 2
     assert (skipped.lines, skipped.torn) == (3, False)
     assert skipped.first is not None
-    assert skipped.first.startswith("line 6: no JSON (")
+    assert skipped.first.startswith("line 6: not valid JSON (")
 
 
 def test_a_torn_last_line_is_told_apart(tmp_path: Path) -> None:
@@ -118,12 +119,49 @@ def test_a_gzip_file_that_ends_too_early(tmp_path: Path) -> None:
         json.dumps(an_event(timestamp="now")),
         json.dumps(an_event(timestamp=float("nan"))),
         json.dumps(an_event(data={"x": float("inf")})),
+        json.dumps(an_event(data={"error": 7})),
+        json.dumps(an_event(metrics={"n": True})),
+        json.dumps(an_event(metrics={"n": MAX_INT + 1})),
+        json.dumps(an_event(metrics={"n": -MAX_INT - 1})),
     ],
 )
 def test_lines_that_are_no_events_say_why(line: str | bytes) -> None:
     """Whatever a line holds, the answer is a text, not an exception; NaN and Infinity are no JSON."""
     assert isinstance(parsed(line), str)
     assert parsed(line)
+
+
+def test_what_is_wrong_with_an_event_is_said() -> None:
+    """Every problem of a few; of many the first, and how many more there are; what only readers mind is said as well."""
+    assert parsed(json.dumps(an_event(node=1, level="loud"))) == (
+        "node is 1; it must be a string that is not empty; level is 'loud'; it must be one of debug, info, warn, error"
+    )
+    many = an_event(metrics={f"m{n}": "x" for n in range(20)})
+    assert str(parsed(json.dumps(many))).endswith("metrics.m15 is 'x'; it must be a number or null; and 4 more")
+    assert parsed(json.dumps(an_event(timestamp=1e300))) == "its timestamp or a metric is out of range"
+
+
+def test_metrics_are_numbers_within_limits_or_null() -> None:
+    """The limits themselves are within."""
+    event = an_event(metrics={"most": MAX_INT, "least": -MAX_INT, "part": 0.5, "none": None})
+    assert parsed(json.dumps(event)) == event
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_an_export_has_lost_is_noted(count: int) -> None:
+    """One event as well as several; of two exports of a flow, the larger number."""
+    skipped = Skipped()
+    for lost in (0, count, 0, None):
+        skipped.note_dropped({"flow_id": FLOW, "metrics": {"dropped_count": lost}})
+    assert skipped.dropped == {FLOW: count}
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n"])
+def test_a_last_line_that_lies_in_two_pieces_of_a_file_is_whole(ending: bytes) -> None:
+    """A file is read in pieces; what one ends with, the next goes on with."""
+    long, last = b"x" * (MAX_LINE_BYTES - 5) + b"\n", b"0123456789" + ending
+    file: Any = io.BufferedReader(io.BytesIO(long + last))  # type: ignore[arg-type]
+    assert list(numbered_lines(file)) == [(1, long), (2, last)]
 
 
 def test_a_parsed_line_is_its_event() -> None:
@@ -137,6 +175,7 @@ def test_a_parsed_line_is_its_event() -> None:
     [
         ("a.json", b"{", "is not valid JSON"),
         ("a.json", b"[]", "is not an exported flow log: it has no list of events"),
+        ("a.json", b'{"events": 7}', "is not an exported flow log: it has no list of events"),
         ("a.jsonl.gz", b"not gzip at all", "cannot be read: not a gzipped file"),
     ],
 )
@@ -199,6 +238,7 @@ def test_the_cap_of_a_line_leaves_room_for_other_writers() -> None:
 NODE_FILTER = line_filter({"node": "flow"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [None, NODE_FILTER], ids=["all", "filtered"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_a_line_that_is_too_long_is_told_with_its_number_and_the_rest_is_read(tmp_path: Path, name: str, wanted: Any) -> None:
@@ -215,6 +255,7 @@ def test_a_line_that_is_too_long_is_told_with_its_number_and_the_rest_is_read(tm
     assert told == [3, 5, 8, 10]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(
@@ -230,6 +271,15 @@ def test_lines_have_their_numbers_however_they_lie_in_blocks(parts: list[bytes])
     assert [number for number, _ in numbered_lines(io.BufferedReader(io.BytesIO(content)), always)] == numbers  # type: ignore[arg-type]
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from([b"wanted\n", b"wanted and wanted\n", b"other\n", b"\n", b"x" * 50_000 + b"\n"]), max_size=14))
+def test_lines_that_a_filter_picks_have_their_numbers(parts: list[bytes]) -> None:
+    """What lies between them is counted, though it is not looked at line by line."""
+    file: Any = io.BufferedReader(io.BytesIO(b"".join(parts)))  # type: ignore[arg-type]
+    expected = [(number, line) for number, line in enumerate(parts, 1) if b"wanted" in line]
+    assert list(numbered_lines(file, LineFilter(b"wanted", lambda line: True))) == expected
+
+
 MEASURED = """
 import json, resource, sys
 from the_edge_obs.cli import main
@@ -243,6 +293,7 @@ print(json.dumps([codes[-1], peak() - before]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell the memory of a process so")
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_no_command_takes_memory_for_an_endless_line(tmp_path: Path, name: str) -> None:
@@ -268,6 +319,7 @@ def test_no_command_takes_memory_for_an_endless_line(tmp_path: Path, name: str) 
     assert f"{path}:2: longer than 1,048,576 bytes\n" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [None, LineFilter(b'"x"', lambda line: True)], ids=["all", "filtered"])
 def test_the_time_grows_with_the_length_of_a_line(wanted: Any) -> None:
     """Not with its square, as where each block is joined to all before it."""
@@ -279,12 +331,22 @@ def test_the_time_grows_with_the_length_of_a_line(wanted: Any) -> None:
     assert_linear(lambda size: b"\n" * size, read, [n << 22 for n in (1, 2, 4)])
 
 
-@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, 5_000, 100_000])
 def test_what_nests_too_deep_is_no_event(depth: int) -> None:
     """On every version of Python alike; what is read can be walked through by every view."""
     text = json.dumps(an_event(data={"a": 0})).replace('{"a": 0}', '{"a":' + "[" * (depth - 2) + "]" * (depth - 2) + "}")
     found = parsed(text)
-    assert isinstance(found, dict) if depth <= MAX_DEPTH else found == "no JSON (it nests deeper than 200 containers)"
+    assert isinstance(found, dict) if depth <= MAX_DEPTH else found == "not valid JSON (it nests deeper than 200 containers)"
+
+
+@pytest.mark.parametrize("opening", ['{"a":', "["])
+def test_objects_and_arrays_count_alike(opening: str) -> None:
+    """Containers of either kind may lie inside one another as deep, and no deeper."""
+    closing = {"[": "]"}.get(opening, "}")
+    for depth in (MAX_DEPTH - 2, MAX_DEPTH - 1):
+        inner = opening * depth + "1" + closing * depth
+        found = parsed(json.dumps(an_event(data={"a": 0})).replace('{"a": 0}', f'{{"a":{inner}}}'))
+        assert isinstance(found, dict) == (depth + 2 <= MAX_DEPTH)
 
 
 def test_an_export_that_is_too_large_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,7 @@ assert not heavy, heavy
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_everything_exported_needs_neither_yaml_nor_jinja2_nor_argparse() -> None:
     """Who uses the whole public interface without YAML flows does not pay for them."""
     code = """
@@ -147,6 +148,7 @@ def test_the_map_is_the_one_in_the_docs() -> None:
     assert drawn == {floor: set(rooms) for floor, rooms in enumerate(FLOORS, 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_point_down(name: str) -> None:
     """A room imports only rooms on floors below it, even in a function or for a type."""
@@ -155,6 +157,7 @@ def test_imports_point_down(name: str) -> None:
     assert above == set()
 
 
+@pytest.mark.slow
 def test_imports_make_no_circle() -> None:
     """Modules, those in one folder too, can be put in an order in which each imports only earlier ones."""
     waiting = {name: imports(name, path) - {name} for name, path in MODULES.items()}
@@ -164,12 +167,51 @@ def test_imports_make_no_circle() -> None:
         waiting = {name: needs for name, needs in waiting.items() if name not in ready}
 
 
+def test_private_modules_stay_in_their_folder() -> None:
+    """No module imports an underscored module of another folder."""
+    crossing = {
+        (name, target)
+        for name, path in MODULES.items()
+        for target in imports(name, path)
+        if any(part.startswith("_") for part in target.split(".")[1:]) and room(target) != room(name)
+    }
+    assert crossing == set()
+
+
+# What docs/api.md names beside `the_edge_obs` itself, with the signatures that it gives.
+STABLE = {
+    "comparison": ("FlowDiff", "SpanDiff", "render(diff, view)"),
+    "event": ("problems(event)", "schema()", "validate(event)"),
+    "event_query": ("matches", "select"),
+    "flow_log": ("build_flow_log(events)",),
+    "flows": ("Flow", "load(path_or_dict, actions, allow_code)"),
+    "jsonl": ("read_events(path)",),
+    "parity": ("normalise",),
+    "store": ("iter_query",),
+    "testing": ("FlowLogs",),
+    "tree": ("render(log)",),
+}
+
+
+@pytest.mark.parametrize(("module", "names"), sorted(STABLE.items()))
+def test_stable_paths_have_what_the_docs_name(module: str, names: tuple[str, ...]) -> None:
+    """The modules of docs/api.md can be imported, and their functions take the arguments that it gives, in its order."""
+    found = importlib.import_module(f"the_edge_obs.{module}")
+    for text in names:
+        name, _, arguments = text.rstrip(")").partition("(")
+        thing = getattr(found, name)
+        assert callable(thing)
+        if arguments:
+            assert list(inspect.signature(thing).parameters)[: arguments.count(",") + 1] == arguments.split(", ")
+
+
 def test_no_module_bears_the_name_of_a_public_name() -> None:
     """The first import of such a module would overwrite the public name."""
     here = {path.stem if path.suffix else path.name for path in PACKAGE.iterdir()}
     assert here & set(the_edge_obs.__all__) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", *sorted(MODULES)])
 def test_public_things_have_docstrings(name: str) -> None:
     """Each module, and each public function, class and method in it, says what it does."""
@@ -193,6 +235,7 @@ def test_public_things_have_docstrings(name: str) -> None:
     assert silent == []
 
 
+@pytest.mark.slow
 def test_type_checkers_know_what_is_exported(tmp_path: Path) -> None:
     """A user's program gets the types of public names, and is told of one that does not exist, though all are imported late."""
     api = pytest.importorskip("mypy.api")
@@ -210,3 +253,127 @@ def test_type_checkers_know_what_is_exported(tmp_path: Path) -> None:
     out, _, _ = api.run([*options, str(program)])
     found = [(line.removeprefix(f"{program}:")[:8], line.rpartition("  ")[2]) for line in out.splitlines()]
     assert found == [("5: error", "[arg-type]"), ("6: error", "[attr-defined]")]
+
+
+# --- one home for what an event means -----------------------------------------------------------------------------------------
+
+
+def around(tree: ast.AST) -> dict[ast.AST, ast.AST]:
+    """Return what each node of a syntax tree stands in."""
+    return {inner: outer for outer in ast.walk(tree) for inner in ast.iter_child_nodes(outer)}
+
+
+def strings_in(node: ast.AST) -> set[str]:
+    """Return the strings that stand directly in a node of a syntax tree."""
+    inner = ast.iter_child_nodes(node)
+    return {one.value for one in inner if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+
+
+def is_key(constant: ast.Constant, outer: dict[ast.AST, ast.AST]) -> bool:
+    """Tell whether a string is a key, an argument, a column or a noun that is counted: not what a node is called."""
+    place = outer[constant]
+    if isinstance(place, ast.Dict):
+        return constant in place.keys
+    if isinstance(place, (ast.Tuple, ast.List, ast.Set)):
+        return not isinstance(outer[place], ast.Compare)
+    if isinstance(place, ast.Call):
+        is_read = isinstance(place.func, ast.Attribute) and place.func.attr in ("get", "pop", "add_argument")
+        return (is_read and place.args[:1] == [constant]) or ast.unparse(place.func) == "counted"
+    return isinstance(place, ast.Subscript)
+
+
+def root_nodes(tree: ast.AST) -> list[int]:
+    """Return the lines where the root's node, or its logger, is written out: as a value, not as a key."""
+    outer = around(tree)
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    roots = [one for one in strings if one.value == "flow" and not is_key(one, outer)]
+    loggers = [one for one in strings if one.value == "tea.flow" or one.value.startswith("tea.flow.")]
+    return sorted(one.lineno for one in roots + loggers)
+
+
+def copied_rule(node: ast.AST) -> str | None:
+    """Return the rule of ``event`` that a piece of code decides by itself, or None."""
+    strings = strings_in(node)
+    if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict)) and {"exit", "error"} <= strings:
+        return "ENDS"
+    if isinstance(node, ast.Compare) and "exit" in strings:
+        return "status_of"
+    reads = isinstance(node, ast.Subscript) or (isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".get"))
+    if reads and "cancelled" in strings:
+        return "is_failure"
+    compared = [ast.unparse(one) for one in getattr(node, "values", ()) if isinstance(one, ast.Compare)]
+    if any("ROOT_NODE" in text for text in compared) and any(text.endswith((" is None", " is not None")) for text in compared):
+        return "root_rank"
+    return None
+
+
+def copied_rules(tree: ast.AST) -> list[str]:
+    """Return where code decides by itself what ``event`` knows: which events end a span, how it ended, what a root is."""
+    found = [(node.lineno, rule) for node in ast.walk(tree) if isinstance(node, ast.expr) and (rule := copied_rule(node))]
+    return [f"line {line}: {rule}" for line, rule in sorted(found)]
+
+
+@pytest.mark.slow
+def test_the_node_of_the_root_is_written_once() -> None:
+    """``event.ROOT_NODE`` is the one place that says what a flow's own span is called."""
+    found = {name: root_nodes(ast.parse(path.read_text(encoding="utf-8"))) for name, path in MODULES.items()}
+    assert {name: len(lines) for name, lines in found.items() if lines} == {"event": 1}, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"event"}))
+def test_what_an_event_means_is_decided_in_one_module(name: str) -> None:
+    """Modules ask ``event`` whether an event ends a span, how it ended, and whether it may be a root."""
+    assert copied_rules(ast.parse(MODULES[name].read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "event['node'] == 'flow'",
+        "event['node'] in ('flow', 'obs')",
+        "name or 'flow'",
+        "f\"{name or 'flow'}\"",
+        "Span('flow')",
+        "log(node='flow')",
+        "def flow(name='flow'): ...",
+        "getLogger('tea.flow')",
+    ],
+)
+def test_a_second_literal_of_the_root_would_be_found(code: str) -> None:
+    """The check knows the ways to write it."""
+    assert root_nodes(ast.parse(code)) == [1]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "{'flow': 1}",
+        "data['flow']",
+        "data.get('flow')",
+        "COLUMNS = ('flow', 'node')",
+        "parser.add_argument('flow')",
+        "counted(3, 'flow')",
+    ],
+)
+def test_a_key_is_not_the_node_of_the_root(code: str) -> None:
+    """Data has keys and tables have columns of that name."""
+    assert root_nodes(ast.parse(code)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [
+        ("kind in ('exit', 'error')", "ENDS"),
+        ("ENDS = frozenset({'exit', 'error'})", "ENDS"),
+        ("{'entry': 0, 'exit': 1, 'error': 1}", "ENDS"),
+        ("'ok' if event['event_type'] == 'exit' else 'error'", "status_of"),
+        ("kind == 'error' and not event['data'].get('cancelled')", "is_failure"),
+        ("kind == 'error' and not data['cancelled']", "is_failure"),
+        ("parent is None or node == ROOT_NODE", "root_rank"),
+        ("parent is not None and node != ROOT_NODE", "root_rank"),
+    ],
+)
+def test_a_copied_rule_would_be_found(code: str, rule: str) -> None:
+    """The check knows the ways to copy each."""
+    assert copied_rules(ast.parse(code)) == [f"line 1: {rule}"]

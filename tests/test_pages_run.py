@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from the_edge_obs.flow_log import build_flow_log
@@ -35,6 +36,7 @@ def test_what_the_script_is_given() -> None:
         "end": 2_000_000,
         "names": ["flow", "llm.call", "my.lib"],
         "types": ["entry", "exit", "error", "metric", "log"],
+        "span_types": ["entry", "error", "exit"],
         "levels": ["debug", "info", "warn", "error"],
         "statuses": ["ok", "error", "running", "cancelled", "unknown"],
         "spans": [
@@ -52,6 +54,7 @@ def test_what_the_script_is_given() -> None:
     }
 
 
+@pytest.mark.slow
 @given(flows())
 def test_every_span_and_event_is_there_in_the_order_of_the_tree(made: list[Event]) -> None:
     """A parent comes before its children, one level above them; each event refers to its own span."""

@@ -94,6 +94,7 @@ def test_what_fails_half_way_leaves_nothing_new(tmp_path: Path, old: bool) -> No
     assert (tmp_path / "new").exists() is old
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Into a folder, named as one or there already; several runs in one file's name are refused, in one line."""
     logs = tmp_path / "logs"

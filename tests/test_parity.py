@@ -71,6 +71,7 @@ def test_the_log_does_not_depend_on_where_it_is_kept(name: str, tmp_path: Path) 
     assert report(get_flow_log(log)) == expected(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=20)  # the first example runs the flow
 @given(seed=st.integers(0, 2**32))
@@ -104,6 +105,7 @@ def logs(draw: st.DrawFn) -> list[dict[str, Any]]:
     return [{**event, "timestamp": float(time)} for event, time in zip(events, times, strict=True)]
 
 
+@pytest.mark.slow
 @given(events=logs(), seed=st.integers(0, 2**32))
 def test_normalising_any_log_loses_no_event(events: list[dict[str, Any]], seed: int) -> None:
     """Whatever the log looks like: idempotent, independent of the given order, of ids, and of the clock."""
@@ -227,6 +229,7 @@ def test_links_to_other_flows_and_cut_places_are_not_shared() -> None:
     assert made[4]["data"]["cut"] == ["error.traceback"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_an_expected_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a flow file and of a log file, such as another runtime writes, the same."""
     source = FIXTURES / "recovery.yaml"

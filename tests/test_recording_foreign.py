@@ -118,6 +118,7 @@ def test_a_long_message_is_cut_where_a_captured_text_is() -> None:
     assert short.getMessage() == "w" * MAX_STRING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, MAX_STRING - 20, MAX_STRING - 3, MAX_STRING, 2 * MAX_STRING - 10, 900_000])
 @pytest.mark.parametrize(
     "where", ["message", "argument", "extra", "stack_info", "exc_text", "error", "note", "mapping", "msg dict"]
@@ -192,6 +193,7 @@ def test_crowds_of_arguments_and_extras_are_cut() -> None:
     assert (many.args, many.getMessage()) == ((), " ".join(f"v{number}" for number in range(299)) + f" {PLACEHOLDER} ")
 
 
+@pytest.mark.slow
 def test_the_time_does_not_grow_with_what_is_beyond_the_cap() -> None:
     """Sixteen times the text takes about as long: what is scrubbed is bounded before it is looked at."""
 

@@ -54,6 +54,7 @@ def test_a_name_is_made_fit(name: str, fit: str) -> None:
     assert (fit_name(name), type(fit_name(name))) == (fit, str)
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(), max_size=400))
 def test_any_name_fits(name: str) -> None:
     """It is UTF-8 on one line, and making it fit again changes nothing."""
@@ -63,6 +64,7 @@ def test_any_name_fits(name: str) -> None:
     assert fit_name(fit) == fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 @pytest.mark.parametrize(("name", "fit"), ASCII, ids=range(len(ASCII)))
 def test_every_handler_takes_any_name(

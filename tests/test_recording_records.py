@@ -93,6 +93,17 @@ def test_a_record_has_everything_that_a_log_record_has(keep: Keep) -> None:
     assert repr(entry) == f'<LogRecord: tea.rank.items, 20, {__file__}, {code.co_firstlineno}, "rank.items entry">'
 
 
+def test_the_times_of_a_record_are_those_of_its_event(keep: Keep) -> None:
+    """Not those of the moment at which somebody asks for them, which may come later."""
+    run()
+    facts = keep.records[1].facts  # type: ignore[attr-defined]
+    early = NodeRecord((*facts[:3], facts[3] - 5_250_000_000, *facts[4:]))
+    late = NodeRecord(facts)
+    assert late.created - early.created == pytest.approx(5.25, abs=1e-6)
+    assert late.relativeCreated - early.relativeCreated == pytest.approx(5_250, abs=1)
+    assert (late.msecs - early.msecs) % 1000 == 250
+
+
 def test_ids_are_on_the_record(keep: Keep) -> None:
     """flow_id, span_id and parent_id are attributes, for formats and filters of others."""
     run()
@@ -372,6 +383,7 @@ EXTRAS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(extra=EXTRAS, filters=st.sampled_from([[], [obs.FlowContextFilter()]]), inside=st.booleans())
 def test_extras_with_the_names_of_an_event_are_data(extra: dict[str, Any], filters: list[logging.Filter], inside: bool) -> None:
     """What a program says under such a name is in the data; the event is whole, in a run and outside, stamped or not."""

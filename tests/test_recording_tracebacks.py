@@ -67,6 +67,7 @@ def chained(how: str) -> BaseException:
         return error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [
@@ -104,6 +105,7 @@ def deep(level: int) -> None:
     raise ValueError("at the bottom")
 
 
+@pytest.mark.slow
 def test_it_is_bounded() -> None:
     """A thousand frames, errors and notes, and a message of ten megabytes: the last of each stay, and a cut is visible."""
     with pytest.raises(ValueError, match="bottom") as caught:

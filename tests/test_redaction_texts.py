@@ -44,6 +44,7 @@ def captured(value: Any) -> Any:
 # --- secrets by key ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key",
     (
@@ -587,6 +588,7 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(ANYTHING)
 def test_a_snapshot_is_strict_json_and_settles(value: Any) -> None:
@@ -598,6 +600,7 @@ def test_a_snapshot_is_strict_json_and_settles(value: Any) -> None:
     assert captured(again) == again
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(ANYTHING)
 def test_a_snapshot_changes_nothing(value: Any) -> None:
@@ -625,6 +628,7 @@ def in_order(value: Any) -> Any:
     return type(value)(map(in_order, value)) if type(value) in (list, tuple) else value
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @example([{"name": "password", "value": "hunter2 hunter2"}, {"name": "colour", "value": "blue"}] * 2)
 @example([{"text": "x" * 8_000, "value": 1}] * 4)
@@ -648,6 +652,7 @@ SECRET = st.text(alphabet="abcdefghjkmnpqrstuvwxyzABCDEFGH23456789", min_size=12
 PLACES = st.sampled_from(["password", "apiKey", "X-API-Key", "Authorization", "client_secret", "accessToken", "cookie"])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(secret=SECRET, key=PLACES, noise=ANYTHING, deep=st.integers(0, 5), wrapped=st.booleans())
 def test_a_planted_secret_is_in_no_output(secret: str, key: str, noise: Any, deep: int, wrapped: bool) -> None:

@@ -87,6 +87,9 @@ def test_what_only_sounds_like_a_secret_stays(key: str) -> None:
         ("sort_key", PLAIN),
         ("github_key", WEAK),
         ("api_key", SECRET),
+        ("cookie_header", WEAK),
+        ("secret_id_hash", WEAK),
+        ("token_id_value", TOKEN),
     ],
 )
 def test_verdicts(key: str, verdict: int) -> None:
@@ -102,6 +105,7 @@ def test_a_policy_comes_before_the_table() -> None:
     assert classes_for(["CPF"]) is classes_for(["c_p_f"])
 
 
+@pytest.mark.slow
 def test_what_is_known_is_bounded() -> None:
     """Verdicts are remembered, and forgotten before they fill the memory."""
     classes = KeyClasses()

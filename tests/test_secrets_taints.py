@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 import json
 import pickle
 import re
+import string
+import tracemalloc
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -116,6 +119,7 @@ def test_numbers_are_no_parts_of_longer_ones() -> None:
 SPELLED = st.text(alphabet="aZ9\"'\\ %/é\n\t<>&=+\U0001f600", min_size=4, max_size=12).map(lambda text: f"Zq7{text}Vx9")
 
 
+@pytest.mark.slow
 @given(SPELLED)
 def test_spellings(secret: str) -> None:
     """As ``repr``, JSON, percent-encoding of either case and HTML write it."""
@@ -139,6 +143,7 @@ def test_spellings(secret: str) -> None:
         assert scrub_text(f"<{text}>", taints) == f"<{PLACEHOLDER}>", text
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=4, max_size=40).map(lambda data: b"\xff\xfe" + data))
 def test_spellings_of_bytes(secret: bytes) -> None:
     """Bytes that are not a text, as base64, hex and ``repr`` write them, and inside longer bytes."""
@@ -159,6 +164,7 @@ def test_spellings_of_bytes(secret: bytes) -> None:
 # --- room -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_thousand_passwords_are_remembered() -> None:
     """As many logins as a busy flow has; words of a stream under ``token`` take no room from them."""
     flow = a_flow()
@@ -169,6 +175,7 @@ def test_a_thousand_passwords_are_remembered() -> None:
     assert flow.taints.lost == 0
 
 
+@pytest.mark.slow
 def test_the_newest_stay_and_tokens_go_first() -> None:
     """Without room the oldest token makes some; without tokens, the oldest secret; each loss is counted."""
     taints = Taints()
@@ -182,6 +189,70 @@ def test_the_newest_stay_and_tokens_go_first() -> None:
     assert (taints.lost, "secret-00000" in taints, "one-m0re" in taints, len(taints)) == (3, False, True, MAX_SECRETS)
 
 
+def test_credentials_that_cannot_be_decoded_are_remembered_as_they_are() -> None:
+    """There is no password to take out of them."""
+    parts = [part for part, _ in Taints().learn("Basic kX9#pQ2!zz")]
+    assert parts == ["Basic kX9#pQ2!zz", "kX9#pQ2!zz"]
+
+
+def filled(taints: Taints) -> Taints:
+    """Learn as many secrets as there is room for, so that one that is there before makes room."""
+    for number in range(MAX_SECRETS):
+        taints.learn(f"secret-{number:05d}")
+    return taints
+
+
+@pytest.mark.slow
+def test_a_token_goes_before_older_secrets() -> None:
+    """A piece of a text may have stood there, where a password is a secret."""
+    taints = Taints()
+    taints.learn("p4ssw0rd-of-old")
+    taints.learn("tok3n-that-goes-1", is_token=True)
+    for number in range(MAX_SECRETS - 1):
+        taints.learn(f"secret-{number:05d}")
+    assert (taints.lost, "p4ssw0rd-of-old" in taints, "tok3n-that-goes-1" in taints) == (1, True, False)
+
+
+@pytest.mark.slow
+def test_a_spelling_stays_while_a_secret_has_it() -> None:
+    """One secret may be written as another is spelled; the first goes, and the second is still found."""
+    taints = Taints()
+    taints.learn('p4ss"w0rd-x1')
+    taints.learn('p4ss\\"w0rd-x1')  # as JSON has the first
+    for number in range(MAX_SECRETS - 1):
+        taints.learn(f"secret-{number:05d}")
+    assert taints.lost == 1
+    assert taints.in_text('{"a": "p4ss\\"w0rd-x1"}') == ['p4ss\\"w0rd-x1']
+    assert 'p4ss"w0rd-x1' not in taints
+
+
+@pytest.mark.slow
+def test_a_number_that_is_forgotten_is_a_number_again() -> None:
+    """It is taken out of data as long as it is remembered."""
+    taints = Taints()
+    taints.learn(1_234_567_890)
+    assert taints.numbers == {1_234_567_890}
+    assert filled(taints).numbers == set()
+
+
+@pytest.mark.slow
+def test_what_was_judged_is_not_remembered_for_ever() -> None:
+    """Ordinary words are judged once, within bounds: a stream has any number of them."""
+    taints = Taints()
+    letters = string.ascii_lowercase
+    taints.learn("one")
+    tracemalloc.start()
+    try:
+        for word in map("".join, itertools.product(letters, repeat=3)):
+            taints.learn(word)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(taints), taints.lost) == (0, 0)
+    assert peak < 250_000
+
+
+@pytest.mark.slow
 def test_the_characters_are_bounded() -> None:
     """A flow with many long secrets keeps the last ones, within the cap."""
     taints = Taints()
@@ -207,6 +278,7 @@ def test_a_loss_is_a_fault_that_the_flow_log_shows() -> None:
         undo()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [3, 2_000])
 def test_few_and_many_are_found_alike(many: int) -> None:
     """The short cut for many secrets finds what the plain way does."""

@@ -150,6 +150,7 @@ HARMLESS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ASSIGNED)
 def test_a_secret_name_takes_its_value_away(text: str) -> None:
     """In code, configuration, markup, shells, SQL and sentences; scrubbed twice is scrubbed once."""

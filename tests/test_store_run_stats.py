@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 
 from the_edge_obs.flow_log import build_flow_log
@@ -30,6 +31,7 @@ def test_figures_over_many_runs() -> None:
     assert [(run.status, run.events) for run in found] == [("ok", 10), ("running", 3)]
 
 
+@pytest.mark.slow
 @given(flows())
 def test_one_run_has_the_figures_of_its_flow_log(made: list[Event]) -> None:
     """Counts, errors and durations of each node; the log leaves out its own root."""

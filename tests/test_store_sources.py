@@ -83,7 +83,7 @@ def test_the_running_flow_is_the_default(ring: RingBufferHandler):
 
 def test_without_a_running_flow_there_is_no_default():
     """The error says what to do."""
-    with pytest.raises(FlowNotFoundError, match="no flow is running here; name one by its flow_id, or give a log file"):
+    with pytest.raises(FlowNotFoundError, match="no flow is running here; give a flow_id or a log file"):
         obs.get_flow_log()
 
 
@@ -194,6 +194,7 @@ def test_rings_at_different_levels_complete_one_another():
     assert [one["message"] for one in obs.query(run.flow_id, node="a")] == ["w", "i"]
 
 
+@pytest.mark.slow
 def test_a_closed_ring_can_still_be_read():
     """Whoever closes a ring and takes it off its logger leaves the runs in it readable, until 16 more were closed."""
     runs = []
@@ -226,13 +227,13 @@ def test_a_disposed_ring_is_not_found():
 def test_what_silences_the_loggers_is_named(ring: RingBufferHandler):
     """``logging.disable`` and a disabled logger are not blamed on a configuration that was fine."""
     logging.disable(logging.CRITICAL)
-    with pytest.raises(FlowNotFoundError, match=r"logging\.disable\(CRITICAL\) keeps every logger quiet; call logging\.disable"):
+    with pytest.raises(FlowNotFoundError, match=r"logging\.disable\(CRITICAL\) silences every logger; call logging\.disable"):
         obs.get_flow_log(run_flow())
     logging.disable(logging.NOTSET)
     logging.getLogger("tea.flow").disabled = True
     with obs.flow() as run:
         pass
-    with pytest.raises(FlowNotFoundError, match=r"logger 'tea\.flow' is disabled, as dictConfig .* disable_existing_loggers"):
+    with pytest.raises(FlowNotFoundError, match=r"logger 'tea\.flow' is disabled; dictConfig .* disable_existing_loggers"):
         obs.get_flow_log(run.flow_id)
 
 
@@ -279,7 +280,7 @@ def test_a_file_of_several_flows_names_them(tmp_path: Path):
     with pytest.raises(LogFileError) as caught:
         obs.get_flow_log(path)
     assert str(caught.value) == (
-        f"{str(path)!r} holds 2 flows: {FLOW}, {OTHER_FLOW}; give the file of one, or hand what query() has of one "
+        f"{str(path)!r} holds 2 flows: {FLOW}, {OTHER_FLOW}; give the file of one flow, or pass the events of one "
         f"flow_id to flow_log.build_flow_log(); in a terminal: tea-obs show {str(path)!r} --flow ID"
     )
     assert build_flow_log(one for one in obs.query(path) if one["flow_id"] == FLOW) == build_flow_log(whole(1, 0, 1))
@@ -324,8 +325,8 @@ def test_a_log_beside_its_compressed_copy_counts_once(tmp_path: Path) -> None:
     [
         (b"", ""),
         (b"\n\n", ""),
-        (b"\x00\xff\xfe\x89PNG", r" \(1 lines skipped; line 1: no JSON"),
-        (b'{"a": 1}\nnothing\n', r" \(2 lines skipped; line 1: no event\)"),
+        (b"\x00\xff\xfe\x89PNG", r" \(1 line skipped; line 1: not valid JSON"),
+        (b'{"a": 1}\nnothing\n', r" \(2 lines skipped; line 1: not an event\)"),
     ],
 )
 def test_files_without_events(tmp_path: Path, content: bytes, why: str):
@@ -344,7 +345,7 @@ def test_what_is_not_there(tmp_path: Path):
         obs.query(tmp_path / "gone.jsonl")
     with pytest.raises(LogFileError, match=r"holds no events; give a \.jsonl flow log or a folder of them"):
         obs.get_flow_log(tmp_path)
-    with pytest.raises(LogFileError, match="source '' is nothing to read; give a flow_id"):
+    with pytest.raises(LogFileError, match="source '' cannot be read; give a flow_id"):
         obs.get_flow_log("")
 
 
@@ -388,6 +389,7 @@ def test_reading_a_file_holds_one_event_at_a_time(tmp_path: Path):
     assert list(found) == []
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(made=flows(max_spans=5), node=st.sampled_from(["llm*", "flow", "http.get"]), limit=st.integers(0, 9))
 def test_querying_a_file_is_filtering_its_events(tmp_path: Path, made: list[dict[str, Any]], node: str, limit: int):
@@ -406,6 +408,7 @@ def test_a_mistake_in_the_filters_comes_before_one_in_the_source():
 # --- export ---
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(made=flows(max_spans=6))
 def test_exports_read_back_as_the_same_flow_log(tmp_path: Path, made: list[dict[str, Any]]):
@@ -446,7 +449,7 @@ def test_an_export_that_is_called_gz_is_packed(tmp_path: Path, name: str, format
 def test_what_cannot_be_a_source_is_refused_alike(source: Any, tmp_path: Path) -> None:
     """With the package's own error, which says what is one."""
     for read in (obs.query, obs.get_flow_log, obs.runs, lambda one: obs.export(one, tmp_path / "x.html")):
-        with pytest.raises(LogFileError, match="is nothing to read; give a flow_id"):
+        with pytest.raises(LogFileError, match="cannot be read; give a flow_id"):
             read(source)
 
 

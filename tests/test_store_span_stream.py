@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from the_edge_obs.flow_log import COUNTED, build_flow_log
@@ -44,6 +45,7 @@ def _in_order_of_ends(made: list[Event]) -> bool:
     return all(one["parent_id"] is None or ends[one["span_id"]] <= ends[one["parent_id"]] for one in made)
 
 
+@pytest.mark.slow
 @given(flows().filter(_in_order_of_ends))
 def test_it_agrees_with_the_flow_log(made: list[Event]) -> None:
     """Nodes, statuses, durations and totals are those of the whole log, although nothing of it is kept."""

@@ -84,6 +84,7 @@ def test_a_root_that_opened_by_itself_is_marked() -> None:
     assert (run.name, run.status, run.alone) == ("llm.call", "ok", True)
 
 
+@pytest.mark.slow
 @given(flows(), st.randoms(use_true_random=False))
 def test_order_and_repeats_change_no_status(made: list[dict[str, Any]], shuffler: random.Random) -> None:
     """Name, status, times and the number of events are the same, however the events come, and however often."""

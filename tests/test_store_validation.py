@@ -37,8 +37,8 @@ def test_every_line_counts(tmp_path: Path) -> None:
     findings, events, invalid, flows = check(path)
     assert ([finding.number for finding in findings], events, invalid, flows) == ([2, 3, 4], 2, 3, {FLOW})
     assert [finding.problem.split(":")[0] for finding in findings] == [
-        "no JSON (RFC 8259)",
-        "no JSON (RFC 8259)",
+        "not valid JSON (RFC 8259)",
+        "not valid JSON (RFC 8259)",
         "level is 3; it must be one of debug, info, warn, error",
     ]
 

@@ -178,6 +178,7 @@ def test_what_configures_itself_is_heard(logs: FlowLogs) -> None:
     assert [log.metrics["node_count"] for log in logs] == [3, 1]
 
 
+@pytest.mark.slow
 def test_more_than_a_ring_usually_keeps(logs: FlowLogs) -> None:
     """A count is of all that ran."""
     with obs.flow():

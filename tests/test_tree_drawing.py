@@ -183,7 +183,7 @@ def test_what_is_lost_is_said() -> None:
         "└─ node2  100.0 ms  ok",
         "",
         "ok, 1.00 s, 1 node, 3 events",
-        "1 event dropped by the ring buffer: the tree is not whole",
+        "1 event dropped by the ring buffer: the tree is not complete",
         "logging itself failed 2 times",
     ]
 
@@ -246,6 +246,7 @@ def beside(count: int) -> list[dict[str, Any]]:
     return entries + [event(number, "exit", 2 * count, parent=None if number == 1 else 1) for number in range(count, 0, -1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [nested, comb, beside])
 @pytest.mark.parametrize("fold", [True, False])
 def test_the_time_of_a_tree_grows_with_its_spans(shape: Callable[[int], list[dict[str, Any]]], fold: bool) -> None:
@@ -254,6 +255,7 @@ def test_the_time_of_a_tree_grows_with_its_spans(shape: Callable[[int], list[dic
     assert_linear(lambda size: build_flow_log(shape(size)), lambda log: sum(map(len, render(log, view))), [500, 1_000, 2_000])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [nested, comb, beside])
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_the_time_of_an_export_grows_with_its_spans(shape: Callable[[int], list[dict[str, Any]]], format_name: str) -> None:
@@ -265,6 +267,7 @@ def test_the_time_of_an_export_grows_with_its_spans(shape: Callable[[int], list[
     assert_linear(shape, work, [400, 800, 1_600])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [nested, comb, beside])
 def test_the_time_of_a_comparison_grows_with_its_spans(shape: Callable[[int], list[dict[str, Any]]]) -> None:
     """Of a run with another of its kind, in which one span is missing."""

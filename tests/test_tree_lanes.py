@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ def assert_lowest(spans: list[Placed]) -> None:
             assert late.lane == min(set(range(len(spans) + 1)) - in_use)
 
 
+@pytest.mark.slow
 @given(flows())
 def test_what_overlaps_on_a_lane_is_a_span_in_its_parent(made: list[Event]) -> None:
     """The laws hold for whole flows, whose siblings overlap as threads do; every span has one place."""
@@ -68,6 +70,7 @@ def test_what_overlaps_on_a_lane_is_a_span_in_its_parent(made: list[Event]) -> N
     assert sorted(one.span.span_id for one in spans) == sorted(span.span_id for span in build_flow_log(made).spans)
 
 
+@pytest.mark.slow
 @given(odd_flows())
 def test_the_laws_hold_for_broken_logs(made: list[Event]) -> None:
     """The laws hold, and nothing is left out, where entries, ends or parents are lost and clocks are set back."""
@@ -77,6 +80,7 @@ def test_the_laws_hold_for_broken_logs(made: list[Event]) -> None:
     assert len(spans) == len(build_flow_log(made).spans)
 
 
+@pytest.mark.slow
 @given(flows(), st.randoms(use_true_random=False))
 def test_places_do_not_depend_on_the_order_of_events(made: list[Event], chance: random.Random) -> None:
     """Events of several files, or threads, come in any order."""
@@ -131,6 +135,7 @@ def test_moments_without_length_nest() -> None:
     assert shown([*made, *whole(5, 5, 5, parent=4)]) == [("flow", 0, False), *((f"node{n}", 0, True) for n in range(2, 6))]
 
 
+@pytest.mark.slow
 def test_wide_fan_outs_take_time_that_grows_with_their_size() -> None:
     """Ten times the branches take no more than thirty times as long: a search through all lanes would take a hundred."""
 

@@ -95,7 +95,7 @@ def test_errors_and_warnings_are_told_below_their_row() -> None:
         "line",
         "OSError: gone",
         "warn: slow disk",
-        "3 events dropped by the ring buffer: the tree is not whole",
+        "3 events dropped by the ring buffer: the tree is not complete",
     ]
 
 
@@ -138,6 +138,7 @@ def test_long_values_are_cut() -> None:
     assert "... 500 more characters" in shown
 
 
+@pytest.mark.slow
 def test_deep_values_are_shown() -> None:
     """What a file can nest, the page can show."""
     made = run()
@@ -145,13 +146,14 @@ def test_deep_values_are_shown() -> None:
     assert any(line.startswith("output   [") for line in text(build_flow_log(made)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [True, False])
 def test_long_runs_are_cut(nested: bool) -> None:
     """Long loops are folded as in the terminal, and after 250 rows the rest is left out; both are said."""
     children = [one for n in range(2, 402) for one in whole(n, n, 500 - n, parent=n - 1 if nested else 1)]
     log = build_flow_log([*whole(1, 0, 500), *children])
     assert page(log).count('class="tea-bar') == (250 if nested else 11)
-    assert text(log)[-1] == ("the first 250 rows are shown; export() writes all of it" if nested else "ok")
+    assert text(log)[-1] == ("the first 250 rows are shown; export() writes all of them" if nested else "ok")
     assert nested or "⋮ 390 more, all ok" in text(log)
 
 

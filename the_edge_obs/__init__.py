@@ -1,7 +1,7 @@
 """Flow-level observability on stdlib logging: every run of an agent or workflow can be read back, offline.
 
-Importing it changes no logger. What is exported here is imported when it is first asked for, so that the import costs little
-and a handler nobody uses costs nothing.
+Importing the package changes no logger. Each public name is imported when it is first used, so the import is cheap, and what is
+not used is not loaded.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
     from .handlers.formatters import ConsoleFormatter, JsonFormatter
     from .instrumentation.carriers import propagate, wrap
-    from .instrumentation.decorator import observable, span
-    from .instrumentation.flow_context import EventStream, ObservabilityContext, flow
+    from .instrumentation.decorator import observable
+    from .instrumentation.event_streams import EventStream
+    from .instrumentation.flow_context import ObservabilityContext, flow
     from .instrumentation.registries import instrument
-    from .instrumentation.spans import current, start_span
+    from .instrumentation.running import current
+    from .instrumentation.spans import span, start_span
     from .instrumentation.trace_headers import extract, inject
     from .recording.filters import FlowContextFilter, RedactionFilter
     from .redaction.texts import taint
@@ -95,11 +97,13 @@ _HOMES = {
     "flow_log": ("FlowLog",),
     "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
-    "instrumentation.decorator": ("observable", "span"),
-    "instrumentation.flow_context": ("EventStream", "ObservabilityContext", "flow"),
+    "instrumentation.decorator": ("observable",),
+    "instrumentation.event_streams": ("EventStream",),
+    "instrumentation.flow_context": ("ObservabilityContext", "flow"),
     "redaction.texts": ("taint",),
     "instrumentation.registries": ("instrument",),
-    "instrumentation.spans": ("current", "start_span"),
+    "instrumentation.running": ("current",),
+    "instrumentation.spans": ("span", "start_span"),
     "formats.exporting": ("export",),
     "store.sources": ("get_flow_log", "query", "runs"),
     "instrumentation.trace_headers": ("extract", "inject"),
@@ -108,7 +112,10 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def _module(path: str) -> Any:
-    """Return a module of the package, imported if it was not: at interpreter exit nothing can be, not even what has been."""
+    """Return a module of the package, importing it if needed.
+
+    A loaded module is found without ``import``, which fails while the interpreter exits.
+    """
     module = None
     for part in path.split("."):
         module = (globals() if module is None else vars(module)).get(part)
@@ -117,17 +124,25 @@ def _module(path: str) -> Any:
     return module
 
 
+def _import_for_exit() -> None:
+    """Import what a ``__del__`` may use first while the interpreter exits, when nothing can be imported any more.
+
+    ``recording.exits`` calls this: it lies below what has to be imported, and only the package may import anything.
+    """
+    _module("instrumentation.flow_context")
+
+
 show_with(lambda text: cast("str", _module("redaction.messages").shown(text)))
 
 
-if not TYPE_CHECKING:  # a type checker that saw it would take every name for an export, a misspelt one too
+if not TYPE_CHECKING:  # a type checker that saw this would accept every name, misspelt ones too
 
     def __getattr__(name: str) -> Any:
-        """Import what is asked for, and keep it (PEP 562)."""
+        """Import a public name on first use, and keep it (PEP 562)."""
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(_module(_HOME[name]), name)
-        return found
+        value = globals()[name] = getattr(_module(_HOME[name]), name)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,8 @@
-"""Where a call stands: one context variable with an immutable value, its ids, as every record bears it.
+"""The running span: one context variable with an immutable value, and the ids of flows and spans.
 
-A span id is a UUID whose first 8 bytes are its flow's and whose last 8 bytes are random. So the last 8 bytes serve as
-an OpenTelemetry span id, and a W3C ``traceparent`` (trace id = flow id, 8-byte parent) is enough to name the parent span
-in full on the other side. Ids are kept as integers and written out when somebody reads them.
+A span id is a UUID. Its first 8 bytes are those of its flow's id, its last 8 bytes are random. So the last 8 bytes serve as
+an OpenTelemetry span id, and a W3C ``traceparent`` (trace id = flow id, 8-byte parent) names the whole parent span on the other
+side. Ids are kept as integers, and formatted when they are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .forks import at_fork
 from .secrets.policies import policy_of_scope
 from .secrets.taints import Taints
 
-# The seed comes from the operating system; a forked child seeds anew, or it would repeat its parent's ids.
+# The operating system gives the seed. A forked child seeds again; otherwise it would repeat its parent's ids.
 _ids = random.Random()
 at_fork(after_in_child=_ids.seed)
 random_bits: Final = _ids.getrandbits
@@ -32,26 +32,26 @@ random_bits: Final = _ids.getrandbits
 VARIANT: Final = 1 << 63
 _VERSION_4: Final = 4 << 76
 _RANDOM: Final = (1 << 128) - 1 & ~(15 << 76) & ~(3 << 62)  # the bits of a whole UUID that are not fixed
-SAMPLED: Final = 1  # trace-flags of W3C Trace Context: somebody records this trace
+SAMPLED: Final = 1  # trace-flags of W3C Trace Context: the caller may have recorded this trace
 
 
 class FlowState:
-    """What is known about one run while it lasts; shared by every span of it.
+    """The state of one run while it lasts, shared by all of its spans.
 
     Attributes:
         id: The flow id, a canonical UUID string.
-        prefix: The first 19 characters of every span id in it.
-        name: What the flow is called.
-        scope: The owner of handlers that only take this flow's events, or None.
-        taints: The flow's secrets, which must not reappear in it, and its own redaction policy.
-        ended: Whether its root span has ended.
+        prefix: The first 19 characters of every span id in the flow.
+        name: The flow's name.
+        scope: The scope of handlers that only take this flow's events, or None.
+        taints: The flow's secrets, which must not reappear in its log, and its own redaction policy.
+        ended: Whether the root span has ended.
         faults: How many times logging itself failed for an event of the flow.
-        reported: Which failures the flow's log already shows.
-        is_silent: Whether nobody has heard of it yet: its root is filtered, or nothing listens.
-        status: ok, error or cancelled once its root has ended; until then running.
-        is_abroad: Whether another process may log into it, so that memory alone does not know it all.
-        trace_flags: The flags of the W3C trace that it is part of, 8 bits. Default 1, sampled.
-        tracestate: What other tracing systems carry along with it, the value of a W3C header. Default an empty text.
+        reported: The failures that the flow's log already shows.
+        is_silent: Whether no handler has seen the flow yet: its root is filtered, or there is no handler.
+        status: ok, error or cancelled once the root has ended; until then running.
+        is_abroad: Whether another process may log into the flow, so that memory alone may not hold all of it.
+        trace_flags: The flags of the flow's W3C trace, 8 bits. Default 1, sampled.
+        tracestate: The W3C ``tracestate`` of other tracing systems. Default: an empty text.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class FlowState:
         self.trace_flags, self.tracestate = SAMPLED, ""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # With a record that FlowContextFilter stamped it may get into a pickle, where its secrets have no business.
+        # A record that FlowContextFilter has stamped may be pickled. The pickle must not contain the flow's secrets.
         return str, (self.id,)
 
     def span_id(self, number: int) -> str:
@@ -82,7 +82,7 @@ class FlowState:
 
 
 class SpanContext(NamedTuple):
-    """One span's place: its flow, its number, its parent's number (None for a root), its node and step."""
+    """One span: its flow, number, parent's number (None for a root), node and step."""
 
     flow: FlowState
     number: int
@@ -102,12 +102,12 @@ class SpanContext(NamedTuple):
 
 
 class Entered(SpanContext):
-    """The place of a span that tells whether it has ended: others may have it as theirs by then.
+    """A span context that knows whether the span has ended. Other tasks and threads may still have it as their current span.
 
     Attributes:
-        before: What was current when it was entered.
+        before: The span that was current when this one was entered.
         is_ended: Whether the span has ended.
-        is_late: Whether what was current had ended by then, as in a task that outlives the span that started it.
+        is_late: Whether ``before`` had ended by then, as in a task that outlives the span in which it was started.
     """
 
     before: Place | None = None
@@ -124,7 +124,7 @@ class RemoteParent(NamedTuple):
 
 
 Place: TypeAlias = "tuple[FlowState, int, int | None, str, str | None]"
-"""A ``SpanContext``, or the bare tuple that the hot path makes in its stead: that takes a third of the time."""
+"""A ``SpanContext``, or a plain tuple of the same items. The hot path creates plain tuples, in a third of the time."""
 
 CURRENT: Final[ContextVar[Place | None]] = ContextVar("the_edge_obs.span", default=None)
 place: Final[Callable[[], Place | None]] = CURRENT.get
@@ -133,13 +133,13 @@ leave: Final = CURRENT.reset
 
 
 def _keep_mappings_in_use() -> None:
-    """Keep a context's mapping alive while CPython below 3.12 works on it: it holds no reference itself (gh-148891).
+    """Keep a context's mapping alive while CPython before 3.12 works on it, because CPython holds no reference (gh-148891).
 
-    ``ContextVar.set``, ``reset`` and ``copy_context`` allocate, and an allocation may start a collection. A finalizer in there,
-    such as the end of a generator's span, sets a variable, and with that frees the mapping that the interrupted call is still
-    reading: the interpreter crashes. So each collection begins with a reference to the mapping that is current. It is dropped
-    when a collection begins elsewhere: then the call is over. One call starts far fewer collections than are remembered.
-    From 3.12 on, collections never start inside such a call.
+    ``ContextVar.set``, ``reset`` and ``copy_context`` allocate, and an allocation may start a garbage collection. A finalizer,
+    such as the end of a generator's span, then sets a variable and frees the mapping that the interrupted call still reads: the
+    interpreter crashes. So each collection first takes a reference to the current mapping. The references are dropped when a
+    collection begins at another instruction, because then the call is over. One call starts far fewer collections than are kept.
+    From 3.12 on, no collection starts inside such a call.
     """
     copy, frame_of, kept = contextvars.copy_context, sys._getframe, deque[contextvars.Context](maxlen=64)
     where: tuple[int, int] | None = None
@@ -164,21 +164,21 @@ if sys.version_info < (3, 12):
 
 def current() -> SpanContext | None:
     """Return the running span, or None outside any flow."""
-    found = place()
-    return None if found is None else context_of(found)
+    span = place()
+    return None if span is None else context_of(span)
 
 
-def context_of(place: Place) -> SpanContext:
-    """Return a place with names on it."""
-    return place if isinstance(place, SpanContext) else SpanContext(*place)
+def context_of(span: Place) -> SpanContext:
+    """Return a span, which may be a plain tuple, as a ``SpanContext``."""
+    return span if isinstance(span, SpanContext) else SpanContext(*span)
 
 
 HELD: Final[list[object]] = []
-"""What lives until the interpreter is gone: what is registered for forks is not garbage, nor is what that can reach."""
+"""Objects that live until the interpreter is gone, because it holds the functions registered for forks, and so their globals."""
 
 
 def _before_fork() -> None:
-    """The child goes on in the running flow, and what it logs is not in this process's memory."""
+    """Mark the running flow: the child continues it, and this process does not see what the child logs."""
     if (span := current()) is not None:
         span.flow.is_abroad = True
 
@@ -189,7 +189,7 @@ at_fork(before=_before_fork)
 def new_flow_id() -> str:
     """Return a new flow id: a random UUID (version 4) as a string."""
     text = (random_bits(128) & _RANDOM | _VERSION_4 | VARIANT).to_bytes(16, "big").hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"  # by uuid.UUID it takes three times as long
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"  # uuid.UUID takes three times as long
 
 
 def new_number() -> int:
@@ -198,10 +198,10 @@ def new_number() -> int:
 
 
 def checked_flow_id(flow_id: object) -> str:
-    """Return a given flow id in its canonical form.
+    """Return a flow id in its canonical form.
 
     Raises:
-        ConfigurationError: it is not a UUID.
+        ConfigurationError: The id is not a UUID.
     """
     try:
         return str(uuid.UUID(str(flow_id)))
@@ -213,7 +213,7 @@ def checked_flow_id(flow_id: object) -> str:
 
 
 def child_context(node: str, step: str | None = None) -> Entered:
-    """Return the context of a new span below the running one; outside any flow it is the root of a flow of its own."""
+    """Return the context of a new span below the running one; outside any flow, the root of a new flow."""
     parent = place()
     if parent is None:
         return Entered(*root_context(node, step))
@@ -226,9 +226,9 @@ _new: Final = tuple.__new__
 
 
 def root_context(node: str, step: str | None = None) -> SpanContext:
-    """Return the context of a new span that is the root of a flow of its own."""
+    """Return the context of a new span that is the root of a new flow."""
     return SpanContext(FlowState(new_flow_id(), node), new_number(), None, node, step)
 
 
 flows_known: Final[weakref.WeakValueDictionary[str, FlowState]] = weakref.WeakValueDictionary()
-"""Flows that ``flow`` opened, while somebody holds them: what they are called and how they ended, whatever their log shows."""
+"""Flows that ``flow`` opened, as long as they are referenced: their names and statuses, which their logs may lack."""

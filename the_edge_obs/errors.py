@@ -1,7 +1,7 @@
-"""What can go wrong: one tree of exceptions, each of them also a fitting builtin.
+"""The exceptions of the package: one hierarchy, in which each class is also a subclass of a fitting builtin.
 
-Every message names the offending value, what is allowed and the next step, on one line, so that a command line can
-print it as it is.
+Every message names the offending value, what is allowed and the next step. It is one line, so a command line can print it as it
+is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 class ObservabilityError(Exception):
     """Base of every error that the_edge_obs raises on purpose.
 
-    Its message may quote what it was given: secrets in there are taken out, and of a long one 8,192 characters stay.
+    A message may quote a value. Secrets are removed from it, and a long message is cut to 8,192 characters.
     """
 
     def __init__(self, *args: object) -> None:
@@ -24,20 +24,20 @@ _shown: Callable[[str], str] = str
 
 
 def show_with(shown: Callable[[str], str]) -> None:
-    """Say what takes the secrets out of messages.
+    """Set the function that removes secrets from messages.
 
-    Errors lie below redaction, and import nothing of it; the package, which is imported before any of its modules, brings the
-    two together.
+    This module lies below redaction and does not import it. The package, which is imported before any of its modules, connects
+    the two.
     """
     global _shown
     _shown = shown
 
 
 class ConfigurationError(ObservabilityError, ValueError):
-    """A configuration that cannot be used: unknown key, level, handler or format, or an unwritable path.
+    """A configuration that cannot be used: an unknown key, level, handler or format, or a path that cannot be written.
 
     Attributes:
-        where: The part that is wrong, such as ``observability.handlers[0].path``; empty where it is not known.
+        where: The part that is wrong, such as ``observability.handlers[0].path``; empty if it is not known.
     """
 
     def __init__(self, *args: object, where: str = "") -> None:
@@ -50,51 +50,53 @@ class EventError(ObservabilityError, ValueError):
 
 
 class QueryError(ObservabilityError, ValueError):
-    """An unknown filter, or a filter with a value it does not take."""
+    """An unknown filter, or a filter whose value is not valid."""
 
 
 class LevelError(ConfigurationError, EventError, QueryError):
-    """A level that does not exist, wherever it was given."""
+    """A level that does not exist. It is the same error in a configuration, an event and a filter."""
 
 
 class DurationError(ConfigurationError, QueryError):
-    """A duration that cannot be read, wherever it was given."""
+    """A duration that cannot be read. It is the same error in a configuration and a filter."""
 
 
 class ExportError(ObservabilityError, ValueError):
-    """An export that cannot be made: unknown format or unwritable path."""
+    """An export that failed: the format is unknown, or the path cannot be written."""
 
 
 class LogFileError(ObservabilityError, ValueError):
-    """A file that is not there, cannot be read, or holds no events."""
+    """A log file that does not exist, cannot be read, or holds no events."""
 
 
 class FlowNotFoundError(ObservabilityError, LookupError):
-    """No buffer and no file knows the flow that was asked for."""
+    """The flow is in no ring buffer and in no log file."""
 
 
 class FlowFileError(ObservabilityError, ValueError):
-    """A YAML flow with a mistake in it, refused before anything ran.
+    """A YAML flow with a mistake. It is refused before anything runs.
 
     Args:
         problem: What is wrong and what is allowed, in one line.
         path: The flow file, or None for a flow given as a dict.
-        line: 1-based line of the mistake, or None where it is not known.
-        step: The node with the mistake, or None for one outside of the nodes.
+        line: 1-based line of the mistake, or None if it is not known.
+        step: The node with the mistake, or None for a mistake outside the nodes.
 
     Attributes:
-        others: The further mistakes of the same flow; this one was found first.
+        others: Further mistakes in the same flow, in the order in which they were found.
     """
 
     def __init__(self, problem: str, *, path: str | None = None, line: int | None = None, step: str | None = None) -> None:
         self.problem, self.path, self.line, self.step = problem, path, line, step
         self.others: tuple[FlowFileError, ...] = ()
-        place = ":".join(str(part) for part in (path, line) if part is not None)
-        super().__init__(f"{place}: {problem}" if place else problem)
+        location = ":".join(str(part) for part in (path, line) if part is not None)
+        super().__init__(f"{location}: {problem}" if location else problem)
 
 
 class FlowRunError(ObservabilityError, RuntimeError):
     """A running YAML flow that cannot continue: a template, a condition, a route or the step limit.
+
+    What a node raises comes out of the flow unchanged.
 
     Args:
         problem: What is wrong, in one line; it names the step.
@@ -107,7 +109,7 @@ class FlowRunError(ObservabilityError, RuntimeError):
 
 
 class ActionError(ObservabilityError, RuntimeError):
-    """An action that could not do its work."""
+    """An action failed."""
 
 
 class MissingExtraError(ObservabilityError, ImportError):
@@ -118,14 +120,14 @@ class MissingExtraError(ObservabilityError, ImportError):
 
 
 def allowed(choices: Iterable[object], given: object = None) -> str:
-    """Return the choices as the tail of an error message: ``allowed: a, b, c``, after the one that ``given`` may have meant."""
+    """Return the end of an error message: ``allowed: a, b, c``, after a suggestion for the given value if one is close."""
     names = [str(choice) for choice in choices]
     return ("" if given is None else did_you_mean(given, names)) + "allowed: " + ", ".join(names)
 
 
 def did_you_mean(given: object, names: Iterable[str]) -> str:
-    """Return ``did you mean 'x'? `` for the name that is closest to the given one, or an empty text when none is close."""
-    # Imported here, where something is wrong already: who makes no mistake need not wait for it.
+    """Return ``did you mean 'x'? `` for the name that is closest to the given one, or an empty text if none is close."""
+    # Imported here, because only a mistake needs it.
     from difflib import get_close_matches
 
     close = get_close_matches(str(given), list(names), 1)
@@ -133,10 +135,10 @@ def did_you_mean(given: object, names: Iterable[str]) -> str:
 
 
 def check_keys(where: str, given: Mapping[Any, Any], known: Iterable[str]) -> None:
-    """Check that a mapping has no key but the known ones.
+    """Check that a mapping has only known keys.
 
     Raises:
-        ConfigurationError: it has; the message names the key, where it stands and what is allowed.
+        ConfigurationError: A key is unknown; the message names the key, ``where`` it was given and the known keys.
     """
     known = tuple(known)
     for key in given:

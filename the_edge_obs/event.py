@@ -1,6 +1,6 @@
-"""The event: its keys and their order, its levels and types, and its one JSON form.
+"""The event: its keys and their order, its levels and types, its JSON form, and what it means for spans and flows.
 
-An event is a plain dict with the keys of ``KEYS`` in that order (``step`` only where a YAML flow gave one). The contract
+An event is a plain dict with the keys of ``KEYS`` in that order (``step`` only if a YAML flow has set one). The contract
 is ``event.schema.json`` (JSON Schema draft 2020-12); ``problems`` checks the same rules without a schema library.
 """
 
@@ -49,17 +49,17 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CHECKED_METRICS: Final = ("duration_ms", "tokens", "input_tokens", "output_tokens", "cost_usd")
 
 MAX_EVENT_BYTES: Final = 65_536
-"""The most bytes of UTF-8 that a line of ours takes."""
+"""The most bytes of UTF-8 in a line that this package writes."""
 MAX_LINE_BYTES: Final = 16 * MAX_EVENT_BYTES
-"""The most bytes of a line that readers take, its newline not counted: other writers of the format may have larger events."""
+"""The most bytes of a line that readers accept, without its newline. Other writers of the format may have larger events."""
 MAX_INT: Final = 2**63 - 1
-"""The largest integer. Beyond it, integers are written as strings: other runtimes read 64 bits."""
+"""The largest integer. Larger ones are written as strings, because other runtimes read 64 bits."""
 
 
 def _encoder() -> Callable[[Any], str]:
-    """Return the one encoder of every line: strict RFC 8259, where NaN raises instead of being written bare.
+    """Return the encoder of every line: strict RFC 8259, so NaN raises an error.
 
-    ``JSONEncoder.encode`` makes CPython's encoder anew for each value, a fifth of a line's cost; this makes it once.
+    ``JSONEncoder.encode`` creates CPython's C encoder again for each value, a fifth of a line's cost. Here it is created once.
     """
     plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
     make = getattr(json.encoder, "c_make_encoder", None)
@@ -73,10 +73,10 @@ dumps: Final = _encoder()
 
 
 def level_number(level: str | int) -> int:
-    """Return the logging level number of a level's name (any case; ``warn`` and ``warning`` alike) or number.
+    """Return the logging level number of a level's name (any case; ``warn`` or ``warning``) or number.
 
     Raises:
-        LevelError: the name is not a level.
+        LevelError: The name is not a level.
     """
     if isinstance(level, int) and not isinstance(level, bool):
         return level
@@ -88,7 +88,7 @@ def level_number(level: str | int) -> int:
 
 @lru_cache(maxsize=128)
 def level_name(number: int) -> str:
-    """Return the event level of a logging level number: CRITICAL is ``error``, what lies between rounds down."""
+    """Return the event level of a logging level number. CRITICAL is ``error``; a number between two levels rounds down."""
     if number >= logging.ERROR:
         return "error"
     if number >= logging.WARNING:
@@ -98,7 +98,7 @@ def level_name(number: int) -> str:
 
 @lru_cache(maxsize=1)
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the event, as shipped in the package."""
+    """Return the JSON Schema (draft 2020-12) of the event, as it is shipped in the package."""
     text = Path(__file__).with_name("event.schema.json").read_text(encoding="utf-8")
     return cast("dict[str, Any]", json.loads(text))
 
@@ -109,31 +109,45 @@ def is_uuid(value: object) -> bool:
 
 
 def problems(event: object) -> list[str]:
-    """Return what is wrong with an event, one line each; an empty list for a valid one."""
+    """Return the problems of an event, by the rules of the schema.
+
+    Args:
+        event: The event, a dict as ``query`` returns it, or any other JSON value.
+
+    Returns:
+        One line per problem; an empty list for a valid event.
+
+    Example:
+        >>> problems({**event, "level": "fatal"})
+        ["level is 'fatal'; it must be one of debug, info, warn, error"]
+    """
     if not isinstance(event, Mapping):
         return [f"an event is an object, not {type(event).__name__}"]
-    found = [f"key {key!r} is missing" for key in KEYS[:-1] if key not in event]
-    found += [f"unknown key {key!r}; {allowed(KEYS)}" for key in event if key not in KEYS]
+    lines = [f"key {key!r} is missing" for key in KEYS[:-1] if key not in event]
+    lines += [f"unknown key {key!r}; {allowed(KEYS)}" for key in event if key not in KEYS]
     for key, (holds, what) in _RULES.items():
         if key in event and not holds(event[key]):
-            found.append(f"{key} is {_short(event[key])}; it must be {what}")
+            lines.append(f"{key} is {_short(event[key])}; it must be {what}")
     if isinstance(event.get("metrics"), Mapping):
-        found += _metric_problems(event["metrics"])
+        lines += _metric_problems(event["metrics"])
     if isinstance(event.get("data"), Mapping) and not is_error_data(event["data"].get("error")):
-        found.append(f"data.error is {_short(event['data']['error'])}; it must be null or {{type, message}} of strings")
+        lines.append(f"data.error is {_short(event['data']['error'])}; it must be null or {{type, message}} of strings")
     if isinstance(event.get("data"), Mapping):
-        found += _data_problems(event["data"], event.get("event_type"), event.get("node"))
-    return found
+        lines += _data_problems(event["data"], event.get("event_type"), event.get("node"))
+    return lines
 
 
 def validate(event: object) -> None:
     """Check an event against the schema.
 
+    Args:
+        event: The event, a dict as ``query`` returns it, or any other JSON value.
+
     Raises:
-        EventError: it breaks a rule; the message lists every rule broken.
+        EventError: The event is not valid; the message lists every problem.
     """
-    if found := problems(event):
-        raise EventError("; ".join(found))
+    if lines := problems(event):
+        raise EventError("; ".join(lines))
 
 
 def is_number(value: object) -> bool:
@@ -147,8 +161,10 @@ ROOT_NODE: Final = "flow"
 """The node of a flow's own span."""
 ENDS: Final = frozenset({"exit", "error"})
 """The types of events that end a span."""
+SPAN_EVENTS: Final = frozenset({"entry", *ENDS})
+"""The types of events that open or end a span: they carry what the span was given and what it returned."""
 STATUSES: Final = ("ok", "error", "running", "cancelled", "unknown")
-"""What a flow can be. ``unknown``: none of its roots is in the log, as where their level filters them."""
+"""The statuses of a flow. ``unknown``: none of its roots is in the log, for example because their level filters them."""
 _BY_SEVERITY: Final = ("ok", "unknown", "running", "cancelled", "error")
 
 
@@ -163,22 +179,32 @@ def status_of(event: Event) -> str:
 
 
 def worst(statuses: Iterable[str]) -> str:
-    """Return the worst of some statuses: error, cancelled, running, unknown, ok; of none ``unknown``."""
+    """Return the worst of some statuses, in the order error, cancelled, running, unknown, ok; ``unknown`` if there are none."""
     return max(statuses, key=_BY_SEVERITY.index, default="unknown")
 
 
-def root_rank(node: str, parent_id: str | None) -> int:
-    """Return how surely a span whose parent is not in the log is a root of its flow; the spans of the highest rank are.
+CONTINUED: Final = 1
+"""The rank of a flow that continues one of another process."""
+ALONE: Final = 2
+"""The rank of a span that opened by itself, with no flow around it."""
 
-    3 is a flow without a parent, 2 another span without one, which opened by itself, and 1 a flow that continues one of another
-    process. 0 is any other span: its parent is lost.
+
+def root_rank(node: str, parent_id: str | None) -> int:
+    """Return how likely a span whose parent is not in the log is a root. The roots of a flow are its spans of the highest rank.
+
+    3 is a flow without a parent, then come ``ALONE`` and ``CONTINUED``. 0 is any other span: its parent is lost.
     """
     is_flow = node == ROOT_NODE
-    return 2 + is_flow if parent_id is None else int(is_flow)
+    return ALONE + is_flow if parent_id is None else CONTINUED * is_flow
+
+
+def may_be_root(node: str, parent: object) -> bool:
+    """Tell whether a span may be a root of its flow: its ``root_rank`` is above 0. The parent is an id or a number."""
+    return parent is None or node == ROOT_NODE
 
 
 def headline(event: Mapping[str, Any]) -> str:
-    """Return an event as one line for people: its message, or what happened, and how long it took."""
+    """Return an event as one line for people: its node, its message or type, and its duration."""
     error = event["data"].get("error")
     text = event["message"] or event["event_type"]
     if isinstance(error, Mapping) and event["message"] in (None, "", error.get("message")):
@@ -189,30 +215,31 @@ def headline(event: Mapping[str, Any]) -> str:
 
 
 def is_answered(event: Event) -> bool:
-    """Tell whether an entry or end says that its span was answered from a recording."""
+    """Tell whether an entry or end event says that its span was answered from a recording."""
     return event["event_type"] != "metric" and event["data"].get("answered") is True
 
 
 def name_of_root(event: Event) -> str:
-    """Return what the run is called whose root an entry event opens."""
+    """Return the name of a run, by the entry event of its root."""
     name = event["data"].get("name")
     return name if isinstance(name, str) else str(event["node"])
 
 
 def identity(event: Event) -> tuple[Any, ...]:
-    """Return what two records of one event have in common, and no two events of a log: where and when it happened.
+    """Return a key that is equal for two copies of an event, and different for any two events of a log.
 
-    Of what may happen twice to a span in one microsecond, what it says belongs to it.
+    The key is the flow, span, type, node and time. For events that can happen twice to a span within one microsecond, it includes
+    the content.
     """
     kind = event["event_type"]
-    where = event["flow_id"], event["span_id"], kind, event["node"], event["timestamp"]
-    return where if kind == "entry" or kind == "exit" else (*where, event["message"], _content(event))
+    key = event["flow_id"], event["span_id"], kind, event["node"], event["timestamp"]
+    return key if kind == "entry" or kind == "exit" else (*key, event["message"], _content(event))
 
 
 def _content(event: Event) -> str:
     try:
         return dumps([event["data"], event["metrics"]])
-    except (RecursionError, TypeError, ValueError):  # nested too deep, or not from a log
+    except (RecursionError, TypeError, ValueError):  # nested too deeply, or not from a log
         return repr(event)[:_MOST_CONTENT]
 
 
@@ -220,15 +247,15 @@ _MOST_CONTENT: Final = 1 << 16  # characters
 
 
 def without_repeats(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield events, each once: a log beside its copy, or with its own export, tells the same ones.
+    """Yield each event once. A log and its copy, or a log and its export, hold the same events.
 
-    About 8 bytes are held of each.
+    Takes about 8 bytes of memory per event.
     """
     return filter(Seen().is_new, events)
 
 
 class Seen:
-    """The identities of events, as 64-bit hashes of about 8 bytes each: a young set, and arrays that double in size."""
+    """The identities of the events seen so far, as 64-bit hashes: the recent ones in a set, the others in sorted arrays."""
 
     __slots__ = ("_old", "_young")
 
@@ -237,7 +264,7 @@ class Seen:
         self._old: list[array[int]] = []
 
     def is_new(self, event: Event) -> bool:
-        """Tell whether an event was not seen before, and remember it."""
+        """Tell whether an event is new, and remember it."""
         value = hash(identity(event))
         if value in self._young:
             return False
@@ -262,9 +289,10 @@ _MOST_YOUNG: Final = 1 << 13
 
 
 def is_error_data(error: object) -> bool:
-    """Tell whether a value may stand as ``data.error``: null, or ``{type, message}`` of strings.
+    """Tell whether a value is valid as ``data.error``: null, or ``{type, message}`` of strings.
 
-    It may also have ``traceback``, ``where`` (strings), ``notes`` (strings), ``cause`` and ``errors`` (each ``{type, message}``).
+    Further keys are allowed: ``traceback`` and ``where`` (strings), ``notes`` (a list of strings), ``cause`` (``{type,
+    message}``) and ``errors`` (a list of these).
     """
     if error is None:
         return True
@@ -281,14 +309,14 @@ def _is_named(error: object) -> TypeGuard[Mapping[str, Any]]:
 
 
 def _metric_problems(metrics: Mapping[str, Any]) -> list[str]:
-    found = []
+    lines = []
     for key, value in metrics.items():
         if key in CHECKED_METRICS:
             if not is_number(value) or value < 0:
-                found.append(f"metrics.{key} is {_short(value)}; it must be a number of at least 0")
+                lines.append(f"metrics.{key} is {_short(value)}; it must be a number of at least 0")
         elif value is not None and not is_number(value):
-            found.append(f"metrics.{key} is {_short(value)}; it must be a number or null")
-    return found
+            lines.append(f"metrics.{key} is {_short(value)}; it must be a number or null")
+    return lines
 
 
 def _data_problems(data: Mapping[str, Any], kind: object, node: object) -> list[str]:
@@ -300,7 +328,7 @@ def _data_problems(data: Mapping[str, Any], kind: object, node: object) -> list[
 
 
 def _has(**kinds: type | tuple[type, ...]) -> Callable[[Any], bool]:
-    """Return a check for an object with such values; of a line that was too long, each key of data is a text."""
+    """Return a check for an object with values of these types. In a cut event it may be a text."""
 
     def holds(value: Any) -> bool:
         if not isinstance(value, Mapping):
@@ -311,7 +339,7 @@ def _has(**kinds: type | tuple[type, ...]) -> Callable[[Any], bool]:
 
 
 def _whole(value: Any) -> Any:
-    """Return a number without a fraction as an integer, as JSON Schema has it, and a bool as what is neither."""
+    """Return a number without a fraction as an integer, as JSON Schema does. A bool becomes a value that is neither."""
     if isinstance(value, bool):
         return Ellipsis
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -327,7 +355,7 @@ _DATA_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "cut": (lambda value: isinstance(value, list) and all(isinstance(path, str) for path in value), "a list of paths"),
 }
 _SPAN_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
-    "answered": (lambda value: isinstance(value, bool), "true or false"),  # of other events it is somebody's own
+    "answered": (lambda value: isinstance(value, bool), "true or false"),  # in other events the key is the user's own
 }
 _ROOT_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "resource": (_has(host=str, pid=int, service=str), "{host, pid, service}"),

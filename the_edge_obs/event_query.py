@@ -1,4 +1,4 @@
-"""The filters: one grammar for Python, flows and the command line."""
+"""Filters of events: one grammar for Python, YAML flows and the command line."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ Predicate = Callable[[Event], bool]
 
 
 def matches(filters: Mapping[str, Any], *, now: float | None = None) -> Predicate:
-    """Return the predicate that a set of filters stands for; filters that are None do not count.
+    """Return a predicate that tells whether an event passes all filters.
 
     Args:
-        filters: Any of
-            ``node`` (glob such as ``llm.*``, or a list of them), ``level`` (exact), ``min_level``, ``event_type`` (or a list),
-            ``start_time`` and ``end_time`` (inclusive; as ``parse_time`` reads them: Unix seconds, ISO 8601, ``-5m``),
-            ``span_id``, ``step`` (glob or list), ``text`` (anywhere in message or data, any case), and ``limit``, which
-            ``select`` applies.
-        now: The moment that relative times refer to, Unix seconds; default: now.
+        filters: A mapping with any of these keys; a value of None is ignored.
+            ``node`` (glob such as ``llm.*``, or a list), ``level`` (exact), ``min_level``, ``event_type`` (one or a list),
+            ``start_time`` and ``end_time`` (inclusive; Unix seconds, ISO 8601, or relative such as ``-5m``), ``span_id`` (one or
+            a list), ``step`` (glob or list), ``text`` (anywhere in message or data, in any case), and ``limit``, which is checked
+            here and applied by ``select``.
+        now: The time that relative times refer to, Unix seconds. Default: the current time.
 
     Raises:
-        QueryError: an unknown filter, or a value it does not take.
+        QueryError: A filter is unknown, or its value is not valid.
+
+    Example:
+        >>> is_error = matches({"node": "llm.*", "level": "error"})
+        >>> errors = [event for event in events if is_error(event)]
     """
     if not isinstance(filters, Mapping):
         raise QueryError(f"filters are {filters!r}; they must be a mapping such as {{level: error}}; {allowed(FILTERS)}")
@@ -44,10 +48,15 @@ def matches(filters: Mapping[str, Any], *, now: float | None = None) -> Predicat
 
 
 def select(events: Iterable[Event], filters: Mapping[str, Any], *, now: float | None = None) -> Iterator[Event]:
-    """Return an iterator of the events that pass the filters, the first ``limit`` of them, in the order given.
+    """Return an iterator of the events that pass the filters, in the order given.
+
+    Args:
+        events: The events.
+        filters: The filters, as in ``matches``; ``limit`` is the largest number of events to return.
+        now: The time that relative times refer to, Unix seconds. Default: the current time.
 
     Raises:
-        QueryError: an unknown filter, or a value it does not take; at once, not when the first event is asked for.
+        QueryError: A filter is unknown, or its value is not valid. It is raised by the call, not by the iterator.
     """
     test = matches(filters, now=now)
     return _limited(filter(test, events), filters.get("limit"))
@@ -63,22 +72,23 @@ def _limited(events: Iterable[Event], limit: int | None) -> Iterator[Event]:
 
 
 def parse_time(value: Any, now: float, name: str = "time") -> float:
-    """Return Unix seconds of a time as people give it.
+    """Return a time as Unix seconds.
 
     Args:
-        value: Unix seconds; ISO 8601, local time without a zone, as ``tea-obs ls`` prints times; a ``datetime``, local without a
-            zone; or a duration: ``-5m`` and ``5m`` are 5 minutes ago, ``+5m`` is in 5 minutes.
-        now: The moment that durations refer to, Unix seconds.
-        name: What it is for, in the message.
+        value: Unix seconds; ISO 8601, as ``tea-obs ls`` prints it (local time without a zone); a ``datetime`` (local time without
+            a zone); or a duration: ``-5m`` and ``5m`` mean 5 minutes ago, ``+5m`` means in 5 minutes.
+        now: The time that durations refer to, Unix seconds.
+        name: The name of the value in an error message. Default ``time``.
 
     Raises:
-        QueryError: it is none of these.
+        QueryError: The value is not a time.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value - value == 0:
         return float(value)
     text = str(value).strip()
-    if (found := signed_seconds(text)) is not None:
-        return now + found[1] if found[0] == "+" else now - found[1]
+    if (duration := signed_seconds(text)) is not None:
+        sign, seconds = duration
+        return now + seconds if sign == "+" else now - seconds
     try:
         if math.isfinite(seconds := float(text)):
             return seconds
@@ -88,7 +98,7 @@ def parse_time(value: Any, now: float, name: str = "time") -> float:
         if not isinstance(value, datetime):
             # Python 3.10 does not read the Z of ISO 8601.
             value = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
-        return float(value.timestamp())  # without a zone it is local time
+        return float(value.timestamp())  # local time if there is no zone
     except (ValueError, OverflowError, OSError) as error:
         raise QueryError(
             f"{name} {value!r} is not a valid time; allowed: Unix seconds, ISO 8601 such as 2026-01-31T12:00:00Z (local time "
@@ -106,7 +116,7 @@ def _strings(name: str, value: Any) -> list[str]:
 
 def _glob(name: str, value: Any, now: float) -> Predicate:
     matcher = re.compile("|".join(translate(pattern) for pattern in _strings(name, value)) or r"(?!)").match
-    # A node's name is one of few: its verdict is looked up after the first time.
+    # There are few different nodes, so each result is cached.
     verdicts: dict[str, bool] = {}
 
     def test(event: Event) -> bool:
@@ -162,7 +172,7 @@ def _span_id(name: str, value: Any, now: float) -> Predicate:
 
 def _text(name: str, value: Any, now: float) -> Predicate:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise QueryError(f"text {value!r} is not a text; allowed: a string")
+        raise QueryError(f"text {value!r} is not a string; allowed: a string or a number")
     needle = str(value).casefold()
     return lambda event: (
         needle in (event["message"] or "").casefold() or any(needle in text.casefold() for text in _texts(event["data"]))
@@ -170,7 +180,7 @@ def _text(name: str, value: Any, now: float) -> Predicate:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the keys and values in a JSON value as texts; without recursion, for a file may nest as deep as it likes."""
+    """Yield the keys and values in a JSON value as texts. There is no recursion, because a file can nest to any depth."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -204,9 +214,9 @@ FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
 }
 
 
-# --- lines that need not be parsed --------------------------------------------------------------------------------------
+# --- raw lines: which of them need to be parsed -------------------------------------------------------------------------
 
-_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.:-]+")  # characters that JSON writes as they are, or as \u
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.:-]+")  # characters that JSON writes unescaped, or as \u
 _HEAD = re.compile(
     rb'\{"flow_id":"[^"\\]*","span_id":"[^"\\]*","parent_id":(?:null|"[^"\\]*"),"node":"[^"\\]*","level":"[a-z]+"'
     rb',"timestamp":([0-9.]+),'
@@ -214,27 +224,27 @@ _HEAD = re.compile(
 
 
 def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> LineFilter | None:
-    """Return which raw lines may match the filters, told without parsing them; None where that cannot be told of any.
+    """Return a test of which raw lines may match the filters, without parsing them; None if it could not rule out any line.
 
-    A value that is asked for must stand in the line in quotes, whatever the order of keys and the white space, unless the line
-    has a ``\\u`` in it, which may spell anything. The time is read from lines that begin as this package writes them.
+    A line that matches contains the wanted value in quotes, whatever the order of keys and the white space, or contains a
+    ``\\u``, which may stand for any character. The time is read from lines that begin as this package writes them.
     """
     now = time.time() if now is None else now
-    needles = [found for name in _NEEDLES if (found := _needles(name, filters.get(name)))]
+    needles = [choices for name in _NEEDLES if (choices := _needles(name, filters.get(name)))]
     start, end = (filters.get(name) for name in ("start_time", "end_time"))
     first = None if start is None else parse_time(start, now, "start_time")
     last = None if end is None else parse_time(end, now, "end_time")
     if not needles and first is None and last is None:
         return None
-    single = [found[0] for found in needles if len(found) == 1]
-    several = [found for found in needles if len(found) > 1]
+    single = [choices[0] for choices in needles if len(choices) == 1]
+    several = [choices for choices in needles if len(choices) > 1]
 
     def may_match(line: bytes) -> bool:
         for needle in single:
             if needle not in line:
                 return b"\\u" in line
-        for found in several:
-            if not any(needle in line for needle in found):
+        for choices in several:
+            if not any(needle in line for needle in choices):
                 return b"\\u" in line
         if (first is None and last is None) or (head := _HEAD.match(line)) is None:
             return True
@@ -245,7 +255,7 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
 
 
 def _needles(name: str, value: Any) -> list[bytes]:
-    """Return byte strings of which a line must hold one for a filter to match; an empty list where any line may do."""
+    """Return byte strings, one of which a line must contain to match a filter; an empty list if any line may match."""
     if value is None:
         return []
     if name in ("level", "min_level"):
@@ -257,7 +267,7 @@ def _needles(name: str, value: Any) -> list[bytes]:
 
 
 def _literal(pattern: str) -> bytes | None:
-    """Return what a line must hold for a glob to match a string in it: the longer of its ends, with the quote; or None."""
+    """Return the bytes that a line must contain for a glob to match: the longer plain end with its quote; or None."""
     if _PLAIN_TEXT.fullmatch(pattern):
         return f'"{pattern}"'.encode()
     head, tail = (match[0] if match else "" for match in (_PLAIN_TEXT.match(pattern), _PLAIN_TEXT.search(pattern[::-1])))
@@ -265,5 +275,5 @@ def _literal(pattern: str) -> bytes | None:
     return (f'"{head}' if len(head) >= len(tail) else f'{tail}"').encode() if head or tail else None
 
 
-# Ordered by how much they tend to rule out.
+# Those that usually rule out the most lines come first.
 _NEEDLES: Final = ("span_id", "level", "min_level", "step", "node", "event_type")

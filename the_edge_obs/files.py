@@ -1,9 +1,8 @@
-"""Files as this package opens and makes them: regular ones alone, private, and whole or not at all.
+"""Opening and creating files: only regular ones, private to their owner, and written completely or not at all.
 
-No open blocks: a pipe without a peer is refused, as are devices, sockets and folders. What is written belongs to its owner: files
-are 0600 and new folders 0700 unless somebody asks for more, and files that exist keep their mode. Folders may be links that their
-owner has set up, such as ``logs -> /var/log/app``. A file that is written to may not be one: whoever can write to its folder
-could aim it at any other file.
+No open blocks: pipes, devices, sockets and folders are refused. New files have mode 0600 and new folders 0700 by default; files
+that exist keep their mode. A folder may be a symbolic link that its owner has set up, such as ``logs -> /var/log/app``. A file
+that is written to may not be one, because anyone who can write to its folder could point the link at another file.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ FILE_MODE: Final = 0o600
 """The mode of a new file."""
 FOLDER_MODE: Final = 0o700
 """The mode of a new folder."""
-_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # what may pass by itself
+_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # conditions that may pass
 
-# Some platforms lack some of these flags; there, a link is looked for before the file is opened.
+# Some platforms lack some of these flags. There, a check for a link precedes the open.
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _ANY: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
 _KINDS: Final = (
@@ -48,45 +47,45 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
 )
 _DRAFT: Final = re.compile(r"\..{0,40}\.[0-9a-f]{16}\.part", re.DOTALL)
-_TRIES: Final = 5  # of an open that another process holds up
-_PAUSE: Final = 0.01  # seconds between them
+_TRIES: Final = 5  # to open a file on which another process has a lease
+_PAUSE: Final = 0.01  # seconds between the tries
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why something failed, for the end of a message."""
+    """Return the reason of a failure, in lower case, for the end of a message."""
     return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).lower()
 
 
 def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> IO[bytes]:
-    """Open a regular file for reading. It never waits: a pipe, a device or a folder is an error.
+    """Open a regular file for reading. It never blocks: a pipe, a device or a folder is an error.
 
     Args:
         path: The file.
-        follow: Whether it may be a symbolic link to one. Default True.
+        follow: Whether the path may be a symbolic link. Default True.
 
     Raises:
-        OSError: it is not there, cannot be read, or is not a regular file; ``strerror`` says which.
+        OSError: The file does not exist, cannot be read, or is not a regular file; ``strerror`` says which.
     """
     return BufferedReader(FileIO(_opened(path, os.O_RDONLY, 0, follow=follow), "r"))
 
 
 def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> int:
-    """Open a regular file for appending, made with its folders where it is not there, and return the descriptor.
+    """Open a regular file for appending, and return the descriptor. The file and its folders are created if needed.
 
-    A last component that is a symbolic link is refused. The mode applies to a new file, less what the umask takes away.
+    A path whose last component is a symbolic link is refused. The mode applies to a new file, as far as the umask allows.
 
     Raises:
-        OSError: it cannot be written to, or is not a regular file; ``strerror`` says which.
+        OSError: The file cannot be written to, or is not a regular file; ``strerror`` says which.
     """
     make_folders(os.path.dirname(os.fspath(path)))
     return _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode, follow=False)
 
 
 def create(path: str | os.PathLike[str], mode: int = FILE_MODE) -> IO[bytes]:
-    """Make a file that is not there yet, and open it for writing.
+    """Create a new file, and open it for writing.
 
     Raises:
-        OSError: it exists, be it as a dangling link, or cannot be made.
+        OSError: The path exists (a dangling link counts), or the file cannot be created.
     """
     return BufferedWriter(FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _ANY, mode), "w"))
 
@@ -97,7 +96,7 @@ def _opened(path: str | os.PathLike[str], flags: int, mode: int, *, follow: bool
     try:
         descriptor = _patiently(path, flags | _ANY | (0 if follow else _NO_LINK), mode)
     except OSError as error:
-        # A link is ELOOP, EMLINK or EFTYPE by platform, a FIFO without a reader ENXIO: what it is says more.
+        # A link gives ELOOP, EMLINK or EFTYPE, by platform, and a FIFO without a reader ENXIO. The kind of file says more.
         kind = kind_of(path, follow=follow)
         if kind is None or kind == "a folder" or isinstance(error, PermissionError):
             raise
@@ -109,7 +108,7 @@ def _opened(path: str | os.PathLike[str], flags: int, mode: int, *, follow: bool
 
 
 def _patiently(path: str | os.PathLike[str], flags: int, mode: int) -> int:
-    """Open a file; one on which another process has a lease for a moment, as ``tea-obs clean`` may have, is asked for again."""
+    """Open a file. Retry while another process has a lease on it, as ``tea-obs clean`` has for a moment."""
     for _ in range(_TRIES - 1):
         with suppress(BlockingIOError):
             return os.open(path, flags, mode)
@@ -123,7 +122,7 @@ def _refused(path: str | os.PathLike[str], kind: str) -> OSError:
 
 
 def kind_of(path: str | os.PathLike[str], *, follow: bool = False) -> str | None:
-    """Return what a path is, such as ``a symbolic link``; None for a regular file, and where there is nothing."""
+    """Return the kind of a path, such as ``a symbolic link``; None for a regular file, and if nothing is there."""
     try:
         return _kind((os.stat(path) if follow else os.lstat(path)).st_mode)
     except (OSError, ValueError):
@@ -135,10 +134,10 @@ def _kind(mode: int) -> str | None:
 
 
 def make_folders(path: str | os.PathLike[str]) -> None:
-    """Make a folder and those above it, as far as they are not there; new ones are 0700.
+    """Create a folder and its missing parents, with mode 0700.
 
     Raises:
-        OSError: one cannot be made.
+        OSError: A folder cannot be created.
     """
     path, missing = os.fspath(path), []
     while path and not os.path.isdir(path):
@@ -147,20 +146,20 @@ def make_folders(path: str | os.PathLike[str]) -> None:
     for folder in reversed(missing):
         try:
             os.mkdir(folder, FOLDER_MODE)
-        except FileExistsError:  # another process has made it, or it ends in a slash
+        except FileExistsError:  # another process has created it, or the path ends in a slash
             if not os.path.isdir(folder):
                 raise
 
 
 def check_mode(where: str, mode: object) -> int:
-    """Return the mode of files that somebody asks for: a whole number such as ``0o640``, or its octal digits such as ``"0640"``.
+    """Return a configured file mode as a number.
 
     Args:
-        where: What to call it in the error.
-        mode: The value.
+        where: The name of the value in an error message.
+        mode: An integer such as ``0o640``, or octal digits such as ``"0640"``.
 
     Raises:
-        ConfigurationError: it is not a mode, or one with which the owner could not read and write.
+        ConfigurationError: The value is not a mode, or the owner could not read and write the file.
     """
     number = mode
     if isinstance(mode, str):
@@ -178,17 +177,19 @@ def check_mode(where: str, mode: object) -> int:
 
 @contextmanager
 def leased(file: IO[bytes]) -> Iterator[bool | None]:
-    """Hold a lease on a file. Gives True when nobody else has it open, False when somebody has, None where nobody can tell.
+    """Hold a lease on a file for a ``with`` block.
 
-    fcntl(2), Linux: a write lease can be placed on a file only if there are no other open file descriptors for it. Who opens it
-    meanwhile waits, or with ``O_NONBLOCK`` is told to try again.
+    Yields True if no other process has the file open, False if one has, and None if the platform cannot tell.
+
+    fcntl(2), Linux: a write lease can be placed on a file only if there are no other open file descriptors for it. A process that
+    opens the file meanwhile waits, or gets ``EWOULDBLOCK`` with ``O_NONBLOCK``.
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         yield None
         return
     descriptor = file.fileno()
     try:
-        # Who waits for it makes the system send a signal, by default one that ends the process; this one is ignored by default.
+        # An open by another process sends this process a signal. The default one ends the process; SIGURG is ignored by default.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except OSError as error:
@@ -203,12 +204,12 @@ def leased(file: IO[bytes]) -> Iterator[bool | None]:
 
 @contextmanager
 def drafted(path: str | os.PathLike[str], mode: int = FILE_MODE) -> Iterator[tuple[IO[bytes], str]]:
-    """Give a new file beside a path, and its own path; what is left of it when the block ends is removed.
+    """Create a draft: a new file beside a path. Yields the file and its path; if it still exists after the block, it is removed.
 
-    Its name cannot be foreseen, and it is only ever made, never opened: no link can be planted for it.
+    The name cannot be predicted, and an existing file is never opened, so no one can plant a link.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: The file cannot be created.
     """
     draft = draft_name(path)
     try:
@@ -220,24 +221,23 @@ def drafted(path: str | os.PathLike[str], mode: int = FILE_MODE) -> Iterator[tup
 
 
 def draft_name(path: str | os.PathLike[str]) -> str:
-    """Return a new name for what is to become a file; ``is_draft`` knows it."""
+    """Return a new name for a draft of a file; ``is_draft`` recognises it."""
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, f".{name[:40]}.{secrets.token_hex(8)}.part")
 
 
 def is_draft(name: str) -> bool:
-    """Tell whether a file's name is one that ``draft_name`` gives: where its process was killed, it is left behind."""
+    """Tell whether a file's name comes from ``draft_name``. Such a file is left behind if its process was killed."""
     return _DRAFT.fullmatch(name) is not None
 
 
 def write_atomically(path: str | os.PathLike[str], chunks: Iterable[str]) -> int:
-    """Write text to a file that appears whole or not at all, and return its size in bytes.
+    """Write text to a file completely or not at all, and return the file's size in bytes.
 
-    A path that ends in ``.gz`` gets a gzip file, as readers expect of it. A new file is 0600; one that is there is replaced, and
-    its mode stays.
+    A path that ends in ``.gz`` gets a gzip file. A new file has mode 0600. An existing file is replaced, and its mode is kept.
 
     Raises:
-        ExportError: it cannot be written; nothing is left behind.
+        ExportError: The file cannot be written; nothing is left behind.
     """
     path = Path(path)
     new_folders = [folder for folder in path.parents if not os.path.lexists(folder)]
@@ -254,14 +254,14 @@ def write_atomically(path: str | os.PathLike[str], chunks: Iterable[str]) -> int
 
 
 def _packed(file: IO[bytes]) -> IO[bytes]:
-    """Return what packs into a file, and leaves it open."""
-    import gzip  # few write such files
+    """Return a gzip writer on a file; closing the writer leaves the file open."""
+    import gzip  # here, because few programs need it
 
     return cast("IO[bytes]", gzip.GzipFile(filename="", mode="wb", fileobj=file))
 
 
 def _replace(path: Path, chunks: Iterable[str]) -> int:
-    """Write a draft, and put it in the place of what is there, unless that is or leads to a pipe or a device."""
+    """Write a draft and move it to the path, unless the path is a pipe or a device, or a link to one."""
     if (kind := kind_of(path, follow=True)) is not None:
         raise _refused(path, kind)
     with drafted(path) as (file, draft):
@@ -277,10 +277,10 @@ def _replace(path: Path, chunks: Iterable[str]) -> int:
 
 
 def writable(path: str) -> str:
-    """Return a path, absolute, once it is known that a file can be made there; nothing is made yet.
+    """Return the absolute path, after checking that a file can be created there. No file is created yet.
 
     Raises:
-        ConfigurationError: it cannot be; the message says why.
+        ConfigurationError: No file can be created there; the message says why.
     """
     path = os.path.abspath(path)
     folder = os.path.dirname(path)
@@ -304,11 +304,11 @@ def _instead_of(path: str, kind: str) -> str:
 
 
 def _refusal(folder: str, path: str) -> str | None:
-    """Return why no file can be made in a folder, or the path not be written; what may pass, as a full disk, does not count."""
+    """Return why a path cannot be written in a folder, or None. A full disk is no reason: it may pass."""
     from tempfile import TemporaryFile
 
     try:
-        # Asking is not enough: to root, permissions allow everything, in /proc and on what is mounted read-only too.
+        # os.access is not enough: for root it allows everything, also in /proc and on read-only mounts.
         TemporaryFile(dir=folder).close()
     except PermissionError:
         return "no permission"

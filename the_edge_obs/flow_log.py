@@ -1,11 +1,12 @@
-"""A flow log: one flow's events, and what they say: spans, tree, timeline, totals.
+"""A flow log: one flow's events, and its spans, tree, timeline and totals.
 
-Nothing is added up twice. A flow's duration is its root span's wall time, never a sum; tokens and costs count where they
-arose: a span's own figures count only if nothing below it reports the same figure. So do errors: a span that an error of a child
-leaves has none of its own. The order of the events given does not matter, but between events of the same microsecond; an event
-that is there twice counts once; a span whose entry is missing is kept as ``partial``, one without an end is ``running``.
+Nothing is counted twice. A flow's duration is the wall time of its root span, never a sum. Tokens and costs count in the
+innermost span that reports them: a span's own figure counts only if no span below it reports the same figure. An error
+counts in the span where it arose, not in the spans that it passes through. An event that is there twice counts once. The
+order of the events does not matter, except between events of the same microsecond. A span without its entry is kept as
+``partial``, one without an end is ``running``.
 
-Several roots may share a flow: requests that continue one foreign trace.
+Several roots may share a flow, for example the requests that continue one foreign trace.
 """
 
 from __future__ import annotations
@@ -36,27 +37,33 @@ from .tree.flow_facts import SpanInfo, came_out, passed_keys
 __all__ = ["COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile"]
 
 COUNTED: Final = ("tokens", "input_tokens", "output_tokens", "cost_usd")
-"""The figures that a parent repeats of its children."""
+"""The metrics that a parent repeats from its children."""
 
-_DURATION: Final = frozenset({"duration_ms"})  # the one metric that most ends have
+_DURATION: Final = frozenset({"duration_ms"})  # the only metric of most ends
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FlowLog:
-    """Everything known about one flow. As text it is a tree of its spans, in a notebook a small page.
+    """Everything known about one flow. ``str()`` draws the tree of its spans, and a notebook shows a small page.
 
     Attributes:
         flow_id: The run.
-        name: What the flow is called, that of its first root; None where that is lost.
-        status: ok, error, cancelled, running (also: its process died), or unknown (no root is in the log); of several roots the
-            worst.
+        name: The flow's name, from its first root; None if that is lost.
+        status: ok, error, cancelled, running (also if its process died), or unknown (no root is in the log). With several roots,
+            the worst of theirs.
         events: Event dicts, ordered by time.
-        spans: Spans, ordered by start; ``children`` and ``parent_id`` make the tree.
-        metrics: ``total_duration_ms`` (None while running; of several roots from the first start to the last end),
-            ``node_count``, ``event_count``, ``error_count`` (errors where they arose), ``dropped_count``,
-            ``fault_count`` (failures of logging itself), ``tokens``, ``input_tokens``, ``output_tokens``, ``cost_usd``, and
-            ``nodes``: per node ``count``, ``errors``, ``total_ms``, ``p50_ms``, ``p95_ms``, ``max_ms`` (nearest rank),
-            ``tokens``, ``cost_usd`` (those counted in the totals, so that they add up to them).
+        spans: ``SpanInfo`` objects, ordered by start; ``children`` and ``parent_id`` form the tree.
+        metrics: A dict of totals: ``total_duration_ms`` (milliseconds, None while running; with several roots, from the first
+            start to the last end), ``node_count``, ``event_count``, ``error_count`` (each error counts once, where it arose),
+            ``dropped_count``, ``fault_count`` (failures of logging itself), ``tokens``, ``input_tokens``, ``output_tokens``,
+            ``cost_usd``, and ``nodes``: by node ``count``, ``errors``, ``total_ms``, ``p50_ms``, ``p95_ms``, ``max_ms``
+            (percentiles by nearest rank), ``tokens`` and ``cost_usd`` (they add up to the totals).
+
+    Example:
+        >>> log = obs.get_flow_log(run.flow_id)
+        >>> log.status, log.metrics["error_count"]
+        ('ok', 0)
+        >>> print(log)
     """
 
     flow_id: str
@@ -67,15 +74,15 @@ class FlowLog:
     metrics: dict[str, Any]
 
     def __repr__(self) -> str:
-        """Return what matters of it in one line: the events may be many."""
+        """Return a one-line summary, because there may be many events."""
         metrics = self.metrics
         took = "" if metrics["total_duration_ms"] is None else f" in {metrics['total_duration_ms']:.1f} ms"
         counts = ((metrics[f"{what}_count"], what) for what in ("node", "event", "error"))
-        told = ", ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for count, what in counts)
-        return f"<FlowLog {self.name!r} {self.status}{took}, {told}>"
+        summary = ", ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for count, what in counts)
+        return f"<FlowLog {self.name!r} {self.status}{took}, {summary}>"
 
     def __str__(self) -> str:
-        """Return the tree of its spans and its totals, for stdout: as wide as the terminal, with what its encoding can write."""
+        """Return the tree of the spans and the totals, in the width of the terminal and the characters that stdout can encode."""
         import shutil
 
         from .text import View, drawable
@@ -85,7 +92,7 @@ class FlowLog:
         return "\n".join(render(self, View(width, unicode=drawable(getattr(sys.stdout, "encoding", None) or "utf-8"))))
 
     def _repr_html_(self) -> str:
-        """Return a small page for notebooks, which look for this method."""
+        """Return a small HTML page. IPython calls this method."""
         from .tree.notebook import page
 
         return page(self)
@@ -125,10 +132,10 @@ class FlowLog:
 
 
 class Outcome(NamedTuple):
-    """What the process that runs a flow knows of it, for a log without the flow's own events.
+    """What the process that runs a flow knows about it. It is used if the log has no events of the flow's root.
 
     Attributes:
-        name: What it is called.
+        name: The flow's name.
         status: ok, error, cancelled or running.
     """
 
@@ -137,22 +144,26 @@ class Outcome(NamedTuple):
 
 
 def known_outcome(flow_id: str) -> Outcome | None:
-    """Return what this process knows of a flow that it runs, or has run and still holds; otherwise None."""
+    """Return what this process knows about a flow, or None if it did not run it or has forgotten it."""
     state = flows_known.get(flow_id)
     return None if state is None else Outcome(state.name, state.status)
 
 
 def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0, known: Outcome | None = None) -> FlowLog:
-    """Make the flow log of one flow's events, given in any order; repeats among them count once.
+    """Return the flow log of one flow's events.
 
     Args:
-        events: Events of one flow; those of other flows are a mistake of the caller.
-        dropped: How many events of the flow are lost.
-        faults: How many times logging itself failed.
-        known: What is known of the flow where none of its roots is in the log.
+        events: Events of one flow, in any order; a repeated event counts once. The caller must not mix flows.
+        dropped: How many events of the flow are lost. Default 0.
+        faults: How many times logging itself failed. Default 0.
+        known: Name and status of the flow, used if none of its roots is in the log. Default None.
 
     Raises:
-        FlowNotFoundError: there are no events.
+        FlowNotFoundError: There are no events.
+
+    Example:
+        >>> build_flow_log(obs.query("logs/flow-6f1c9ad2.jsonl")).status
+        'ok'
     """
     ordered = sorted(without_repeats(events), key=_time)
     if not ordered:
@@ -161,7 +172,7 @@ def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0
 
 
 def empty_flow_log(flow_id: str, known: Outcome, *, faults: int = 0) -> FlowLog:
-    """Return the log of a flow that is known, and has logged nothing yet."""
+    """Return the log of a known flow that has logged nothing yet."""
     return _flow_log(flow_id, [], 0, faults, known)
 
 
@@ -190,7 +201,7 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
     for event in events:
         kind = event["event_type"]
         if kind == "log":
-            continue  # it may bear another logger's name: a span that only such lines tell of has no name
+            continue  # its node may be another logger's name, so it cannot name a span
         span = spans.get(event["span_id"])
         if span is None:
             span = spans[event["span_id"]] = _span_of(event)
@@ -206,7 +217,7 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
             span.metrics.update((key, value) for key, value in event["metrics"].items() if key != "duration_ms")
     for span in spans.values():
         if span.end is not None and span.duration_ms is None and not span.partial:
-            # An end that people logged themselves; a clock that was set back gives no negative duration.
+            # An end that was logged by hand. A clock that was set back must not give a negative duration.
             span.duration_ms = max(0.0, round((span.end - span.start) * 1000, 6))
     return dict(sorted(spans.items(), key=lambda pair: pair[1].start))
 
@@ -235,7 +246,7 @@ def _link(spans: dict[str, SpanInfo]) -> None:
 
 
 def _roots(spans: dict[str, SpanInfo]) -> list[SpanInfo]:
-    """Return the spans that runs begin with, ordered by start: of the tops those that are surely roots (``event.root_rank``)."""
+    """Return the roots, ordered by start: the tops of the highest ``event.root_rank``, if that is above 0."""
     ranks = [(root_rank(span.node, span.parent_id), span) for span in _tops(spans)]
     highest = max((rank for rank, _ in ranks), default=0)
     return [span for rank, span in ranks if rank == highest > 0]
@@ -260,7 +271,7 @@ def _totals(events: Sequence[Event], spans: dict[str, SpanInfo], roots: Sequence
 
 
 def _duration(roots: Sequence[SpanInfo]) -> float | None:
-    """Return the milliseconds that the roots took together, from the first start to the last end; None while one runs."""
+    """Return the milliseconds from the first start of a root to the last end; None while one is running."""
     if len(roots) == 1:
         return roots[0].duration_ms
     ends = [root.end for root in roots if root.end is not None]
@@ -268,7 +279,7 @@ def _duration(roots: Sequence[SpanInfo]) -> float | None:
 
 
 def _error_count(events: Sequence[Event], spans: dict[str, SpanInfo]) -> int:
-    """Return how many errors arose: one that leaves several spans is that of the innermost."""
+    """Return the number of errors; one that passes through several spans counts in the innermost."""
     passed: dict[str, set[tuple[str, str]]] = {}
     for span in spans.values():
         parent = spans.get(span.parent_id or "")
@@ -279,9 +290,9 @@ def _error_count(events: Sequence[Event], spans: dict[str, SpanInfo]) -> int:
 
 
 def counted_figures(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:
-    """Return a figure by span, of the spans whose own counts: those below which nothing reports one.
+    """Return a metric by span, for the spans where it counts: those below which no span reports it.
 
-    What was answered from a recording reports its figures, and has none that count.
+    A span that was answered from a recording reports metrics, but they do not count.
     """
     figures = {span.span_id: figure for span in spans.values() if (figure := _figure(span, key))}
     repeated: set[str] = set()
@@ -295,12 +306,12 @@ def counted_figures(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:
 
 def _figure(span: SpanInfo, key: str) -> float:
     value: Any = span.metrics.get(key)
-    found: float = value if is_number(value) else 0
-    return found
+    figure: float = value if is_number(value) else 0
+    return figure
 
 
 def _sum(figures: Iterable[float]) -> float:
-    # fsum: the same figures in any order give the same sum.
+    # fsum gives the same sum in any order.
     values = list(figures)
     return sum(values) if all(isinstance(value, int) for value in values) else round(_float_sum(values), 12)
 
@@ -333,7 +344,7 @@ def _node_totals(spans: Sequence[SpanInfo], counting: dict[str, dict[str, float]
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float | None:
-    """Return the nearest-rank percentile of ascending numbers: the smallest with at least that share at or below it."""
+    """Return the nearest-rank percentile of ascending numbers, or None if there are none."""
     if not ordered:
         return None
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

@@ -1,7 +1,7 @@
-"""Event files: JSON Lines, plain or gzipped, whole or torn.
+"""Event files: JSON Lines, plain or gzipped, complete or cut off.
 
-Whatever a file holds, reading it takes time in proportion to its length, and memory in proportion to ``MAX_LINE_BYTES``: longer
-lines are passed over, and told with their number. So it is with what a gzip file unpacks to.
+Reading takes time in proportion to the length of the file, and memory in proportion to ``MAX_LINE_BYTES``, whatever the file
+holds. Longer lines are skipped, and reported with their number. The same limits apply to the content of a gzip file.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from .files import open_regular, reason_of
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 MAX_DEPTH: Final = 200
-"""Containers inside one another in a line that readers take; our own have at most 16, and a page or a diff walks through them."""
+"""The deepest nesting of containers in a line that readers accept; lines of this package have at most 16 levels."""
 MAX_EXPORT_BYTES: Final = 64 * MAX_LINE_BYTES
-"""The most bytes of a ``.json`` export that is read, for it is read as a whole; there is no limit to a ``.jsonl`` one."""
-_MAX_PROBLEMS, _MAX_PROBLEM = 16, 500  # of one line; characters
+"""The largest ``.json`` export that can be read, in bytes, because it is read at once; a ``.jsonl`` export has no limit."""
+_MAX_PROBLEMS, _MAX_PROBLEM = 16, 500  # problems of one line; characters of one problem
 _AROUND_EVENTS: Final = 3  # containers around an event in a .json export: the array of flows, the flow, its events
 TOO_LONG: Final = f"longer than {MAX_LINE_BYTES:,} bytes"
 
 
 class Skipped:
-    """What a reader passed over, or could not get.
+    """What a reader skipped or could not read.
 
     Attributes:
-        lines: How many lines were no events.
-        torn: Whether the last line was cut off, as in the log of a process that was killed.
-        first: What was wrong with the first of them, with its line number, or None.
-        unread: Whether lines that could not match were not looked at.
-        dropped: By flow, how many events are lost: dropped by a ring, or before a ``.json`` export was made, as that says.
+        lines: Number of lines that are not events.
+        torn: Whether the last line is cut off, as in the log of a process that was killed.
+        first: The problem of the first skipped line, with its line number, or None.
+        unread: Whether lines that could not match the filters were not parsed.
+        dropped: Number of lost events by flow: dropped by a ring, or lost before a ``.json`` export, which says so.
     """
 
     __slots__ = ("dropped", "first", "lines", "torn", "unread")
@@ -51,13 +51,13 @@ class Skipped:
         self.first: str | None = None
 
     def note(self, number: int, problem: str, *, torn: bool = False, of: str = "line") -> None:
-        """Count a line that is not an event; ``of`` says what the number counts."""
+        """Count a line that is not an event; ``of`` names the unit of the number."""
         self.lines += 1
         self.torn = self.torn or torn
         self.first = self.first or f"{of} {number:,}: {problem}"
 
     def note_dropped(self, log: Mapping[str, Any]) -> None:
-        """Take in how many events an exported flow log has lost; the same flow in two exports has lost them once."""
+        """Note how many events an exported flow log has lost. The same flow in two exports has lost them once."""
         flow_id, metrics = log.get("flow_id"), log.get("metrics")
         count = metrics.get("dropped_count") if isinstance(metrics, dict) else None
         if isinstance(flow_id, str) and type(count) is int and count > 0:
@@ -65,11 +65,11 @@ class Skipped:
 
 
 class LineFilter(NamedTuple):
-    """Which lines of a file are worth parsing.
+    """A test of which lines of a file have to be parsed.
 
     Attributes:
-        needle: What a line must hold, unless it has a ``\\u`` in it; a newline where nothing is sure.
-        test: False only for a line that cannot be wanted.
+        needle: Bytes that a line must contain, unless it contains a ``\\u``; a newline if every line may match.
+        test: Returns False only for a line that cannot match.
     """
 
     needle: bytes
@@ -77,12 +77,12 @@ class LineFilter(NamedTuple):
 
 
 class Flaw(str):
-    """What is wrong with a line that cannot be given, or with the rest of a file."""
+    """The problem of a line that cannot be read, or of the rest of a file."""
 
     __slots__ = ()
 
 
-_ESCAPE: Final = re.compile(rb"\\u")  # three times as fast as `in`, which looks for the u
+_ESCAPE: Final = re.compile(rb"\\u")  # three times as fast as `in`, which searches for the u
 _LINE: Final = re.compile(rb"[^\n]+\n?")
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -91,15 +91,19 @@ _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 def read_events(
     path: str | os.PathLike[str], skipped: Skipped | None = None, wanted: LineFilter | None = None
 ) -> Iterator[Event]:
-    """Yield the events of a file in its order, one at a time; memory does not grow with the file.
+    """Yield the events of a file, one at a time, in the order of the file. Memory does not grow with a ``.jsonl`` file.
 
     Args:
-        path: A ``.jsonl`` file, a ``.jsonl.gz`` one, or a ``.json`` or ``.json.gz`` export.
-        skipped: Gets a note of each line that is not an event; without it such lines are passed over in silence.
-        wanted: Lines that it rules out are not parsed, and so not checked either; None: every line is.
+        path: A ``.jsonl`` or ``.jsonl.gz`` log, or a ``.json`` or ``.json.gz`` export.
+        skipped: Records the lines that are not events. Default None: they are skipped silently.
+        wanted: Lines that it rules out are not parsed and not checked. Default None: every line is parsed.
 
     Raises:
-        LogFileError: the file is not there or cannot be read, or a ``.json`` file holds no export.
+        LogFileError: The file does not exist or cannot be read, or a ``.json`` file is not an export.
+
+    Example:
+        >>> for event in read_events("logs/flow-6f1c9ad2.jsonl"):
+        ...     print(event["node"], event["event_type"])
     """
     path = Path(path)
     skipped = Skipped() if skipped is None else skipped
@@ -109,10 +113,10 @@ def read_events(
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a log for reading, unpacked if it is gzipped.
+    """Open a log for reading; a gzipped one is unpacked.
 
     Raises:
-        LogFileError: it is not a regular file, or cannot be read, now or until the block ends.
+        LogFileError: The file is not a regular file, or cannot be read, now or within the block.
     """
     try:
         with open_regular(path) as raw:
@@ -140,14 +144,14 @@ CUT_OFF: Final = Flaw("the compressed file ends too early: it is still being wri
 
 
 def numbered_lines(file: IO[bytes], wanted: LineFilter | None = None) -> Iterator[tuple[int, bytes | Flaw]]:
-    """Yield the lines of a log with their numbers, and in place of what cannot be given what is wrong with it; no blank lines.
+    """Yield the lines of a log with their numbers. A line that cannot be read comes as a ``Flaw``. Blank lines are left out.
 
     Args:
         file: A buffered file, or an unpacked gzip file.
-        wanted: Lines that it rules out are left out; None: no line is.
+        wanted: Lines that it rules out are left out. Default None: no line is.
 
     Raises:
-        OSError, zlib.error: the file cannot be read, from its beginning.
+        OSError, zlib.error: Nothing of the file can be read.
     """
     for number, block in _blocks(file):
         if isinstance(block, Flaw):
@@ -157,20 +161,20 @@ def numbered_lines(file: IO[bytes], wanted: LineFilter | None = None) -> Iterato
         elif block.endswith(b"\n"):
             yield from _candidates(block, number, wanted)
         else:
-            yield number, block  # a last line that may be torn is looked at in any case
+            yield number, block  # the last line may be cut off: it is always parsed
 
 
 def _blocks(file: IO[bytes]) -> Iterator[tuple[int, bytes | Flaw]]:
-    """Yield blocks of whole lines, each with the number of its first, and the last line by itself where it has no end.
+    """Yield blocks of complete lines, each with the number of its first line. A last line without a newline comes by itself.
 
-    Only a line that goes on from one piece of the file to the next can be too long, for a piece is not longer than that.
+    Only a line that continues in the next piece of the file can be too long: a piece has at most ``MAX_LINE_BYTES``.
     """
     number, length, rest = 1, 0, list[bytes]()
     for piece in _pieces(file):
         if isinstance(piece, Flaw):
             yield number, piece
             return
-        first = piece.find(b"\n") + 1
+        first, end = piece.find(b"\n") + 1, piece.rfind(b"\n") + 1
         length += first or len(piece)
         if length <= MAX_LINE_BYTES + bool(first):
             rest.append(piece[:first] if first else piece)
@@ -178,7 +182,6 @@ def _blocks(file: IO[bytes]) -> Iterator[tuple[int, bytes | Flaw]]:
             rest.clear()
         if not first:
             continue
-        end = piece.rfind(b"\n") + 1
         if length > MAX_LINE_BYTES + 1:
             yield number, Flaw(TOO_LONG)
             block, number = piece[first:end], number + 1
@@ -194,8 +197,8 @@ def _blocks(file: IO[bytes]) -> Iterator[tuple[int, bytes | Flaw]]:
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes | Flaw]:
-    """Yield what a file holds, piece by piece; and last what is wrong with a gzip file that cannot be unpacked to its end."""
-    read, is_first = file.read1, True  # type: ignore[attr-defined] # what can be unpacked comes before the error
+    """Yield the content of a file, piece by piece. A gzip file that cannot be unpacked to its end gives a ``Flaw`` at last."""
+    read, is_first = file.read1, True  # type: ignore[attr-defined] # read1 returns what it can unpack before it raises
     try:
         while piece := read(MAX_LINE_BYTES):
             if is_first and piece.startswith(_UTF_16):
@@ -222,9 +225,9 @@ def _all_lines(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _candidates(block: bytes, number: int, wanted: LineFilter) -> Iterator[tuple[int, bytes]]:
-    """Yield what may match of whole lines, the first of which has the given number."""
+    """Yield the lines of a block that may match; ``number`` is that of its first line."""
     needle, seen = wanted.needle, 0
-    if needle == b"\n" or _ESCAPE.search(block):  # an escape may spell anything: look at every line
+    if needle == b"\n" or _ESCAPE.search(block):  # an escape may stand for any character: test every line
         yield from ((at, line) for at, line in _all_lines(block, number) if wanted.test(line))
         return
     at = block.find(needle)
@@ -249,46 +252,46 @@ def _finite(text: str) -> float:
     return number
 
 
-# Python's own reader takes NaN and Infinity, and makes the latter of 1e999; whoever reads what is exported of it would not.
+# Python's own decoder accepts NaN and Infinity, and reads 1e999 as Infinity. Readers of an export of such a log would not.
 _decode: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse).decode
 
 
 def parsed(line: bytes | str) -> Event | str:
-    """Return the event of a line, or what is wrong with it."""
+    """Return the event of a line, or the line's problem as a text."""
     try:
         event = decoded(line)
     except ValueError as error:
-        return f"no JSON ({error})"
+        return f"not valid JSON ({error})"
     if not isinstance(event, dict) or not event.keys() >= {"flow_id", "span_id", "event_type", "timestamp"}:
-        return "no event"
+        return "not an event"
     return event if is_readable(event) else listed(problems(event)) or "its timestamp or a metric is out of range"
 
 
-def listed(found: list[str]) -> str:
-    """Return problems on one line that is not too long to be read: keys and values of other writers have any length."""
-    more = f"; and {len(found) - _MAX_PROBLEMS:,} more" if len(found) > _MAX_PROBLEMS else ""
+def listed(lines: list[str]) -> str:
+    """Return problems as one line of limited length: the keys and values of other writers can be of any length."""
+    more = f"; and {len(lines) - _MAX_PROBLEMS:,} more" if len(lines) > _MAX_PROBLEMS else ""
     return (
-        "; ".join(text if len(text) <= _MAX_PROBLEM else text[: _MAX_PROBLEM - 3] + "..." for text in found[:_MAX_PROBLEMS])
+        "; ".join(text if len(text) <= _MAX_PROBLEM else text[: _MAX_PROBLEM - 3] + "..." for text in lines[:_MAX_PROBLEMS])
         + more
     )
 
 
 def decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
-    """Return the value of a JSON text, strictly as RFC 8259 has it.
+    """Return the value of a JSON text, strictly by RFC 8259.
 
     Args:
         content: The text; bytes are UTF-8.
-        max_depth: How many containers may lie inside one another.
+        max_depth: The deepest nesting of containers that is accepted.
 
     Raises:
-        ValueError: it is not such a text, or nests too deep.
+        ValueError: The text is not valid JSON, or nests too deeply.
     """
     text = content if isinstance(content, str) else content.decode("utf-8")
     try:
         value = _decode(text)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
-    # What nests has as many openings; counting them costs a hundredth of the rest, and few lines have more.
+    # A deep value has at least as many brackets. Counting them costs a hundredth of the parsing, and few lines have so many.
     if text.count("[") + text.count("{") > max_depth and _is_deeper(value, max_depth):
         raise ValueError(_TOO_DEEP)
     return value
@@ -306,7 +309,7 @@ def _is_deeper(value: Any, max_depth: int) -> bool:
 
 
 def is_readable(event: dict[str, Any]) -> bool:
-    """Tell whether an event has what readers rely on, a cheap part of ``event.problems``."""
+    """Tell whether an event has the types that readers rely on: a cheap subset of the rules of ``event.problems``."""
     try:
         return (
             type(event["flow_id"]) is type(event["span_id"]) is type(event["node"]) is type(event.get("step", "")) is str
@@ -325,7 +328,7 @@ def is_readable(event: dict[str, Any]) -> bool:
 
 
 def _is_metric(value: Any) -> bool:
-    # An integer may have thousands of digits; one beyond a float's range cannot be reckoned with.
+    # An integer may have thousands of digits; one beyond the range of a float breaks calculations.
     return type(value) is float or value is None or (type(value) is int and -MAX_INT <= value <= MAX_INT)
 
 
@@ -337,14 +340,14 @@ def _exported(path: Path, file: IO[bytes], skipped: Skipped) -> Iterator[Event]:
         if isinstance(event, dict) and is_readable(event):
             yield event
         else:
-            skipped.note(number, "no event")
+            skipped.note(number, "not an event")
 
 
 def exported_logs(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
     """Return the flow logs of a ``.json`` export, each with its list of ``events``.
 
     Raises:
-        LogFileError: it holds none, or is larger than ``MAX_EXPORT_BYTES``.
+        LogFileError: The file is not an export, or is larger than ``MAX_EXPORT_BYTES``.
     """
     content = file.read(MAX_EXPORT_BYTES + 1)
     if len(content) > MAX_EXPORT_BYTES:
@@ -366,13 +369,13 @@ _SET_ASIDE: Final = re.compile(r"(.*)\.closed-[0-9a-f]{8}(\.jsonl)", re.DOTALL)
 
 
 def set_aside_name(name: str) -> str:
-    """Return a new name for a log that nobody is to append to any more; it is read as before."""
+    """Return a new name for a log that must not be appended to any more. Readers still read it."""
     plain = name.removesuffix(".gz")
     return f"{plain.removesuffix('.jsonl')}.closed-{secrets.token_hex(4)}.jsonl{name[len(plain) :]}"
 
 
 def log_name(name: str) -> str:
-    """Return the name of the log that a file is, or a copy or a part of: without ``.gz`` and what ``set_aside_name`` put in."""
+    """Return the log that a file belongs to: its name without ``.gz`` and without the mark of ``set_aside_name``."""
     plain = name.removesuffix(".gz")
     match = _SET_ASIDE.fullmatch(plain)
     return match[1] + match[2] if match else plain
@@ -382,7 +385,7 @@ def log_files(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the event files in a folder, by name. Sub-folders are not entered.
 
     Raises:
-        LogFileError: the folder cannot be read.
+        LogFileError: The folder cannot be read.
     """
     try:
         return sorted(path for path in Path(folder).iterdir() if path.name.endswith(SUFFIXES) and path.is_file())

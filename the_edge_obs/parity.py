@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import ObservabilityError
-from .event import KEYS, ROOT_NODE, SCHEMA_VERSION, Event
+from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event
 from .flow_log import FlowLog
 from .store.sources import get_flow_log
 
@@ -29,7 +29,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OF_ONE_RUN: Final = ("runtime", "resource", "flow", "outer", "replay_of")  # keys of the root's entry
 
 _ENTRY, _BETWEEN, _END = range(3)
-_RANKS: Final = {"entry": _ENTRY, "exit": _END, "error": _END}
+_RANKS: Final = {"entry": _ENTRY, **dict.fromkeys(ENDS, _END)}
 _FLOW_SUFFIXES: Final = (".yaml", ".yml")
 
 _Place = tuple[float, ...]

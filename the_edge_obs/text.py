@@ -1,7 +1,7 @@
-"""Text for people and terminals: safe characters, columns, counts, times, amounts, and the grammar of durations.
+"""Text for people and terminals: safe characters, columns, counts, times, amounts, charsets, and the grammar of durations.
 
 A duration is a number and a unit: ``250ms``, ``90s``, ``5m``, ``12h``, ``30d``, ``2w``. Filters, ``--since``, ``--older-than``
-and ``--fail-on`` all read it; each of them says what a sign means.
+and ``--fail-on`` share this grammar; each defines what a sign means.
 """
 
 from __future__ import annotations
@@ -16,28 +16,33 @@ from typing import Final, TextIO
 
 from .errors import DurationError
 
-# Characters that str.isprintable lets through, and that show nothing or can carry a hidden text: fillers and selectors of
-# variants (https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point). One U+FE0F makes a sign an emoji, and stays.
+# Characters that str.isprintable accepts although they are invisible or can carry hidden text: fillers and variation selectors
+# (https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point). A single U+FE0F turns a sign into an emoji, and is kept.
 _HIDDEN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]|(?<=\ufe0f)\ufe0f"
 )
 _UNUSUAL: Final = re.compile("[^ -~]")
-_ASTRAL: Final = 0x10000  # from here on JSON writes a character as two surrogates
+_ASTRAL: Final = 0x10000  # JSON escapes characters from here on as two surrogates
+# Python's own codecs that are not charsets of texts, and raise or take quadratic time on foreign bytes
+# (https://docs.python.org/3/library/codecs.html#python-specific-encodings).
+_NO_CHARSETS: Final = frozenset(
+    {"idna", "mbcs", "oem", "palmos", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+)
 
 
 def printable(text: str) -> str:
-    """Return a text that is safe on one line of a terminal: what is invisible, or steers it, is escaped as Python writes it.
+    """Return a text that is safe on one line of a terminal: invisible and control characters become Python escapes.
 
-    That is everything ``str.isprintable`` calls so (control characters, C1 and DEL, line ends, marks of direction, zero-width and
-    tag characters, lone surrogates, spaces but the common one), and fillers and selectors of variants.
+    These are the characters that ``str.isprintable`` rejects (control characters, C1 and DEL, line ends, direction marks,
+    zero-width and tag characters, lone surrogates, all spaces except U+0020), and fillers and variation selectors.
     """
     return _escaped(text, lambda char: char.encode("unicode_escape").decode("ascii"))
 
 
 def printable_json(text: str) -> str:
-    """Return a JSON text with the characters that ``printable`` escapes in JSON's own escapes: equal JSON, safe on a terminal.
+    """Return a JSON text that is safe on a terminal: the characters that ``printable`` escapes become JSON escapes.
 
-    Line feeds stay: outside of strings they are white space, and inside there are none.
+    The JSON value stays the same. Line feeds are kept: outside of strings they are white space, and strings contain none.
     """
     return _escaped(text, _json_escape)
 
@@ -56,16 +61,16 @@ def _escaped(text: str, escape: Callable[[str], str]) -> str:
     return _UNUSUAL.sub(lambda match: match[0] if match[0].isprintable() else escape(match[0]), text)
 
 
-# --- what is shown on a terminal ---
+# --- terminals ---
 
 
 def uses_colour(stream: TextIO | None) -> bool:
-    """Tell whether a stream is to have colours: a terminal that can, and no wish against it (https://no-color.org)."""
+    """Tell whether to write colours to a stream: a terminal with colours, without ``NO_COLOR`` (https://no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     try:
         return stream is not None and stream.isatty()
-    except (AttributeError, ValueError):  # what stands in for stderr may write and no more; or it is closed
+    except (AttributeError, ValueError):  # a replacement of stderr may only have write; or the stream is closed
         return False
 
 
@@ -85,10 +90,10 @@ _COLOURS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a tree is shown.
+    """How a tree is drawn.
 
     Args:
-        width: Columns it may take. Default 100; below 60 it takes 60.
+        width: Number of columns. Default 100, at least 60.
         unicode: Draw with box characters; otherwise with ASCII. Default True.
         colour: Use ANSI colours. Default False.
         fold: Leave out the middle of long loops and fan-outs. Default True.
@@ -105,7 +110,7 @@ class View:
 
 
 def drawable(encoding: str) -> bool:
-    """Tell whether an encoding has the characters that trees are drawn with."""
+    """Tell whether an encoding has the characters that trees are drawn with (``View.unicode``)."""
     try:
         "├─└│…⋮█▌▐".encode(encoding)
     except (UnicodeError, LookupError):
@@ -118,14 +123,14 @@ _ONE_COLUMN: Final = re.compile("[\0-\u02ff\u2026\u2190-\u21ff\u2500-\u259f]*")
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: two for a wide character, none for a combining one."""
+    """Return the number of terminal columns of a text: two for a wide character, none for a combining one."""
     if text.isascii() or _ONE_COLUMN.fullmatch(text):
         return len(text)
     return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
 
 
 def fitted(text: str, width: int, view: View) -> str:
-    """Return a text cut to so many columns, the cut visible."""
+    """Return a text cut to a number of columns; an ellipsis marks the cut."""
     if columns(text) <= width:
         return text
     mark = "…" if view.unicode else "..."
@@ -155,28 +160,26 @@ def duration_text(milliseconds: float | None) -> str:
 
 
 def clock_text(seconds: float, *, zone: bool = True) -> str:
-    """Return a point in time, Unix seconds, as local date and time, as ``--since`` reads it.
-
-    Where no calendar has it, it is the number itself.
+    """Return a time as local date and time, in a form that ``--since`` reads.
 
     Args:
-        seconds: The time.
-        zone: Whether its offset from UTC follows. Default True.
+        seconds: The time, Unix seconds. One that no calendar has is returned as the number.
+        zone: Whether to append the offset from UTC. Default True.
     """
     try:
         text = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
     except (ValueError, OverflowError, OSError):
         return str(seconds)
-    return f"{text[:-2]}:{text[-2:]}" if zone else text[:-5]  # Python 3.10 reads zones with a colon alone
+    return f"{text[:-2]}:{text[-2:]}" if zone else text[:-5]  # Python 3.10 only reads zones with a colon
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, in the plural unless there is one."""
+    """Return a count with its noun, in the plural unless the count is 1."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def dollars(cost: float) -> str:
-    """Return US dollars for people, with as many digits as a small amount needs."""
+    """Return an amount of US dollars for people; a small amount gets more digits."""
     return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}" if cost >= 0.0001 else f"${cost:.1g}"
 
 
@@ -187,14 +190,14 @@ _DURATION: Final = re.compile(rf"([+-]?)(\d+(?:\.\d+)?)\s*({'|'.join(UNITS)})")
 
 
 def seconds_of(text: str, name: str = "duration") -> float:
-    """Return a duration in seconds, below 0 after a minus; blanks around it and before the unit do no harm.
+    """Return a duration in seconds. It is negative after a minus. Blanks around it and before the unit are ignored.
 
     Args:
         text: The duration.
-        name: What it is for, in the message.
+        name: The name of the value in an error message. Default ``duration``.
 
     Raises:
-        DurationError: it is not a number with a unit.
+        DurationError: The text is not a number with a unit.
     """
     if (seconds := signed_seconds(text)) is None:
         raise DurationError(
@@ -204,6 +207,21 @@ def seconds_of(text: str, name: str = "duration") -> float:
 
 
 def signed_seconds(text: str) -> tuple[str, float] | None:
-    """Return the sign of a duration (``+``, ``-`` or empty) and its size in seconds, or None for what is not one."""
+    """Return the sign of a duration (``+``, ``-`` or empty) and its size in seconds, or None if the text is not a duration."""
     match = _DURATION.fullmatch(text.strip())
     return None if match is None else (match[1], float(match[2]) * UNITS[match[3]])
+
+
+# --- charsets ---
+
+
+def known_charset(name: str | None) -> str | None:
+    """Return the name of a charset if Python knows it and can decode any bytes with it, otherwise None."""
+    import codecs
+
+    try:
+        codec = codecs.lookup(name) if name and name.isascii() and name.isprintable() else None
+    except (LookupError, ValueError):
+        return None
+    is_charset = codec is not None and codec._is_text_encoding and codec.name.replace("_", "-") not in _NO_CHARSETS
+    return name if is_charset else None

@@ -17,7 +17,7 @@ from typing import Any
 
 import the_edge_obs as obs
 from the_edge_obs.context import FlowState
-from the_edge_obs.instrumentation import decorator as instrumentation
+from the_edge_obs.instrumentation import wrappers as instrumentation
 from the_edge_obs.recording.dispatch import KEEPERS
 from the_edge_obs.recording.records import Facts
 from the_edge_obs.redaction.snapshots import snapshot

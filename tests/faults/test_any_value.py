@@ -24,6 +24,8 @@ from the_edge_obs.redaction.snapshots import MAX_ITEMS, snapshot
 from the_edge_obs.redaction.texts import PLACEHOLDER, scrub
 from the_edge_obs.secrets.keys import MAX_KEY
 
+pytestmark = pytest.mark.slow
+
 
 def refuse(*_: Any) -> Any:
     raise RuntimeError("asked")

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FUNCTIONS = '''
 import asyncio, functools, json, os, sys, time
 import the_edge_obs as obs

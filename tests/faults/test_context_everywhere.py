@@ -105,6 +105,7 @@ def test_a_timeout_cancels_the_span_and_gives_the_place_back(ring: obs.RingBuffe
     assert found[-2:] == [("never", "flow", "cancelled"), ("inner", "never", "cancelled")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["aclose", "other task", "collected", "left to the loop"])
 def test_an_async_generator_left_early_harms_nobody(ring: obs.RingBufferHandler, way: str) -> None:
     """However it ends, its span ends, its children stay below it, and who consumed it keeps its place."""
@@ -149,6 +150,7 @@ def test_an_async_generator_left_early_harms_nobody(ring: obs.RingBufferHandler,
     assert (ended["metrics"]["chunks"], ended["metrics"]["closed_early"]) == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_generator_that_the_collector_closes_in_another_thread(ring: obs.RingBufferHandler) -> None:
     """Its span ends in its own flow, not in the one that runs where the collector ran."""
 
@@ -245,6 +247,7 @@ def test_threads_of_every_kind_stand_below_who_started_them(ring: obs.RingBuffer
 # --- processes ---
 
 
+@pytest.mark.slow
 def test_a_wrapped_function_can_be_pickled(ring: obs.RingBufferHandler) -> None:
     """It comes back in the same span of the same flow, with the flow's secrets; made outside any flow it runs outside any."""
     with obs.flow("triage") as run, obs.span("outer", password="hunter2hunter2") as span:
@@ -316,6 +319,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_process_pools_and_processes_work_below_who_asked(program: Callable[..., Any], tmp_path: Path, method: str) -> None:
     """With wrap or propagate: one flow, one tree, no secret of the parent in the children's lines, whoever reads it back."""
@@ -359,6 +363,7 @@ server.server_close()
 """
 
 
+@pytest.mark.slow
 def test_a_call_over_http_joins_two_processes_logs_into_one_tree(program: Callable[..., Any], tmp_path: Path) -> None:
     """The client's and the server's files, read as one folder, are one flow: the server's work lies below the call."""
     import http.client

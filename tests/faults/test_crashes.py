@@ -25,7 +25,10 @@ from the_edge_obs.handlers import appending
 from the_edge_obs.handlers.appending import FlowFiles
 from the_edge_obs.jsonl import Skipped, read_events
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills, forks and limits processes as POSIX has it")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="kills, forks and limits processes as POSIX has it"),
+]
 
 # Logs without end, and tells of each emit that has returned by its number, in 4 bytes, over stdout.
 KILLED = """

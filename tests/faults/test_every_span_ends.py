@@ -216,6 +216,7 @@ def quiet(ring: obs.RingBufferHandler, tmp_path: Path) -> Iterator[dict[str, lis
     file.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", SINKS)
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -382,6 +383,7 @@ HOLDS = [*itertools.product(["generator", "span", "del"], ["global", "cycle", "m
 HOLDS += [("coroutine", "global"), ("async generator", "global")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "place"), HOLDS)
 def test_what_is_open_at_interpreter_exit_ends(
     program: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, place: str
@@ -396,6 +398,7 @@ def test_what_is_open_at_interpreter_exit_ends(
     check_left_open(path, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", ["file", "both"])  # a ring alone cannot be read any more
 @pytest.mark.parametrize("level", ["debug", "warn", "off"])
 @pytest.mark.parametrize("kind", ["generator", "span", "del", "coroutine", "async generator"])

@@ -78,6 +78,7 @@ def test_a_handler_that_raises_keeps_nothing_from_the_others(
     assert capsys.readouterr().err.count(f"{type(error).__name__}: {error}") == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fan_out", [1, 2, 3])
 def test_a_handler_that_causes_events_for_each_event_comes_to_an_end(
     ring: obs.RingBufferHandler, capsys: pytest.CaptureFixture[str], fan_out: int

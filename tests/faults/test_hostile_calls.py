@@ -12,8 +12,10 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.event import problems
-from the_edge_obs.instrumentation import decorator as instrumentation
+from the_edge_obs.instrumentation import wrappers as instrumentation
 from the_edge_obs.redaction.snapshots import snapshot
+
+pytestmark = pytest.mark.slow
 
 
 class Odd(BaseException):

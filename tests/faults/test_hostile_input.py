@@ -23,6 +23,8 @@ from the_edge_obs.flows import load
 from the_edge_obs.formats import FORMATS
 from the_edge_obs.jsonl import Skipped, read_events
 
+pytestmark = pytest.mark.slow
+
 FLOW = "11111111-2222-4333-8444-555555555555"
 
 # --- log injection ---

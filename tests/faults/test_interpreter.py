@@ -11,6 +11,8 @@ from contextvars import ContextVar
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Each round leaves something in a reference cycle, and lets the collection that finds it begin a chosen number of allocations
 # later: one of the rounds hits each allocation of the victim.
 SWEEP = """

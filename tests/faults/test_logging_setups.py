@@ -126,6 +126,7 @@ def recorder(folder: Path) -> obs.RingBufferHandler:
     return obs.RingBufferHandler(target=Keep())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [ring_alone, ring_with_spill, recorder])
 @pytest.mark.parametrize("somebody", SOMEBODY)
 def test_a_run_survives_it_when_somebody_configures_logging(
@@ -303,6 +304,7 @@ def test_a_patch_that_fails_is_told_and_loses_nothing(
     assert "Logger.makeRecord failed: ZeroDivisionError" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_ddtrace_adds_is_on_the_record(ring: obs.RingBufferHandler) -> None:
     """ddtrace wraps makeRecord with wrapt, in a process of its own: a node's record has the ids it adds."""
     pytest.importorskip("ddtrace")
@@ -366,6 +368,7 @@ def sentry() -> Iterator[list[Any]]:
     logging.Logger.callHandlers = own  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", FAILING)
 def test_sentry_gets_errors_of_nodes(function: Callable[..., None], sentry: list[Any], ring: obs.RingBufferHandler) -> None:
     """With type and stack, each error once, breadcrumbs of the nodes before it, and nothing of the secret."""
@@ -438,6 +441,7 @@ def test_loguru_names_the_node_s_code(ring: obs.RingBufferHandler) -> None:
     assert SECRET not in text
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_opentelemetry_gets_nodes(ring: obs.RingBufferHandler, caplog: pytest.LogCaptureFixture) -> None:
     """The SDK's LoggingHandler takes records of nodes, with the exception's type and stack, without a warning."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # It is importable from the folder that the commands run in, and leaves a file behind when it is imported.
 EVIL = """\
 import pathlib

@@ -14,6 +14,8 @@ import the_edge_obs as obs
 
 from ..local_server import LocalServer
 
+pytestmark = pytest.mark.slow
+
 CHAT = {
     "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt",
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Paris"}}],

@@ -138,6 +138,7 @@ def test_a_taint_inside_the_placeholder_does_no_harm() -> None:
     assert scrub_text("a long-secret-word here", flow.taints) == f"a {PLACEHOLDER} here"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["x", " "])
 def test_a_long_secret_does_not_reappear_in_pieces(end: str) -> None:
     """What a text shows of a secret longer than any text is gone, wherever the secret begins in it."""
@@ -148,6 +149,7 @@ def test_a_long_secret_does_not_reappear_in_pieces(end: str) -> None:
     assert not any(secret[at : at + 8] in shown for at in range(0, len(secret), 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filler", ["password=" + "x" * 90 + " ", "Bearer " + "y" * 80 + "\n"])
 def test_the_end_of_what_is_looked_at_shows_no_half_secret(filler: str) -> None:
     """Secrets that are taken out move the end of the looked-at text up; the half secret there stays out."""
@@ -185,6 +187,7 @@ def filtered(handler: logging.Handler) -> logging.Handler:
 # --- policies ---
 
 
+@pytest.mark.slow
 def test_a_policy_counts_for_everybody_until_its_undo() -> None:
     """Keys, safe keys and patterns; undos in any order; nothing is left."""
     value = {"cpf": "c-4711", "Session-Token": "public-1", "note": "AC-123456"}
@@ -289,6 +292,7 @@ def traces(secret: str) -> set[str]:
     return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=planted(), fails=st.booleans())
 def test_a_planted_secret_leaves_no_trace(case: tuple[str, Any], fails: bool, tmp_path: Path, caplog: Any) -> None:

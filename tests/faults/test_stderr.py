@@ -210,6 +210,7 @@ for parts in kept[:2]:
 """
 
 
+@pytest.mark.slow
 def test_finalizers_that_log_while_python_shuts_down_raise_nothing(tmp_path: Path) -> None:
     """Nothing is ignored in a finalizer, the process ends well, and what is lost is told in a line each, without secrets."""
     command = [sys.executable, "-c", SHUTDOWN, os.fspath(tmp_path / "log.jsonl")]

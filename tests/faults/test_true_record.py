@@ -357,7 +357,7 @@ def test_logging_that_is_disabled_is_named() -> None:
     try:
         with obs.flow("x") as run:
             work(1)
-        with pytest.raises(obs.FlowNotFoundError, match=r"logging\.disable\(CRITICAL\) keeps every logger quiet"):
+        with pytest.raises(obs.FlowNotFoundError, match=r"logging\.disable\(CRITICAL\) silences every logger"):
             obs.get_flow_log(run.flow_id)
     finally:
         logging.disable(logging.NOTSET)
@@ -476,6 +476,7 @@ def recorded(path: Path, prompt: str, secret: str = "first-of-the-secrets") -> P
     return path
 
 
+@pytest.mark.slow
 def test_a_diff_says_how_far_it_can_see(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Prompts that differ beyond the cut are the same as far as logged, in text, JSON and on stderr."""
     old, new = (str(recorded(tmp_path / f"{end}.jsonl", "x" * 9_000 + end)) for end in "ab")
@@ -491,6 +492,7 @@ def test_a_diff_says_how_far_it_can_see(tmp_path: Path, capsys: pytest.CaptureFi
     assert found.to_dict()["spans"][1]["cut"] == ["input.other_password", "input.password", "input.prompt"]
 
 
+@pytest.mark.slow
 def test_placeholders_that_map_one_to_one_are_equal(tmp_path: Path) -> None:
     """They are keyed by process: equal runs are equal, and another secret in one place is not."""
     old, new = recorded(tmp_path / "a.jsonl", "p"), recorded(tmp_path / "b.jsonl", "p")

@@ -15,6 +15,8 @@ from the_edge_obs.tree.lanes import Placed, micros, place
 
 from ..strategies import FLOW, OTHER_FLOW, event, whole
 
+pytestmark = pytest.mark.slow
+
 Event = dict[str, Any]
 Query = Callable[[str], list[dict[str, Any]]]
 

@@ -16,6 +16,8 @@ from the_edge_obs.flow_log import FlowLog, build_flow_log
 from ..strategies import FLOW, OTHER_FLOW, event, whole
 from .conftest import Watched
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><!--\u2028\x00'\"&"
 
 

@@ -16,6 +16,8 @@ from the_edge_obs.jsonl import lines_of
 
 from ..strategies import OTHER_FLOW, T0, event, whole
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "viewers.md"
 SQL = re.findall(r"^```sql\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 

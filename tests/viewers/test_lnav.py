@@ -18,6 +18,8 @@ from the_edge_obs.jsonl import lines_of
 
 from ..strategies import OTHER_FLOW, T0, event, whole
 
+pytestmark = pytest.mark.slow
+
 Lnav = Callable[..., str]
 
 

@@ -11,6 +11,8 @@ from the_edge_obs.flow_log import FlowLog, build_flow_log
 
 from ..strategies import event, whole
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "</pre></script></style><script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
 
 

@@ -13,6 +13,8 @@ from the_edge_obs.pages.site import write_site
 
 from ..strategies import FLOW, OTHER_FLOW, Event, event, span_id, whole
 
+pytestmark = pytest.mark.slow
+
 _HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><!--\u2028\x1b[31m"
 
 

@@ -18,6 +18,8 @@ from the_edge_obs.tree.lanes import micros, place
 
 from ..strategies import event, whole
 
+pytestmark = pytest.mark.slow
+
 HOW = "needs speedscope: npm install --prefix DIR speedscope, and SPEEDSCOPE_HOME=DIR/node_modules/speedscope in the environment"
 
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from ..context import current
 from ..errors import ActionError
-
-# Python's own codecs that are not charsets, and that raise or take quadratic time for arbitrary bytes
-# (https://docs.python.org/3/library/codecs.html#python-specific-encodings).
-_NO_CHARSETS: Final = frozenset(
-    {"idna", "mbcs", "oem", "palmos", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
-)
 
 
 def failure(error: str, error_type: str, **facts: Any) -> dict[str, Any]:
@@ -32,7 +26,7 @@ def add_event(node: str, level: int, event_type: str, message: str | None, data:
     Raises:
         ConfigurationError: The node has no name.
     """
-    from ..instrumentation.spans import OpenSpan, node_logger
+    from ..instrumentation.span_events import OpenSpan, node_logger
     from ..recording.records import NOWHERE
 
     logger, span = node_logger(node), current()
@@ -137,15 +131,3 @@ def parsed_json(text: str | bytes, **options: Any) -> Any:
         return json.loads(text, **options)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-
-
-def known_charset(name: str | None) -> str | None:
-    """Return the name of a charset if Python knows it and can decode any bytes with it, else None."""
-    import codecs
-
-    try:
-        codec = codecs.lookup(name) if name and name.isascii() and name.isprintable() else None
-    except (LookupError, ValueError):
-        return None
-    is_charset = codec is not None and codec._is_text_encoding and codec.name.replace("_", "-") not in _NO_CHARSETS
-    return name if is_charset else None

@@ -23,8 +23,9 @@ from typing import Any, Final
 
 from ..errors import ActionError
 from ..instrumentation.trace_headers import inject
+from ..text import known_charset
 from ._connection import Deadline, open_request
-from ._support import failure, known_charset, positive
+from ._support import failure, positive
 
 _PIECE: Final = 65_536
 # How many bytes of an error's body are kept for its explanation.

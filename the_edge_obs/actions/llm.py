@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ActionError
-from ._retrying import Retrying
 from ._scripted import choose, load_answers, pieces_of, result_of
 from ._support import add_event, count_of, mapping_of, not_negative, text_of
+from .retrying import Retrying
 
 if TYPE_CHECKING:
     from ._chat import Chat, Endpoint

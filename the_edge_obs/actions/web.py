@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ._support import count_of, failure, known_charset, mapping_of
+from ..text import known_charset
+from ._support import count_of, failure, mapping_of
 
 if TYPE_CHECKING:
     from ._connection import Deadline

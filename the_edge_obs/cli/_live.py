@@ -15,14 +15,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ..event import Event
+from ..event import ENDS, Event, is_failure
 from ..text import View, columns, counted, duration_text, fitted, printable
 from ..tree.table import Cell, line_of
 
 _REFRESHES: Final = 8  # per second
 _KEPT_FREE: Final = 2  # lines of the terminal
 _CLOCK: Final = 11  # columns of a time such as 59 min 59 s
-_ENDS: Final = frozenset({"exit", "error"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class LiveView:
         with self._lock:
             if kind == "entry":
                 self._running[span_id] = self._begun(event)
-            elif kind in _ENDS:
+            elif kind in ENDS:
                 self._end(event, self._running.pop(span_id, None))
 
     def _begun(self, event: Event) -> _Running:
@@ -94,7 +93,7 @@ class LiveView:
     def _end(self, event: Event, span: _Running | None) -> None:
         if span is None or len(span.path) > 1:  # the flow itself is not one of its nodes
             self._done += 1
-            self._errors += event["event_type"] == "error" and not event["data"].get("cancelled")
+            self._errors += is_failure(event)
 
     def _picture(self) -> Text:
         # Called in a thread of rich: an error would print a traceback across the terminal.

@@ -86,7 +86,7 @@ class _Version(argparse.Action):
     """Print the version; it is looked up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
-        from ..instrumentation.flow_context import runtime
+        from ..instrumentation.resources import runtime
 
         print(f"tea-obs ({runtime()})")
         parser.exit()

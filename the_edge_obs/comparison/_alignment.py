@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from ..event import Event, dumps
+from ..event import ENDS, Event, dumps
 from ..flow_log import COUNTED, FlowLog, SpanInfo
 from ._cuts import cut_of
 from ._sequences import Pairs, common, rising, same
@@ -94,7 +94,7 @@ class Tree:
         kind = event["event_type"]
         if kind == "entry":
             self._entries.setdefault(event["span_id"], event["data"])
-        elif kind in ("exit", "error"):
+        elif kind in ENDS:
             self._ends[event["span_id"], event["node"]] = event["data"]
 
     def _sorted(self, span_ids: Sequence[str]) -> list[KeyedSpan]:

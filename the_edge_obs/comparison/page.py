@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..event import SPAN_EVENTS
 from ..flow_log import FlowLog, SpanInfo
 from ..pages import render_page
 from ..text import View, clock_text, dollars, duration_text
@@ -91,7 +92,7 @@ def _data(log: FlowLog) -> dict[str, dict[str, Any]]:
     """Return the input, error and output of each span that has them."""
     parts: dict[str, dict[str, Any]] = {}
     for event in log.events:
-        if event["event_type"] in ("entry", "exit", "error"):
+        if event["event_type"] in SPAN_EVENTS:
             data = event["data"]
             parts.setdefault(event["span_id"], {}).update({key: data[key] for key in ("input", "error", "output") if key in data})
     return parts

@@ -1,1 +1,1 @@
-"""Configuration: the ``observability:`` block and dictConfig, laid over the loggers with an undo; and YAML, read with guards."""
+"""Configuration: the ``observability:`` block and dictConfig, added to the loggers with an undo; and a YAML reader."""

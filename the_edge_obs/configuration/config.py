@@ -1,4 +1,4 @@
-"""Configuration: the ``observability:`` block as a dictConfig, activated beside what is there, with an undo."""
+"""The ``observability:`` block: check it, translate it to a dictConfig, and activate it in addition to the existing one."""
 
 from __future__ import annotations
 
@@ -33,30 +33,39 @@ Undo = Callable[[], None]
 
 _first_levels: Mapping[str, str] = {}
 
-# What a category or an action may be called: the tail of a logger's name.
+# The name of a category or an action: the tail of a logger's name.
 _NODE = re.compile(r"[^\s.*?\[\]]+(?:\.[^\s.*?\[\]]+)*")
 
-# Where a callback is: ``package.module:function``.
+# The path of a callback: ``package.module:function``.
 _CALLBACK = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, scope: object = None) -> Undo:
-    """Activate a configuration and return its undo, which leaves the logging tree as it was.
+    """Activate a configuration, and return its undo.
+
+    The undo restores the loggers. Several configurations may be active, and may be undone in any order.
 
     Args:
         config: An ``observability:`` block; a dictConfig (a dict with ``version``); the path of a YAML or JSON file with
             either, or of a flow file; or None (the default): a ring buffer at level info. Levels in the environment
-            variable ``TEA_LOG`` (``info,llm=debug,http=warn``) come before those of a block.
-        scope: Only flows opened with ``flow(..., scope=scope)`` reach the handlers, and only for them the block's ``redact``
-            counts. Default None: all flows.
+            variable ``TEA_LOG`` (``info,llm=debug,http=warn``) override those of a block.
+        scope: If given, only flows opened with ``flow(..., scope=scope)`` reach the handlers, and the block's ``redact`` applies
+            only to them. Default None: all flows.
+
+    Returns:
+        The undo, a function without arguments.
 
     Raises:
-        ConfigurationError: a key, level, handler, filter, format or path that cannot be used; nothing is changed then.
+        ConfigurationError: A key, level, handler, filter, format or path cannot be used; nothing is changed.
+
+    Example:
+        >>> undo = obs.configure({"level": "info", "levels": {"llm": "debug"}, "handlers": [{"type": "console"}]})
+        >>> undo()
     """
     settings = _loaded(config)
     if isinstance(settings, Mapping) and "version" in settings:
         if scope is not None:
-            raise ConfigurationError(f"a dictConfig is for all flows, not for scope {scope!r}; give an observability block")
+            raise ConfigurationError(f"a dictConfig applies to all flows, not to scope {scope!r}; give an observability block")
         return _undo_of(install(settings, replace=True), keep_rings=False)
     if not check_block(settings):
         return lambda: None
@@ -66,10 +75,10 @@ def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, 
 
 
 def _in_scope(block: Mapping[str, Any], scope: object) -> Undo:
-    """Activate a checked block for the flows of a scope: what it says of redaction is not for the rest of the process."""
+    """Activate a checked block for the flows of a scope. Its redaction does not apply to the rest of the process."""
     redact = block.get("redact")
     config = dict_config({**block, "redact": None})
-    # What other flows log goes on to the loggers above.
+    # Records of other flows still propagate to the loggers above.
     propagates = config["loggers"][ROOT].pop("propagate")
     with ExitStack() as undos:
         if redact:
@@ -92,21 +101,21 @@ def _undo_of(installed: Installed, *, keep_rings: bool) -> Undo:
 
 
 def is_configured() -> bool:
-    """Tell whether somebody has given the logger ``tea`` a level or a handler."""
+    """Tell whether the logger ``tea`` has a level or a handler."""
     logger = logging.getLogger(ROOT)
     return logger.level != logging.NOTSET or bool(logger.handlers)
 
 
 def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
-    """Check an ``observability:`` block, and tell whether it is on.
+    """Check an ``observability:`` block, and tell whether it is enabled.
 
     Args:
         block: The block.
-        import_callbacks: Whether callbacks are looked up, which imports their modules. Default True; otherwise only how they
-            are written is checked.
+        import_callbacks: Whether to look up callbacks, which imports their modules. Default True; otherwise only their syntax is
+            checked.
 
     Raises:
-        ConfigurationError: it names the key, the value and what is allowed.
+        ConfigurationError: The block is not valid; the message names the key, the value and what is allowed.
     """
     if block is None:
         return True
@@ -117,13 +126,7 @@ def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
     check_keys("observability", block, BLOCK_KEYS)
     _check_bool("observability.enabled", block.get("enabled", True))
     _level("observability.level", block.get("level", "info"))
-    levels = _or_empty(block, "levels", {})
-    if not isinstance(levels, Mapping):
-        problem = f"observability.levels is {levels!r}; it must be a mapping such as {{llm: debug}}"
-        raise ConfigurationError(problem, where="observability.levels")
-    for name, level in levels.items():
-        _check_name("observability.levels", name)
-        _level(f"observability.levels.{name}", level)
+    _check_levels(_or_empty(block, "levels", {}))
     size = block.get("buffer_size", 1000)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         problem = f"observability.buffer_size is {size!r}; it must be a whole number of at least 1"
@@ -142,7 +145,7 @@ def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
 
 
 def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the dictConfig that a checked block stands for, with the levels of ``TEA_LOG`` in it."""
+    """Return the dictConfig of a checked block, with the levels of ``TEA_LOG``."""
     block = block or {}
     names = ["tea_ring"]
     handlers: dict[str, dict[str, Any]] = {
@@ -158,46 +161,45 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
     config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
     if formatters:
         config["formatters"] = formatters
-    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **requested_levels()}
-    if level_number(levels[""]) > logging.INFO:
-        levels.setdefault(ROOT_NODE, "info")  # whatever is filtered, a run has a name, a status and a duration
-    loggers: dict[str, Any] = {
-        f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()
-    }
-    captured = _captured(block)
+    loggers = _levels_of(block)
     loggers[ROOT].update({"handlers": names, "propagate": bool(block.get("propagate"))})
     if redact := block.get("redact"):
-        # On this logger, whose filters do not run for the loggers below it, it costs nothing.
+        # The filter costs nothing on this logger: filters of a logger do not run for the loggers below it.
         loggers[ROOT]["filters"] = ["tea_redact"]
         config["filters"] = {"tea_redact": {"()": "the_edge_obs.RedactionFilter", **redact}}
-    if captured:
-        keepers = [name for name in names if handlers[name]["class"] in _CAPTURING]
-        if captured != ("",):
-            loggers.update({name: {"handlers": keepers} for name in captured})
-        else:
-            config["root"] = {"handlers": keepers}
+    keepers = [name for name in names if handlers[name]["class"] in _CAPTURING]
+    for name in _captured(block):
+        (loggers if name else config)[name or "root"] = {"handlers": keepers}
     return {**config, "handlers": handlers, "loggers": loggers}
 
 
+def _levels_of(block: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the logger entries for the levels of a block and of ``TEA_LOG``."""
+    levels = {"": block.get("level", "info"), **_or_empty(block, "levels", {}), **requested_levels()}
+    if level_number(levels[""]) > logging.INFO:
+        levels.setdefault(ROOT_NODE, "info")  # a run has a name, a status and a duration, whatever is filtered
+    return {f"{ROOT}.{name}" if name else ROOT: {"level": _logging_level(level)} for name, level in levels.items()}
+
+
 def _logging_level(level: str | int) -> str | int:
-    """Return a level as a dictConfig has it: logging's name, or the number where it has none."""
+    """Return a level for a dictConfig: logging's name of it, or the number if it has no name."""
     number = level_number(level)
     name = logging.getLevelName(number)
     return name if isinstance(logging.getLevelName(name), int) else number
 
 
 def requested_levels() -> dict[str, str]:
-    """Return the levels that come before those of a block: those of ``TEA_LOG``, and before them those of ``first_levels``.
+    """Return the levels that override those of a block: those of ``TEA_LOG``, overridden by those of ``first_levels``.
 
     Raises:
-        ConfigurationError: it names the part of ``TEA_LOG`` that cannot be read.
+        ConfigurationError: A part of ``TEA_LOG`` cannot be read; the message names it.
     """
     return {**parse_levels(os.environ.get(ENVIRONMENT, "").split(","), ENVIRONMENT), **_first_levels}
 
 
 @contextmanager
 def first_levels(levels: Mapping[str, str]) -> Iterator[None]:
-    """Let some levels come before those of ``TEA_LOG`` and of every block, in the whole process, until the block ends.
+    """Override the levels of ``TEA_LOG`` and of every ``observability:`` block, in the whole process, within a ``with`` block.
 
     Args:
         levels: Levels as ``parse_levels`` returns them.
@@ -211,10 +213,10 @@ def first_levels(levels: Mapping[str, str]) -> Iterator[None]:
 
 
 def parse_levels(parts: Iterable[str], where: str = "level") -> dict[str, str]:
-    """Return the levels of parts such as ``llm=debug`` and ``warn``, by category or action; under "" the one for all.
+    """Return the levels of parts such as ``llm=debug`` and ``warn``, by category or action; the key "" is the level for all.
 
     Raises:
-        ConfigurationError: it names the part that cannot be read, and ``where`` it was given.
+        ConfigurationError: A part cannot be read; the message names it, and ``where`` it was given.
     """
     levels: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in parts)):
@@ -247,11 +249,20 @@ DEFAULT_PATH: Final = "logs/flow-{flow_id}.jsonl"
 _HANDLERS: Final = {"console": _console, "file": _file, "callback": _callback}
 
 
-# Of a block's handlers, those that take what is captured: a console has the program's own lines already.
+# The handlers of a block that get captured records. A console shows the program's own lines already.
 _CAPTURING: Final = ("the_edge_obs.RingBufferHandler", "the_edge_obs.FlowFileHandler")
 
 
 # --- checks ---
+
+
+def _check_levels(levels: Any) -> None:
+    if not isinstance(levels, Mapping):
+        problem = f"observability.levels is {levels!r}; it must be a mapping such as {{llm: debug}}"
+        raise ConfigurationError(problem, where="observability.levels")
+    for name, level in levels.items():
+        _check_name("observability.levels", name)
+        _level(f"observability.levels.{name}", level)
 
 
 def _or_empty(block: Mapping[str, Any], key: str, empty: Any) -> Any:
@@ -278,7 +289,7 @@ def _level(where: str, level: Any) -> int:
 
 
 def _refuse_links(where: str, value: Any) -> None:
-    """Refuse what dictConfig would take for the name of an object, and import."""
+    """Refuse values that dictConfig would import as the name of an object."""
     if isinstance(value, str) and value.startswith(("ext://", "cfg://")):
         problem = f"{where} is {value!r}; a block has no links to objects; a dictConfig may have them"
         raise ConfigurationError(problem, where=where)
@@ -306,10 +317,10 @@ def _check_handler(where: str, handler: Any, import_callbacks: bool) -> None:
 
 
 def _captured(block: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the loggers that a block captures, the root logger's name being ""; without those below another one.
+    """Return the loggers that a block captures, without those below another one; the name "" is the root logger.
 
     Raises:
-        ConfigurationError: something else is given than ``root`` or a list of names.
+        ConfigurationError: ``capture`` is neither ``root`` nor a list of names.
     """
     capture = _or_empty(block, "capture", ())
     if capture == "root":
@@ -365,7 +376,7 @@ def _loaded(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mappin
     if "observability" in content:
         block = content["observability"]
         return {} if block is None else cast("Mapping[str, Any]", block)
-    # A flow without a block is one that nobody wants to observe.
+    # A flow file without a block is not observed.
     return {"enabled": False} if "nodes" in content else content
 
 
@@ -382,6 +393,6 @@ def _read(path: Path) -> Any:
 
         document = read_yaml(path)
         return None if document is None else document.data
-    except Exception as error:  # yaml and json have each their own errors
+    except Exception as error:  # yaml and json raise different errors
         detail = " ".join(str(error).split())
         raise ConfigurationError(f"configuration {str(path)!r} is not valid YAML or JSON: {detail}") from error

@@ -1,8 +1,8 @@
-"""Dictionaries of ``logging.config`` put in force beside what is there, and taken back in any order.
+"""Activate dictConfigs in addition to the existing configuration, and undo them in any order.
 
-``logging.config.dictConfig`` closes every handler it finds. Here the same dictionaries are built by the same
-``DictConfigurator``, whole or not at all, and laid over the loggers: what other people have installed stays open and comes
-back. Each logger keeps what it was and a pile of layers, one a configuration, so that a layer can leave from the middle.
+``logging.config.dictConfig`` closes every existing handler. Here the same ``DictConfigurator`` builds the same dictionaries,
+completely or not at all, and the result is added to the loggers. Handlers of other code stay open, and the undo restores them.
+Each logger has its original state and a pile of layers, one per configuration, so a layer can be removed from the middle.
 """
 
 from __future__ import annotations
@@ -28,27 +28,28 @@ CONFIG_KEYS: Final = (
 LOGGER_KEYS: Final = ("level", "handlers", "filters", "propagate")
 
 _lock = threading.RLock()
-# As logging does with its own: a forked child finds the tree whole, and nobody in it who holds the lock.
+# As logging does with its own lock: in a forked child the tree is consistent, and no thread holds the lock.
 at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Installed(NamedTuple):
-    """A configuration in force: its handlers by name, and its undo, which tells whether it still had something to undo."""
+    """An active configuration: its handlers by name, and its undo, which returns False if it was undone before."""
 
     handlers: dict[str, logging.Handler]
     undo: Callable[[], bool]
 
 
 def install(config: Mapping[str, Any], *, scope: object = None, replace: bool = False) -> Installed:
-    """Put a dictConfig in force.
+    """Activate a dictConfig.
 
     Args:
-        config: As ``logging.config.dictConfig`` takes it. ``disable_existing_loggers`` does not count: nothing is disabled.
-        scope: Only flows of this scope reach the handlers, and its levels are theirs alone. Default None: everybody.
-        replace: Whether a logger's handlers take the place of those it has, until the undo. Default False: they join them.
+        config: A dictConfig as ``logging.config.dictConfig`` takes it. ``disable_existing_loggers`` is ignored: no logger is
+            disabled.
+        scope: If given, only flows of this scope reach the handlers, and the levels apply only to them. Default None: all flows.
+        replace: Whether a logger's new handlers replace its existing ones until the undo. Default False: they are added.
 
     Raises:
-        ConfigurationError: something in it cannot be used; nothing is changed then.
+        ConfigurationError: The configuration cannot be used; nothing is changed.
     """
     with _lock:
         handlers, layers, policies = _build(config, scope, replace)
@@ -62,26 +63,26 @@ def install(config: Mapping[str, Any], *, scope: object = None, replace: bool = 
 
     def undo() -> bool:
         with _lock:
-            in_force = bool(layers)
+            is_active = bool(layers)
             for name, layer in layers.items():
                 _piles[name].remove(layer)
             layers.clear()
             _settle()
-        for handler in handlers.values() if in_force else ():
+        for handler in handlers.values() if is_active else ():
             handler.close()
         for policy in policies:
             policy.close()
-        return in_force
+        return is_active
 
     return Installed(handlers, undo)
 
 
-# --- a logger and what lies on it ---
+# --- loggers and their layers ---
 
 
 @dataclass(eq=False, slots=True)
 class _Layer:
-    """What one configuration wants of one logger; None where it says nothing."""
+    """The settings of one configuration for one logger; None for a setting that it leaves alone."""
 
     scope: object
     level: int | None
@@ -92,7 +93,7 @@ class _Layer:
 
 
 class _Pile:
-    """A logger, what it was, and what lies on it: layers and other people's handlers, in the order in which they came."""
+    """A logger, its original state, and its layers and handlers of other code, in the order in which they were added."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
@@ -110,46 +111,46 @@ class _Pile:
         if layer.level is not None and layer.scope is None:
             self.by_hand = None
         self.entries.append(layer)
-        for one in layer.filters:
-            self.logger.addFilter(one)
+        for item in layer.filters:
+            self.logger.addFilter(item)
         self._arrange()
 
     def remove(self, layer: _Layer) -> None:
         self.notice()
         self.entries.remove(layer)
-        for one in layer.filters:
-            self.logger.removeFilter(one)
+        for item in layer.filters:
+            self.logger.removeFilter(item)
         self._arrange()
 
     def notice(self) -> None:
-        """Take in what others did meanwhile: a level set by hand, handlers that came or went."""
+        """Notice changes by other code: a level set by hand, handlers that were added or removed."""
         if self.logger.level != self.applied["level"]:
             self.by_hand = self.applied["level"] = self.logger.level
-        there, visible = self.logger.handlers, self._visible()
-        gone = [handler for handler in visible if handler not in there]
+        current, visible = self.logger.handlers, self._visible()
+        removed = [handler for handler in visible if handler not in current]
         for layer in self.layers:
-            layer.handlers = [handler for handler in layer.handlers if handler not in gone]
-        came = [handler for handler in there if handler not in visible]
-        self.entries = [*(entry for entry in self.entries if entry not in gone and entry not in came), *came]
+            layer.handlers = [handler for handler in layer.handlers if handler not in removed]
+        added = [handler for handler in current if handler not in visible]
+        self.entries = [*(entry for entry in self.entries if entry not in removed and entry not in added), *added]
 
     def _visible(self) -> list[logging.Handler]:
-        found: list[logging.Handler] = []
+        handlers: list[logging.Handler] = []
         for entry in self.entries:
             if isinstance(entry, _Layer):
-                found = [*([] if entry.replaces else found), *entry.handlers]
+                handlers = [*([] if entry.replaces else handlers), *entry.handlers]
             else:
-                found.append(entry)
-        return found
+                handlers.append(entry)
+        return handlers
 
     def _arrange(self) -> None:
-        """Make the logger's handlers and switches what the pile says; levels are settled for all loggers together."""
+        """Apply the pile to the logger's handlers and flags. ``_settle`` sets the levels of all loggers together."""
         visible = self._visible()
         if visible != self.logger.handlers:
-            # Under logging's own lock and in one step: whoever logs meanwhile sees the old list or the new one.
+            # Under logging's lock and in one assignment: other threads see the old list or the new one.
             with logging._lock:  # type: ignore[attr-defined]
                 self.logger.handlers = visible
-        said = [layer.propagate for layer in self.layers if layer.propagate is not None]
-        self.apply("propagate", said[-1] if said else self.original["propagate"])
+        flags = [layer.propagate for layer in self.layers if layer.propagate is not None]
+        self.apply("propagate", flags[-1] if flags else self.original["propagate"])
         self.apply("disabled", False if self.layers else self.original["disabled"])
 
     def apply(self, name: str, value: Any) -> None:
@@ -158,7 +159,7 @@ class _Pile:
             self.logger.setLevel(value) if name == "level" else setattr(self.logger, name, value)
 
     def level_for(self, scope: object) -> int:
-        """Return the logger's own level as flows of a scope are to see it: set by hand, by the scope, by all, or the first."""
+        """Return the logger's own level for flows of a scope: set by hand, by the scope, by a common layer, or originally."""
         if self.logger.level != self.applied["level"]:
             return self.logger.level
         if self.by_hand is not None:
@@ -173,7 +174,7 @@ _contested = False
 
 
 def _settle() -> None:
-    """Give each logger the lowest level that anybody wants of it, and forget the loggers on which nothing lies any more."""
+    """Set each logger to the lowest level that any configuration asks for, and forget loggers without layers."""
     global _contested
     for pile in _piles.values():
         pile.notice()
@@ -191,7 +192,7 @@ def _settle() -> None:
 
 
 def _level_for(name: str, scope: object) -> int:
-    """Return the effective level of a logger as flows of a scope are to see it."""
+    """Return the effective level of a logger for flows of a scope."""
     loggers: Mapping[str, Any] = logging.Logger.manager.loggerDict
     while name:
         logger = loggers.get(name)
@@ -205,9 +206,9 @@ def _level_for(name: str, scope: object) -> int:
 
 
 class _ScopeLevels(logging.Filter):
-    """Let pass what a scope's own levels let pass, while another's lower ones are in force on the same loggers.
+    """Pass records by a scope's own levels while another scope's lower levels are active on the same loggers.
 
-    A span that is open for the other's sake alone is missing then; what runs inside it names a parent that is not there.
+    A span that is open only because of the other scope is missing then, and spans inside it name a parent that is not in the log.
     """
 
     def __init__(self, scope: object) -> None:
@@ -215,7 +216,7 @@ class _ScopeLevels(logging.Filter):
         self.scope = scope
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the record's level is one that the scope asked for."""
+        """Tell whether the scope's own levels pass the record."""
         if not _contested:
             return True
         name = "tea." + node_of(record.facts) if type(record) is NodeRecord else record.name
@@ -229,7 +230,7 @@ _Built: TypeAlias = "tuple[dict[str, logging.Handler], dict[str, _Layer], list[R
 
 
 def _build(config: Mapping[str, Any], scope: object, replace: bool) -> _Built:
-    """Return the handlers, layers and redaction policies that a dictConfig describes; all of them, or an error and none.
+    """Build the handlers, layers and redaction policies of a dictConfig: all of them, or none and an error.
 
     Handlers and layers are not attached yet.
     """
@@ -257,7 +258,7 @@ def _build(config: Mapping[str, Any], scope: object, replace: bool) -> _Built:
 
 
 def _policies(configurator: logging.config.DictConfigurator) -> list[RedactionFilter]:
-    return [one for one in configurator.config.get("filters", {}).values() if isinstance(one, RedactionFilter)]
+    return [item for item in configurator.config.get("filters", {}).values() if isinstance(item, RedactionFilter)]
 
 
 def _layer(
@@ -275,7 +276,7 @@ def _layer(
 
 
 def _make_handlers(configurator: logging.config.DictConfigurator, made: dict[str, logging.Handler]) -> None:
-    """Make the handlers in an order in which each target is there before it is referred to."""
+    """Create the handlers in an order in which each target exists before a handler refers to it."""
     entries = configurator.config.get("handlers", {})
     waiting = sorted(entries)
     while waiting:
@@ -289,14 +290,14 @@ def _make_handlers(configurator: logging.config.DictConfigurator, made: dict[str
                 deferred.append(name)
                 continue
             entries[name] = made[name] = handler
-            # A name that is taken stays its owner's.
+            # If a handler of other code has the name, it keeps it.
             if handler.name is None and logging._handlers.get(name) is None:  # type: ignore[attr-defined]
                 handler.name = name
         waiting = deferred
 
 
 def _is_early(error: ConfigurationError) -> bool:
-    """Tell whether a handler refers to one that is not made yet: ``logging.config`` says so by the text of a TypeError alone."""
+    """Tell whether a handler refers to one that does not exist yet; ``logging.config`` raises a TypeError with such a text."""
     cause = error.__cause__.__cause__ if error.__cause__ is not None else None
     return isinstance(cause, TypeError) and str(cause).endswith(" not configured yet")
 
@@ -315,7 +316,7 @@ def _made(kind: str, name: str, make: Callable[[Any], Any], entry: Any) -> Any:
 
 
 def _refuse_misspelt(kind: str, name: str, entry: Any) -> None:
-    """Say of a class that this package has not which ones it has; logging only knows that the module does not exist."""
+    """Refuse a class name that this package does not have, and list the known ones. logging only says that there is no module."""
     factory = entry.get("()", entry.get("class")) if isinstance(entry, Mapping) else None
     package, _, wanted = factory.rpartition(".") if isinstance(factory, str) else ("", "", "")
     if package != __name__.partition(".")[0] or hasattr(sys.modules[package], wanted):
@@ -325,7 +326,7 @@ def _refuse_misspelt(kind: str, name: str, entry: Any) -> None:
 
 
 def _files_to_come(handlers: Mapping[str, Any]) -> set[str]:
-    """Return the files that are not there yet and that stdlib handlers make when they are made."""
+    """Return the files that do not exist yet, and that handlers of the standard library will create."""
     names = (entry.get("filename") for entry in handlers.values() if isinstance(entry, Mapping))
     return {os.path.abspath(name) for name in names if isinstance(name, str) and not os.path.exists(name)}
 
@@ -340,7 +341,7 @@ def _discard(handlers: Iterable[logging.Handler], fresh: set[str]) -> None:
 
 
 def _copied(config: Any) -> Any:
-    """Return the dicts and lists of a configuration anew, for the configurator changes them; leaves stay themselves."""
+    """Copy the dicts and lists of a configuration, because the configurator changes them; other values are shared."""
     if isinstance(config, Mapping):
         return {key: _copied(value) for key, value in config.items()}
     return [_copied(value) for value in config] if isinstance(config, list) else config
@@ -350,7 +351,7 @@ def _copied(config: Any) -> Any:
 
 
 def _checked(parts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the logger entries, root's under "", of a dictConfig whose keys, levels and references are known to be good."""
+    """Check the keys, levels and references of a dictConfig, and return its logger entries; the key "" is the root logger."""
     check_keys("logging configuration", parts, CONFIG_KEYS)
     if parts.get("version") != 1 or isinstance(parts["version"], bool):
         raise ConfigurationError(f"logging configuration: version is {parts.get('version')!r}; {allowed((1,))}")
@@ -385,11 +386,11 @@ def _check_references(where: str, entry: Mapping[str, Any], parts: Mapping[str, 
     if level is not None and not is_link and not isinstance(_level_number(level), int):
         raise ConfigurationError(f"{where} has level {level!r}; {allowed(logging._nameToLevel)}")
     for key, section in (("formatter", "formatters"), ("filters", "filters"), ("handlers", "handlers")):
-        # Arguments of a factory are its own business.
+        # Arguments of a factory are not checked.
         names = () if key == "handlers" and "()" in entry else entry.get(key) or ()
         for name in [names] if isinstance(names, str) else names:
             if isinstance(name, str) and "://" not in name and name not in parts.get(section, {}):
-                problem = f"{where} names {section.rstrip('s')} {name!r}, which is not there"
+                problem = f"{where} names {section.rstrip('s')} {name!r}, which does not exist"
                 raise ConfigurationError(f"{problem}; {allowed(parts.get(section) or ('nothing',))}")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from ..actions._retrying import Retrying
+from ..actions.retrying import Retrying
 from ..errors import FlowRunError
 from ..instrumentation.capture import is_soft_failure
 from ..recording.records import NOTHING

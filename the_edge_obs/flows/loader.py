@@ -10,6 +10,7 @@ from typing import Any, Final
 from ..actions.registry import Registry
 from ..configuration.yaml_reader import Place
 from ..errors import ConfigurationError, FlowFileError, FlowRunError, allowed
+from ..event import ROOT_NODE
 from . import checks
 from .edges import read_edges
 from .importing import Engine, import_actions
@@ -96,7 +97,7 @@ def _read(source: Source, loading: Loading) -> Plan:
     subflow = _Subflows(replace(loading, base=known))
     nodes, edges = _graph(flow, data, NodeReader(compiler, known, subflow, loading.allow_code, knows_all=registry is not None))
     return Plan(
-        name=attempt(_name, flow.key("name"), data.get("name")) or "flow",
+        name=attempt(_name, flow.key("name"), data.get("name")) or ROOT_NODE,
         path=source.path,
         folder=folder,
         variables=variables,
@@ -131,7 +132,7 @@ def _top_level(flow: Spot) -> dict[str, Any]:
 
 def _name(spot: Spot, name: Any) -> str:
     if name is None:
-        return Path(spot.source.path).stem if spot.source.path else "flow"
+        return Path(spot.source.path).stem if spot.source.path else ROOT_NODE
     return checks.text(spot, name)
 
 

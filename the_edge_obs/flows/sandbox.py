@@ -22,7 +22,7 @@ from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.visitor import NodeTransformer
 
-from ..actions._support import known_charset
+from ..text import known_charset
 
 SECONDS: Final = 5.0
 """The time limit of one rendering."""

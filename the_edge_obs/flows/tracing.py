@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 from ..actions.registry import Registry
 from ..context import SpanContext, current
 from ..instrumentation.registries import instrument
-from ..instrumentation.spans import Span, log_event, node_logger
+from ..instrumentation.span_events import log_event, node_logger
+from ..instrumentation.spans import Span
 from ..recording.faults import Guard, own_fault
 from ..recording.records import NOTHING
 from ..redaction.snapshots import snapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..event import Event
+from ..event import ROOT_NODE, Event
 from ..flow_log import FlowLog, build_flow_log, known_outcome
 
 
@@ -23,7 +23,7 @@ def by_start(events: Iterable[Event], dropped: Mapping[str, int]) -> list[FlowLo
 
 def title(log: FlowLog) -> str:
     """Return a title that tells a flow from others: its name, and the beginning of its id."""
-    return f"{log.name or 'flow'} {log.flow_id[:8]}"
+    return f"{log.name or ROOT_NODE} {log.flow_id[:8]}"
 
 
 def marked(status: str, label: str) -> str:

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any, Final
 
-from ..event import Event, dumps
+from ..event import SPAN_EVENTS, Event, dumps
 from ..flow_log import FlowLog, SpanInfo
 from ..text import counted
 from ..tree.drawing import which
 from ..tree.lanes import Placed, micros, place
 from ._flow_logs import by_start, marked, title
 
-_OF_SPANS: Final = frozenset({"entry", "exit", "error"})
 _NAME: Final = 80  # characters of a message that name its event; the arguments have all of it
 _COLOURS: Final = {"error": "terrible", "cancelled": "grey"}  # for chrome://tracing; Perfetto chooses its own colours
 
@@ -84,7 +83,7 @@ def _slices(process: _Process) -> Iterator[dict[str, Any]]:
     """
     events: dict[str, list[Event]] = {}
     for event in process.log.events:
-        if event["event_type"] in _OF_SPANS:
+        if event["event_type"] in SPAN_EVENTS:
             events.setdefault(event["span_id"], []).append(event)
     branches = _branches(process.spans)
     heads: dict[str, dict[str, Any]] = {}
@@ -151,7 +150,7 @@ def _moments(process: _Process) -> Iterator[dict[str, Any]]:
     """Yield what was logged inside spans: messages, also of other loggers, and metrics."""
     lanes = {placed.span.span_id: placed.lane for placed in process.spans}
     for event in process.log.events:
-        if event["event_type"] in _OF_SPANS:
+        if event["event_type"] in SPAN_EVENTS:
             continue
         text = " ".join((event["message"] or event["node"]).split())
         yield process.event(

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..event import ROOT_NODE
+from ..event import may_be_root
 from ..recording.dispatch import KEEPERS, Take, handed
 from ..recording.faults import Guard, handler_failed
 from ..recording.records import Facts, NodeRecord, event_of, flow_of, is_last, node_of, wall_of
@@ -102,8 +102,7 @@ class FlowFileHandler(logging.Handler):
                 place = facts[0]
                 file = self._of_flow.get(place[0].id)
                 # A possible end of a flow takes the slow path.
-                is_inside = place[2] is not None and place[3] != ROOT_NODE
-                if is_inside and file is not None and file.looked <= facts[3] < file.until:
+                if not may_be_root(place[3], place[2]) and file is not None and file.looked <= facts[3] < file.until:
                     written = os.write(file.descriptor, line)
                     if written != len(line):
                         file.check(written, line)

@@ -130,7 +130,7 @@ class ConsoleFormatter(logging.Formatter):
         fmt, datefmt, style: Ignored; ``fileConfig``, and ``class:`` in a dictConfig, pass them to every formatter.
         verbose: Add the data, as JSON, and the traceback if there is one. Default False.
         colour: Use ANSI colours. Default False, because a formatter does not know where its handler writes. None: use them if
-            stderr, the default of ``StreamHandler``, can show them when the formatter is created.
+            stderr, the default of ``StreamHandler``, can show them when the formatter is created, unless ``NO_COLOR`` is set.
 
     Control characters are escaped, so no message can forge a line or control a terminal.
     """

@@ -1,1 +1,1 @@
-"""What observes your code: the decorator, spans and flows, registries, and what carries the context where Python does not."""
+"""Instrumentation of a program: the decorator, spans and flows, registries, and carriers of the context."""

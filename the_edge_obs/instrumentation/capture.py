@@ -1,4 +1,4 @@
-"""What is captured of a call: which arguments are its input, where its code is, what its result says of itself."""
+"""What is captured of a call: the arguments that are its input, its code location, and the metrics in its result."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _Get: TypeAlias = Callable[[str], Any]
 
 _USAGE_KEYS: Final = ("usage", "usage_metadata", "usageMetadata")
 _KEYS: Final = frozenset({*_USAGE_KEYS, "cost_usd"})
-# The spellings of each count, and what stands beside it and is not in it. OpenAI's and LangChain's counts are whole: cached and
-# reasoning tokens are details of them. Anthropic's and Bedrock's input leaves out what went through the cache
-# (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching), Gemini's candidates leave out the thoughts
+# The spellings of each count, and the counts to add to it. OpenAI's and LangChain's counts are complete: they include cached and
+# reasoning tokens. Anthropic's and Bedrock's input count does not include tokens from the cache
+# (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching). Gemini's candidates do not include the thoughts
 # (https://ai.google.dev/api/generate-content#UsageMetadata).
 _INPUT: Final = {
     "input_tokens": ("cache_read_input_tokens", "cache_creation_input_tokens"),
@@ -41,19 +41,20 @@ _OUTPUT: Final = {
 _TOTAL: Final = {"total_tokens": (), "tokens": (), "totalTokens": (), "total_token_count": (), "totalTokenCount": ()}
 
 MUTE: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset})
-"""Types of results that bring no metrics."""
+"""Types of results that hold no metrics."""
 
 
 class Capture:
-    """Picks the input out of a call's arguments; made once a function, from its signature.
+    """Selects the input from a call's arguments. Created once per function, from its signature.
 
-    For ``(params, state, ...)`` the input is the params; for ``(state, **params)`` all but the state and what an engine adds;
-    otherwise the arguments by name. ``self``, ``cls``, ``state``, ``ctx`` and ``engine`` are left out.
+    For ``(params, state, ...)`` the input is the params. For ``(state, **params)`` it is all parameters except the state and the
+    engine's own arguments. Otherwise it is the arguments by name. ``self``, ``cls``, ``state``, ``ctx`` and ``engine`` are left
+    out.
 
     Attributes:
-        takes_params: Whether the first argument is all of the input.
-        params_at: Where the params are among the positional arguments: 1 in a method, which still gets its self; or None.
-        takes_node: Whether a ``node`` argument is the engine's name of the step.
+        takes_params: Whether the first argument is the whole input.
+        params_at: Index of the params among the positional arguments (1 in a method, after self), or None.
+        takes_node: Whether the ``node`` argument is the engine's name for the step.
     """
 
     __slots__ = ("hidden", "names", "params_at", "rest", "takes_node", "takes_params")
@@ -73,13 +74,13 @@ class Capture:
         if (at := self.params_at) is not None:
             return args[at] if len(args) > at else kwargs.get("params")
         hidden = self.hidden
-        found = {name: value for name, value in zip(self.names, args, strict=False) if name not in hidden}
+        captured = {name: value for name, value in zip(self.names, args, strict=False) if name not in hidden}
         if len(args) > len(self.names) and self.rest:
-            found[self.rest] = args[len(self.names) :]
+            captured[self.rest] = args[len(self.names) :]
         for name, value in kwargs.items():
             if name not in hidden:
-                found[name] = value
-        return found
+                captured[name] = value
+        return captured
 
 
 def _parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str]:
@@ -93,7 +94,7 @@ def _parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str]:
 
 
 def location_of(fn: Callable[..., Any]) -> Site:
-    """Return where a callable's code is, as far as it is Python code."""
+    """Return a callable's code location; ``NOWHERE`` if it is not Python code."""
     inner = inspect.unwrap(fn)
     while isinstance(inner, functools.partial):
         inner = inspect.unwrap(inner.func)
@@ -107,7 +108,7 @@ def is_soft_failure(result: dict[str, Any]) -> bool:
 
 
 def may_bring_metrics(result: object) -> bool:
-    """Tell whether a result has something that ``metrics_of`` reads; what cannot be read has nothing."""
+    """Tell whether a result has a key or attribute that ``metrics_of`` reads; False if it cannot be read."""
     try:
         for fields in _fields_of(result):
             if not dict.keys(fields).isdisjoint(_KEYS):
@@ -118,19 +119,19 @@ def may_bring_metrics(result: object) -> bool:
 
 
 def _fields_of(value: Any) -> tuple[dict[str, Any], ...]:
-    """Return where a dict has its items, or an object its attributes: its slots, and what it stores elsewhere."""
+    """Return the mappings that hold a dict's items or an object's attributes."""
     kind = type(value)
     if issubclass(kind, dict):
         return (value,)
-    slots = _slots_of(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+    slots = _slots_of(kind)  # type: ignore[arg-type]  # mypy does not treat a class as hashable
     return slots, *_stores_of(value, slots)
 
 
 def metrics_of(result: object) -> dict[str, Any] | None:
-    """Return the metrics that a result brings, or None: tokens of its ``usage`` or ``usage_metadata``, and ``cost_usd``.
+    """Return the metrics in a result, or None: the tokens of its ``usage`` or ``usage_metadata``, and ``cost_usd``.
 
-    The result, and its usage, is a dict or an object, as the SDKs of OpenAI, Anthropic, Google and others have them. A total that
-    the usage leaves out is the sum of input and output.
+    The result and its usage are dicts or objects, as in the SDKs of OpenAI, Anthropic, Google and others. If the usage has no
+    total, the total is the sum of input and output.
     """
     kind = type(result)
     if kind in MUTE or (kind is dict and cast("dict[str, Any]", result).keys().isdisjoint(_KEYS)):
@@ -140,31 +141,31 @@ def metrics_of(result: object) -> dict[str, Any] | None:
     for key in _USAGE_KEYS:
         if (usage := get(key)) is not None:
             break
-    found = {} if type(usage) in MUTE else _tokens_of(_getter(usage))
+    metrics = {} if type(usage) in MUTE else _tokens_of(_getter(usage))
     if _is_count(cost := get("cost_usd")):
-        found["cost_usd"] = cost
-    return found or None
+        metrics["cost_usd"] = cost
+    return metrics or None
 
 
 def _tokens_of(get: _Get) -> dict[str, Any]:
     total, _ = _count(get, _TOTAL)
     sent, beside_sent = _count(get, _INPUT)
     got, beside_got = _count(get, _OUTPUT)
-    # Some gateways speak Anthropic's words and count as OpenAI does: then the total has no room for what stands beside.
+    # Some gateways use Anthropic's names but count as OpenAI does: then the counts include the cached tokens already.
     if total is not None and total < (sent or 0) + beside_sent + (got or 0) + beside_got:
         beside_sent = beside_got = 0
-    found = {}
+    tokens = {}
     if sent is not None:
-        found["input_tokens"] = sent + beside_sent
+        tokens["input_tokens"] = sent + beside_sent
     if got is not None:
-        found["output_tokens"] = got + beside_got
-    if total is not None or found:
-        found["tokens"] = sum(found.values()) if total is None else total
-    return found
+        tokens["output_tokens"] = got + beside_got
+    if total is not None or tokens:
+        tokens["tokens"] = sum(tokens.values()) if total is None else total
+    return tokens
 
 
 def _count(get: _Get, spellings: Mapping[str, tuple[str, ...]]) -> tuple[Any, Any]:
-    """Return a count of a usage, None without one, and the sum of what stands beside it."""
+    """Return a count of a usage (or None), and the sum of the counts to add to it."""
     for key, others in spellings.items():
         own = get(key)
         if own is not None and _is_count(own):
@@ -177,12 +178,12 @@ def _count(get: _Get, spellings: Mapping[str, tuple[str, ...]]) -> tuple[Any, An
 
 
 def _getter(value: object) -> _Get:
-    """Return what gets an item of a dict, or an attribute as an object stores it, or None; no foreign code runs."""
+    """Return a function that gets an item of a dict, or a stored attribute of an object, or None; no foreign code runs."""
     kind = type(value)
     if issubclass(kind, dict):
         own: _Get = dict.get.__get__(value)
         return own
-    slots = _slots_of(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+    slots = _slots_of(kind)  # type: ignore[arg-type]  # mypy does not treat a class as hashable
     stores = _stores_of(value, slots)
 
     def get(name: str) -> Any:
@@ -205,13 +206,13 @@ def _stores_of(value: object, slots: dict[str, Any]) -> list[dict[str, Any]]:
 
 @functools.lru_cache(maxsize=1024)
 def _slots_of(kind: type) -> dict[str, Any]:
-    """Return what objects of a class store their attributes in, by name: slots, and the ``__dict__``."""
-    found: dict[str, Any] = {}
+    """Return the descriptors of stored attributes of a class, by name: its slots, and ``__dict__``."""
+    attributes: dict[str, Any] = {}
     for base in reversed(type.mro(kind)):
-        found.update(vars(base))
+        attributes.update(vars(base))
     return {
         name: slot
-        for name, slot in found.items()
+        for name, slot in attributes.items()
         if type(slot) is MemberDescriptorType or (name == "__dict__" and type(slot) is GetSetDescriptorType)
     }
 
@@ -224,5 +225,5 @@ def _in_slot(slot: Any, value: object) -> Any:
 
 
 def _is_count(value: Any) -> bool:
-    kind = type(value)  # not isinstance: a value may lie about its class, or raise when it is asked
+    kind = type(value)  # not isinstance: __class__ may lie or raise
     return kind in (int, float) and 0 <= value < math.inf

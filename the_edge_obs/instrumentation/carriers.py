@@ -1,4 +1,4 @@
-"""Carriers: functions that take the context along to other threads, pools and processes."""
+"""Carriers: functions that carry the context to other threads, pools and processes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _Run: TypeAlias = "Callable[..., Any]"  # of a context
 
-# Flows that a carrier was made in, while somebody holds them: a forked worker that gets it finds its flow here.
+# Flows in which carriers were made, as long as they are referenced: a forked worker finds the flow of its carrier here.
 _carried: Final[weakref.WeakValueDictionary[str, FlowState]] = weakref.WeakValueDictionary()
 
 
 class _Carrier(Standing):
-    """A function with the context of the call that wrapped it.
+    """A function with the context in which it was wrapped.
 
-    Pickled, it takes the running span along in place of the whole context: in another process the function runs below that span,
-    in the same flow. The flow's taints travel too, for what is a secret here must not show up in the log there.
+    A pickle holds the running span instead of the whole context. In another process the function runs below that span, in the
+    same flow. The pickle holds the flow's taints too, because a secret must not appear in the log of the other process.
     """
 
     def __new__(cls, fn: Callable[..., Any], context: contextvars.Context) -> _Carrier:
@@ -50,9 +50,9 @@ def _unpickled(
     about: tuple[Any, ...],
     taints: frozenset[str],
     policy: Policy | None,
-    place: tuple[Any, ...],
+    rest: tuple[Any, ...],
 ) -> _Carrier:
-    """Return a carrier that came from another process; what else is in the context stays this process's own."""
+    """Return a carrier that came from another process. All other context variables are this process's own."""
     context = contextvars.copy_context()
     span = None
     if flow_id is not None:
@@ -61,13 +61,13 @@ def _unpickled(
         flow.trace_flags, flow.tracestate = trace_flags, tracestate
         flow.taints.policy = policy
         flow.taints.absorb(taints)
-        span = SpanContext(flow, *place)
-    # None as well: a forked worker still has the span of whoever started it.
+        span = SpanContext(flow, *rest)
+    # Set None too: a forked worker still has the span of the process that started it.
     context.run(CURRENT.set, span)
     return _Carrier(fn, context)
 
 
-# --- what a carrier calls: each call, and each step of one, runs in one copy of the context ---
+# --- calls of a carrier: each call, with all of its steps, runs in its own copy of the context ---
 
 
 def _call(context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -76,7 +76,7 @@ def _call(context: contextvars.Context, fn: Callable[..., Any], /, *args: Any, *
 
 
 def _carried_on(context: contextvars.Context, output: Any) -> Any:
-    """Return what a call gave; what a lambda or a decorator hid, a coroutine or a generator, goes on in the context as well."""
+    """Return the result of a call. A coroutine or generator that a lambda or decorator returned runs in the context as well."""
     way = way_of(output)
     if way == "manager" and stream_of(output) is not None:
         output.gen = _carried_on(context, output.gen)
@@ -115,13 +115,13 @@ async def _call_async_generator(
         except StopAsyncIteration:
             return
         finally:
-            value = None  # an error that was thrown in: it would hold this frame, which holds it
+            value = None  # an error that was thrown in would hold this frame, which holds the error
         try:
             resume, value = source.asend, (yield item)
         except GeneratorExit:
             await _awaited(run, source.aclose)
             raise
-        except BaseException as error:  # noqa: BLE001 - it goes into the source, and comes out again from there
+        except BaseException as error:  # noqa: BLE001 - the source gets it, and raises it again if it does not handle it
             resume, value = source.athrow, error
 
 
@@ -135,7 +135,7 @@ _CALLS: Final[dict[Kind, Callable[..., Any]]] = {
 
 
 def _awaited(run: _Run, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Return what awaits a call of a function, each step of it by ``run``."""
+    """Return an awaitable that awaits a call of a function, each step of it by ``run``."""
 
     async def awaiting() -> Any:
         return await fn(*args, **kwargs)
@@ -144,7 +144,7 @@ def _awaited(run: _Run, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) ->
 
 
 def _steps(run: _Run, source: Any) -> Generator[Any, Any, Any]:
-    """Yield what a generator or coroutine yields, each step of it by ``run``."""
+    """Yield the items of a generator or coroutine, each step of it by ``run``."""
     resume, value = source.send, None
     while True:
         try:
@@ -152,23 +152,31 @@ def _steps(run: _Run, source: Any) -> Generator[Any, Any, Any]:
         except StopIteration as stop:
             return stop.value
         finally:
-            value = None  # an error that was thrown in: it would hold this frame, which holds it
+            value = None  # an error that was thrown in would hold this frame, which holds the error
         try:
             resume, value = source.send, (yield item)
-        except BaseException as error:  # noqa: BLE001 - it goes into the source, and comes out again from there
+        except BaseException as error:  # noqa: BLE001 - the source gets it, and raises it again if it does not handle it
             resume, value = source.throw, error
 
 
 def wrap(fn: Callable[P, R]) -> Callable[P, R]:
-    """Return ``fn`` carrying the context of this call to wherever it runs: a pool, a thread, a timer, a callback.
+    """Return a function that runs ``fn`` in the current context, wherever it is called: a pool, a thread, a timer, a callback.
 
-    A coroutine function, generator or async generator function stays one, and each of its steps runs in the context. Each call
-    runs in a copy of its own, so the result may be called many times and by many threads at once. It can be pickled if ``fn``
-    can, for pools of processes: there ``fn`` runs below the span that is running here, in the same flow. The pickle holds the
-    secrets that the flow has redacted by their key, so that they stay out of the other process's log as well.
+    A coroutine function, generator function or async generator function stays one, and each of its steps runs in the context.
+    Each call has its own copy of the context, so many threads may call the result at once.
+
+    The result can be pickled if ``fn`` can, for pools of processes. In the other process ``fn`` runs below the span that is
+    running here, in the same flow. The pickle holds the secrets that the flow has redacted by their keys, so that they stay out
+    of the log of the other process.
+
+    Args:
+        fn: Any callable.
 
     Raises:
         ConfigurationError: ``fn`` is not callable.
+
+    Example:
+        >>> pool.submit(obs.wrap(work), item)
     """
     if not callable(fn):
         hint = "the coroutine function itself, not its call" if inspect.isawaitable(fn) else "a function"
@@ -180,11 +188,14 @@ def wrap(fn: Callable[P, R]) -> Callable[P, R]:
 
 
 def propagate() -> Callable[[], None]:
-    """Make threads, and pools of threads and processes, inherit the context of whoever starts them, and return the undo.
+    """Make threads, and tasks of thread and process pools, inherit the context of the code that starts them.
 
-    A thread gets the context of its ``start()``, the task of a ``concurrent.futures`` pool that of its ``submit()``. Process-wide
-    and opt-in, since it changes what every library's threads see of every context variable. Several owners share one patch: it is
-    taken back with the last of their undos.
+    A thread gets the context of its ``start()``. A task of a ``concurrent.futures`` pool gets that of its ``submit()``. The patch
+    applies to the whole process, because it changes the context variables that the threads of every library see. Several calls
+    share one patch; the last of their undos removes it.
+
+    Returns:
+        The undo.
     """
     owner = object()
     with _propagation.lock:
@@ -203,10 +214,10 @@ def propagate() -> Callable[[], None]:
 
 
 class _Propagation:
-    """The one patch of ``propagate``, and who wants it.
+    """The patch of ``propagate`` and its owners.
 
-    Somebody may patch on top of it and keep it beyond its end: then it only passes calls on, and where it comes back to the top,
-    the next patch stands in its place, not above it.
+    Other code may patch on top of it, and still call it after the undo. Then it only passes calls on. If it is at the top again
+    later, the next patch replaces it instead of wrapping it.
     """
 
     def __init__(self) -> None:
@@ -222,7 +233,7 @@ class _Propagation:
         methods = [(threading.Thread, "start", _start_carrying), *((pool, "submit", _submit_carrying) for pool in _pools())]
         for owner, name, carrying in methods:
             theirs = getattr(owner, name)
-            # Whoever patches with functools.wraps copies the mark of ours: it counts only on the function that it names.
+            # A patch made with functools.wraps copies our mark, so the mark counts only on the function that it names.
             while (mark := getattr(theirs, _MARK, None)) is not None and mark[0] is theirs:
                 theirs = mark[1]
             ours = carrying(theirs, submitting, is_undone)
@@ -231,7 +242,7 @@ class _Propagation:
             self._patches.append((owner, name, theirs, ours))
 
     def remove(self) -> None:
-        """Give back what is still ours, and pass through from where somebody else still calls it."""
+        """Restore the methods that are still ours. Where other code still calls ours, it passes the calls on."""
         self._is_undone.set()
         for owner, name, theirs, ours in self._patches:
             if getattr(owner, name) is ours:
@@ -253,7 +264,7 @@ at_fork(after_in_child=_after_fork)
 
 def _start_carrying(start: Callable[..., None], submitting: threading.local, is_undone: threading.Event) -> Callable[..., None]:
     def start_carrying(thread: threading.Thread) -> None:
-        # A pool's worker outlives the task it was started for: it carries nothing, its tasks do.
+        # A worker of a pool outlives the task that started it: its tasks carry the context, not the worker.
         if is_undone.is_set() or getattr(submitting, "now", False):
             return start(thread)
         own, carried = thread.__dict__.get("run"), wrap(thread.run)
@@ -265,7 +276,7 @@ def _start_carrying(start: Callable[..., None], submitting: threading.local, is_
                 thread.run = own  # type: ignore[method-assign]
 
         def run() -> None:
-            give_back()  # or the thread would hold itself, and wait for the garbage collector
+            give_back()  # otherwise the thread would reference itself until a garbage collection
             carried()
 
         thread.run = run  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""What the event that ends a span says of an error, an output and metrics. Each part is read by itself: one fails alone."""
+"""The content of the event that ends a span: error, output and metrics. Each part is read by itself, so one can fail alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..redaction.texts import MAX_STRING, scrub, scrub_key
 from ..secrets.keys import MAX_KEY
 from ..secrets.policies import effective
 
-# What ends a span without being its failure; by name, for asyncio need not be imported.
+# Exceptions that cancel a span. They are matched by name, so that asyncio need not be imported.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
 
 
@@ -29,20 +29,20 @@ class End(NamedTuple):
 def end_of(
     output: Any, error: BaseException | None, parts: Parts, flow: FlowState | None = None, *, is_detailed: bool = False
 ) -> End:
-    """Return what the error event says that ends a span.
+    """Return the content of the error event that ends a span.
 
     Args:
-        output: What was returned, a soft failure, where nothing was raised.
-        error: What was raised, or None.
-        parts: Reads what may be hostile.
-        flow: The flow whose taints count where a long traceback is cut, or None.
-        is_detailed: Whether the traceback is told.
+        output: The result, a soft failure; used if nothing was raised.
+        error: The exception, or None.
+        parts: Reads values that may be hostile.
+        flow: The flow whose taints apply when a long traceback is cut, or None.
+        is_detailed: Whether to include the traceback. Default False.
     """
     if error is None:
         return _soft_end(output, parts)
     details = described(error, parts)
     if is_detailed:
-        # The last frames tell most; and a recursion that fails ends a thousand spans, each with a longer traceback.
+        # Cut, with the last frames kept: a recursion that fails ends a thousand spans, each with a longer traceback.
         details["traceback"] = parts.read(traceback_text, error, flow)
     if outcome_of(error, parts) == "cancelled":
         return End(logging.WARNING, details["message"], {"error": details, "cancelled": True})
@@ -50,7 +50,7 @@ def end_of(
 
 
 def outcome_of(error: BaseException | None, parts: Parts) -> str:
-    """Return the status of what ended with an exception, or with none: ok, error or cancelled."""
+    """Return the status of a span or flow that ended with an exception or None: ok, error or cancelled."""
     if error is None:
         return "ok"
     return "error" if _CANCELLATIONS.isdisjoint(parts.read(class_names, error, instead=())) else "cancelled"
@@ -67,40 +67,40 @@ def _soft_end(output: dict[str, Any], parts: Parts) -> End:
 
 
 def error_part(value: object) -> str:
-    """Return what an action put under ``error`` as text: a text or an exception as it is, anything else as its snapshot."""
+    """Return an action's ``error`` as text: the text itself, an exception's text, or the snapshot of any other value."""
     if value is None or issubclass(type(value), (str, BaseException)):
         return error_text(value)
-    taken = snapshot(value)
-    return taken if isinstance(taken, str) else dumps(scrub(taken))
+    copy = snapshot(value)
+    return copy if isinstance(copy, str) else dumps(scrub(copy))
 
 
 def text_of(value: object) -> str:
-    """Return a text as it is, anything else as the text of its snapshot: a foreign ``__str__`` may raise, or never end."""
+    """Return a text itself, any other value as the text of its snapshot: a foreign ``__str__`` may raise or never return."""
     return str.__str__(value) if issubclass(type(value), str) else error_part(value)
 
 
 def numbers(metrics: dict[str, Any], flow: FlowState) -> dict[str, Any]:
-    """Return metrics as JSON numbers; what is not a number (NaN, a text) becomes null, and no name is a secret of the flow.
+    """Return metrics as JSON numbers. A value that is not a number (NaN, a text) becomes null. Names are scrubbed.
 
-    The schema's own figures (durations, tokens, costs) may be neither null nor below 0: such a one is left out. Of the others so
-    many stay as a container has items; ``…`` counts the rest.
+    The schema's own metrics (durations, tokens, costs) cannot be null or negative; such a value is left out. Of all others the
+    first ``MAX_ITEMS`` are kept; ``…`` counts the rest.
     """
-    taken: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
     others = 0
     for key, value in metrics.items():
         if key in CHECKED_METRICS:
             if _is_number(value) and value >= 0:
-                taken[key] = value
+                kept[key] = value
         elif (others := others + 1) <= MAX_ITEMS:
             name = scrub_key(text_of(key)[: 2 * MAX_STRING], effective(flow.taints.policy))[:MAX_KEY]
-            taken[name] = value if _is_number(value) else None
+            kept[name] = value if _is_number(value) else None
     if others > MAX_ITEMS:
-        taken["…"] = others - MAX_ITEMS
-    return taken
+        kept["…"] = others - MAX_ITEMS
+    return kept
 
 
 def _is_number(value: Any) -> bool:
-    kind = type(value)  # not isinstance: a value may lie about its class, or raise when it is asked
+    kind = type(value)  # not isinstance: __class__ may lie or raise
     if kind is int:  # most are
         return bool(-MAX_INT <= value <= MAX_INT)
     if issubclass(kind, float):

@@ -1,41 +1,33 @@
-"""One flow's face: open it, log into it, read it back."""
+"""Flows: open one, log into it, read it back."""
 
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import sys
 import threading
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from ..context import Entered, FlowState, RemoteParent, SpanContext, checked_flow_id, flows_known, new_flow_id, new_number, place
-from ..errors import ConfigurationError, EventError, FlowNotFoundError, allowed
-from ..event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, Event, level_number
-from ..event_query import select
+from ..errors import ConfigurationError, EventError, allowed
+from ..event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, level_number
 from ..flow_log import FlowLog
-from ..recording.buffers import listeners
-from ..recording.callables import check_runs
 from ..recording.faults import own_fault
 from ..recording.names import fit_name
-from ..recording.records import NOTHING, NOWHERE, record_of_item
-from ..recording.tracebacks import Parts, apart
-from ..redaction.snapshots import snapshot
-from ..secrets.policies import Policy, process_policy
-from ..store.sources import get_flow_log, query
+from ..recording.records import NOTHING, NOWHERE
+from ..recording.tracebacks import Parts
+from ..store.sources import get_flow_log
 from .ends import end_of, outcome_of
-from .spans import OpenSpan, Span, current, enter, label_of, leave, log_event, node_logger
+from .event_streams import Events, FlowEvents
+from .resources import resource_data, runtime
+from .running import current, enter, leave
+from .span_events import OpenSpan, label_of, log_event, node_logger
+from .spans import Span
 
 
 class TraceContext(Protocol):
-    """What an engine's own tracing offers, and goes on receiving: spans and log events, as The Edge Agent's has them."""
+    """An engine's own tracing, which receives the spans and log events as well. The Edge Agent's TraceContext has this form."""
 
     def start_span(self, name: str, metadata: dict[str, Any] | None = None) -> Any:
         """Start a span."""
@@ -47,118 +39,34 @@ class TraceContext(Protocol):
         """Log into the running span."""
 
 
-class Events(ABC):
-    """Events that are added, read and queried in one place."""
-
-    @abstractmethod
-    def append(self, event: Event) -> None:
-        """Add an event."""
-
-    @abstractmethod
-    def get_all(self) -> list[Event]:
-        """Return the events, oldest first."""
-
-    @abstractmethod
-    def clear(self) -> None:
-        """Forget all events."""
-
-    def query(self, filters: Mapping[str, Any] | None = None) -> list[Event]:
-        """Return the events that pass the filters of ``event_query.matches``.
-
-        Raises:
-            QueryError: an unknown filter, or a value it does not take.
-        """
-        return list(select(self.get_all(), filters or {}))
-
-
-class EventStream(Events):
-    """A bounded buffer of events, oldest first, that hands each on to handlers.
-
-    Args:
-        max_size: Events kept. Default 1,000.
-        handlers: Each gets every event: ``logging.Handler``s as a record, if it is of their level; others by their
-            ``handle(event)``. What one raises is reported and keeps nothing from the others.
-
-    Raises:
-        ConfigurationError: max_size is not a whole number of at least 1, or a handler's ``handle`` is async.
-    """
-
-    def __init__(self, max_size: int = 1000, handlers: Iterable[Any] | None = None) -> None:
-        if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1:
-            raise ConfigurationError(f"max_size {max_size!r} is not a whole number of at least 1")
-        self._events: deque[Event] = deque(maxlen=max_size)
-        self._handlers = list(handlers or ())
-        for handler in self._handlers:
-            if not isinstance(handler, logging.Handler) and hasattr(handler, "handle"):
-                check_runs("handle", handler.handle)
-
-    def append(self, event: Event) -> None:
-        """Add an event and hand it on."""
-        self._events.append(event)
-        for handler in self._handlers:
-            try:
-                self._hand_on(handler, event)
-            except Exception:  # noqa: BLE001 - observability never breaks what it observes
-                own_fault(f"{type(handler).__name__}.handle")
-
-    @staticmethod
-    def _hand_on(handler: Any, event: Event) -> None:
-        if not isinstance(handler, logging.Handler):
-            handler.handle(event)
-        elif level_number(event["level"]) >= handler.level:  # as a logger does before it asks a handler
-            apart(handler.handle, record_of_item(event))
-
-    def get_all(self) -> list[Event]:
-        """Return the events, oldest first."""
-        return list(self._events)
-
-    def clear(self) -> None:
-        """Forget all events."""
-        self._events.clear()
-
-
-class _FlowEvents(Events):
-    """The events of one flow, as its ring buffers have them."""
-
-    def __init__(self, run: ObservabilityContext) -> None:
-        self._run = run
-
-    def append(self, event: Event) -> None:
-        """Log an event into the flow: its node, level, event_type, message, data and metrics."""
-        fields = ("node", "level", "event_type", "message", "data", "metrics")
-        self._run.log(**{key: event[key] for key in fields if key in event})
-
-    def get_all(self) -> list[Event]:
-        """Return the flow's events, oldest first."""
-        try:
-            return query(self._run.flow_id)
-        except FlowNotFoundError:
-            return []
-
-    def clear(self) -> None:
-        """Forget the flow's events in the ring buffers."""
-        for ring in list(listeners):
-            ring.clear(self._run.flow_id)
-
-
 class ObservabilityContext:
     """One flow: a context manager whose block is the run, with methods to log into it and to read it back.
 
-    Without ``with`` it can be used as well: it then begins with the first span or event, and ends with ``close``.
+    It also works without ``with``. Then the flow begins with the first span or event and ends with ``close``.
 
     Args:
         flow_id: A UUID, or None for a new one.
-        config: An ``observability:`` block in force for this flow alone until it is closed, or None: what is configured.
-        trace_context: An engine's own tracing, which is told of spans and events as well, or None.
-        name: What the flow is called. Default ``flow``.
-        parent: The span of another process that this flow goes on from, as ``extract`` gives it, or None.
-        scope: The owner of handlers that take this flow's events alone, or None.
+        config: An ``observability:`` block that is active for this flow alone until it is closed, or None.
+        trace_context: An engine's own tracing (anything with ``start_span``, ``end_span`` and ``log_event``), which receives
+            spans and events as well, or None.
+        name: The flow's name. Default ``flow``.
+        parent: The span of another process that this flow continues, as ``extract`` returns it, or None.
+        scope: The scope of handlers that take only the events of this flow, or None.
 
     Attributes:
-        about: Further keys of the data of the root's entry: what the run is given (``input``), say. To be set before it begins.
+        flow_id: The flow's id, a UUID string.
+        name: The flow's name.
+        about: Further keys of the data of the root span's entry event, such as ``input``. Set them before the flow begins.
 
     Raises:
-        ConfigurationError: flow_id is not a UUID or not the parent's, or the config cannot be used.
+        ConfigurationError: flow_id is not a UUID, or not the parent's; or the config cannot be used.
+
+    Example:
+        >>> run = obs.ObservabilityContext(config={"level": "debug"})
+        >>> run.log("rank", message="ranking begins")
+        >>> run.close()
+        >>> run.get_flow_log().status
+        'ok'
     """
 
     def __init__(
@@ -200,7 +108,7 @@ class ObservabilityContext:
             self._is_entered = True
         try:
             self._begin_in(outer)
-        except BaseException:  # Ctrl-C: then nobody will leave it
+        except BaseException:  # Ctrl-C: __exit__ will not be called
             leave(self.context)
             raise
         return self
@@ -215,7 +123,11 @@ class ObservabilityContext:
         self.__exit__(*raised)
 
     def close(self, error: BaseException | None = None) -> None:
-        """End a flow that was used without ``with``; with an error, as failed by it. The second time it does nothing."""
+        """End a flow that was used without ``with``. A second call does nothing.
+
+        Args:
+            error: The exception that the flow failed with, or None.
+        """
         self._end(error)
 
     def _begin(self) -> None:
@@ -223,7 +135,7 @@ class ObservabilityContext:
             self._begin_in(self._outer())
 
     def _begin_in(self, outer: SpanContext | None) -> None:
-        """Log the root span's entry, once, if its level passes; what comes after the flow's end opens no second one."""
+        """Log the root span's entry once, if its level passes. An event after the flow's end opens no second root."""
         if self._begun:
             return
         self._begun = True
@@ -235,22 +147,22 @@ class ObservabilityContext:
         logger = node_logger(ROOT_NODE)
         if logger.isEnabledFor(logging.INFO):
             self.context.flow.is_silent = not logger.hasHandlers()
-            self._root.open(self.context, None if "resource" in about else _resource_data(self.context.flow))
+            self._root.open(self.context, None if "resource" in about else resource_data(self.context.flow))
             if outer is not None:
-                self._tell(outer)
+                self._log_into(outer)
 
     def _outer(self) -> SpanContext | None:
         """Return the span of another flow in which this one begins, or None."""
         span = current()
         return None if span is None or span.flow.id == self.flow_id or span.flow.ended else span
 
-    def _tell(self, outer: SpanContext) -> None:
-        """Log into the flow around this one that this one begins there, so that each names the other."""
+    def _log_into(self, outer: SpanContext) -> None:
+        """Log into the outer flow that this flow begins there, so that each log names the other."""
         inner = {"flow_id": self.flow_id, "span_id": self.context.span_id, "name": self.name}
         try:
-            where = outer._replace(node=ROOT_NODE, step=None)
-            log_event(node_logger(ROOT_NODE), where, "log", logging.INFO, "a flow begins in here", {"inner": inner}, None)
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            context = outer._replace(node=ROOT_NODE, step=None)
+            log_event(node_logger(ROOT_NODE), context, "log", logging.INFO, "a flow begins in here", {"inner": inner}, None)
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an event", outer)
 
     def _end(self, error: BaseException | None) -> None:
@@ -284,19 +196,19 @@ class ObservabilityContext:
         data: dict[str, Any] | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> None:
-        """Log an event of this flow into the span that is running.
+        """Log an event into the running span of this flow.
 
         Args:
-            node: What it is about; its logger is ``tea.`` + node.
-            level: debug, info, warn or error.
-            event_type: entry, exit, error, metric or log.
-            message: For people, or None.
-            data: Further facts, or None.
-            metrics: Numbers, or None.
+            node: The node that the event is about; its logger is ``tea.`` + node.
+            level: debug, info, warn or error. Default ``info``.
+            event_type: entry, exit, error, metric or log. Default ``log``.
+            message: A text for people, or None.
+            data: The event's data, or None.
+            metrics: Names and numbers, or None.
 
         Raises:
-            ConfigurationError: the node has no name.
-            EventError: unknown level or event type.
+            ConfigurationError: The node has no name.
+            EventError: The level or the event type is unknown.
         """
         number = level_number(level)
         if event_type not in EVENT_TYPES:
@@ -305,28 +217,28 @@ class ObservabilityContext:
         self._begin()
         if not logger.isEnabledFor(number):
             return
-        context = self._place()._replace(node=fit_name(node), step=None)
+        context = self._running()._replace(node=fit_name(node), step=None)
         OpenSpan(logger, number, NOWHERE, context).log(event_type, number, message, data or {}, metrics)
         if self.trace_context is not None:
             self._trace(lambda trace: trace.log_event(message=message, metrics=metrics))
 
     def start_node_span(self, node: str, metadata: dict[str, Any] | None = None) -> str:
-        """Start a span below the running one and return its id.
+        """Start a span below the running one, and return its id.
 
         Args:
-            node: What runs.
-            metadata: Becomes the data of the entry event.
+            node: The node's name.
+            metadata: The data of the entry event, or None.
 
         Raises:
-            ConfigurationError: the node has no name.
+            ConfigurationError: The node has no name.
         """
         span = Span(node, data=dict(metadata or {}))
         self._begin()
         if self.trace_context is not None:
             self._trace(lambda trace: trace.start_span(name=node, metadata=metadata))
             self._trace(lambda trace: trace.log_event(message=f"Starting {node}", metrics=None))
-        around = self._place()
-        context = Entered(around.flow, new_number(), around.number, fit_name(node), None)
+        parent = self._running()
+        context = Entered(parent.flow, new_number(), parent.number, fit_name(node), None)
         started = _NodeSpan(node, span, context)
         if node_logger(node).isEnabledFor(logging.INFO):
             span.enter(context)
@@ -340,16 +252,16 @@ class ObservabilityContext:
         """End the youngest open span of a node.
 
         Args:
-            node: As given to ``start_node_span``.
-            status: ``ok`` or ``error``.
+            node: The name given to ``start_node_span``.
+            status: ``ok`` or ``error``. Default ``ok``.
             error: The error's message, or None.
 
         Returns:
-            What the trace context gave back, else ``{"span_id", "node", "status", "error"}``; None when no such
-            span is open.
+            The dict that the trace context returned; without a trace context, ``{"span_id", "node", "status", "error"}``. None
+            if no such span is open.
 
         Raises:
-            EventError: unknown status.
+            EventError: The status is unknown.
         """
         if status not in ("ok", "error"):
             raise EventError(f"unknown status {status!r}; {allowed(('ok', 'error'))}")
@@ -371,22 +283,22 @@ class ObservabilityContext:
         """Return everything known about this flow.
 
         Raises:
-            FlowNotFoundError: nothing was logged, or nothing keeps it.
+            FlowNotFoundError: Nothing was logged, or no handler keeps it.
         """
         return get_flow_log(self.flow_id)
 
     @property
     def event_stream(self) -> Events:
-        """The flow's events: what is appended is logged into the flow."""
-        return _FlowEvents(self)
+        """The flow's events. An event that is appended is logged into the flow."""
+        return FlowEvents(self)
 
-    def _place(self) -> SpanContext:
-        """Return the running span of this flow: its root outside any other."""
+    def _running(self) -> SpanContext:
+        """Return the running span of this flow; outside any other span, its root."""
         span = current()
         return span if span is not None and span.flow is self.context.flow else self.context
 
     def _take(self, node: str) -> _NodeSpan | None:
-        """Take the youngest open span of a node out; spans may end in another order than they began."""
+        """Remove and return the youngest open span of a node. Spans may end out of order."""
         with self._lock:
             taken = next((started for started in reversed(self._spans) if started.node == node), None)
             if taken is None:
@@ -394,26 +306,25 @@ class ObservabilityContext:
             self._spans.remove(taken)
         return taken
 
-    def _trace(self, tell: Callable[[TraceContext], Any]) -> Any:
+    def _trace(self, call: Callable[[TraceContext], Any]) -> Any:
         assert self.trace_context is not None
         try:
-            return tell(self.trace_context)
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
+            return call(self.trace_context)
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault(f"{type(self.trace_context).__name__}", self.context)
             return None
 
 
 def _configure(config: Mapping[str, Any], scope: object) -> Callable[[], None]:
-    from ..configuration.config import (
-        configure,  # logging.config takes time to import, and most flows have no config of their own
-    )
+    # logging.config takes time to import, and most flows have no config of their own.
+    from ..configuration.config import configure
 
     return configure(config, scope=scope)
 
 
 @dataclass(eq=False, slots=True)
 class _NodeSpan:
-    """A span begun by ``start_node_span``."""
+    """A span that ``start_node_span`` started."""
 
     node: str
     span: Span
@@ -421,67 +332,27 @@ class _NodeSpan:
 
 
 class NodeError(Exception):
-    """What a span that was ended with status ``error`` is logged as."""
+    """The type of the error of a span that ended with status ``error``."""
 
 
 def flow(
     name: str = ROOT_NODE, *, flow_id: str | None = None, parent: RemoteParent | None = None, scope: object = None
 ) -> ObservabilityContext:
-    """Return a flow to use with ``with``: everything observed in its block belongs to it.
+    """Return a flow for ``with`` or ``async with``: everything observed in its block belongs to it.
 
     Args:
-        name: What the flow is called. Default ``flow``.
+        name: The flow's name. Default ``flow``.
         flow_id: A UUID, or None for a new one.
-        parent: The span of another process that this flow goes on from, as ``extract`` gives it, or None.
-        scope: The owner of handlers that take this flow's events alone, or None.
+        parent: The span of another process that this flow continues, as ``extract`` returns it, or None.
+        scope: The scope of handlers that take only the events of this flow, or None.
 
     Raises:
         ConfigurationError: flow_id is not a UUID, or not the parent's.
+
+    Example:
+        >>> with obs.flow("triage") as run:
+        ...     llm_call({"prompt": "hi"}, {}, None)
+        >>> obs.get_flow_log(run.flow_id).status
+        'ok'
     """
     return ObservabilityContext(flow_id, name=name, parent=parent, scope=scope)
-
-
-@lru_cache(maxsize=1)
-def runtime() -> str:
-    """Return what writes these logs, as the root span's entry event names it."""
-    try:
-        from importlib.metadata import version
-
-        number = version("the_edge_obs")
-    except Exception:  # noqa: BLE001 - it is not installed, or no file can be opened now: the flow begins all the same
-        number = "unknown"
-    return f"the_edge_obs/{number} python/{platform.python_version()}"
-
-
-def resource() -> dict[str, Any]:
-    """Return who writes these logs, as the root span's entry event names it: ``host``, ``pid`` and ``service``."""
-    return {"host": _host(), "pid": os.getpid(), "service": os.environ.get("OTEL_SERVICE_NAME") or _program()}
-
-
-def _resource_data(flow: FlowState) -> dict[str, Any]:
-    """Return a snapshot of ``{"resource": ...}``; flows without a policy of their own share one."""
-    told = resource()
-    if flow.taints.policy is None:
-        return _shared(process_policy(), *told.values())
-    taken: dict[str, Any] = snapshot({"resource": told}, flow)
-    return taken
-
-
-@lru_cache(maxsize=8)
-def _shared(policy: Policy, host: str, pid: int, service: str) -> dict[str, Any]:
-    """Return the snapshot as it is under the policy of the process."""
-    taken: dict[str, Any] = snapshot({"resource": {"host": host, "pid": pid, "service": service}})
-    return taken
-
-
-@lru_cache(maxsize=1)
-def _host() -> str:
-    return platform.node() or "unknown"
-
-
-@lru_cache(maxsize=1)
-def _program() -> str:
-    """Return what the program is called: its file, or the package that ``python -m`` runs, without the folder it is in."""
-    path = Path(sys.argv[0] if sys.argv else "")
-    name = path.parent.name if path.stem == "__main__" else path.stem
-    return name if name and name != "-c" else "python"

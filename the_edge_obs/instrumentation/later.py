@@ -1,8 +1,8 @@
-"""Results that come later: a call that returns a coroutine, a generator, a future or the like is done when that is.
+"""Results that complete later: a call that returns a coroutine, a generator or a future ends when that result is done.
 
-A plain decorator, a lambda, ``functools.partial`` or ``contextmanager`` above an async function or a generator hides what is
-below: to ``inspect`` the whole is a sync function. So the result tells. For the caller it stays what it is: a coroutine becomes
-another coroutine, a future stays the same object, and an object of its class stands for any other awaitable.
+A plain decorator, a lambda, ``functools.partial`` or ``contextmanager`` can hide an async function or a generator: ``inspect``
+sees a sync function. So the result decides. The caller gets the same kind of object: for a coroutine another coroutine, for a
+future the same future, and for any other awaitable an object that stands for it and has its class.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from typing import Any, Final, Protocol
 from ..recording.callables import STREAMS, stream_of
 from ..recording.faults import own_fault
 from ..recording.records import NOTHING
-from .spans import OpenSpan
+from .span_events import OpenSpan
 
 Wrappers = Mapping[str, Callable[[Any, Any], Callable[..., Any]]]
-"""By kind of function, as ``kind_of`` tells it, what makes one of that kind observed as a node."""
+"""For each kind of function, as ``kind_of`` returns it, the function that wraps one of that kind for a node."""
 
 
 class Node(Protocol):
-    """What a decorated function is known by."""
+    """The part of a ``wrappers.ObservedNode`` that is used here."""
 
     level: int
     logger: logging.Logger
 
 
 def hand_on(output: Any, way: str, node: Any, opened: OpenSpan | None, wrappers: Wrappers) -> Any:
-    """Return a result that comes later, and log the end of its call there.
+    """Return a result that completes later, and log the end of the call when it does.
 
     Args:
-        output: What the call returned.
-        way: What ``way_of`` says of it.
-        node: What the function is known by.
-        opened: The call's span, or None where its level is filtered: then errors alone are logged.
-        wrappers: What makes a function of each kind observed.
+        output: The result of the call.
+        way: The kind of result, as ``way_of`` returns it.
+        node: The node of the function.
+        opened: The call's span, or None if its level is filtered: then only errors are logged.
+        wrappers: The wrappers for each kind of function.
     """
     try:
         return _handed_on(output, way, node, opened, wrappers)
-    except Exception:  # noqa: BLE001 - observability never breaks what it observes
+    except Exception:  # noqa: BLE001 - observability never breaks the observed code
         own_fault("following a result that comes later", None if opened is None else opened.context)
         return output
 
@@ -67,7 +67,7 @@ def _handed_on(output: Any, way: str, node: Any, opened: OpenSpan | None, wrappe
 
 
 def _follow_decorations(manager: Any, wrap: Callable[[Any, Any], Callable[..., Any]], node: Any, pending: Any) -> None:
-    """Give each call of a function that a manager decorates a span: for each, the manager makes another one, and goes unused."""
+    """Give a span to each call of a function that a manager decorates. Each call creates a new manager; this one is not used."""
     fresh = wrap(manager.func, node)
 
     def make(*args: Any, **kwargs: Any) -> Any:
@@ -83,7 +83,7 @@ def _pending(node: Any, opened: OpenSpan | None, source: Any, way: str) -> Any:
 
 
 def _observed(source: Any, way: str, node: Any, wrappers: Wrappers) -> Any:
-    """Return a coroutine or generator that goes through another, under its name."""
+    """Return a coroutine or generator that delegates to another, and has its name."""
     observed = wrappers[way](lambda: source, node)()
     for name in ("__name__", "__qualname__"):
         if type(text := getattr(source, name, None)) is str:
@@ -92,12 +92,12 @@ def _observed(source: Any, way: str, node: Any, wrappers: Wrappers) -> Any:
 
 
 class Pending:
-    """Stands for a node while the result of a call is on its way: what opens a span gets that of the call, once.
+    """Stands for a node until the result of a call is complete. ``open`` returns the span of the call, once.
 
-    Nobody may ever come for the result: when it goes, the span ends as cancelled.
+    The result may never be awaited or iterated. When it is garbage, the span ends as cancelled.
 
     Attributes:
-        is_used: Whether the result was used in another way than being awaited: then the call was good.
+        is_used: Whether the result was used in another way than being awaited: then the call succeeded.
     """
 
     __slots__ = ("_opened", "_source", "_way", "is_used", "level", "node")
@@ -108,16 +108,16 @@ class Pending:
 
     @property
     def logger(self) -> Pending:
-        """The logger to ask for the level: the entry has been logged, so the end is as well."""
+        """The logger for the level check: the entry was logged, so the end is logged too."""
         return self
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
-        """Tell that the span is open."""
+        """Return True: the span is open."""
         return True
 
     @property
     def is_taken(self) -> bool:
-        """Whether somebody has the span, and ends it."""
+        """Whether other code has taken the span, and ends it."""
         return not self._opened
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan:
@@ -128,7 +128,7 @@ class Pending:
         self.drop()
 
     def drop(self) -> None:
-        """End the span of a result that nobody came for."""
+        """End the span of a result that was never used."""
         try:
             opened = self._opened.pop()
         except (AttributeError, IndexError):
@@ -141,7 +141,7 @@ class Pending:
             opened.close(self._source)
         else:
             if type(self._source) is CoroutineType:
-                self._source.close()  # the one that stands for it warns that it was never awaited
+                self._source.close()  # the coroutine that stands for it warns that it was never awaited
             opened.close(NOTHING, GeneratorExit("never awaited"))
 
 
@@ -157,7 +157,7 @@ def _watch(future: Any, node: Any, opened: OpenSpan | None) -> None:
 
 
 def _settle(future: Any, opened: OpenSpan | None, node: Any = None) -> None:
-    """Log the end of a call by the future that it gave."""
+    """Log the end of a call by the future that it returned."""
     output, error = NOTHING, None
     if not future.done() or future.cancelled():
         home = sys.modules.get("asyncio") or sys.modules["concurrent.futures"]
@@ -171,7 +171,7 @@ def _settle(future: Any, opened: OpenSpan | None, node: Any = None) -> None:
 
 
 def _error_of(future: Any) -> BaseException | None:
-    # Asked by its method, a future takes it that somebody has seen its error, and does not tell of it when it goes.
+    # Its method marks the exception as retrieved: then asyncio does not log it when the future is garbage.
     if hasattr(type(future), "_exception") or "_exception" in getattr(future, "__dict__", ()):
         error: BaseException | None = future._exception
     else:
@@ -180,7 +180,7 @@ def _error_of(future: Any) -> BaseException | None:
 
 
 class _StandIn:
-    """An awaitable that stands for another: it is of its class, and has its attributes and methods."""
+    """An awaitable that stands for another: it has the other's class, attributes and methods."""
 
     __slots__ = ("__weakref__", "_original", "_pending", "_wrappers")
 
@@ -190,7 +190,7 @@ class _StandIn:
 
     def __await__(self) -> Generator[Any, Any, Any]:
         original, pending = _parts_of(self)[:2]
-        if isinstance(pending, Pending) and pending.is_taken:  # it is awaited once more
+        if isinstance(pending, Pending) and pending.is_taken:  # it is awaited a second time
             again: Generator[Any, Any, Any] = type(original).__await__(original)
             return again
         waiting: Generator[Any, Any, Any] = _observed(original, "coroutine", pending, _parts_of(self)[2]).__await__()
@@ -234,7 +234,7 @@ def _used(stand_in: _StandIn) -> Any:
 
 @lru_cache(maxsize=256)
 def _stand_in(kind: type) -> type[_StandIn]:
-    """Return the class of what stands for awaitables of a class: special methods are looked up in it, not in the object."""
+    """Return the class of stand-ins for awaitables of a class. Special methods are looked up in the class, not in the object."""
     return type(kind.__name__, (_StandIn,), {"__slots__": (), **{name: _forwarded(name) for name in _special(kind)}})
 
 

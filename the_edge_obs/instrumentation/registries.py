@@ -1,4 +1,4 @@
-"""Registries: all callables of a dict of actions, as engines have one, log their calls."""
+"""Registries: make all callables in an engine's dict of actions log their calls."""
 
 from __future__ import annotations
 
@@ -14,21 +14,29 @@ from .decorator import MARK, Observed, node_of, standing
 def instrument(registry: MutableMapping[str, Any], level: str | int = "info") -> Callable[[], None]:
     """Wrap every callable of a registry in place, and return the undo.
 
+    A callable that is observed already is left as it is. One that another ``instrument`` wrapped stays wrapped until both are
+    undone.
+
     Args:
-        registry: Names to callables, as an engine's action registry. A name becomes the node's name; of several names of one
-            function (``llm.call`` and ``actions.llm_call``) the one without ``actions.`` does. What is observed already stays;
-            what another ``instrument`` wrapped stays until both are undone.
+        registry: A dict of names to callables, such as an engine's action registry. The name becomes the node's name. If a
+            function has several names (``llm.call`` and ``actions.llm_call``), its node has the one without ``actions.``.
         level: Level of the entry and exit events. Default ``info``.
 
+    Returns:
+        A function that restores the registry.
+
     Raises:
-        ConfigurationError: the registry is not a mapping that can be changed.
-        EventError: unknown level.
+        ConfigurationError: The registry is not a mutable mapping, or one of its names is not valid.
+        EventError: The level is unknown.
+
+    Example:
+        >>> undo = obs.instrument({"llm.call": call_model})
     """
     if not isinstance(registry, MutableMapping):
         raise ConfigurationError(f"registry is a {type(registry).__name__}; give a dict of names to callables")
     number = level_number(level)
     wrapped: dict[int, Any] = {}
-    # All of them are made before the first is put in: a name that cannot be one leaves the registry as it was.
+    # Create all wrappers before installing the first one: a name that is not valid leaves the registry unchanged.
     replaced: dict[str, Any] = {}
     shared: dict[str, Any] = {}
     for name in sorted(registry, key=lambda name: (str(name).startswith("actions."), str(name))):
@@ -46,17 +54,17 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
     return _owned(registry, originals, replaced | shared)
 
 
-# Of a wrapper: by registry and name, what it stands for there, and who wants it there.
+# By wrapper, then by registry and name: the original callable, and the owners of the wrapper.
 _owners: Final[WeakKeyDictionary[Any, dict[tuple[int, str], tuple[Any, set[object]]]]] = WeakKeyDictionary()
 
 
 def _entry(ours: Any, registry: MutableMapping[str, Any], name: str) -> tuple[Any, set[object]] | None:
-    """Return what the wrapper at a name of a registry stands for, and who wants it there; None for any other function."""
+    """Return the original of the wrapper at a name of a registry, and its owners; None for any other function."""
     return _owners.get(ours, {}).get((id(registry), name)) if type(ours) is Observed else None
 
 
 def _owned(registry: MutableMapping[str, Any], originals: dict[str, Any], wrappers: dict[str, Any]) -> Callable[[], None]:
-    """Note one more owner of each wrapper in a registry, and return the undo: the last one puts back what was there."""
+    """Add an owner to each wrapper in a registry, and return the undo. The last owner's undo restores the original."""
     owner = object()
     for name, ours in wrappers.items():
         _, owners = _owners.setdefault(ours, {}).setdefault((id(registry), name), (originals.get(name), set()))

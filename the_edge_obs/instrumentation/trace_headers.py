@@ -1,4 +1,4 @@
-"""W3C Trace Context: the headers that let a flow go on in another process (https://www.w3.org/TR/trace-context-2/)."""
+"""W3C Trace Context: headers that let a flow continue in another process (https://www.w3.org/TR/trace-context-2/)."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ from ..errors import ConfigurationError
 from ..redaction.conversions import name_of
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-# Section 3.3.1.3: a key, `=`, and up to 256 printable ASCII characters but `,` and `=`, the last of which is not a blank.
+# Section 3.3.1.3: a key, `=`, and up to 256 printable ASCII characters except `,` and `=`; the last one is not a blank.
 _MEMBER: Final = re.compile(r"[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
 _MAX_MEMBERS: Final = 32
-_KNOWN_FLAGS: Final = 0b11  # sampled and random; the others are to be sent as 0 (section 3.2.2.5)
+_KNOWN_FLAGS: Final = 0b11  # sampled and random; all others must be sent as 0 (section 3.2.2.5)
 _BLANKS: Final = " \t"
 _NAMES: Final = ("traceparent", "tracestate")
 
 
 def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
-    """Add the W3C ``traceparent`` of the running span, and return the headers; outside a flow they stay as they are.
+    """Add the W3C ``traceparent`` header of the running span, and return the headers. Outside a flow they stay unchanged.
 
-    It is ``00-<flow id>-<span>-<flags>``, with the flags that the flow came with, or ``01``: sampled. A ``tracestate`` that the
-    flow came with is sent on unchanged. What stands under these names already, in any case, is replaced.
+    The value is ``00-<flow id>-<span>-<flags>``. The flags are those that ``extract`` returned for the flow, otherwise ``01``
+    (sampled). The flow's ``tracestate`` is passed on unchanged. Headers of these names are replaced, in any case.
+
+    Args:
+        headers: A mutable mapping of header names to values.
 
     Raises:
-        ConfigurationError: nothing can be added to the headers.
+        ConfigurationError: The headers are not a mutable mapping.
+
+    Example:
+        >>> requests.get(url, headers=obs.inject({}))
     """
     if not hasattr(type(headers), "__setitem__") or not hasattr(headers, "keys"):
         raise ConfigurationError(
@@ -48,28 +54,37 @@ def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
 
 
 def extract(headers: Mapping[str, str] | Iterable[tuple[Any, Any]] | None) -> RemoteParent | None:
-    """Return the remote span that a ``traceparent`` header names (in any case), or None without a valid one.
+    """Return the remote span that a ``traceparent`` header names (in any case), or None without a valid header.
+
+    Two ``traceparent`` headers count as none, as the standard requires. Several ``tracestate`` headers are joined. One that is
+    not valid is dropped.
 
     Args:
-        headers: A mapping, or pairs of names and values, texts or bytes, as ASGI has them; None means none. A ``traceparent``
-            that comes twice counts as none, as the standard has it. Several ``tracestate`` are joined; an invalid one is dropped.
+        headers: A mapping of names to values, or pairs of names and values (texts or bytes, as in ASGI), or None.
+
+    Returns:
+        The remote span, for ``flow(parent=...)``, with the trace's flags and ``tracestate``.
 
     Raises:
-        ConfigurationError: these are not headers.
+        ConfigurationError: The headers are neither a mapping nor pairs.
+
+    Example:
+        >>> with obs.flow("worker", parent=obs.extract(request.headers)):
+        ...     work()
     """
-    found: dict[str, list[str]] = {name: [] for name in _NAMES}
+    values: dict[str, list[str]] = {name: [] for name in _NAMES}
     for name, value in () if headers is None else _pairs(headers):
         key = _text(name).lower()
-        if key in found:
-            found[key] += map(_text, value if isinstance(value, (list, tuple)) else [value])
-    match = _TRACEPARENT.fullmatch(found["traceparent"][0].strip(_BLANKS)) if len(found["traceparent"]) == 1 else None
+        if key in values:
+            values[key] += map(_text, value if isinstance(value, (list, tuple)) else [value])
+    match = _TRACEPARENT.fullmatch(values["traceparent"][0].strip(_BLANKS)) if len(values["traceparent"]) == 1 else None
     if match is None:
         return None
     version, trace, span, flags, rest = match.groups()
-    # Version 00 has exactly four fields; ff and all-zero ids are invalid (section 3.2.2).
+    # Version 00 has exactly four fields; version ff and all-zero ids are not valid (section 3.2.2).
     if version == "ff" or (version == "00" and rest) or not int(trace, 16) or not int(span, 16):
         return None
-    state = _tracestate(",".join(found["tracestate"]))
+    state = _tracestate(",".join(values["tracestate"]))
     return RemoteParent(str(uuid.UUID(hex=trace)), int(span, 16), int(flags, 16) & _KNOWN_FLAGS, state)
 
 
@@ -90,7 +105,7 @@ def _text(value: object) -> str:
 
 
 def _tracestate(value: str) -> str:
-    """Return a ``tracestate`` to send on: each key once, the first; or an empty text for an invalid one."""
+    """Return the ``tracestate`` to pass on, with the first value of each key; an empty text if it is not valid."""
     members: dict[str, str] = {}
     for text in value.split(","):
         member = text.strip(_BLANKS)

@@ -6,7 +6,7 @@
   root.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
   const data = JSON.parse(byId("data").textContent);
-  const { spans, events, names, types, levels, statuses } = data;
+  const { spans, events, names, types, span_types, levels, statuses } = data;
   const [ID, PARENT, NODE, STEP, LABEL, STATUS, TIME, LENGTH, LANE, DEPTH, DURATION, METRICS, START_LOST] = Array(13).keys();
   const [SPAN, NAME, TYPE, LEVEL, AT, MESSAGE, DATA, FIGURES] = Array(8).keys();
   const ERROR = statuses.indexOf("error"), ERROR_LEVEL = levels.indexOf("error");
@@ -448,7 +448,7 @@
     const parts = [], rest = Object.create(null);
     const add = (name, value, style) => parts.push(make("h3", "", name), make("pre", style, shownValue(value)));
     for (const event of told) {
-      if (!["entry", "exit", "error"].includes(types[event[TYPE]])) continue;
+      if (!span_types.includes(types[event[TYPE]])) continue;
       for (const [name, value] of Object.entries(event[DATA])) {
         if (name === "error") add(name, [`${value.type}: ${value.message}`, value.traceback].filter(Boolean).join("\n\n"), "error");
         else if (name === "input" || name === "output") add(name, value);

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ..event import EVENT_TYPES, LEVELS, STATUSES, Event
+from ..event import EVENT_TYPES, LEVELS, ROOT_NODE, SPAN_EVENTS, STATUSES, Event
 from ..flow_log import FlowLog, SpanInfo
 from ..text import clock_text, counted, dollars, duration_text
 from ..tree.drawing import which
@@ -26,7 +26,7 @@ def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
     yield from render_page(
         _HERE,
         "run",
-        title=log.name or "flow",
+        title=log.name or ROOT_NODE,
         log=log,
         index=index,
         started=clock_text(log.events[0]["timestamp"]) if log.events else "?",
@@ -91,6 +91,7 @@ def _data(log: FlowLog) -> dict[str, Any]:
         "end": max(ends, default=0),
         "names": list(names),
         "types": list(types),
+        "span_types": sorted(SPAN_EVENTS),
         "levels": LEVELS,
         "statuses": STATUSES,
         "spans": spans,

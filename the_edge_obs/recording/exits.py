@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -122,8 +121,8 @@ def _arm() -> None:
 
     The module of ``flow`` is imported now: a flow may begin in a ``__del__``, when nothing can be imported any more.
     """
-    with suppress(Exception):  # the caller of flow gets the ImportError
-        import_module(f"{_ROOT}.instrumentation.flow_context")
+    with suppress(Exception):  # a module that cannot be imported is reported to the code that needs it
+        _package["_import_for_exit"]()
     sys.modules[f"{_ROOT}._frozen"] = _Frozen()  # type: ignore[assignment]
     module = ModuleType(f"{_ROOT}._exit")
     vars(module)["_first"] = _First()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..context import FlowState, Place, current
-from ..event import ENDS, KEYS, ROOT_NODE, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number
+from ..event import ENDS, EVENT_TYPES, KEYS, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number, may_be_root
 from ..redaction.marks import Mark, cut_paths, without_cut
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
@@ -36,7 +36,7 @@ EXIT: Final = Kind("exit", "output")
 NOTHING: Final = type("Nothing", (), {"__repr__": lambda self: "NOTHING", "__reduce__": lambda self: "NOTHING"})()
 """The payload of an event without one; None is an ordinary value."""
 
-PLAIN: Final[dict[str, Kind]] = {name: Kind(name, None) for name in ("entry", "exit", "error", "metric", "log")}
+PLAIN: Final[dict[str, Kind]] = {name: Kind(name, None) for name in EVENT_TYPES}
 
 
 class Site(NamedTuple):
@@ -109,8 +109,8 @@ def is_last(item: Item) -> bool:
     """Tell whether an item is the end of a flow's root span, here or in another process."""
     if isinstance(item, tuple):
         (_, _, parent, node, _), kind, *_ = item
-        return kind.event_type in ENDS and (parent is None or node == ROOT_NODE)
-    return item["event_type"] in ENDS and (item["parent_id"] is None or item["node"] == ROOT_NODE)
+        return kind.event_type in ENDS and may_be_root(node, parent)
+    return item["event_type"] in ENDS and may_be_root(item["node"], item["parent_id"])
 
 
 def size_of(item: Item) -> int:

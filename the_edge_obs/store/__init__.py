@@ -1,4 +1,4 @@
-"""Where the events of runs are kept, and what is known of many runs: sources, summaries, figures, checks and retention."""
+"""Logs of runs: read from memory and files, summarised over many runs, validated, and kept within limits."""
 
 from .sources import get_flow_log, iter_query, query, runs
 

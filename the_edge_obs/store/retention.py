@@ -1,13 +1,13 @@
-"""Log folders within limits: old logs go, finished ones are compressed, and nothing else is touched.
+"""Keep a folder of logs within limits: remove old logs and compress finished ones. Nothing else is touched.
 
-Only regular files right in the folder count, whose name ends in ``.jsonl`` or ``.jsonl.gz`` and whose first line is an event. No
-link is followed. A log is in use, and left alone, while it was written to in the last minute, for a day after its last write
-while a flow in it has no end, and while another program has it open.
+Only regular files in the folder itself count, with a name that ends in ``.jsonl`` or ``.jsonl.gz`` and an event as their
+first line. No link is followed. A log is in use, and is left alone, for a minute after its last write; for a day after its
+last write if a flow in it has no end; and while another program has it open.
 
-No line is lost that is appended meanwhile. First the log is given another name, so that whoever opens it from now on makes a new
-one. Then, where the system has leases (Linux), one on the file shows that nobody holds it open any more; else it gets its name
-back. Under every name it has on the way readers find it, and take copies for what they are: a run may be killed at any moment,
-and the next one goes on where it was.
+No line that is appended meanwhile is lost. First the log is renamed, so that a program that opens it from now on creates a
+new file. Then, on systems with leases (Linux), a lease shows that no other program has the file open; if one has, the log
+gets its name back. Readers find the log under each of its names, and recognise copies. ``clean`` may be killed at any
+moment; the next run continues.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from ..text import seconds_of
 from .summaries import summarise
 
 RESTING: Final = 60.0
-"""Seconds after its last write in which a log is in use."""
+"""Seconds after its last write during which a log is in use."""
 ABANDONED: Final = 86_400.0
-"""Seconds after its last write in which a log with a flow that has no end is in use; later, its process is taken for dead."""
+"""Seconds after its last write during which a log is in use if a flow in it has no end; then its process is presumed dead."""
 
 _TAIL: Final = 1 << 17  # bytes
 _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -45,12 +45,12 @@ _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10*
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a folder of logs is to be kept within.
+    """The limits of a folder of logs.
 
     Attributes:
-        older_than: Seconds since a log's last write after which it is removed, or None.
-        max_size: Bytes of all logs together, above which the oldest are removed, or None.
-        compress: Whether logs whose flows have all ended are gzipped.
+        older_than: Remove a log this many seconds after its last write; None for no limit.
+        max_size: Remove the oldest logs while all logs together have more bytes than this; None for no limit.
+        compress: Whether to gzip logs whose flows have all ended.
     """
 
     older_than: float | None = None
@@ -60,13 +60,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What was done, or would be, with one log.
+    """What was done with one log, or what a dry run would do.
 
     Attributes:
         path: The log.
         action: ``removed``, ``compressed``, ``kept`` or ``failed``.
-        reason: Why, for people; empty for a log that no limit concerns.
-        before, after: Its bytes.
+        reason: The reason, for people; empty if no limit applies to the log.
+        before, after: The log's size in bytes.
     """
 
     path: Path
@@ -91,7 +91,7 @@ def age_of(text: str) -> float:
     """Return an age such as ``30d`` in seconds.
 
     Raises:
-        DurationError: it is not a duration, or one with a sign.
+        DurationError: The text is not a duration, or has a sign.
     """
     if text.lstrip()[:1] in ("+", "-"):
         raise DurationError(f"age {text!r} is not a number with a unit; write something like 30d, without a sign")
@@ -102,7 +102,7 @@ def bytes_of(size: str) -> int:
     """Return a size such as ``1GB`` in bytes: KB, MB, GB and TB are powers of 1,000, KiB, MiB and GiB of 1,024.
 
     Raises:
-        ConfigurationError: it is not a size.
+        ConfigurationError: The text is not a size.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", size.strip(), re.IGNORECASE)
     if match is None or (factor := _BYTES.get(match[2].upper())) is None:
@@ -111,21 +111,21 @@ def bytes_of(size: str) -> int:
 
 
 def clean(folder: str | os.PathLike[str], limits: Limits, *, dry_run: bool = False) -> Iterator[Deed]:
-    """Bring a folder of logs within limits, and tell of each log what was done with it.
+    """Bring a folder of logs within limits, and report what was done with each log.
 
-    Too old logs go first. Then finished ones are compressed, each into a file that appears whole and keeps the time of the last
-    write. Then the oldest go until the rest is small enough.
+    Logs that are too old are removed first. Then finished logs are compressed, each completely or not at all; the time of the
+    last write is kept. Then the oldest logs are removed until the rest is small enough.
 
     Args:
         folder: The folder. Sub-folders are not entered.
-        limits: What to do.
-        dry_run: Do nothing, and tell what would be done.
+        limits: The limits.
+        dry_run: Change nothing, and report what would be done. Default False.
 
     Yields:
-        One deed a log, those of the age limit first, otherwise the oldest log first.
+        One deed per log: first those removed for their age, then the others, the oldest log first.
 
     Raises:
-        LogFileError: the folder is none, is a link, or cannot be read.
+        LogFileError: The folder does not exist, is a link, or cannot be read.
     """
     now = time.time()
     remaining: list[_Log] = []
@@ -152,7 +152,7 @@ def _kept(log: _Log, reason: str) -> Deed:
 
 
 def _shed(log: _Log, deed: Deed, dry_run: bool) -> Deed:
-    """Remove a log, compressed by now or not, for the limit on the size."""
+    """Remove a log, which may be compressed by now, because of the size limit."""
     if deed.action == "compressed" and not dry_run:
         log = _Log(log.path, os.lstat(log.path))
     removed = _removed(log, "the oldest beyond the size limit", dry_run)
@@ -172,12 +172,12 @@ def _logs(folder: Path, now: float) -> list[_Log]:
             names = [entry.name for entry in entries if entry.name.endswith(SUFFIXES) and entry.is_file(follow_symlinks=False)]
     except OSError as error:
         raise LogFileError(f"folder {str(folder)!r} cannot be read: {reason_of(error)}") from error
-    found = [log for name in names if (log := _log(folder / name, now)) is not None]
-    return sorted(found, key=lambda log: (log.status.st_mtime_ns, log.path.name))
+    logs = [log for name in names if (log := _log(folder / name, now)) is not None]
+    return sorted(logs, key=lambda log: (log.status.st_mtime_ns, log.path.name))
 
 
 def _log(path: Path, now: float) -> _Log | None:
-    """Return a file as a log, or None for one that is not ours, or cannot be read."""
+    """Return a file as a log, or None if it is not one of ours or cannot be read."""
     try:
         with _opened(path) as raw, _plain(path, raw) as file:
             status = os.fstat(raw.fileno())
@@ -186,7 +186,7 @@ def _log(path: Path, now: float) -> _Log | None:
             return None
         return _Log(path, status, _use_of(path, status, now))
     except (OSError, EOFError, zlib.error, LogFileError):
-        return None  # what cannot be read is not known to be ours
+        return None  # a file that cannot be read may not be ours
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -202,7 +202,7 @@ def _use_of(path: Path, status: os.stat_result, now: float) -> str:
     age = now - status.st_mtime
     if age < RESTING:
         return "it is being written"
-    # What is compressed is written no more.
+    # A compressed log is not written to any more.
     if age < ABANDONED and not path.name.endswith(".gz") and not _is_finished(path, status):
         return "a flow in it has not ended"
     return ""
@@ -213,14 +213,14 @@ def _is_finished(path: Path, status: os.stat_result) -> bool:
     with _opened(path) as file:
         file.seek(max(0, status.st_size - _TAIL))
         last = parsed(file.read().rstrip(b"\n").rpartition(b"\n")[2])
-    # The log of one flow, by its name, need not be read as a whole where its last line is the flow's end.
+    # If the file is named after a flow and its last line is the end of that flow, it need not be read completely.
     if isinstance(last, dict) and last["flow_id"] in path.name and last["parent_id"] is None and is_last(last):
         return True
     return all(flow.status not in ("running", "unknown") for flow in summarise(read_events(path)))
 
 
 class _InUseError(Exception):
-    """A log turned out to be in use; the text says how."""
+    """A log is in use after all; the text says why."""
 
 
 def _removed(log: _Log, reason: str, dry_run: bool) -> Deed:
@@ -239,7 +239,7 @@ def _removed(log: _Log, reason: str, dry_run: bool) -> Deed:
 
 
 def _compressed(log: _Log, dry_run: bool) -> Deed:
-    """Gzip a log, if it is plain, at rest and finished."""
+    """Gzip a log if it is not compressed, not in use, and finished."""
     path, size = log.path, log.size
     if log.in_use or path.name.endswith(".gz"):
         return _kept(log, log.in_use)
@@ -261,30 +261,30 @@ def _final_name(path: Path) -> str:
 
 
 def _rename(log: _Log, target: Path) -> None:
-    """Give a log a name that nothing has, if that can be done: a rename would overwrite what another process has just made."""
+    """Rename a log if nothing has the new name. ``os.rename`` would overwrite a file that another process has just created."""
     if log.path != target:
         with suppress(OSError):
-            if not (target.exists() and target.samefile(log.path)):  # where a run was killed between the next two lines
+            if not (target.exists() and target.samefile(log.path)):  # a run may have been killed between the next two lines
                 os.link(log.path, target, follow_symlinks=False)
             os.unlink(log.path)
             log.path = target
 
 
 def _tidied(log: _Log, dry_run: bool) -> Deed:
-    """Finish what an earlier run left undone: remove a log whose compressed copy is there."""
+    """Finish the work of an earlier run: remove a log whose compressed copy exists."""
     target = _zipped(log.path)
     with _opened(log.path) as plain, _opened(target) as raw, _plain(target, raw) as copy:
         is_same = all(plain.read(len(piece)) == piece for piece in iter(lambda: copy.read(_TAIL), b"")) and not plain.read(1)
     if not is_same:
-        return _kept(log, f"{target.name} is there already, and is another")
-    return _removed(log, f"{target.name} has it all", dry_run)
+        return _kept(log, f"{target.name} exists already and differs")
+    return _removed(log, f"{target.name} has all of it", dry_run)
 
 
 def _replaced(log: _Log) -> int:
-    """Put a compressed copy in a log's place, and return its size.
+    """Replace a log by a compressed copy, and return the size of the copy.
 
     Raises:
-        _InUseError: it is in use; then it has its name, and nothing is done.
+        _InUseError: The log is in use; then it keeps its name, and nothing is changed.
     """
     with _taken(log) as file, drafted(_zipped(log.path)) as (raw, draft):
         _compress(file, log, raw)
@@ -303,8 +303,8 @@ def _replaced(log: _Log) -> int:
 
 
 def _adopt(raw: IO[bytes], status: os.stat_result) -> None:
-    """Give a file the owner and the mode of another, as far as we may."""
-    with suppress(OSError, AttributeError):  # only root gives files away, and Windows knows no owners
+    """Give a file the owner and the mode of another, as far as permissions allow."""
+    with suppress(OSError, AttributeError):  # only root can change the owner, and Windows has no fchown
         os.fchown(raw.fileno(), status.st_uid, status.st_gid)
     with suppress(AttributeError):
         os.fchmod(raw.fileno(), stat.S_IMODE(status.st_mode))
@@ -312,15 +312,15 @@ def _adopt(raw: IO[bytes], status: os.stat_result) -> None:
 
 @contextmanager
 def _taken(log: _Log) -> Iterator[IO[bytes]]:
-    """Take a log away from its name, and open it; what the block leaves of it gets that name back, unless it is taken by now.
+    """Set a log aside under another name, and open it. After the block it gets its name back, unless that name is taken by then.
 
     Raises:
-        _InUseError: it is in use.
-        OSError: it cannot be renamed or read.
+        _InUseError: The log is in use.
+        OSError: The log cannot be renamed or read.
     """
     _check_unused(log)
     name, aside = log.path.with_name(_final_name(log.path)), log.path.with_name(set_aside_name(log.path.name))
-    if log.path == name:  # otherwise an earlier run took it away
+    if log.path == name:  # otherwise an earlier run has set it aside
         os.rename(log.path, aside)
         log.path = aside
     try:
@@ -337,10 +337,10 @@ def _check_unused(log: _Log) -> None:
 
 @contextmanager
 def _alone(log: _Log, file: IO[bytes]) -> Iterator[None]:
-    """Make sure that a log is as it was, and open nowhere else, while the block runs.
+    """Make sure that a log is unchanged, and that no other program has it open, while the block runs.
 
     Raises:
-        _InUseError: it is not.
+        _InUseError: The log has changed, or is open.
     """
     with leased(file) as is_leased:
         if is_leased is False:
@@ -353,12 +353,12 @@ def _alone(log: _Log, file: IO[bytes]) -> Iterator[None]:
 
 def _unlink(log: _Log, file: IO[bytes]) -> None:
     if os.name == "nt":
-        file.close()  # Windows removes nothing that is open
+        file.close()  # Windows does not remove open files
     os.unlink(log.path)
 
 
 def _sweep(folder: Path, now: float) -> None:
-    """Finish what killed runs have left: remove their half files, and give logs that were taken away their names back."""
+    """Clean up after runs that were killed: remove their unfinished files, and give logs that were set aside their names back."""
     with suppress(OSError), os.scandir(folder) as entries:
         for path in [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]:
             is_draft_of_log = is_draft(path.name) and ".jsonl" in path.name
@@ -372,7 +372,7 @@ def _sweep(folder: Path, now: float) -> None:
 
 
 class _Counter:
-    """A file that only counts what is written to it."""
+    """A file that only counts the bytes written to it."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -382,7 +382,7 @@ class _Counter:
         return len(data)
 
     def flush(self) -> None:
-        """There is nothing to flush."""
+        """Do nothing."""
 
 
 def _size_compressed(log: _Log) -> int:

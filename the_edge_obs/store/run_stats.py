@@ -1,4 +1,4 @@
-"""Figures of nodes over many runs, found in one pass that keeps no events."""
+"""Statistics of nodes over many runs, computed in one pass that keeps no events."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class NodeStats:
     """One node over many runs.
 
     Attributes:
-        node: What ran.
-        count, errors: How many spans there are, and how many of them failed.
-        durations: Milliseconds of each span that has an end: eight bytes a span, so that percentiles are exact.
-        tokens, cost_usd: Counted as ``store.span_stream`` does.
+        node: The node's name.
+        count, errors: Number of spans, and number of failed ones.
+        durations: Milliseconds of each span that has an end. They take eight bytes per span, and percentiles are exact.
+        tokens, cost_usd: Totals, counted as in ``store.span_stream``.
     """
 
     node: str
@@ -32,7 +32,7 @@ class NodeStats:
     cost_usd: float = 0.0
 
     def add(self, span: EndedSpan) -> None:
-        """Take one more span of the node into account."""
+        """Count one more span of the node."""
         self.count += 1
         self.errors += span.status == "error"
         if span.duration_ms is not None:
@@ -43,7 +43,7 @@ class NodeStats:
     def to_dict(self) -> dict[str, Any]:
         """Return ``node``, ``count``, ``errors``, ``total_ms``, ``p50_ms``, ``p95_ms``, ``max_ms``, ``tokens``, ``cost_usd``.
 
-        Percentiles are by nearest rank, as in a flow log; they and the maximum are None where no span has an end.
+        Percentiles are by nearest rank, as in a flow log. They and the maximum are None if no span has an end.
         """
         ordered = sorted(self.durations)
         return {
@@ -60,17 +60,17 @@ class NodeStats:
 
 
 def node_stats(events: Iterable[Event]) -> tuple[FlowSummaries, list[NodeStats]]:
-    """Return the runs that events belong to, and the figures of each node in them, by name; ``flow`` stands for the runs.
+    """Return the runs of some events, and the statistics of each of their nodes, ordered by name.
 
-    An event that is there twice counts once.
+    The node ``flow`` stands for the runs themselves. An event that is there twice counts once.
     """
     flows, nodes = FlowSummaries(), dict[str, NodeStats]()
 
     def count(span: EndedSpan) -> None:
-        found = nodes.get(span.node)
-        if found is None:
-            found = nodes[span.node] = NodeStats(span.node)
-        found.add(span)
+        stats = nodes.get(span.node)
+        if stats is None:
+            stats = nodes[span.node] = NodeStats(span.node)
+        stats.add(span)
 
     for event in without_repeats(events):
         if (span := flows.add(event)) is not None:

@@ -1,9 +1,9 @@
-"""Spans of a stream of events, told as they end: what a flow log says of them, without keeping the flow.
+"""Spans of a stream of events, reported as they end. They are as in a flow log, but the flow is not kept in memory.
 
-Only spans that are open are held. Figures count as in a flow log: a span's own, unless something below it reported the same one
-first; an error that leaves several spans counts in the innermost. That needs a child's end before its parent's, as every process
-logs them; where the files of several processes are read one after the other, what a parent repeats of a child in a later file
-counts twice.
+Only open spans are held. Metrics count as in a flow log: a span's own metric counts unless a span below it has reported the same
+one; an error that passes through several spans counts in the innermost. This relies on a child's end coming before its parent's,
+as every process logs them. If the files of several processes are read one after the other, a figure that a parent repeats from a
+child in a later file counts twice.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _MOST_LOST: Final = 1_000  # parents
 
 
 class EndedSpan(NamedTuple):
-    """A span that has ended, or of which no more is known.
+    """A span that has ended, or whose end is missing.
 
     Attributes:
-        node: What ran.
-        status: ok, error, cancelled, or running for one without an end.
+        node: The node's name.
+        status: ok, error or cancelled; running if the end is missing.
         duration_ms: Monotonic milliseconds, or None.
-        figures: Its tokens and costs, by their names in ``metrics``, as far as they are its own.
-        errors: 1 if an error arose in it; one that came out of a child was counted there.
-        top: The outermost span around it that was still open when it began, or itself: its id.
+        figures: The span's own tokens and costs, by their names in ``metrics``.
+        errors: 1 if an error arose in the span, otherwise 0. An error of a child counts in the child.
+        top: Id of the outermost enclosing span that was open when this one began, or of the span itself.
     """
 
     node: str
@@ -39,15 +39,15 @@ class EndedSpan(NamedTuple):
 
 
 class _Open:
-    """A span that has begun."""
+    """A span that has begun and not ended."""
 
     __slots__ = ("answered", "below", "figures", "is_partial", "node", "parent", "passed", "top")
 
     def __init__(self, node: str, parent: str | None, top: str) -> None:
         self.node, self.parent, self.top = node, parent, top
         self.figures: dict[str, float] = {}
-        self.below: set[str] = set()  # figures that something below it has reported
-        self.passed: set[Any] = set()  # errors that came out of its children
+        self.below: set[str] = set()  # names of figures that spans below have reported
+        self.passed: set[Any] = set()  # errors that its children have raised
         self.answered, self.is_partial = False, True
 
 
@@ -58,15 +58,15 @@ class SpanStream:
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
-        self._lost: dict[str, tuple[set[str], set[Any]]] = {}  # of parents that are not open, as where their level filters them
+        self._lost: dict[str, tuple[set[str], set[Any]]] = {}  # for parents that are not open, for example filtered ones
 
     def top_of(self, event: Event) -> str:
-        """Return the id of the outermost open span around an event, or of its own span where none is open."""
+        """Return the id of the outermost open span around an event, or of the event's own span if none is open."""
         span = self._open.get(event["span_id"]) or self._open.get(event["parent_id"] or "")
         return event["span_id"] if span is None else span.top
 
     def add(self, event: Event) -> EndedSpan | None:
-        """Take an event into account; return the span that it ends, if it does."""
+        """Add an event; return the span that it ends, or None."""
         kind = event["event_type"]
         if kind == "log":
             return None
@@ -83,14 +83,14 @@ class SpanStream:
         if kind != "entry" and event["metrics"]:
             span.figures.update((key, value) for key in COUNTED if is_number(value := event["metrics"].get(key)) and value)
         if kind not in ENDS or not (span.is_partial or event["node"] == span.node):
-            return None  # an error that was logged by hand ends nothing
+            return None  # an error that was logged by hand ends no span
         self._open.pop(event["span_id"], None)
         duration = event["metrics"].get("duration_ms")
         status = status_of(event)
         return self._ended(span, status, duration if is_number(duration) else None, event["data"].get("error"))
 
     def rest(self) -> Iterator[EndedSpan]:
-        """Yield the spans that have no end, and forget them; the youngest first, for they lie below the others."""
+        """Yield the spans without an end, and forget them. The youngest come first, because they are below the others."""
         while self._open:
             _, span = self._open.popitem()
             yield self._ended(span, "running", None, None)
@@ -106,7 +106,7 @@ class SpanStream:
         return EndedSpan(span.node, status, duration_ms, {} if span.answered else own, int(arose), span.top)
 
     def _above(self, parent: str | None) -> tuple[set[str], set[Any]] | None:
-        """Return what is noted of the children of a span, or None where there is none, or too many are not open."""
+        """Return what the children of a span have reported; None if there is no parent, or if too many parents are not open."""
         span = None if parent is None else self._open.get(parent)
         if span is not None:
             return span.below, span.passed

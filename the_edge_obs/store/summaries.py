@@ -1,6 +1,6 @@
-"""Many runs at a glance: which ones a file or folder holds, found out in one pass that keeps no events.
+"""Summaries of many runs in a file or a folder, computed in one pass that keeps no events.
 
-A run is a root. Most flows have one; requests that continue one foreign trace are runs of their own with one flow id.
+A run is a root. Most flows have one. Requests that continue one foreign trace are separate runs with the same flow id.
 """
 
 from __future__ import annotations
@@ -8,24 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ..event import ENDS, ROOT_NODE, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
+from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
 from .span_stream import EndedSpan, SpanStream
 
 
 @dataclass(slots=True)
 class FlowSummary:
-    """One run at a glance.
+    """The summary of one run.
 
     Attributes:
         flow_id: The flow; runs that continue one foreign trace share it.
-        name: What it is called, or None where its first event is lost.
-        status: ok, error, cancelled, running (also: its process died), or unknown where its root is not in the log.
-        start, end: Unix seconds of its earliest and latest event.
-        duration_ms: Of its root span, or None while running.
-        events: How many events there are.
-        errors: How many errors arose.
-        tokens, cost_usd: Counted as ``store.span_stream`` does, of what has ended; ``FlowSummaries.rest`` adds what has not.
-        alone: Whether its root opened by itself, with no flow around it: so does a node whose context was lost.
+        name: The run's name, or None if its first event is lost.
+        status: ok, error, cancelled, running (also if its process died), or unknown if its root is not in the log.
+        start, end: Time of its first and last event, Unix seconds.
+        duration_ms: Duration of its root span in milliseconds, or None while running.
+        events: Number of events.
+        errors: Number of errors; each counts once, where it arose.
+        tokens, cost_usd: Totals, counted as in ``store.span_stream``. Spans that have not ended are added by
+            ``FlowSummaries.rest``.
+        alone: Whether the root is a span outside any flow, as that of a node whose context was lost.
     """
 
     flow_id: str
@@ -41,12 +42,12 @@ class FlowSummary:
     alone: bool = False
 
     def count(self, event: Event) -> None:
-        """Count one more event, and when it was."""
+        """Count an event, and extend the run's time to it."""
         self._widen(event["timestamp"], event["timestamp"])
         self.events += 1
 
     def absorb(self, other: FlowSummary) -> None:
-        """Count what belongs to the same flow, and to no other run of it."""
+        """Add the counts of another summary: a part of the same flow that belongs to no other run."""
         if other.events:
             self._widen(other.start, other.end)
         self.events, self.errors = self.events + other.events, self.errors + other.errors
@@ -58,26 +59,26 @@ class FlowSummary:
 
 @dataclass(slots=True)
 class _Root:
-    """A root and what is known of its run; ``node`` is None until its entry has come."""
+    """A root and the summary of its run; ``node`` is None until the entry has come."""
 
     run: FlowSummary
     parent: str | None
     node: str | None = None
 
     def add(self, event: Event) -> None:
-        """Take an entry or end of the root span into account."""
+        """Add an entry or end event of the root span."""
         run, kind = self.run, event["event_type"]
         if kind == "entry":
             if self.node is None:
                 self.node, run.name = event["node"], name_of_root(event)
-        elif self.node is None or event["node"] == self.node:  # another node's is an error that was logged by hand
+        elif self.node is None or event["node"] == self.node:  # an event of another node is an error that was logged by hand
             duration = event["metrics"].get("duration_ms")
             run.status = status_of(event)
             run.duration_ms = duration if isinstance(duration, (int, float)) else None
 
 
 class _Flow:
-    """One flow: its roots of the highest rank (``event.root_rank``), and what belongs to none of them."""
+    """One flow: its roots of the highest rank (``event.root_rank``), and the events that belong to none of them."""
 
     __slots__ = ("_loose", "_rank", "_roots", "_seen", "_spans")
 
@@ -86,7 +87,7 @@ class _Flow:
         self._roots: dict[str, _Root] = {}
         self._rank = 0
         self._spans = SpanStream()
-        self._seen: set[str] = set()  # spans, while all roots have a parent, which may be one of these
+        self._seen: set[str] = set()  # span ids, while all roots have a parent; it may be one of these
 
     def add(self, event: Event) -> EndedSpan | None:
         kind, span_id = event["event_type"], event["span_id"]
@@ -104,14 +105,14 @@ class _Flow:
 
     def _note(self, event: Event, span_id: str) -> None:
         rank = root_rank(event["node"], event["parent_id"])
-        if self._rank <= 1:
+        if self._rank <= CONTINUED:
             self._seen.add(span_id)
         if rank > self._rank:
             for lesser in self._roots.values():
                 self._loose.absorb(lesser.run)
             self._roots.clear()
             self._rank = rank
-            if rank > 1:
+            if rank > CONTINUED:
                 self._seen.clear()
         root = self._roots.get(span_id)
         if root is None and rank == self._rank > 0:
@@ -121,8 +122,7 @@ class _Flow:
 
     def _new_run(self, event: Event) -> FlowSummary:
         moment = event["timestamp"]
-        is_alone = event["parent_id"] is None and event["node"] != ROOT_NODE
-        return FlowSummary(self._loose.flow_id, None, "running", moment, moment, alone=is_alone)
+        return FlowSummary(self._loose.flow_id, None, "running", moment, moment, alone=self._rank == ALONE)
 
     def _run_of(self, top: str) -> FlowSummary:
         root = self._roots.get(top)
@@ -140,11 +140,11 @@ class _Flow:
         run.cost_usd += span.figures.get("cost_usd", 0)
 
     def runs(self) -> list[FlowSummary]:
-        """Return a run for each root, by start; what belongs to none counts in the first."""
+        """Return one run per root, ordered by start. Events that belong to no root count in the first run."""
         loose = replace(self._loose)
         runs = []
         for root in self._roots.values():
-            if self._rank == 1 and root.parent in self._seen and self._roots.get(root.parent or "") is not root:
+            if self._rank == CONTINUED and root.parent in self._seen and self._roots.get(root.parent or "") is not root:
                 loose.absorb(root.run)  # it continues a span that is in this log
             else:
                 runs.append(replace(root.run))
@@ -172,7 +172,7 @@ class FlowSummaries:
             yield from flow.runs()
 
     def add(self, event: Event) -> EndedSpan | None:
-        """Take an event into account; return the span that it ends, if it does."""
+        """Add an event; return the span that it ends, or None."""
         flow_id = event["flow_id"]
         flow = self._flows.get(flow_id)
         if flow is None:
@@ -180,16 +180,16 @@ class FlowSummaries:
         return flow.add(event)
 
     def rest(self) -> Iterator[EndedSpan]:
-        """Yield the spans that have no end, and count what is known of them: once all has been read."""
+        """Yield the spans without an end, and count them. Call it after the last event."""
         for flow in self._flows.values():
             yield from flow.rest()
 
 
 def summarise(events: Iterable[Event]) -> list[FlowSummary]:
-    """Return the runs that events belong to, by start; an event that is there twice counts once."""
-    found = FlowSummaries()
+    """Return the runs of some events, ordered by start. An event that is there twice counts once."""
+    summaries = FlowSummaries()
     for event in without_repeats(events):
-        found.add(event)
-    for _ in found.rest():
+        summaries.add(event)
+    for _ in summaries.rest():
         pass
-    return sorted(found, key=lambda run: run.start)
+    return sorted(summaries, key=lambda run: run.start)

@@ -1,4 +1,4 @@
-"""Is a log what it should be: every line against the event schema, in one pass."""
+"""Validate a log: check every line against the event schema, in one pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..jsonl import Flaw, decoded, exported_logs, listed, numbered_lines, opened
 
 
 class Finding(NamedTuple):
-    """What is wrong in one place of a log.
+    """One problem of a log.
 
     Attributes:
         number: 1-based line of the file; in a ``.json`` export, 1-based position in its ``events``.
@@ -24,13 +24,13 @@ class Finding(NamedTuple):
 
 
 class Tally:
-    """What a check has counted.
+    """The counts of a check.
 
     Attributes:
-        events: How many lines are valid events.
-        invalid: How many are not.
-        loose: How many are records from outside any run: ``log`` events whose ids are null, as ``JsonFormatter`` writes them.
-        flows: The ids of the flows seen.
+        events: Number of lines that are valid events.
+        invalid: Number of lines that are not.
+        loose: Number of records outside any run: ``log`` events whose ids are null, as ``JsonFormatter`` writes them.
+        flows: The ids of the flows.
     """
 
     __slots__ = ("events", "flows", "invalid", "loose")
@@ -41,14 +41,14 @@ class Tally:
 
 
 def check_log(path: str | os.PathLike[str], tally: Tally) -> Iterator[Finding]:
-    """Yield what is wrong in a log, one finding a line; memory does not grow with a ``.jsonl`` file. Blank lines do no harm.
+    """Yield the problems of a log, one finding per line. Memory does not grow with a ``.jsonl`` file. Blank lines are ignored.
 
     Args:
-        path: A ``.jsonl`` file, a ``.jsonl.gz`` one, or a ``.json`` export.
-        tally: Counts as the check goes on.
+        path: A ``.jsonl`` or ``.jsonl.gz`` log, or a ``.json`` export.
+        tally: Is updated while the check runs.
 
     Raises:
-        LogFileError: the file is not there or cannot be read, or a ``.json`` file holds no list of events.
+        LogFileError: The file does not exist or cannot be read, or a ``.json`` file is not an export.
     """
     path = Path(path)
     with opened(path) as file:
@@ -67,18 +67,17 @@ def _problem_of_line(line: bytes, tally: Tally) -> str | None:
     try:
         event = decoded(line)
     except ValueError as error:
-        return f"no JSON (RFC 8259): {error}"
+        return f"not valid JSON (RFC 8259): {error}"
     return _problem(event, tally)
 
 
 def _problem(event: Any, tally: Tally) -> str | None:
     if _is_loose(event):
-        found = problems({**event, **_ANY_IDS})
-        return listed(found) or _LOOSE
-    found = problems(event)
-    if not found:
+        return listed(problems({**event, **_ANY_IDS})) or _LOOSE
+    lines = problems(event)
+    if not lines:
         tally.flows.add(event["flow_id"])
-    return listed(found) or None
+    return listed(lines) or None
 
 
 _ANY_IDS: Final = dict.fromkeys(("flow_id", "span_id"), "00000000-0000-0000-0000-000000000000")

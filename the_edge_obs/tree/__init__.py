@@ -1,4 +1,4 @@
-"""How a flow log is shown: as a tree on a terminal, in a notebook, and as lanes for viewers. It draws whatever has its shape."""
+"""Drawing a flow log: as a tree on a terminal, as a page in a notebook, and as lanes for viewers."""
 
 from ..text import View
 from .drawing import render

@@ -1,4 +1,4 @@
-"""A flow log as text: the tree of its spans, what went wrong in it, and its totals."""
+"""A flow log as text: the tree of its spans, its errors and warnings, and its totals."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from ..text import View, clock_text, columns, counted, dollars, duration_text, f
 from .flow_facts import FlowFacts, SpanInfo, error_key
 from .table import Cell, line_of, padded, room_beside, shared, widths_of
 
-# Of more children than FOLD_OVER, the first and last ones are shown, and the first ones that are not ok.
+# If a span has more children than this, the first and last ones are shown, and the first ones that are not ok.
 FOLD_OVER: Final = 24
 _FIRST, _LAST, _NOT_OK = 8, 2, 8
-_NOTES: Final = 3  # warnings shown of one span
-_NOTE_LINES: Final = 4  # lines of one message
-_LABEL: Final = 40  # columns of a branch's item; a longer one is not told
-_DEEPEST: Final = 600  # columns of the lines of the tree; what is deeper stands as deep as that
-_NARROWEST: Final = 60  # columns; below it lines run over
-_BAR: Final = (8, 30)  # columns of a bar, at least and at most
+_NOTES: Final = 3  # warnings shown per span
+_NOTE_LINES: Final = 4  # lines per message
+_LABEL: Final = 40  # columns of a branch's item; a longer one is not shown
+_DEEPEST: Final = 600  # columns of the tree's lines; deeper spans are drawn at this depth
+_NARROWEST: Final = 60  # columns; on a narrower terminal, lines wrap
+_BAR: Final = (8, 30)  # smallest and largest number of columns of a bar
 _PLAIN: Final = View()
 
 
 @dataclass(slots=True)
 class Row:
-    """One span as it is shown.
+    """One row of the tree.
 
     Attributes:
-        stem: The lines of the tree before it.
-        below: The lines of the tree before what is told of it.
+        stem: The lines of the tree before the label.
+        below: The lines of the tree before the notes.
         cells: Label, node, duration, tokens, cost, status.
-        bar: Where its bar begins and ends, as parts of the run's time; None for a row that stands for many spans.
+        bar: Start and end of the bar, as fractions of the run's time; None for a row that stands for many spans.
         status: ok, error, running or cancelled; empty for a row that stands for many spans.
-        around: Whether there are spans below it.
-        notes: ``(style, text)`` of what is told below it.
-        span: The span; None for a row that stands for many.
+        around: Whether the span has children.
+        notes: ``(style, text)`` of each note below the row.
+        span: The span; None for a row that stands for many spans.
     """
 
     stem: str
@@ -55,8 +55,15 @@ class Row:
 def render(log: FlowFacts, view: View = _PLAIN) -> Iterator[str]:
     """Yield the lines of a flow log for people: the tree, the totals, and what is missing.
 
-    Each span has a line: its step or node, a bar on the run's time line where there is room, duration, tokens, cost and status;
-    below it the message of an error that arose in it, and its warnings.
+    Each span has a line with its step or node, a bar on the run's time line if there is room, duration, tokens, cost and status.
+    Below the line are the message of an error that arose in the span, and the span's warnings.
+
+    Args:
+        log: A flow log.
+        view: Width, characters, colours and folding. Default: 100 columns, box characters, no colours, long lists folded.
+
+    Example:
+        >>> print(*render(obs.get_flow_log(run.flow_id)), sep="\\n")
     """
     if table := list(rows(log, view)):
         yield from _table(table, view)
@@ -66,25 +73,25 @@ def render(log: FlowFacts, view: View = _PLAIN) -> Iterator[str]:
 
 
 def origin(log: FlowFacts) -> SpanInfo | None:
-    """Return the span in which the error that ended a flow arose: the last and deepest one with it; None without one."""
+    """Return the span in which the error that ended a flow arose (the last and deepest one that has it), or None without one."""
     root = next((span for span in log.roots if span.error is not None), None)
     if root is None:
         return None
     same = [span for span in log.spans if _same_error(span, root)]
-    echoed = {span.parent_id for span in same}
-    return next((span for span in reversed(same) if span.span_id not in echoed), root)
+    parents = {span.parent_id for span in same}
+    return next((span for span in reversed(same) if span.span_id not in parents), root)
 
 
 # --- rows ---
 
 
 def rows(log: FlowFacts, view: View) -> Iterator[Row]:
-    """Yield the rows of the tree, parents before children; long loops and fan-outs are folded if the view says so."""
+    """Yield the rows of the tree, parents before children. Long loops and fan-outs are folded if ``view.fold`` is set."""
     spans = {span.span_id: span for span in log.spans}
     entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
-    told = _warnings(log.events)
+    warnings = _warnings(log.events)
     healthy, part = _healthy(log, spans), _parts(log)
-    # Without its root, as when that was evicted, a flow has many tops.
+    # A flow without its root, for example because it was evicted, has many tops.
     tops = reversed(_folded(log.roots, healthy, view))
     waiting: list[tuple[SpanInfo | str, str, str]] = [(span, "", "") for span in tops]
     while waiting:
@@ -95,7 +102,7 @@ def rows(log: FlowFacts, view: View) -> Iterator[Row]:
         children = [spans[child] for child in span.children]
         below = below[:_DEEPEST]
         bar = below + (_bar(view) if children else "  ")
-        notes = [*_error_notes(span, children), *told.get(span.span_id, ())]
+        notes = [*_error_notes(span, children), *warnings.get(span.span_id, ())]
         cells = _cells(span, span.name or span.step, entries.get(span.span_id))
         yield Row(stem, bar, cells, span.status, notes, part.get(span.span_id), bool(children), span)
         shown = _folded(children, healthy, view)
@@ -105,7 +112,7 @@ def rows(log: FlowFacts, view: View) -> Iterator[Row]:
 
 
 def _parts(log: FlowFacts) -> dict[str, tuple[float, float]]:
-    """Return where each span begins and ends, as parts of the time that the log tells of; of no time nothing."""
+    """Return the start and end of each span, as fractions of the log's time; an empty dict if that is 0."""
     last = log.events[-1]["timestamp"] if log.events else 0.0
     times = {span.span_id: (span.start, max(span.start, last if span.end is None else span.end)) for span in log.spans}
     first = min((start for start, _ in times.values()), default=0.0)
@@ -126,7 +133,7 @@ def _bar(view: View) -> str:
 def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, str, str, str, str, str]:
     label, node = (name, span.node) if name and name != span.node else (span.node, "")
     tokens, cost = _number(span.metrics.get("tokens")), _number(span.metrics.get("cost_usd"))
-    # A span that its level filtered has no entry and no duration: it logs its error alone, and nothing of it is lost.
+    # A span that its level filters logs only its error. It has no entry and no duration, and nothing of it is lost.
     lost = span.partial and (span.duration_ms is not None or span.status == "running")
     return (
         printable(label + which(span, entry)),
@@ -139,7 +146,7 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
 
 
 def which(span: SpanInfo, entry: Event | None) -> str:
-    """Return what tells a span from its siblings, with a space before it: the number of an iteration, branch or attempt."""
+    """Return what distinguishes a span from its siblings, after a space: the number of an iteration, branch or attempt."""
     data = entry["data"] if entry else {}
     given = data.get("input")
     parts = []
@@ -161,7 +168,7 @@ def _same_error(span: SpanInfo, other: SpanInfo) -> bool:
 
 
 def _error_notes(span: SpanInfo, children: Sequence[SpanInfo]) -> list[tuple[str, str]]:
-    """Return an error's text, where it arose: above, every span that it passed has the same."""
+    """Return an error's text if it arose in this span. The spans above, which it passed through, have the same error."""
     if span.error is None or any(_same_error(child, span) for child in children):
         return []
     if span.status == "cancelled" and not span.error.get("message"):
@@ -170,52 +177,52 @@ def _error_notes(span: SpanInfo, children: Sequence[SpanInfo]) -> list[tuple[str
 
 
 def error_text(error: dict[str, Any]) -> str:
-    """Return the ``{type, message}`` of an event as one line, safe on a terminal."""
+    """Return an event's ``{type, message}`` as one line that is safe on a terminal."""
     kind, message = (printable(str(error.get(key) or "")) for key in ("type", "message"))
     return f"{kind}: {message}" if message else kind
 
 
 def _warnings(events: Sequence[Event]) -> dict[str, list[tuple[str, str]]]:
     """Return the first warnings and logged errors of each span."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    by_span: dict[str, list[tuple[str, str]]] = {}
     left_out: dict[str, int] = {}
     for event in events:
         if event["event_type"] != "log" or event["level"] not in ("warn", "error"):
             continue
-        notes = found.setdefault(event["span_id"], [])
+        notes = by_span.setdefault(event["span_id"], [])
         if len(notes) < _NOTES:
             notes.append((event["level"], printable(f"{event['level']}: {event['message'] or event['node']}")))
         else:
             left_out[event["span_id"]] = left_out.get(event["span_id"], 0) + 1
     for span_id, count in left_out.items():
-        found[span_id].append(("warn", f"and {counted(count, 'more warning')}"))
-    return found
+        by_span[span_id].append(("warn", f"and {counted(count, 'more warning')}"))
+    return by_span
 
 
 # --- folding ---
 
 
 def _healthy(log: FlowFacts, spans: dict[str, SpanInfo]) -> dict[str, bool]:
-    """Tell of each span whether it and all below it are ok."""
-    found: dict[str, bool] = {}
+    """Return, for each span, whether it and all spans below it are ok."""
+    healthy: dict[str, bool] = {}
     for _, span in reversed(list(log.walk())):
-        found[span.span_id] = span.status == "ok" and all(found[child] for child in span.children)
-    return found
+        healthy[span.span_id] = span.status == "ok" and all(healthy[child] for child in span.children)
+    return healthy
 
 
 def _folded(children: Sequence[SpanInfo], healthy: dict[str, bool], view: View) -> list[SpanInfo | str]:
     if not view.fold or len(children) <= FOLD_OVER:
         return list(children)
-    sick = [span.span_id for span in children if not healthy[span.span_id]][:_NOT_OK]
-    shown = {*(span.span_id for span in (*children[:_FIRST], *children[-_LAST:])), *sick}
+    failed = [span.span_id for span in children if not healthy[span.span_id]][:_NOT_OK]
+    shown = {*(span.span_id for span in (*children[:_FIRST], *children[-_LAST:])), *failed}
     rows: list[SpanInfo | str] = []
     for kept, group in groupby(children, key=lambda span: span.span_id in shown):
         spans = list(group)
         if kept or len(spans) == 1:
             rows += spans
         else:
-            failed = sum(not healthy[span.span_id] for span in spans)
-            rows.append(f"{'⋮' if view.unicode else ':'} {len(spans):,} more, {f'{failed:,} not ok' if failed else 'all ok'}")
+            count = sum(not healthy[span.span_id] for span in spans)
+            rows.append(f"{'⋮' if view.unicode else ':'} {len(spans):,} more, {f'{count:,} not ok' if count else 'all ok'}")
     return rows
 
 
@@ -248,7 +255,7 @@ def _table_cells(row: Row, node: int, bar: int, view: View) -> list[Cell]:
 
 
 def _bar_text(part: tuple[float, float] | None, width: int, view: View) -> str:
-    """Return a bar that fills half columns; however short, it is seen."""
+    """Return a bar in steps of half a column; it has at least one half."""
     if part is None:
         return " " * width
     halves = 2 * width
@@ -264,7 +271,7 @@ def _note(row: Row, style: str, text: str, total: int, view: View) -> Iterator[s
     indent = row.below if len(row.below) < total // 2 else ""
     room = total - len(indent)
     if columns(text) > len(text):
-        room //= 2  # textwrap counts characters, and here some are two columns wide
+        room //= 2  # textwrap counts characters, and some of these are two columns wide
     lines = textwrap.wrap(text, room, max_lines=_NOTE_LINES, placeholder=" ...")
     for line in lines:
         yield indent + view.paint(style, line)
@@ -274,7 +281,7 @@ def _note(row: Row, style: str, text: str, total: int, view: View) -> Iterator[s
 
 
 def totals(log: FlowFacts) -> Iterator[str]:
-    """Yield the totals of a flow log for people: status, duration, counts, tokens, cost; those that it has."""
+    """Yield the totals of a flow log for people, as far as it has them: status, duration, counts, tokens, cost."""
     metrics = log.metrics
     yield log.status
     if metrics["total_duration_ms"] is not None:
@@ -290,15 +297,15 @@ def totals(log: FlowFacts) -> Iterator[str]:
 
 
 def missing(log: FlowFacts) -> Iterator[str]:
-    """Yield what people have to know of a flow log that is not whole."""
+    """Yield a line for each reason why a flow log is not complete."""
     metrics = log.metrics
     last = f"; last event {clock_text(log.events[-1]['timestamp'])}" if log.events else ""
     if log.status == "running":
         yield f"no end in the log: the flow is still running, or its process was killed{last}"
     if log.status == "unknown":
-        yield f"the flow's own events are not in the log, as where their level filters them: how it ended is not known{last}"
+        yield f"the flow's own events are not in the log, perhaps filtered by their level: how it ended is not known{last}"
     if metrics["dropped_count"]:
-        yield f"{counted(metrics['dropped_count'], 'event')} dropped by the ring buffer: the tree is not whole"
+        yield f"{counted(metrics['dropped_count'], 'event')} dropped by the ring buffer: the tree is not complete"
     if metrics["fault_count"]:
         yield f"logging itself failed {counted(metrics['fault_count'], 'time')}"
 

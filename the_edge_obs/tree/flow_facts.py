@@ -1,4 +1,4 @@
-"""What is known of a flow, as those see it who draw it: its spans, and the shape of a flow log."""
+"""The parts of a flow log that views need: its spans, the protocol of a flow log, and the keys of errors."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..event import Event
 
 @dataclass(slots=True)
 class SpanInfo:
-    """One execution of a node, as its events tell it.
+    """One execution of a node, built from its events.
 
     Attributes:
-        span_id, parent_id: As in the events; a parent that is not in the log leaves the span a root of the tree.
-        node, step: What ran; step is None outside YAML flows.
-        name: What a flow is called, of its own span; otherwise None.
-        status: ok, error, running (no end is known) or cancelled.
-        start, end: Unix seconds; end is None while running. Where the entry is missing, start follows from the duration.
+        span_id, parent_id: As in the events. A span whose parent is not in the log is at the top of the tree.
+        node, step: The node, and the YAML flow's name for it; step is None outside YAML flows.
+        name: The flow's name, for a root span of a flow; otherwise None.
+        status: ok, error, cancelled, or running (no end is known).
+        start, end: Unix seconds; end is None while running. If the entry is missing, start is computed from the duration.
         duration_ms: Monotonic milliseconds, or None while running.
-        metrics: The span's own metrics, of its exit, error and metric events.
+        metrics: The span's own metrics, from its exit, error and metric events.
         error: ``{type, message}``, with ``traceback`` at debug, or None.
         partial: Whether the entry event is missing.
-        answered: Whether it was answered from a recording: its tokens and costs were spent before, and count in no total.
-        children: Span ids, in order of their start.
+        answered: Whether the span was answered from a recording: its tokens and costs were spent before, and count in no total.
+        children: Span ids, ordered by start.
     """
 
     span_id: str
@@ -44,36 +44,36 @@ class SpanInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the span as a dict of JSON values, with the attributes as keys."""
-        found = {name: getattr(self, name) for name in self.__slots__}
-        return {**found, "metrics": dict(self.metrics), "children": list(self.children)}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {**values, "metrics": dict(self.metrics), "children": list(self.children)}
 
 
 def error_key(error: object) -> tuple[str, str] | None:
-    """Return by what an error is known that leaves several spans: its type and message; None for none."""
+    """Return the key by which an error is recognised in several spans: its type and message; None without an error."""
     return (str(error.get("type")), str(error.get("message"))) if isinstance(error, dict) else None
 
 
 def passed_keys(error: object) -> set[tuple[str, str]]:
-    """Return by what a parent knows an error of its child again: the error itself, and the errors in a group."""
+    """Return the keys by which a parent recognises an error of its child: those of the error, and of the errors in a group."""
     key = error_key(error)
     return set() if key is None else {key, *_members(error)}
 
 
 def came_out(error: object, passed: Container[tuple[str, str]]) -> bool:
-    """Tell whether an error came out of children, by the keys of what did; a group did if each of its errors did."""
+    """Tell whether an error came from a child, by the keys of the children's errors; a group did if each of its errors did."""
     members = _members(error)
     return error_key(error) in passed or (bool(members) and all(key in passed for key in members))
 
 
 def _members(error: object) -> list[tuple[str, str]]:
-    """Return the keys of the errors in a group; the last item of a cut list only says how many more there are."""
+    """Return the keys of the errors in a group. The last item of a cut list is only a count of the rest."""
     errors = error.get("errors") if isinstance(error, dict) else None
     keys = [key for item in (errors if isinstance(errors, list) else ()) if (key := error_key(item)) is not None]
     return [key for key in keys if key[0] != "…"]
 
 
 class FlowFacts(Protocol):
-    """What a view asks of a flow log; ``flow_log.FlowLog`` has it, and says what it means."""
+    """The part of a flow log that views use. ``flow_log.FlowLog`` implements it."""
 
     @property
     def flow_id(self) -> str:
@@ -81,7 +81,7 @@ class FlowFacts(Protocol):
 
     @property
     def name(self) -> str | None:
-        """What the flow is called."""
+        """The flow's name."""
 
     @property
     def status(self) -> str:
@@ -97,7 +97,7 @@ class FlowFacts(Protocol):
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Totals, and figures by node."""
+        """Totals, and totals by node."""
 
     @property
     def roots(self) -> list[SpanInfo]:

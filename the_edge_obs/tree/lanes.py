@@ -1,7 +1,7 @@
-"""Lanes: where the spans of a flow are drawn, so that what ran side by side lies side by side.
+"""Lanes: assign the spans of a flow to lanes, so that spans that ran in parallel are drawn side by side.
 
-On a lane, spans lie one behind the other, or a span lies inside its parent and within its time. So a viewer that knows nothing
-of parents, and makes a tree of what lies inside what, finds the tree of the flow.
+On a lane, spans follow one another, or a span lies inside its parent, within the parent's time. So a viewer that does not know
+parents and builds a tree from the nesting of times shows the tree of the flow.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from .flow_facts import FlowFacts, SpanInfo
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A span with its place.
+    """A span with its lane and its time.
 
     Attributes:
         span: The span.
-        start, end: Unix seconds, end not before start. What has no end lasts as long as anything is known of the flow.
-        lane: 0 for the flow's own span and what runs in it one after the other; the lowest one that is free for all else.
-        inside: Whether it lies inside its parent. Otherwise nothing is around it: it runs beside a sibling, goes on after its
-            parent has ended, or has no parent in the log.
+        start, end: Unix seconds; end is not before start. A span without an end lasts until the last event of the flow.
+        lane: 0 for the flow's own span and the spans that run in it one after another; otherwise the lowest free lane.
+        inside: Whether the span lies inside its parent on the lane. Otherwise nothing encloses it: it runs beside a sibling,
+            continues after its parent has ended, or has no parent in the log.
     """
 
     span: SpanInfo
@@ -32,11 +32,11 @@ class Placed:
 
 
 def place(log: FlowFacts) -> list[Placed]:
-    """Return the spans of a flow log with their places, ordered by start, parents before children."""
+    """Return the spans of a flow log with their lanes, ordered by start, parents before children."""
     starts = _starts(log)
     last = max((event["timestamp"] for event in log.events), default=0.0)
     order = {span.span_id: number for number, (_, span) in enumerate(log.walk())}
-    # Broken parent ids may go round in a circle, which no walk from the top reaches.
+    # Broken parent ids may form a cycle, which no walk from the top reaches.
     spans = sorted(log.spans, key=lambda span: (starts[span.span_id], order.get(span.span_id, len(order))))
     lanes = _Lanes()
     placed = []
@@ -47,12 +47,12 @@ def place(log: FlowFacts) -> list[Placed]:
 
 
 def micros(seconds: float) -> int:
-    """Return a time in whole microseconds. What nests or lies apart still does then: all times are rounded alike."""
+    """Return a time in whole microseconds. All times are rounded in the same way, so nesting and order are kept."""
     return round(seconds * 1e6)
 
 
 def _starts(log: FlowFacts) -> dict[str, float]:
-    """Return each span's start; one that is only reckoned, since the entry is lost, gives way to what its children say."""
+    """Return each span's start. If the entry is lost, the start is computed, and cannot be later than that of a child."""
     starts = {span.span_id: max(span.start, 0.0) for span in log.spans}
     for _, span in reversed(list(log.walk())):
         if span.partial:
@@ -61,16 +61,16 @@ def _starts(log: FlowFacts) -> dict[str, float]:
 
 
 class _Lanes:
-    """The lanes while they are filled, by spans in the order of their starts."""
+    """The lanes, while they are filled with spans in the order of their starts."""
 
     def __init__(self) -> None:
-        self._open: list[list[Placed]] = []  # by lane: what lies in what, the outermost first
-        self._busy: list[tuple[float, int]] = []  # a heap: when the outermost span of a lane ends
+        self._open: list[list[Placed]] = []  # by lane: the nested spans, the outermost first
+        self._busy: list[tuple[float, int]] = []  # a heap: the end of a lane's outermost span, and the lane
         self._free: list[int] = []  # a heap
         self._lane_of: dict[str, int] = {}
 
     def add(self, span: SpanInfo, start: float, end: float) -> Placed:
-        """Place a span: into its parent if that has room, otherwise on a lane where nothing is."""
+        """Place a span inside its parent if that has room, otherwise on a free lane."""
         lane = self._lane_of.get(span.parent_id) if span.parent_id is not None else None
         inside = lane is not None and self._has_room(lane, span, start, end)
         if lane is None or not inside:

@@ -1,4 +1,4 @@
-"""A flow log as a small page in a notebook: the tree on its time line, what each span was given and gave; no script in it."""
+"""A flow log as a small page in a notebook: the tree on its time line, with input and output of each span; without a script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..event import Event
+from ..event import ROOT_NODE, Event
 from ..text import View, counted, printable
 from .drawing import Row, missing, rows, totals
 from .flow_facts import FlowFacts
@@ -18,10 +18,10 @@ from .flow_facts import FlowFacts
 if TYPE_CHECKING:
     from jinja2 import Template
 
-# A notebook keeps its pages: what is too much for looking at is left out, and that is said.
+# A notebook stores its pages, so they are limited. The page says what is left out.
 _MAX_ROWS: Final = 250
 _MAX_CHARS: Final = 2_000  # of one value
-_STEM: Final = 3  # columns of the tree's lines a level
+_STEM: Final = 3  # columns of the tree's lines per level
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class _Line:
     Attributes:
         depth: 0 for the root.
         cells, status, notes, around: As in ``tree.Row``.
-        bar: Where its bar begins and how long it is, in percent of the flow's time; None for a row of many spans.
-        details: ``(title, text)`` of what its events hold.
+        bar: Start and length of its bar, in percent of the flow's time; None for a row that stands for many spans.
+        details: ``(title, text)`` of the data of its events.
     """
 
     depth: int
@@ -45,12 +45,12 @@ class _Line:
 
 
 def page(log: FlowFacts) -> str:
-    """Return the page of a flow log, HTML to be put into another page: styled inline, without a script, all data escaped."""
+    """Return HTML of a flow log, to be embedded in another page: inline styles, no script, all data escaped."""
     shown = list(islice(rows(log, View()), _MAX_ROWS + 1))
     lines = list(_lines(log, shown[:_MAX_ROWS]))
-    left_out = [f"the first {_MAX_ROWS} rows are shown; export() writes all of it"] if len(shown) > _MAX_ROWS else []
+    left_out = [f"the first {_MAX_ROWS} rows are shown; export() writes all of them"] if len(shown) > _MAX_ROWS else []
     return _template().render(
-        name=printable(log.name or "flow"),
+        name=printable(log.name or ROOT_NODE),
         flow_id=printable(log.flow_id),
         totals=list(totals(log)),
         notes=[*missing(log), *left_out],
@@ -77,21 +77,21 @@ def _lines(log: FlowFacts, shown: list[Row]) -> Iterator[_Line]:
         if span is None:
             yield _Line(depth, row.cells, row.status, row.notes, None, False, [])
         else:
-            told = {**data.get(span.span_id, {}), **({"metrics": span.metrics} if span.metrics else {})}
-            details = [(printable(title), _text(value)) for title, value in told.items()]
+            values = {**data.get(span.span_id, {}), **({"metrics": span.metrics} if span.metrics else {})}
+            details = [(printable(title), _text(value)) for title, value in values.items()]
             yield _Line(depth, row.cells, row.status, row.notes, _percent(row), row.around, details)
 
 
 def _facts(event: Event) -> dict[str, Any]:
-    """Return what an event adds to what is told of its span."""
-    found = event["data"]
-    if event["event_type"] == "error" and isinstance(error := found.get("error"), dict):
-        return {**{key: value for key, value in found.items() if key != "error"}, "error": error.get("traceback") or error}
-    return dict(found)
+    """Return the details that an event adds to its span."""
+    data = event["data"]
+    if event["event_type"] == "error" and isinstance(error := data.get("error"), dict):
+        return {**{key: value for key, value in data.items() if key != "error"}, "error": error.get("traceback") or error}
+    return dict(data)
 
 
 def _percent(row: Row) -> tuple[float, float]:
-    """Return where the bar of a row begins and how long it is."""
+    """Return the start and the length of a row's bar, in percent."""
     begin, end = row.bar or (0.0, 0.0)
     return round(100 * begin, 2), round(100 * (end - begin), 2)
 
@@ -105,5 +105,5 @@ def _text(value: Any) -> str:
 def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, indent=2)
-    except RecursionError:  # a file may nest deeper than the encoder that indents can go
+    except RecursionError:  # the encoder that indents is recursive, and a file may nest deeper
         return json.dumps(value, ensure_ascii=False)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from ..text import View, columns, fitted
 
 _GAP: Final = "  "
-_LABEL: Final = 16  # columns that a label has in any case
+_LABEL: Final = 16  # smallest number of columns of a label
 
 
 class Cell(NamedTuple):
@@ -18,8 +18,8 @@ class Cell(NamedTuple):
         text: The text. Text that is wider than its column is cut.
         style: The style of the text, as in ``View.paint``; empty for none.
         right: Whether the text is aligned right.
-        stem: What stands before the text without a style: the lines of a tree, one column per character. A long stem is cut to
-            half the width of the column.
+        stem: Unstyled text before the text: the lines of a tree, one column per character. A long stem is cut to half the width
+            of the column.
     """
 
     text: str
@@ -34,7 +34,7 @@ def line_of(cells: Iterable[Cell], widths: Sequence[int], view: View) -> str:
     Args:
         cells: One cell for each column.
         widths: The width of each column in terminal columns; a column of width 0 is left out.
-        view: Whether there are colours, and how a cut is shown.
+        view: Colours, and the mark of a cut.
     """
     pairs = zip(cells, widths, strict=True)
     return _GAP.join(_drawn(cell, width, view) for cell, width in pairs if width).rstrip()
@@ -58,25 +58,25 @@ def padded(text: str, width: int) -> str:
 
 
 def widths_of(rows: Iterable[Sequence[str]]) -> list[int]:
-    """Return the width of each column: that of its widest text, 0 where all texts are empty."""
+    """Return the width of each column: that of its widest text, or 0 if all texts are empty."""
     return [max(map(columns, texts)) for texts in zip(*rows, strict=True)]
 
 
 def line_width(widths: Iterable[int]) -> int:
-    """Return how wide a line of columns is, gaps included."""
+    """Return the width of a line of columns, with the gaps between them."""
     shown = [width for width in widths if width]
     return sum(shown) + len(_GAP) * (len(shown) - 1)
 
 
 def room_beside(widths: Iterable[int], total: int) -> int:
-    """Return how much of a line is left for a label beside columns of these widths; at least 16."""
+    """Return the width that columns of these widths leave for a label; at least 16."""
     return max(total - line_width(widths) - len(_GAP), _LABEL)
 
 
 def shared(room: int, label: int, node: int) -> tuple[int, int]:
-    """Return the widths of a label and of the node beside it, given the widths that they would like to have.
+    """Return the widths of a label and of the node beside it, given the widths of their texts.
 
-    The label gets all that the node does not need, and at least half of the room.
+    The label gets what the node does not need, and at least half of the room.
     """
     if node:
         label = min(label, max(room - node - len(_GAP), room // 2))

@@ -1,0 +1,154 @@
+"""One session per check. ``nox --list`` shows them all, ``nox -s lint`` runs one, ``nox`` runs what a commit needs.
+
+Each session has its own virtual environment in ``.nox/``, which the next run uses again. ``nox -R -s quick`` skips the
+installation as well. What follows ``--`` goes to the tool: ``nox -s tests-3.12 -- tests/test_store_sources.py -x``.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import random
+import re
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]  # the last one to try: setup.cfg names those that are supported
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "types", "quick"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False  # also in CI: a Python that the machine lacks is skipped, and reported
+
+# Behind everything else on PATH, pyenv's interpreters: its shims are found and yet refuse to run while no version is active.
+_PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, sorted(_PYENV.glob("versions/3.*/bin")))])
+
+
+def extras() -> configparser.SectionProxy:
+    """Return the extras of setup.cfg: the one place that says which versions are needed."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    return settings["options.extras_require"]
+
+
+def of_dev(*names: str) -> list[str]:
+    """Return the requirements of these packages as the extra ``dev`` has them."""
+    found = {re.split(r"[<>=~!;\[ ]", line)[0]: line for line in extras()["dev"].split("\n") if line}
+    return [found[name] for name in names]
+
+
+def install(session: nox.Session, extra: str, *more: str) -> None:
+    """Install the package with an extra, as users do.
+
+    Sessions start ``pytest``, not ``python -m pytest``: that would find the source tree first, and test it in place of what is
+    installed.
+    """
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would install modules that an earlier build left there
+    session.install(f".[{extra}]", *more)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Lint and check the format (ruff)."""
+    session.install(*of_dev("ruff"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types (mypy, strict)."""
+    install(session, "test", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run the tests but the slow ones, on all cores: the loop while you write."""
+    install(session, "test", *of_dev("pytest-xdist"))
+    session.run("pytest", "-q", "-m", "not slow", "-n", "auto", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run all tests on one Python version: ``nox -s tests-3.12``; ``nox -s tests`` runs them on each that is there."""
+    install(session, "test")
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def optional(session: nox.Session) -> None:
+    """Run the tests that need optional packages, a browser, lnav or speedscope; what is missing is skipped, and reported."""
+    install(session, "test,dev")
+    needing = re.compile("importorskip|find_spec")  # how a test skips without a package
+    paths = [str(path) for path in sorted(Path("tests").glob("**/test_*.py")) if needing.search(path.read_text(encoding="utf-8"))]
+    chosen = session.posargs or [*paths, "tests/viewers"]
+    session.run("pytest", "-q", *chosen, env=speedscope(session))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run all tests in random order with the optional packages, and fail below the threshold of branch coverage."""
+    install(session, "test,dev")
+    session.run("coverage", "erase")
+    order = f"--randomly-seed={random.randrange(1 << 32)}"  # nox prints the command, and so the seed that repeats the order
+    program = str(Path(session.bin) / "pytest")
+    session.run("coverage", "run", program, "-q", "-n", "auto", order, *session.posargs, env=speedscope(session))
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session(reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it and nothing else, and run every example far from the source tree."""
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    place = Path(session.create_tmp()).resolve()
+    shutil.rmtree(place)
+    session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(place), ".")
+    session.install(*map(str, place.glob("*.whl")))
+    shutil.copytree(ROOT / "examples", place / "examples", ignore=shutil.ignore_patterns("logs", "__pycache__"))
+    session.chdir(place)
+    session.run("tea-obs", "--version")
+    session.run("bash", str(ROOT / ".ci" / "examples"), external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into docs/_build; a warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the speed against other libraries: ``nox -s bench -- --quick``."""
+    install(session, "bench")
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Make the code wrong in one place at a time and see whether a test fails; ``-- handlers --sample 100`` tries fewer."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.mutants", *(session.posargs or ["--sample", "60"]))
+
+
+def speedscope(session: nox.Session) -> dict[str, str]:
+    """Return the environment in which tests find speedscope, which npm installs once; without npm they skip."""
+    if "SPEEDSCOPE_HOME" in os.environ:
+        return {}
+    if shutil.which("npm") is None:
+        session.warn("npm is not on this machine, so speedscope is not tried")
+        return {}
+    home = Path(session.cache_dir).resolve() / "npm"
+    options = ("--silent", "--no-audit", "--no-fund", "--prefix", str(home))
+    session.run("npm", "install", *options, "speedscope", external=True, success_codes=range(256))
+    installed = home / "node_modules" / "speedscope"
+    if not installed.is_dir():
+        session.warn("npm cannot install speedscope, so it is not tried")
+        return {}
+    return {"SPEEDSCOPE_HOME": str(installed)}

@@ -1,0 +1,108 @@
+"""What holds the project together outside its modules: metadata, noxfile, CI and documentation agree."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import the_edge_obs
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(the_edge_obs.__file__).parent
+NOXFILE = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def settings() -> configparser.ConfigParser:
+    """Return setup.cfg."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    return settings
+
+
+@pytest.fixture(scope="module")
+def links() -> dict[str, Any]:
+    """Return the names of setup.py, which sets nothing up when it is not the main program."""
+    return runpy.run_path(str(ROOT / "setup.py"))
+
+
+def sessions_of_ci() -> list[str]:
+    """Return the sessions that ``.ci/run`` runs, in order."""
+    return (ROOT / ".ci" / "run").read_text(encoding="utf-8").partition("--sessions ")[2].split()
+
+
+def test_every_extra_that_an_error_names_exists(settings: configparser.ConfigParser) -> None:
+    """A ``MissingExtraError`` tells users to install an extra: there is one of that name."""
+    named = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("MissingExtraError"):
+                named.add(ast.literal_eval(node.args[1]))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named |= set(re.findall(r"the_edge_obs\[([a-z]+)\]", node.value))
+    assert named >= {"jmespath", "live"}
+    assert named <= set(settings["options.extras_require"])
+
+
+def test_ci_tests_the_pythons_that_metadata_claims(settings: configparser.ConfigParser) -> None:
+    """The classifiers, ``python_requires``, the noxfile and ``.ci/run`` agree on the supported Python versions."""
+    claimed = re.findall(r"Programming Language :: Python :: (3\.\d+)", settings["metadata"]["classifiers"])
+    versions = next(
+        ast.literal_eval(node.value)
+        for node in NOXFILE.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PYTHONS"
+    )
+    assert settings["options"]["python_requires"] == f">={claimed[0]}"
+    assert versions[: len(claimed)] == claimed
+    assert [one.removeprefix("tests-") for one in sessions_of_ci() if one.startswith("tests")] == claimed
+
+
+def test_ci_runs_sessions_that_exist() -> None:
+    """``.ci/run`` and CONTRIBUTING.md name sessions that the noxfile has."""
+    sessions = {
+        node.name
+        for node in NOXFILE.body
+        if isinstance(node, ast.FunctionDef) and any("nox.session" in ast.unparse(one) for one in node.decorator_list)
+    }
+    assert {one.partition("-")[0] for one in sessions_of_ci()} <= sessions
+    shown = re.findall(r"nox (?:-R )?-s (\w+)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert set(shown) <= sessions
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("[a](docs/a.md#b)", "[a](URL/blob/main/docs/a.md#b)"),
+        ("![a](docs/a.svg)", "![a](RAW/main/docs/a.svg)"),
+        ("[![a](docs/a.png)](docs/a.md)", "[![a](RAW/main/docs/a.png)](URL/blob/main/docs/a.md)"),
+        ('<img alt="docs/a" src="docs/a.svg">', '<img alt="docs/a" src="RAW/main/docs/a.svg">'),
+        ("[a](https://example.com/a.md) [b](#b) [c](mailto:c@example.com)", None),
+    ],
+)
+def test_links_for_the_package_index_are_absolute(links: dict[str, Any], written: str, expected: str | None) -> None:
+    """Relative links and pictures lead to the repository; what is absolute, or within the page, stays."""
+    url, raw = "https://github.com/o/r", "https://raw.githubusercontent.com/o/r"
+    expected = written if expected is None else expected.replace("URL", url).replace("RAW", raw)
+    assert links["absolute"](written, url) == expected
+
+
+def test_readme_for_the_package_index_has_no_relative_link(links: dict[str, Any]) -> None:
+    """No link of the README is left that would lead nowhere on the package index."""
+    shown = links["absolute"]((ROOT / "README.md").read_text(encoding="utf-8"), links["source_url"]())
+    targets = re.findall(r"""\]\(([^)\s]+)\)|(?:href|src)=["']([^"']+)""", shown)
+    assert [one for target in targets if not re.match("https://|#", one := "".join(target))] == []
+
+
+def test_every_page_is_in_the_contents_of_the_site() -> None:
+    """docs/index.md has each document in its contents, and links to each for readers of the Markdown."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^[\w-]+$", "".join(re.findall(r"```\{toctree\}(.*?)```", index, flags=re.DOTALL)), flags=re.MULTILINE)
+    pages = sorted(path.stem for path in (ROOT / "docs").glob("*.md") if path.stem != "index")
+    assert sorted(listed) == pages
+    assert [page for page in pages if f"({page}.md)" not in index and f"(../{page.upper()}.md)" not in index] == []

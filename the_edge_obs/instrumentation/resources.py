@@ -1,0 +1,60 @@
+"""What writes a log, as the entry of a root span names it: the runtime, and the resource (host, process, service)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..context import FlowState
+from ..redaction.snapshots import snapshot
+from ..secrets.policies import Policy, process_policy
+
+
+@lru_cache(maxsize=1)
+def runtime() -> str:
+    """Return the runtime that writes these logs, such as ``the_edge_obs/0.1.0 python/3.11.7``."""
+    try:
+        from importlib.metadata import version
+
+        number = version("the_edge_obs")
+    except Exception:  # noqa: BLE001 - not installed, or no file can be opened: the flow begins in any case
+        number = "unknown"
+    return f"the_edge_obs/{number} python/{platform.python_version()}"
+
+
+def resource() -> dict[str, Any]:
+    """Return the resource that writes these logs: a dict with ``host``, ``pid`` and ``service``."""
+    return {"host": _host(), "pid": os.getpid(), "service": os.environ.get("OTEL_SERVICE_NAME") or _program()}
+
+
+def resource_data(flow: FlowState) -> dict[str, Any]:
+    """Return a snapshot of ``{"resource": ...}``. Flows without their own redaction policy share one."""
+    data = resource()
+    if flow.taints.policy is None:
+        return _shared(process_policy(), *data.values())
+    copy: dict[str, Any] = snapshot({"resource": data}, flow)
+    return copy
+
+
+@lru_cache(maxsize=8)
+def _shared(policy: Policy, host: str, pid: int, service: str) -> dict[str, Any]:
+    """Return the snapshot under the policy of the process."""
+    copy: dict[str, Any] = snapshot({"resource": {"host": host, "pid": pid, "service": service}})
+    return copy
+
+
+@lru_cache(maxsize=1)
+def _host() -> str:
+    return platform.node() or "unknown"
+
+
+@lru_cache(maxsize=1)
+def _program() -> str:
+    """Return the program's name: its file, or the package that ``python -m`` runs, without the folder."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    name = path.parent.name if path.stem == "__main__" else path.stem
+    return name if name and name != "-c" else "python"
