@@ -98,6 +98,7 @@ def test_nothing_is_logged_where_nobody_listens(capsys: pytest.CaptureFixture[st
     with pytest.raises(FlowNotFoundError):
         run.get_flow_log()
     assert run.event_stream.get_all() == []
+    assert isinstance(run.event_stream, obs.EventStream)
 
 
 def test_nested_flows_are_flows_of_their_own(ring: RingBufferHandler):

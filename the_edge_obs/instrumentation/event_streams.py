@@ -120,3 +120,6 @@ class FlowEvents(Events):
         """Remove the flow's events from the ring buffers."""
         for ring in list(listeners):
             ring.clear(self._run.flow_id)
+
+
+EventStream.register(FlowEvents)  # a flow's own stream has all that an EventStream has, and counts as one
