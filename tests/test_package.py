@@ -18,7 +18,7 @@ PACKAGE = Path(the_edge_obs.__file__).parent
 
 # The rooms of the package, by floor: modules that lie flat, and folders. docs/architecture.md has the same table.
 FLOORS = (
-    ("errors", "forks"),
+    ("errors",),
     ("event", "files", "secrets", "text"),
     ("context", "jsonl", "tree"),
     ("event_query", "flow_log", "redaction"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import os
 import random
 import sys
 import uuid
@@ -19,9 +20,19 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from .errors import ConfigurationError
-from .forks import at_fork
+from .secrets import policies, taints
 from .secrets.policies import policy_of_scope
 from .secrets.taints import Taints
+
+
+def at_fork(**hooks: Callable[[], object]) -> None:
+    """Register ``before``, ``after_in_parent`` and ``after_in_child`` for ``os.register_at_fork``, where there are forks."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(**hooks)
+
+
+at_fork(after_in_child=policies.renew_lock)
+at_fork(after_in_child=taints.renew_lock)
 
 # The operating system gives the seed. A forked child seeds again; otherwise it would repeat its parent's ids.
 _ids = random.Random()

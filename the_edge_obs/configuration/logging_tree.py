@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from ..context import at_fork
 from ..errors import ConfigurationError, allowed, check_keys
-from ..forks import at_fork
 from ..recording.filters import RedactionFilter, ScopeFilter
 from ..recording.records import NodeRecord, node_of
 

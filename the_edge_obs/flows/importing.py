@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..forks import at_fork
+from ..context import at_fork
 from ..recording.tracebacks import error_text, type_name
 from . import checks
 from .spot import Spot

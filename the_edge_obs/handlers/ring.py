@@ -10,9 +10,9 @@ from itertools import chain
 from logging.handlers import MemoryHandler
 from typing import Any, Final, Literal
 
+from ..context import at_fork
 from ..errors import ConfigurationError, LevelError
 from ..event import Event, level_name, level_number
-from ..forks import at_fork
 from ..recording.buffers import listeners
 from ..recording.dispatch import KEEPERS, Take
 from ..recording.exits import RENEWALS

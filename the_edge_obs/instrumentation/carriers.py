@@ -10,9 +10,8 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
-from ..context import CURRENT, FlowState, SpanContext, current
+from ..context import CURRENT, FlowState, SpanContext, at_fork, current
 from ..errors import ConfigurationError
-from ..forks import at_fork
 from ..recording.callables import Kind, Standing, kind_of, stream_of, way_of
 from ..secrets.policies import Policy
 

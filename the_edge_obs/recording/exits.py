@@ -17,8 +17,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from ..context import HELD
-from ..forks import at_fork
+from ..context import HELD, at_fork
 from ..secrets import policies, taints
 from .records import NOTHING
 

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from ..errors import ConfigurationError, allowed
-from ..forks import at_fork
 from .words import PRESETS
 
 REDACT_KEYS: Final = ("keys", "safe_keys", "patterns", "preset", "correlate")
@@ -79,9 +78,6 @@ def renew_lock() -> None:
     """Replace the lock with a free one: other threads are gone, in a forked child and when the interpreter exits."""
     global _changing
     _changing = threading.RLock()
-
-
-at_fork(after_in_child=renew_lock)
 
 
 def policy_of_scope(scope: object) -> Policy | None:

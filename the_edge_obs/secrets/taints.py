@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
-from ..forks import at_fork
 from .keys import KEY_CLASSES, describes
 from .policies import Policy
 from .texts import find
@@ -55,9 +54,6 @@ def renew_lock() -> None:
     """Replace the lock with a free one: other threads are gone, in a forked child and when the interpreter exits."""
     global _learning
     _learning = threading.RLock()
-
-
-at_fork(after_in_child=renew_lock)
 
 
 class Taints(set[str]):
