@@ -7,6 +7,7 @@
 pub mod error;
 pub mod event;
 pub mod ids;
+pub mod redaction;
 pub mod value;
 
 pub use error::Error;

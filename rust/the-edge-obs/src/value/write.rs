@@ -74,22 +74,53 @@ fn float(number: f64, out: &mut String) {
         });
         return;
     }
-    let size = number.abs();
-    if size == 0.0 || (1e-4..1e16).contains(&size) {
-        // Debug, for it keeps the `.0` of whole numbers.
-        let text = format!("{number:?}");
-        if !text.contains('e') {
-            out.push_str(&text);
-            return;
-        }
+    let (digits, exponent) = shortest(number);
+    let count = digits.len() as i32;
+    if number.is_sign_negative() {
+        out.push('-');
     }
-    let text = format!("{number:e}");
+    if (-4..16).contains(&exponent) {
+        let whole = exponent + 1;
+        if whole <= 0 {
+            out.push_str("0.");
+            out.extend(std::iter::repeat('0').take(-whole as usize));
+            out.push_str(&digits);
+        } else if whole >= count {
+            out.push_str(&digits);
+            out.extend(std::iter::repeat('0').take((whole - count) as usize));
+            out.push_str(".0");
+        } else {
+            let (before, behind) = digits.split_at(whole as usize);
+            out.push_str(before);
+            out.push('.');
+            out.push_str(behind);
+        }
+        return;
+    }
+    let (first, rest) = digits.split_at(1);
+    out.push_str(first);
+    if !rest.is_empty() {
+        out.push('.');
+        out.push_str(rest);
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    out.push_str(&format!("e{sign}{:02}", exponent.abs()));
+}
+
+/// Returns the fewest digits that read back as a number, and its decimal exponent: `(15, -1)` for 0.15.
+///
+/// Where two texts of so many digits are equally near, it is the one whose last digit is even. The standard library takes the
+/// larger one: 841514206311829.25 is `841514206311829.2` here and in Python, and `841514206311829.3` there.
+fn shortest(number: f64) -> (String, i32) {
+    let text = format!("{:e}", number.abs());
+    let count = text.split('e').next().map_or(1, str::len);
+    let places = count.saturating_sub(2); // the first digit and the point
+    let rounded = format!("{:.places$e}", number.abs());
+    let is_same = rounded.parse() == Ok(number.abs());
+    let text = if is_same { rounded } else { text };
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = match exponent.strip_prefix('-') {
-        Some(rest) => ('-', rest),
-        None => ('+', exponent),
-    };
-    out.push_str(&format!("{digits}e{sign}{exponent:0>2}"));
+    let digits: String = digits.chars().filter(|char| *char != '.').collect();
+    (digits, exponent.parse().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -98,7 +129,10 @@ mod tests {
 
     #[test]
     fn floats_are_written_as_python_writes_them() {
-        let cases: [(f64, &str); 14] = [
+        let cases: [(f64, &str); 17] = [
+            (841_514_206_311_829.25, "841514206311829.2"),
+            (-841_514_206_311_829.75, "-841514206311829.8"),
+            (123.456, "123.456"),
             (0.0, "0.0"),
             (-0.0, "-0.0"),
             (1.0, "1.0"),
