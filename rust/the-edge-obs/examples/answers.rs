@@ -6,7 +6,9 @@
 use std::io::{BufRead, Write};
 
 use the_edge_obs::event::problems;
-use the_edge_obs::redaction::{classify, look_of, redact, KeyClasses, Look};
+use the_edge_obs::redaction::{
+    classify, cut_paths, look_of, redact, scrub, snapshot, KeyClasses, Look, Taints,
+};
 use the_edge_obs::value::{from_json, Snap};
 
 fn answer(line: &str) -> Result<Snap, String> {
@@ -23,6 +25,13 @@ fn answer(line: &str) -> Result<Snap, String> {
         }),
         "redact" => Snap::from(redact(text, KeyClasses::built_in())),
         "json" => Snap::from(read(text)?.to_json()),
+        "snapshot" => {
+            let taints = Taints::new();
+            let taken = snapshot(&read(text)?, &taints, KeyClasses::built_in());
+            let clean = scrub(&taken, &taints);
+            let paths = cut_paths("input", &taken, &clean);
+            Snap::List([Snap::from(clean.to_json()), paths.into()].into())
+        }
         "problems" => Snap::from(problems(&read(text)?)),
         _ => return Err(format!("{ask:?} is not known")),
     })

@@ -109,6 +109,11 @@ pub(super) fn back(text: &str, at: usize, count: usize) -> usize {
     }
 }
 
+/// Returns the first characters of a text.
+pub(super) fn head(text: &str, count: usize) -> &str {
+    &text[..forward(text, 0, count)]
+}
+
 /// Returns the last characters of a text.
 pub(super) fn tail(text: &str, count: usize) -> &str {
     &text[back(text, text.len(), count)..]

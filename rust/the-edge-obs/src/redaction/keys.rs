@@ -338,7 +338,7 @@ fn counts(value: &Snap) -> bool {
     true
 }
 
-const SCHEMA_KEYS: [&str; 9] = [
+pub(super) const SCHEMA_KEYS: [&str; 9] = [
     "properties",
     "$ref",
     "anyOf",

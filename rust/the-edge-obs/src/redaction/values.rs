@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::chars::{
-    all_alnum, all_digits, count_digits, has_digit, is_alpha, is_digit, is_longer, is_upper, len,
-    strip, words,
+    all_alnum, all_alpha, all_digits, count_digits, has_digit, is_alpha, is_digit, is_longer,
+    is_upper, len, strip, words,
 };
 use super::pattern::patterns;
 use super::tables::tables;
@@ -283,6 +283,24 @@ pub(super) fn is_key_like(text: &str) -> bool {
 pub(super) fn is_blank(text: &str) -> bool {
     let lower = text.to_lowercase();
     distinct(lower.chars().filter(|char| !"-_.=".contains(*char))) <= 1
+}
+
+/// Tells whether ordinary words stand together as only a secret has them: four with blanks, or some with hyphens.
+pub(super) fn is_phrase(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let has = |table: &str, words: &[&str]| words.iter().any(|word| tables().has(table, word));
+    let separate = words(&lower);
+    if separate.len() > 1 {
+        return (4..=12).contains(&separate.len())
+            && !has("function_words", &separate)
+            && separate.iter().all(|word| all_alpha(word));
+    }
+    let lower = strip(text).to_lowercase();
+    let parts: Vec<&str> = lower.split(['-', '_']).collect();
+    let is_name = tables().has("compounds", &parts.join("-"))
+        || has("function_words", &parts)
+        || has("fillers", &parts);
+    len(text) >= 10 && parts.len() > 1 && parts.iter().all(|part| all_alpha(part)) && !is_name
 }
 
 /// Tells whether a text is of digits alone; those of other scripts count.

@@ -5,6 +5,9 @@
 mod read;
 mod write;
 
+pub(crate) use write::string as write_string;
+
+pub(crate) use read::from_lenient_json;
 pub use read::{from_json, from_json_within, JsonError, MAX_DEPTH, MAX_DIGITS};
 
 /// The largest integer that is written as a JSON number. Larger ones, and those below `-MAX_INT`, are written as strings.

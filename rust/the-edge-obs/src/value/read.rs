@@ -62,6 +62,7 @@ pub fn from_json_within(text: &str, max_depth: usize) -> Result<Snap, JsonError>
         text,
         at: 0,
         max_depth,
+        is_lenient: false,
     };
     let read = reader.document();
     read.map_err(|(problem, at)| {
@@ -76,6 +77,18 @@ pub fn from_json_within(text: &str, max_depth: usize) -> Result<Snap, JsonError>
     })
 }
 
+/// Reads a value as other readers may: a key may stand twice, half of a surrogate pair becomes U+FFFD, and numbers may be out of
+/// range or not finite.
+pub(crate) fn from_lenient_json(text: &str) -> Option<Snap> {
+    let mut reader = Reader {
+        text,
+        at: 0,
+        max_depth: MAX_DEPTH,
+        is_lenient: true,
+    };
+    reader.document().ok()
+}
+
 /// What is wrong, and the byte where.
 type Problem = (String, usize);
 
@@ -83,6 +96,7 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     max_depth: usize,
+    is_lenient: bool,
 }
 
 impl Reader<'_> {
@@ -117,12 +131,14 @@ impl Reader<'_> {
             Some(b'"') => self.string().map(|text| Snap::Str(text.into())),
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ => {
-                for (word, value) in [
-                    ("null", Snap::Null),
-                    ("true", Snap::Bool(true)),
-                    ("false", Snap::Bool(false)),
+                for (word, value, is_strict) in [
+                    ("null", Snap::Null, true),
+                    ("true", Snap::Bool(true), true),
+                    ("false", Snap::Bool(false), true),
+                    ("NaN", Snap::Null, false),
+                    ("Infinity", Snap::Null, false),
                 ] {
-                    if self.text[self.at..].starts_with(word) {
+                    if (is_strict || self.is_lenient) && self.text[self.at..].starts_with(word) {
                         self.at += word.len();
                         return Ok(value);
                     }
@@ -181,7 +197,7 @@ impl Reader<'_> {
                 }
                 !keys.insert(key.clone())
             };
-            if is_known {
+            if is_known && !self.is_lenient {
                 return Err((format!("the key {key:?} stands twice in one object"), start));
             }
             self.blanks();
@@ -262,16 +278,23 @@ impl Reader<'_> {
         let first = self.hex(start)?;
         let code = match first {
             0xd800..=0xdbff => {
-                if !self.text[self.at..].starts_with("\\u") {
-                    return Err(alone());
+                let next = self.at;
+                let mut second = 0;
+                if self.text[next..].starts_with("\\u") {
+                    self.at += 2;
+                    second = self.hex(start)?;
                 }
-                self.at += 2;
-                let second = self.hex(start)?;
                 if !(0xdc00..=0xdfff).contains(&second) {
+                    if self.is_lenient {
+                        self.at = next;
+                        out.push('\u{fffd}');
+                        return Ok(());
+                    }
                     return Err(alone());
                 }
                 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00)
             }
+            0xdc00..=0xdfff if self.is_lenient => 0xfffd,
             other => other,
         };
         out.push(char::from_u32(code).ok_or_else(alone)?);
@@ -336,7 +359,7 @@ impl Reader<'_> {
                 .map_or_else(|_| Snap::Big(text.into()), Snap::Int));
         }
         match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Snap::Float(number)),
+            Ok(number) if number.is_finite() || self.is_lenient => Ok(Snap::Float(number)),
             _ => Err(("a number is out of range".to_owned(), start)),
         }
     }
@@ -437,6 +460,17 @@ mod tests {
             let text = format!("{{{},\"{twice}\":0}}", pairs.join(","));
             assert!(problem(&text).contains("stands twice"));
         }
+    }
+
+    #[test]
+    fn a_lenient_reader_takes_what_others_write() {
+        let text = "[{\"a\":1,\"a\":2},\"\\ud800\\u0041\\udc00\",NaN,Infinity,1e999]";
+        let value = from_lenient_json(text).unwrap();
+        assert_eq!(
+            value.to_json(),
+            "[{\"a\":1,\"a\":2},\"\u{fffd}A\u{fffd}\",null,null,\"Infinity\"]"
+        );
+        assert_eq!(from_lenient_json("[1,]"), None);
     }
 
     #[test]
