@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from the_edge_obs.context import FlowState
 from the_edge_obs.event import problems
+from the_edge_obs.handlers.formatters import to_line
 from the_edge_obs.jsonl import decoded
 from the_edge_obs.redaction import snapshots
 from the_edge_obs.redaction.marks import cut_paths
@@ -146,6 +147,26 @@ def value(rng: random.Random, texts: list[str], names: list[str], depth: int = 0
     return {rng.choice(keys): value(rng, texts, names, depth + 1) for _ in range(count)}
 
 
+def event(rng: random.Random, texts: list[str], names: list[str]) -> dict[str, Any]:
+    """Return an event that may be too long for a line."""
+    flow_id = "9f0df4a5-a646-4772-b822-7adce460ed24"
+    keys = ("error", "cut", "input", "output", "a b", "é", "k" * 70, *names[:99])
+    many = rng.choice((3, 10, 60, 400))
+    data = {rng.choice(keys) + rng.choice(("", str(at))): value(rng, texts, names) for at in range(many)}
+    data["large"] = rng.choice(("", "é" * 40_000, "\x01" * 20_000, ["x"] * 20_000))
+    if rng.random() < 0.5:
+        data["cut"] = ["large", "message", *(f"{key}.x" for key in data)]
+    data["error"] = rng.choice((None, {"type": "E" * 300, "message": rng.choice(texts) * 9, "where": "f"}))
+    metrics = {rng.choice(names) + str(at): at for at in range(rng.choice((0, 5, 70, 3_000)))} | {"tokens": 5}
+    if rng.random() < 0.5:
+        metrics["…"] = 7
+    named = {"node": rng.choice(("n", "node" * 300)), "level": "info", "timestamp": 1.5, "event_type": "log"}
+    message = rng.choice((None, "", "m", rng.choice(texts), "é" * 3_000))
+    ids = {"flow_id": flow_id, "span_id": flow_id, "parent_id": None}
+    # As in an event that was scrubbed, integers beyond 64 bits are texts.
+    return {**ids, **named, "message": message, "data": _numbers(data), "metrics": metrics}
+
+
 def cases(count: int, seed: int) -> list[dict[str, str]]:
     """Return what is asked."""
     rng = random.Random(seed)
@@ -156,6 +177,7 @@ def cases(count: int, seed: int) -> list[dict[str, str]]:
     for _ in range(count):
         text = rng.choice((mixed, told, told))(rng, texts, names)
         found.append({"ask": rng.choice(("classify", "look_of", "redact", "redact", "redact")), "text": text})
+    found += [{"ask": "line", "text": json.dumps(event(rng, texts, names))} for _ in range(count // 50)]
     found += [{"ask": "snapshot", "text": json.dumps(value(rng, texts, names))} for _ in range(count // 5)]
     for _ in range(count // 10):
         text = number(rng)
@@ -178,6 +200,8 @@ def expected(case: dict[str, str]) -> object:
         return {"error": "..."}
     if ask == "problems":
         return len(problems(value))
+    if ask == "line":
+        return to_line(value)
     if ask == "snapshot":
         flow = FlowState("9f0df4a5-a646-4772-b822-7adce460ed24", "compared")
         taken = snapshots.snapshot(value, flow)

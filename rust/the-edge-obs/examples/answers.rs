@@ -1,11 +1,12 @@
 //! Answers cases on standard input, one JSON object a line, for comparison with the Python package: see `rust/compare.py`.
 //!
 //! `{"ask": "redact", "text": "..."}` is answered with one line: the answer as JSON. `ask` is `classify`, `look_of`, `redact`,
-//! `json` (reads a text and writes it again), `problems` or `snapshot`; a text that is not JSON is answered with `{"error": ...}`.
+//! `json` (reads a text and writes it again), `problems`, `line` or `snapshot`; a text that is not JSON is answered with `{"error": ...}`.
 
 use std::io::{BufRead, Write};
 
 use the_edge_obs::event::problems;
+use the_edge_obs::line::to_line;
 use the_edge_obs::redaction::{
     classify, cut_paths, look_of, redact, scrub, snapshot, KeyClasses, Look, Taints,
 };
@@ -32,6 +33,7 @@ fn answer(line: &str) -> Result<Snap, String> {
             let paths = cut_paths("input", &taken, &clean);
             Snap::List([Snap::from(clean.to_json()), paths.into()].into())
         }
+        "line" => Snap::from(to_line(&read(text)?)),
         "problems" => Snap::from(problems(&read(text)?)),
         _ => return Err(format!("{ask:?} is not known")),
     })

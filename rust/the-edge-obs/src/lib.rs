@@ -6,7 +6,9 @@
 
 pub mod error;
 pub mod event;
+pub mod facts;
 pub mod ids;
+pub mod line;
 pub mod redaction;
 pub mod value;
 

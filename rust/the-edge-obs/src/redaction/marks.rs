@@ -60,7 +60,7 @@ pub fn cut_paths(path: &str, taken: &Snap, clean: &Snap) -> Vec<String> {
 }
 
 /// Returns the path of a key in an object: `input.prompt`, `input["a b"]`; of a key alone where the path is empty.
-fn inside(path: &str, key: &str) -> String {
+pub(crate) fn inside(path: &str, key: &str) -> String {
     match (plain_key().is_all(key), path) {
         (true, "") => key.to_owned(),
         (true, path) => format!("{path}.{key}"),

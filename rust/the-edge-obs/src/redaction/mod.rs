@@ -16,6 +16,7 @@ mod texts;
 mod values;
 
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
+pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
 pub use snapshot::{
     scrub, scrub_text, snapshot, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES,

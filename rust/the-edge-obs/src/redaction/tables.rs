@@ -153,10 +153,15 @@ mod tests {
         }
     }
 
-    /// Compares the tables with the Python package. Without Python or the package it says so, and compares nothing.
+    /// Compares the tables with the Python package. Outside of the repository, and without Python or what the package needs, it
+    /// says so, and compares nothing.
     #[test]
     fn the_tables_are_current() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        if !std::path::Path::new(root).join("rust/tables.py").is_file() {
+            eprintln!("skipped: this is not the repository");
+            return;
+        }
         let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let import = Command::new(&python)
             .args(["-c", "import the_edge_obs.secrets.words"])
