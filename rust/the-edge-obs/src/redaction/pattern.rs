@@ -4,6 +4,7 @@
 //! or pay for with megabytes. Here they are matched by backtracking, so they are those of the Python package, letter for letter. The
 //! time is linear in the text because of how the expressions are written: each looks at a bounded number of characters, or repeats
 //! one class of characters alone. No expression of a user comes here.
+//! A round of a repeated group takes stack, unless the group takes one character: 1 MiB is enough, which a test holds.
 //!
 //! What is known: classes, groups (named ones too), alternatives, greedy and lazy repeats, look-ahead, look-behind of one character,
 //! `^`, `\Z`, `\b`, `\d`, `\w`, `\s` and their opposites, `\uXXXX`, `\xXX`, and `(?i)` at the beginning.
@@ -58,12 +59,32 @@ enum Node {
         least: usize,
         most: usize,
         is_lazy: bool,
+        /// Whether each round takes one character, so that rounds can be counted in a loop.
+        is_single: bool,
     },
     Look {
         inner: Vec<Vec<Node>>,
         is_behind: bool,
         is_negative: bool,
     },
+}
+
+impl Node {
+    /// Tells whether a node takes one character, whatever matches, and captures nothing.
+    fn is_single(&self) -> bool {
+        let takes_one = |branch: &Vec<Node>| {
+            let ones = branch.iter().filter(|node| matches!(node, Node::One(_)));
+            let looks = branch
+                .iter()
+                .filter(|node| matches!(node, Node::Look { .. }));
+            ones.count() == 1 && looks.count() + 1 == branch.len()
+        };
+        match self {
+            Node::One(_) => true,
+            Node::Group(None, branches) => branches.iter().all(takes_one),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -303,12 +324,13 @@ impl Matcher<'_> {
                     least,
                     most,
                     is_lazy,
+                    is_single,
                 } => {
-                    return match &**inner {
-                        Node::One(set) => {
-                            self.repeat_one(set, (*least, *most, *is_lazy), at, rest, groups, next)
-                        }
-                        inner => self.repeat(inner, *least, *most, at, rest, groups, next),
+                    let counts = (*least, *most, *is_lazy);
+                    return if *is_single {
+                        self.repeat_single(inner, counts, at, rest, groups, next)
+                    } else {
+                        self.repeat(inner, *least, *most, at, rest, groups, next)
                     };
                 }
             }
@@ -316,9 +338,20 @@ impl Matcher<'_> {
         next(at, groups)
     }
 
-    fn repeat_one(
+    /// Matches what takes one character.
+    fn single(&self, node: &Node, at: usize) -> Option<usize> {
+        match node {
+            Node::One(set) => self.one(set, at),
+            Node::Group(_, inner) => {
+                self.branches(inner, at, &mut Groups::new(), &mut |end, _| Some(end))
+            }
+            _ => None,
+        }
+    }
+
+    fn repeat_single(
         &self,
-        set: &Set,
+        inner: &Node,
         (least, most, is_lazy): (usize, usize, bool),
         start: usize,
         rest: &[Node],
@@ -328,7 +361,7 @@ impl Matcher<'_> {
         let mut at = start;
         let mut count = 0;
         while count < least {
-            at = self.one(set, at)?;
+            at = self.single(inner, at)?;
             count += 1;
         }
         if is_lazy {
@@ -339,13 +372,13 @@ impl Matcher<'_> {
                 if count >= most {
                     return None;
                 }
-                at = self.one(set, at)?;
+                at = self.single(inner, at)?;
                 count += 1;
             }
         }
         let first = at;
         while count < most {
-            match self.one(set, at) {
+            match self.single(inner, at) {
                 Some(end) => at = end,
                 None => break,
             }
@@ -532,11 +565,17 @@ impl Parser {
         };
         self.at += 1;
         let is_lazy = self.take("?");
+        let is_single = node.is_single();
+        assert!(
+            is_single || !is_lazy,
+            "a lazy repeat of a group is not known"
+        );
         Node::Repeat {
             inner: Box::new(node),
             least,
             most,
             is_lazy,
+            is_single,
         }
     }
 

@@ -651,6 +651,25 @@ mod tests {
     }
 
     #[test]
+    fn long_values_need_no_deep_stack() {
+        let small = std::thread::Builder::new().stack_size(1024 * 1024);
+        let done = small.spawn(|| {
+            for (before, part, behind) in [
+                ("x?password%3D", "a1%41", "&y"),
+                ("x=https%3a%2f%2fme%3a", "a%41", "%40host"),
+                ("Cookie: ", "a=b; ", ""),
+                ("x.", "a.", "com"),
+            ] {
+                let text = format!("{before}{}{behind}", part.repeat(20_000));
+                let _ = clean(&text);
+            }
+            clean(&format!("x?password%3D{}&y", "a1%41".repeat(500)))
+        });
+        let text = done.unwrap().join().unwrap();
+        assert_eq!(text, "x?password%3D[REDACTED]&y");
+    }
+
+    #[test]
     fn long_texts_take_linear_time() {
         for part in [
             "password: \"",
