@@ -1,0 +1,66 @@
+//! The errors of the crate, with names that stay the same from release to release.
+
+use std::fmt;
+
+use crate::value::JsonError;
+
+/// What can go wrong in this crate. Nothing here is raised while events are logged: only callers who ask get an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A level that does not exist. The text is what was given.
+    Level(String),
+    /// An event that does not follow the schema, with one line per problem. It is never empty.
+    Event(Vec<String>),
+    /// An id that is not a UUID in its canonical form: lowercase, with hyphens. The text is what was given.
+    Id(String),
+    /// A text that is not strict JSON.
+    Json(JsonError),
+}
+
+impl Error {
+    /// Returns the stable name of the error. The Python package's class of the same error has the same name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Error::Level(_) => "LevelError",
+            Error::Event(_) => "EventError",
+            Error::Id(_) => "ConfigurationError",
+            Error::Json(_) => "JSONDecodeError",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Level(given) => {
+                write!(
+                    out,
+                    "unknown level {given:?}; it must be one of debug, info, warn, error"
+                )
+            }
+            Error::Event(problems) => out.write_str(&problems.join("; ")),
+            Error::Id(given) => write!(
+                out,
+                "{given:?} is not a UUID; write it in lowercase, with hyphens"
+            ),
+            Error::Json(error) => error.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Json(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<JsonError> for Error {
+    fn from(error: JsonError) -> Self {
+        Error::Json(error)
+    }
+}

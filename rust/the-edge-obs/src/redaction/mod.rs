@@ -1,0 +1,27 @@
+//! Redaction: which keys and texts are secret, judged as the Python package judges them.
+//!
+//! Nothing here depends on how events are collected.
+
+mod chars;
+mod keys;
+mod marks;
+mod pattern;
+mod shapes;
+mod snapshot;
+mod spans;
+mod spellings;
+mod tables;
+mod taints;
+mod texts;
+mod values;
+
+pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
+pub(crate) use marks::inside;
+pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
+pub use snapshot::{
+    scrub, scrub_text, snapshot, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES,
+    SHORT_STRING,
+};
+pub use taints::{Taints, MAX_SECRETS, MAX_SPELLED, MAX_STRING, SHORTEST_NUMBER, SHORTEST_TAINT};
+pub use texts::{redact, secret_spans, PLACEHOLDER};
+pub use values::{look_of, Look};

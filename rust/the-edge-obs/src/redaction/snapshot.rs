@@ -1,0 +1,517 @@
+//! Snapshots: what is kept of a value when an event is made, and what of it may leave.
+//!
+//! [`snapshot`] drops values under secret keys, which become taints of the flow, and cuts what is too large. [`scrub`] runs when the
+//! event is read or written: it takes secrets out of texts by their shape and by the names before them, and the flow's taints
+//! wherever they reappear.
+
+use std::collections::HashSet;
+
+use super::chars::{head, is_longer, len};
+use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA_KEYS};
+use super::tables::tables;
+use super::taints::{Taints, MAX_STRING};
+use super::texts::{redact, PLACEHOLDER};
+use crate::value::{integer_text, Snap, MAX_INT};
+
+/// The most items of one container.
+pub const MAX_ITEMS: usize = 200;
+/// The most containers inside one another.
+pub const MAX_DEPTH: usize = 16;
+/// The most values of one snapshot.
+pub const MAX_VALUES: usize = 2_000;
+/// The most characters of one snapshot. Strings of up to [`SHORT_STRING`] characters are not counted.
+pub const MAX_CHARS: usize = 32_768;
+/// Characters that every string keeps.
+pub const SHORT_STRING: usize = 64;
+/// The most characters of a key that is kept whole; a longer one was cut, if it had more than [`MAX_KEY`].
+pub const LONGEST_WHOLE_KEY: usize = 232;
+
+const MAX_LEAVES: usize = 64;
+
+/// Returns what is kept of a value: without what stands under secret keys, and cut to the caps.
+///
+/// A cut shows as `…[+N chars]`, `[+N items]` or `[depth]`, and is a [`Snap::Mark`], as is the placeholder of a secret. Secrets are
+/// taken out of a text before it is cut, so half of one never stays. The secrets found under keys are remembered in `taints`.
+///
+/// ```
+/// use the_edge_obs::redaction::{scrub, snapshot, KeyClasses, Taints};
+/// use the_edge_obs::value::from_json;
+///
+/// let (classes, taints) = (KeyClasses::built_in(), Taints::new());
+/// let value = from_json(r#"{"api_key": "k-83hd72hs", "text": "I use k-83hd72hs", "max_tokens": 5}"#).unwrap();
+/// let taken = snapshot(&value, &taints, classes);
+/// assert_eq!(
+///     scrub(&taken, &taints).to_json(),
+///     r#"{"api_key":"[REDACTED]","text":"I use [REDACTED]","max_tokens":5}"#
+/// );
+/// ```
+#[must_use]
+pub fn snapshot(value: &Snap, taints: &Taints, classes: &KeyClasses) -> Snap {
+    let mut pass = Pass {
+        taints,
+        classes,
+        left: MAX_VALUES,
+        chars: MAX_CHARS,
+    };
+    pass.take(value, 0)
+}
+
+/// One pass over one value, with what it may still spend.
+struct Pass<'a> {
+    taints: &'a Taints,
+    classes: &'a KeyClasses,
+    left: usize,
+    chars: usize,
+}
+
+fn mark(text: String) -> Snap {
+    Snap::Mark(text.into())
+}
+
+fn str_of(value: &Snap) -> Option<&str> {
+    value.as_str()
+}
+
+fn is_sure(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Secret | Verdict::Token | Verdict::Weak)
+}
+
+impl Pass<'_> {
+    fn take(&mut self, value: &Snap, depth: usize) -> Snap {
+        match value {
+            Snap::Str(text) => self.text(text),
+            Snap::List(_) | Snap::Map(_) if depth >= MAX_DEPTH => mark("[depth]".to_owned()),
+            Snap::List(items) => self.items(items, depth),
+            Snap::Map(pairs) => self.mapping(pairs, depth),
+            other => other.clone(),
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Snap {
+        if !is_longer(text, SHORT_STRING) {
+            return Snap::from(text);
+        }
+        let room = MAX_STRING.min(self.chars.max(SHORT_STRING));
+        let length = len(text);
+        self.chars = self.chars.saturating_sub(length.min(room));
+        if length <= room {
+            return Snap::from(text);
+        }
+        self.head(text, length, room)
+    }
+
+    /// Returns the first `room` characters of a longer text, without secrets, and how many are missing.
+    fn head(&self, text: &str, length: usize, room: usize) -> Snap {
+        let window = head(text, room + MAX_STRING);
+        let clean = scrub_text(window, self.taints);
+        let count = len(&clean);
+        let mut kept = room.min(count);
+        if window.len() < text.len() {
+            // What was taken out has moved the end of the window up: the word at that end may be half a secret.
+            let blank = window.rfind([' ', '\n', '\t']).map_or(0, |at| at + 1);
+            let last = len(&window[blank..]);
+            kept = kept.min(count.saturating_sub(last.min(MAX_STRING)));
+        } else if kept == count {
+            return Snap::from(clean);
+        }
+        let missing = length - kept;
+        mark(format!("{}…[+{missing} chars]", head(&clean, kept)))
+    }
+
+    fn mapping(&mut self, pairs: &[(Box<str>, Snap)], depth: usize) -> Snap {
+        let mut taken: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.len().min(MAX_ITEMS));
+        let mut known: HashSet<Box<str>> = HashSet::new();
+        let mut has_cut_key = false;
+        let seen = &pairs[..pairs.len().min(MAX_ITEMS)];
+        for (key, value) in seen {
+            if self.left == 0 {
+                break;
+            }
+            self.left -= 1;
+            let mut key = key.clone();
+            if is_longer(&key, MAX_KEY) {
+                key = self.key(&key);
+                if !has_cut_key {
+                    known.extend(taken.iter().map(|(key, _)| key.clone()));
+                    has_cut_key = true;
+                }
+            }
+            if has_cut_key {
+                while !known.insert(key.clone()) {
+                    key = format!("{key}'").into();
+                }
+            }
+            let mut verdict = self.classes.verdict(&key);
+            if verdict == Verdict::Value {
+                verdict = self.named(&key, seen);
+            }
+            let siblings = || seen.iter().map(|(key, _)| &**key);
+            let is_secret = verdict != Verdict::Plain && reveals(verdict, value, &key, siblings());
+            let item = if is_secret {
+                self.secret(value, verdict)
+            } else {
+                self.take(value, depth + 1)
+            };
+            taken.push((key, item));
+        }
+        if taken.len() < pairs.len() {
+            let missing = format!("[+{} items]", pairs.len() - taken.len());
+            taken.push(("…".into(), mark(missing)));
+            return Snap::map(taken);
+        }
+        Snap::Map(taken.into())
+    }
+
+    /// Returns a key that is not too long.
+    fn key(&mut self, key: &str) -> Box<str> {
+        match self.text(key) {
+            Snap::Str(text) | Snap::Mark(text) if !is_longer(&text, LONGEST_WHOLE_KEY) => text,
+            Snap::Str(text) | Snap::Mark(text) => {
+                match self.head(&text, len(&text), LONGEST_WHOLE_KEY) {
+                    Snap::Str(text) | Snap::Mark(text) => text,
+                    _ => text,
+                }
+            }
+            _ => key.into(),
+        }
+    }
+
+    fn items(&mut self, items: &[Snap], depth: usize) -> Snap {
+        let mut taken = Vec::with_capacity(items.len().min(MAX_ITEMS));
+        let mut flag: Option<&str> = None;
+        for item in items.iter().take(MAX_ITEMS) {
+            if self.left == 0 {
+                break;
+            }
+            self.left -= 1;
+            let text = match item {
+                Snap::Str(text) => Some(&**text),
+                _ => None,
+            };
+            if let Some(name) = flag.take() {
+                let verdict = self.classes.verdict(name);
+                let is_value = text.is_some_and(|text| !text.starts_with('-'));
+                if is_value && reveals(verdict, item, name, []) {
+                    taken.push(self.secret(item, verdict));
+                    continue;
+                }
+            }
+            let name = text.filter(|text| text.starts_with('-') && !is_longer(text, MAX_KEY));
+            // An argument list: ["--password", "x"].
+            flag = name.filter(|name| {
+                matches!(self.classes.verdict(name), Verdict::Secret | Verdict::Token)
+            });
+            // A list of pairs, such as headers: [("Authorization", "Bearer x")].
+            taken.push(match item {
+                Snap::List(pair) if pair.len() == 2 && self.names_secret(&pair[0], &pair[1]) => {
+                    let name = self.take(&pair[0], depth + 1);
+                    Snap::List([name, self.secret(&pair[1], Verdict::Secret)].into())
+                }
+                item => self.take(item, depth + 1),
+            });
+        }
+        if taken.len() < items.len() {
+            taken.push(mark(format!("[+{} items]", items.len() - taken.len())));
+        }
+        Snap::List(taken.into())
+    }
+
+    /// Tells whether a text is a secret key of the value beside it.
+    fn names_secret(&self, name: &Snap, value: &Snap) -> bool {
+        let Snap::Str(key) = name else { return false };
+        if is_longer(key, MAX_KEY) {
+            return false;
+        }
+        let verdict = self.classes.verdict(key);
+        is_sure(verdict) && reveals(verdict, value, key, [])
+    }
+
+    /// Returns what the name beside a `value` says of it; of a `text` it says only that it may be a secret.
+    fn named(&self, key: &str, pairs: &[(Box<str>, Snap)]) -> Verdict {
+        for (other, name) in pairs {
+            let Snap::Str(name) = name else { continue };
+            if is_longer(other, MAX_KEY) || !tables().has("name_keys", &fold(other)) {
+                continue;
+            }
+            if name.matches(' ').count() >= 3 || is_longer(name, MAX_KEY) {
+                continue;
+            }
+            let verdict = self.classes.verdict(name);
+            if is_sure(verdict) {
+                let is_value = matches!(&*fold(key), "value" | "values" | "val" | "vals");
+                return if is_value { verdict } else { Verdict::Weak };
+            }
+        }
+        Verdict::Plain
+    }
+
+    /// Returns the placeholder of a secret, and remembers what of it looks like one.
+    fn secret(&self, value: &Snap, verdict: Verdict) -> Snap {
+        let is_token = verdict == Verdict::Token;
+        match value {
+            Snap::Null => return Snap::Null,
+            Snap::Str(text) if !is_longer(text, MAX_STRING) => {
+                if !self.taints.has(text) {
+                    self.taints.learn_text(text, is_token, false);
+                }
+            }
+            _ => {
+                for leaf in leaves(value) {
+                    match leaf {
+                        Snap::Int(number) => {
+                            self.taints.learn_number(&number.to_string(), is_token);
+                        }
+                        Snap::Big(digits) => self.taints.learn_number(digits, is_token),
+                        leaf => {
+                            let text = str_of(leaf).unwrap_or_default();
+                            self.taints
+                                .learn_text(head(text, 2 * MAX_STRING), is_token, false);
+                        }
+                    }
+                }
+            }
+        }
+        mark(PLACEHOLDER.to_owned())
+    }
+}
+
+/// Returns the texts and integers right under a secret key. Of an object, what describes it (a `type`, a `user`) is left out, and
+/// of a schema everything.
+fn leaves(value: &Snap) -> Vec<&Snap> {
+    let mut found = Vec::new();
+    let mut waiting = vec![value];
+    let mut seen = 0;
+    while seen < MAX_LEAVES {
+        let Some(item) = waiting.pop() else { break };
+        seen += 1;
+        match item {
+            Snap::Str(_) | Snap::Mark(_) | Snap::Int(_) | Snap::Big(_) => found.push(item),
+            Snap::List(items) => waiting.extend(items.iter().take(MAX_LEAVES)),
+            Snap::Map(pairs) => {
+                let pairs = &pairs[..pairs.len().min(MAX_LEAVES)];
+                if !is_schema(pairs) {
+                    let inner = pairs.iter().filter(|(key, _)| !describes(key));
+                    waiting.extend(inner.map(|(_, value)| value));
+                }
+            }
+            Snap::Null | Snap::Bool(_) | Snap::Float(_) => {}
+        }
+    }
+    found
+}
+
+const SCHEMA_TYPES: [&str; 15] = [
+    "string", "str", "integer", "int", "number", "float", "boolean", "bool", "array", "object",
+    "null", "any", "secret", "password", "text",
+];
+
+/// Tells whether the items of an object describe a field, as JSON Schema does, and hold no value of it.
+fn is_schema(pairs: &[(Box<str>, Snap)]) -> bool {
+    pairs.iter().any(|(key, value)| {
+        let kind = str_of(value).map(str::to_lowercase);
+        let is_type = kind.is_some_and(|kind| SCHEMA_TYPES.contains(&&*kind));
+        SCHEMA_KEYS.contains(&&**key) || (&**key == "type" && is_type)
+    })
+}
+
+// --- what leaves ------------------------------------------------------------------------------------------------------
+
+/// Returns a text without the flow's taints, and without the secrets that its shape and the names in it give away.
+#[must_use]
+pub fn scrub_text(text: &str, taints: &Taints) -> String {
+    redact(&taints.without(text), KeyClasses::built_in())
+}
+
+/// Returns a copy of a snapshot that is fit to leave: every text and key of it scrubbed, every number one of JSON.
+///
+/// Keys lose what has the shape of a secret; a taint is taken out of values alone. Numbers that JSON has not become strings: `NaN`,
+/// `Infinity`, `-Infinity`, and integers outside `-MAX_INT..=MAX_INT`. No mark is left.
+#[must_use]
+pub fn scrub(value: &Snap, taints: &Taints) -> Snap {
+    match value {
+        Snap::Str(text) | Snap::Mark(text) => scrub_text(text, taints).into(),
+        Snap::List(items) => Snap::List(items.iter().map(|item| scrub(item, taints)).collect()),
+        Snap::Map(pairs) => {
+            let mut known: HashSet<Box<str>> = HashSet::new();
+            let pairs = pairs.iter().map(|(key, value)| {
+                let mut name = redact(key, KeyClasses::built_in()).into_boxed_str();
+                while !known.insert(name.clone()) {
+                    name = format!("{name}'").into();
+                }
+                (name, scrub(value, taints))
+            });
+            Snap::Map(pairs.collect())
+        }
+        Snap::Int(number) => {
+            if taints.has_number(&number.to_string()) {
+                PLACEHOLDER.into()
+            } else if *number < -MAX_INT {
+                number.to_string().into()
+            } else {
+                Snap::Int(*number)
+            }
+        }
+        Snap::Big(digits) if taints.has_number(digits) => PLACEHOLDER.into(),
+        Snap::Big(digits) => integer_text(digits).into(),
+        Snap::Float(number) if number.is_nan() => "NaN".into(),
+        Snap::Float(number) if number.is_infinite() => {
+            let text = if *number > 0.0 {
+                "Infinity"
+            } else {
+                "-Infinity"
+            };
+            text.into()
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::from_json;
+    use proptest::prelude::*;
+
+    fn taken(value: &Snap) -> (Snap, Taints) {
+        let taints = Taints::new();
+        let taken = snapshot(value, &taints, KeyClasses::built_in());
+        (taken, taints)
+    }
+
+    fn shown(text: &str) -> String {
+        let (taken, taints) = taken(&from_json(text).unwrap());
+        scrub(&taken, &taints).to_json()
+    }
+
+    #[test]
+    fn secrets_are_dropped_and_do_not_reappear() {
+        let cases = [
+            (
+                r#"{"password":"hunter2xyz","note":"hunter2xyz!"}"#,
+                r#"{"password":"[REDACTED]","note":"[REDACTED]!"}"#,
+            ),
+            (
+                r#"{"note":"hunter2xyz","a":[{"api_key":["hunter2xyz"]}]}"#,
+                r#"{"note":"[REDACTED]","a":[{"api_key":"[REDACTED]"}]}"#,
+            ),
+            (
+                r#"{"pin":123456,"n":123456,"m":-123456,"k":1234567}"#,
+                r#"{"pin":"[REDACTED]","n":"[REDACTED]","m":"[REDACTED]","k":1234567}"#,
+            ),
+            (
+                r#"["--password","hunter2xyz","x"]"#,
+                r#"["--password","[REDACTED]","x"]"#,
+            ),
+            (
+                r#"[["Authorization","Bearer abc"],["Accept","x"]]"#,
+                r#"[["Authorization","[REDACTED]"],["Accept","x"]]"#,
+            ),
+            (
+                r#"{"name":"password","value":"hunter2xyz"}"#,
+                r#"{"name":"password","value":"[REDACTED]"}"#,
+            ),
+            (
+                r#"{"name":"colour","value":"hunter2xyz"}"#,
+                r#"{"name":"colour","value":"hunter2xyz"}"#,
+            ),
+            (
+                r#"{"password":null,"has_password":true,"tokens":5}"#,
+                r#"{"password":null,"has_password":true,"tokens":5}"#,
+            ),
+            (
+                r#"{"password":{"type":"string","minLength":8}}"#,
+                r#"{"password":{"type":"string","minLength":8}}"#,
+            ),
+            (
+                r#"{"a":9223372036854775808,"b":-9223372036854775808}"#,
+                r#"{"a":"9223372036854775808","b":"-9223372036854775808"}"#,
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(shown(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_cut_and_says_so() {
+        let items = Snap::from(vec![1; 250]);
+        let (cut, _) = taken(&items);
+        let Snap::List(cut) = cut else { panic!() };
+        assert_eq!((cut.len(), &cut[200]), (201, &mark("[+50 items]".into())));
+        let pairs = Snap::map((0..250).map(|at| (at.to_string(), Snap::Null)));
+        assert_eq!(taken(&pairs).0.get("…"), Some(&mark("[+50 items]".into())));
+        let text = "é ".repeat(4_500);
+        let (cut, _) = taken(&Snap::from(text.clone()));
+        let kept = head(&text, MAX_STRING);
+        assert_eq!(cut, mark(format!("{kept}…[+808 chars]")));
+        let mut deep = Snap::from(vec![1]);
+        for _ in 0..20 {
+            deep = Snap::List([deep].into());
+        }
+        let expected = format!("{}\"[depth]\"{}", "[".repeat(16), "]".repeat(16));
+        assert_eq!(taken(&deep).0.to_json(), expected);
+        let long = Snap::map([
+            ("k ".repeat(150), Snap::Null),
+            ("k ".repeat(151), Snap::Null),
+        ]);
+        let Snap::Map(pairs) = taken(&long).0 else {
+            panic!()
+        };
+        assert!(pairs[0].0.ends_with("…[+68 chars]") && pairs[1].0.ends_with("…[+70 chars]"));
+    }
+
+    #[test]
+    fn a_whole_snapshot_is_bounded() {
+        let rows = Snap::from(vec![Snap::from(vec![1; 100]); 150]);
+        let text = taken(&rows).0.to_json();
+        assert!(text.len() < 5_000 && text.contains("[+"));
+        let texts = Snap::from(vec!["x y".repeat(2_000); 20]);
+        let Snap::List(cut) = taken(&texts).0 else {
+            panic!()
+        };
+        let kept: usize = cut.iter().map(|text| len(str_of(text).unwrap())).sum();
+        assert!(kept <= MAX_CHARS + 20 * (SHORT_STRING + 20), "{kept}");
+        assert!(str_of(&cut[19]).unwrap().contains("…[+5936 chars]"));
+    }
+
+    #[test]
+    fn half_of_a_secret_never_stays_before_a_cut() {
+        for at in 0..40 {
+            let text = format!(
+                "{} password=hunter2xyzabc {}",
+                "a ".repeat(4_075 + at),
+                "b ".repeat(9_000)
+            );
+            let shown = shown(&Snap::from(text).to_json());
+            assert!(!shown.contains("hunter"), "{at}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Snap> {
+        let leaf = prop_oneof![
+            Just(Snap::Null),
+            any::<i64>().prop_map(Snap::Int),
+            any::<f64>().prop_map(Snap::Float),
+            "[a-z0-9 =:é]{0,20}".prop_map(Snap::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Snap::from),
+                proptest::collection::vec(("name|value|password|token|a|b|session", inner), 0..6)
+                    .prop_map(Snap::map),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_leaves_is_strict_json_without_secrets(value in json(), secret in "[a-z]{6}[0-9]{6}") {
+            let taints = Taints::new();
+            let value = Snap::map([("x", value), ("password", Snap::from(&*secret)), ("y", Snap::from(format!("<{secret}>")))]);
+            let clean = scrub(&snapshot(&value, &taints, KeyClasses::built_in()), &taints);
+            let text = clean.to_json();
+            prop_assert!(!text.contains(&secret));
+            prop_assert_eq!(from_json(&text).unwrap().to_json(), text);
+        }
+    }
+}

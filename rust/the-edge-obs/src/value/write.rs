@@ -1,0 +1,164 @@
+//! Writes JSON as Python's `json.dumps` does.
+
+use super::{integer_text, Snap};
+
+pub(super) fn value(value: &Snap, out: &mut String) {
+    match value {
+        Snap::Null => out.push_str("null"),
+        Snap::Bool(true) => out.push_str("true"),
+        Snap::Bool(false) => out.push_str("false"),
+        Snap::Int(i64::MIN) => string(&i64::MIN.to_string(), out),
+        Snap::Int(number) => out.push_str(&number.to_string()),
+        Snap::Float(number) => float(*number, out),
+        Snap::Big(digits) => string(&integer_text(digits), out),
+        Snap::Str(text) | Snap::Mark(text) => string(text, out),
+        Snap::List(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                self::value(item, out);
+            }
+            out.push(']');
+        }
+        Snap::Map(pairs) => {
+            out.push('{');
+            for (at, (key, item)) in pairs.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                string(key, out);
+                out.push(':');
+                self::value(item, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// Appends a text in quotes. Only quotes, backslashes and control characters are escaped.
+pub(crate) fn string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut done = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[done..at]);
+        done = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
+            _ => out.push_str(&format!("\\u{byte:04x}")),
+        }
+    }
+    out.push_str(&text[done..]);
+    out.push('"');
+}
+
+/// Appends the shortest text that reads back as the same number: with an exponent below 1e-4 and from 1e16 on.
+fn float(number: f64, out: &mut String) {
+    if !number.is_finite() {
+        out.push_str(if number.is_nan() {
+            "\"NaN\""
+        } else if number > 0.0 {
+            "\"Infinity\""
+        } else {
+            "\"-Infinity\""
+        });
+        return;
+    }
+    let (digits, exponent) = shortest(number);
+    let count = digits.len() as i32;
+    if number.is_sign_negative() {
+        out.push('-');
+    }
+    if (-4..16).contains(&exponent) {
+        let whole = exponent + 1;
+        if whole <= 0 {
+            out.push_str("0.");
+            out.extend(std::iter::repeat('0').take(-whole as usize));
+            out.push_str(&digits);
+        } else if whole >= count {
+            out.push_str(&digits);
+            out.extend(std::iter::repeat('0').take((whole - count) as usize));
+            out.push_str(".0");
+        } else {
+            let (before, behind) = digits.split_at(whole as usize);
+            out.push_str(before);
+            out.push('.');
+            out.push_str(behind);
+        }
+        return;
+    }
+    let (first, rest) = digits.split_at(1);
+    out.push_str(first);
+    if !rest.is_empty() {
+        out.push('.');
+        out.push_str(rest);
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    out.push_str(&format!("e{sign}{:02}", exponent.abs()));
+}
+
+/// Returns the fewest digits that read back as a number, and its decimal exponent: `(15, -1)` for 0.15.
+///
+/// Where two texts of so many digits are equally near, it is the one whose last digit is even. The standard library takes the
+/// larger one: 841514206311829.25 is `841514206311829.2` here and in Python, and `841514206311829.3` there.
+fn shortest(number: f64) -> (String, i32) {
+    let text = format!("{:e}", number.abs());
+    let count = text.split('e').next().map_or(1, str::len);
+    let places = count.saturating_sub(2); // the first digit and the point
+    let rounded = format!("{:.places$e}", number.abs());
+    let is_same = rounded.parse() == Ok(number.abs());
+    let text = if is_same { rounded } else { text };
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits: String = digits.chars().filter(|char| *char != '.').collect();
+    (digits, exponent.parse().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Snap;
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        let cases: [(f64, &str); 17] = [
+            (841_514_206_311_829.0 + 0.25, "841514206311829.2"),
+            (-841_514_206_311_829.0 - 0.75, "-841514206311829.8"),
+            (123.456, "123.456"),
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (0.1, "0.1"),
+            (1e15, "1000000000000000.0"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
+            (1e16, "1e+16"),
+            (1.5e16, "1.5e+16"),
+            (1e-4, "0.0001"),
+            (0.00012, "0.00012"),
+            (1e-5, "1e-05"),
+            (1.234e-7, "1.234e-07"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (5e-324, "5e-324"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(Snap::Float(number).to_json(), text);
+        }
+    }
+
+    #[test]
+    fn texts_are_escaped_as_python_escapes_them() {
+        let text = "\"\\/\u{8}\u{c}\n\r\t\0\u{1f}\u{7f}\u{2028}ß😀";
+        assert_eq!(
+            Snap::from(text).to_json(),
+            "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}\u{2028}ß😀\""
+        );
+    }
+}
