@@ -54,6 +54,33 @@ def test_fixtures_log_what_is_expected(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_fixtures_pass_the_strict_check(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log as it was written is without problems, and the same is printed."""
+    code = main(["--strict", str(FIXTURES / f"{name}.yaml")])
+    out, err = capsys.readouterr()
+    assert (code, err, json.loads(out)) == (0, "", expected(name))
+
+
+def test_the_strict_check_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is printed for comparison; what normalising would hide is a problem."""
+    log = tmp_path / "log.jsonl"
+    made = events_of("linear")
+    made[2]["timestamp"] += 1.5
+    log.write_text("".join(json.dumps(event) + "\n" for event in made), encoding="utf-8")
+    assert main([str(log)]) == 0
+    assert capsys.readouterr() == (json.dumps(expected("linear"), indent=2) + "\n", "")
+    assert main(["--strict", str(log)]) == 2
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    end = f"{log}:3: timestamp is {made[2]['timestamp']!r}; it must be that of the entry of line 2 plus the duration, "
+    assert (out, len(lines), lines[0][: len(end)]) == ("", 3, end)
+    assert lines[1].startswith(
+        f"{log}:3: timestamp is {made[2]['timestamp']!r}; node '{made[2]['node']}' must end within its parent"
+    )
+    assert lines[2] == f"error: 2 problems in the log of {str(log)!r}"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_events_follow_the_json_schema(name: str) -> None:
     """The schema that ships in the package, read by somebody else's validator."""
     validator = pytest.importorskip("jsonschema").Draft202012Validator(schema())
@@ -244,8 +271,10 @@ def test_the_command_prints_an_expected_file(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "usage: python -m the_edge_obs.parity FLOW.yaml | LOG.jsonl"),
-        (["--help"], "usage: python -m the_edge_obs.parity FLOW.yaml | LOG.jsonl"),
+        ([], "usage: python -m the_edge_obs.parity [--strict] FLOW.yaml | LOG.jsonl"),
+        (["--help"], "usage: python -m the_edge_obs.parity [--strict] FLOW.yaml | LOG.jsonl"),
+        (["--strict"], "usage: python -m the_edge_obs.parity [--strict] FLOW.yaml | LOG.jsonl"),
+        (["--strict", "--strict", "a.jsonl"], "usage: python -m the_edge_obs.parity [--strict] FLOW.yaml | LOG.jsonl"),
         (["no.yaml"], "error: no.yaml: cannot read the file: No such file or directory"),
     ],
 )

@@ -3,7 +3,8 @@
 The numbered rules are those of ``docs/parity.md``, the specification for other runtimes.
 
 ``python -m the_edge_obs.parity FLOW.yaml`` runs a flow and prints its normalised log as JSON. Given a log
-file (``.jsonl``, of any runtime) instead of a flow, it reads that file.
+file (``.jsonl``, of any runtime) instead of a flow, it reads that file. With ``--strict`` it first checks the log as it
+was written: every line, and what only the whole log shows.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from .errors import ObservabilityError
 from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event
 from .flow_log import FlowLog
 from .store.sources import get_flow_log
+from .store.validation import check_whole
+from .text import counted, printable
 
 _PLACES: Final = ("traceback", "where")  # places in the code that ran, which differ between runtimes
 _CUT_PLACES: Final = tuple(f"error.{place}" for place in _PLACES)
@@ -194,26 +199,52 @@ def _is_event(value: Mapping[str, Any]) -> bool:
 
 # --- python -m the_edge_obs.parity ---------------------------------------------------------------------------------------
 
+_USAGE: Final = "usage: python -m the_edge_obs.parity [--strict] FLOW.yaml | LOG.jsonl"
+_STRICT: Final = "--strict"
+
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a flow, or read a log file, and print the normalised log; return the exit code, 2 for bad usage or input."""
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("usage: python -m the_edge_obs.parity FLOW.yaml | LOG.jsonl", file=sys.stderr)
+    """Run a flow, or read a log file, and print the normalised log.
+
+    Returns:
+        The exit code: 0 done, 2 bad usage or input, or a log with problems, which are printed on stderr.
+    """
+    sources = [argument for argument in arguments if argument != _STRICT]
+    if len(sources) != 1 or sources[0].startswith("-") or len(arguments) > 1 + len(sources):
+        print(_USAGE, file=sys.stderr)
         return 2
-    source = arguments[0]
     try:
-        log = get_flow_log(_run(source) if source.endswith(_FLOW_SUFFIXES) else source)
+        with TemporaryDirectory() as folder:
+            return _compare(sources[0], folder, is_strict=_STRICT in arguments)
     except ObservabilityError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(report(log), indent=2))
+
+
+def _compare(source: str, folder: str, *, is_strict: bool) -> int:
+    is_flow = source.endswith(_FLOW_SUFFIXES)
+    path = _run(source, folder) if is_flow else Path(source)
+    findings = check_whole(path) if is_strict else []
+    for number, problem in findings:
+        place = f"{source}: line {number} of its log" if is_flow else f"{source}:{number}"
+        print(f"{printable(place)}: {printable(problem)}", file=sys.stderr)
+    if findings:
+        print(f"error: {counted(len(findings), 'problem')} in the log of {source!r}", file=sys.stderr)
+        return 2
+    print(json.dumps(report(get_flow_log(path)), indent=2))
     return 0
 
 
-def _run(path: str) -> str:
+def _run(path: str, folder: str) -> Path:
+    """Run a flow and return the file of its log, in a folder."""
     from .flows import load  # imports yaml and jinja2, which reading a log does not need
 
-    return str(load(path).run()["flow_id"])
+    flow = load(path)
+    block = flow.observability or {}
+    file = {"type": "file", "path": str(Path(folder, "flow-{flow_id}.jsonl"))}
+    flow.observability = {**block, "handlers": [*(block.get("handlers") or []), file]}
+    flow_id = flow.run()["flow_id"]
+    return Path(folder, f"flow-{flow_id}.jsonl")
 
 
 if __name__ == "__main__":
