@@ -256,6 +256,106 @@ def test_links_to_other_flows_and_cut_places_are_not_shared() -> None:
     assert made[4]["data"]["cut"] == ["error.traceback"]
 
 
+def test_branches_are_ordered_by_any_whole_number() -> None:
+    """JSON does not tell 1.0 from 1; a bool or a text is no index."""
+    root, spread = event(0, None, "entry", 1, "flow"), event(1, 0, "entry", 2, "parallel")
+    for indices, order in [
+        ((1.0, 0.0), [3, 2]),
+        ((1, 0.0), [3, 2]),
+        ((True, False), [2, 3]),
+        (("1", "0"), [2, 3]),
+        ((0.5, 0.25), [2, 3]),
+    ]:
+        branches = [
+            event(2 + n, 1, "entry", 3 + n, f"b{2 + n}", data={"input": {"index": index}}) for n, index in enumerate(indices)
+        ]
+        assert [one["node"] for one in normalise([root, spread, *branches])[2:]] == [f"b{number}" for number in order]
+
+
+def test_ids_without_hyphens_are_replaced() -> None:
+    """A logged traceparent, an OTLP id; not a part of a longer number, nor an id of another flow."""
+    flow, span = FLOW.replace("-", ""), span_id(0).replace("-", "")[16:]
+    other = uuid.UUID(int=77).hex
+    data = {"traceparent": f"00-{flow}-{span}-01", "whole": span, "longer": f"{span}0", "other": other, "both": flow + span}
+    assert normalise([event(0, None, "entry", 1, "flow", data=data)])[0]["data"] == {
+        **data,
+        "traceparent": "00-flow-1-span-1-01",
+        "whole": "span-1",
+    }
+
+
+def test_events_of_one_moment_keep_the_order_of_the_file() -> None:
+    """Everything in one microsecond: sorting is stable."""
+    root = [event(0, None, "entry", 1, "flow")]
+    events = [event(number, 0, kind, 1, f"n{number}") for number in (4, 2, 9, 3) for kind in ("entry", "exit")]
+    notes = [event(0, None, "log", 1, name) for name in ("y", "x", "z")]
+    assert [one["node"] for one in normalise([*root, *notes, *events])] == [
+        "flow",
+        "y",
+        "x",
+        "z",
+        *[one["node"] for one in events],
+    ]
+
+
+FAILING = """\
+name: fails
+observability: {level: info}
+nodes:
+  - name: first
+    uses: json.parse
+    with: {text: '[1]'}
+  - name: second
+    uses: json.parse
+    with: {text: '{{ state.nothing.at.all }}'}
+"""
+
+
+def test_a_flow_that_fails_is_compared_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its log is printed, why it failed is on stderr, and the exit code tells."""
+    flow = tmp_path / "fails.yaml"
+    flow.write_text(FAILING, encoding="utf-8")
+    code = main(["--strict", str(flow)])
+    out, err = capsys.readouterr()
+    events = json.loads(out)["events"]
+    assert (code, [(one["node"], one["event_type"]) for one in events]) == (
+        1,
+        [("flow", "entry"), *[("json.parse", kind) for kind in ("entry", "exit", "entry", "error")], ("flow", "error")],
+    )
+    assert err.startswith("note: the flow failed: FlowRunError: step 'second', key 'with.text': cannot render")
+    assert err.count("\n") == 1
+
+
+def test_a_flow_that_logs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to compare: exit code 2, and what to do."""
+    flow = tmp_path / "silent.yaml"
+    flow.write_text(FAILING.replace("{level: info}", "{enabled: false}"), encoding="utf-8")
+    assert main([str(flow)]) == 2
+    problem = f"error: {str(flow)!r} logs nothing: its observability block says enabled: false; remove that\n"
+    assert capsys.readouterr() == ("", problem)
+
+
+def test_a_flow_whose_log_cannot_be_written_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What hinders the run from beginning is no failure of the flow."""
+    flow = tmp_path / "wrong.yaml"
+    handlers = "{level: info, handlers: [{type: file, path: /dev/null/log.jsonl}]}"
+    flow.write_text(FAILING.replace("{level: info}", handlers), encoding="utf-8")
+    assert main([str(flow)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err[:7], "/dev/null" in err) == ("", "error: ", True)
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    """As with ``| head``: silence and the exit code of shells."""
+    command = [sys.executable, "-m", "the_edge_obs.parity", str(FIXTURES / "linear.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
 @pytest.mark.slow
 def test_the_command_prints_an_expected_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a flow file and of a log file, such as another runtime writes, the same."""

@@ -18,9 +18,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from .errors import ObservabilityError
-from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event
+from .errors import LogFileError, ObservabilityError
+from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number
+from .files import BROKEN_PIPE, abandon_stdout
 from .flow_log import FlowLog
+from .jsonl import log_files, read_events
+from .redaction.conversions import exception_text
+from .redaction.texts import scrub_text
 from .store.sources import get_flow_log
 from .store.validation import check_whole
 from .text import counted, printable
@@ -29,7 +33,11 @@ _PLACES: Final = ("traceback", "where")  # places in the code that ran, which di
 _CUT_PLACES: Final = tuple(f"error.{place}" for place in _PLACES)
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
 _REQUIRED: Final = frozenset(KEYS) - {"step"}
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BARE: Final = {"flow_id": slice(None), "parent_id": slice(16, None), "span_id": slice(16, None)}  # an id without hyphens
+_ID: Final = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])"  # a flow's and a span's id in W3C and OTLP form
+)
 
 _OF_ONE_RUN: Final = ("runtime", "resource", "flow", "outer", "replay_of")  # keys of the root's entry
 
@@ -110,7 +118,9 @@ def _note(spans: dict[str, _Span], position: int, event: Event) -> None:
     if event["event_type"] == "entry":
         given = event["data"].get("input")
         index = given.get("index") if isinstance(given, Mapping) else None
-        span.node, span.index = event["node"], index if isinstance(index, int) else -1
+        span.node, span.index = event["node"], -1
+        if isinstance(index, (int, float)) and is_number(index) and index % 1 == 0:
+            span.index = index
 
 
 def _place(spans: Mapping[str, _Span], span_id: str) -> tuple[_Place, ...]:
@@ -140,21 +150,24 @@ class _Names:
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
+        self._bare: dict[str, str] = {}
         self._counts = {"flow": 0, "span": 0}
 
     def learn(self, event: Event) -> None:
-        """Name each id of an event that has no name yet."""
+        """Name each id of an event that has no name yet. Its form without hyphens gets the same name."""
         for kind, key in (("flow", "flow_id"), ("span", "parent_id"), ("span", "span_id")):
             value = event[key]
             if value is not None and value not in self._known:
                 self._counts[kind] += 1
                 self._known[value] = f"{kind}-{self._counts[kind]}"
+                bare = value.replace("-", "")
+                self._bare[bare[_BARE[key]]] = self._known[value]
 
     def of(self, value: str) -> str:
         """Return the name of an id; in any other text, replace the ids with their names."""
         if value in self._known:
             return self._known[value]
-        return _UUID.sub(lambda match: self._known.get(match[0], match[0]), value)
+        return _ID.sub(lambda match: self._known.get(match[0]) or self._bare.get(match[0], match[0]), value)
 
 
 def _normalised(event: Mapping[str, Any], names: _Names) -> Event:
@@ -207,7 +220,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run a flow, or read a log file, and print the normalised log.
 
     Returns:
-        The exit code: 0 done, 2 bad usage or input, or a log with problems, which are printed on stderr.
+        The exit code: 0 done; 1 the flow failed, whose log is printed all the same; 2 bad usage or input, or a log with problems,
+        which are printed on stderr; 141 after a broken pipe, as in shells.
     """
     sources = [argument for argument in arguments if argument != _STRICT]
     if len(sources) != 1 or sources[0].startswith("-") or len(arguments) > 1 + len(sources):
@@ -215,15 +229,20 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         with TemporaryDirectory() as folder:
-            return _compare(sources[0], folder, is_strict=_STRICT in arguments)
+            code = _compare(sources[0], folder, is_strict=_STRICT in arguments)
+        sys.stdout.flush()
     except ObservabilityError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        abandon_stdout()
+        return BROKEN_PIPE
+    return code
 
 
 def _compare(source: str, folder: str, *, is_strict: bool) -> int:
     is_flow = source.endswith(_FLOW_SUFFIXES)
-    path = _run(source, folder) if is_flow else Path(source)
+    path, failure = _run(source, folder) if is_flow else (Path(source), None)
     findings = check_whole(path) if is_strict else []
     for number, problem in findings:
         place = f"{source}: line {number} of its log" if is_flow else f"{source}:{number}"
@@ -232,19 +251,38 @@ def _compare(source: str, folder: str, *, is_strict: bool) -> int:
         print(f"error: {counted(len(findings), 'problem')} in the log of {source!r}", file=sys.stderr)
         return 2
     print(json.dumps(report(get_flow_log(path)), indent=2))
+    if failure is not None:
+        reason = scrub_text(f"{type(failure).__name__}: {exception_text(failure)}")
+        print(f"note: the flow failed: {printable(reason)}", file=sys.stderr)
+        return 1
     return 0
 
 
-def _run(path: str, folder: str) -> Path:
-    """Run a flow and return the file of its log, in a folder."""
+def _run(source: str, folder: str) -> tuple[Path, Exception | None]:
+    """Run a flow; return the file of its log, in a folder, and what it failed with.
+
+    The log is the file: what is read back from memory, later steps may have redacted further.
+    """
     from .flows import load  # imports yaml and jinja2, which reading a log does not need
 
-    flow = load(path)
+    flow = load(source)
     block = flow.observability or {}
+    if not block.get("enabled", True):
+        raise LogFileError(f"{source!r} logs nothing: its observability block says enabled: false; remove that")
     file = {"type": "file", "path": str(Path(folder, "flow-{flow_id}.jsonl"))}
     flow.observability = {**block, "handlers": [*(block.get("handlers") or []), file]}
-    flow_id = flow.run()["flow_id"]
-    return Path(folder, f"flow-{flow_id}.jsonl")
+    failure: Exception | None = None
+    try:
+        flow.run()
+    except Exception as error:  # noqa: BLE001 - a node may raise anything
+        failure = error
+    logs = log_files(folder)
+    if not logs and isinstance(failure, ObservabilityError):  # the run did not begin
+        raise failure
+    if not logs:
+        raise LogFileError(f"{source!r} logs nothing: its levels filter every event") from failure
+    # Inline code may open flows of its own, which begin later.
+    return min(logs, key=lambda path: next(read_events(path))["timestamp"]), failure
 
 
 if __name__ == "__main__":
