@@ -847,7 +847,7 @@ def test_memory_is_flat() -> None:
         ({"slow_ms": float("nan")}, "slow_ms nan is not a number of milliseconds"),
         ({"slow_ms": True}, "slow_ms True is not a number of milliseconds"),
         ({"flush_level": "loud"}, "flush_level: unknown level 'loud'; allowed: debug, info, warn, error"),
-        ({"spill": "spill.jsonl"}, r"spill 'spill.jsonl' has no \{flow_id\} in it"),
+        ({"spill": "spill.jsonl"}, r"spill 'spill.jsonl' has no \{flow_id\}"),
         ({"spill": "/dev/null/{flow_id}.jsonl"}, "cannot be written"),
     ],
 )

@@ -277,7 +277,7 @@ def is_key(constant: ast.Constant, outer: dict[ast.AST, ast.AST]) -> bool:
     if isinstance(place, (ast.Tuple, ast.List, ast.Set)):
         return not isinstance(outer[place], ast.Compare)
     if isinstance(place, ast.Call):
-        is_read = isinstance(place.func, ast.Attribute) and place.func.attr in ("get", "pop", "add_argument")
+        is_read = isinstance(place.func, ast.Attribute) and place.func.attr in ("get", "pop", "add_argument", "key", "at")
         return (is_read and place.args[:1] == [constant]) or ast.unparse(place.func) == "counted"
     return isinstance(place, ast.Subscript)
 
@@ -353,6 +353,7 @@ def test_a_second_literal_of_the_root_would_be_found(code: str) -> None:
         "data.get('flow')",
         "COLUMNS = ('flow', 'node')",
         "parser.add_argument('flow')",
+        "spot.key('flow')",
         "counted(3, 'flow')",
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.event import problems
-from the_edge_obs.recording.faults import own_fault
+from the_edge_obs.recording.faults import Guard, own_fault
 
 
 class Raising(logging.Handler):
@@ -153,3 +153,22 @@ def test_secrets_in_a_fault_are_redacted(ring: obs.RingBufferHandler, capsys: py
         pass
     capsys.readouterr()
     assert "hunter2" not in str(ring.events(run.flow_id))
+
+
+def test_a_guard_reports_exceptions_and_lets_interrupts_pass() -> None:
+    """What it calls sees the exception as in an ``except`` clause; what follows in the block does not run."""
+    reported: list[Any] = []
+
+    def report(*arguments: Any) -> None:
+        reported.append((*arguments, sys.exc_info()[1]))
+
+    with Guard(report, "a", 1):
+        pass
+    assert reported == []
+    error = LookupError("not there")
+    with Guard(report, "a", 1):
+        raise error
+    assert reported == [("a", 1, error)]
+    with pytest.raises(KeyboardInterrupt), Guard(report):
+        raise KeyboardInterrupt
+    assert len(reported) == 1

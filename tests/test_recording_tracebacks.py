@@ -194,7 +194,7 @@ def test_apart_is_away_from_the_error_that_is_handled() -> None:
     with pytest.raises(OSError, match="inside") as caught:
         inside()
     texts = [str(error) for error, _ in chain(caught.value)[0]]
-    assert texts == ["inside", "an error is being logged; it is left out here, for it may hold secrets"]
+    assert texts == ["inside", "an error is being logged; it is left out here, because it may contain secrets"]
     with pytest.raises(OSError, match="outside") as caught:
         apart(fails, "outside")
     assert caught.value.__context__ is None

@@ -633,6 +633,7 @@ def in_order(value: Any) -> Any:
 @example([{"name": "password", "value": "hunter2 hunter2"}, {"name": "colour", "value": "blue"}] * 2)
 @example([{"text": "x" * 8_000, "value": 1}] * 4)
 @example([{"token": "opaque", "tokens": [3, {"n": 4}], "usage": {"total_tokens": 7}}] * 2)
+@example([{"password": {"name": None}}] * 2)
 @given(
     st.recursive(
         SCALARS | st.sampled_from(["hunter2 hunter2", "x" * 65, "y" * 1025, "z" * 9_000]),

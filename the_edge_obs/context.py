@@ -20,13 +20,23 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from .errors import ConfigurationError
+from .secrets import policies, taints
 from .secrets.policies import policy_of_scope
 from .secrets.taints import Taints
 
+
+def at_fork(**hooks: Callable[[], object]) -> None:
+    """Register ``before``, ``after_in_parent`` and ``after_in_child`` for ``os.register_at_fork``, where there are forks."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(**hooks)
+
+
+at_fork(after_in_child=policies.renew_lock)
+at_fork(after_in_child=taints.renew_lock)
+
 # The operating system gives the seed. A forked child seeds again; otherwise it would repeat its parent's ids.
 _ids = random.Random()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ids.seed)
+at_fork(after_in_child=_ids.seed)
 random_bits: Final = _ids.getrandbits
 
 # RFC 9562: the two top bits of the last 8 bytes are the variant, 0b10, in a UUID of version 4.
@@ -184,8 +194,7 @@ def _before_fork() -> None:
         span.flow.is_abroad = True
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
+at_fork(before=_before_fork)
 
 
 def new_flow_id() -> str:

@@ -241,8 +241,9 @@ def test_running_out_of_descriptors_breaks_nothing(program: Callable[..., Any], 
 
 _READ_ONLY = """
 folder = sys.argv[1]
-from the_edge_obs import get_flow_log, observability
-observability.runtime()  # where the package is installed, nobody else may be able to read
+from the_edge_obs import flow, get_flow_log
+from the_edge_obs.instrumentation.resources import runtime
+runtime()  # where the package is installed, nobody else may be able to read
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)  # root may write anywhere

@@ -95,7 +95,7 @@ def test_no_code_means_none(folder: Path, command: str) -> None:
         line = {**FLOWS, **REFUSED}[name][1]
         assert (name, code, f"{name}.yaml:{line}: " in output) == (name, 2, True)
     assert results[-1][0] == 2
-    assert "callback.yaml:4: observability.handlers[0].callback is 'evilmod:f', which brings code" in results[-1][1]
+    assert "callback.yaml:4: observability.handlers[0].callback: 'evilmod:f' brings code" in results[-1][1]
     assert not (folder / "imported").exists()
 
 

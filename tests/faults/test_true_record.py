@@ -216,7 +216,7 @@ def test_a_root_that_opened_by_itself_is_counted(tmp_path: Path, capsys: pytest.
         undo()
     assert sorted((str(row.name), row.alone) for row in obs.runs(tmp_path)) == [("triage", False), ("work", True)]
     assert main(["ls", str(tmp_path)]) == 0
-    assert "1 run opened outside any flow" in capsys.readouterr().out
+    assert "1 run started outside any flow" in capsys.readouterr().out
 
 
 def test_the_root_says_who_wrote_it(ring: obs.RingBufferHandler, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from ..context import at_fork
 from ..errors import ConfigurationError, allowed, check_keys
 from ..recording.filters import RedactionFilter, ScopeFilter
-from ..recording.records import NodeRecord
+from ..recording.records import NodeRecord, node_of
 
 CONFIG_KEYS: Final = (
     "version", "disable_existing_loggers", "formatters", "filters", "handlers", "loggers", "root", "incremental",
@@ -28,8 +29,7 @@ LOGGER_KEYS: Final = ("level", "handlers", "filters", "propagate")
 
 _lock = threading.RLock()
 # As logging does with its own lock: in a forked child the tree is consistent, and no thread holds the lock.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Installed(NamedTuple):
@@ -219,7 +219,7 @@ class _ScopeLevels(logging.Filter):
         """Tell whether the scope's own levels pass the record."""
         if not _contested:
             return True
-        name = "tea." + record.facts[0][3] if type(record) is NodeRecord else record.name
+        name = "tea." + node_of(record.facts) if type(record) is NodeRecord else record.name
         return record.levelno >= _level_for(name, self.scope)
 
 

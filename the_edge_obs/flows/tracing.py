@@ -17,7 +17,7 @@ from ..context import SpanContext, current
 from ..instrumentation.registries import instrument
 from ..instrumentation.span_events import log_event, node_logger
 from ..instrumentation.spans import Span
-from ..recording.faults import own_fault
+from ..recording.faults import Guard, own_fault
 from ..recording.records import NOTHING
 from ..redaction.snapshots import snapshot
 
@@ -119,10 +119,8 @@ class Observed:
             return
         logger = node_logger(context.node)
         if logger.isEnabledFor(logging.WARNING):
-            try:
+            with Guard(own_fault, "logging an event", context):
                 log_event(logger, context, "log", logging.WARNING, message, dict(data), None)
-            except Exception:  # noqa: BLE001 - observability never breaks what it observes
-                own_fault("logging an event", context)
 
     def actions(self, registry: Registry) -> Registry:
         """Return an instrumented copy of the actions, made once per registry."""
@@ -137,10 +135,8 @@ class Observed:
 
 def learn_secrets(values: Mapping[str, Any], context: SpanContext) -> None:
     """Remember the values under secret keys as taints of a span's flow."""
-    try:
+    with Guard(own_fault, "remembering the secrets that a flow starts with", context):
         snapshot(dict(values), context.flow)
-    except Exception:  # noqa: BLE001 - observability never breaks what it observes
-        own_fault("remembering the secrets that a flow starts with", context)
 
 
 SILENT: Final[Tracer] = Silent()

@@ -1,4 +1,4 @@
-"""The handlers: a ring buffer a flow, a JSONL file a flow, a callback. All of them ordinary ``logging.Handler``s."""
+"""The handlers: a ring buffer per flow, a JSONL file per flow, a callback. All are ordinary ``logging.Handler``s."""
 
 from .callback import CallbackHandler
 from .flow_file import FlowFileHandler

@@ -1,7 +1,7 @@
-"""One flow's part of a ring buffer, and the estimate of what it weighs.
+"""One flow's part of a ring buffer, and the estimate of its size.
 
-Weighing an event costs as much as keeping it. So events are weighed in batches, and while a ring is far below its caps only
-one in 128, picked at random; near a cap every event is.
+Measuring an event costs as much as keeping it. So events are weighed in batches. Far below the caps, one random event of
+128 is measured; near a cap, every event.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ..context import FlowState, random_bits
 from ..recording.records import Item, level_of, size_of
 
 MAX_STEP: Final = 512
-"""Events that a flow takes, at most, before they are weighed."""
+"""The most events that a flow takes before they are weighed."""
 
 _SAMPLED: Final = 128  # a power of 2
-# As heavy as redaction lets an event be: so much room there is to be for each that a step allows. The default cap of 64 MiB has
-# the longest step up to its half.
+# Bytes of the largest event: a step allows only as many events as have this much room each. With the default cap of 64 MiB,
+# the longest step is used up to half of it.
 _ROOM_OF_STEP: Final = 1 << 16
-_SHARE: Final = 64  # of the events that there is room for, this part may come in one step
+_SHARE: Final = 64  # a step takes at most one in 64 of the events that there is room for
 
 
 class Load:
-    """What all flows of a ring hold together, as far as it has been weighed.
+    """What all flows of a ring hold together, as far as it is weighed.
 
     Attributes:
         bytes, events: Estimated bytes, and how many events.
@@ -38,11 +38,11 @@ class Load:
         self.max_bytes, self.max_events = max_bytes, max_events
 
     def exceeds(self, share: float = 1.0) -> bool:
-        """Tell whether it is over a share of one of the caps."""
+        """Tell whether the load is over a share of one of the caps."""
         return exceeds(self.bytes, self.max_bytes, share) or exceeds(self.events, self.max_events, share)
 
     def step(self) -> int:
-        """Return how many events of a flow may come before they are to be weighed: the fewer, the nearer a cap is."""
+        """Return how many events a flow may take before they must be weighed: the closer a cap, the fewer."""
         step = MAX_STEP
         if self.max_bytes is not None:
             step = min(step, (self.max_bytes - self.bytes) // _ROOM_OF_STEP)
@@ -62,16 +62,15 @@ class FlowBuffer:
     Attributes:
         flow: The flow's state, or None for events that came from another thread or process without it.
         items: The last events, oldest first, and for a while a few before them.
-        limit: The length of ``items`` above which there is something to do.
+        limit: The length of ``items`` above which the ring must be trimmed or weighed.
         pinned: Errors that have left the ring, oldest first, each with its number in the flow.
-        evicted: How many events have left the ring, pinned and spilled ones included.
+        evicted: How many events have left the ring, including pinned and spilled ones.
         dropped: How many of them are lost.
-        spilled: How many of them are in the spill file, the oldest ``spill_dumped`` of which the target has had.
+        spilled: How many of them are in the spill file. The target already has the oldest ``spill_dumped`` of these.
         dumped: How many events, counted from the flow's first, were handed to the target.
-        reason: Why they were handed over the last time without being asked for, or None.
-        admitted, refused: When (monotonic seconds) they were allowed to be, or None; whether that is put off.
-        bytes, weighed: Estimated bytes of the events in it and of the flow's taints, and how many of ``items`` that takes into
-            account.
+        reason: Why the last automatic handover happened, or None.
+        admitted, refused: When (monotonic seconds) the limit admitted the flow, or None; whether the limit refused it.
+        bytes, weighed: Estimated bytes of the events and of the flow's taints, and how many of ``items`` they include.
         ended: Whether the flow's root span has ended.
     """
 
@@ -92,7 +91,7 @@ class FlowBuffer:
         self._tainted = 0
         self._pins = pins
         self._load = load
-        # What was weighed together, oldest first: how many events, and their bytes.
+        # Batches that were weighed together, oldest first: the number of events, and their bytes.
         self._chunks: deque[tuple[int, int]] = deque()
 
     @property
@@ -103,11 +102,11 @@ class FlowBuffer:
         self._ended = True
 
     def weigh(self, high: int, *, final: bool = False) -> None:
-        """Weigh the events that came since the last time, if they are enough to, and set the limit anew.
+        """Weigh the events that came since the last time, if there are enough, and set a new limit.
 
         Args:
-            high: The length of the ring above which it is to be trimmed.
-            final: Weigh them, however few they are.
+            high: The length above which the ring is trimmed.
+            final: Weigh them even if there are few.
         """
         first, items, step = self.weighed, self.items, self._load.step()
         fresh = len(items) - first
@@ -120,7 +119,7 @@ class FlowBuffer:
             size = 0
             for start in range(0, fresh, _SAMPLED):
                 group = min(_SAMPLED, fresh - start)
-                # At random: what takes turns, as entry and exit do, would be half seen by a pick at a fixed place.
+                # At random: events alternate between entry and exit, so a fixed position would see only half of the kinds.
                 size += group * size_of(items[first + start + random_bits(7) % group])
         self._chunks.append((fresh, size))
         self.weighed += fresh
@@ -128,13 +127,13 @@ class FlowBuffer:
         self._weigh_taints()
 
     def _weigh_taints(self) -> None:
-        """Weigh what the flow remembers of its secrets: it stays as long as the flow's events do."""
+        """Weigh the flow's taints: they stay as long as the flow's events do."""
         taints = 0 if self.flow is None else self.flow.taints.chars
         self._add(0, taints - self._tainted)
         self._tainted = taints
 
     def take(self, count: int) -> list[Item]:
-        """Take the oldest events out of the ring, at most so many."""
+        """Remove the oldest events from the ring, at most ``count``, and return them."""
         popleft = self.items.popleft
         taken = [popleft() for _ in range(min(count, len(self.items)))]
         self.evicted += len(taken)
@@ -142,9 +141,10 @@ class FlowBuffer:
         return taken
 
     def pin_errors(self, first: int, taken: list[Item]) -> int:
-        """Pin the errors among events that left the ring, the first of which has the given number; return how many are lost."""
+        """Pin the errors among events that left the ring, numbered from ``first``; return how many events are lost."""
         lost = len(taken)
         for number, item in enumerate(taken, first):
+            # By index: every event of a full ring passes here.
             if (item[2] if type(item) is tuple else level_of(item)) >= logging.ERROR:
                 lost -= 1
                 self.pinned.append((number, item))
@@ -155,12 +155,12 @@ class FlowBuffer:
         return lost
 
     def unpin(self) -> None:
-        """Let go of the oldest pinned error."""
+        """Drop the oldest pinned error."""
         _, item = self.pinned.popleft()
         self._add(-1, -size_of(item))
 
     def untaken(self) -> list[Item]:
-        """Return the events in memory that the target has not had, oldest first, and take them as handed over."""
+        """Return the events in memory that the target does not have yet, oldest first, and mark them as handed over."""
         pinned = [item for number, item in self.pinned if number >= self.dumped]
         kept = list(self.items)
         fresh = kept[max(0, self.dumped - self.evicted) :]
@@ -168,7 +168,7 @@ class FlowBuffer:
         return [*pinned, *fresh]
 
     def leave(self) -> None:
-        """Take the flow off the load."""
+        """Subtract the flow from the load."""
         self._load.bytes -= self.bytes
         self._load.events -= self.weighed + len(self.pinned)
 
@@ -178,7 +178,7 @@ class FlowBuffer:
         self._load.events += count
 
     def _unweigh(self, count: int) -> None:
-        """Take the weight of the oldest events off; those not weighed yet have none."""
+        """Subtract the weight of the oldest events; events that are not weighed yet have none."""
         chunks = self._chunks
         while count and chunks:
             number, size = chunks.popleft()

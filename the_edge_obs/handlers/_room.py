@@ -1,4 +1,4 @@
-"""The flows that a ring buffer keeps, and what has to leave when there are too many, or too much of them."""
+"""The flows that a ring buffer keeps, and what leaves when they exceed a cap."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 from ..event import Event
-from ..recording.records import Item
+from ..recording.faults import Guard
+from ..recording.records import Item, flow_of
 from ._buffer import FlowBuffer, Load, exceeds
 from ._spill import Spill
 
 _REMEMBERED: Final = 10_000  # flows that have left; about 200 bytes each
-# Where a cap is reached, room is made for more than the one event, or every event would have to make some.
+# At a cap, room is made for more than one event. Otherwise every event would have to make room.
 _LOW: Final = 15 / 16
 
 
@@ -22,15 +23,15 @@ class Room:
 
     Args:
         capacity, max_flows: As in ``RingBufferHandler``.
-        load: What they weigh together, with the caps on it.
-        spill: Where events go that leave a ring, or None.
+        load: Their total weight, with its caps.
+        spill: The files for events that leave a ring, or None.
         on_failure: Called, in an ``except`` clause, with an event that could not be spilled.
 
     Attributes:
         flows: Each flow's buffer. Reading it, and appending to a buffer, needs no lock.
-        lock: What moves events between containers takes it.
-        evicted_flows: How many flows have left as a whole, for a cap.
-        dropped: How many events went with them.
+        lock: Must be held to move events between containers.
+        evicted_flows: How many whole flows were evicted because of a cap.
+        dropped: How many events were lost with them.
     """
 
     def __init__(
@@ -43,9 +44,9 @@ class Room:
         self._capacity, self._max_flows, self._spill, self._on_failure = capacity, max_flows, spill, on_failure
         # A ring runs over by an eighth before it is trimmed, once for many events; readers trim it first.
         self._high = capacity if spill is not None else capacity + capacity // 8
-        # Flows that have left, oldest first: how many events with them; of running ones the deque that open spans still add to.
+        # Evicted flows, oldest first: the number of lost events, and of running flows the deque that open spans still add to.
         self._left: OrderedDict[str, tuple[int, deque[Item] | None]] = OrderedDict()
-        # Flows whose last events may not have been weighed yet.
+        # Flows whose last events may not be weighed yet.
         self._unsettled: deque[str] = deque()
         self._inherited: frozenset[str] = frozenset()
 
@@ -55,10 +56,10 @@ class Room:
             self._settle_others()
             if (buffer := self.flows.get(flow_id)) is not None:
                 return buffer
-            flow = item[0][0] if isinstance(item, tuple) else None
+            flow = flow_of(item) if isinstance(item, tuple) else None
             buffer = FlowBuffer(max(1, self._capacity // 10), flow, self.load)
             if flow_id in self._left:
-                # It has been here before: it is known that there was more.
+                # The flow was evicted before: its lost events still count.
                 buffer.dropped, later = self._left.pop(flow_id)
                 buffer.items = buffer.items if later is None else later
                 self.dropped -= buffer.dropped
@@ -70,10 +71,10 @@ class Room:
             return buffer
 
     def settle(self, flow_id: str, buffer: FlowBuffer, *, final: bool = False) -> None:
-        """Do what is put off while events come: trim the ring, weigh them (all of them if ``final``), keep to the caps."""
+        """Do the postponed work: trim the ring, weigh its events (all of them if ``final``), enforce the caps."""
         with self.lock:
             if self.flows.get(flow_id) is not buffer:
-                return  # it has left meanwhile
+                return  # evicted in the meantime
             if len(buffer.items) > self._high:
                 self.trim(flow_id, buffer)
             buffer.weigh(self._high, final=final)
@@ -87,29 +88,29 @@ class Room:
         self._let_go(flow_id, buffer, len(buffer.items) - self._capacity)
 
     def forget(self, flow_id: str) -> None:
-        """Let go of a flow as if it had never been here."""
+        """Drop a flow without counting its events as lost."""
         with self.lock:
             self._left.pop(flow_id, None)
             self._remove(flow_id)
 
     def dropped_with(self, flow_id: str) -> int:
-        """Return how many events of a flow went with it when it left; the last 10,000 such flows are known."""
+        """Return how many events were lost when a flow was evicted; the last 10,000 such flows are remembered."""
         lost, later = self._left.get(flow_id, (0, None))
         return lost + len(later or ())
 
     def spilled(self, flow_id: str, buffer: FlowBuffer) -> list[Event]:
-        """Return the events in a flow's spill file; what somebody else has taken away is counted as dropped."""
+        """Return the events in a flow's spill file; events that were deleted from outside count as dropped."""
         if self._spill is None:
             return []
-        found = list(self._spill.read(flow_id, 0, buffer.spilled))
-        if missing := buffer.spilled - len(found):
+        events = list(self._spill.read(flow_id, 0, buffer.spilled))
+        if missing := buffer.spilled - len(events):
             buffer.dropped += missing
-            buffer.spilled, buffer.spill_dumped = len(found), min(buffer.spill_dumped, len(found))
+            buffer.spilled, buffer.spill_dumped = len(events), min(buffer.spill_dumped, len(events))
             self._spill.forget(flow_id)
-        return found
+        return events
 
     def remove_spilled(self) -> None:
-        """Remove every spilled file, and count what was in them as dropped."""
+        """Remove every spill file, and count its events as dropped."""
         with self.lock:
             for buffer in self.flows.values():
                 buffer.dropped += buffer.spilled
@@ -118,11 +119,11 @@ class Room:
                 self._spill.clear()
 
     def renew_lock(self) -> None:
-        """Have a lock that no thread holds: others are gone."""
+        """Replace the lock with one that no thread holds: the other threads are gone."""
         self.lock = threading.RLock()
 
     def after_fork(self) -> None:
-        """Go on in a forked child: with a lock that no thread of the parent holds, and no hand on the parent's spilled files."""
+        """Prepare for a forked child: a new lock, and the spill files of the parent left alone."""
         self.renew_lock()
         self._inherited = frozenset(self.flows)
         if self._spill is not None:
@@ -131,7 +132,7 @@ class Room:
     # --- what leaves ---
 
     def _settle_others(self) -> None:
-        """Weigh what is left to weigh of a flow that has ended; of two flows, if the first is still running."""
+        """Weigh the remaining events of a flow that has ended; of two flows, if the first is still running."""
         for _ in range(min(2, len(self._unsettled))):
             flow_id = self._unsettled.popleft()
             buffer = self.flows.get(flow_id)
@@ -143,7 +144,7 @@ class Room:
             self._unsettled.append(flow_id)
 
     def _lighten(self, flow_id: str, buffer: FlowBuffer) -> bool:
-        """Make some room, for a flow that has just got events; False when there is nothing left to let go of."""
+        """Make some room for a flow that has just got events; return False if nothing is left to drop."""
         is_alone = len(self.flows) == 1
         if not is_alone and self._is_greedy(buffer) and len(buffer.items) > 1:
             self._let_go(flow_id, buffer, max(1, len(buffer.items) // 8))
@@ -177,13 +178,13 @@ class Room:
         return self._ended(spared) or next(name for name in self.flows if name != spared)
 
     def _evict(self, flow_id: str) -> None:
-        """Let go of a flow, and remember that it was here."""
+        """Drop a flow, and remember how many events it lost."""
         buffer = self.flows[flow_id]
         lost = buffer.dropped + len(buffer.items) + len(buffer.pinned) + buffer.spilled
         self._remove(flow_id)
         self.evicted_flows += 1
         self.dropped += lost
-        # Spans that are open may still add their ends to it, and the next event of the flow will find them.
+        # Open spans may still add their ends to it, and the next event of the flow takes it over.
         buffer.items.clear()
         self._left[flow_id] = (lost, None if buffer.ended else buffer.items)
         if len(self._left) > _REMEMBERED:
@@ -196,7 +197,7 @@ class Room:
             self._remove_spilled(flow_id)
 
     def _let_go(self, flow_id: str, buffer: FlowBuffer, count: int) -> None:
-        """Take the oldest events out of a ring: to the spill, to the pins, or out."""
+        """Remove the oldest events from a ring: spill them, pin them, or drop them."""
         if count <= 0:
             return
         with self.lock:
@@ -213,12 +214,10 @@ class Room:
                     buffer.dropped += buffer.pin_errors(number, [item])
 
     def _has_spilled(self, spill: Spill, item: Item) -> bool:
-        try:
+        with Guard(self._on_failure, item):  # for a full disk: the event is lost, and counted
             spill.write(item)
-        except Exception:  # noqa: BLE001 - a full disk; the event is lost, and counted
-            self._on_failure(item)
-            return False
-        return True
+            return True
+        return False
 
     def _remove_spilled(self, flow_id: str) -> None:
         if self._spill is not None and flow_id not in self._inherited:

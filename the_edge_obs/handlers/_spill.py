@@ -1,4 +1,4 @@
-"""Files for the events that leave a ring: one a flow, read back with it and removed with it."""
+"""Files for the events that leave a ring: one per flow, read back with the flow and removed with it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from itertools import chain, islice
 from ..errors import ConfigurationError
 from ..event import Event
 from ..jsonl import read_events
-from ..recording.records import Item, is_last, wall_of
+from ..recording.records import Item, flow_id_of, is_last, wall_of
 from .appending import FlowFiles
 from .lines import encoded_item
 
 
 class Spill:
-    """Where the events go that leave a ring.
+    """The files for events that leave a ring.
 
     Args:
         path: Path of the files, with ``{flow_id}``.
 
     Attributes:
-        is_over: Whether its time is over: nothing is to be written any more.
+        is_over: Whether nothing may be written any more.
 
     Raises:
         ConfigurationError: the path has no ``{flow_id}``, or cannot be used.
@@ -30,7 +30,7 @@ class Spill:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if "{flow_id}" not in os.fspath(path):
-            raise ConfigurationError(f"spill {path!r} has no {{flow_id}} in it; write something like spill/{{flow_id}}.jsonl")
+            raise ConfigurationError(f"spill {path!r} has no {{flow_id}}; write something like spill/{{flow_id}}.jsonl")
         self._files = FlowFiles(path)
         self._flows: set[str] = set()
         self.is_over = False
@@ -41,12 +41,12 @@ class Spill:
         Raises:
             OSError: it could not be written as a whole.
         """
-        flow_id = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
+        flow_id = flow_id_of(item)
         self._flows.add(flow_id)
         self._files.write(flow_id, encoded_item(item), wall_of(item), is_end=is_last(item))
 
     def read(self, flow_id: str, start: int, stop: int) -> Iterator[Event]:
-        """Return an iterator of the events of a flow's file from one number to another; the file is open when it returns."""
+        """Return an iterator over the events of a flow's file from ``start`` to ``stop``; the file is already open."""
         path = self._files.path_of(flow_id)
         if start >= stop or not os.path.exists(path):
             return iter(())
@@ -54,11 +54,11 @@ class Spill:
         return chain(list(islice(events, 1)), events)
 
     def forget(self, flow_id: str) -> None:
-        """Close a flow's file; what is written next opens or makes it anew."""
+        """Close a flow's file; the next write opens or creates it again."""
         self._files.forget(self._files.path_of(flow_id))
 
     def remove(self, flow_id: str) -> None:
-        """Remove a flow's file, if there is one."""
+        """Remove a flow's file if it exists."""
         self.forget(flow_id)
         self._flows.discard(flow_id)
         path = self._files.path_of(flow_id)
@@ -68,12 +68,12 @@ class Spill:
     def clear(self) -> None:
         """Close and remove every file that this process wrote."""
         for flow_id in list(self._flows):
-            with suppress(OSError):  # neither exit nor an undo may fail because of that
+            with suppress(OSError):  # this must not fail the exit or an undo
                 self.remove(flow_id)
         self._files.close()
 
     def end(self) -> None:
-        """Remove what is there, and be over: what is logged while Python exits leaves nothing behind."""
+        """Remove all files and write no more: events logged while Python exits leave nothing behind."""
         self.is_over = True
         self.clear()
 

@@ -1,4 +1,4 @@
-"""The files that events are appended to: opened when they are needed, closed when their flow ends, looked after in between."""
+"""The files that events are appended to: opened on demand, checked while in use, and closed when their flow ends."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from ..errors import ConfigurationError
 from ..files import FILE_MODE, check_mode, open_for_appending, open_regular, writable
 
 MAX_OPEN_FILES: Final = 64
-_MAX_FLOWS: Final = 1_024  # of which the file is remembered
+_MAX_FLOWS: Final = 1_024  # flows whose file is remembered
 LOOK_EVERY: Final = 50_000_000
-"""Nanoseconds for which a file is trusted to be there still; asking takes half as long as writing a line."""
-_A_WRITE: Final = 0.001  # seconds; what other processes are just writing is whole by then
+"""Nanoseconds for which a file is trusted to exist; a check takes half as long as writing a line."""
+_A_WRITE: Final = 0.001  # seconds after which a write of another process is complete
 
 
 class LogFile:
     """One open file.
 
     Args:
-        path: The file; a symbolic link is refused, and so is what is not a regular file.
-        mode: Of a new file.
+        path: The file; only a regular file is accepted, not a symbolic link.
+        mode: The mode of a new file.
 
     Attributes:
-        descriptor: Its descriptor; -1 when it was closed.
-        looked, until: From when until when (wall clock in ns) lines may be written without looking after it first; none, 0.
+        descriptor: Its descriptor; -1 once it is closed.
+        looked, until: The time span (wall clock in ns) in which lines may be written without a check; 0 and 0 for none.
         is_torn: Whether its last line was cut off by a full disk, or by the death of another process.
 
     Raises:
@@ -46,12 +46,12 @@ class LogFile:
             return not os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path))
         except (FileNotFoundError, NotADirectoryError):
             return True
-        except OSError:  # the folder may not be entered any more: what is open can still be written to
+        except OSError:  # the folder is not accessible any more, but the open file can still be written to
             return False
 
     def is_lost(self) -> bool:
-        """Tell of a file that is gone whether it was deleted: nobody can read one without a name."""
-        # Some file systems know no links: there, nobody can tell.
+        """Tell whether a file that is gone was deleted, and not moved: a file without a link cannot be read any more."""
+        # Some file systems do not count links: there the answer is always False.
         return not os.fstat(self.descriptor).st_nlink
 
     def append(self, line: bytes) -> None:
@@ -60,42 +60,41 @@ class LogFile:
         Raises:
             OSError: it could not be written as a whole.
         """
-        # The event must not hang on to a line that ends too early; but another process may have mended it by now.
+        # The event must not be glued to a torn line; but another process may have ended that line by now.
         if self.is_torn and ends_torn(self.path):
             line = b"\n" + line
         self.check(os.write(self.descriptor, line), line)
         self.is_torn = False
 
     def check(self, written: int, line: bytes) -> None:
-        """Note it where a line was not written as a whole.
+        """Check that a line was written as a whole, and note a torn one.
 
         Raises:
-            OSError: it was not.
+            OSError: the line is torn.
         """
         if written < len(line):
             self.is_torn, self.until = True, 0
             raise OSError(f"only {written} of {len(line)} bytes were written to {self.path!r}: the disk is full")
 
     def trust(self, now: int) -> None:
-        """Let lines be written for a while without looking after the file."""
-        if not self.is_torn:
-            self.looked, self.until = now, now + LOOK_EVERY
+        """Allow lines to be written for a while without a check."""
+        self.looked, self.until = now, now + LOOK_EVERY
 
     def close(self) -> None:
-        """Close it; who still holds it sees that by ``until``."""
+        """Close it; code that still holds it sees that by ``until``."""
         descriptor, self.descriptor, self.until = self.descriptor, -1, 0
         os.close(descriptor)
 
 
 class FlowFiles:
-    """The open files of a path with ``{flow_id}`` in it, or not. It has no lock.
+    """The open files of a path, with or without ``{flow_id}``. It is not thread-safe: the caller locks.
 
     Args:
         path: Path of the files.
-        mode: Of new files, as ``files.check_mode`` takes it.
+        mode: The mode of new files, as ``files.check_mode`` takes it.
 
     Attributes:
-        of_flow: The file of a flow, where it is known; what is in there may be closed.
+        of_flow: The files of flows, by id, as far as they are remembered; they may be closed.
 
     Raises:
         ConfigurationError: the path holds another placeholder, or cannot be written to; or the mode is not valid.
@@ -121,10 +120,10 @@ class FlowFiles:
             flow_id: The flow.
             line: UTF-8.
             now: Wall clock in ns.
-            is_end: Whether it is the flow's last: then the file is looked after, and closed.
+            is_end: Whether it is the flow's last line: then the file is checked and closed.
 
         Raises:
-            OSError: it could not be written as a whole, or the file had been deleted; in that case it stands in a new one.
+            OSError: the line could not be written as a whole, or the file was deleted; then the line is in a new file.
         """
         path = self.path_of(flow_id)
         file = self._open.get(path)
@@ -141,7 +140,7 @@ class FlowFiles:
         if is_end:
             self.end(flow_id)
         if lost:
-            raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was made anew, without the events before")
+            raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was created again, without the earlier events")
 
     def _opened(self, path: str) -> LogFile:
         file = self._open[path] = LogFile(path, self._mode)
@@ -168,7 +167,7 @@ class FlowFiles:
 
 
 def ends_torn(path: str) -> bool:
-    """Tell whether a file has a last line without an end, and no other process is just writing it."""
+    """Tell whether the last line of a file has no end, and no other process is writing it right now."""
     try:
         with open_regular(path, follow=False) as file:
             if _is_whole(file.fileno()):
@@ -176,7 +175,7 @@ def ends_torn(path: str) -> bool:
             time.sleep(_A_WRITE)
             return not _is_whole(file.fileno())
     except OSError:
-        return False  # it may be written and not read
+        return False  # it may be writable but not readable
 
 
 def _is_whole(descriptor: int) -> bool:
@@ -188,10 +187,10 @@ def _is_whole(descriptor: int) -> bool:
 
 
 def checked_path(path: str) -> str:
-    """Return the path of flow files, absolute, once it is known that files can be made there; nothing is made yet.
+    """Return the absolute path of flow files, after checking that files can be created there; nothing is created yet.
 
     Raises:
-        ConfigurationError: it cannot be used; the message says why.
+        ConfigurationError: the path cannot be used; the message says why.
     """
     bare = path.replace("{flow_id}", "")
     if not path or "{" in bare or "}" in bare:

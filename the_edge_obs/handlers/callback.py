@@ -1,4 +1,4 @@
-"""A handler that hands each event to a function."""
+"""A handler that passes each event to a function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..event import Event
 from ..recording.callables import HAND_ON, check_runs
-from ..recording.faults import handler_failed
+from ..recording.faults import Guard, handler_failed
 from ..recording.records import event_of
 
 
@@ -20,8 +20,8 @@ class CallbackHandler(logging.Handler):
     """Call a function with the event of each record. Records outside any flow are left out.
 
     Args:
-        callback: The function, or where it is: ``"package.module:function"``. It runs in the thread that logs; what it
-            raises goes the way of ``logging.Handler.handleError``. What it logs or observes itself is not handed to it.
+        callback: The function, or its location: ``"package.module:function"``. It runs in the thread that logs. Its
+            exceptions go to ``logging.Handler.handleError``. Events that it causes itself are not passed to it.
         level: As in ``logging.Handler``.
 
     Raises:
@@ -39,20 +39,22 @@ class CallbackHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Call the callback with the record's event."""
         if getattr(self._running, "yes", False):
-            return  # an event that the callback caused: handing it over would never end
+            return  # the callback caused this event: passing it on would never end
         self._running.yes = True
         try:
-            event = event_of(record)
-            if event is not None and inspect.iscoroutine(waiting := self.callback(event)):
-                waiting.close()  # or Python warns that it was never awaited, where nobody looks
-                raise TypeError(f"the callback returned a coroutine, and nothing awaits it; {HAND_ON}")
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
-            self.handleError(record)
+            with Guard(self.handleError, record):
+                self._call(record)
         finally:
             self._running.yes = False
 
+    def _call(self, record: logging.LogRecord) -> None:
+        event = event_of(record)
+        if event is not None and inspect.iscoroutine(waiting := self.callback(event)):
+            waiting.close()  # otherwise Python warns, in an unrelated place, that it was never awaited
+            raise TypeError(f"the callback returned a coroutine, and nothing awaits it; {HAND_ON}")
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Tell of the failure on stderr as logging does, without secrets, and count it in the flow."""
+        """Report the failure on stderr as ``logging`` does, without secrets, and count it in the flow."""
         handler_failed(self, record)
 
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from ..event import may_be_root
 from ..recording.dispatch import KEEPERS, Take, handed
-from ..recording.faults import handler_failed
-from ..recording.records import Facts, NodeRecord, event_of, is_last, wall_of
+from ..recording.faults import Guard, handler_failed
+from ..recording.records import Facts, NodeRecord, event_of, flow_of, is_last, node_of, wall_of
 from .appending import FlowFiles
 from .formatters import to_line
 from .lines import encoded
@@ -21,7 +21,7 @@ from .lines import encoded
 class _Latest(threading.local):
     """What this thread wrote last, facts or a record, and the files that have it.
 
-    An event passes its handlers one after the other in one thread, so that the last one is all there is to remember.
+    An event passes its handlers one after the other in one thread, so only the last one has to be remembered.
     """
 
     what: Any = None
@@ -41,38 +41,38 @@ class _Latest(threading.local):
 
 
 _latest: Final = _Latest()
-# The handlers there are, by identity: where there is one, it need not ask what others have written.
+# The existing handlers, by identity: a single one need not check what others have written.
 _existing: Final[set[int]] = set()
 
 
 class FlowFileHandler(logging.Handler):
-    """Append each event to its flow's file, one ``write`` a line.
+    """Append each event to its flow's file, with one ``write`` per line.
 
-    A line that was written survives the death of the process: it is with the operating system when ``emit`` returns. Files are
-    opened for appending, so several processes can share one. Records outside any flow are left out. Lines are events as JSON
-    unless a formatter is set. Where several handlers of a process have the same path, a record is written once, by the first
-    of them that lets it pass.
+    A written line survives the death of the process: the operating system has it when ``emit`` returns. Files are opened for
+    appending, so several processes can share one. Records outside any flow are left out. Lines are events as JSON unless a
+    formatter is set. If several handlers of a process have the same path, a record is written once, by the first handler
+    that lets it pass.
 
-    A file that is deleted while its flow runs is made anew, and that is a fault of the flow. It is noticed with the first event
-    that comes 50 ms or more after the file was last looked after, and with the flow's last in any case; what is written
-    before goes with the deleted file. A file that is moved away, as by ``logrotate`` or ``tea-obs clean``, is noticed likewise;
-    nothing is lost then, and what follows goes into a new one.
+    A file that is deleted while its flow runs is created again, and counts as a fault of the flow. The handler notices it
+    with the first event that comes 50 ms or more after the last check, and at the latest with the flow's last event; lines
+    written before that are lost. A file that is moved away, as by ``logrotate`` or ``tea-obs clean``, is noticed in the same
+    way; then nothing is lost, and later lines go into a new file.
 
-    Only regular files are written to: a path that is a symbolic link, a pipe or a device is refused. Its folders may be links.
+    Only regular files are written: a path that is a symbolic link, a pipe or a device is refused. Its folders may be links.
 
     Args:
         path: Path of the files; ``{flow_id}`` stands for the flow's id. Without it, all flows share one file. Folders are
-            made when the first event comes, with mode 0700.
+            created with the first event, with mode 0700.
         level: As in ``logging.Handler``.
-        mode: Of new files: a number such as ``0o640``, or its octal digits such as ``"0640"``. Default 0600: logs are their
-            owner's. The umask can take away more.
+        mode: The mode of new files: a number such as ``0o640``, or its octal digits such as ``"0640"``. Default 0600: only the
+            owner can read logs. The umask can restrict it further.
 
     Raises:
         ConfigurationError: the path holds another placeholder, or cannot be written to; or the mode is not valid.
     """
 
     def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET, *, mode: int | str = "0600") -> None:
-        # First, for logging closes every handler that it knows of, one whose path was refused too.
+        # Before super().__init__(): logging closes every handler that it knows, even one whose path was refused.
         self._files = FlowFiles(path, mode)
         super().__init__(level)
         self._of_flow = self._files.of_flow
@@ -86,9 +86,9 @@ class FlowFileHandler(logging.Handler):
         return self._files.path_of(flow_id)
 
     def keep(self, facts: Facts) -> Take | None:
-        """Write the event of facts, as ``handle`` does with a record of them, and return itself for the end of the same span.
+        """Write the event of facts, as ``handle`` does with a record, and return this method for the end of the same span.
 
-        The common case is written out in line: the flow's file is open, was looked after lately, and nobody else writes to it.
+        The common case is inline: the flow's file is open, was checked recently, and no other handler writes to it.
         """
         lock: Any = self.lock
         try:
@@ -98,9 +98,10 @@ class FlowFileHandler(logging.Handler):
             line = encoded(facts)
             lock.acquire()
             try:
-                file = self._of_flow.get(facts[0][0].id)
+                # Facts and their place are read by index: each event passes here.
                 place = facts[0]
-                # What may be the end of a flow is looked at.
+                file = self._of_flow.get(place[0].id)
+                # A possible end of a flow takes the slow path.
                 if not may_be_root(place[3], place[2]) and file is not None and file.looked <= facts[3] < file.until:
                     written = os.write(file.descriptor, line)
                     if written != len(line):
@@ -109,7 +110,7 @@ class FlowFileHandler(logging.Handler):
                     self._keep_with_care(facts)
                     return None
                 else:
-                    self._files.write(facts[0][0].id, line, facts[3], is_end=is_last(facts))
+                    self._files.write(place[0].id, line, facts[3], is_end=is_last(facts))
             finally:
                 lock.release()
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
@@ -118,18 +119,18 @@ class FlowFileHandler(logging.Handler):
         return self.keep
 
     def _keep_with_care(self, facts: Facts) -> None:
-        """Write the event of facts where there is a formatter or another handler, or this one was closed."""
+        """Write the event of facts if there is a formatter or another handler, or if this one was closed."""
         if self._is_closed and not self._is_attached(facts):
-            return  # a span ends whose entry came here
+            return  # the end of a span whose entry came here
         self._is_closed = False
         if self.formatter is None:
-            self._write_once(facts, facts[0][0].id, facts[3], lambda: encoded(facts), is_end=is_last(facts))
+            self._write_once(facts, flow_of(facts).id, wall_of(facts), lambda: encoded(facts), is_end=is_last(facts))
         elif failure := handed(self, NodeRecord(facts)):
             raise failure
 
     def _is_attached(self, facts: Facts) -> bool:
-        """Tell whether events of a node come here: ``dictConfig`` closes every handler, attached or not."""
-        at: logging.Logger | None = logging.getLogger(f"tea.{facts[0][3]}")
+        """Tell whether events of a node reach this handler: ``dictConfig`` closes every handler, attached or not."""
+        at: logging.Logger | None = logging.getLogger(f"tea.{node_of(facts)}")
         while at is not None:
             if self in at.handlers:
                 return True
@@ -138,11 +139,11 @@ class FlowFileHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's event, unless another handler has written it to the same file."""
-        try:
+        with Guard(self.handleError, record):
             event = event_of(record)
             if event is None:
                 return
-            # Its facts, where it is a node's: another handler may have got them without a record.
+            # The facts of a node's record: another handler may have received them without a record.
             what = record.facts if type(record) is NodeRecord else record
 
             def line() -> bytes:
@@ -150,8 +151,6 @@ class FlowFileHandler(logging.Handler):
                 return f"{text}\n".encode("utf-8", "replace")
 
             self._write_once(what, event["flow_id"], wall_of(event), line, is_end=is_last(event))
-        except Exception:  # noqa: BLE001 - observability never breaks what it observes
-            self.handleError(record)
 
     def _write_once(
         self, what: Facts | logging.LogRecord, flow_id: str, now: int, line: Callable[[], bytes], *, is_end: bool
@@ -168,7 +167,7 @@ class FlowFileHandler(logging.Handler):
             self.release()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Tell of the failure on stderr as logging does, without secrets, and count it in the flow."""
+        """Report the failure on stderr as ``logging`` does, without secrets, and count it in the flow."""
         handler_failed(self, record)
 
     def close(self) -> None:

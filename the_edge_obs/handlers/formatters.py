@@ -1,4 +1,4 @@
-"""The formatters: events as JSON lines, and as lines for people."""
+"""The formatters: events as JSON lines, and as readable lines for the console."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ..text import printable, uses_colour
 class JsonFormatter(_BaseJsonFormatter):
     """Format any record as one event: one line of strict JSON (RFC 8259), at most 64 KiB of UTF-8.
 
-    A record outside any flow has null ids. Options of python-json-logger that shape fields do not apply: the keys are the
-    event schema's.
+    A record outside any flow has null ids. The keys are those of the event schema, so the options of python-json-logger that
+    select or rename fields have no effect.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -31,8 +31,8 @@ class JsonFormatter(_BaseJsonFormatter):
         return to_line(event_of(record) or loose_event(record))
 
 
-# orjson writes floats with an exponent, and very small ones, in other characters than json. They are looked for behind the
-# ids, which are full of digits before an e.
+# orjson writes floats with an exponent, and very small ones, differently from json. The search starts after the ids, which
+# often have a digit before an e.
 _EXPONENT: Final = re.compile(rb"[0-9]e")
 
 
@@ -46,7 +46,7 @@ def _line_encoder() -> Callable[[Event], str]:
     def encode(event: Event) -> str:
         try:
             line = orjson.dumps(event)
-        except TypeError:  # what json takes and orjson does not, such as subclasses of str as keys
+        except TypeError:  # json accepts more than orjson, such as subclasses of str as keys
             return dumps(event)
         if b".0000" in line or _EXPONENT.search(line, max(0, line.find(b',"timestamp":'))):
             return dumps(event)
@@ -59,12 +59,12 @@ _encoded: Final = _line_encoder()
 
 
 def to_line(event: Event) -> str:
-    """Return an event as one line of strict JSON. One over 64 KiB loses its data first, and says so; metrics stay."""
+    """Return an event as one line of strict JSON. Above 64 KiB, long data is left out, and the line says so; metrics stay."""
     line = _encoded(event)
-    # A character takes at most 4 bytes, so the exact count is needed only near the cap.
+    # A character takes at most 4 bytes, so the exact size is needed only near the cap.
     if len(line) <= MAX_EVENT_BYTES // 4 or len(line.encode("utf-8", "replace")) <= MAX_EVENT_BYTES:
         return line
-    # Data goes first. Of keys and metrics, too, only so many stay that the rest always fits: the last try is far below the cap.
+    # Data is left out first, then keys and metrics. The last attempt is always far below the cap.
     for room, keys, small in ((2_048, 50, 256), (512, 20, 128), (64, 8, 64)):
         line = dumps(_without_data(event, room, keys, small))
         if len(line.encode("utf-8", "replace")) <= MAX_EVENT_BYTES:
@@ -75,8 +75,8 @@ def to_line(event: Event) -> str:
 def _without_data(event: Event, room: int, keys: int, small: int) -> Event:
     """Return an event without its long data.
 
-    What was there, ``room`` characters of texts, the first ``keys`` keys and metrics, and what takes ``small`` characters of JSON
-    at most stay: a root keeps its name, and a replay what it is one of.
+    These stay: the size of what was left out, ``room`` characters of texts, the first ``keys`` keys and metrics, and values of
+    at most ``small`` characters of JSON. So a root keeps its name, and a replay keeps its origin.
     """
     data, cut = _short_data(event["data"], keys, small)
     if len(event["data"]) > keys:
@@ -84,10 +84,10 @@ def _without_data(event: Event, room: int, keys: int, small: int) -> Event:
         cut.append(MORE)
     if isinstance(error := event["data"].get("error"), dict):
         data["error"] = {"type": str(error.get("type"))[:256], "message": str(error.get("message"))[:room]}
-    # The schema's own figures first: they are what totals are made of.
+    # The figures of the schema first: totals are computed from them.
     own = {key: value for key, value in event["metrics"].items() if key in CHECKED_METRICS}
     metrics = {**own, **{key[:64]: value for key, value in islice(event["metrics"].items(), keys) if key not in own}}
-    before = event["metrics"].get("…") or 0  # those that were left out when they came
+    before = event["metrics"].get("…") or 0  # metrics that were left out earlier
     if rest := len(event["metrics"].keys() - {"…"}) - len(metrics.keys() - {"…"}):
         metrics["…"] = before + rest
     message = event["message"] and event["message"][:room]
@@ -98,7 +98,7 @@ def _without_data(event: Event, room: int, keys: int, small: int) -> Event:
 
 
 def _short_data(data: Mapping[str, Any], keys: int, small: int) -> tuple[dict[str, Any], list[str]]:
-    """Return the first keys of data, long values as what was there, without ``error`` and ``cut``; and where it is cut."""
+    """Return the first keys of data without ``error`` and ``cut``, long values as their size; and the paths that are cut."""
     short: dict[str, Any] = {}
     cut: list[str] = []
     before = _paths(data)
@@ -109,7 +109,7 @@ def _short_data(data: Mapping[str, Any], keys: int, small: int) -> tuple[dict[st
         if is_error or size > small or len(key) > 64:
             cut.append(path)
         else:
-            cut += [one[:MAX_PATH] for one in before if one == path or one.startswith((f"{path}.", f"{path}["))]
+            cut += [inner[:MAX_PATH] for inner in before if inner == path or inner.startswith((f"{path}.", f"{path}["))]
         if not is_error:
             short[key[:64]] = f"[cut: {size} characters of JSON]" if size > small else value
     return short, cut[:MAX_PATHS]
@@ -124,15 +124,15 @@ _COLOURS: Final = {"debug": "2", "info": "36", "warn": "33", "error": "31;1"}
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Format any record as one line for people: time, level, node, step, what happened.
+    """Format any record as one readable line: time, level, node, step, what happened.
 
     Args:
-        fmt, datefmt, style: What ``fileConfig``, and ``class:`` in a dictConfig, give to every formatter; the line is what it is.
-        verbose: Add the data, as JSON, and a traceback where there is one. Default False.
-        colour: Use ANSI colours. Default False, for a formatter does not know what its handler writes to. None: where stderr, on
-            which a ``StreamHandler`` writes by default, can show them when the formatter is made, unless ``NO_COLOR`` is set.
+        fmt, datefmt, style: Ignored; ``fileConfig``, and ``class:`` in a dictConfig, pass them to every formatter.
+        verbose: Add the data, as JSON, and the traceback if there is one. Default False.
+        colour: Use ANSI colours. Default False, because a formatter does not know where its handler writes. None: use them if
+            stderr, the default of ``StreamHandler``, can show them when the formatter is created, unless ``NO_COLOR`` is set.
 
-    Control characters are escaped, so that no message can forge a line or steer a terminal.
+    Control characters are escaped, so no message can forge a line or control a terminal.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def _clock(seconds: float) -> str:
-    """Return the local time of day with milliseconds; where no calendar has that moment, the number itself."""
+    """Return the local time of day with milliseconds, or the number itself if it is outside the calendar."""
     try:
         return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{int(seconds % 1 * 1000):03d}"
     except (ValueError, OverflowError, OSError):

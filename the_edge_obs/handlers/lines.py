@@ -1,8 +1,7 @@
-"""Facts straight to a line of JSON, as files hold it, without the event in between.
+"""Facts encoded directly as a line of JSON for files, without an event in between.
 
-Most events have nothing in them that must be taken out. ``encoded`` finds that out text by text, with a memo, and encodes the
-payload as it was captured, once. Whatever is out of the ordinary goes the long way: event, scrubbing, ``to_line``. Both ways give
-the same bytes.
+Most events contain nothing to redact. ``encoded`` checks that text by text, with a cache, and encodes the captured payload as
+it is. Everything unusual takes the long way: event, scrubbing, ``to_line``. Both ways give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ _FIRST: Final = 10**9  # ns, for a timestamp
 _LAST: Final = 10**25
 _SHORTEST: Final = 100  # ns, for a duration in ms
 _LONGEST: Final = 10**22
-_SHORT: Final = MAX_EVENT_BYTES // 4  # bytes of a line that is not cut
+_SHORT: Final = MAX_EVENT_BYTES // 4  # bytes up to which a line is surely not cut
 
-# What stands between the values of a line: of entries and exits as functions log them, and of others by the type of the event
-# and by the key that its payload has in the data.
+# The text between the values of a line: for entries and exits of functions, and for other events by the event type and by the
+# key of the payload in the data.
 _INPUT: Final = b',"event_type":"entry","message":null,"data":{"input":'
 _NO_METRICS: Final = b'},"metrics":{}'
 _OUTPUT: Final = b',"event_type":"exit","message":null,"data":{"output":'
@@ -39,8 +38,8 @@ _AFTER_DATA: Final = {None: b',"metrics":', "input": b'},"metrics":', "output": 
 def encoded(facts: Facts) -> bytes:
     """Return the line of facts, newline included: ``to_line(event_of_facts(facts))`` in UTF-8.
 
-    The common case is written out in line, and joined from pieces, for this is most of what a file costs beside the write: a dict
-    of the event takes as long to make as all of this.
+    The common case is inline, and joins pieces, because this is most of the cost of a file besides the write: building the
+    event as a dict would take as long as all of this.
     """
     (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
     known = FLOWS.get(flow.id)
@@ -56,7 +55,7 @@ def encoded(facts: Facts) -> bytes:
     clean = known.clean
     try:
         is_plain = type(payload) is dict and clean.issuperset(payload.values()) and clean.issuperset(payload)
-    except TypeError:  # there is a container in it
+    except TypeError:  # it contains a container
         is_plain = False
     cut = b""
     if not is_plain and (ways := known.marks_in(payload)) != ():
@@ -73,14 +72,14 @@ def encoded(facts: Facts) -> bytes:
             pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, _dump(payload), cut, _NO_METRICS, end)
         else:
             pieces = head[2], moment, _OUTPUT, _dump(payload), cut, _DURATION, _dump(took), _AFTER_DURATION, end
-    except TypeError:  # what json takes and orjson does not
+    except TypeError:  # json accepts more than orjson
         return _long_way(facts)
     line = b"".join(pieces)
     return line if len(line) <= _SHORT else _long_way(facts)
 
 
 def _other(facts: Facts, known: Remembered) -> bytes:
-    """Return the line of facts that are out of the ordinary, though not so far that they must go the long way."""
+    """Return the line of facts that are less common; those that need an event take the long way."""
     (_, number, parent, node, step), (event_type, key), level, wall, message, payload, metrics, _ = facts
     if not _FIRST <= wall < _LAST:
         return _long_way(facts)
@@ -90,14 +89,14 @@ def _other(facts: Facts, known: Remembered) -> bytes:
     elif (ways := known.marks_in(payload)) is None or (
         key is None and (type(payload) is not dict or not _OWN.isdisjoint(payload))
     ):
-        return _long_way(facts)  # what people put under "error" may have to become one, and "cut" is not theirs
+        return _long_way(facts)  # a user's "error" may have to be converted, and a user's "cut" renamed
     elif ways:
         if key is None:
             payload = {**payload, "cut": paths_of("", ways)}
         else:
             cut = _cut(key, ways)
     if message is not None and (
-        type(message) is not str or (message not in known.clean and not known.is_clean(message))  # a Mark is told beside the data
+        type(message) is not str or (message not in known.clean and not known.is_clean(message))  # a Mark is listed in data.cut
     ):
         return _long_way(facts)
     if type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
@@ -119,14 +118,14 @@ def _other(facts: Facts, known: Remembered) -> bytes:
                 b"}\n" if step is None else _stepped(step),
             )
         )
-    except (KeyError, TypeError):  # another kind of event; what json takes and orjson does not
+    except (KeyError, TypeError):  # another kind of event; json accepts more than orjson
         return _long_way(facts)
     return line if len(line) <= _SHORT else _long_way(facts)
 
 
 @lru_cache(maxsize=256)
 def _cut(path: str, ways: Ways) -> bytes:
-    """Return what tells, after the payload, which parts of it were cut or redacted."""
+    """Return the list, after the payload, of the parts that were cut or redacted."""
     return b',"cut":%b' % _dump(paths_of(path, ways))
 
 
@@ -145,7 +144,7 @@ def encoded_event(event: Event) -> bytes:
 
 
 def encoded_item(item: Item) -> bytes:
-    """Return the line of what a buffer keeps, newline included."""
+    """Return the line of an item of a buffer, newline included."""
     return encoded(item) if isinstance(item, tuple) else encoded_event(item)
 
 

@@ -10,13 +10,14 @@ from itertools import chain
 from logging.handlers import MemoryHandler
 from typing import Any, Final, Literal
 
+from ..context import at_fork
 from ..errors import ConfigurationError, LevelError
 from ..event import Event, level_name, level_number
 from ..recording.buffers import listeners
 from ..recording.dispatch import KEEPERS, Take
 from ..recording.exits import RENEWALS
 from ..recording.faults import handler_failed
-from ..recording.records import Facts, Item, event_of_item, is_last, item_of, level_of, record_of_item
+from ..recording.records import Facts, Item, event_of_item, flow_id_of, flow_of, is_last, item_of, level_of, record_of_item
 from ..recording.tracebacks import apart
 from ._buffer import FlowBuffer, Load
 from ._recorder import ASKED, SLOW, DumpLimit, announcement, run_ms
@@ -36,38 +37,37 @@ _BYTES_OF_EVENT: Final = 2_048  # more than most events weigh
 class RingBufferHandler(MemoryHandler):
     """Keep the last events of each flow, and hand them to a target when something goes wrong.
 
-    Beside the ring of each flow a tenth as many errors that the ring has moved past stay pinned, so that noise cannot push them
-    out. Where a cap over all flows is reached, flows that have ended leave first, the oldest before the others; then the flow
-    that weighs most loses its oldest events. A flow that takes more than half of a cap loses its own before others have to
-    leave. What leaves is counted: ``dropped`` by flow, ``stats`` in total.
+    Errors that leave the ring of a flow stay pinned, up to a tenth of its capacity, so that other events cannot push them out.
+    At a cap over all flows, ended flows are evicted first, the oldest before the others; then the largest flow loses its oldest
+    events. A flow that takes more than half of a cap loses its own events before other flows are evicted. Lost events are
+    counted: ``dropped`` per flow, ``stats`` in total.
 
-    As a flight recorder it holds everything down to debug, and hands a flow's events to a target when the flow fails, was slow,
-    or when asked (``dump``): spilled, pinned and kept ones, each once. What a flow that failed logs later follows with its next
-    failure or its end. Before them, a ``log`` event of the node ``obs`` says why:
-    ``data.reason`` is ``slow``, ``asked`` or the level that was reached; what follows for the same reason follows without it.
+    As a flight recorder, the ring holds everything down to debug, and hands a flow's events to a target when the flow fails, is
+    slow, or on request (``dump``): spilled, pinned and kept events, each once. Events that a failed flow logs later follow with
+    its next failure or its end. A ``log`` event of the node ``obs`` comes first and says why: ``data.reason`` is ``slow``,
+    ``asked`` or the level that was reached. Later events for the same reason have no such announcement.
 
     Args:
-        capacity: Events kept of each flow, at least 1. Default 1,000.
+        capacity: Events kept per flow, at least 1. Default 1,000.
         max_flows: Flows kept. Default 1,000.
-        max_bytes: Estimated bytes kept over all flows, or None for no such cap. Default ``"auto"``: 64 MiB, and with a capacity
-            above 32,768 events 2 KiB for each.
+        max_bytes: Estimated bytes kept over all flows, or None for no such cap. Default ``"auto"``: 64 MiB, or 2 KiB per event
+            of the capacity if that is more.
         flush_level: With a target: the level (name or number) of a record at which its flow's events are handed over.
             Default ``error``.
-        target: A handler that gets those events. In a dictConfig, the name of a handler, given ``class:``.
-        spill: Path for events that leave the ring, with ``{flow_id}`` in it; they are then read back from there and not
-            lost. The files are removed with their flows, with the ring, and at exit. Default None: what leaves is counted as
-            dropped.
+        target: A handler that gets those events. In a dictConfig, the name of a handler, if the ring is given by ``class:``.
+        spill: Path, with ``{flow_id}``, for events that leave the ring; they are read back from there and are not lost. The
+            files are removed with their flows, with the ring, and at exit. Default None: events that leave count as dropped.
         level: As in ``logging.Handler``.
         max_events: Events kept over all flows, at least ``capacity``, or None for no such cap. Default 250,000.
-        slow_ms: With a target: a flow that took longer than so many milliseconds is handed over when it ends. Default None.
-        max_dumps: Flows handed over in any minute without being asked for, or None for no limit. Default 60. Refused ones stay in
-            the ring, and are handed over when their next occasion is allowed.
+        slow_ms: With a target: a flow that took longer than this many milliseconds is handed over at its end. Default None.
+        max_dumps: Flows handed over automatically in any minute, or None for no limit. Default 60. Refused flows stay in the
+            ring, and are handed over at the next occasion that is allowed.
 
     Raises:
-        ConfigurationError: a number below 1, an unknown level, or a spill path that cannot be used.
+        ConfigurationError: a number is below 1, a level is unknown, or a spill path cannot be used.
 
-    It subclasses ``MemoryHandler`` for dictConfig's ``target:``; unlike it, it is not emptied by ``flush`` and hands nothing
-    over at exit.
+    It subclasses ``MemoryHandler`` so that ``target:`` works in a dictConfig. Unlike ``MemoryHandler``, it is not emptied by
+    ``flush`` and hands nothing over at exit.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class RingBufferHandler(MemoryHandler):
     # --- writing ---
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Keep the record if the filters let it pass. Unlike ``Handler.handle`` it takes no lock: a deque needs none."""
+        """Keep the record if the filters let it pass. Unlike ``Handler.handle`` this takes no lock: a deque needs none."""
         try:
             if self.filters:
                 passed: Any = self.filter(record)
@@ -121,20 +121,20 @@ class RingBufferHandler(MemoryHandler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record's event, and hand its flow's events to the target if it is grave enough."""
+        """Keep the record's event, and hand its flow's events to the target if its level is high enough."""
         item = item_of(record)
         if item is not None:
             self.keep_item(item)
 
     def keep(self, facts: Facts) -> Take | None:
-        """Keep the facts of an event, and hand its flow's events to the target if it is grave enough.
+        """Keep the facts of an event, and hand its flow's events to the target if its level is high enough.
 
         Returns:
-            What keeps the end of the same span just so, or None where each event is to be looked at.
+            A function that keeps the end of the same span directly, or None if each event must be checked.
         """
         if not self._looks:
             try:
-                flow_id = facts[0][0].id
+                flow_id = facts[0][0].id  # by index: each event passes here
                 buffer = self._flows.get(flow_id) or self._added(flow_id, facts)
                 append = buffer.items.append
                 append(facts)
@@ -150,9 +150,9 @@ class RingBufferHandler(MemoryHandler):
         return None
 
     def keep_item(self, item: Item) -> None:
-        """Keep what ``recording.records.item_of`` made of a record, as ``keep`` does; it may be the event of another process."""
+        """Keep an item as ``keep`` does; it may be the event of another process."""
         try:
-            flow_id: str = item[0][0].id if isinstance(item, tuple) else item["flow_id"]
+            flow_id = flow_id_of(item)
             buffer = self._flows.get(flow_id) or self._added(flow_id, item)
             if buffer.items and buffer.items[-1] is item:
                 return  # this handler is on a logger and on one above it
@@ -165,17 +165,17 @@ class RingBufferHandler(MemoryHandler):
 
     def _added(self, flow_id: str, item: Item) -> FlowBuffer:
         buffer = self._room.add(flow_id, item)
-        self._is_closed = False  # who gets events is in use: another dictConfig closes every handler, attached or not
+        self._is_closed = False  # still in use: another dictConfig closes every handler, attached or not
         listeners.add(self)
         return buffer
 
     def keep_fault(self, facts: Facts) -> None:
-        """Keep the facts of a failure of logging; once closed, of flows that are here already."""
-        if not self._is_closed or self.has(facts[0][0].id):
+        """Keep the facts of a failure of logging; a closed ring does so only for flows that it already has."""
+        if not self._is_closed or self.has(flow_of(facts).id):
             self.keep(facts)
 
     def _look_at(self, flow_id: str, buffer: FlowBuffer, item: Item) -> None:
-        """Do what depends on the event: note its flow's end, hand over to the target."""
+        """Act on an event: note the end of its flow, and hand over to the target."""
         if buffer.flow is None and is_last(item):
             buffer.note_end()
         if self.target is None:
@@ -186,10 +186,10 @@ class RingBufferHandler(MemoryHandler):
         elif self.slow_ms is not None and (took := run_ms(item)) is not None and took > self.slow_ms:
             reason = SLOW
         elif buffer.reason is not None and is_last(item):
-            reason = buffer.reason  # what the target has of it would look as if it were running still
+            reason = buffer.reason  # otherwise the flow would look as if it were still running
         else:
             return
-        # A target may log into the flow itself: that waits for the next time, or there would be no end.
+        # A target may log into the flow itself. Its events wait for the next handover, or there would be no end.
         if thread in self._handing_over:
             return
         with self._room.lock:
@@ -202,14 +202,14 @@ class RingBufferHandler(MemoryHandler):
                 self._handing_over.discard(thread)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Tell of the failure on stderr as logging does, without secrets, and count it in the flow."""
+        """Report the failure on stderr as ``logging`` does, without secrets, and count it in the flow."""
         handler_failed(self, record)
 
     def _failed(self, item: Item) -> None:
         self.handleError(record_of_item(item))
 
     def dump(self, flow_id: str | None = None) -> int:
-        """Hand the events of a flow (None: of every flow) that the target has not had yet to it; return how many."""
+        """Hand the events that the target does not have yet to it, of one flow or (None) of all; return how many."""
         names = [flow_id] if flow_id is not None else list(self._flows)
         buffers = [(name, buffer) for name in names if (buffer := self._flows.get(name)) is not None]
         return sum(self._hand_over(name, buffer, ASKED) for name, buffer in buffers)
@@ -235,7 +235,7 @@ class RingBufferHandler(MemoryHandler):
         return count
 
     def after_fork(self) -> None:
-        """Go on in a forked child: with locks that no thread of the parent holds, and no hand on the parent's spilled files."""
+        """Prepare for a forked child: new locks, and the spill files of the parent left alone."""
         self._room.after_fork()
         self._handing_over = set()
 
@@ -243,10 +243,10 @@ class RingBufferHandler(MemoryHandler):
         """Do nothing: the buffer is for reading; ``dump`` hands events over."""
 
     def close(self) -> None:
-        """Do what ``logging`` asks of a handler; its runs can still be read, and it keeps what still comes.
+        """Close the handler as ``logging`` requires; its runs stay readable, and it still keeps new events.
 
-        Another library's ``dictConfig`` or ``fileConfig`` closes every handler, also those that stay attached. So the target
-        stays, which ``MemoryHandler.close`` would drop, and so do spilled files.
+        Another library's ``dictConfig`` or ``fileConfig`` closes every handler, even those that stay attached. So the ring keeps
+        its target, which ``MemoryHandler.close`` would drop, and its spill files.
         """
         if self._flows and not self._is_closed:
             listeners.retain(self)
@@ -254,7 +254,7 @@ class RingBufferHandler(MemoryHandler):
         logging.Handler.close(self)
 
     def dispose(self) -> None:
-        """Close it for good, as an undo does: readers do not find its runs any more, and spilled files are removed."""
+        """Close the ring for good, as an undo does: its runs are no longer found, and its spill files are removed."""
         self._is_closed = True
         listeners.discard(self)
         self._room.remove_spilled()
@@ -267,7 +267,7 @@ class RingBufferHandler(MemoryHandler):
         return list(self._flows)
 
     def has(self, flow_id: str) -> bool:
-        """Tell whether it keeps a flow."""
+        """Tell whether the ring keeps a flow."""
         return flow_id in self._flows
 
     def events(self, flow_id: str) -> list[Event]:
@@ -284,7 +284,7 @@ class RingBufferHandler(MemoryHandler):
     def dropped(self, flow_id: str) -> int:
         """Return how many events of a flow are lost: evicted, and neither pinned nor spilled.
 
-        Of a flow that has left it is all that the ring had of it; the last 10,000 such flows are known.
+        For an evicted flow, these are all its events; the last 10,000 such flows are remembered.
         """
         buffer = self._flows.get(flow_id)
         if buffer is None:
@@ -293,11 +293,11 @@ class RingBufferHandler(MemoryHandler):
         return buffer.dropped
 
     def stats(self) -> dict[str, int]:
-        """Return what the ring holds and what it has let go.
+        """Return what the ring holds and what it has lost.
 
         Returns:
-            ``flows``, ``events`` and ``bytes`` (estimated) held; ``evicted_flows``, that have left as a whole for a cap;
-            ``dropped``, events lost, with flows or of flows; ``suppressed_dumps``, flows that ``max_dumps`` kept from the target.
+            ``flows``, ``events`` and ``bytes`` (estimated) that it holds; ``evicted_flows``, evicted because of a cap;
+            ``dropped``, the lost events of kept and evicted flows; ``suppressed_dumps``, flows refused by ``max_dumps``.
         """
         room = self._room
         with room.lock:
@@ -317,10 +317,10 @@ class RingBufferHandler(MemoryHandler):
         """Return how many times logging itself failed for an event of a flow."""
         buffer = self._flows.get(flow_id)
         last = buffer.items[-1] if buffer is not None and buffer.items else None
-        return last[0][0].faults if isinstance(last, tuple) else 0
+        return flow_of(last).faults if isinstance(last, tuple) else 0
 
     def is_abroad(self, flow_id: str) -> bool:
-        """Tell whether another process may have logged into a flow: this ring does not have that."""
+        """Tell whether another process may have logged into a flow: this ring does not have those events."""
         buffer = self._flows.get(flow_id)
         return buffer is not None and buffer.flow is not None and buffer.flow.is_abroad
 
@@ -342,11 +342,11 @@ def _check(**counts: object) -> None:
 
 
 def _threshold(flush_level: int | str | None, slow_ms: object) -> int:
-    """Return the number of ``flush_level``, once both are known to be good."""
+    """Return the number of ``flush_level``, after checking both arguments."""
     if slow_ms is not None and (isinstance(slow_ms, bool) or not isinstance(slow_ms, (int, float)) or not slow_ms >= 0):
         raise ConfigurationError(f"slow_ms {slow_ms!r} is not a number of milliseconds of at least 0")
     if isinstance(flush_level, str) and flush_level.upper() == "CRITICAL":
-        return logging.CRITICAL  # a level of records, as logging has it, and not of events
+        return logging.CRITICAL  # a level of logging's records, but not of events
     try:
         return level_number(logging.ERROR if flush_level is None else flush_level)
     except LevelError as error:
@@ -365,5 +365,4 @@ def _after_fork() -> None:
 
 KEEPERS.add(RingBufferHandler)
 RENEWALS.append(_renew_locks)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_fork(after_in_child=_after_fork)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-import os
 import threading
 import types
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
-from ..context import CURRENT, FlowState, SpanContext, current
+from ..context import CURRENT, FlowState, SpanContext, at_fork, current
 from ..errors import ConfigurationError
 from ..recording.callables import Kind, Standing, kind_of, stream_of, way_of
 from ..secrets.policies import Policy
@@ -259,8 +258,7 @@ def _after_fork() -> None:
     _propagation.lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_fork(after_in_child=_after_fork)
 
 
 def _start_carrying(start: Callable[..., None], submitting: threading.local, is_undone: threading.Event) -> Callable[..., None]:

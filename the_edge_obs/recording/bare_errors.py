@@ -1,7 +1,7 @@
-"""Errors fit for handlers that are not ours: their tracebacks show no variables, and their texts no secrets.
+"""Errors for third-party handlers: their tracebacks show no variables, and their texts no secrets.
 
-Sentry, loguru, rich and structlog print the variables of frames, and a call's arguments are among them. So what they get has
-frames of its own: of the same files, lines and functions, and without variables.
+Sentry, loguru, rich and structlog print the variables of frames, and those include the arguments of a call. So these tools
+get a traceback with substitute frames: the same files, lines and functions, without variables.
 """
 
 from __future__ import annotations
@@ -28,55 +28,55 @@ _GROUP: Final[Any] = getattr(builtins, "ExceptionGroup", None)  # from Python 3.
 
 
 def _read(name: str, error: BaseException) -> Any:
-    """Return an attribute as ``BaseException`` keeps it: a class may put something else in its place."""
+    """Return an attribute as ``BaseException`` stores it: a subclass may override it."""
     return vars(BaseException)[name].__get__(error)
 
 
 def clean_text(text: str, flow: FlowState | None) -> str:
-    """Return a text without secrets, cut where it is longer than a captured one may be."""
+    """Return a text without secrets, cut to the length of a captured text."""
     return scrub_text(cast("str", snapshot(text, flow)), flow.taints if flow is not None else ())
 
 
 def is_clean(error: BaseException, flow: FlowState | None) -> bool:
-    """Tell whether a full traceback of an error shows nothing that must be hidden, and is short enough to be looked through."""
+    """Tell whether the full traceback of an error has no secrets, and is short enough to be searched."""
     return all(piece is not None and clean_text(piece, flow) == piece for piece in pieces(error))
 
 
 def exc_info_of(error: BaseException, flow: FlowState) -> ExcInfo:
-    """Return what a record's ``exc_info`` may be for an error.
+    """Return the ``exc_info`` of a record for an error.
 
     Returns:
-        The error itself where it came from no other one and has no secret in it, for tools know an error that they have seen by
-        its identity; otherwise a likeness: errors of the same names, with clean texts, chained alike. The traceback lacks
-        frames whose source has a secret in it.
+        The error itself if it has no cause, no group and no secret: tools recognise an error by its identity. Otherwise a
+        likeness: errors with the same class names, clean texts and the same chain. Frames whose source contains a secret are
+        missing from the traceback.
     """
     is_alone = len(chain(error)[0]) == 1 and not members_of(error)
-    shown = error if is_alone and _says_nothing_secret(error, flow) else _remembered_likeness(error, flow)
+    shown = error if is_alone and _has_no_secrets(error, flow) else _remembered_likeness(error, flow)
     return type(shown), shown, _bare(error, flow)
 
 
-def _says_nothing_secret(error: BaseException, flow: FlowState) -> bool:
+def _has_no_secrets(error: BaseException, flow: FlowState) -> bool:
     """Tell whether an error's text, notes and arguments are clean: OpenTelemetry reads arguments that ``str`` may not show."""
     notes, arguments = notes_of(error), _read("args", error)
-    if len(notes) > MAX_NOTES or len(arguments) > MAX_NOTES or any(type(one) not in (str, int, float) for one in arguments):
+    if len(notes) > MAX_NOTES or len(arguments) > MAX_NOTES or any(type(value) not in (str, int, float) for value in arguments):
         return False
-    texts = [error_text(error), *notes, *(one for one in arguments if type(one) is str)]
-    return all(clean_text(text, flow) == text for text in texts) and _can_be_told(error)
+    texts = [error_text(error), *notes, *(value for value in arguments if type(value) is str)]
+    return all(clean_text(text, flow) == text for text in texts) and _can_be_formatted(error)
 
 
-def _can_be_told(error: BaseException) -> bool:
-    """Tell whether an error lets itself be formatted: a class may put something that raises in the place of what is read."""
+def _can_be_formatted(error: BaseException) -> bool:
+    """Tell whether an error can be formatted: a subclass may override an attribute with something that raises."""
     try:
         list(traceback.TracebackException(type(error), error, None, compact=True).format())
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # noqa: BLE001 - whatever it raises
+    except BaseException:  # noqa: BLE001 - the overridden attribute may raise anything
         return False
     return True
 
 
 class _Last(threading.local):
-    """The last likeness of this thread: an error leaves several spans, and tools are to see that it is one."""
+    """The last likeness of this thread: an error leaves several spans, and tools must recognise it as one error."""
 
     known: tuple[tuple[int, str, str, str], BaseException] | None = None
 
@@ -85,7 +85,7 @@ _last: Final = _Last()
 
 
 def _remembered_likeness(error: BaseException, flow: FlowState) -> BaseException:
-    # The error itself is not kept, for it holds its frames. Should another one get its place in memory, it says the same.
+    # The error itself is not kept, because it holds its frames. Another error with the same id has the same name and text.
     key = id(error), flow.id, type_name(error), error_text(error)
     if _last.known is None or _last.known[0] != key:
         _last.known = key, _likeness(error, flow)
@@ -93,13 +93,13 @@ def _remembered_likeness(error: BaseException, flow: FlowState) -> BaseException
 
 
 def _likeness(error: BaseException, flow: FlowState, depth: int = 0) -> BaseException:
-    """Return errors of the same names that say the same without secrets, chained like an error and those it came from."""
+    """Return a copy of an error and its chain: the same class names and texts, without secrets."""
     made = before = None
-    for one, _ in reversed(chain(error)[0]):
-        like = _like(one, flow, depth)
+    for link, _ in reversed(chain(error)[0]):
+        like = _like(link, flow, depth)
         if made is not None:
-            setattr(like, "__cause__" if _read("__cause__", one) is before else "__context__", made)
-        made, before = like, one
+            setattr(like, "__cause__" if _read("__cause__", link) is before else "__context__", made)
+        made, before = like, link
     assert made is not None  # a chain begins with the error itself
     return made
 
@@ -119,7 +119,7 @@ def _like(error: BaseException, flow: FlowState, depth: int) -> BaseException:
 
 
 def _bare(error: BaseException, flow: FlowState) -> TracebackType | None:
-    """Return a traceback of the last frames of an error's, without variables and without those that cannot be shown."""
+    """Return a traceback of the last frames of an error, without variables; frames that cannot be shown are left out."""
     bare: TracebackType | None = None
     for link in reversed([*_links(_read("__traceback__", error))][-MAX_FRAMES:]):
         around = _source(link)
@@ -129,7 +129,7 @@ def _bare(error: BaseException, flow: FlowState) -> TracebackType | None:
 
 
 def _source(link: TracebackType) -> str | None:
-    """Return the source around a frame's line, as much of it as tools show; None where asking for it raises."""
+    """Return the source around a frame's line, as much as tools show; None if it cannot be read."""
     try:
         lines = linecache.getlines(link.tb_frame.f_code.co_filename)
     except Exception:  # noqa: BLE001 - a name that the file system refuses
@@ -148,9 +148,9 @@ def _template() -> Iterator[None]:
 
 
 def _frame(like: FrameType) -> FrameType:
-    """Return a frame of the same file, function and module that has no variables and was called by nobody.
+    """Return a frame of the same file, function and module, without variables and without a caller.
 
-    A generator that has not begun has such a frame.
+    A generator that has not started has such a frame.
     """
     code, module = like.f_code, like.f_globals.get("__name__")
     names: dict[str, Any] = {"co_filename": code.co_filename, "co_name": code.co_name, "co_firstlineno": code.co_firstlineno}

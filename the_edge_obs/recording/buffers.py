@@ -10,11 +10,10 @@ from typing import Any, Final
 
 
 class _Listeners:
-    """Buffers, oldest first, closed or not: ``dictConfig`` and ``fileConfig`` close every handler, also those that stay attached.
+    """Buffers, oldest first, closed or not: ``dictConfig`` and ``fileConfig`` close every handler, even those that stay attached.
 
-    They are held weakly. The last 16 that were closed with runs in them are held strongly as well: whoever closed them may have
-    taken them off their loggers. Unlike a ``WeakSet`` it can be iterated over while other threads, with a configuration of their
-    own, add to it.
+    They are held weakly. The last 16 that were closed with runs in them are also held strongly, because closing may have
+    detached them from their loggers. Unlike a ``WeakSet``, it can be iterated over while other threads add to it.
     """
 
     def __init__(self) -> None:
@@ -33,15 +32,15 @@ class _Listeners:
         self._drop(buffer)
 
     def _drop(self, buffer: Any) -> None:
-        with suppress(ValueError):  # it was never closed
+        with suppress(ValueError):  # never closed
             self._closed.remove(buffer)
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[Any]:
-        found = (reference() for reference in self._by_id.valuerefs())
-        return iter([buffer for buffer in found if buffer is not None])
+        buffers = (reference() for reference in self._by_id.valuerefs())
+        return iter([buffer for buffer in buffers if buffer is not None])
 
 
 listeners: Final = _Listeners()

@@ -1,4 +1,4 @@
-"""Callables: what a call of one gives, and callables that stand for others."""
+"""Callables: what kind of result a call returns, and callables that stand in for others."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Kind: TypeAlias = Literal["function", "coroutine", "iterable_coroutine", "genera
 
 
 def kind_of(fn: Callable[..., Any]) -> Kind:
-    """Return what kind of function a callable is, as its caller sees it; partials and objects with ``__call__`` included."""
+    """Return the kind of function that a callable is for its caller; partials and objects with ``__call__`` included."""
     inner: Any = fn
     while isinstance(inner, functools.partial):
         inner = inner.func
-    # An object is asked as well: a mock, or a callable that was marked, says itself that its result is to be awaited.
+    # The object itself is checked too: a mock, or a marked callable, can say that its result is awaitable.
     for call in (inner,) if inspect.isroutine(inner) else (inner, type(inner).__call__):
         if inspect.iscoroutinefunction(call):
             return "coroutine"
@@ -42,25 +42,25 @@ _MANAGERS: Final[tuple[type, ...]] = (
     contextlib._GeneratorContextManager,
     contextlib._AsyncGeneratorContextManager,
 )
-_FUTURE: Final = "_asyncio_future_blocking"  # which tells asyncio that something is a future
-_THREADS_FUTURE: Final = ("concurrent.futures._base", "Future")  # whose module takes time to import
+_FUTURE: Final = "_asyncio_future_blocking"  # the attribute by which asyncio recognises a future
+_THREADS_FUTURE: Final = ("concurrent.futures._base", "Future")  # by name: its module is slow to import
 
 Way: TypeAlias = Literal[Kind, "manager", "future", "awaitable"]
 
 
 def is_there(kind: type) -> bool:
-    """Tell whether results of a type never come later."""
+    """Tell whether a value of a type is a complete result, not one that comes later."""
     try:
         return _way_of(kind) is None
-    except Exception:  # noqa: BLE001 - a metaclass whose classes cannot even be hashed
+    except Exception:  # noqa: BLE001 - a metaclass may make its classes unhashable
         return False
 
 
 def way_of(output: Any) -> Way | None:
-    """Return what sort of result that comes later something is, or None: it is there, or it has begun before this call."""
+    """Return how a result comes later, or None if it is complete or was started before this call."""
     try:
-        way = _way_of(type(output))  # type: ignore[arg-type]  # mypy takes no class for hashable
-    except Exception:  # noqa: BLE001 - a metaclass whose classes cannot even be hashed
+        way = _way_of(type(output))  # type: ignore[arg-type]  # mypy does not know that classes are hashable
+    except Exception:  # noqa: BLE001 - a metaclass may make its classes unhashable
         return None
     if way == "generator":
         way = "iterable_coroutine" if _is_awaitable(output.gi_code) else way
@@ -81,21 +81,21 @@ def _way_of(kind: type) -> Way | None:
         return "manager"
     if _FUTURE in names or any((base.__module__, base.__qualname__) == _THREADS_FUTURE for base in bases):
         return "future"
-    if names >= {"__await__", "send", "throw", "close"}:  # as collections.abc.Coroutine tells
-        return "awaitable" if "__aenter__" in names else "coroutine"  # a request of aiohttp is to be entered as well
+    if names >= {"__await__", "send", "throw", "close"}:  # the rule of collections.abc.Coroutine
+        return "awaitable" if "__aenter__" in names else "coroutine"  # an aiohttp request can be entered as well
     return "awaitable" if "__await__" in names and not _is_handle(kind, names) else None
 
 
 def _is_handle(kind: Any, names: set[str]) -> bool:
-    """Tell whether an awaitable is somebody's handle of what goes on, as those of Dask and Ray: only itself is taken back there.
+    """Tell whether an awaitable is the handle of running work, as in Dask and Ray, whose APIs accept only the handle itself.
 
-    They look at its type or read it in C, and nothing can stand for it.
+    They check its type or read it in C, so no wrapper can replace it.
     """
     return "result" in names or type(kind.__await__) is not FunctionType
 
 
 def stream_of(manager: Any) -> Kind | None:
-    """Return what kind of generator a manager of ``contextlib`` goes through, or None where it is another object."""
+    """Return the kind of generator behind a context manager of ``contextlib``, or None if it is another object."""
     return next((kind for kind, base in STREAMS.items() if type(manager.gen) is base), None)
 
 
@@ -111,27 +111,27 @@ HAND_ON: Final = (
 
 
 def check_runs(what: str, fn: Callable[..., Any]) -> None:
-    """Check that a call of something that is given events runs it.
+    """Check that calling a function runs it.
 
     Args:
-        what: What it is, for the error: ``callback``.
-        fn: It.
+        what: The name of the setting, for the error: ``callback``.
+        fn: The function.
 
     Raises:
-        ConfigurationError: a call gives something that is to be awaited or iterated, which nobody does.
+        ConfigurationError: a call returns something to await or iterate over, and nothing here does that.
     """
     if (kind := kind_of(fn)) != "function":
         raise ConfigurationError(f"{what} {fn!r} is {_KINDS[kind]}: a call alone does not run it; {HAND_ON}")
 
 
 class Standing(functools.partial):  # type: ignore[type-arg]
-    """A callable that stands for another: it has that one's name, docstring, signature, kind and attributes.
+    """A callable that stands in for another: it has the other's name, docstring, signature, kind and attributes.
 
     It binds as a method where the other does. Attributes that are not its own are read from the other and set there.
-    A partial, because ``inspect`` and frameworks see through one: ``iscoroutinefunction`` asks the function below.
+    It is a partial because ``inspect`` and frameworks unwrap partials: ``iscoroutinefunction`` checks the function inside.
 
     Args:
-        call: What a call calls.
+        call: The function that a call runs.
         args: The first arguments of ``call``, before those of the caller.
         stands_for: The other callable.
     """
@@ -139,9 +139,9 @@ class Standing(functools.partial):  # type: ignore[type-arg]
     __wrapped__: Any
 
     def __new__(cls, call: Callable[..., Any], /, *args: Any, stands_for: Any) -> Standing:
-        """Make one for a callable."""
+        """Make a stand-in for a callable."""
         self = super().__new__(cls, call, *args)
-        # Its face alone: a copy of its attributes would not change when they do.
+        # Only the names and the docstring: a copy of the other attributes would go stale.
         for name in (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__"):
             value = stands_for if name == "__wrapped__" else getattr(stands_for, name, self)
             if value is not self:
@@ -157,7 +157,7 @@ class Standing(functools.partial):  # type: ignore[type-arg]
         return getattr(other, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute of the other callable; what it does not take is set here."""
+        """Set an attribute of the other callable; if it refuses, set it here."""
         if name not in self.__dict__:
             try:
                 return setattr(self.__wrapped__, name, value)
@@ -173,5 +173,5 @@ class Standing(functools.partial):  # type: ignore[type-arg]
         return MethodType(self, instance)
 
     def __repr__(self) -> str:
-        """Return what it stands for."""
+        """Return the kind of stand-in, and the other callable."""
         return f"<{type(self).__name__.strip('_').lower()} {self.__wrapped__!r}>"

@@ -1,4 +1,4 @@
-"""The way of an event to its handlers: straight to them where logging's own methods would do no more, else through the logger."""
+"""How an event reaches its handlers: directly if ``logging``'s own methods would do no more, otherwise through the logger."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from logging import Logger
 from types import FunctionType
 from typing import Any, Final, TypeAlias
 
-from .faults import own_fault
-from .records import Facts, NodeRecord
+from .faults import Guard, own_fault
+from .records import Facts, NodeRecord, flow_of, level_of, place_of
 from .tracebacks import apart, type_name
 
 Take: TypeAlias = "Callable[[Facts], object]"
@@ -18,34 +18,34 @@ Take: TypeAlias = "Callable[[Facts], object]"
 KEEPERS: Final[set[type[logging.Handler]]] = set()
 """Handler classes, by exact type, whose ``keep(facts)`` does what their ``handle`` does with a record of the facts.
 
-It returns a function that takes the later facts of the same span directly, or None where it wants to see them itself.
+It returns a function that takes the later facts of the same span directly, or None if ``keep`` must be called again.
 """
 
 FACT_FILTERS: Final[dict[type[Any], Callable[[Any, Facts], bool]]] = {}
-"""Filter classes, by exact type, with what tells of facts, in place of a record of them, whether they pass."""
+"""Filter classes, by exact type, with a function that decides from the facts, without a record, whether they pass."""
 
 
 def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = None) -> Take | None:
-    """Hand facts to the handlers of a logger and of those above it, as ``Logger.handle`` does with a record.
+    """Hand facts to the handlers of a logger and of its ancestors, as ``Logger.handle`` does with a record.
 
-    What it gains: a record is made only where a handler wants one, and rings and flow files do not; that is a third of the cost
-    of an event. What it costs: the loop of ``Logger.callHandlers`` stands here again. Where others have put theirs in the
-    place of logging's methods, as Sentry, ddtrace and New Relic do, and where the logger has filters, the event goes through the
-    logger. Without any handler nothing happens: logging's last resort would print it, and a user who configured nothing expects
-    no output. Whether the logger is enabled, the caller has asked: a span whose entry was logged gets its end in any case.
+    The gain: a record is made only if a handler needs one. Rings and flow files do not, which saves a third of the cost of an
+    event. The price: this repeats the loop of ``Logger.callHandlers``. If a tool has replaced methods of ``Logger``, as Sentry,
+    ddtrace and New Relic do, or if the logger has filters, the event goes through the logger. Without any handler nothing
+    happens: logging's last resort would print the event, and a user who configured nothing expects no output. The caller has
+    checked whether the logger is enabled: a span whose entry was logged always gets its end.
 
     Args:
         logger: The node's logger.
         facts: What happened.
-        error: What was raised, for the handlers that want a record. Default None.
+        error: The exception, for the handlers that need a record. Default None.
 
     Returns:
-        Where keepers alone took the facts, a function that takes the end of the same span without looking for handlers
-        again; else None.
+        If only keepers took the facts, a function that takes the end of the same span without looking for handlers again;
+        otherwise None.
 
     Raises:
-        BaseException: what a handler raised, once all others have had the facts. As in ``logging``, an ``Exception`` is that
-            handler's failure, which callers report; anything else, such as Ctrl-C, wants the program to stop, and goes on.
+        BaseException: a handler raised it; all other handlers have had the facts. As in ``logging``, an ``Exception`` is a
+            failure of that handler, which callers report. Anything else, such as Ctrl-C, stops the program.
     """
     if (
         logger.filters
@@ -57,7 +57,7 @@ def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = Non
         _through(logger, facts, error)
         return None
     at = logger
-    while not (handlers := at.handlers):  # most have none, and looking costs less than going through an empty list
+    while not (handlers := at.handlers):  # most loggers have none, and this test is cheaper than a loop over an empty list
         above = at.parent if at.propagate else None
         if above is None:
             return None
@@ -66,7 +66,7 @@ def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = Non
     if above is not None and (above.handlers or above.parent is not None):
         return _to_all(at, facts, error)
     for handler in handlers:
-        if type(handler) not in KEEPERS or handler.filters or facts[2] < handler.level:
+        if type(handler) not in KEEPERS or handler.filters or facts[2] < handler.level:  # by index: each event passes here
             return _to_all(at, facts, error)
         if len(handlers) == 1:
             return handler.keep(facts)  # type: ignore[attr-defined, no-any-return]
@@ -80,9 +80,9 @@ def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = Non
 
 
 def has_own_methods(kind: type[Logger], names: Iterable[str]) -> bool:
-    """Tell whether methods of a class of loggers are those that ``logging`` gave it, not another's in their place.
+    """Tell whether the methods of a logger class are ``logging``'s own, not replacements.
 
-    What stands around a method may show the method's own code, as wrapt's wrappers do, and is not a function.
+    A wrapper may expose the code of the method that it wraps, as wrapt's do, but it is not a plain function.
     """
     methods = (getattr(kind, name) for name in names)
     return all(type(method) is FunctionType and method.__code__.co_filename == _LOGGING for method in methods)
@@ -93,20 +93,20 @@ _METHODS: Final = ("callHandlers", "makeRecord", "handle", "filter")
 
 
 def _own(name: str) -> Any:
-    """Return a method of ``Logger`` if it is logging's own; what it is compared with otherwise is not the method."""
+    """Return a method of ``Logger`` if it is ``logging``'s own, otherwise None, which no method is equal to."""
     return getattr(Logger, name) if has_own_methods(Logger, [name]) else None
 
 
-# Compared with each event: whoever patches Logger may do so when nodes have long been running.
+# Compared with each event: Logger may be patched at any time, even in the middle of a run.
 _call_handlers: Final = _own("callHandlers")
 _make_record: Final = _own("makeRecord")
 _handle: Final = _own("handle")
 
 
 def verdicts(logger: logging.Logger) -> Mapping[int, bool]:
-    """Return where to look up, without asking the logger, whether a level is enabled; what is not there, the logger is asked.
+    """Return the cache of a logger: for each level, whether it is enabled. Ask the logger about a level that is missing.
 
-    ``Logger.isEnabledFor`` keeps its verdicts by level; of a class that overrides it there are none.
+    ``Logger.isEnabledFor`` fills the cache. If a class overrides that method, the result is empty.
     """
     if has_own_methods(type(logger), ["isEnabledFor"]):
         return logger._cache  # type: ignore[attr-defined, no-any-return]
@@ -114,28 +114,26 @@ def verdicts(logger: logging.Logger) -> Mapping[int, bool]:
 
 
 def _through(logger: logging.Logger, facts: Facts, error: BaseException | None) -> None:
-    """Hand facts to the logger as a record, for its filters and for tools that stand in the place of its methods."""
+    """Hand facts to the logger as a record, for its filters and for tools that replaced its methods."""
     if not logger.hasHandlers():
         return
     record = NodeRecord(facts, error)
     if not has_own_methods(type(logger), ["makeRecord"]):
-        try:
+        with Guard(own_fault, f"{type_name(logger)}.makeRecord", place_of(facts)):  # then the record is made without it
             record.complete(logger.makeRecord)
-        except Exception:  # noqa: BLE001 - what stands in its place fails; the record is made without it
-            own_fault(f"{type_name(logger)}.makeRecord", facts[0])
     if not logger.disabled:
         apart(logger.handle, record)
-    elif logger.filter(record):  # handle would drop the end of a span whose entry it let through
+    elif logger.filter(record):  # handle would drop the end of a span whose entry was logged
         apart(logger.callHandlers, record)
 
 
 def _to_all(at: logging.Logger | None, facts: Facts, error: BaseException | None) -> Take | None:
-    """Hand facts to the handlers of a logger and of those above it; ``emit`` says what it returns and raises."""
+    """Hand facts to the handlers of a logger and of its ancestors; see ``emit`` for what it returns and raises."""
     record, take, are_all_direct = None, None, True
     failure: BaseException | None = None
     for handler in _takers(at, facts):
         if type(handler) in KEEPERS and (not handler.filters or _can_judge(handler.filters)):
-            if handler.filters and not all(FACT_FILTERS[type(one)](one, facts) for one in handler.filters):
+            if handler.filters and not all(FACT_FILTERS[type(check)](check, facts) for check in handler.filters):
                 continue
             its_take = handler.keep(facts)
             if its_take is None:
@@ -154,12 +152,12 @@ def _to_all(at: logging.Logger | None, facts: Facts, error: BaseException | None
 
 
 def _takers(at: logging.Logger | None, facts: Facts) -> Iterator[Any]:
-    """Yield the handlers of a logger and of those above it that want facts: a keeper once, however many loggers have it."""
-    level, is_confined = facts[2], False
+    """Yield the handlers of a logger and of its ancestors that accept facts: a keeper once, even if several loggers have it."""
+    level, is_confined = level_of(facts), False
     served: list[logging.Handler] = []
     while at is not None:
         for handler in at.handlers:
-            if level < handler.level or (is_confined and not _is_ours(handler)):
+            if level < handler.level or (is_confined and not _is_own(handler)):
                 continue
             if handler not in served or type(handler) not in KEEPERS:
                 yield handler
@@ -172,10 +170,10 @@ _confined: Final[list[object]] = []
 
 
 def confine(scope: object) -> Callable[[], None]:
-    """Keep what a scope's flows log from other people's handlers above ``tea``, and return the undo.
+    """Keep the events of a scope's flows from third-party handlers above ``tea``, and return the undo.
 
-    It is what ``propagate: false`` does, for some flows alone: others go on as they are. Handlers and formatters of this package
-    are there for nodes, wherever somebody has put them.
+    This is ``propagate: false`` for some flows; other flows are not affected. Handlers with a class, a formatter or a filter of
+    this package still get the events, on any logger.
     """
     _confined.append(scope)
 
@@ -189,19 +187,19 @@ def confine(scope: object) -> Callable[[], None]:
 
 
 def _stays(at: logging.Logger, facts: Facts) -> bool:
-    scope = facts[0][0].scope
+    scope = flow_of(facts).scope
     return at.name == "tea" and scope is not None and any(scope is other for other in _confined)
 
 
-def _is_ours(handler: logging.Handler) -> bool:
+def _is_own(handler: logging.Handler) -> bool:
     return __name__.partition(".")[0] in (
-        type(one).__module__.partition(".")[0] for one in (handler, handler.formatter, *handler.filters)
+        type(part).__module__.partition(".")[0] for part in (handler, handler.formatter, *handler.filters)
     )
 
 
 def _can_judge(filters: list[Any]) -> bool:
-    """Tell whether all filters can do without a record."""
-    return all(type(one) in FACT_FILTERS for one in filters)
+    """Tell whether all filters work without a record."""
+    return all(type(check) in FACT_FILTERS for check in filters)
 
 
 def _both(first: Take, second: Take) -> Take:
@@ -212,15 +210,15 @@ def _both(first: Take, second: Take) -> Take:
     return take
 
 
-MAX_REENTRY: Final = 3  # a signal handler or a finalizer may well log while its thread is inside a handler
+MAX_REENTRY: Final = 3  # a signal handler or a finalizer may log while its thread is inside a handler
 _handing = threading.local()
 
 
 def handed(handler: logging.Handler, record: NodeRecord) -> BaseException | None:
-    """Hand a record to a handler; return what it raised, even an interrupt, which is for the caller to raise.
+    """Hand a record to a handler; return what it raised, even an interrupt, which the caller raises.
 
-    A handler that logs, or calls what is observed, gets those records too, but not without end: where each event causes two more,
-    and the RecursionError of each is caught, that takes 2 to the power of the recursion limit.
+    A handler that logs, or calls an observed function, gets those records too, up to a limit. Without one, a handler that
+    causes two events per event and catches RecursionError would take 2 to the power of the recursion limit.
     """
     depths: dict[int, int] = _handing.__dict__.setdefault("depths", {})
     depth = depths.get(id(handler), 0)
@@ -229,7 +227,7 @@ def handed(handler: logging.Handler, record: NodeRecord) -> BaseException | None
     depths[id(handler)] = depth + 1
     try:
         apart(handler.handle, record)
-    except BaseException as error:  # noqa: BLE001 - the caller raises it, once all have had the record
+    except BaseException as error:  # noqa: BLE001 - the caller raises it after all handlers have had the record
         return error
     finally:
         if depth:

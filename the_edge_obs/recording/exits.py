@@ -1,16 +1,15 @@
-"""What is still open when the interpreter exits: it ends then, as long as there is something to log it with.
+"""Spans that are still open when the interpreter exits are ended then, while logging still works.
 
-Generators and objects with a ``__del__`` are finalized while modules are taken down. First go those that only garbage refers to:
-there every module is whole, though nothing can be imported any more, and ``open`` is gone. Then the modules that are left are
-emptied, the last imported first; what is finalized after that finds ``None`` under every name. So what is open when
-the first module is about to be emptied is ended there.
+Generators and objects with a ``__del__`` are finalized while modules are torn down. Those that only garbage refers to go first:
+every module is still whole then, although nothing can be imported any more and ``open`` is gone. Then the remaining modules are
+emptied, the last imported first; an object that is finalized after that finds ``None`` under every name. So open spans are
+ended just before the first module is emptied.
 """
 
 from __future__ import annotations
 
 import atexit
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -18,12 +17,12 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from ..context import HELD
+from ..context import HELD, at_fork
 from ..secrets import policies, taints
 from .records import NOTHING
 
 _ROOT: Final = __name__.partition(".")[0]
-MAX_OPEN: Final = 10_000  # spans that are remembered; of more, those that were opened first are left out
+MAX_OPEN: Final = 10_000  # spans that are remembered; beyond that, the oldest are dropped
 
 
 class _Open(Protocol):
@@ -38,12 +37,12 @@ def opened(number: int, span: _Open) -> None:
     """Remember an open span."""
     _open[number] = span
     if len(_open) > MAX_OPEN:
-        with suppress(RuntimeError, StopIteration):  # another thread has changed it just now
+        with suppress(RuntimeError, StopIteration):  # another thread is changing it
             del _open[next(iter(_open))]
 
 
 forget: Final[Callable[..., Any]] = _open.pop
-"""Forget the span of a number, given None as well where it may not be remembered."""
+"""Forget the span of a number; with None as second argument, it need not be known."""
 
 
 def end_all() -> None:
@@ -57,10 +56,10 @@ def end_all() -> None:
 
 
 def _stop() -> None:
-    """End what is open, and let what is finalized later pass unlogged: observed functions still run.
+    """End open spans, and turn logging off for what is finalized later: observed functions still run.
 
-    The loggers are asked without any name. What the functions here need themselves stays: a module that nobody has any more is
-    not emptied, so the package lets go of its own.
+    Loggers are disabled directly, because their functions find no names any more. A module that nothing refers to is not
+    emptied. So the package drops the references to its modules, and the functions here keep what they need.
     """
     end_all()
     for name, logger in list(logging.Logger.manager.loggerDict.items()):
@@ -71,7 +70,7 @@ def _stop() -> None:
 
 
 def _let_go(package: dict[str, Any], path: str) -> None:
-    """Take the modules out of a package, and out of the packages in it."""
+    """Remove the modules from a package, and from its subpackages."""
     for name, module in list(package.items()):
         if isinstance(module, ModuleType) and module.__name__ == f"{path}.{name}":
             del package[name]
@@ -79,13 +78,13 @@ def _let_go(package: dict[str, Any], path: str) -> None:
 
 
 RENEWALS: Final[list[Callable[[], None]]] = [taints.renew_lock, policies.renew_lock]
-"""What gives each lock of the write path anew."""
+"""Functions that replace the locks of the write path."""
 
 
 def _renew_locks() -> None:
-    """Give every lock anew that logging an event takes.
+    """Replace every lock that logging an event takes.
 
-    Daemon threads stand still from now on, wherever they are, and what they hold they hold for ever.
+    Daemon threads are frozen from now on, and never release the locks that they hold.
     """
     logging._lock = threading.RLock()  # type: ignore[attr-defined]
     for reference in list(logging._handlerList):  # type: ignore[attr-defined]
@@ -97,7 +96,7 @@ def _renew_locks() -> None:
 
 
 class _Frozen:
-    """Renews the locks when the list of modules is emptied, before anything is finalized."""
+    """Replaces the locks when the list of modules is emptied, before anything is finalized."""
 
     def __init__(self) -> None:
         self._renew_locks = _renew_locks
@@ -117,9 +116,9 @@ class _First:
 
 
 def _arm() -> None:
-    """Put what has to be told among the modules: what is not a module goes first, a module that comes last is emptied first.
+    """Put the objects that react to the exit among the modules: non-modules go first, then the last module.
 
-    A flow may begin in a ``__del__`` as well, where it cannot be imported any more.
+    The module of ``flow`` is imported now: a flow may begin in a ``__del__``, when nothing can be imported any more.
     """
     with suppress(Exception):  # a module that cannot be imported is reported to the code that needs it
         _package["_import_for_exit"]()
@@ -130,7 +129,6 @@ def _arm() -> None:
     HELD.append(module)
 
 
-_package: Final = vars(sys.modules[_ROOT])  # which is in no list any more when it is needed
+_package: Final = vars(sys.modules[_ROOT])  # at exit, sys.modules no longer has it
 atexit.register(_arm)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_open.clear)  # they are the parent's to end
+at_fork(after_in_child=_open.clear)  # the parent ends them

@@ -1,4 +1,4 @@
-"""The filters: one stamps records with the running flow and span, one lets only one owner's flows through."""
+"""The filters: for stamping records with the running flow and span, for passing one owner's flows only, and for redaction."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ..context import FlowState, SpanContext, current
 from ..secrets.policies import activate, policy_of
 from .dispatch import FACT_FILTERS
 from .foreign import scrub_record
-from .records import IDS, STAMP, Facts, NodeRecord, stamp_of
+from .records import IDS, STAMP, Facts, NodeRecord, flow_of, node_of, stamp_of
 
 
 class FlowContextFilter(logging.Filter):
-    """Stamp each record with ``flow_id``, ``span_id`` and ``parent_id``, None outside any flow, so that formats can name them.
+    """Stamp each record with ``flow_id``, ``span_id`` and ``parent_id``, so that format strings can name them.
 
-    It also takes secrets out of records of other libraries (message, arguments, extras, traceback), for this handler and those
-    that come after it. A record without any stays as it is.
+    Outside a flow they are None. The filter also removes secrets from records of other libraries (message, arguments, extras,
+    traceback), for this handler and later ones. A record without secrets is not changed.
 
-    What a program itself has put under one of these names with ``extra=`` stays there, and is in the data of the event.
+    If a program sets one of these names itself with ``extra=``, its value stays on the record and goes into the event's data.
 
     Put it on handlers: a filter of the logger ``tea`` does not run for records of ``tea.llm.call``. With a queue, put it on
-    the ``QueueHandler``, which runs in the thread that logs; the record takes its flow along, so that what is secret in the flow
-    stays so where the queue is read in the same process. ``name`` works as in ``logging.Filter``.
+    the ``QueueHandler``, which runs in the thread that logs. The record then carries its flow, so the flow's secrets are
+    also removed where the queue is read in the same process. ``name`` works as in ``logging.Filter``.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Stamp the record, and let it pass unless ``name`` says otherwise."""
-        # A node's record, and what is stamped already, knows its flow: behind a queue the context is another one.
+        """Stamp the record, and let it pass if ``name`` allows it."""
+        # A node's record, and one that is already stamped, knows its flow: after a queue the context is another one.
         if type(record) is not NodeRecord:
             span = current()
             if stamp_of(record) is None:
@@ -49,10 +49,10 @@ def _stamp(record: logging.LogRecord, span: SpanContext | None) -> None:
 
 
 class ScopeFilter(logging.Filter):
-    """Let only records pass of flows opened with a given scope: flows with handlers of their own stay out of one another's.
+    """Pass only records of flows with a given scope: it keeps the handlers of one flow free of the events of others.
 
     Args:
-        scope: The object that was given to ``flow(..., scope=)``.
+        scope: The object that was passed to ``flow(..., scope=)``.
     """
 
     def __init__(self, scope: object) -> None:
@@ -61,25 +61,27 @@ class ScopeFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the record belongs to the scope."""
-        span = record.facts[0] if type(record) is NodeRecord else current()
-        return span is not None and span[0].scope is self.scope
+        if type(record) is NodeRecord:
+            return _is_in_scope(self, record.facts)
+        span = current()
+        return span is not None and span.flow.scope is self.scope
 
 
 class RedactionFilter(logging.Filter):
-    """Keep a redaction policy active, in the whole process, as long as this filter exists; it lets every record pass.
+    """Keep a redaction policy active in the whole process while this filter exists; every record passes.
 
-    A filter, so that a dictConfig can name it: put it on any logger or handler. On the logger ``tea`` it costs nothing, for its
-    filters do not run for the loggers below it. Policies add up.
+    It is a filter so that a dictConfig can name it: put it on any logger or handler. On the logger ``tea`` it costs nothing,
+    because filters of a logger do not run for the loggers below it. Policies add up.
 
     Args:
         keys: Further keys whose values are secrets, in any case and spelling.
-        safe_keys: Keys that the built-in rules take for secret and that are not. Another policy's ``keys`` come before them.
-        patterns: Further shapes of secrets: regular expressions, of which all that matches is taken out.
+        safe_keys: Keys that the built-in rules wrongly consider secret. ``keys`` of another policy take precedence.
+        patterns: Further shapes of secrets: regular expressions; everything that matches is redacted.
         correlate: Whether equal secrets get equal placeholders, such as ``[REDACTED:1f3a9c0b77de]``. Default False.
-        preset: Further keys and shapes of an area: ``payment`` (card numbers, IBANs, CVVs, PINs ...). Default None.
+        preset: Further keys and shapes for a field: ``payment`` (card numbers, IBANs, CVVs, PINs ...). Default None.
 
     Raises:
-        ConfigurationError: a key or pattern that cannot be used; it names the value and what is allowed.
+        ConfigurationError: a key or pattern is not valid; the message names the value and what is allowed.
     """
 
     def __init__(
@@ -106,11 +108,17 @@ class RedactionFilter(logging.Filter):
 
 
 def _passes(flow_filter: FlowContextFilter, facts: Facts) -> bool:
-    # A node's event bears its ids already: what is left is the name, as logging.Filter compares it.
-    name, logger = flow_filter.name, f"tea.{facts[0][3]}"
-    return not name or logger == name or logger.startswith(f"{name}.")
+    # A node's event has its ids already: only the name is left to check, as logging.Filter does.
+    if not (name := flow_filter.name):
+        return True
+    logger = f"tea.{node_of(facts)}"
+    return logger == name or logger.startswith(f"{name}.")
+
+
+def _is_in_scope(scope_filter: ScopeFilter, facts: Facts) -> bool:
+    return flow_of(facts).scope is scope_filter.scope
 
 
 FACT_FILTERS[FlowContextFilter] = _passes
-FACT_FILTERS[ScopeFilter] = lambda scope_filter, facts: facts[0][0].scope is scope_filter.scope
+FACT_FILTERS[ScopeFilter] = _is_in_scope
 FACT_FILTERS[RedactionFilter] = lambda redaction_filter, facts: True

@@ -1,4 +1,4 @@
-"""Records of other libraries, scrubbed in place: so that handlers which are not ours give nothing away either."""
+"""Records of other libraries, scrubbed in place, so that third-party handlers do not leak secrets either."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from .bare_errors import clean_text, is_clean
 from .records import SCRUBBED_ERROR, STANDARD, brought_event, message_of, own_ids
 from .tracebacks import error_text, traceback_text, type_name
 
-# What a snapshot that hides or lacks something has in it. What is too large to be looked through leaves as its copy.
+# Marks of a snapshot that is redacted or cut. A value that is too large to be searched is replaced by its snapshot.
 _MARKS: Final = ("[REDACTED", "…[+", " items]", '"[depth]"')
-_TAIL: Final = 4 * MAX_STRING  # characters of a traceback or stack, the last ones: an error is told at the end
+_TAIL: Final = 4 * MAX_STRING  # characters of a traceback or stack, the last ones: the error is at the end
 
 
 def scrub_record(record: logging.LogRecord, flow: FlowState | None) -> None:
-    """Take secrets out of a record's message, arguments, extras and traceback; without any, it stays as it is.
+    """Remove secrets from a record's message, arguments, extras and traceback; a record without secrets is not changed.
 
-    What is too long to be looked through is cut, visibly: texts after 8,192 characters, as captured ones are, and tracebacks
-    before the last 32,768. So the time that it takes does not depend on their length.
+    What is too long to be searched is cut, visibly: texts after 8,192 characters, like captured texts, and tracebacks
+    before the last 32,768. So the time does not depend on their length.
 
     Args:
         record: A record that another library logged.
-        flow: The flow whose taints count and learn, or None.
+        flow: The flow whose taints are removed, and which learns new ones, or None.
     """
     if brought_event(record) is not None:
         return
     try:
         _scrub(record, flow)
-    except Exception as error:  # noqa: BLE001 - logging never breaks its caller, and what cannot be looked at does not leave
+    except Exception as error:  # noqa: BLE001 - logging never breaks its caller, and what cannot be searched is withheld
         _withhold(record, type_name(error))
 
 
 def _withhold(record: logging.LogRecord, why: str) -> None:
-    """Leave nothing of a record but the attributes that logging itself gave it."""
+    """Remove everything from a record but the attributes that ``logging`` itself sets."""
     for key in (record.__dict__.keys() - STANDARD) | set(own_ids(record)):
         del record.__dict__[key]
     record.__dict__.pop("message", None)
@@ -47,7 +47,7 @@ def _withhold(record: logging.LogRecord, why: str) -> None:
 
 
 def _scrub(record: logging.LogRecord, flow: FlowState | None) -> None:
-    # Arguments and extras first: what stands under a secret key there may be in the message, too.
+    # Arguments and extras first: a value under a secret key there may also be in the message.
     arguments = _clean_arguments(record.args, flow) if record.args else record.args
     _scrub_extras(record, flow)
     _scrub_message(record, arguments, flow)
@@ -80,13 +80,13 @@ def _scrub_error(record: logging.LogRecord, flow: FlowState | None) -> None:
     taints = flow.taints if flow is not None else ()
     message = clean_text(error_text(info[1]), flow)
     record.__dict__[SCRUBBED_ERROR] = {"type": type_name(info[1]), "message": message}
-    # Not all formatters look at exc_text before they write out exc_info.
+    # Some formatters write exc_info without checking exc_text.
     record.exc_info, record.exc_text = None, scrub_text(traceback_text(info[1], flow), taints).rstrip("\n")
 
 
 def _scrub_message(record: logging.LogRecord, arguments: Any, flow: FlowState | None) -> None:
     if issubclass(type(record.msg), dict) and (clean := _clean(record.msg, flow)) is not None:
-        record.msg = clean  # a dict, which some formatters write out as fields
+        record.msg = clean  # a dict, which some formatters write as fields
     if arguments is record.args:
         message = message_of(record)
         if (text := clean_text(message, flow)) != message:
@@ -100,25 +100,25 @@ def _scrub_message(record: logging.LogRecord, arguments: Any, flow: FlowState | 
 
 
 def _end_of(text: str, flow: FlowState | None) -> str:
-    """Return a text without secrets; of a long one the last lines."""
+    """Return a text without secrets; only the last lines of a long one."""
     window = text[-_TAIL - MAX_STRING :]
     clean = scrub_text(window, flow.taints if flow is not None else ())
     if len(window) == len(text) and len(clean) <= _TAIL:
         return clean
-    # A secret that begins before the window ends in its first part, which is dropped, down to the end of a line.
+    # A secret that begins before the window ends in its first part, which is dropped up to the end of a line.
     start = max(len(clean) - _TAIL, MAX_STRING if len(window) < len(text) else 0)
     kept = clean[start:].partition("\n")[2]
     return f"[+{len(text) - min(len(kept), len(text))} chars]\n{kept}"
 
 
 def _rendered(template: object, arguments: Any) -> str | None:
-    """Return the message that clean arguments make, or None where they do not fit: some formatters want them one by one."""
+    """Return the message with clean arguments, or None if they do not fit: some formatters need separate arguments."""
     try:
         rendered: str = str(template) % arguments
         return rendered
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # noqa: BLE001 - "%d" of a placeholder, or a hostile __str__
+    except BaseException:  # noqa: BLE001 - "%d" with a placeholder, or a hostile __str__
         return None
 
 
@@ -127,15 +127,15 @@ def _clean_arguments(arguments: Any, flow: FlowState | None) -> Any:
         clean = _clean(arguments, flow)
         return arguments if clean is None else clean
     if len(arguments) > MAX_ITEMS:
-        return ()  # they fit no template then, and leave with the message
-    found = [_clean(one, flow) for one in arguments]
-    if all(clean is None for clean in found):
+        return ()  # no template has so many; the message keeps their text
+    copies = [_clean(argument, flow) for argument in arguments]
+    if all(clean is None for clean in copies):
         return arguments
-    return tuple(one if clean is None else clean for one, clean in zip(arguments, found, strict=True))
+    return tuple(argument if clean is None else clean for argument, clean in zip(arguments, copies, strict=True))
 
 
 def _clean(value: Any, flow: FlowState | None) -> Any:
-    """Return a clean copy of a value, or None where there is nothing to hide."""
+    """Return a clean copy of a value, or None if there is nothing to hide."""
     if type(value) is bool or type(value) is float or value is None:
         return None
     if issubclass(type(value), str):

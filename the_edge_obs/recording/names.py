@@ -1,4 +1,4 @@
-"""Names of nodes and steps, as every handler, file and terminal can take them."""
+"""Names of nodes and steps, made safe for every handler, file and terminal."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ..redaction.texts import MAX_STRING, scrub_text
 from ..secrets.policies import Policy, followers
 
 MAX_NAME: Final = 256  # characters
-_ROOM: Final = MAX_NAME - 24  # of a longer one, beside the mark of the cut
-# What breaks lines, steers terminals, or is not in UTF-8: C0, DEL, C1, line and bidi marks, lone surrogates.
+_ROOM: Final = MAX_NAME - 24  # characters of a longer name that stay before the mark of the cut
+# Characters that break lines, control terminals, or are not valid UTF-8: C0, DEL, C1, line and bidi marks, lone surrogates.
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _BLANK: Final = re.compile(r"\s")
 
 
 def fit_name(name: str) -> str:
-    """Return a name that is fit to leave; most stay as they are.
+    """Return a name that is safe to write; most names are not changed.
 
-    Characters that are unfit are escaped as Python writes them, secrets are taken out by their shape, and a name of more than
-    256 characters is cut, with ``[+N chars]`` at its end. A name that was made fit is fit.
+    Unsafe characters are escaped as Python writes them, secrets are removed by their shape, and a name of more than 256
+    characters is cut, with ``[+N chars]`` at its end. A safe name stays the same.
     """
     return _fitted(name if type(name) is str else str.__str__(name))
 
 
 def node_name(name: str) -> str:
-    """Return the name of a node, fit for its logger.
+    """Return the name of a node, safe for its logger.
 
-    Each node has a logger for as long as the process lives, so a text that was meant to be a message is not a node.
+    A logger lives as long as the process, so a text that was meant as a message is refused.
 
     Raises:
-        ConfigurationError: it is not a string, is empty, has blanks or line breaks in it, or more than 256 characters.
+        ConfigurationError: the name is not a string, is empty, contains whitespace, or has more than 256 characters.
     """
     if not issubclass(type(name), str) or not str.strip(name, ".") or str.isspace(name):
         raise ConfigurationError(f"node {name!r} is not a name; give a string such as 'rank' or 'llm.call'")

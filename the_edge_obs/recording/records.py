@@ -1,9 +1,9 @@
-"""Records and events: the one place that knows how a record looks inside.
+"""Records and events: the only module that knows the inside of a record.
 
-What a node logs is a plain tuple of facts (``Facts``), made in well under a microsecond. It travels in a ``NodeRecord``, a
-``LogRecord`` that fills itself in when somebody asks for more than its level: formatters, ``QueueHandler``, ``pickle``,
-``copy`` and ``vars`` see a complete record; a ring keeps the facts alone. ``event_of`` turns either, and any record that
-another library logged, into an event.
+A node logs a plain tuple of facts (``Facts``), which takes well under a microsecond. The facts travel in a ``NodeRecord``, a
+``LogRecord`` that completes itself when more than its level is read: formatters, ``QueueHandler``, ``pickle``, ``copy`` and
+``vars`` see a complete record. A ring keeps only the facts. ``event_of`` turns facts, node records and records of other
+libraries into events.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .tracebacks import described, type_name
 
 
 class Kind(NamedTuple):
-    """What sort of event the facts are: its type, and the key of data under which its payload stands (None: it is data)."""
+    """The kind of an event: its type, and the key of its payload in the data (None: the payload is the data)."""
 
     event_type: str
     key: str | None
@@ -34,13 +34,13 @@ class Kind(NamedTuple):
 ENTRY: Final = Kind("entry", "input")
 EXIT: Final = Kind("exit", "output")
 NOTHING: Final = type("Nothing", (), {"__repr__": lambda self: "NOTHING", "__reduce__": lambda self: "NOTHING"})()
-"""The payload of an event that has none: None is a value like any other."""
+"""The payload of an event without one; None is an ordinary value."""
 
 PLAIN: Final[dict[str, Kind]] = {name: Kind(name, None) for name in EVENT_TYPES}
 
 
 class Site(NamedTuple):
-    """Where records of a node come from: its code location, as a log record states it."""
+    """The code location of a node, as in a log record."""
 
     pathname: str
     lineno: int
@@ -50,42 +50,107 @@ class Site(NamedTuple):
 NOWHERE: Final = Site("(unknown file)", 0, "(unknown function)")
 
 Facts: TypeAlias = "tuple[Place, Kind, int, int, str | None, Any, int | dict[str, Any] | None, Site]"
-"""(place of the span, kind, level number, wall clock in ns, message, payload, duration in ns or metrics, site)."""
+"""(place of the span, kind, level number, wall clock in ns, message, payload, duration in ns or metrics, site).
+
+A plain tuple, because a named one takes three times as long to make. The functions below name its parts; what runs for each
+event may read it by index, with a comment that says so.
+"""
 
 EVENT: Final = "flow_event"
-"""The attribute of a node's record that is its event. Not ``event``: that is structlog's name for the message of any record."""
+"""The attribute of a node's record that holds its event. Not ``event``, which structlog uses for the message of a record."""
 
 IDS: Final = ("flow_id", "span_id", "parent_id")
 _KEYS: Final = frozenset(KEYS[:-1])
 
 Stamp: TypeAlias = "tuple[str | None, str | None, str | None]"
 STAMP: Final = "_stamp"
-"""The attribute with a record's ids where its program uses one of their names for something else."""
+"""The attribute with a record's ids if the program uses one of their names for something else."""
 
 Item: TypeAlias = "Facts | Event"
-"""What a buffer keeps of a record: its facts, or the event that it brought along from another thread or process."""
+"""What a buffer keeps of a record: its facts, or the event that the record carries from another thread or process."""
 
-# The getter of a record's real __dict__, which NodeRecord hides behind a property that completes it first.
+
+def place_of(facts: Facts) -> Place:
+    """Return the place of the span that facts belong to."""
+    return facts[0]
+
+
+def flow_of(facts: Facts) -> FlowState:
+    """Return the flow that facts belong to."""
+    return facts[0][0]
+
+
+def node_of(facts: Facts) -> str:
+    """Return the node that facts belong to."""
+    return facts[0][3]
+
+
+def flow_id_of(item: Item) -> str:
+    """Return the id of the flow that an item belongs to."""
+    return flow_of(item).id if isinstance(item, tuple) else cast("str", item["flow_id"])
+
+
+def level_of(item: Item) -> int:
+    """Return the level number of an item."""
+    return item[2] if isinstance(item, tuple) else level_number(item["level"])
+
+
+def wall_of(item: Item) -> int:
+    """Return when an item happened, wall clock in ns."""
+    return item[3] if isinstance(item, tuple) else round(item["timestamp"] * 1e9)
+
+
+def metrics_of(item: Item) -> int | dict[str, Any] | None:
+    """Return the metrics of an item, or its duration in ns where facts have that alone."""
+    return item[6] if isinstance(item, tuple) else cast("dict[str, Any]", item["metrics"])
+
+
+def is_last(item: Item) -> bool:
+    """Tell whether an item is the end of a flow's root span, here or in another process."""
+    if isinstance(item, tuple):
+        (_, _, parent, node, _), kind, *_ = item
+        return kind.event_type in ENDS and may_be_root(node, parent)
+    return item["event_type"] in ENDS and may_be_root(item["node"], item["parent_id"])
+
+
+def size_of(item: Item) -> int:
+    """Return an estimate of the bytes an item holds in memory, within about a half; equal for the same item each time."""
+    # Of facts, the message, the payload and the metrics: the rest is shared or small.
+    total, waiting = 400, [item if not isinstance(item, tuple) else item[4:7]]
+    while waiting:
+        value: Any = waiting.pop()
+        if isinstance(value, str):
+            total += 49 + len(value)
+        elif type(value) is dict:
+            total += 100 * len(value)
+            waiting.extend(value.values())
+        elif type(value) in (list, tuple):
+            total += 8 * len(value)
+            waiting.extend(value)
+    return total
+
+
+# The getter of a record's real __dict__. NodeRecord has a property in front of it, which completes the record first.
 _real_dict: Final = cast("Callable[[logging.LogRecord], dict[str, Any]]", vars(logging.LogRecord)["__dict__"].__get__)
 
 
 class NodeRecord(logging.LogRecord):
-    """A record of a node's event. It holds its facts and its level, and becomes a whole ``LogRecord`` when asked.
+    """A record of a node's event. It holds its facts and its level, and becomes a complete ``LogRecord`` when read.
 
-    Beside the standard attributes a complete one has ``flow_id``, ``span_id``, ``parent_id`` and ``flow_event``, the whole event.
-    The price of being lazy: an unknown attribute is looked up twice.
+    Besides the standard attributes, a complete record has ``flow_id``, ``span_id``, ``parent_id`` and ``flow_event``, the whole
+    event. The price of laziness: an unknown attribute is looked up twice.
 
     Args:
         facts: What happened.
-        error: What was raised, where that is at hand: handlers of others get it as ``exc_info``, without variables and secrets.
+        error: The exception, if there is one: third-party handlers get it as ``exc_info``, without variables and secrets.
     """
 
     __slots__ = ("_error", "facts")
 
     def __init__(self, facts: Facts, error: BaseException | None = None) -> None:
-        # Deliberately not super().__init__: it costs more than all the rest of an event together.
+        # Deliberately no super().__init__(): it costs more than the rest of an event.
         self.facts = facts
-        self.levelno = facts[2]
+        self.levelno = level_of(facts)
         self._error = error
 
     @property
@@ -96,8 +161,8 @@ class NodeRecord(logging.LogRecord):
         return attributes
 
     def complete(self, make: Callable[..., logging.LogRecord]) -> None:
-        """Fill in what ``make``, called like ``LogRecord``, gives a record; what a filter has set meanwhile stays."""
-        error, self._error = self._error, None  # it holds its frames
+        """Fill in the attributes that ``make``, called like ``LogRecord``, sets; attributes that a filter has set stay."""
+        error, self._error = self._error, None  # an error holds its frames
         _complete(self.facts, error, make, _real_dict(self))
 
     def __getattr__(self, name: str) -> Any:
@@ -107,7 +172,7 @@ class NodeRecord(logging.LogRecord):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies and pickles are ordinary records: the facts refer to what only this process has, and so does a traceback.
+        # Copies and pickles are ordinary records: facts and tracebacks refer to objects of this process.
         attributes = dict(self.__dict__)
         if (info := attributes["exc_info"]) and not attributes["exc_text"]:
             attributes["exc_text"] = "".join(traceback.format_exception(*info)).rstrip("\n")
@@ -126,12 +191,12 @@ def _complete(
     made.created, made.msecs = created, wall % 1_000_000_000 // 1_000_000 + 0.0
     details = event["data"].get("error")
     made.exc_text = details.get("traceback") if isinstance(details, dict) else None
-    mine = {key: event[key] for key in IDS}
-    attributes.update({**made.__dict__, **mine, EVENT: event, **attributes})
+    ids = {key: event[key] for key in IDS}
+    attributes.update({**made.__dict__, **ids, EVENT: event, **attributes})
 
 
 def event_of_facts(facts: Facts) -> Event:
-    """Return the event that facts stand for: a fresh dict, scrubbed, that shares nothing with them."""
+    """Return the event of facts: a new, scrubbed dict that shares nothing with them."""
     (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
     known = remembered(flow)
     data: dict[str, Any] = {}
@@ -164,7 +229,7 @@ def event_of_facts(facts: Facts) -> Event:
 
 
 def _with_error(data: dict[str, Any]) -> dict[str, Any]:
-    """Make what people put under ``error`` (a text, say) what the schema wants there: ``{type, message}``."""
+    """Turn a user's value under ``error``, such as a text, into what the schema requires: ``{type, message}``."""
     if "error" in data and not is_error_data(data["error"]):
         error = data["error"]
         data["error"] = {"type": "Error", "message": error if isinstance(error, str) else dumps(error)}
@@ -172,9 +237,9 @@ def _with_error(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def item_of(record: logging.LogRecord) -> Item | None:
-    """Return what a buffer keeps of a record: its facts, or the event it brought along; None outside any flow.
+    """Return what a buffer keeps of a record: its facts, or the event that it carries; None outside any flow.
 
-    A record of another library gets the span that is running now, and its message is written out now: its arguments may
+    A record of another library gets the span that is running now. Its message is formatted now, because its arguments may
     change.
     """
     if type(record) is NodeRecord:
@@ -182,13 +247,13 @@ def item_of(record: logging.LogRecord) -> Item | None:
     if (brought := brought_event(record)) is not None:
         return brought
     span, stamp = current(), stamp_of(record)
-    # Where a queue is listened to, the thread may be in a flow of its own: the stamp knows better.
+    # The thread of a queue listener may be in another flow: then the stamp is right.
     if span is None or (stamp is not None and stamp[0] != span.flow.id):
         return None if stamp is None or stamp[0] is None else loose_event(record)
     site = Site(record.pathname, record.lineno, record.funcName or "")
-    node = span._replace(node=_logger_name(record), step=None)
+    place = span._replace(node=_logger_name(record), step=None)
     return (
-        node,
+        place,
         PLAIN["log"],
         record.levelno,
         round(record.created * 1e9),
@@ -200,20 +265,20 @@ def item_of(record: logging.LogRecord) -> Item | None:
 
 
 def brought_event(record: logging.LogRecord) -> Event | None:
-    """Return the event that a copy of a node's record has with it, as one from another process has; or None."""
+    """Return the event that a copy of a node's record carries, such as a record from another process; or None."""
     brought = record.__dict__.get(EVENT)
-    # The flow's id becomes part of a file's name: what is not a UUID is not an id, whatever a record claims.
+    # The flow id becomes part of a file name, so a record's claim is checked: an id is a UUID.
     is_event = isinstance(brought, dict) and brought.keys() >= _KEYS and is_uuid(brought["flow_id"])
     return cast("Event", brought) if is_event else None
 
 
 def event_of_item(item: Item) -> Event:
-    """Return the event of what ``item_of`` gave."""
+    """Return the event of an item."""
     return event_of_facts(item) if isinstance(item, tuple) else item
 
 
 def event_of(record: logging.LogRecord) -> Event | None:
-    """Return the event of any record, or None for one that another library logged outside any flow."""
+    """Return the event of any record, or None if another library logged it outside any flow."""
     item = item_of(record)
     return None if item is None else event_of_item(item)
 
@@ -221,7 +286,7 @@ def event_of(record: logging.LogRecord) -> Event | None:
 def stamp_of(record: logging.LogRecord) -> Stamp | None:
     """Return the ids that ``FlowContextFilter`` stamped on a record, here or in another process; three None outside any flow.
 
-    What a program itself put under one of their names, as ``extra={"flow_id": "order-17"}``, is not an id.
+    A value that a program put under one of their names itself, as in ``extra={"flow_id": "order-17"}``, is not an id.
     """
     attributes = record.__dict__
     if STAMP in attributes:
@@ -235,18 +300,18 @@ def stamp_of(record: logging.LogRecord) -> Stamp | None:
 
 
 def own_ids(record: logging.LogRecord) -> list[str]:
-    """Return under which of the names of ids a record has what its program put there."""
+    """Return the names of ids under which a record has a value of the program."""
     attributes, stamp = record.__dict__, stamp_of(record) or (None, None, None)
-    named = [(key, attributes[key], mine) for key, mine in zip(IDS, stamp, strict=True) if key in attributes]
-    return [key for key, value, mine in named if value is not mine and not (type(value) is str and value == mine)]
+    named = [(key, attributes[key], stamped) for key, stamped in zip(IDS, stamp, strict=True) if key in attributes]
+    return [key for key, value, stamped in named if value is not stamped and not (type(value) is str and value == stamped)]
 
 
 def loose_event(record: logging.LogRecord) -> Event:
-    """Return a ``log`` event of a record with the ids stamped on it, or null ones where there are none."""
+    """Return a ``log`` event of a record, with the ids stamped on it, or null ids without a stamp."""
     stamped = record.__dict__.get("_flow")
     flow = stamped if isinstance(stamped, FlowState) else None
     taints = flow.taints if flow is not None else ()
-    # Before the message is scrubbed: they may teach a secret that is in there too.
+    # Captured before the message is scrubbed: the flow may learn a secret from them that is also in the message.
     message, data = _captured_message(record, flow), snapshot(_record_data(record), flow)
     clean, text = scrub(data, taints), scrub_text(message, taints)
     cut = cut_paths("", data, clean) + (["message"] if type(message) is Mark or text != message else [])
@@ -272,7 +337,7 @@ def _logger_name(record: logging.LogRecord) -> str:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Return a record's message, or what is wrong with it: an argument that does not fit loses the text no more."""
+    """Return a record's message; if it cannot be formatted, the bare text and the name of the error."""
     try:
         return record.getMessage()
     except (KeyboardInterrupt, SystemExit):
@@ -284,14 +349,14 @@ def message_of(record: logging.LogRecord) -> str:
 
 def _captured_message(record: logging.LogRecord, flow: FlowState | None) -> str:
     if record.args:
-        snapshot(record.args, flow)  # what stands under a secret key there is a secret everywhere
+        snapshot(record.args, flow)  # so that the flow learns the secrets in the arguments
     return cast("str", snapshot(message_of(record), flow))
 
 
 SCRUBBED_ERROR: Final = "_scrubbed_error"
-"""The attribute of a record whose traceback was scrubbed that tells its error, ``{type, message}``."""
+"""The attribute with the error, ``{type, message}``, of a record whose traceback was scrubbed."""
 
-# What every LogRecord has; all else came with `extra=` or a filter.
+# The attributes of every LogRecord; any other came with `extra=` or from a filter.
 STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
     *IDS, "_flow", "asctime", "message", "taskName", SCRUBBED_ERROR, STAMP,
 }  # fmt: skip
@@ -307,30 +372,13 @@ def _record_data(record: logging.LogRecord) -> dict[str, Any]:
         error = record.__dict__[SCRUBBED_ERROR]
     if error is None:
         return data
-    if "error" in data:  # its program's own, beside what was raised
+    if "error" in data:  # the program's own, besides the exception
         data["error'"] = data["error"]
     return {**data, "error": error}
 
 
-def level_of(item: Item) -> int:
-    """Return the level number of an item."""
-    return item[2] if isinstance(item, tuple) else level_number(item["level"])
-
-
-def wall_of(item: Item) -> int:
-    """Return when an item happened, wall clock in ns."""
-    return item[3] if isinstance(item, tuple) else round(item["timestamp"] * 1e9)
-
-
-def is_last(item: Item) -> bool:
-    """Tell whether an item is the end of a flow's root span, here or in another process."""
-    if isinstance(item, tuple):
-        return item[1].event_type in ENDS and may_be_root(item[0][3], item[0][2])
-    return item["event_type"] in ENDS and may_be_root(item["node"], item["parent_id"])
-
-
 def record_of_item(item: Item) -> logging.LogRecord:
-    """Return a record for an item, complete when asked, as a target handler gets it."""
+    """Return a record for an item, as a target handler gets it; it completes itself when read."""
     if isinstance(item, tuple):
         return NodeRecord(item)
     event = item
@@ -342,19 +390,3 @@ def record_of_item(item: Item) -> logging.LogRecord:
         "created": event["timestamp"],
     }
     return logging.makeLogRecord({**attributes, EVENT: event, **{key: event[key] for key in IDS}})
-
-
-def size_of(item: Item) -> int:
-    """Return an estimate of the bytes an item holds in memory, within about a half; equal for the same item each time."""
-    total, waiting = 400, [item if not isinstance(item, tuple) else item[4:7]]
-    while waiting:
-        value: Any = waiting.pop()
-        if isinstance(value, str):
-            total += 49 + len(value)
-        elif type(value) is dict:
-            total += 100 * len(value)
-            waiting.extend(value.values())
-        elif type(value) in (list, tuple):
-            total += 8 * len(value)
-            waiting.extend(value)
-    return total

@@ -1,7 +1,7 @@
-"""Errors as text: what they say, and their tracebacks, in bounded size and time, whatever they do when they are asked.
+"""Errors as text: messages and tracebacks, in bounded size and time, even if reading them raises.
 
-The layout is that of Python's ``traceback`` module, which bounds neither the errors of a chain nor their texts. Attributes are
-read where ``BaseException`` keeps them: a class may put something else, which raises, in their place.
+The layout is that of Python's ``traceback`` module, which limits neither the errors of a chain nor their texts. Attributes are
+read where ``BaseException`` stores them: a subclass may override them with something that raises.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ..redaction.texts import MAX_STRING, scrub
 
 T = TypeVar("T")
 
-MAX_FRAMES: Final = 32  # of each error, the last ones: so many fit into a text
+MAX_FRAMES: Final = 32  # of each error, the last ones: as many as fit into a text
 MAX_ERRORS: Final = 16  # of one chain, and members of one group
 MAX_NOTES: Final = 16  # of one error
-MAX_LINES: Final = 2_000  # frames of one error whose source lines are looked at
-MAX_DEPTH: Final = 10_000  # frames that are walked to where an error arose
-MAX_LOOKED: Final = 1_000  # errors of one group, and of the groups in it, that are looked at
+MAX_LINES: Final = 2_000  # frames of one error whose source lines are read
+MAX_DEPTH: Final = 10_000  # frames that are walked to the origin of an error
+MAX_LOOKED: Final = 1_000  # errors of one group, and of the groups in it, that are visited
 
 _CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
@@ -39,23 +39,23 @@ _get: Final[dict[str, Any]] = {name: vars(BaseException)[name].__get__ for name 
 _GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
 _NONE: Final = ()
 _mro_of: Final[Any] = vars(type)["__mro__"].__get__
-_PLAIN: Final = (BaseException.__str__, KeyError.__str__)  # which write out what the error was made with, however large
+_PLAIN: Final = (BaseException.__str__, KeyError.__str__)  # these write the whole arguments, however large
 
 
 class Parts:
-    """Reads what may be hostile part by part: a part that cannot be read leaves a mark, and the others stand.
+    """Reads a possibly hostile object part by part: a part that cannot be read leaves a mark, and the others stay.
 
     Attributes:
-        interrupt: Ctrl-C or an exit that came on the way, or None; whoever reads raises it once everything is told.
+        interrupt: A Ctrl-C or an exit that came while reading, or None; the reader raises it when it is done.
     """
 
     interrupt: BaseException | None = None
 
     def read(self, make: Callable[..., Any], *arguments: Any, instead: Any = None) -> Any:
-        """Return what a call gives; where it raises, ``instead``, or without one a text that says so."""
+        """Return the result of a call; if it raises, ``instead``, or a text that says so."""
         try:
             return make(*arguments)
-        except BaseException as failure:  # noqa: BLE001 - nothing that one part raises may take the others away
+        except BaseException as failure:  # noqa: BLE001 - a part that raises must not take the others away
             self.note(failure)
             return f"<{type_name(failure)} while it was read>" if instead is None else instead
 
@@ -76,14 +76,14 @@ def class_names(error: object) -> list[str]:
 
 
 def described(error: BaseException, parts: Parts | None = None) -> dict[str, Any]:
-    """Return what an event tells of an error, but for its traceback; not scrubbed, and texts are not cut yet.
+    """Return the description of an error for an event, without its traceback; not scrubbed, and with uncut texts.
 
     Args:
-        error: What was raised.
-        parts: Collects an interrupt that comes on the way, or None: then it is raised.
+        error: The exception.
+        parts: Collects an interrupt that comes while reading, or None: then it is raised.
 
     Returns:
-        ``type`` and ``message``, and, where the error has them, ``where`` it arose (``file:line in function``), its direct
+        ``type`` and ``message``, and, if the error has them, ``where`` it arose (``file:line in function``), its direct
         ``cause`` and the ``errors`` of its group, flat (each ``{type, message}``), and ``notes``.
     """
     reading = parts or Parts()
@@ -101,7 +101,7 @@ def _named(error: BaseException, parts: Parts) -> dict[str, Any]:
 
 
 def _where_of(error: BaseException, _: Parts) -> str | None:
-    """Return where an error was raised, ``file:line in function``; None where it was not, or too deep for looking."""
+    """Return where an error was raised, ``file:line in function``; None if it was not raised, or the stack is too deep."""
     trace: TracebackType | None = _get["__traceback__"](error)
     last = trace
     for _link in range(MAX_DEPTH):
@@ -122,21 +122,21 @@ def _cause_of(error: BaseException, parts: Parts) -> dict[str, Any] | None:
 
 
 def _leaves_of(error: BaseException, parts: Parts) -> list[dict[str, Any]]:
-    """Return the errors in a group and the groups in it, at most 16; the last item tells how many are left out."""
+    """Return the errors of a group and of its subgroups, at most 16; a last item counts those that are left out."""
     if not (members := members_of(error)):
         return []
     leaves: list[BaseException] = []
-    waiting, looked = [*reversed(members)], 0
-    while waiting and (looked := looked + 1) <= MAX_LOOKED:
-        one = waiting.pop()
-        if inner := members_of(one):
+    waiting, visited = [*reversed(members)], 0
+    while waiting and (visited := visited + 1) <= MAX_LOOKED:
+        member = waiting.pop()
+        if inner := members_of(member):
             waiting += reversed(inner)
         else:
-            leaves.append(one)
-    told = [_named(one, parts) for one in leaves[:MAX_ERRORS]]
-    if rest := len(leaves) - len(told) + len(waiting):
-        told.append({"type": "…", "message": Mark(f"[+{rest} errors]")})
-    return told
+            leaves.append(member)
+    details = [_named(leaf, parts) for leaf in leaves[:MAX_ERRORS]]
+    if rest := len(leaves) - len(details) + len(waiting):
+        details.append({"type": "…", "message": Mark(f"[+{rest} errors]")})
+    return details
 
 
 def _all_notes(error: BaseException, _: Parts) -> list[str]:
@@ -148,10 +148,10 @@ _FURTHER: Final = (("where", _where_of), ("cause", _cause_of), ("errors", _leave
 
 
 def error_text(error: object) -> str:
-    """Return what an error says, or what went wrong with that; of huge arguments a snapshot.
+    """Return the text of an error, or a note that it cannot be read; huge arguments are cut to a snapshot.
 
     Raises:
-        KeyboardInterrupt, SystemExit: somebody wants to stop while it is asked.
+        KeyboardInterrupt, SystemExit: the program is stopped while the text is read.
     """
     try:
         if isinstance(error, BaseException) and type(error).__str__ in _PLAIN:
@@ -163,19 +163,19 @@ def error_text(error: object) -> str:
         return exception_text(error)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as failure:  # noqa: BLE001 - whatever a __str__ raises is no reason to break what is observed
+    except BaseException as failure:  # noqa: BLE001 - a __str__ may raise anything, and must not break observed code
         return f"<{type_name(error)}: {type_name(failure)} in its __str__>"
 
 
 def traceback_text(error: BaseException, flow: FlowState | None = None) -> str:
-    """Return an error's traceback, with those of its causes and of its group before and below it; not scrubbed as a whole.
+    """Return an error's traceback, with those of its causes before it and of its group below it; not scrubbed as a whole.
 
     Args:
-        error: What was raised.
-        flow: The flow whose taints count where a long text is cut, or None.
+        error: The exception.
+        flow: The flow whose taints are removed before a long text is cut, or None.
 
     Returns:
-        About 8,192 characters at most, where fewer frames do: the oldest go first. ``[+N frames]`` and the like tell what is cut.
+        About 8,192 characters at most if leaving out the oldest frames is enough. Marks such as ``[+N frames]`` show the cuts.
     """
     text = ""
     for frames in (MAX_FRAMES, MAX_FRAMES // 4, 2):
@@ -188,14 +188,15 @@ def traceback_text(error: BaseException, flow: FlowState | None = None) -> str:
 def _text(error: BaseException, flow: FlowState | None, frames: int, depth: int = 0) -> str:
     links, is_whole = chain(error)
     parts = [] if is_whole else ["[+ earlier errors]\n"]
-    for one, link in reversed(links):
-        parts += [*_frames(one, frames), _last_line(one, flow), *_notes(one, flow), *_members(one, flow, frames, depth), link]
+    for cause, link in reversed(links):
+        parts += [*_frames(cause, frames), _last_line(cause, flow), *_notes(cause, flow)]
+        parts += [*_members(cause, flow, frames, depth), link]
     return "".join(parts)
 
 
 def chain(error: BaseException) -> tuple[list[tuple[BaseException, str]], bool]:
-    """Return an error and those it came from, the last first, each with what leads on to the one after it; and if that is all."""
-    found, link = [(error, "")], ""
+    """Return an error and its causes, latest first, each with the text that leads to the next; and whether that is all."""
+    links, link = [(error, "")], ""
     seen = {id(error)}
     while True:
         cause, context = _get["__cause__"](error), _get["__context__"](error)
@@ -204,13 +205,13 @@ def chain(error: BaseException) -> tuple[list[tuple[BaseException, str]], bool]:
         elif context is not None and not _get["__suppress_context__"](error):
             error, link = context, _CONTEXT
         else:
-            return found, True
+            return links, True
         if id(error) in seen:
-            return found, True
-        if len(found) >= MAX_ERRORS:
-            return found, False
+            return links, True
+        if len(links) >= MAX_ERRORS:
+            return links, False
         seen.add(id(error))
-        found.append((error, link))
+        links.append((error, link))
 
 
 def _frames(error: BaseException, most: int) -> list[str]:
@@ -218,17 +219,17 @@ def _frames(error: BaseException, most: int) -> list[str]:
     if trace is None:
         return []
     rest = sum(1 for _ in _links(trace)) - most
-    # Walked to where it begins here: asked for the last ones, Python finds out the columns of all.
+    # Skipped here: if Python is asked for the last frames, it computes the columns of all of them.
     begin = next(islice(_links(trace), rest, None)) if rest > 0 else trace
-    told = ["Traceback (most recent call last):\n", *_lines(begin)]
-    return [f"[+{rest} frames]\n", *told] if rest > 0 else told
+    lines = ["Traceback (most recent call last):\n", *_lines(begin)]
+    return [f"[+{rest} frames]\n", *lines] if rest > 0 else lines
 
 
 def _lines(trace: TracebackType | None) -> list[str]:
-    """Return the lines of frames, with their source where that can be read: a module's loader may raise anything."""
+    """Return the lines of frames, with their source if it can be read: a module's loader may raise anything."""
     try:
         return traceback.format_list(traceback.extract_tb(trace))
-    except Exception:  # noqa: BLE001 - then without it
+    except Exception:  # noqa: BLE001 - then without the source
         codes = ((link.tb_frame.f_code, link.tb_lineno) for link in _links(trace))
         return [f'  File "{code.co_filename}", line {line}, in {code.co_name}\n' for code, line in codes]
 
@@ -250,21 +251,21 @@ def _last_line(error: BaseException, flow: FlowState | None) -> str:
 
 def _notes(error: BaseException, flow: FlowState | None) -> list[str]:
     notes = notes_of(error)
-    told = [f"{snapshot(note, flow)}\n" for note in islice(notes, MAX_NOTES)]
-    return [*told, f"[+{len(notes) - MAX_NOTES} notes]\n"] if len(notes) > MAX_NOTES else told
+    lines = [f"{snapshot(note, flow)}\n" for note in islice(notes, MAX_NOTES)]
+    return [*lines, f"[+{len(notes) - MAX_NOTES} notes]\n"] if len(notes) > MAX_NOTES else lines
 
 
 def notes_of(error: BaseException) -> list[str]:
     """Return the notes of an error that are texts (PEP 678)."""
     try:
         notes = error.__dict__.get("__notes__")
-    except Exception:  # noqa: BLE001 - a class may hide its __dict__ behind something that raises
+    except Exception:  # noqa: BLE001 - a class may override __dict__ with something that raises
         return []
     return [note for note in notes if type(note) is str] if type(notes) is list else []
 
 
 def members_of(error: BaseException) -> tuple[BaseException, ...]:
-    """Return the errors in a group, none for any other error (PEP 654)."""
+    """Return the members of an exception group; an empty tuple for any other error (PEP 654)."""
     if not issubclass(type(error), _GROUP):
         return ()
     members: tuple[BaseException, ...] = vars(_GROUP)["exceptions"].__get__(error)
@@ -284,27 +285,27 @@ def _members(error: BaseException, flow: FlowState | None, frames: int, depth: i
 
 
 def pieces(error: BaseException) -> Iterator[str | None]:
-    """Yield every text that a full traceback shows: messages, notes and source lines; None for what nobody can look through."""
-    waiting, looked = [error], 0
+    """Yield every text that a full traceback shows: messages, notes and source lines; None for a part that is too long."""
+    waiting, visited = [error], 0
     while waiting:
         links, is_whole = chain(waiting.pop())
-        if not is_whole or (looked := looked + len(links)) > 2 * MAX_ERRORS:
+        if not is_whole or (visited := visited + len(links)) > 2 * MAX_ERRORS:
             yield None
             return
-        for one, _ in links:
-            yield error_text(one)
-            notes = notes_of(one)
+        for cause, _ in links:
+            yield error_text(cause)
+            notes = notes_of(cause)
             yield from notes[:MAX_NOTES]
             if len(notes) > MAX_NOTES:
                 yield None
-            yield from _source_lines(one)
-            waiting += members_of(one)[: 2 * MAX_ERRORS + 1]
+            yield from _source_lines(cause)
+            waiting += members_of(cause)[: 2 * MAX_ERRORS + 1]
 
 
 def _source_lines(error: BaseException) -> Iterator[str | None]:
     frames = traceback.walk_tb(_get["__traceback__"](error))
-    places = {(frame.f_code.co_filename, line) for frame, line in islice(frames, MAX_LINES)}
-    for path, line in places:
+    positions = {(frame.f_code.co_filename, line) for frame, line in islice(frames, MAX_LINES)}
+    for path, line in positions:
         yield _source_line(path, line or 0)
     if next(frames, None) is not None:
         yield None
@@ -313,16 +314,16 @@ def _source_lines(error: BaseException) -> Iterator[str | None]:
 def _source_line(path: str, line: int) -> str | None:
     try:
         return linecache.getline(path, line)
-    except Exception:  # noqa: BLE001 - a name that the file system refuses, a loader that raises: none is shown then either
+    except Exception:  # noqa: BLE001 - a name that the file system refuses, a loader that raises: no tool shows a line then
         return None
 
 
 class InsideAnError(Exception):
-    """What stands in for an error of observed code while it is logged."""
+    """A stand-in for an error of observed code while it is logged."""
 
 
 def apart(call: Callable[[T], object], argument: T) -> None:
-    """Call something so that what goes wrong in there is not chained to the error that is being handled.
+    """Call a function so that its errors are not chained to the error that is being handled.
 
     ``logging.Handler.handleError`` prints the whole chain, and the texts of the errors of observed code are not scrubbed.
     """
@@ -330,7 +331,7 @@ def apart(call: Callable[[T], object], argument: T) -> None:
         call(argument)
         return
     try:
-        raise InsideAnError("an error is being logged; it is left out here, for it may hold secrets")
+        raise InsideAnError("an error is being logged; it is left out here, because it may contain secrets")
     except InsideAnError as stand_in:
         stand_in.__context__ = None
         call(argument)

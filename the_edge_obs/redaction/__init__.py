@@ -1,1 +1,1 @@
-"""What is logged of a value: a snapshot, cut to the caps, with its secrets taken out when it is captured and when it is read."""
+"""Redaction: snapshots of values, cut to the caps; secrets are removed when a value is captured and when it is read."""

@@ -1,6 +1,6 @@
-"""What becomes of values that are none of JSON's own types: strings and numbers of other kinds, bytes, times, containers, errors.
+"""Conversions of values that do not have a JSON type: strings and numbers of other types, bytes, times, containers, errors.
 
-Only types whose methods are known run here; a subclass is read through its base.
+Only methods of known types run here; a subclass is read through its base.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _name_of: Final[Any] = vars(type)["__name__"].__get__
 
 
 class Walk(Protocol):
-    """What a conversion asks of the pass over a value that it is part of; ``redaction.snapshots`` has it."""
+    """The pass that a conversion is part of; ``redaction.snapshots`` implements it."""
 
     flow: FlowState | None
 
@@ -46,13 +46,13 @@ class Walk(Protocol):
         """Return the copy of a list."""
 
     def stop(self, source: object, path: tuple[int, ...]) -> str | None:
-        """Return what stands for a container that is not entered, or None."""
+        """Return the mark of a container that is not entered, or None to enter it."""
 
 
 def _str(walk: Walk, value: str, path: tuple[int, ...]) -> str:
     if type(value) is Mark:
-        return value  # of an error's description: it says already what is missing
-    # Not str(value): its own __str__ is foreign. No more is copied than a snapshot looks at.
+        return value  # from an error's description: it already says what is missing
+    # Not str(value), which would run a foreign __str__. Only as much as a snapshot reads is copied.
     length, head = str.__len__(value), str.__getitem__(value, slice(2 * MAX_STRING + 1))
     text = walk.text(head)
     return text if length == len(head) else Mark(f"{text.rpartition('…[+')[0]}…[+{length - MAX_STRING} chars]")
@@ -68,11 +68,11 @@ def _bytes(walk: Walk, value: bytes | bytearray | memoryview, path: tuple[int, .
     if text is not None and text.translate(_LAYOUT).isprintable():
         return walk.text(text)
     shown = head[:48].decode("latin-1")
-    # In base64 no secret is found any more.
+    # Base64 would hide a secret from redaction.
     if scrub_text(shown) != shown or (walk.flow is not None and walk.flow.taints.in_text(head.decode("latin-1"))):
         return Mark(f"<{size} bytes: {PLACEHOLDER}>")
-    told = base64.b64encode(head[:48]).decode("ascii")
-    return Mark(f"<{size} bytes: {told}…>") if size > 48 else f"<{size} bytes: {told}>"
+    encoded = base64.b64encode(head[:48]).decode("ascii")
+    return Mark(f"<{size} bytes: {encoded}…>") if size > 48 else f"<{size} bytes: {encoded}>"
 
 
 _LAYOUT: Final = dict.fromkeys(map(ord, "\n\r\t"))
@@ -88,14 +88,14 @@ def _number(walk: Walk, value: Decimal | Fraction, path: tuple[int, ...]) -> str
 def _chain(walk: Walk, value: ChainMap[Any, Any], path: tuple[int, ...]) -> Any:
     # Its own items() and len() go through every map.
     first: dict[Any, Any] = {}
-    for one in reversed(value.maps[:MAX_ITEMS]):
-        first.update(islice(one.items(), MAX_ITEMS) if len(one) > MAX_ITEMS else one)
-    more = sum(max(0, len(one) - MAX_ITEMS) for one in value.maps[:MAX_ITEMS])
+    for mapping in reversed(value.maps[:MAX_ITEMS]):
+        first.update(islice(mapping.items(), MAX_ITEMS) if len(mapping) > MAX_ITEMS else mapping)
+    more = sum(max(0, len(mapping) - MAX_ITEMS) for mapping in value.maps[:MAX_ITEMS])
     return walk.mapping(first.items(), len(first) + more, value, path)
 
 
 def _tuple(walk: Walk, value: tuple[Any, ...], path: tuple[int, ...]) -> Any:
-    """Return the items of a tuple's subclass; those of a named tuple that have a secret name are taken out."""
+    """Return the items of a tuple's subclass; in a named tuple, items with a secret name are redacted."""
     names, items = getattr(type(value), "_fields", ()), tuple.__getitem__(value, slice(MAX_ITEMS))
     inner = (*path, id(value))
     if type(names) is tuple and len(names) == len(items) and all(type(name) is str for name in names):
@@ -110,13 +110,13 @@ def _exception(walk: Walk, value: BaseException, path: tuple[int, ...]) -> dict[
 
 
 def exception_text(error: object) -> str:
-    """Return ``str(error)``, or what went wrong with it.
+    """Return ``str(error)``, or a note that it raised.
 
     Raises:
-        KeyboardInterrupt, SystemExit: somebody wants to stop while it is asked.
+        KeyboardInterrupt, SystemExit: the program is stopped while the text is read.
     """
     try:
-        return str.__str__(str(error))  # which may be of a subclass of str, with methods of its own
+        return str.__str__(str(error))  # str(error) may be a subclass of str with methods of its own
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as failure:  # noqa: BLE001 - a message that raises is reported as such
@@ -124,12 +124,12 @@ def exception_text(error: object) -> str:
 
 
 def name_of(kind: type) -> str:
-    """Return the name of a class, whatever its metaclass does when it is asked."""
+    """Return the name of a class without running code of its metaclass."""
     return str.__str__(_name_of(kind))
 
 
 def _each(kind: Any) -> Callable[[Walk, Any, tuple[int, ...]], Any]:
-    """Return the conversion of a list-like type, whose own methods are used even where a subclass has others."""
+    """Return the conversion of a list-like type; it uses the methods of that type even for subclasses."""
     return lambda walk, value, path: walk.items(kind.__iter__(value), kind.__len__(value), value, path)
 
 
@@ -157,4 +157,4 @@ CONVERSIONS: Final[list[tuple[Any, Callable[[Walk, Any, tuple[int, ...]], Any]]]
     (UserList, lambda walk, value, path: walk.take(value.data, (*path, id(value)))),
     ((range, complex), lambda walk, value, path: repr(value)),
 ]
-"""Types, and what becomes of their values; the first that fits counts."""
+"""Types and their conversions; the first match counts."""

@@ -1,4 +1,4 @@
-"""What the messages of this package's own errors may show."""
+"""Scrubbing of the messages of this package's own errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .texts import scrub_text
 
 
 def shown(text: str) -> str:
-    """Return a message without secrets, those of the running flow included; of a long one 8,192 characters stay."""
+    """Return a message without secrets, including those of the running flow; a long one is cut to 8,192 characters."""
     span = current()
     flow = None if span is None else span.flow
     return scrub_text(snapshot(text, flow), () if flow is None else flow.taints)

@@ -1,11 +1,11 @@
-"""Snapshots: what is captured of a value, in one pass, when an event is made.
+"""Snapshots: copies of values, taken in one pass when an event is made.
 
-Containers are copied, so that later mutation cannot alter what was logged; values under secret keys are dropped, and become
-taints of the flow; what is too large is cut. What remains is for ``redaction.texts.scrub``, which runs when the event is read or
-written: strings cannot change in between, so nothing is lost by waiting, and most events of a ring are never read.
+Containers are copied, so that later mutation cannot alter what was logged. Values under secret keys are dropped, and become
+taints of the flow. What is too large is cut. The rest is the job of ``redaction.texts.scrub``, which runs when the event is read
+or written: strings cannot change in between, so waiting costs nothing, and most events of a ring are never read.
 
-The caller's objects are never changed and, beyond the standard containers, never asked: no foreign ``__repr__``, ``__eq__``,
-``__len__``, ``__iter__`` or ``__class__`` runs. The time it takes is bounded by the caps, not by the value.
+The caller's objects are never changed, and no code of theirs runs: no foreign ``__repr__``, ``__eq__``, ``__len__``, ``__iter__``
+or ``__class__``. The time is bounded by the caps, not by the value.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from .conversions import CONVERSIONS, MAX_ITEMS, name_of
 from .marks import LONGEST_WHOLE_KEY, Mark
 from .texts import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
 
-MAX_DEPTH: Final = 16  # containers inside one another
+MAX_DEPTH: Final = 16  # nested containers
 MAX_VALUES: Final = 2_000  # values of one snapshot
 MAX_CHARS: Final = 32_768  # characters of one snapshot
 MAX_BYTES: Final = 65_536  # bytes of an array that is shown item by item
-SMALL_ITEMS: Final = 32  # a dict of so many items, with strings of
-SMALL_STRING: Final = 1_024  # so many characters at most, is far from every cap
-SHORT_STRING: Final = 64  # characters that every string keeps, and that are not counted
+SMALL_ITEMS: Final = 32  # a dict with at most this many items, whose strings have
+SMALL_STRING: Final = 1_024  # at most this many characters, is far from every cap
+SHORT_STRING: Final = 64  # characters that every string keeps without being counted
 
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
-# Beside such a key, the key "value" is told by what stands here: {"name": "password", "value": "x"}.
+# Beside one of these keys, the key "value" may be secret: {"name": "password", "value": "x"}.
 _NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
 _SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
 
@@ -56,8 +56,8 @@ _SECRET: Final = Mark(PLACEHOLDER)
 _CIRCULAR: Final = Mark("[circular]")
 _TOO_DEEP: Final = Mark("[depth]")
 
-# The short ways, which look at no text, are closed while the process's policy has shapes of its own: then each text is looked at
-# now, for the policy may be gone when the event is read.
+# The short ways do not search texts. They are closed while the process's policy has shapes of its own: then each text is
+# searched now, because the policy may be gone when the event is read.
 _small_items, _short_string = SMALL_ITEMS, SHORT_STRING
 
 
@@ -78,41 +78,54 @@ def snapshot(
     value: Any,
     flow: FlowState | None = None,
     classes: KeyClasses = KEY_CLASSES,
-    part_of: _Snapshot | None = None,
-    path: tuple[int, ...] = (),
 ) -> Any:
-    """Return a copy of a value that later changes cannot reach, without what stands under secret keys, cut to the caps.
+    """Return a copy of a value that later changes cannot reach, without the values under secret keys, cut to the caps.
 
     Args:
         value: Anything.
-        flow: The flow whose taints learn the secrets found, or None.
-        classes: The key classifier, as ``classes_for`` gives it.
-        part_of, path: The pass that the value is part of, and the identities of the containers around it.
+        flow: The flow that learns the secrets as taints, or None.
+        classes: The key classifier, as ``classes_for`` returns it.
 
     Returns:
-        Dicts and lists of str, int, float, bool and None, for ``scrub`` to make them fit to leave. A cut shows as
-        ``…[+N chars]``, ``[+N items]``, ``[depth]`` or ``[circular]``, and is a ``Mark``, as is the placeholder of a secret.
-
-    Small dicts, the parameters of most calls, are copied whole and looked through; the price is this one rule twice.
+        Dicts and lists of str, int, float, bool and None, which ``scrub`` must still clean. A cut shows as ``…[+N chars]``,
+        ``[+N items]``, ``[depth]`` or ``[circular]``, and is a ``Mark``, like the placeholder of a secret.
     """
     kind = type(value)
-    if kind is not dict or len(value) > _small_items or (flow is not None and flow.taints.policy is not None):
-        if kind in _ATOMS:
-            return value
-        if part_of is None:
-            return _Snapshot(flow, classes).take(value, path)
-    taken: dict[str, Any] = value.copy()
-    known, walk, limit = classes.known, part_of, SMALL_STRING
-    if walk is not None:
-        limit, left, chars = SHORT_STRING, walk.left, walk.chars
-        walk.left -= len(value)
+    if kind is dict and len(value) <= _small_items and (flow is None or flow.taints.policy is None):
+        taken = _small_dict(value, flow, classes)
+        return _Snapshot(flow, classes).mapping(value.items(), len(value), value, ()) if taken is None else taken
+    return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
+
+
+def _small_dict(
+    value: dict[str, Any],
+    flow: FlowState | None,
+    classes: KeyClasses,
+    walk: _Snapshot | None = None,
+    path: tuple[int, ...] = (),
+    limit: int = SMALL_STRING,
+) -> dict[str, Any] | None:
+    """Return a copy of a small dict, such as the parameters of most calls; None where it needs ``_Snapshot.mapping``.
+
+    The dict is copied whole, and values that may not stay are replaced, which takes half the time. The price: the rule for
+    secret keys is written twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``.
+
+    Args:
+        value: The dict.
+        flow, classes: As in ``snapshot``.
+        walk: The pass that the dict is part of, or None.
+        path: The identities of the containers around it.
+        limit: Characters of a string that stays as it is.
+    """
+    taken = value.copy()
+    known = classes.known
     try:
         for key in taken:  # by key alone: most dicts are so small that pairs cost more
             kind = type(item := taken[key])
             if verdict := known[key]:
                 if verdict >= ODD:
                     if verdict == ODD or not _NAMES.isdisjoint(taken):
-                        break
+                        return None
                 elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
                     taken[key] = _SECRET
                     continue
@@ -126,17 +139,13 @@ def snapshot(
                 continue
             walk = walk or _Snapshot(flow, classes, beside=taken)
             taken[key] = walk.text(item) if kind is str else walk.take(item, (*path, id(value)))
-        else:
-            return taken
-    except KeyError:  # a key that is not known yet
-        pass
-    if part_of is not None:
-        part_of.left, part_of.chars = left, chars  # nothing of this is kept
-    return (part_of or _Snapshot(flow, classes)).mapping(value.items(), len(value), value, path)
+    except KeyError:  # a new key; a lookup with a default would cost each call a tenth more
+        return None
+    return taken
 
 
 class _Snapshot:
-    """One pass over one value, with what it may still spend."""
+    """One pass over one value, with what is left of its caps."""
 
     __slots__ = ("chars", "classes", "flow", "left", "policy", "short", "small")
 
@@ -150,7 +159,7 @@ class _Snapshot:
             self.small, self.short = _short_ways(self.policy)
         self.left = MAX_VALUES
         self.chars = MAX_CHARS
-        if beside:  # a small dict, whose own items and strings need no care, with something in it that needs a pass
+        if beside:  # a small dict, whose items and strings are already checked, with a value that needs a pass
             self.left -= len(beside)
             self.chars -= sum([len(text) for text in beside.values() if type(text) is str and len(text) <= SMALL_STRING])
 
@@ -161,15 +170,19 @@ class _Snapshot:
         if kind in _ATOMS:
             return value
         if kind is dict:
-            if len(value) > min(self.left, self.small) or len(path) >= MAX_DEPTH or id(value) in path:
-                return self.mapping(value.items(), len(value), value, path)
-            return snapshot(value, self.flow, self.classes, self, path)
+            if len(value) <= min(self.left, self.small) and len(path) < MAX_DEPTH and id(value) not in path:
+                left, chars = self.left, self.chars
+                self.left -= len(value)
+                if (taken := _small_dict(value, self.flow, self.classes, self, path, SHORT_STRING)) is not None:
+                    return taken
+                self.left, self.chars = left, chars  # nothing of that is kept
+            return self.mapping(value.items(), len(value), value, path)
         if kind is list or kind is tuple:
             return self.items(value, len(value), value, path)
         return self.other(value, path)
 
     def text(self, text: str) -> str:
-        """Return a string, cut where it is too long; secrets are taken out before the cut, or half of one would stay."""
+        """Return a string, cut if it is too long; secrets are removed before the cut, or half of one would stay."""
         if SHORT_STRING < len(text) <= min(self.chars, MAX_STRING) and self.short > 0:
             self.chars -= len(text)
             return text
@@ -186,7 +199,7 @@ class _Snapshot:
         clean = scrub_text(window, self.flow.taints if self.flow else ())
         kept = min(room, len(clean))
         if len(window) < len(text):
-            # What was taken out has moved the end of the window up: the word at that end may be half a secret.
+            # Redaction has moved the end of the window up, and the word at that end may be half a secret.
             last = len(window) - 1 - max(map(window.rfind, " \n\t"))
             kept = max(0, min(kept, len(clean) - min(last, MAX_STRING)))
         elif kept == len(clean):
@@ -200,7 +213,7 @@ class _Snapshot:
         taken: dict[str, Any] = {}
         classes = self.classes
         odd = False
-        # A tuple first: another thread, or a property that is read on the way, may change the source meanwhile.
+        # A tuple first: another thread, or a property that is read on the way, may change the source.
         pairs = tuple(islice(pairs, MAX_ITEMS))
         for key, value in pairs:
             if self.left <= 0:
@@ -214,7 +227,7 @@ class _Snapshot:
                 key = self.key(key, taken)
             if verdict == VALUE:
                 verdict = self.named(key, pairs)
-            if verdict and reveals(verdict, value, key, [one for one, _ in pairs] if verdict == TOKEN else ()):
+            if verdict and reveals(verdict, value, key, [name for name, _ in pairs] if verdict == TOKEN else ()):
                 taken[key] = secret(value, self.flow, verdict)
             else:
                 taken[key] = self.take(value, inner)
@@ -252,7 +265,7 @@ class _Snapshot:
         return taken
 
     def names_secret(self, name: Any, value: Any) -> bool:
-        """Tell whether a text, or bytes as raw headers have them, is a secret key of the value beside it."""
+        """Tell whether a text, or bytes as in raw headers, is a secret key for the value beside it."""
         key = name.decode("latin-1") if type(name) is bytes and len(name) <= MAX_KEY else name
         if type(key) is not str or len(key) > MAX_KEY:
             return False
@@ -260,7 +273,7 @@ class _Snapshot:
         return verdict in (SECRET, TOKEN, WEAK) and reveals(verdict, value, key)
 
     def named(self, key: str, pairs: Sequence[tuple[Any, Any]]) -> int:
-        """Return what the name beside a ``value`` says of it; of a ``text`` it says only that it may be a secret."""
+        """Return the verdict of the name beside a ``value``; a ``text`` beside a secret name is only ``WEAK``."""
         for other, name in pairs:
             if type(other) is str and type(name) is str and len(other) <= MAX_KEY and fold(other) in NAME_KEYS:
                 verdict = self.classes[name] if name.count(" ") < 3 else PLAIN
@@ -269,13 +282,13 @@ class _Snapshot:
         return PLAIN
 
     def stop(self, source: object, path: tuple[int, ...]) -> str | None:
-        """Return what stands for a container that is not entered, or None."""
+        """Return the mark of a container that is not entered, or None to enter it."""
         if id(source) in path:
             return _CIRCULAR
         return _TOO_DEEP if len(path) >= MAX_DEPTH else None
 
     def key(self, key: Any, taken: dict[str, Any]) -> str:
-        """Return the text of a key, JSON's own spelling for JSON's types; where ``1`` and ``"1"`` meet, both stay."""
+        """Return a key as text, spelled as in JSON; if ``1`` and ``"1"`` meet, both stay."""
         text = self.key_text(key)
         while text in taken:
             text += "'"
@@ -290,7 +303,7 @@ class _Snapshot:
         return text if len(text) <= room else str(self.head(text, room))
 
     def other(self, value: Any, path: tuple[int, ...]) -> Any:
-        """Return the copy of anything but the exact JSON types; what raises shows as a mark, not as an exception."""
+        """Return the copy of any value without an exact JSON type; an exception becomes a mark."""
         kind = type(value)
         try:
             for kinds, convert in CONVERSIONS:
@@ -307,8 +320,8 @@ class _Snapshot:
         kind = type(value)
         if (names := _field_names(kind)) is not None:
             missing = object()
-            found = ((name, getattr(value, name, missing)) for name in names)
-            fields = {name: item for name, item in found if item is not missing}
+            items = ((name, getattr(value, name, missing)) for name in names)
+            fields = {name: item for name, item in items if item is not missing}
             fields.update(getattr(value, "__pydantic_extra__", None) or {})
             return self.mapping(fields.items(), len(fields), value, path)
         family = {base.__module__.partition(".")[0] for base in kind.__mro__}
@@ -327,17 +340,17 @@ class _Snapshot:
         name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
         is_plain = getattr(dtype, "names", None) is None and name.startswith("numpy.")
         if is_plain and shape is not None and value.size <= MAX_ITEMS and value.nbytes <= MAX_BYTES:
-            found = value.tolist()
-            return str(found) if type(found) is kind else self.take(found, (*path, id(value)))
+            items = value.tolist()
+            return str(items) if type(items) is kind else self.take(items, (*path, id(value)))
         if shape is None:
             return f"<{name}>"
         kinds = [dtype] if dtype is not None else list(dict.fromkeys(islice(getattr(value, "dtypes", ()), MAX_ITEMS)))
-        shown = ", ".join(str(one)[:64] for one in kinds[:8]) + (", …" if len(kinds) > 8 else "")
+        shown = ", ".join(str(dtype)[:64] for dtype in kinds[:8]) + (", …" if len(kinds) > 8 else "")
         return Mark(f"<{name} shape {tuple(shape)} {shown}>")
 
 
 def secret(value: Any, flow: FlowState | None, verdict: int = SECRET) -> str | None:
-    """Return the placeholder of a secret, and remember what of it looks like one as taints of the flow; None stays None."""
+    """Return the placeholder of a secret, and let the flow learn its secret-looking parts as taints; None stays None."""
     if value is None:
         return None
     policy = effective(None if flow is None else flow.taints.policy)
@@ -362,11 +375,11 @@ def _field_names(kind: type) -> list[str] | None:
 
 
 def _leaves(value: Any) -> list[str | bytes | int]:
-    """Return the texts, bytes and numbers right under a secret key, at most 64, and no more of each than a snapshot looks at.
+    """Return the texts, bytes and numbers directly under a secret key, at most 64, each as far as a snapshot reads it.
 
-    Of a dict, what describes it (a ``type``, a ``user``) is left out, and of a schema everything.
+    In a dict, descriptions such as ``type`` and ``user`` are left out; a schema is left out as a whole.
     """
-    found: list[str | bytes | int] = []
+    leaves: list[str | bytes | int] = []
     waiting, seen = [value], 0
     room = slice(2 * MAX_STRING)
     while waiting and seen < 64:
@@ -374,19 +387,19 @@ def _leaves(value: Any) -> list[str | bytes | int]:
         kind = type(item)
         seen += 1
         if issubclass(kind, str):
-            found.append(str.__getitem__(item, room))
+            leaves.append(str.__getitem__(item, room))
         elif issubclass(kind, dict):
             pairs = tuple(islice(dict.items(item), 64))
             waiting.extend([] if is_schema(pairs) else [inner for key, inner in pairs if not describes(key)])
         elif kind in (list, tuple, set, frozenset):
             waiting.extend(islice(item, 64))
         elif issubclass(kind, bytes):
-            found.append(bytes.__getitem__(item, room))
+            leaves.append(bytes.__getitem__(item, room))
         elif issubclass(kind, int):
-            found.extend([number] if abs(number := int.__int__(item)) >= SHORTEST_NUMBER else [])
+            leaves.extend([number] if abs(number := int.__int__(item)) >= SHORTEST_NUMBER else [])
         elif kind is bytearray or kind is memoryview:
             waiting.append(bytes(item[room]))
         elif item is not None and kind is not float:
             taken = _Snapshot(None, OPEN).take(item, ())
             waiting.append("" if type(taken) is str and taken[:1] == "<" else taken)
-    return found
+    return leaves

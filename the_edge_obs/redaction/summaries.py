@@ -1,4 +1,4 @@
-"""Results that are logged as a summary: what reads the log and hands it on would otherwise fill the log with itself."""
+"""Results that are logged as a summary: an action that returns parts of the log would otherwise fill the log with copies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def whole(value: Any) -> Any:
-    """Return a value without its summary, as a plain list or dict; any other value stays as it is."""
+    """Return a value without its summary, as a plain list or dict; any other value is returned as it is."""
     return list(value) if type(value) is Listing else dict(value) if type(value) is Record else value
 
 
 class Listing(list[Any]):
-    """A list with a summary, which snapshots take in its place. Copies of it are plain lists.
+    """A list with a summary, which snapshots use instead of the items. Copies are plain lists.
 
     Attributes:
         summary: What is logged.
@@ -29,7 +29,7 @@ class Listing(list[Any]):
 
 
 class Record(dict[str, Any]):
-    """A dict with a summary, which snapshots take in its place. Copies of it are plain dicts.
+    """A dict with a summary, which snapshots use instead of the items. Copies are plain dicts.
 
     Attributes:
         summary: What is logged.

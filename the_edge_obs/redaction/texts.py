@@ -1,9 +1,9 @@
-"""Redaction: secrets are taken out of texts and snapshots when they leave.
+"""Redaction of texts and snapshots when they are read or written.
 
 A value under a secret key is dropped when it is captured (see ``secrets.keys`` and ``redaction.snapshots``), and its texts
-become *taints* of the flow (see ``secrets.taints``). ``scrub`` runs when an event is read or written: it takes secrets out of
-texts by their shape and by the names before them (see ``secrets.texts``), and the flow's taints wherever they reappear. What
-counts as a secret beside what is built in is the active ``Policy`` (see ``secrets.policies``).
+become *taints* of the flow (see ``secrets.taints``). ``scrub`` runs when an event is read or written. It removes secrets from
+texts by their shape and by the names before them (see ``secrets.texts``), and the flow's taints wherever they reappear. The
+active ``Policy`` adds to the built-in rules (see ``secrets.policies``).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", 
 PLACEHOLDER: Final = "[REDACTED]"
 
 _KEY: Final = os.urandom(32)
-_origins: Final[dict[str, str]] = {}  # of a spelling's digest, that of the secret as it was
+_origins: Final[dict[str, str]] = {}  # by the digest of a spelling, the digest of the original secret
 
 
 def mask(secret: str, policy: Policy) -> str:
-    """Return what stands for a secret: ``[REDACTED]``, or, where it was asked for, one that equal secrets share.
+    """Return the placeholder of a secret: ``[REDACTED]``, or, if the policy correlates, one that equal secrets share.
 
-    The digest is keyed (BLAKE2b, RFC 7693) with random bytes that never leave the process: nobody can try out guesses on a log.
+    The digest is keyed (BLAKE2b, RFC 7693) with random bytes that never leave the process, so guesses cannot be tested on a log.
     """
     if not policy.correlate:
         return PLACEHOLDER
@@ -57,11 +57,11 @@ def _digest(secret: str) -> str:
 # --- taints -----------------------------------------------------------------------------------------------------------
 
 on_loss: Final[list[Callable[[FlowState], None]]] = []
-"""Called with a flow that cannot remember a secret any more."""
+"""Called with a flow that cannot remember a secret."""
 
 
 def learn(flow: FlowState, secrets: Iterable[str | bytes | int], *, is_token: bool = False, is_certain: bool = False) -> None:
-    """Remember secrets as taints of a flow; ``Taints.learn`` says which, and what the arguments mean."""
+    """Remember secrets as taints of a flow; see ``Taints.learn`` for the arguments and for what is remembered."""
     taints = flow.taints
     lost = taints.lost
     for secret in secrets:
@@ -82,22 +82,22 @@ def _note_origins(learned: Iterable[tuple[str, Iterable[str]]]) -> None:
 
 
 def without_taints(text: str, taints: Taints) -> str:
-    """Return a text with the placeholder where a taint stood.
+    """Return a text with every taint replaced by the placeholder.
 
-    Where a text was cut before its flow knew the taint, the half before the cut is taken out too.
+    If a text was cut before its flow knew the taint, the half before the cut is replaced too.
     """
     policy = effective(taints.policy)
     if "…[+" in text:
         text = _without_halves(text, taints, policy)
-    found = taints.in_text(text)
-    if not found:
+    spellings = taints.in_text(text)
+    if not spellings:
         return text
-    # In one pass: a taint may be part of what stands for another.
-    return re.sub("|".join(map(_bounded, found)), lambda match: mask(match[0], policy), text)
+    # In one pass: a taint may be part of the placeholder of another.
+    return re.sub("|".join(map(_bounded, spellings)), lambda match: mask(match[0], policy), text)
 
 
 def _bounded(taint: str) -> str:
-    # A number is not part of a longer one.
+    # A number does not match inside a longer one.
     return rf"(?<!\d){taint}(?!\d)" if taint.isdecimal() else re.escape(taint)
 
 
@@ -121,24 +121,24 @@ def _without_halves(text: str, taints: Taints, policy: Policy) -> str:
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# As the JSON mapping of protocol buffers writes them, since JSON numbers cannot.
+# JSON numbers cannot express these; the names are those of the JSON mapping of protocol buffers.
 _NOT_FINITE: Final = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
 
 
 def scrub_text(text: str, taints: Iterable[str] = ()) -> str:
-    """Return a text without the secrets that its shape gives away and without the flow's taints.
+    """Return a text without secrets that are recognised by their shape, and without the flow's taints.
 
-    Lone surrogates, which no UTF-8 file can hold, become U+FFFD. It takes time linear in the text.
+    Lone surrogates, which a UTF-8 file cannot hold, become U+FFFD. The time is linear in the length of the text.
 
     Args:
         text: Any text.
-        taints: A flow's taints, which bring the flow's own policy; or any texts that have to go.
+        taints: A flow's taints, which include the flow's own policy; or any texts to remove.
     """
     return _scrubbed_text(str(text), taints if type(taints) is Taints else Taints(taints))
 
 
 def scrub_key(key: str, policy: Policy | None = None) -> str:
-    """Return a key of a dict without the secrets that its shape gives away; no taint is taken out of a key."""
+    """Return a key of a dict without secrets that are recognised by their shape; taints are not removed from keys."""
     return _by_shape(key, policy or process_policy())
 
 
@@ -166,7 +166,7 @@ def _looked_through(text: str, policy: Policy) -> str:
     return text
 
 
-# Keys, names, states, system prompts, the history of a conversation: the same texts come again and again.
+# The same texts come again and again: keys, names, states, system prompts, the history of a conversation.
 _REMEMBERED: Final = 512  # characters
 _known_by_shape = lru_cache(maxsize=4096)(_looked_through)
 
@@ -192,10 +192,10 @@ def by_own_patterns(text: str, policy: Policy) -> str:
 
 
 def scrub(value: Any, taints: Iterable[str] = ()) -> Any:
-    """Return a copy of a snapshot that is fit to leave: every text and key of it scrubbed, every number one of JSON.
+    """Return a copy of a snapshot that is safe to write: every text and key is scrubbed, and every number is valid JSON.
 
-    Keys lose what has the shape of a secret; a taint is taken out of values alone. Numbers that JSON has not become strings:
-    ``NaN``, ``Infinity``, ``-Infinity``, and integers beyond 64 bits.
+    Keys lose secrets that are recognised by their shape; taints are removed only from values. Numbers without a JSON form become
+    strings: ``NaN``, ``Infinity``, ``-Infinity``, and integers beyond 64 bits.
     """
     return _scrubbed(value, taints if type(taints) is Taints else Taints(taints))
 
@@ -225,7 +225,7 @@ def _scrubbed(value: Any, taints: Taints) -> Any:
 
 
 def _kept_apart(source: dict[str, Any], taints: Taints) -> dict[str, Any]:
-    """Return a scrubbed dict whose keys became equal: a ``'`` keeps them apart."""
+    """Return a scrubbed dict in which keys that became equal are told apart by a ``'``."""
     clean: dict[str, Any] = {}
     policy = effective(taints.policy)
     for key, item in source.items():
@@ -242,13 +242,13 @@ def int_text(value: int) -> str:
 
 
 def taint(values: Iterable[str | bytes | int | None]) -> None:
-    """Name secrets that the program knows: they are taken out of everything that the running flow logs, in every spelling.
+    """Name secrets that the program knows: they are removed from everything that the running flow logs, in every spelling.
 
-    Outside any flow it does nothing. A secret of fewer than 4 characters cannot be taken out of texts: that, and one that has
-    no room any more, is a fault that the flow's log counts and shows.
+    Outside a flow this does nothing. A secret of fewer than 4 characters cannot be removed from texts, and a flow has room for
+    a limited number: a secret that cannot be remembered is a fault that the flow's log counts and shows.
 
     Args:
-        values: Texts, bytes or whole numbers; None and empty ones are skipped, so that ``os.environ.get(...)`` may stand here.
+        values: Texts, bytes or whole numbers; None and empty values are skipped, so ``os.environ.get(...)`` can be passed as is.
 
     Raises:
         ConfigurationError: ``values`` is a text by itself, or holds something else.

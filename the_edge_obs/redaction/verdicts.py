@@ -1,7 +1,7 @@
-"""What is remembered of a flow while its events are read or written: the same texts, and the same spans, come again and again.
+"""Caches per flow for reading and writing its events: the same texts and spans come again and again.
 
-Whether scrubbing would change a text takes ten times as long to find out as to look up. A verdict is that of
-``redaction.texts.scrub_text``, and void as soon as the flow learns a secret or another policy comes into force.
+Checking whether scrubbing would change a text costs ten times a lookup, so the verdict is cached. It is the verdict of
+``redaction.texts.scrub_text``, and is dropped as soon as the flow learns a secret or another policy becomes active.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..secrets.taints import SHORTEST_NUMBER
 from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, ways_to_marks
 from .texts import scrub, scrub_text
 
-_MAX_FLOWS: Final = 64  # of which something is remembered
-_MAX_TEXTS: Final = 1_024  # remembered of each, with
-_MAX_CHARS: Final = LONGEST_WHOLE_KEY  # characters at most
+_MAX_FLOWS: Final = 64  # flows with a cache
+_MAX_TEXTS: Final = 1_024  # texts per flow,
+_MAX_CHARS: Final = LONGEST_WHOLE_KEY  # each with at most this many characters
 _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
-# Within these, json and orjson write a float alike: without an exponent.
+# Between these, json and orjson write a float in the same way: without an exponent.
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
 _NONE_BELOW: Final[dict[int, Ways]] = {}
@@ -28,13 +28,13 @@ _ALWAYS_CLEAN: Final = (None, True, False)
 
 
 class Remembered:
-    """What is remembered of one flow.
+    """The cache of one flow.
 
     Attributes:
-        clean: Keys, texts and small numbers that leave as they are, at this ``version`` of the taints.
-        start: What every line of the flow begins with.
-        above: The parent that was written last, and how it stands in a line.
-        heads: What lines of spans begin with, by their number, with the node and the level: an exit has that of its entry.
+        clean: Keys, texts and small numbers that scrubbing does not change, at this ``version`` of the taints.
+        start: The beginning of every line of the flow.
+        above: The parent that was written last, and its part of a line.
+        heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
     """
 
     __slots__ = ("above", "clean", "flow", "heads", "start", "version")
@@ -48,7 +48,7 @@ class Remembered:
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
 
     def new_head(self, number: int, parent: int | None, node: str, level: int) -> tuple[str, int, bytes]:
-        """Return what a line of a span begins with, down to its timestamp, for a node and a level; remember it."""
+        """Return the beginning of a line of a span, up to its timestamp, for a node and a level; cache it."""
         if len(self.heads) >= _MAX_HEADS:
             self.heads.clear()
         above = self.above
@@ -60,11 +60,11 @@ class Remembered:
         return head
 
     def scrubbed(self, payload: Any, path: str) -> tuple[Any, list[str]]:
-        """Return what ``scrub`` makes of a snapshot, a copy that is fit to leave, and where it is not all that was captured.
+        """Return a scrubbed copy of a snapshot, and the paths where it is not complete.
 
         Args:
             payload: The snapshot.
-            path: What it is called, such as ``input``; empty for data as a whole.
+            path: Its path, such as ``input``; empty for data as a whole.
         """
         if self.marks_in(payload) == ():
             return _copied(payload), []
@@ -72,7 +72,7 @@ class Remembered:
         return clean, cut_paths(path, payload, clean)
 
     def is_clean(self, text: str) -> bool:
-        """Tell whether scrubbing leaves a text as it is, and remember it if so."""
+        """Tell whether scrubbing leaves a text unchanged, and cache it if so."""
         if scrub_text(text, self.flow.taints) != text:
             return False
         if len(text) <= _MAX_CHARS:
@@ -83,11 +83,11 @@ class Remembered:
         return True
 
     def is_clean_key(self, key: str) -> bool:
-        """Tell whether a key is all that was captured, and scrubbing leaves it as it is."""
+        """Tell whether a key is not cut, and scrubbing leaves it unchanged."""
         return len(key) <= LONGEST_WHOLE_KEY and self.is_clean(key)
 
     def marks_in(self, value: Any) -> Ways | None:
-        """Return the ways to the marks in a snapshot; None where scrubbing changes it, or encoders write it in two ways."""
+        """Return the ways to the marks in a snapshot; None if scrubbing changes it, or if encoders write it differently."""
         kind, clean, is_marked, below, items = type(value), self.clean, False, _NONE_BELOW, value
         if kind is dict:
             if not clean.issuperset(value) and not all(map(self.is_clean_key, value)):
@@ -96,7 +96,7 @@ class Remembered:
             try:
                 if clean.issuperset(items):
                     return ()
-            except TypeError:  # there is a container in it
+            except TypeError:  # it contains a container
                 pass
         elif kind is not list:
             items = (value,)
@@ -123,22 +123,22 @@ class Remembered:
         return ways_to_marks(value, below) if is_marked else ()
 
     def is_plain_number(self, number: float) -> bool:
-        """Tell the same of a number, and remember it if it is small; a large integer may be a taint."""
+        """Tell whether a number is written unchanged, and cache it if it is small; a large integer may be a taint."""
         if not -SHORTEST_NUMBER < number < SHORTEST_NUMBER and type(number) is int:
             return -MAX_INT <= number <= MAX_INT and abs(number) not in self.flow.taints.numbers
         if not (_LEAST <= number < _MOST or -_MOST < number <= -_LEAST or number == 0):
             return False
         if -SHORTEST_NUMBER < number < SHORTEST_NUMBER and len(self.clean) < _MAX_TEXTS:
-            self.clean.add(number)  # with it, what is equal: 1, 1.0 and True are each written as they are
+            self.clean.add(number)  # and with it, equal values: 1, 1.0 and True are each written unchanged
         return True
 
 
 FLOWS: Final[dict[str, Remembered]] = {}
-"""By flow id; ask ``remembered``, unless its version is compared in line."""
+"""By flow id; use ``remembered``, unless the version is compared inline."""
 
 
 def _follow(policy: Policy) -> None:
-    # A verdict that another thread is about to find under the policy before goes to what nobody finds here any more.
+    # A verdict that another thread computes under the old policy goes into a cache that is no longer reachable here.
     FLOWS.clear()
 
 
@@ -146,7 +146,7 @@ followers.append(_follow)
 
 
 def remembered(flow: FlowState) -> Remembered:
-    """Return what is remembered of a flow, with all the taints it has."""
+    """Return the cache of a flow, valid for its current taints."""
     known = FLOWS.get(flow.id)
     if known is None or known.flow is not flow or known.version != flow.taints.version:
         if len(FLOWS) >= _MAX_FLOWS:

@@ -1,1 +1,1 @@
-"""What is a secret: by its key, by its shape, by the words around it, or because the flow has learned it."""
+"""Detection of secrets: by key, by shape, by the words around them, or because the flow has learned them."""

@@ -1,4 +1,4 @@
-"""Numbers of payment cards and bank accounts in texts: what has the digits of one, and whose check digits are right."""
+"""Numbers of payment cards and bank accounts in texts, recognised by their form and their check digits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?
 
 
 def card_numbers(text: str) -> list[tuple[int, int]]:
-    """Return where a text has numbers of cards (ISO/IEC 7812, with the check digit of Luhn) and IBANs (ISO 13616), in order."""
-    found = [match.span() for match in _CARD.finditer(text) if _passes_luhn(re.sub(r"\D", "", match[0]))]
-    found += [match.span() for match in _IBAN.finditer(text) if _passes_mod_97(match[0].replace(" ", ""))]
+    """Return the spans of card numbers (ISO/IEC 7812, with a Luhn check digit) and IBANs (ISO 13616) in a text, in order."""
+    matches = [match.span() for match in _CARD.finditer(text) if _passes_luhn(re.sub(r"\D", "", match[0]))]
+    matches += [match.span() for match in _IBAN.finditer(text) if _passes_mod_97(match[0].replace(" ", ""))]
     spans: list[tuple[int, int]] = []
-    for start, end in sorted(found):
+    for start, end in sorted(matches):
         if not spans or start >= spans[-1][1]:
             spans.append((start, end))
     return spans

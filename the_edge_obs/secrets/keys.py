@@ -1,4 +1,4 @@
-"""Secret keys: what a key, or a name in a text, tells of the value beside it."""
+"""Secret keys: whether a key, or a name in a text, makes the value beside it a secret."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ from .words import (
 )
 
 MAX_KEY: Final = 256  # characters of a key
-_MAX_COUNTS: Final = 200  # items that are looked at to tell whether all are counts
-_MAX_COUNT: Final = 99_999  # a larger number under a bare "token" does not count anything
-_LARGEST: Final = 10**40  # larger numbers are not secrets of anybody
+_MAX_COUNTS: Final = 200  # items that are checked to tell whether all are counts
+_MAX_COUNT: Final = 99_999  # a larger number under a bare "token" is not a count
+_LARGEST: Final = 10**40  # larger numbers are not secrets
 
-# TOKEN: a secret unless its value counts something or is a piece of a text; WEAK: a secret if its value looks like one; ODD: no
-# key of JSON as it is; VALUE: what a name beside it tells; KEY: of a word in a text, what the words before it tell.
+# TOKEN: a secret unless its value is a count or a piece of a text; WEAK: a secret if its value looks like one; ODD: not a key
+# that JSON can have as it is; VALUE: the name beside it decides; KEY: a word in a text, where the words before it decide.
 PLAIN, SECRET, TOKEN, WEAK, ODD, VALUE, KEY = 0, 1, 2, 3, 4, 5, 6
 
-MAX_NAME: Final = 96  # characters of a name in a text that are judged: its end, which stands beside the value
-_SHORT: Final = 14  # characters of a word from which on it may be a secret itself
+MAX_NAME: Final = 96  # characters of a name in a text that are classified: its end, next to the value
+_SHORT: Final = 14  # a word with at least this many characters may be a secret itself
 _STEM: Final = re.compile("|".join(map(re.escape, STEMS)))
 _WORDS = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|[0-9]+")
 
 
 def classify(key: str, policy: Policy = BUILT_IN, extra: frozenset[str] = frozenset()) -> int:
-    """Tell what a key says of its value: ``PLAIN``, ``SECRET``, ``TOKEN``, ``WEAK`` or ``VALUE``.
+    """Return the verdict on a key: ``PLAIN``, ``SECRET``, ``TOKEN``, ``WEAK`` or ``VALUE``.
 
-    Any case and spelling: ``api_key``, ``apiKey``, ``X-API-Key``, ``APIKEY`` and ``openaiapikey`` are judged alike. ``extra``
-    holds further keys as ``fold`` writes them; they, and those of the policy, come before its safe keys, and these before the
-    built-in rules.
+    Case and spelling do not matter: ``api_key``, ``apiKey``, ``X-API-Key``, ``APIKEY`` and ``openaiapikey`` are the same.
+    ``extra`` holds further keys as ``fold`` writes them. Those and the policy's keys take precedence over its safe keys, and
+    these over the built-in rules.
     """
     if extra or policy is not BUILT_IN:
         folded = fold(key)
@@ -75,7 +75,7 @@ def classify(key: str, policy: Policy = BUILT_IN, extra: frozenset[str] = frozen
     verdict, at = _strongest(words)
     if verdict == PLAIN or _is_described(words, at, verdict):
         return PLAIN
-    # What is not known behind the word may describe it: then the value has to tell.
+    # An unknown word after the secret one may describe it: then the value decides.
     is_last = _is_half_of_a_pair(words) or all(
         word.isdigit() or word in STILL_SECRET_AFTER or word in SECRET_WORDS for word in words[at + 1 :]
     )
@@ -83,13 +83,13 @@ def classify(key: str, policy: Policy = BUILT_IN, extra: frozenset[str] = frozen
 
 
 def _strongest(words: list[str]) -> tuple[int, int]:
-    """Return what the words say, and where the word stands that says it; the strongest first, the last of equals."""
-    found, where = PLAIN, 0
+    """Return the strongest verdict of the words, and the position of its word; the last position of equal verdicts."""
+    strongest, position = PLAIN, 0
     for at, word in enumerate(words):
         verdict = _verdict(words, at, word)
-        if verdict and (found in (PLAIN, WEAK) or verdict == SECRET or (verdict == TOKEN and found != SECRET)):
-            found, where = verdict, at
-    return found, where
+        if verdict and (strongest in (PLAIN, WEAK) or verdict == SECRET or (verdict == TOKEN and strongest != SECRET)):
+            strongest, position = verdict, at
+    return strongest, position
 
 
 def _verdict(words: list[str], at: int, word: str) -> int:
@@ -120,7 +120,7 @@ def _token(words: list[str], at: int, word: str) -> int:
 
 @lru_cache(maxsize=1024)
 def _fused(word: str) -> int:
-    """Return what a word says that was written without separators."""
+    """Return the verdict on a compound written without separators."""
     if word in SAFE_WORDS or len(word) < 5:
         return PLAIN
     stem = word.rstrip("0123456789")
@@ -154,7 +154,7 @@ def _is_half_of_a_pair(words: list[str]) -> bool:
 
 
 def _is_described(words: list[str], at: int, verdict: int) -> bool:
-    """Tell whether the words around the secret one say that the value only describes it."""
+    """Tell whether the words around the secret word say that the value only describes the secret."""
     after = words[at + 1 :]
     if after and _is_half_of_a_pair(words):
         return False
@@ -171,12 +171,12 @@ _TOKEN_COUNT: Final = frozenset("max min num total count n avg mean".split())
 
 
 def reveals(verdict: int, value: Any, key: str = "", siblings: Iterable[Any] = ()) -> bool:
-    """Tell whether a value under a key of a verdict other than ``PLAIN`` is a secret.
+    """Tell whether a value is a secret, given a verdict other than ``PLAIN`` on its key.
 
     Args:
-        verdict: What ``classify`` said of the key.
-        value: What stands under it.
-        key: The key, where it is known.
+        verdict: The verdict of ``classify`` on the key.
+        value: The value under the key.
+        key: The key, if it is known.
         siblings: The keys beside it.
     """
     kind = type(value)
@@ -221,13 +221,13 @@ _SHORT_CODES: Final = frozenset("pin otp totp mfa passcode".split())
 
 
 class KeyClasses:
-    """``classify`` with a memo that cannot grow without bound.
+    """``classify`` with a bounded cache.
 
     Attributes:
         extra: Further secret keys, as ``fold`` writes them.
-        own: The policy of one flow, or None: that of the process alone.
-        known: Verdicts by key, a plain dict, which is looked up twice as fast as this.
-        plain: Words of texts that are short and no secret names.
+        own: The policy of one flow, or None for only the process's.
+        known: Verdicts by key: a plain dict, where a lookup takes half the time of one here.
+        plain: Words of texts that are short and not secret names.
     """
 
     __slots__ = ("__weakref__", "extra", "known", "own", "plain")
@@ -240,24 +240,22 @@ class KeyClasses:
     def __getitem__(self, key: Any) -> int:
         if type(key) is not str or len(key) > MAX_KEY:
             return ODD
-        found = self.known.get(key)
-        if found is None:
-            found = self.classify(key)
-        return found
+        verdict = self.known.get(key)
+        return self.classify(key) if verdict is None else verdict
 
     def classify(self, key: str) -> int:
-        """Return the verdict on a key that is not known yet, and remember it."""
+        """Return the verdict on a key that is not cached yet, and cache it."""
         if len(self.known) >= 4096:
             self.known.clear()
         process = process_policy()
-        found = classify(key, effective(self.own), self.extra)
-        if process is process_policy():  # another one may have been activated meanwhile
-            self.known[key] = found
-        return found
+        verdict = classify(key, effective(self.own), self.extra)
+        if process is process_policy():  # another one may have become active in the meantime
+            self.known[key] = verdict
+        return verdict
 
     def verdicts(self, words: Iterable[str]) -> tuple[dict[str, int], int]:
-        """Return those words of a text that are secret names, with what they say, and the length of the longest word."""
-        found: dict[str, int] = {}
+        """Return the words of a text that are secret names, with their verdicts, and the length of the longest word."""
+        names: dict[str, int] = {}
         longest = 0
         policy = effective(self.own)
         for word in words:
@@ -265,12 +263,12 @@ class KeyClasses:
             name = word.strip("-.")[-MAX_NAME:]
             verdict = PLAIN if policy is BUILT_IN and not self.extra and not _STEM.search(name.lower()) else self[name]
             if verdict in (SECRET, TOKEN, WEAK):
-                found[word] = verdict
+                names[word] = verdict
             elif name.lower() in LATER_WORDS:
-                found[word] = KEY
+                names[word] = KEY
             elif len(word) < _SHORT and not word.lower().startswith(TELLING):
                 self._note(word, policy)
-        return found, longest
+        return names, longest
 
     def _note(self, word: str, policy: Policy) -> None:
         if len(self.plain) >= 32_768:
@@ -283,7 +281,7 @@ class KeyClasses:
         return self if own is None else _classes(self.extra, own)
 
     def under_policy(self, policy: Policy) -> KeyClasses:
-        """Return the classifier of the same keys under a policy that already adds up the process's and a flow's own."""
+        """Return the classifier of the same keys under a policy that already combines the process's and a flow's own."""
         return self if policy is process_policy() else _classes(self.extra, policy)
 
 
@@ -301,7 +299,7 @@ _all_classes: Final[weakref.WeakSet[KeyClasses]] = weakref.WeakSet([KEY_CLASSES]
 
 
 def classes_for(keys: Iterable[str] | None) -> KeyClasses:
-    """Return the key classifier that also takes the given keys for secret; one for equal keys."""
+    """Return the key classifier for which the given keys are secret too; the same object for equal keys."""
     return _classes(frozenset(fold(key) for key in keys or ()), None)
 
 
@@ -315,7 +313,7 @@ followers.append(_follow)
 
 
 class _Open(KeyClasses):
-    """The classifier that takes no key for secret: all of a secret is."""
+    """The classifier without secret keys, for what is inside a secret and is secret as a whole."""
 
     def classify(self, key: str) -> int:
         return PLAIN
@@ -325,7 +323,7 @@ OPEN: Final = _Open()
 
 
 def counts(value: Any) -> bool:
-    """Tell whether the value under a key with ``token`` in it is a count, or a set of counts, and so not a secret."""
+    """Tell whether the value under a key with ``token`` in it is a count, or a mapping of counts, and not a secret."""
     waiting, seen = [value], 0
     while waiting:
         item = waiting.pop()
@@ -349,16 +347,16 @@ _SCHEMA_TYPES: Final = frozenset(
 
 
 def only_describes(value: Any) -> bool:
-    """Tell whether what stands under a secret key only says something of the secret: its schema, status or name."""
+    """Tell whether the value under a secret key only describes the secret: its schema, status or name."""
     if type(value) is list and 0 < len(value) <= 32:
-        return all(type(item) is dict and only_describes(item) for item in value)
-    if type(value) is not dict or not 0 < len(value) <= 32:
+        return all(issubclass(type(item), dict) and only_describes(item) for item in value)
+    if not issubclass(type(value), dict) or not 0 < dict.__len__(value) <= 32:
         return False
-    return all(type(key) is str and (key in _SCHEMA_KEYS or describes(key)) for key in value)
+    return all(type(key) is str and (key in _SCHEMA_KEYS or describes(key)) for key in dict.__iter__(value))
 
 
 def is_path(key: str, value: str) -> bool:
-    """Tell whether what stands under a secret key is the path of a file: ``PWD``, ``GOOGLE_APPLICATION_CREDENTIALS``."""
+    """Tell whether the value under a secret key is the path of a file: ``PWD``, ``GOOGLE_APPLICATION_CREDENTIALS``."""
     if len(value) > MAX_KEY or value[:1] not in ("/", "~", "."):
         return False
     is_file = key[-3:].lower() == "pwd" or (value.count("/") >= 2 and "pass" not in key.lower())
@@ -366,7 +364,7 @@ def is_path(key: str, value: str) -> bool:
 
 
 def is_schema(pairs: Iterable[tuple[Any, Any]]) -> bool:
-    """Tell whether the items of a dict describe a field, as JSON Schema does, and hold no value of it."""
+    """Tell whether the items of a dict describe a field, as in JSON Schema, without a value."""
     return any(
         type(key) is str and (key in _SCHEMA_KEYS or (key == "type" and type(value) is str and value.lower() in _SCHEMA_TYPES))
         for key, value in pairs
@@ -380,5 +378,5 @@ def _describes(key: str) -> bool:
 
 
 def describes(key: Any) -> bool:
-    """Tell whether a key of a dict that stands under a secret key describes the secret, as ``type`` and ``user`` do."""
+    """Tell whether a key of a dict under a secret key describes the secret, as ``type`` and ``user`` do."""
     return type(key) is str and len(key) <= MAX_KEY and _describes(key)

@@ -1,11 +1,10 @@
-"""Redaction policies: what counts as a secret beside what is built in, checked and made from a ``redact:`` entry.
+"""Redaction policies: what counts as a secret in addition to the built-in rules, built from a checked ``redact:`` entry.
 
-A policy is active for the whole process, or for the flows of one scope: a flow's own ``redact:`` reaches that flow alone.
+A policy is active for the whole process, or for the flows of one scope: a flow's own ``redact:`` applies only to that flow.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -22,13 +21,13 @@ _EXAMPLE: Final = "write one such as 'AC-[0-9]{6}'"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """What counts as a secret beside what is built in; each is itself, so that memos may ask for the very same one.
+    """What counts as a secret in addition to the built-in rules. Policies compare by identity, so caches can use them as keys.
 
     Attributes:
         keys: Further secret keys, as ``fold`` writes them.
-        safe_keys: Keys that the built-in rules would take for secret and that are not, as ``fold`` writes them.
+        safe_keys: Keys that the built-in rules wrongly consider secret, as ``fold`` writes them.
         patterns: Further shapes of secrets.
-        presets: Names of the presets whose shapes count, such as ``payment``; their keys are among ``keys``.
+        presets: Names of the presets whose shapes count, such as ``payment``; their keys are part of ``keys``.
         correlate: Whether equal secrets get equal placeholders, such as ``[REDACTED:1f3a9c0b77de]``.
     """
 
@@ -40,14 +39,14 @@ class Policy:
 
     @property
     def looks_at_texts(self) -> bool:
-        """Whether it has shapes of its own, which are looked for when a text is captured."""
+        """Whether the policy has shapes of its own, which are searched for when a text is captured."""
         return bool(self.patterns or self.presets)
 
 
 BUILT_IN: Final = Policy()
 """The policy that adds nothing."""
 
-_changing = threading.RLock()  # a finalizer may undo while its thread activates
+_changing = threading.RLock()  # reentrant: a finalizer may undo while its thread activates
 _active: Final[list[tuple[Policy, object]]] = []
 _process = BUILT_IN
 followers: Final[list[Callable[[Policy], None]]] = []
@@ -55,7 +54,7 @@ followers: Final[list[Callable[[Policy], None]]] = []
 
 
 def activate(policy: Policy, scope: object = None) -> Callable[[], None]:
-    """Add a policy to those that are active, for the whole process or for the flows of a scope, and return its undo."""
+    """Activate a policy for the whole process or for the flows of a scope, and return the undo."""
     entry = policy, scope
     with _changing:
         _active.append(entry)
@@ -63,35 +62,31 @@ def activate(policy: Policy, scope: object = None) -> Callable[[], None]:
 
     def undo() -> None:
         with _changing:
-            # By identity: an equal policy may be somebody else's.
-            _active[:] = [one for one in _active if one is not entry]
+            # By identity: an equal policy may have another owner.
+            _active[:] = [other for other in _active if other is not entry]
             _settle()
 
     return undo
 
 
 def process_policy() -> Policy:
-    """Return what all policies of the process add up to."""
+    """Return the combination of all policies of the process."""
     return _process
 
 
 def renew_lock() -> None:
-    """Have a lock that no thread holds: others are gone, in a forked child and when the interpreter exits."""
+    """Replace the lock with a free one: other threads are gone, in a forked child and when the interpreter exits."""
     global _changing
     _changing = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=renew_lock)
-
-
 def policy_of_scope(scope: object) -> Policy | None:
-    """Return what the policies of a scope add up to, or None where it has none of its own."""
+    """Return the combination of the policies of a scope, or None if it has none of its own."""
     return _sum(tuple(policy for policy, owner in _active if owner is scope)) if scope is not None and _active else None
 
 
 def effective(own: Policy | None) -> Policy:
-    """Return the process's policy together with a flow's own."""
+    """Return the combination of the process's policy and a flow's own."""
     return _process if own is None else _both(_process, own)
 
 
@@ -123,7 +118,7 @@ def _settle() -> None:
 
 
 def fold(key: str) -> str:
-    """Return a key without case and separators, as further keys are compared."""
+    """Return a key without case and separators, the form in which further keys are compared."""
     return re.sub(r"[\W_]", "", key.lower())
 
 
@@ -131,15 +126,15 @@ def fold(key: str) -> str:
 
 
 def policy_of(entry: Any, where: str) -> Policy:
-    """Return the policy that a ``redact:`` entry stands for.
+    """Return the policy of a ``redact:`` entry.
 
     Args:
-        entry: ``{keys: [...], safe_keys: [...], patterns: [...], preset: payment, correlate: true}``, each of them optional;
-            None is an empty one.
-        where: Where it stands, for messages.
+        entry: ``{keys: [...], safe_keys: [...], patterns: [...], preset: payment, correlate: true}``, each key optional;
+            None is an empty entry.
+        where: The location of the entry, for messages.
 
     Raises:
-        ConfigurationError: it names the key, the value and what is allowed.
+        ConfigurationError: the entry is not valid; the message names the key, the value and what is allowed.
     """
     entry = {} if entry is None else entry
     if not isinstance(entry, Mapping):

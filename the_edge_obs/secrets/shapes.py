@@ -1,6 +1,6 @@
-"""Secrets in texts that need no name before them: known formats, key blocks, URLs, schemes, programs' flags.
+"""Secrets in texts without a name before them: known formats, key blocks, URLs, schemes, flags of programs.
 
-Every search is bounded, or goes on behind what the one before has looked at: the time is linear in the text.
+Every search is bounded, or starts where the previous one ended: the time is linear in the text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Span: TypeAlias = "tuple[int, int]"
 # --- self-describing formats ------------------------------------------------------------------------------------------
 
 
-_LONGEST: Final = 255  # characters from which on no maker of keys means an exact length
+_LONGEST: Final = 255  # a maximum of at least this many characters is not meant as an exact length
 
 
 def _formats() -> dict[str, list[tuple[str, str, bool, bool]]]:
@@ -36,7 +36,7 @@ def _formats() -> dict[str, list[tuple[str, str, bool, bool]]]:
 
 
 _FORMATS: Final = _formats()
-_compiled: Final = lru_cache(maxsize=None)(re.compile)  # when first needed: all of them take 50 ms
+_compiled: Final = lru_cache(maxsize=None)(re.compile)  # on first use: compiling all of them takes 50 ms
 _DOTTED: Final = re.compile(rf"{DOTTED}(?![A-Za-z0-9_-])")
 SHORTEST_FORMAT: Final = 14  # characters of the shortest secret of a known format
 _LONG: Final = re.compile(r"[A-Za-z0-9_.~$-]{5,}|1//0")
@@ -45,7 +45,7 @@ _INSIDE_LONG: Final = re.compile(r"[-_.]+")
 
 
 def by_format(text: str) -> Iterator[Span]:
-    """Yield secrets whose format is known: the beginnings of long words, and of their parts, are looked up in a table."""
+    """Yield secrets of a known format: the beginnings of long words, and of their parts, are looked up in a table."""
     for word in _LONG.finditer(text):
         start, end = word.span()
         at = start
@@ -60,23 +60,23 @@ def by_format(text: str) -> Iterator[Span]:
     for inner, before, behind, whole in INNER_FORMATS:
         at = text.find(inner)
         while at >= 0:
-            found = _compiled(whole).search(text, max(0, at - before), at + behind)
-            if found:
-                yield found.span()
-            at = text.find(inner, max(at + len(inner), found.end() if found else 0))
+            match = _compiled(whole).search(text, max(0, at - before), at + behind)
+            if match:
+                yield match.span()
+            at = text.find(inner, max(at + len(inner), match.end() if match else 0))
 
 
 def _format_end(text: str, at: int, is_start: bool) -> int:
-    """Return where a secret of a known format ends that begins at a place, or 0."""
+    """Return the end of a secret of a known format that begins at a position, or 0."""
     for beginning, rest, is_loose, is_open in _FORMATS.get(text[at : at + 2], ()):
         if not text.startswith(beginning, at) or (is_loose and not is_start):
             continue
-        found = _compiled(rest).match(text, at + len(beginning))
-        if found and not is_blank(found[0]) and (not is_loose or is_key_like(found[0])):
-            # One that goes on behind the longest that was seen goes whole.
-            return _MORE.match(text, found.end()).end() if is_open else found.end()  # type: ignore[union-attr]
-    if text[at : at + 1] in ("M", "N", "O") and (found := _DOTTED.match(text, at)):
-        return found.end()
+        match = _compiled(rest).match(text, at + len(beginning))
+        if match and not is_blank(match[0]) and (not is_loose or is_key_like(match[0])):
+            # A secret that is longer than the known maximum is taken as a whole.
+            return _MORE.match(text, match.end()).end() if is_open else match.end()  # type: ignore[union-attr]
+    if text[at : at + 1] in ("M", "N", "O") and (match := _DOTTED.match(text, at)):
+        return match.end()
     return 0
 
 
@@ -103,7 +103,7 @@ _NOT_PASSWORD: Final = re.compile(r"\[REDACTED|\*+\Z|\$\{?\w+\}?\Z|<[\w -]+>\Z|\
 
 
 def in_urls(text: str) -> Iterator[Span]:
-    """Yield passwords, and tokens in the place of the user, of URLs (RFC 3986, section 3.2.1)."""
+    """Yield passwords of URLs, and tokens that take the place of the user (RFC 3986, section 3.2.1)."""
     at = text.find("://")
     while at >= 0:
         start = at + 3
@@ -117,8 +117,8 @@ _ENCODED: Final = re.compile(r"(?i)%3a%2f%2f[^%\s\"'<>]{0,256}%3a((?:[^\s%\"'<>]
 
 
 def in_encoded_urls(text: str) -> Iterator[Span]:
-    """Yield passwords of URLs that are part of another URL, percent-encoded (RFC 3986, section 2.1)."""
-    yield from (found.span(1) for found in _ENCODED.finditer(text))
+    """Yield passwords of percent-encoded URLs inside another URL (RFC 3986, section 2.1)."""
+    yield from (match.span(1) for match in _ENCODED.finditer(text))
 
 
 def _user_info(rest: str, start: int) -> Iterator[Span]:
@@ -138,7 +138,7 @@ def _user_info(rest: str, start: int) -> Iterator[Span]:
         yield start, start + sign
 
 
-# --- what needs no name -----------------------------------------------------------------------------------------------
+# --- schemes, parameters and flags ------------------------------------------------------------------------------------
 
 _BEARER: Final = re.compile(r"(?i)\b(?:bearer|basic)[ \t]{1,8}([a-z0-9._~+/=-]{8,4096})")
 _KEY_PARAMETER: Final = re.compile(r"(?i)(?<=[?&])(?:key|code)=([\w.~-]{20,512})")
@@ -170,31 +170,31 @@ _COMMANDS: Final = (
 
 
 def schemes(text: str) -> Iterator[Span]:
-    """Yield what follows ``Bearer`` and ``Basic`` (RFC 6750, RFC 7617) and looks like credentials."""
-    for found in _BEARER.finditer(text):
-        value = found[1].rstrip(".=")
+    """Yield texts after ``Bearer`` and ``Basic`` (RFC 6750, RFC 7617) that look like credentials."""
+    for match in _BEARER.finditer(text):
+        value = match[1].rstrip(".=")
         look = look_of(value)
         is_sure = look == SECRET_LIKE and any(map(str.isdigit, value))
-        is_opaque = found[0].startswith("Bearer") and look != ORDINARY_TEXT and len(value) >= (20 if value.isalpha() else 10)
-        is_padded = found[1].endswith("=") and "=" not in value and len(value) >= 12
+        is_opaque = match[0].startswith("Bearer") and look != ORDINARY_TEXT and len(value) >= (20 if value.isalpha() else 10)
+        is_padded = match[1].endswith("=") and "=" not in value and len(value) >= 12
         if is_sure or is_opaque or is_random(value) or is_padded:
-            yield found.span(1)
+            yield match.span(1)
 
 
 def key_parameters(text: str) -> Iterator[Span]:
-    """Yield what looks generated in a query's parameter ``key``; short values, and words, name things."""
-    yield from (found.span(1) for found in _KEY_PARAMETER.finditer(text) if is_random(found[1]))
+    """Yield values of the query parameters ``key`` and ``code`` that look generated; short values and words are names."""
+    yield from (match.span(1) for match in _KEY_PARAMETER.finditer(text) if is_random(match[1]))
 
 
 def commands(text: str, folded: str) -> Iterator[Span]:
-    """Yield passwords that programs take as flags."""
+    """Yield passwords in the flags of programs."""
     for program, flag in _COMMANDS:
         if program not in folded:
             continue
-        for found in flag.finditer(text):
+        for match in flag.finditer(text):
             if (
-                not (found["u"].isdigit() and found["s"].isdigit())
-                and not _NOT_PASSWORD.match(found["s"])
-                and found["u"][:1] != "<"
+                not (match["u"].isdigit() and match["s"].isdigit())
+                and not _NOT_PASSWORD.match(match["s"])
+                and match["u"][:1] != "<"
             ):
-                yield found.span("s")
+                yield match.span("s")

@@ -1,6 +1,6 @@
-"""The extent of a secret value in a text: inside quotes, a word, a header's line, a block; and whether it is one.
+"""The extent of a secret value in a text (inside quotes, a word, a header's line, a block), and whether it is a secret.
 
-Every function looks at a bounded number of characters, or gives back what it has looked at: the time is linear in the text.
+Every function reads a bounded number of characters, or returns everything that it has read: the time is linear in the text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COOKIE: Final = re.compile(r"[^\s\"',;]{3,4096}(?:; ?[^\s\"',;=]{1,128}=[^\s\"'
 
 
 class Name(NamedTuple):
-    """A name in a text: where it begins and ends, what it is called, and what that says of the value beside it."""
+    """A name in a text: its start, end and text, and the verdict on the value beside it."""
 
     start: int
     end: int
@@ -35,7 +35,7 @@ class Name(NamedTuple):
 
 
 def judged(text: str, name: Name, start: int, end: int, least: int) -> Span | None:
-    """Return the span of a value without the blanks around it, if the name and what it looks like make it a secret."""
+    """Return the span of a value without surrounding whitespace if its name and its look make it a secret, otherwise None."""
     while start < end and text[start] in " \t\r\n":
         start += 1
     while end > start and text[end - 1] in " \t\r\n":
@@ -57,12 +57,12 @@ def judged(text: str, name: Name, start: int, end: int, least: int) -> Span | No
 
 
 def starts_quoted(text: str, at: int) -> bool:
-    """Tell whether a quote opens at a place, with what languages write before one: ``b"``, ``N'``, ``string(4) "``."""
+    """Tell whether a quote opens at a position, with a prefix of some language: ``b"``, ``N'``, ``string(4) "``."""
     return _PREFIX.match(text, at) is not None or DELIMITER.match(text, at) is not None
 
 
 def quoted(text: str, name: Name, at: int, least: int) -> Span | None:
-    """Return the span inside the quotes at a place, whole, or down to the end of the line where they do not close."""
+    """Return the span inside the quotes at a position, or up to the end of the line if they do not close."""
     prefix = _PREFIX.match(text, at)
     at = prefix.end() if prefix else at
     mark = DELIMITER.match(text, at)
@@ -81,7 +81,7 @@ def quoted(text: str, name: Name, at: int, least: int) -> Span | None:
 
 
 def _closing(text: str, mark: str, start: int) -> int:
-    """Return where a quote closes: at the same mark with no more backslashes before it than the opening one has; or -1."""
+    """Return where a quote closes, or -1: at the same mark, with at most as many backslashes as the opening one."""
     sign, slashes = mark[-1], len(mark) - 1 if mark[-1] in "\"'`" and mark[:1] in ("\\", mark[-1]) else -1
     limit = min(len(text), start + MAX_VALUE)
     if sign != "`":
@@ -102,9 +102,9 @@ def _closing(text: str, mark: str, start: int) -> int:
 
 
 def authorization(text: str, start: int, before: int) -> Span | None:
-    """Return the span of credentials in an Authorization header (RFC 9110, section 11.6.2), the scheme included.
+    """Return the span of credentials in an Authorization header (RFC 9110, section 11.6.2), including the scheme.
 
-    ``before`` is where the header's name begins: a quote before it closes behind the value.
+    ``before`` is the start of the header's name: a quote before it closes after the value.
     """
     mark = DELIMITER.match(text, start)
     if mark is not None:
@@ -139,16 +139,16 @@ def _is_credentials(value: str) -> bool:
 
 
 def cookie(text: str, start: int) -> Span | None:
-    """Return the span of a Cookie or Set-Cookie header (RFC 6265): its pairs, attributes included."""
+    """Return the span of a Cookie or Set-Cookie header (RFC 6265): its pairs, including attributes."""
     mark = DELIMITER.match(text, start)
-    found = _COOKIE.match(text, mark.end() if mark else start)
-    if found is None or found[0].startswith("[REDACTED"):
+    pairs = _COOKIE.match(text, mark.end() if mark else start)
+    if pairs is None or pairs[0].startswith("[REDACTED"):
         return None
-    return found.span() if "=" in found[0] or look_of(found[0]) == SECRET_LIKE else None
+    return pairs.span() if "=" in pairs[0] or look_of(pairs[0]) == SECRET_LIKE else None
 
 
 def indented(text: str, name: Name, start: int) -> Span | None:
-    """Return the span of a block scalar of YAML: the lines that are indented further than the name's."""
+    """Return the span of a block scalar of YAML: the lines that are indented further than the line of the name."""
     line = text.rfind("\n", max(0, name.start - 256), name.start) + 1
     indent = len(text[line : name.start]) - len(text[line : name.start].lstrip(" "))
     at = end = start
@@ -163,7 +163,7 @@ def indented(text: str, name: Name, start: int) -> Span | None:
 
 
 def without_closers(text: str, start: int, end: int) -> int:
-    """Return the end of a word without sentence marks and without brackets that it does not open."""
+    """Return the end of a word without punctuation, and without closing brackets that it does not open."""
     word = text[start:end]
     while word and (word[-1] in ".!?:" or (word[-1] in ")]}" and word.count(word[-1]) > word.count(_OPENERS[word[-1]]))):
         word = word[:-1] if word[-1] not in ".!?:" else word.rstrip(".!?:")

@@ -1,11 +1,11 @@
-"""Taints: the secrets of one flow, which must not reappear in it, in every spelling in which they might.
+"""Taints: the secrets of one flow, in every spelling, which must not reappear in it.
 
-What is remembered: what stands right under a secret key and looks like a secret, what ``obs.taint`` names, and the parts of both
-that can appear alone (the password of a connection string, what follows a scheme). Ordinary words, paths, schemas and
+A flow remembers values directly under secret keys that look like secrets, the values that ``obs.taint`` names, and parts of both
+that can appear alone (the password of a connection string, the text after a scheme). Ordinary words, paths, schemas and
 placeholders are never remembered: they would blank the same words in the rest of the run.
 
-How long: as long as the flow. Without room, secrets that stood under a bare ``token`` go first, then the oldest; each
-one that goes is counted in ``lost``.
+Taints live as long as the flow. If there is no more room, secrets under a bare ``token`` are forgotten first, then the oldest;
+each forgotten secret is counted in ``lost``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
@@ -27,22 +26,22 @@ from .values import SECRET_LIKE, is_random, look_of
 from .words import COMPOUNDS, FILLERS, FUNCTION_WORDS
 
 MAX_STRING: Final = 8_192  # characters of one string
-MAX_SECRETS: Final = 4_096  # remembered of one flow
+MAX_SECRETS: Final = 4_096  # remembered per flow
 MAX_CHARS: Final = 262_144  # characters of all their spellings
 SHORTEST: Final = 4  # characters of a taint: fewer would erase half of every text
-SHORTEST_NUMBER: Final = 10_000  # smaller numbers are never taken out
-_MANY: Final = 256  # spellings from which on those are picked that can be in a text at all
-_FEW_SPELLINGS: Final = 1_024  # characters from which on a secret is remembered in fewer spellings
+SHORTEST_NUMBER: Final = 10_000  # smaller numbers are never redacted
+_MANY: Final = 256  # above this many spellings, candidates are preselected
+_FEW_SPELLINGS: Final = 1_024  # a secret with more characters is remembered in fewer spellings
 
-_MAX_PASSED: Final = 256  # texts of
-_MAX_ORDINARY: Final = 256  # characters at most
+_MAX_PASSED: Final = 256  # remembered texts that are not secrets, each with
+_MAX_ORDINARY: Final = 256  # at most this many characters
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LARGEST_NUMBER: Final = 10**40
 
 Entry: TypeAlias = "tuple[str, tuple[str, ...]]"
 """A part of a secret, and its spellings."""
 
-# What a connection string has beside its secrets.
+# The keys of a connection string that are not secret.
 _PLACES: Final = frozenset(
     "server database data source initial catalog db dbname sslmode encrypt application name address protocol driver uid "
     "accountname endpointsuffix defaultendpointsprotocol theme lang locale".split()
@@ -52,22 +51,18 @@ _learning = threading.RLock()
 
 
 def renew_lock() -> None:
-    """Have a lock that no thread holds: others are gone, in a forked child and when the interpreter exits."""
+    """Replace the lock with a free one: other threads are gone, in a forked child and when the interpreter exits."""
     global _learning
     _learning = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=renew_lock)
-
-
 class Taints(set[str]):
-    """The spellings of a flow's secrets, and what is known of them.
+    """The spellings of a flow's secrets.
 
     Attributes:
         policy: The flow's own redaction policy, or None.
-        version: Grows with every change: what was found out about a text before is void.
-        lost: How many secrets are not remembered any more, for want of room or because they are too short.
+        version: Grows with every change, which invalidates cached verdicts on texts.
+        lost: How many secrets are not remembered, because there is no room or they are too short.
         numbers: Secrets that are whole numbers.
         chars: Characters of all spellings.
     """
@@ -82,17 +77,17 @@ class Taints(set[str]):
         self._secrets: dict[str, tuple[bool, tuple[str, ...]]] = {}
         self._uses: dict[str, int] = {}  # by spelling, how many secrets have it
         self._needles: tuple[str, ...] | None = ()
-        self._passed: set[str | bytes | int] = set()  # judged once, and not remembered
+        self._passed: set[str | bytes | int] = set()  # checked, and not secrets
         self._by_head: dict[str, list[str]] | None = None
         self.absorb(spellings)
 
     def learn(self, secret: str | bytes | int, *, is_token: bool = False, is_certain: bool = False) -> list[Entry]:
-        """Remember a secret, if it looks like one, and return what is remembered of it: each part with its spellings.
+        """Remember a secret if it looks like one, and return its remembered parts with their spellings.
 
         Args:
-            secret: What stood under a secret key, or what the program named.
-            is_token: Whether it stood under a bare ``token``, where pieces of a text stand too: words are not remembered.
-            is_certain: Whether the program says that it is a secret, whatever it looks like.
+            secret: A value under a secret key, or one that the program named.
+            is_token: Whether it was under a bare ``token``, which also holds pieces of texts: words are not remembered.
+            is_certain: Whether the program says that it is a secret, regardless of its look.
         """
         if secret in self._passed and not is_certain:
             return []
@@ -113,12 +108,12 @@ class Taints(set[str]):
         return learned
 
     def absorb(self, spellings: Iterable[str]) -> None:
-        """Remember what another process remembers of the same flow."""
+        """Remember the taints that another process has of the same flow."""
         for spelling in spellings:
             self._remember(spelling, (spelling,), False)
 
     def _remember(self, secret: str, spellings: Iterable[str], is_token: bool) -> Entry | None:
-        """Remember a secret in its spellings; None for one that is too short, or a piece of a placeholder, or has no room."""
+        """Remember a secret in its spellings; return None if it is too short, part of a placeholder, or has no room."""
         if len(secret) < SHORTEST or secret in "[REDACTED]":
             return None
         with _learning:
@@ -139,7 +134,7 @@ class Taints(set[str]):
             return secret, spelled
 
     def _make_room(self, size: int, is_token: bool) -> bool:
-        """Let the oldest go, those under a bare ``token`` first, until a secret of a size has room; False if it never has."""
+        """Forget the oldest secrets, those under a bare ``token`` first, until there is room; return False if there is none."""
         while len(self._secrets) >= MAX_SECRETS or self.chars + size > MAX_CHARS:
             oldest = next((secret for secret, (token, _) in self._secrets.items() if token), None)
             if oldest is None and not is_token:
@@ -168,7 +163,7 @@ class Taints(set[str]):
             self.numbers = self.numbers | number if secret in self._secrets else self.numbers - number
 
     def in_text(self, text: str) -> list[str]:
-        """Return the spellings that stand in a text, the longest first, for one may be part of another."""
+        """Return the spellings that a text contains, longest first, because one may be part of another."""
         needles = self._needles
         if needles is None:
             needles = self._needles = tuple(sorted(self.copied(), key=_longest_first))
@@ -177,7 +172,7 @@ class Taints(set[str]):
         return [needle for needle in needles if needle in text]
 
     def _picked(self, text: str, needles: tuple[str, ...]) -> list[str]:
-        """Return the same where they are many: those are looked for whose first characters stand somewhere in the text."""
+        """Return the same if there are many spellings: only those whose first characters are in the text are searched."""
         by_head = self._by_head
         if by_head is None:
             by_head = {}
@@ -185,11 +180,10 @@ class Taints(set[str]):
                 by_head.setdefault(needle[:SHORTEST], []).append(needle)
             self._by_head = by_head
         heads = {text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)} & by_head.keys()
-        found = [needle for head in heads for needle in by_head[head] if needle in text]
-        return sorted(found, key=_longest_first)
+        return sorted((needle for head in heads for needle in by_head[head] if needle in text), key=_longest_first)
 
     def copied(self) -> frozenset[str]:
-        """Return the spellings as they are now; other threads may be learning."""
+        """Return a copy of the spellings; other threads may be learning."""
         with _learning:
             return frozenset(self)
 
@@ -215,7 +209,7 @@ def _is_worth(part: str, is_token: bool) -> bool:
 
 
 def _is_phrase(text: str) -> bool:
-    """Tell whether ordinary words stand together as only a secret has them: four with blanks, or some with hyphens."""
+    """Tell whether ordinary words form a passphrase: at least four with blanks, or several with hyphens."""
     words = text.lower().split()
     if len(words) > 1:
         return 4 <= len(words) <= 12 and FUNCTION_WORDS.isdisjoint(words) and all(map(str.isalpha, words))
@@ -228,8 +222,8 @@ def _is_phrase(text: str) -> bool:
 
 
 def _parts(raw: str, is_certain: bool) -> Iterator[str]:
-    """Yield a secret and what of it can appear alone."""
-    # No text shows more of a secret than a snapshot looks at: two pieces, each as long as a whole text may be.
+    """Yield a secret and its parts that can appear alone."""
+    # No text shows more of a secret than a snapshot reads: two pieces, each as long as a whole text may be.
     first = raw[:MAX_STRING]
     if "://" not in first or is_certain:
         yield first
@@ -288,7 +282,7 @@ def _in_json(text: str) -> Iterator[str]:
 
 
 def _spellings(text: str) -> Iterable[str]:
-    """Return a text as it is, and as ``repr``, JSON, URLs and HTML write it where that differs."""
+    """Return a text as it is, and as ``repr``, JSON, URLs and HTML write it if that differs."""
     if text.isalnum() and text.isascii():
         return (text,)
     exact = text if text.isascii() else _SURROGATE.sub("\ufffd", text)
@@ -302,20 +296,20 @@ def _spellings(text: str) -> Iterable[str]:
         quote(exact, safe="!'()*"),
         quote(exact, safe="/:@!$&'()*+,;="),
     ]
-    percent += [re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), one) for one in percent]
+    percent += [re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quoted) for quoted in percent]
     double = text.replace("\\", "\\\\").replace('"', '\\"')
-    # Beside both kinds of quotes, repr escapes the single ones.
+    # If a text has both kinds of quotes, repr escapes the single ones.
     single = repr(text + "'\"")[1:-4]
     spelled = [text, exact, double, repr(text)[1:-1], single, ascii(text)[1:-1], repr(text.encode("utf-8", "replace"))[2:-1]]
     # A text of JSON inside a repr, or inside JSON.
-    spelled += [again for one in dumped for again in (one, repr(one)[1:-1], json.dumps(one)[1:-1])]
+    spelled += [again for form in dumped for again in (form, repr(form)[1:-1], json.dumps(form)[1:-1])]
     escaped = html.escape(exact)
     spelled += [html.escape(exact, quote=False), escaped, escaped.replace("&#x27;", "&#39;"), escaped.replace("&#x27;", "&apos;")]
     return spelled + percent
 
 
 def _spellings_of_bytes(secret: bytes) -> Iterable[str]:
-    """Return bytes that are not a text as base64, hex, ``repr`` and characters write them."""
+    """Return bytes that are not text, as base64, hex, ``repr`` and decoded characters."""
     plain, safe = base64.b64encode(secret).decode(), base64.urlsafe_b64encode(secret).decode()
     forms = [
         plain,

@@ -1,10 +1,10 @@
-"""Secrets in texts: where they stand, found in one pass over names, URLs, long words and key blocks.
+"""Secrets in texts, found in one pass over names, URLs, long words and key blocks.
 
-``find`` returns spans of a text, and nothing is replaced while it is searched: so no placeholder hides what stands behind it, and
-a narrow shape (a known key format) cannot disarm the wider rule of the name before it.
+``find`` returns spans of a text, and nothing is replaced during the search. So no placeholder hides the text after it, and a
+narrow shape (a known key format) does not prevent the wider rule for the name before it.
 
-Linear by construction: every expression looks at a bounded number of characters, or repeats one class of characters alone; what
-may be longer is found with ``str.find``; and what was taken for a value is not looked at again.
+Linear by construction: every expression reads a bounded number of characters, or repeats one class of characters; longer parts
+are found with ``str.find``; and a text that was taken for a value is not searched again.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from .words import NAME_KEYS, SCHEMES, STRICT_WORDS
 
 SHORTEST: Final = 7  # characters of the shortest text that holds a secret: pwd=abc
 RUN: Final = re.compile(r"[\w$.-]{2,}")
-"""What a name can be: whole, with what stands before and behind it."""
+"""A candidate for a name, with the characters attached before and after it."""
 _ASCII_RUN: Final = re.compile(r"[A-Za-z0-9_$.-]{2,}")  # twice as fast
 
 
 def find(text: str, classes: KeyClasses) -> list[Span]:
-    """Return where secrets stand in a text: spans in order, which neither touch nor overlap.
+    """Return the spans of secrets in a text, in order; they neither touch nor overlap.
 
-    Most texts have none, and are done once their words are known: ``classes`` keeps those that are neither secret names nor long.
+    Most texts have none, and need no search if their words are known: ``classes`` keeps short words that are not secret names.
 
     Args:
         text: Any text.
-        classes: What judges names, under the policy that counts.
+        classes: The classifier of names, under the policy that applies.
     """
     spans: list[Span] = [*in_urls(text)] if "://" in text else []
     unknown = set((_ASCII_RUN if text.isascii() else RUN).findall(text)) - classes.plain
@@ -52,7 +52,7 @@ def find(text: str, classes: KeyClasses) -> list[Span]:
 
 
 def _in_words(text: str, classes: KeyClasses, unknown: set[str]) -> Iterator[Span]:
-    """Yield secrets in a text some of whose words are long, or names of secrets, or say that one follows."""
+    """Yield secrets in a text in which some words are unknown: long words, secret names, or words before a secret."""
     verdicts, longest = classes.verdicts(unknown)
     if longest >= SHORTEST_FORMAT:
         yield from by_format(text)
@@ -86,10 +86,10 @@ _BEFORE_KEY: Final = re.compile(r"(?:[^\W\d_]{1,16} ){1,2}\Z")
 
 
 def _names(text: str, verdicts: dict[str, int]) -> Iterator[Name]:
-    for found in RUN.finditer(text):
-        if verdict := verdicts.get(found[0]):
-            name = found[0].strip("-.")
-            start = found.start() + len(found[0]) - len(found[0].lstrip("-."))
+    for match in RUN.finditer(text):
+        if verdict := verdicts.get(match[0]):
+            name = match[0].strip("-.")
+            start = match.start() + len(match[0]) - len(match[0].lstrip("-."))
             end = start + len(name)
             if verdict == KEY:
                 start, verdict = _with_words_before(text, start, end)
@@ -98,7 +98,7 @@ def _names(text: str, verdicts: dict[str, int]) -> Iterator[Name]:
 
 
 def _with_words_before(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return where a name of several words begins, such as ``API key``, and what it says."""
+    """Return the start of a name of several words, such as ``API key``, and its verdict."""
     before = _BEFORE_KEY.search(text, max(0, start - 34), start)
     words = before[0].split() if before else []
     for count in range(1, len(words) + 1):
@@ -132,7 +132,7 @@ _TYPED: Final = re.compile(
 
 
 def _value_of(text: str, name: Name) -> Span | None:
-    """Return where the value of a name is that has to be taken out, or None."""
+    """Return the span of the value of a name if it must be redacted, otherwise None."""
     close = _CLOSE.match(text, name.end)
     after = close.end() if close else name.end
     is_quoted = after > name.end
@@ -140,7 +140,7 @@ def _value_of(text: str, name: Name) -> Span | None:
         return element
     separator = _SEPARATOR.match(text, after)
     if separator is None and name.text.lower() == "bearer":
-        return None  # what follows a scheme is judged by itself
+        return None  # the text after a scheme is judged on its own
     typed = _TYPED.match(text, after)
     if typed is not None and not (is_quoted and typed[0][0] != ":") and not (separator is not None and _is_header(name)):
         return quoted(text, name, typed.end(), WORD)
@@ -157,14 +157,14 @@ _PLIST: Final = re.compile(r"</key>[ \t\r\n]{0,64}<string>")
 
 
 def _element(text: str, name: Name) -> Span | None:
-    """Return the span of the text in an element that bears a name, or that follows one in a property list."""
+    """Return the span of the text in an element with a name, or of the text after a name in a property list."""
     before = text[max(0, name.start - 32) : name.start]
     if before.endswith("&lt;") and text.startswith(_ENTITY, name.end):
         return _until(text, name, name.end + len(_ENTITY), "&lt;", WORD)
-    if before.endswith("<key>") and (found := _PLIST.match(text, name.end)) is not None:
-        return _until(text, name, found.end(), "<", WORD)
-    if before[-1:] in ("<", ":") and "<" in before and (found := _ELEMENT.match(text, name.end)) is not None:
-        return _until(text, name, found.end(), "]]>" if found[0].endswith("[") else "<", WORD)
+    if before.endswith("<key>") and (match := _PLIST.match(text, name.end)) is not None:
+        return _until(text, name, match.end(), "<", WORD)
+    if before[-1:] in ("<", ":") and "<" in before and (match := _ELEMENT.match(text, name.end)) is not None:
+        return _until(text, name, match.end(), "]]>" if match[0].endswith("[") else "<", WORD)
     return None
 
 
@@ -197,39 +197,39 @@ def _is_header(name: Name) -> bool:
 
 
 def _assigned(text: str, name: Name, separator: re.Match[str], is_quoted: bool) -> Span | None:
-    """Return the span of the value behind a sign such as ``=`` or ``:``."""
+    """Return the span of the value after a sign such as ``=`` or ``:``."""
     start, sign = separator.end(), separator["s"]
     if _is_header(name) and not (is_quoted and name.text.lower().endswith("cookie")):
         return cookie(text, start) if name.text.lower().endswith("cookie") else authorization(text, start, name.start)
-    if sign == ":" and (found := _BLOCK.match(text, separator.start("s") + 1)) is not None:
-        return indented(text, name, found.end())
-    if is_quoted and (found := _NEXT_LINE.match(text, start)) is not None:
-        start = found.end()
+    if sign == ":" and (match := _BLOCK.match(text, separator.start("s") + 1)) is not None:
+        return indented(text, name, match.end())
+    if is_quoted and (match := _NEXT_LINE.match(text, start)) is not None:
+        start = match.end()
     if starts_quoted(text, start):
         return None if _closes(text, name, start, is_quoted) else quoted(text, name, start, WORD)
-    if (found := _CALL.match(text, start)) is not None and not _GETTER.search(found[0]):
-        return quoted(text, name, found.end(), SECRET_LIKE)
-    if (found := _TWO.match(text, separator.start("s"))) is not None and name.text.lower().endswith("auth"):
-        return quoted(text, name, found.end(), SECRET_LIKE)
-    if sign == ":" and (found := _INDENTED.match(text, start)) is not None:
-        return _word(text, name, found.end(), SECRET_LIKE, _LINE_WORD)
-    if (found := _OBJECT.match(text, start)) is not None:
-        return quoted(text, name, found.end(), WORD)
-    if (found := _HASHED.match(text, start)) is not None:
-        return found.span()
-    if name.verdict == SECRET and (found := _LIST.match(text, start)):
-        return found.span() if _is_list_of_secrets(found[0]) else None
+    if (match := _CALL.match(text, start)) is not None and not _GETTER.search(match[0]):
+        return quoted(text, name, match.end(), SECRET_LIKE)
+    if (match := _TWO.match(text, separator.start("s"))) is not None and name.text.lower().endswith("auth"):
+        return quoted(text, name, match.end(), SECRET_LIKE)
+    if sign == ":" and (match := _INDENTED.match(text, start)) is not None:
+        return _word(text, name, match.end(), SECRET_LIKE, _LINE_WORD)
+    if (match := _OBJECT.match(text, start)) is not None:
+        return quoted(text, name, match.end(), WORD)
+    if (match := _HASHED.match(text, start)) is not None:
+        return match.span()
+    if name.verdict == SECRET and (match := _LIST.match(text, start)):
+        return match.span() if _is_list_of_secrets(match[0]) else None
     if text[start : start + 1] in ("{", "[", "(", ""):
         return None
     return _unquoted(text, name, start, sign, is_quoted)
 
 
-_BEHIND_A_QUOTE: Final = ("", *" \t\r\n,;)]}+|:>")
+_AFTER_A_QUOTE: Final = ("", *" \t\r\n,;)]}+|:>")
 
 
 def _closes(text: str, name: Name, at: int, is_quoted: bool) -> bool:
-    """Tell whether a quote behind a name closes the text that the name stands in: ``"Password: "``."""
-    if is_quoted or text[at] not in "\"'" or text[at + 1 : at + 2] not in _BEHIND_A_QUOTE:
+    """Tell whether a quote after a name closes the text that contains the name: ``"Password: "``."""
+    if is_quoted or text[at] not in "\"'" or text[at + 1 : at + 2] not in _AFTER_A_QUOTE:
         return False
     line = text.rfind("\n", max(0, name.start - 512), name.start) + 1
     return (line > 0 or name.start <= 512) and text.count(text[at], line, name.start) % 2 == 1
@@ -243,16 +243,16 @@ def _is_list_of_secrets(text: str) -> bool:
 
 
 def _word(text: str, name: Name, start: int, least: int, kind: re.Pattern[str] = _WORD) -> Span | None:
-    found = kind.match(text, start)
-    return judged(text, name, start, without_closers(text, start, found.end()), least) if found else None
+    match = kind.match(text, start)
+    return judged(text, name, start, without_closers(text, start, match.end()), least) if match else None
 
 
 def _unquoted(text: str, name: Name, start: int, sign: str, is_quoted: bool) -> Span | None:
-    """Return the span of a value without quotes: a word, or the rest of a line that is a setting of its own."""
-    found = _ESCAPED_WORD.match(text, start) if sign.startswith("%") else _WORD.match(text, start)
-    if found is None:
+    """Return the span of a value without quotes: a word, or the rest of a line that is a setting."""
+    match = _ESCAPED_WORD.match(text, start) if sign.startswith("%") else _WORD.match(text, start)
+    if match is None:
         return None
-    end = without_closers(text, start, found.end())
+    end = without_closers(text, start, match.end())
     is_code = end - start <= MAX_ORDINARY and (
         is_identifier(text[start:end]) or look_of(text[start:end], is_bare=True) == ORDINARY_TEXT
     )
@@ -290,7 +290,7 @@ _QUERY: Final = re.compile(r"[^&\s]*&\w{1,64}=")
 
 
 def _rest_of_line(text: str, name: Name, start: int, sign: str, is_code: bool) -> Span | None:
-    """Return the span of the rest of a line ``NAME: value`` whose words are a secret, or None where the first word is all."""
+    """Return the span of the rest of a line ``NAME: value`` if its words are a secret; None if only the first word can be."""
     stop = text.find("\n", start, start + 1024)
     line = text[start : stop if stop >= 0 else start + 1024].rstrip()
     if name.verdict != SECRET or _QUERY.match(line):
@@ -308,7 +308,7 @@ def _rest_of_line(text: str, name: Name, start: int, sign: str, is_code: bool) -
     return (start, start + len(line)) if is_scheme or is_pair or (is_key and look_of(line) == SECRET_LIKE) else None
 
 
-# --- beside and behind a name -----------------------------------------------------------------------------------------
+# --- beside and after a name ------------------------------------------------------------------------------------------
 
 _ATTRIBUTE: Final = re.compile(
     r"[ \t\r\n]{1,32}(?:[\w:.-]{1,40}=\"[^\"<>]{0,80}\"[ \t\r\n]{1,32}){0,3}"
@@ -322,31 +322,31 @@ _NAME_BEFORE: Final = re.compile(r"(\w{1,24})[\"']?[ \t]{0,8}(?:[:=][ \t]{0,8}|[
 
 
 def _beside(text: str, name: Name, after: int) -> Span | None:
-    """Return the span of what stands beside a quoted name: the second of a pair, an argument, an attribute, an element."""
-    if (found := _ATTRIBUTE.match(text, after)) is not None:
-        return quoted(text, name, found.end(), WORD)
+    """Return the span of the value beside a quoted name: the second of a pair, an argument, an attribute, an element."""
+    if (match := _ATTRIBUTE.match(text, after)) is not None:
+        return quoted(text, name, match.end(), WORD)
     if text[after : after + 1] == ">" and "<" in text[max(0, name.start - 64) : name.start]:
         return _until(text, name, after + 1, "<", SECRET_LIKE)
-    if (found := _PAIRED_VALUE.match(text, after)) is not None and _is_named(text, name.start):
-        return quoted(text, name, found.end(), WORD)
-    if (found := _PAIRED.match(text, after)) is not None:
+    if (match := _PAIRED_VALUE.match(text, after)) is not None and _is_named(text, name.start):
+        return quoted(text, name, match.end(), WORD)
+    if (match := _PAIRED.match(text, after)) is not None:
         is_flag = text[max(0, name.start - 1) : name.start] == "-"
-        return quoted(text, name, found.end(), WORD if is_flag else SECRET_LIKE)
+        return quoted(text, name, match.end(), WORD if is_flag else SECRET_LIKE)
     return None
 
 
 def _is_named(text: str, at: int) -> bool:
-    """Tell whether what stands before a name is a key such as ``name``: ``{"name": "password", ...``, ``variable "password"``."""
-    found = _NAME_BEFORE.search(text[max(0, at - 48) : at])
-    return found is not None and found[1].lower() in (*NAME_KEYS, "variable")
+    """Tell whether the word before a name is a key such as ``name``: ``{"name": "password", ...``, ``variable "password"``."""
+    match = _NAME_BEFORE.search(text[max(0, at - 48) : at])
+    return match is not None and match[1].lower() in (*NAME_KEYS, "variable")
 
 
 def _called(text: str, name: Name) -> Span | None:
-    """Return the span of what is set by a call: ``setPassword("x")``, ``BasicAuth("user", "x")``."""
+    """Return the span of a value that a call sets: ``setPassword("x")``, ``BasicAuth("user", "x")``."""
     if not text.startswith("(", name.end):
         return None
-    if (found := _TWO.match(text, name.end)) is not None and name.text.lower().endswith("auth"):
-        return quoted(text, name, found.end(), SECRET_LIKE)
+    if (match := _TWO.match(text, name.end)) is not None and name.text.lower().endswith("auth"):
+        return quoted(text, name, match.end(), SECRET_LIKE)
     is_getter = _GETTER.search(name.text) is not None or not starts_quoted(text, name.end + 1)
     return None if is_getter else quoted(text, name, name.end + 1, SECRET_LIKE)
 
@@ -363,21 +363,21 @@ _CELL: Final = re.compile(r"[ \t]{1,64}\|[ \t]{1,64}|\t")
 
 def _spoken(text: str, name: Name) -> Span | None:
     """Return the span of a value after a blank: of a flag, in SQL, in a table, or in a sentence."""
-    if text[max(0, name.start - 1) : name.start] == "-" and (found := _FLAG_VALUE.match(text, name.end)) is not None:
-        if DELIMITER.match(text, found.end()):
-            return quoted(text, name, found.end(), WORD)
-        return _word(text, name, found.end(), WORD if name.verdict == SECRET else SECRET_LIKE, _LINE_WORD)
-    if (found := _NEXT_VALUE.match(text, name.end)) is not None and _is_named(text, name.start):
-        is_text = DELIMITER.match(text, found.end()) is not None
-        return quoted(text, name, found.end(), WORD) if is_text else _word(text, name, found.end(), WORD, _LINE_WORD)
+    if text[max(0, name.start - 1) : name.start] == "-" and (match := _FLAG_VALUE.match(text, name.end)) is not None:
+        if DELIMITER.match(text, match.end()):
+            return quoted(text, name, match.end(), WORD)
+        return _word(text, name, match.end(), WORD if name.verdict == SECRET else SECRET_LIKE, _LINE_WORD)
+    if (match := _NEXT_VALUE.match(text, name.end)) is not None and _is_named(text, name.start):
+        is_text = DELIMITER.match(text, match.end()) is not None
+        return quoted(text, name, match.end(), WORD) if is_text else _word(text, name, match.end(), WORD, _LINE_WORD)
     if name.verdict == WEAK:
         return None
-    if (found := _CELL.match(text, name.end)) is not None:
-        return _word(text, name, found.end(), SECRET_LIKE)
-    if (found := _QUOTED_NEXT.match(text, name.end)) is not None:
-        return quoted(text, name, found.end(), WORD if name.text.isupper() or found[0].strip() else SECRET_LIKE)
-    if (found := _SAYS.match(text, name.end)) is not None:
-        is_text = DELIMITER.match(text, found.end()) is not None
-        return quoted(text, name, found.end(), SECRET_LIKE) if is_text else _word(text, name, found.end(), SECRET_LIKE)
+    if (match := _CELL.match(text, name.end)) is not None:
+        return _word(text, name, match.end(), SECRET_LIKE)
+    if (match := _QUOTED_NEXT.match(text, name.end)) is not None:
+        return quoted(text, name, match.end(), WORD if name.text.isupper() or match[0].strip() else SECRET_LIKE)
+    if (match := _SAYS.match(text, name.end)) is not None:
+        is_text = DELIMITER.match(text, match.end()) is not None
+        return quoted(text, name, match.end(), SECRET_LIKE) if is_text else _word(text, name, match.end(), SECRET_LIKE)
     word = _WORD.match(text, name.end + 1) if text.startswith(" ", name.end) else None
     return _word(text, name, name.end + 1, SECRET_LIKE) if word and is_mixed(word[0]) else None

@@ -1,7 +1,7 @@
 """Values: whether a text looks like a secret, an ordinary word, or neither.
 
-A text under a secret name is judged here: whether it is taken out where the name alone is not sure enough, and whether the flow
-remembers it as a taint. Every function takes time linear in the text.
+The look of a text decides whether it is redacted if its name alone is not certain enough, and whether the flow remembers it as
+a taint. Every function takes time linear in the text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from .words import FILLERS, FUNCTION_WORDS, ORDINARY
 
 ORDINARY_TEXT, WORD, SECRET_LIKE = 0, 1, 2
-"""What a text looks like: nothing secret; a word that may be one; a secret."""
+"""What a text looks like: not a secret; a word that may be one; a secret."""
 
 _LONGEST: Final = 256  # characters of a text that can be ordinary; a longer one under a secret name is a secret
 _PLACEHOLDER = re.compile(
@@ -47,8 +47,8 @@ def look_of(text: str, *, is_bare: bool = False) -> int:
     """Return what a text looks like: ``ORDINARY_TEXT``, ``WORD`` or ``SECRET_LIKE``.
 
     Args:
-        text: What stands under a secret name.
-        is_bare: Whether it stands without quotes in a longer text, where it may be code.
+        text: The value of a secret name.
+        is_bare: Whether it is without quotes in a longer text, where it may be code.
     """
     if len(text) > _LONGEST:
         return SECRET_LIKE
@@ -128,19 +128,19 @@ def _look_of_word(text: str) -> int:
 
 
 def _is_camel(part: str) -> bool:
-    """Tell whether a part is made of ordinary words: ``clientCredentials``."""
+    """Tell whether a part consists of ordinary words: ``clientCredentials``."""
     humps = _CAMEL.findall(part)
     return len(humps) > 1 and "".join(humps) == part and all(hump.lower() in ORDINARY for hump in humps)
 
 
 def is_random(text: str) -> bool:
-    """Tell whether a text is made of such a mixture of characters that nobody would write it by hand."""
+    """Tell whether a text looks generated: a mixture of characters that is not written by hand."""
     if not len(text) >= 16 or " " in text or not any(map(str.isalpha, text)):
         return False
     pieces = re.split("[-_.:/@~+=]", text)
     if sum(map(str.isdigit, text)) >= 3 and len(text) > 3 * len(pieces):
         return look_of(text) == SECRET_LIKE
-    changes = sum(one.isupper() != two.isupper() for one, two in zip(text, text[1:], strict=False))
+    changes = sum(left.isupper() != right.isupper() for left, right in zip(text, text[1:], strict=False))
     return changes >= 6 and len(text) < 3 * changes and look_of(text) == SECRET_LIKE
 
 
@@ -160,15 +160,15 @@ def _is_jumbled(text: str) -> bool:
 
 
 def is_identifier(text: str) -> bool:
-    """Tell whether a text is made of ordinary words alone, as names in code are: ``self.password``, ``authToken``."""
+    """Tell whether a text consists only of ordinary words, like names in code: ``self.password``, ``authToken``."""
     return all(part.lower() in ORDINARY or _is_camel(part) for part in _PARTS.findall(text))
 
 
 def is_key_like(text: str) -> bool:
-    """Tell whether a part of a text is long and has digits, as generated keys have, or is random otherwise."""
+    """Tell whether a part of a text is long and has digits, like a generated key, or the text is random."""
     return any(len(part) >= 8 and _has_digit(part) for part in re.split("[-_.]", text)) or is_random(text)
 
 
 def is_blank(text: str) -> bool:
-    """Tell whether a text fills in for a key in an example: ``xxxxxxxx``, ``XXXX-XXXX``."""
+    """Tell whether a text is a placeholder for a key in an example: ``xxxxxxxx``, ``XXXX-XXXX``."""
     return len(set(text.lower()) - set("-_.=")) <= 1

@@ -1,11 +1,11 @@
-"""The one table of redaction: which words make a key secret, which texts are ordinary, and which formats secrets have.
+"""The one table of redaction: words that make a key secret, ordinary words, and formats of secrets.
 
-Keys of dicts and names in texts are judged by the same words (``secrets.keys``), values by the same word list
-(``secrets.values``), and texts are scanned for the same formats (``secrets.texts``). This module holds data alone, so that a
-word is added in one place; that is why it is long.
+The same words decide for keys of dicts and names in texts (``secrets.keys``), the same word list for values
+(``secrets.values``), and the same formats for texts (``secrets.texts``). This module holds only data, so a word is added in
+one place; that is why it is long.
 
-Where the words come from: the scrubbing lists of Sentry, Logfire, Rollbar, Rails, Django, Datadog and Elastic APM, and the
-formats that the makers of keys publish for secret scanning.
+The words come from the scrubbing lists of Sentry, Logfire, Rollbar, Rails, Django, Datadog and Elastic APM, and from the
+formats that issuers of keys publish for secret scanning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SECRET_WORDS: Final = _words(
     パスワード 비밀번호 암호
     """
 )
-"""Words that make a key secret wherever they stand in it."""
+"""Words that make a key secret anywhere in it."""
 
 FUSED_ENDINGS: Final = (
     *"password passwords passwd passphrase passcode secret secrets apikey apikeys secretkey accesskey privatekey".split(),
@@ -42,7 +42,7 @@ FUSED_ENDINGS: Final = (
     *"refreshtoken authtoken bearertoken sessiontoken csrftoken xsrftoken idtoken connectionstring sessionid".split(),
     *"passwort kennwort wachtwoord contrasena motdepasse".split(),
 )
-"""What makes a word that was written without separators secret where it ends so: ``dbpassword``, ``openaiapikey``."""
+"""Endings that make a compound without separators secret: ``dbpassword``, ``openaiapikey``."""
 
 FUSED_OWNERS: Final = _words(
     """
@@ -54,7 +54,7 @@ FUSED_OWNERS: Final = _words(
     verification reset hf
     """
 )
-"""What stands before ``pass``, ``pwd``, ``key`` or ``token`` in a word that was written without separators."""
+"""Beginnings of secret compounds without separators that end in ``pass``, ``pwd``, ``key`` or ``token``."""
 
 KEY_OWNERS: Final = _words(
     """
@@ -78,7 +78,7 @@ WEAK_KEY_OWNERS: Final = _words(
     azure gcp sign signature brave exa together segment recovery backup personal
     """
 )
-"""Owners whose ``key`` is often a name too: their values have to look like secrets."""
+"""Owners whose ``key`` is often a name too: its value must look like a secret."""
 
 TOKEN_WORDS: Final = _words("token tokens tkn")
 TOKEN_OWNERS: Final = _words(
@@ -88,7 +88,7 @@ TOKEN_OWNERS: Final = _words(
     password x my logfire principal remember invite activation confirmation
     """
 )
-"""Words before ``token`` that tell that it is a credential, and no piece of a text."""
+"""Words before ``token`` that make it a credential, not a piece of a text."""
 
 WEAK_WORDS: Final[dict[str, int]] = {
     "session": 12, "sessions": 12, "sessionid": 12, "sessid": 12, "sid": 12,
@@ -97,7 +97,7 @@ WEAK_WORDS: Final[dict[str, int]] = {
     "sig": 32, "sign": 32, "signed": 32, "salt": 12, "certificate": 32, "crypt": 12, "mnemonic": 24, "authentication": 12,
     "pin": 4, "otp": 4, "totp": 4, "mfa": 4, "creds": 6, "clave": 4, "parola": 4, "chave": 8,
 }  # fmt: skip
-"""Words that often stand for secrets and often do not, with the digits a number under them has to have to be a secret."""
+"""Words that are often but not always names of secrets, each with the least number of digits of a secret number."""
 
 FILE_ENDINGS: Final = _words(
     """
@@ -105,7 +105,7 @@ FILE_ENDINGS: Final = _words(
     sh
     """
 )
-"""Behind a dot, they make a name that of a file: ``secrets.yaml``."""
+"""After a dot, they make a name a file name: ``secrets.yaml``."""
 
 STILL_SECRET_AFTER: Final = _words(
     """
@@ -115,7 +115,7 @@ STILL_SECRET_AFTER: Final = _words(
     root db database der crt p12 pfx jks seed first second a b c x y z"
     """
 )
-"""Words after the secret word that leave the value one: ``password_confirmation``, ``credentials_json``."""
+"""Words after the secret word with which the value stays secret: ``password_confirmation``, ``credentials_json``."""
 
 SAFE_AFTER: Final = _words(
     """
@@ -140,7 +140,7 @@ SAFE_AFTER: Final = _words(
     found eaten log logs csv
     """
 )
-"""Words after the secret word that describe it, and hold none: ``password_policy``, ``api_key_id``, ``token_url``."""
+"""Words after the secret word that describe the secret: ``password_policy``, ``api_key_id``, ``token_url``."""
 
 SECRET_PHRASES: Final = tuple(
     """
@@ -157,10 +157,10 @@ LATER_WORDS: Final = _words("key keys passe")
 """Words of texts that the words before them can make a secret name: ``API key``, ``mot de passe``."""
 
 STRICT_WORDS: Final = tuple("session sessions sessionid sid auth authn authentication sign signed signature certificate".split())
-"""Ends of weak names that logs have before a colon all the time: there the value has to be random."""
+"""Endings of weak names that are common before a colon in logs: there the value must look random."""
 
 UNSAFE_AFTER: Final = ("access key id", "secret key id", "session id", "sessionid", "secret id")
-"""Where the words before count for more than the last one: AWS's ``aws_access_key_id`` is half of a pair."""
+"""Endings in which the first words decide, not the last: AWS's ``aws_access_key_id`` is half of a pair."""
 
 SAFE_BEFORE: Final = _words(
     """
@@ -190,7 +190,7 @@ SAFE_WORDS: Final = _words(
     nexttoken eostoken bostoken padtoken unktoken
     """
 )
-"""Words in which a secret word stands by chance."""
+"""Ordinary words that happen to contain a secret word."""
 
 VALUE_KEYS: Final = _words("value values val vals text default content data current parametervalue optionvalue")
 NAME_KEYS: Final = _words(
@@ -198,10 +198,10 @@ NAME_KEYS: Final = _words(
     name key header field variable param parameter property attribute id label parameterkey parametername optionname
     """
 )
-"""``{"name": "password", "value": "x"}``: a key of the first kind is told by what stands under one of the second."""
+"""``{"name": "password", "value": "x"}``: the value of one of the ``NAME_KEYS`` decides about the ``VALUE_KEYS``."""
 
 TOKEN_NEIGHBOURS: Final = _words("logprob logprobs bytes top_logprobs id pos index token_id score offset start end rank special")
-"""Beside one of these, ``token`` is a piece of a text."""
+"""Keys beside which ``token`` is a piece of a text."""
 
 PRESETS: Final[dict[str, frozenset[str]]] = {
     "payment": _words(
@@ -276,7 +276,7 @@ ORDINARY: Final = _words(
     recommended
     """
 )
-"""Ordinary words: a text that is one of them is not remembered as a secret, and a name before it in a text says nothing."""
+"""Ordinary words: a text that is one of them is not remembered as a secret, and is not redacted after a name in a text."""
 
 COMPOUNDS: Final = _words(
     """
@@ -288,14 +288,14 @@ COMPOUNDS: Final = _words(
     kube-system token-based key-based
     """
 )
-"""Names of several ordinary words, written with hyphens: not remembered as secrets either."""
+"""Names of several ordinary words with hyphens: not remembered as secrets either."""
 
 FILLERS: Final = _words(
     """
     no not none your here my placeholder example dummy fake test needed required changeme todo insert unset any
     """
 )
-"""Words that tell of several ones joined by hyphens that they only fill in for a secret: ``sk-no-key-required``."""
+"""Words that make words joined by hyphens a placeholder for a secret: ``sk-no-key-required``."""
 
 FUNCTION_WORDS: Final = _words(
     """
@@ -311,7 +311,7 @@ SCHEMES: Final = _words(
     bearer basic digest token apikey api-key negotiate ntlm hawk oauth signature aws4-hmac-sha256 flyv1 key
     """
 )
-"""Authentication schemes (RFC 7235), and what services use in their stead; what follows one is the secret."""
+"""Authentication schemes (RFC 7235), and what services use instead; the text after one is the secret."""
 
 # --- formats ----------------------------------------------------------------------------------------------------------
 
@@ -345,10 +345,10 @@ LOOSE_FORMATS: Final[tuple[tuple[str, str], ...]] = (
     ("pypi-", rf"{_ID}{{20,1024}}"),
     ("fm1_ fm1a_ fm1r_ fm2_", r"[A-Za-z0-9+/=_,-]{20,2048}"),
 )
-"""Formats whose beginning is also that of ordinary names: a long part of the rest has to look random."""
+"""Formats whose prefix also occurs in ordinary names: a long part of the rest must look random."""
 
 FORMATS: Final[tuple[tuple[str, str], ...]] = (
-    # what a secret begins with, and what follows: alternatives in one line share the rest
+    # the prefixes of a secret, and the expression for the rest: prefixes in one line share it
     ("sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_ pk_live_ pk_test_ pk_prod_", rf"{_AN}{{10,512}}"),
     ("AKIA ASIA ABIA ACCA", r"[A-Z0-9]{16}"),
     ("ABSK", r"[A-Za-z0-9+/]{60,512}={0,2}"),
@@ -440,14 +440,14 @@ FORMATS: Final[tuple[tuple[str, str], ...]] = (
     ("ATTA", r"[a-f0-9]{64}"),
     ("eyJ", r"[A-Za-z0-9_-]{5,1500}\.[A-Za-z0-9_-]{5,8000}(?:\.[A-Za-z0-9_-]{0,4000}){0,3}"),
 )
-"""Formats of secrets that describe themselves: what they begin with, and a bounded regular expression for the rest.
+"""Self-describing formats of secrets: prefixes, and a bounded regular expression for the rest.
 
 JSON Web Tokens are RFC 7519, ``age`` keys are https://age-encryption.org/v1, AWS's prefixes are in its IAM user guide; the others
-are published by their makers for secret scanning.
+are published by their issuers for secret scanning.
 """
 
 INNER_FORMATS: Final[tuple[tuple[str, int, int, str], ...]] = (
-    # what stands inside, how far before it the secret may begin and how far behind it may end, and the whole as an expression
+    # the inner text, how far before it the secret may begin and how far after it may end, and the expression for the whole
     ("Q~", 4, 40, r"[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
     (".atlasv1.", 14, 92, r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{40,80}"),
     ("-us", 32, 6, r"[a-f0-9]{32}-us\d{1,2}(?![A-Za-z0-9])"),
@@ -465,7 +465,7 @@ INNER_FORMATS: Final[tuple[tuple[str, int, int, str], ...]] = (
     ("NRAL", 40, 4, r"[a-f0-9]{36}FFFFNRAL"),
     ("discord.com/api/webhooks/", 8, 200, r"(?:https?://)?discord\.com/api/webhooks/\d{5,30}/[A-Za-z0-9_-]{30,120}"),
 )
-"""Formats that are known by what stands in their middle."""
+"""Formats that are recognised by their middle."""
 
 DOTTED: Final = r"[MNO][A-Za-z0-9_-]{22,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}"
 """A token of a Discord bot: the id in base64, a time and a signature."""
@@ -480,9 +480,12 @@ STEMS: Final = tuple(
     access private security парол секрет 密码 密碼 口令 パスワ 비밀번 암호
     """.split()
 )
-"""Without one of these, in lower case, no name in a text is secret, but for those of a policy; a test holds that."""
+"""Every built-in secret name contains one of these, in lower case; a test checks that."""
 
 TELLING: Final = tuple(
-    "bearer basic begin curl wget sshpass mysql redis-cli docker http identified securestring smbclient htpasswd key".split()
+    """
+    bearer basic begin curl wget sshpass mysql redis-cli docker http identified securestring smbclient htpasswd key code 2f
+    """.split()
 )
-"""Beginnings of words behind which a secret may stand without a name: schemes, programs that take one as a flag, key blocks."""
+"""Beginnings of words after which a secret may stand without a name: schemes, programs that take one as a flag, key blocks,
+parameters of a query, and ``%2F`` of an encoded URL. These words are never remembered as plain."""
