@@ -5,17 +5,21 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from the_edge_obs import errors
 from the_edge_obs.event import problems, schema
 from the_edge_obs.flows import load
 from the_edge_obs.parity import main, normalise, report
@@ -282,6 +286,90 @@ def test_ids_without_hyphens_are_replaced() -> None:
         "traceparent": "00-flow-1-span-1-01",
         "whole": "span-1",
     }
+
+
+def test_the_words_of_own_errors_are_not_compared() -> None:
+    """A runtime phrases them itself; the types are shared. Texts of the flow's own stay, also in events inside of data."""
+    error = {"type": "FlowRunError", "message": "words", "cause": {"type": "UndefinedError", "message": "m"}, "notes": ["n"]}
+    cut = ["error.message", "error.cause.message", "error.notes[0]", "error.notesque", "output", "message"]
+    inner = event(1, 0, "error", 3, data={"error": {"type": "ActionError", "message": "a"}}, message="a")
+    soft = {"type": "parse", "message": "mine", "notes": ["n"]}
+    made = [
+        event(0, None, "entry", 1, "flow"),
+        event(1, 0, "error", 2, data={"error": error, "cut": cut}, message="words"),
+        event(2, 0, "error", 4, data={"error": {**error, "errors": []}}, message="other words"),
+        event(3, 0, "error", 5, data={"error": soft, "cut": ["error.notes[0]"]}, message="mine"),
+        event(0, None, "log", 6, data={"error": error, "cut": cut[:3], "seen": [inner]}, message="step 'a' failed"),
+    ]
+    short = {"type": "FlowRunError", "message": None}
+    found = normalise(made)
+    assert [(one["message"], one["data"].get("error"), one["data"].get("cut")) for one in found] == [
+        (None, None, None),
+        (None, short, ["error.notesque", "output"]),
+        ("other words", short, None),
+        ("mine", soft, ["error.notes[0]"]),
+        ("step 'a' failed", short, None),
+    ]
+    assert [found[4]["data"]["seen"][0][key] for key in ("message", "data")] == [
+        None,
+        {"error": {"type": "ActionError", "message": None}},
+    ]
+    assert normalise(found) == found
+
+
+def test_the_page_lists_the_own_errors() -> None:
+    """F2 names every type whose words are not compared."""
+    page = (FIXTURES.parents[2] / "docs" / "parity.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(\w+Error)`", page[page.index("- **F2.**") : page.index("- **F3.**")]))
+    own = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.ObservabilityError)}
+    assert listed == own
+
+
+PLAIN = {
+    "null": r"null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+
+
+def core_tag(text: str) -> str:
+    """Return what the core schema of YAML 1.2.2, section 10.3.2, reads in a plain scalar."""
+    return next((kind for kind, pattern in PLAIN.items() if re.fullmatch(pattern, text)), "null" if text == "~" else "str")
+
+
+def scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.MappingNode):
+        yield from (scalar for pair in node.value for part in pair for scalar in scalars(part))
+    else:
+        yield from (scalar for item in node.value for scalar in scalars(item))
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.rglob("*.yaml")), ids=lambda path: str(path.stem))
+def test_fixtures_follow_their_rules(path: Path) -> None:
+    """F1, F3, F4, F6: no inline Python, shared filters, literal matches, scalars that both versions of YAML read alike."""
+    text = path.read_text(encoding="utf-8")
+    tree = yaml.compose(text, yaml.SafeLoader)
+    plain = [scalar for scalar in scalars(tree) if scalar.style is None]
+    odd = r"[-+]?0[0-9_]+|.*[0-9]_[0-9].*|[yYnN]|~|"
+    assert [
+        one.value for one in plain if one.tag != f"tag:yaml.org,2002:{core_tag(one.value)}" or re.fullmatch(odd, one.value)
+    ] == []
+    document = yaml.safe_load(text)
+    used = {name for template in re.findall(r"\{[{%].*?[%}]\}", text) for name in re.findall(r"\|\s*(\w+)", template)}
+    assert used <= {"length", "first", "last", "join", "upper", "lower", "trim", "replace", "default"}
+    literal = r"""[\w ,:;'"!/#@%&=<>~]+"""
+    assert [match for match in values_of(document, "match") if not re.fullmatch(literal, match)] == []
+    assert [code for key in ("run", "imports") for code in values_of(document, key)] == []
+
+
+def values_of(value: Any, key: str) -> list[Any]:
+    """Return what stands under a key, at any depth."""
+    if isinstance(value, dict):
+        return [found for name, item in value.items() for found in ([item] if name == key else values_of(item, key))]
+    return [found for item in value for found in values_of(item, key)] if isinstance(value, list) else []
 
 
 def test_events_of_one_moment_keep_the_order_of_the_file() -> None:

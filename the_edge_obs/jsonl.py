@@ -315,11 +315,18 @@ def strictly_decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
     """
     text = content if isinstance(content, str) else content.decode("utf-8")
     value = _read(text, max_depth, _decode_strictly)
+    if (escape := lone_surrogate(text)) is not None:
+        raise ValueError(f"{escape} is a lone surrogate; write the character itself, or a pair of surrogates")
+    return value
+
+
+def lone_surrogate(text: str) -> str | None:
+    """Return the first escape in a JSON text that stands for half a character, such as ``\\ud800``; None without one."""
     if _ESCAPE_OF_SURROGATE.search(text):
         for escape in _ESCAPES.finditer(text):
             if escape[1] is not None and _SURROGATES[0] <= int(escape[1], 16) <= _SURROGATES[1]:
-                raise ValueError(f"{escape[0]} is a lone surrogate; write the character itself, or a pair of surrogates")
-    return value
+                return escape[0]
+    return None
 
 
 def _bounded(text: str) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from . import errors
 from .errors import LogFileError, ObservabilityError
 from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number
 from .files import BROKEN_PIPE, abandon_stdout
@@ -30,7 +31,10 @@ from .store.validation import check_whole
 from .text import counted, printable
 
 _PLACES: Final = ("traceback", "where")  # places in the code that ran, which differ between runtimes
-_CUT_PLACES: Final = tuple(f"error.{place}" for place in _PLACES)
+_OF_LANGUAGES: Final = ("cause", "errors", "notes")  # what an error of this package has from exceptions of the language
+_OWN_ERRORS: Final = frozenset(
+    name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ObservabilityError)
+)
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
 _REQUIRED: Final = frozenset(KEYS) - {"step"}
 _BARE: Final = {"flow_id": slice(None), "parent_id": slice(16, None), "span_id": slice(16, None)}  # an id without hyphens
@@ -179,19 +183,38 @@ def _normalised(event: Mapping[str, Any], names: _Names) -> Event:
         data.update(dict.fromkeys(key for key in _OF_ONE_RUN if key in data))
     if event["event_type"] == "log" and event["node"] == ROOT_NODE and isinstance(data.get("inner"), dict):
         data["inner"].update(dict.fromkeys(key for key in ("flow_id", "span_id") if key in data["inner"]))
-    if isinstance(data.get("error"), dict):
+    if isinstance(error := data.get("error"), dict):
+        forgotten = [f"error.{key}" for key in _PLACES]
+        if error.get("type") in _OWN_ERRORS:
+            forgotten += _without_words(result, error)
         for key in _PLACES:
-            data["error"].pop(key, None)
-        _forget_places(data)
+            error.pop(key, None)
+        _forget_paths(data, forgotten)
     return result
 
 
-def _forget_places(data: dict[str, Any]) -> None:
-    """Remove from ``cut`` the paths of the places that are removed from an error."""
+def _without_words(event: Event, error: dict[str, Any]) -> list[str]:
+    """Remove the words of an error that this package made, which each runtime phrases itself; return the paths of them."""
+    forgotten = ["error.message", *(f"error.{key}" for key in _OF_LANGUAGES)]
+    if event["event_type"] == "error" and event["message"] == error.get("message"):
+        event["message"] = None
+        forgotten.append("message")
+    error["message"] = None
+    for key in _OF_LANGUAGES:
+        error.pop(key, None)
+    return forgotten
+
+
+def _forget_paths(data: dict[str, Any], paths: Sequence[str]) -> None:
+    """Remove from ``cut`` the paths of what is removed, and those of its parts."""
     if isinstance(data.get("cut"), list):
-        data["cut"] = [path for path in data["cut"] if path not in _CUT_PLACES]
+        data["cut"] = [path for path in data["cut"] if not (isinstance(path, str) and _is_of(path, paths))]
         if not data["cut"]:
             del data["cut"]
+
+
+def _is_of(path: str, paths: Sequence[str]) -> bool:
+    return any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in paths)
 
 
 def _replaced(value: Any, names: _Names) -> Any:
