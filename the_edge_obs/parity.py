@@ -265,7 +265,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _compare(source: str, folder: str, *, is_strict: bool) -> int:
     is_flow = source.endswith(_FLOW_SUFFIXES)
-    path, failure = _run(source, folder) if is_flow else (Path(source), None)
+    path, failure = run_to_file(source, folder) if is_flow else (Path(source), None)
     findings = check_whole(path) if is_strict else []
     for number, problem in findings:
         place = f"{source}: line {number} of its log" if is_flow else f"{source}:{number}"
@@ -281,10 +281,17 @@ def _compare(source: str, folder: str, *, is_strict: bool) -> int:
     return 0
 
 
-def _run(source: str, folder: str) -> tuple[Path, Exception | None]:
-    """Run a flow; return the file of its log, in a folder, and what it failed with.
+def run_to_file(source: str, folder: str) -> tuple[Path, Exception | None]:
+    """Run a flow; return the file of its log, and what it failed with.
 
     The log is the file: what is read back from memory, later steps may have redacted further.
+
+    Args:
+        source: The flow file.
+        folder: The folder in which to write the log.
+
+    Raises:
+        ObservabilityError: The flow file has a mistake, or the run cannot begin, or logs nothing.
     """
     from .flows import load  # imports yaml and jinja2, which reading a log does not need
 
