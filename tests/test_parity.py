@@ -384,7 +384,7 @@ def test_fixtures_follow_their_rules(path: Path) -> None:
     ] == []
     document = yaml.safe_load(text)
     used = {name for template in re.findall(r"\{[{%].*?[%}]\}", text) for name in re.findall(r"\|\s*(\w+)", template)}
-    assert used <= {"length", "first", "last", "join", "upper", "lower", "trim", "replace", "default"}
+    assert used <= {"length", "first", "last", "join", "upper", "lower", "trim", "replace"}
     literal = r"""[\w ,:;'"!/#@%&=<>~]+"""
     assert [match for match in values_of(document, "match") if not re.fullmatch(literal, match)] == []
     assert [code for key in ("run", "imports") for code in values_of(document, key)] == []
