@@ -258,6 +258,7 @@ return {"pairs": {(1, 2): "a", 3: "b", "3": "c", None: "d"}, "nan": [float("nan"
     ]
 
 
+@pytest.mark.slow
 def test_run_writes_a_deep_state() -> None:
     """What is nested too deeply for JSON's readers is cut with a note, and the rest is written."""
     deep = "deep = []\nfor _ in range(100_000):\n    deep = [deep]\nreturn {'deep': deep, 'n': 1}"

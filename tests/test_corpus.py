@@ -91,6 +91,7 @@ def test_no_kind_falls_below_its_floors(kind: str) -> None:
     assert reached == FLOORS[kind], scrubbers.misses(measured()[kind])
 
 
+@pytest.mark.slow
 def test_every_kind_has_floors() -> None:
     """No sample is left out of the measurement."""
     assert list(measured()) == list(FLOORS)

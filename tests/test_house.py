@@ -37,6 +37,7 @@ def sessions_of_ci() -> list[str]:
     return (ROOT / ".ci" / "run").read_text(encoding="utf-8").partition("--sessions ")[2].split()
 
 
+@pytest.mark.slow
 def test_every_extra_that_an_error_names_exists(settings: configparser.ConfigParser) -> None:
     """A ``MissingExtraError`` tells users to install an extra: there is one of that name."""
     named = set()

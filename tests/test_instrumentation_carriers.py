@@ -137,6 +137,7 @@ def test_owners_of_propagate_that_overlap_share_one_patch() -> None:
     assert patched() == before
 
 
+@pytest.mark.slow
 def test_propagate_below_the_patch_of_somebody_else() -> None:
     """Who patches on top meanwhile keeps their patch. Where they take it away after our undo, ours is back on top and does
     nothing; the next one takes its place, so that a thousand rounds leave one layer."""

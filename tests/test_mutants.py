@@ -67,6 +67,7 @@ def test_what_is_left_alone(code: str) -> None:
     assert changes(code) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(GROUPS))
 def test_every_mutant_of_a_module_is_another_program(name: str) -> None:
     """Each can be parsed, and differs from the module in its syntax tree."""
