@@ -439,6 +439,23 @@ def test_a_flow_that_fails_is_compared_too(tmp_path: Path, capsys: pytest.Captur
     assert err.count("\n") == 1
 
 
+def test_a_root_that_its_level_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """L18: the root has an id and no entry; what belongs to the run itself has no parent. A fixture must not do that (S2)."""
+    flow = tmp_path / "rootless.yaml"
+    nodes = "  - {name: ask, uses: llm.call, with: {prompt: p, answers: [{error: no}]}, on_error: {mode: graceful}}\n"
+    flow.write_text(f"name: rootless\nobservability: {{levels: {{flow: warn}}}}\nnodes:\n{nodes}", encoding="utf-8")
+    assert main([str(flow)]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["flow"] is None
+    assert [(one["span_id"], one["parent_id"], one["node"], one["event_type"]) for one in made["events"]] == [
+        ("span-2", "span-1", "llm.call", "entry"),
+        ("span-2", "span-1", "llm.call", "error"),
+        ("span-1", None, "flow", "log"),
+    ]
+    assert main(["--strict", str(flow)]) == 2
+    assert "must be the entry of its root, node 'flow'" in capsys.readouterr().err
+
+
 def test_a_flow_that_logs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """There is nothing to compare: exit code 2, and what to do."""
     flow = tmp_path / "silent.yaml"
