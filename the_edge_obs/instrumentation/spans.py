@@ -187,11 +187,7 @@ def span(node: str, /, *, step: str | None = None, level: str | int = "info", **
 
 
 class StartedSpan:
-    """A span that ``start_span`` started and ``end`` ends; it never becomes the current span.
-
-    Attributes:
-        context: The span's context, which ``start_span`` takes as a parent; None while the level is filtered.
-    """
+    """A span that ``start_span`` started and ``end`` ends; it never becomes the current span."""
 
     __slots__ = ("_span",)
 
@@ -200,7 +196,7 @@ class StartedSpan:
 
     @property
     def context(self) -> SpanContext | None:
-        """The span's context (flow, ids, node, step), or None while its level is filtered."""
+        """The span's context, which ``start_span`` takes as a parent; None while its level is filtered."""
         return self._span.context
 
     def end(self, output: Any = NOTHING, error: BaseException | str | None = None, metrics: dict[str, Any] | None = None) -> bool:
