@@ -207,3 +207,34 @@ def test_lenient_parsing_is_linear(piece: str, around: tuple[str, str]) -> None:
 def test_strings_are_left_alone(text: str, data: Any) -> None:
     """What looks like a comment, a comma or a fence inside a string stays."""
     assert json_parse({}, text=text, strict=False) == {"data": data, "success": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[1e400]", "1e400 is out of the range of numbers"),
+        ("-1" + "0" * 400 + ".0", "-1" + "0" * 58 + " is out of the range of numbers"),
+        (r'["\ud800"]', r"\ud800 is a lone surrogate, which no character is"),
+        (r'{"\uDC00\ud800": 1}', r"\uDC00 is a lone surrogate, which no character is"),
+    ],
+)
+def test_what_other_runtimes_cannot_hold(text: str, problem: str) -> None:
+    """Rule F7 of docs/parity.md: such texts fail in every runtime, unless strict is false."""
+    assert json_parse({}, text=text) == {"success": False, "error": f"JSON parse error: {problem}", "error_type": "parse"}
+    assert json_parse({}, text=text, strict=False)["success"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        (r'"\ud83d\ude00 \\ud800"', "\U0001f600 \\ud800"),
+        ("-0", 0),
+        ("123456789012345678901234567890", 123456789012345678901234567890),
+        ('{"a": 1, "a": 2}', {"a": 2}),
+        ("1e308", 1e308),
+        ("1e-400", 0.0),
+    ],
+)
+def test_what_every_runtime_reads(text: str, data: object) -> None:
+    """Rule F7 of docs/parity.md."""
+    assert json_parse({}, text=text) == {"success": True, "data": data}

@@ -68,7 +68,7 @@ def write_log(events: list[dict[str, Any]], name: str = "run.jsonl", tail: str =
 
 def triage(flow_id: str = FLOW) -> list[dict[str, Any]]:
     root = whole(1, 0, 2, flow_id=flow_id)
-    root[0]["data"] = {"name": "triage"}
+    root[0]["data"] = {"name": "triage", "schema_version": 1}
     return [root[0], *whole(2, 0.5, 1.5, flow_id=flow_id, node="llm.call", step="think", level="debug"), root[1]]
 
 

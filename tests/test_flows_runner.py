@@ -301,6 +301,11 @@ def test_only_named_errors_are_worth_another_attempt() -> None:
     assert action.calls == 1
 
 
+def test_soft_failures_are_retried_whatever_errors_are_named() -> None:
+    """Rule L13 of docs/parity.md."""
+    assert run(flaky({**RETRY, "retryable_errors": ["OSError"]}), act=Flaky(1))["out"] == {"success": True, "calls": 2}
+
+
 def test_graceful_goes_on() -> None:
     """The failure is in the state, and the flow goes on: with the next node, or with the fallback."""
     failure = {"type": "OSError", "message": "down", "node": "try", "action": "my.act", "retry_count": 0}

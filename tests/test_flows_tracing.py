@@ -286,6 +286,19 @@ def test_attempts_are_spans_and_the_fallback_is_noted() -> None:
     assert get_flow_log(flow_id).status == "ok"
 
 
+def test_names_in_notes_are_not_escaped() -> None:
+    """Between quotes, as they are: every runtime writes the same."""
+    nodes = [
+        {"name": "it's", "uses": "my.fail", "on_error": {"mode": "graceful", "fallback": 'a "b"\u200b\\'}},
+        {"name": 'a "b"\u200b\\', "type": "while_loop", "condition": "true", "max_iterations": 1, "body": [{"run": "n = 1"}]},
+    ]
+    found = [message for _, _, message, _ in notes(load(observed(*nodes), ACTIONS).run()["flow_id"])]
+    assert found == [
+        "step 'it's' failed, continuing with 'a \"b\"\u200b\\'",
+        "step 'a \"b\"\u200b\\' stopped after 1 rounds (max_iterations); its condition still holds",
+    ]
+
+
 def test_graceful_failures_are_noted_in_the_enclosing_span() -> None:
     """In a span whose own level is filtered, the note goes to the next one out."""
     node = {"name": "try", "uses": "my.fail", "on_error": {"mode": "graceful"}}

@@ -10,7 +10,7 @@ import pytest
 
 from the_edge_obs.errors import LogFileError
 from the_edge_obs.handlers.formatters import JsonFormatter
-from the_edge_obs.store.validation import Finding, Tally, check_log
+from the_edge_obs.store.validation import Finding, Tally, check_log, check_whole
 
 from .strategies import FLOW, event
 
@@ -80,3 +80,78 @@ def test_records_from_outside_any_run_are_told_apart(tmp_path: Path) -> None:
     findings = list(check_log(path, tally))
     assert [finding.number for finding in findings] == [3, 4]
     assert (tally.loose, tally.events, tally.invalid, tally.flows) == (1, 1, 2, {FLOW})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (b'"data": {}', b'"data": {"a": 1, "a": 2}', "key 'a' occurs twice in an object; keys are unique"),
+        (b'"message": null', b'"message": "m", "message": null', "key 'message' occurs twice in an object; keys are unique"),
+        (
+            b'"data": {}',
+            b'"data": {"n": 18446744073709551616}',
+            "integer 18446744073709551616 is out of range; write it as a string, ",
+        ),
+        (
+            b'"data": {}',
+            b'"data": {"n": -9223372036854775808}',
+            "integer -9223372036854775808 is out of range; write it as a string, ",
+        ),
+        (
+            b'"data": {}',
+            b'"data": {"n": 1' + b"0" * 5000 + b"}",
+            "integer 1" + "0" * 56 + "... is out of range; write it as a string, ",
+        ),
+        (b'"data": {}', b'"data": {"n": 1e999}', "1e999 is out of range"),
+        (
+            b'"message": null',
+            rb'"message": "\\\ud800"',
+            r"\ud800 is a lone surrogate; write the character itself, or a pair of surrogates",
+        ),
+        (b'"message": null', rb'"message": "\uDBFF \udc00"', r"\uDBFF is a lone surrogate; "),
+        (b'"data": {}', rb'"data": {"\ud83d\ude00\ude00": 1}', r"\ude00 is a lone surrogate; "),
+    ],
+)
+def test_what_other_readers_would_refuse(old: bytes, new: bytes, problem: str, tmp_path: Path) -> None:
+    """JSON that Python's own decoder accepts, and that another runtime reads differently, or not at all."""
+    line = json.dumps(event()).encode()
+    assert line.count(old) == 1
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(line.replace(old, new) + b"\n")
+    found, _, invalid, _ = check(path)
+    assert (invalid, found[0].problem[: len(problem) + 27]) == (1, f"not valid JSON (RFC 8259): {problem}")
+
+
+def test_the_limits_themselves_are_fine(tmp_path: Path) -> None:
+    """The largest integers, large floats, pairs of surrogates, and what only looks like an escape."""
+    data = {"n": 2**63 - 1, "m": -(2**63 - 1), "f": 1e300, "pair": "\U0001f600", "text": "\\ud800"}
+    path = tmp_path / "run.jsonl"
+    path.write_text(json.dumps({**event(), "data": data}) + "\n", encoding="utf-8")
+    assert check(path) == ([], 1, 0, {FLOW})
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"name": "n"}, "data.schema_version is missing; the entry of a run's root names the schema version, 1"),
+        ({"schema_version": 2}, "data.schema_version is 2; it must be 1"),
+        ({"schema_version": True}, "data.schema_version is True; it must be 1"),
+        ({"schema_version": 1}, None),
+        ({"schema_version": 1.0}, None),
+    ],
+)
+def test_a_root_names_the_schema_version(data: dict[str, object], problem: str | None, tmp_path: Path) -> None:
+    """So that a reader knows what it reads; entries of other spans do not."""
+    path = tmp_path / "run.jsonl"
+    lines = [event(1, "entry", data=data), event(2, "entry"), event(2, "exit"), event(1, "exit")]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+    assert check(path)[0] == ([] if problem is None else [Finding(1, problem)])
+
+
+def test_a_whole_log_is_checked_beside_its_lines(tmp_path: Path) -> None:
+    """Both kinds of problems, in the order of the lines."""
+    path = tmp_path / "run.jsonl"
+    root = {"name": "n", "schema_version": 1, "runtime": "r", "resource": {"host": "h", "pid": 1, "service": "s"}}
+    lines = [event(1, "entry", data=root), event(2, "entry", 1), {**event(2, "exit", 2), "level": "loud"}, event(1, "exit", 3)]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+    assert [finding.number for finding in check_whole(path)] == [2, 3, 4]

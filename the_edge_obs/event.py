@@ -137,6 +137,17 @@ def problems(event: object) -> list[str]:
     return lines
 
 
+def root_problems(event: Event) -> list[str]:
+    """Return the problems of a valid event as the entry of a run's root. It names the schema version; other events have none."""
+    if event["event_type"] != "entry" or event["node"] != ROOT_NODE or event["parent_id"] is not None:
+        return []
+    if "schema_version" not in event["data"]:
+        return [f"data.schema_version is missing; the entry of a run's root names the schema version, {SCHEMA_VERSION}"]
+    version = event["data"]["schema_version"]
+    is_known = is_number(version) and version == SCHEMA_VERSION
+    return [] if is_known else [f"data.schema_version is {_short(version)}; it must be {SCHEMA_VERSION}"]
+
+
 def validate(event: object) -> None:
     """Check an event against the schema.
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from .errors import LevelError, QueryError, allowed
 from .event import EVENT_TYPES, LEVELS, Event, dumps, level_name, level_number
 from .jsonl import LineFilter
-from .text import UNITS, signed_seconds
+from .text import BLANKS, UNITS, signed_seconds
 
 Predicate = Callable[[Event], bool]
 
@@ -76,7 +76,8 @@ def parse_time(value: Any, now: float, name: str = "time") -> float:
 
     Args:
         value: Unix seconds; ISO 8601, as ``tea-obs ls`` prints it (local time without a zone); a ``datetime`` (local time without
-            a zone); or a duration: ``-5m`` and ``5m`` mean 5 minutes ago, ``+5m`` means in 5 minutes.
+            a zone); or a duration: ``-5m`` and ``5m`` mean 5 minutes ago, ``+5m`` means in 5 minutes. The grammar is in
+            ``docs/parity.md``.
         now: The time that durations refer to, Unix seconds.
         name: The name of the value in an error message. Default ``time``.
 
@@ -85,25 +86,43 @@ def parse_time(value: Any, now: float, name: str = "time") -> float:
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value - value == 0:
         return float(value)
-    text = str(value).strip()
+    text = str(value).strip(BLANKS)
     if (duration := signed_seconds(text)) is not None:
         sign, seconds = duration
         return now + seconds if sign == "+" else now - seconds
     try:
-        if math.isfinite(seconds := float(text)):
+        if _NUMBER.fullmatch(text) and math.isfinite(seconds := float(text)):
             return seconds
-    except ValueError:
-        pass
-    try:
-        if not isinstance(value, datetime):
-            # Python 3.10 does not read the Z of ISO 8601.
-            value = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
-        return float(value.timestamp())  # local time if there is no zone
+        moment = value if isinstance(value, datetime) else _moment(text)
+        return float(moment.timestamp())  # local time if there is no zone
     except (ValueError, OverflowError, OSError) as error:
         raise QueryError(
             f"{name} {value!r} is not a valid time; allowed: Unix seconds, ISO 8601 such as 2026-01-31T12:00:00Z (local time "
             f"without a zone), or relative such as -30s, -5m, -2h, -1d (units: {', '.join(UNITS)})"
         ) from error
+
+
+# What ``float`` and ``datetime.fromisoformat`` accept beyond these depends on the version of Python, and is not ASCII.
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_MOMENT: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ]((?:[01][0-9]|2[0-3]):[0-9]{2})(?:(:[0-9]{2})(?:\.([0-9]+))?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+
+
+def _moment(text: str) -> datetime:
+    """Return the date, or date and time, of an ISO 8601 text; digits of a second beyond microseconds are cut.
+
+    Raises:
+        ValueError: The text is not one.
+    """
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    day, minutes, seconds, fraction, zone = match.groups()
+    # Python 3.10 reads neither a Z nor a fraction that has not six digits.
+    zone = "+00:00" if zone in ("Z", "z") else zone or ""
+    return datetime.fromisoformat(f"{day}T{minutes or '00:00'}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{zone}")
 
 
 def _strings(name: str, value: Any) -> list[str]:
@@ -173,9 +192,10 @@ def _span_id(name: str, value: Any, now: float) -> Predicate:
 def _text(name: str, value: Any, now: float) -> Predicate:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise QueryError(f"text {value!r} is not a string; allowed: a string or a number")
-    needle = str(value).casefold()
+    # Lower case, not casefold: the standard libraries of other runtimes have it too.
+    needle = str(value).lower()
     return lambda event: (
-        needle in (event["message"] or "").casefold() or any(needle in text.casefold() for text in _texts(event["data"]))
+        needle in (event["message"] or "").lower() or any(needle in text.lower() for text in _texts(event["data"]))
     )
 
 

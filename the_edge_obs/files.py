@@ -13,6 +13,7 @@ import re
 import secrets
 import signal
 import stat
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -33,6 +34,8 @@ FILE_MODE: Final = 0o600
 """The mode of a new file."""
 FOLDER_MODE: Final = 0o700
 """The mode of a new folder."""
+BROKEN_PIPE: Final = 141
+"""The exit code of a program whose reader has gone, as in shells."""
 _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # conditions that may pass
 
 # Some platforms lack some of these flags. There, a check for a link precedes the open.
@@ -49,6 +52,11 @@ _KINDS: Final = (
 _DRAFT: Final = re.compile(r"\..{0,40}\.[0-9a-f]{16}\.part", re.DOTALL)
 _TRIES: Final = 5  # to open a file on which another process has a lease
 _PAUSE: Final = 0.01  # seconds between the tries
+
+
+def abandon_stdout() -> None:
+    """Redirect stdout to the null device: otherwise the interpreter reports an error when it flushes stdout at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def reason_of(error: BaseException) -> str:

@@ -286,15 +286,75 @@ def decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
     Raises:
         ValueError: The text is not valid JSON, or nests too deeply.
     """
-    text = content if isinstance(content, str) else content.decode("utf-8")
+    return _read(content if isinstance(content, str) else content.decode("utf-8"), max_depth, _decode)
+
+
+def _read(text: str, max_depth: int, decode: Callable[[str], Any]) -> Any:
     try:
-        value = _decode(text)
+        value = decode(text)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     # A deep value has at least as many brackets. Counting them costs a hundredth of the parsing, and few lines have so many.
     if text.count("[") + text.count("{") > max_depth and _is_deeper(value, max_depth):
         raise ValueError(_TOO_DEEP)
     return value
+
+
+def strictly_decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
+    """Return the value of a JSON text, as a writer of logs must write it.
+
+    Beyond ``decoded``, keys are unique, integers are within ``MAX_INT``, and texts hold no lone surrogates: other readers refuse
+    such a line, or read something else.
+
+    Args:
+        content: The text; bytes are UTF-8.
+        max_depth: The deepest nesting of containers that is accepted.
+
+    Raises:
+        ValueError: The text does not follow these rules; the message names the value and what is allowed.
+    """
+    text = content if isinstance(content, str) else content.decode("utf-8")
+    value = _read(text, max_depth, _decode_strictly)
+    if (escape := lone_surrogate(text)) is not None:
+        raise ValueError(f"{escape} is a lone surrogate; write the character itself, or a pair of surrogates")
+    return value
+
+
+def lone_surrogate(text: str) -> str | None:
+    """Return the first escape in a JSON text that stands for half a character, such as ``\\ud800``; None without one."""
+    if _ESCAPE_OF_SURROGATE.search(text):
+        for escape in _ESCAPES.finditer(text):
+            if escape[1] is not None and _SURROGATES[0] <= int(escape[1], 16) <= _SURROGATES[1]:
+                return escape[0]
+    return None
+
+
+def _bounded(text: str) -> int:
+    # Counted first: Python refuses to read thousands of digits.
+    if len(text) > _MAX_DIGITS or not -MAX_INT <= int(text) <= MAX_INT:
+        shown = text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+        raise ValueError(f"integer {shown} is out of range; write it as a string, beyond -{MAX_INT} and {MAX_INT}")
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            shown = key if len(key) <= _MAX_SHOWN else key[: _MAX_SHOWN - 3] + "..."
+            raise ValueError(f"key {shown!r} occurs twice in an object; keys are unique")
+        value[key] = item
+    return value
+
+
+_MAX_DIGITS, _MAX_SHOWN = len(f"-{MAX_INT}"), 60
+_decode_strictly: Final = json.JSONDecoder(
+    parse_float=_finite, parse_int=_bounded, parse_constant=_refuse, object_pairs_hook=_unique
+).decode
+_SURROGATES: Final = (0xD800, 0xDFFF)
+_ESCAPE_OF_SURROGATE: Final = re.compile(r"\\u[dD]")
+# A pair, and a backslash that is itself escaped, are passed over as a whole.
+_ESCAPES: Final = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([0-9a-fA-F]{4})|.)")
 
 
 _TOO_DEEP: Final = f"it nests deeper than {MAX_DEPTH} containers"
@@ -343,8 +403,13 @@ def _exported(path: Path, file: IO[bytes], skipped: Skipped) -> Iterator[Event]:
             skipped.note(number, "not an event")
 
 
-def exported_logs(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
+def exported_logs(path: Path, file: IO[bytes], decode: Callable[[bytes, int], Any] = decoded) -> list[dict[str, Any]]:
     """Return the flow logs of a ``.json`` export, each with its list of ``events``.
+
+    Args:
+        path: The file's name, for messages.
+        file: The open file.
+        decode: Reads the JSON: ``decoded`` or ``strictly_decoded``.
 
     Raises:
         LogFileError: The file is not an export, or is larger than ``MAX_EXPORT_BYTES``.
@@ -356,7 +421,7 @@ def exported_logs(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
             "export the log as .jsonl, which has no limit"
         )
     try:
-        value = decoded(content.removeprefix(_BOM), MAX_DEPTH + _AROUND_EVENTS)
+        value = decode(content.removeprefix(_BOM), MAX_DEPTH + _AROUND_EVENTS)
     except ValueError as error:
         raise LogFileError(f"{str(path)!r} is not valid JSON ({error}); a log is a .jsonl file or a .json export") from error
     logs = value if isinstance(value, list) else [value]

@@ -186,7 +186,10 @@ def dollars(cost: float) -> str:
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 """Seconds of each unit; ``m`` and ``min`` are both minutes."""
 
-_DURATION: Final = re.compile(rf"([+-]?)(\d+(?:\.\d+)?)\s*({'|'.join(UNITS)})")
+BLANKS: Final = " \t\n\r\f\v"
+"""The white space of ASCII."""
+
+_DURATION: Final = re.compile(rf"([+-]?)(\d+(?:\.\d+)?)\s*({'|'.join(UNITS)})", re.ASCII)
 
 
 def seconds_of(text: str, name: str = "duration") -> float:
@@ -208,7 +211,7 @@ def seconds_of(text: str, name: str = "duration") -> float:
 
 def signed_seconds(text: str) -> tuple[str, float] | None:
     """Return the sign of a duration (``+``, ``-`` or empty) and its size in seconds, or None if the text is not a duration."""
-    match = _DURATION.fullmatch(text.strip())
+    match = _DURATION.fullmatch(text.strip(BLANKS))
     return None if match is None else (match[1], float(match[2]) * UNITS[match[3]])
 
 

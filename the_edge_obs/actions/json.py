@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from ..errors import ActionError, MissingExtraError
+from ..jsonl import lone_surrogate
 from ._support import failure, parsed_json, text_of
 
 
@@ -15,8 +16,8 @@ def json_parse(state: Mapping[str, Any], *, text: str | bytes | None, strict: bo
     Args:
         state: The flow's state; not used.
         text: The text.
-        strict: Accept RFC 8259 only. When false, also accept what people and models write: a Markdown fence around it, comments,
-            trailing commas, NaN.
+        strict: Accept RFC 8259 only, numbers that a double can hold, and no lone surrogates. When false, also accept what people
+            and models write: a Markdown fence around it, comments, trailing commas, NaN, and these.
         default: The value to return instead of a failure when ``strict`` is false; None fails.
 
     Returns:
@@ -89,7 +90,17 @@ def _unparsed(error: object, strict: bool, default: Any) -> dict[str, Any]:
 
 
 def _strict(text: str) -> Any:
-    return parsed_json(text, parse_constant=_refuse)
+    value = parsed_json(text, parse_constant=_refuse, parse_float=_finite)
+    if (escape := lone_surrogate(text)) is not None:
+        raise ValueError(f"{escape} is a lone surrogate, which no character is")
+    return value
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if value - value != 0:
+        raise ValueError(f"{number[:60]} is out of the range of numbers")
+    return value
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -7,17 +7,16 @@ tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
+from ..files import BROKEN_PIPE, abandon_stdout
 from . import clean, config, diff, export, lnav, ls, query, run, show, stats, tail, validate
 from ._terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
-BROKEN_PIPE: Final = 141
 
 _COMMANDS: Final = (run, show, ls, stats, tail, query, export, diff, validate, config, clean, lnav)
 # Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
@@ -51,11 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        _abandon_stdout()
+        abandon_stdout()
         return BROKEN_PIPE
     except OSError as error:
         # Commands handle the errors of the files that they read and write, so this is stdout, on a full disk for example.
-        _abandon_stdout()
+        abandon_stdout()
         return fail(f"the output cannot be written: {(error.strerror or str(error)).lower()}")
     return code
 
@@ -122,8 +121,3 @@ def _joined(argv: Sequence[str]) -> Iterator[str]:
     for argument in given:
         value = next(given, None) if argument in _DASHED else None
         yield argument if value is None else f"{argument}={value}"
-
-
-def _abandon_stdout() -> None:
-    """Redirect stdout to the null device: otherwise the interpreter reports an error when it flushes stdout at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

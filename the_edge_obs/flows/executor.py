@@ -194,10 +194,11 @@ class Executor:
         if rule.mode == "retry" and rule.fallback is None and error is not None:
             raise error
         failure = _failure_of(outcome.result, error)
-        continuing = f"continuing with {rule.fallback!r}" if rule.fallback else "continuing"
+        # Names as they are, between quotes: how a language would quote them is not part of the contract.
+        continuing = f"continuing with '{rule.fallback}'" if rule.fallback else "continuing"
         tries = "" if attempts == 1 else f" after {attempts} attempts"
         self._tracer.note(
-            f"step {node.name!r} failed{tries}, {continuing}",
+            f"step '{node.name}' failed{tries}, {continuing}",
             {"step": node.name, "mode": rule.mode, "attempts": attempts, "error": failure, "fallback": rule.fallback},
         )
         if rule.fallback is None and error is None:
@@ -258,7 +259,7 @@ class Executor:
                 if self._would_continue(body, inner, at):
                     trace.output = limit_reached = {"stopped_by": "max_iterations", "rounds": body.max_iterations}
                     problem = f"stopped after {body.max_iterations} rounds (max_iterations); its condition still holds"
-                    self._tracer.note(f"step {at.node.name!r} {problem}", {"step": at.node.name, **limit_reached})
+                    self._tracer.note(f"step '{at.node.name}' {problem}", {"step": at.node.name, **limit_reached})
         outcome = _changed(at.state, inner)
         return replace(outcome, result={**outcome.updates, **limit_reached})
 

@@ -1,0 +1,5 @@
+"""``python -m tests.vectors``."""
+
+from . import main
+
+main()
