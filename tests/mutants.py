@@ -52,7 +52,7 @@ GROUPS: Final = {
         ("test_redaction_*.py", "test_secrets_*.py", "test_secrets.py", "test_any_value.py"),
     ),
     "handlers": Group(("handlers/*.py",), ("test_handlers_*.py", "test_failing_handlers.py")),
-    "jsonl": Group(("jsonl.py",), ("test_jsonl.py", "test_store_sources.py")),
+    "jsonl": Group(("jsonl.py",), ("test_jsonl.py", "test_store_validation.py", "test_store_sources.py")),
     "flow_log": Group(("flow_log.py",), ("test_flow_log.py", "test_store_summaries.py")),
 }
 
