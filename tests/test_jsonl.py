@@ -33,6 +33,7 @@ from the_edge_obs.jsonl import (
     opened,
     parsed,
     read_events,
+    strictly_decoded,
 )  # fmt: skip
 
 from .growth import assert_linear
@@ -401,3 +402,17 @@ def test_what_is_no_regular_file_is_told_and_not_waited_for(tmp_path: Path) -> N
         assert str(caught.value).endswith(f"{name}.jsonl' cannot be read: {reason}")
     assert list(read_events(tmp_path / "link.jsonl")) == EVENTS
     assert [path.name for path in log_files(tmp_path)] == ["a.jsonl", "link.jsonl"]
+
+
+@pytest.mark.parametrize("text", ['["\\ud83d\\ude00 \\ue000"]', '["\\ud83d\\ude00 \\ud7ff"]'])
+def test_strict_reading_takes_pairs_and_what_lies_around_surrogates(text: str) -> None:
+    """A pair is one character, and so are the code points just outside the range; text and bytes read alike."""
+    assert strictly_decoded(text) == strictly_decoded(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 3 + "]" * 3, '{"a":{"b":{}}}', '[{"a":[]}]'])
+def test_the_limit_of_nesting_counts_arrays_and_objects(text: str) -> None:
+    """Three containers are two too many for a limit of one, whatever they are."""
+    assert strictly_decoded(text, 3) == json.loads(text)
+    with pytest.raises(ValueError, match="nests deeper"):
+        strictly_decoded(text, 2)
