@@ -397,7 +397,7 @@ def test_bad_use_raises(params: dict[str, Any], message: str) -> None:
     ],
 )
 def test_post_refuses_what_it_cannot_send(params: dict[str, Any], message: str) -> None:
-    """A body that is no JSON, no text and no bytes raises."""
+    """A body that is not JSON, text or bytes raises."""
     with pytest.raises(ActionError, match=re.escape(message)):
         http_post({}, url="http://127.0.0.1:9", **params)
 

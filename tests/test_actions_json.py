@@ -34,7 +34,7 @@ DATA = {
     ],
 )
 def test_json_is_parsed(text: str | bytes, data: Any) -> None:
-    """Text and bytes become data, a byte order mark in bytes is no obstacle."""
+    """Text and bytes become data, a byte order mark in bytes does no harm."""
     assert json_parse({}, text=text) == {"data": data, "success": True}
 
 
@@ -57,7 +57,7 @@ def test_broken_json_is_a_soft_failure_with_its_position() -> None:
     ],
 )
 def test_other_failures_have_no_position(text: Any, error: str) -> None:
-    """Nothing at all, a number that JSON lacks and bytes that are no text are soft failures."""
+    """Nothing at all, a number that JSON lacks and bytes that are not text are soft failures."""
     assert json_parse({}, text=text) == {"success": False, "error": error, "error_type": "parse"}
 
 

@@ -69,7 +69,7 @@ def test_namespaces_keep_equal_keys_apart(path: str) -> None:
 
 
 def test_missing_key_gives_the_default_and_no_file(path: str) -> None:
-    """Looking for something is no failure, and leaves no trace on the disk."""
+    """Looking for something is not a failure, and leaves no trace on the disk."""
     assert memory_retrieve({}, key="k", default=[1], path=path) == {
         "value": [1],
         "found": False,

@@ -100,7 +100,7 @@ def test_charset_is_the_headers_else_the_pages_else_utf_8(site: Site, headers: d
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/json", "application/atom+xml"])
 def test_other_text_comes_as_it_is(site: Site, media_type: str) -> None:
-    """Text that is no HTML is neither folded nor searched for links."""
+    """Text that is not HTML is neither folded nor searched for links."""
     site.pages["/"] = (200, {"Content-Type": media_type}, b'{"a":  "<b>"}\n')
     result = web_fetch({}, url=site.url)
     assert (result["title"], result["text"], result["links"]) == ("", '{"a":  "<b>"}\n', [])

@@ -42,7 +42,7 @@ def write(name: str, events: list[dict[str, Any]], tail: str = "") -> None:
 
 
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
-    """What differs, where it is, and the totals; without --fail-on that is no failure."""
+    """What differs, where it is, and the totals; without --fail-on that is not a failure."""
     assert main(["diff", "a.jsonl", "b.jsonl"]) == 0
     out, err = capsys.readouterr()
     heads = [line.partition("  started ")[0] for line in out.splitlines()[:2]]

@@ -44,7 +44,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_the_last_events(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a file ten of them or -n; lines that are no events do not count, and a torn last line is passed over."""
+    """Of a file ten of them or -n; lines that are not events do not count, and a torn last line is passed over."""
     Path("a.jsonl").write_text("x\n" + text_of(*range(1, 13)) + "x\n" + text_of(13)[:-9], encoding="utf-8")
     assert (main(["tail", "a.jsonl"]), shown(capsys)) == (0, [f"node{number}" for number in range(3, 13)])
     assert (main(["tail", "a.jsonl", "-n", "2"]), shown(capsys)) == (0, ["node11", "node12"])

@@ -207,7 +207,7 @@ def test_what_ran_in_another_order_has_moved() -> None:
 
 
 def test_what_ran_side_by_side_has_no_order() -> None:
-    """Threads and tasks start in any order: that is no difference, and each is still compared with its like."""
+    """Threads and tasks start in any order: that is not a difference, and each is still compared with its like."""
     old, new = Flow(), Flow()
     for flow, order in ((old, "abc"), (new, "cba")):
         for place, word in enumerate(order):

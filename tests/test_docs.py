@@ -94,7 +94,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OLLAMA_API_BASE", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setattr("the_edge_obs.comparison._text.NOTABLE_MS", float("inf"))  # a busy machine is no change worth showing
+    monkeypatch.setattr("the_edge_obs.comparison._text.NOTABLE_MS", float("inf"))  # a busy machine changes durations
     modules = set(sys.modules)
     yield tmp_path
     # Modules that snippets brought along bear names that others may have as well.

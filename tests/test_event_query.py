@@ -221,7 +221,7 @@ def test_text_is_found_at_any_depth():
 
 
 def test_odd_values_in_files_match_no_glob():
-    """A step that is no string is passed over, not an error."""
+    """A step that is not a string is passed over, not an error."""
     assert list(select([event(1, step=["a"]), event(1, step=None)], {"step": "*"})) == []
 
 

@@ -144,7 +144,7 @@ def test_quickstart_remembers(tmp_path: Path, tea_obs: Run) -> None:
 
 
 def test_quickstart_takes_other_files(tmp_path: Path, tea_obs: Run) -> None:
-    """Another log, in common format, a blocklist and a place for the report can be given; known scanners are no finding."""
+    """Another log, in common format, a blocklist and a place for the report can be given; known scanners are not reported."""
     lines = [
         f'192.0.2.{n} - eve [01/Feb/2025:10:0{n}:00 +0100] "GET /page HTTP/1.1" {500 if n < 3 else 200} 12' for n in range(8)
     ]
@@ -248,7 +248,7 @@ def test_quickstart_reads_100_000_lines_a_second(tmp_path: Path, tea_obs: Run) -
 
 
 def test_quickstart_takes_an_empty_file(tmp_path: Path, tea_obs: Run) -> None:
-    """A log that was just rotated is no mistake: the report says that nothing stands out."""
+    """A log that was just rotated is not a mistake: the report says that nothing stands out."""
     (tmp_path / "empty.log").touch()
     assert tea_obs("run", QUICKSTART, "--set", "path=empty.log").returncode == 0
     report = (tmp_path / "logs" / "report.md").read_text(encoding="utf-8")

@@ -233,7 +233,7 @@ def test_a_percentile_is_the_smallest_that_covers_its_share(numbers: list[float]
 
 
 def test_errors_and_cancellations():
-    """An error ends its span as error and counts; a cancellation is no error."""
+    """An error ends its span as error and counts; a cancellation is not an error."""
     error, gone = {"type": "ValueError", "message": "no"}, {"type": "CancelledError", "message": ""}
     log = build_flow_log(
         [
@@ -300,7 +300,7 @@ def test_a_lone_error_is_a_partial_span():
 
 
 def test_log_lines_make_no_span():
-    """A line of another logger bears that logger's name, which is no node's."""
+    """A line of another logger bears that logger's name, which is not a node's."""
     log = build_flow_log([event(3, "log", 0, node="httpx")])
     assert (log.spans, log.status, log.name, log.metrics["node_count"]) == ([], "unknown", None, 0)
 
@@ -340,7 +340,7 @@ def test_the_flow_s_own_root_goes_before_others():
 
 
 def test_a_function_outside_any_flow_is_its_own_root():
-    """A root that is no ``flow`` counts as a node, and names the flow."""
+    """A root that is not ``flow`` counts as a node, and names the flow."""
     log = build_flow_log(whole(1, 0, 2, parent=None, node="rank", metrics={"tokens": 3}))
     assert (log.name, log.metrics["node_count"], log.metrics["total_duration_ms"]) == ("rank", 1, 2000.0)
     assert log.metrics["nodes"]["rank"]["tokens"] == 3

@@ -117,7 +117,7 @@ def test_a_flow_knows_its_folder(tmp_path: Path) -> None:
 
 
 def test_state_that_is_no_mapping_is_refused() -> None:
-    """A list is no state."""
+    """A list is not a state."""
     with pytest.raises(TypeError, match=r"state is \[1\]; it must be a mapping"):
         load(nodes(step("a"))).run([1])  # type: ignore[arg-type]
 
@@ -358,7 +358,7 @@ def test_a_loop_that_its_limit_stopped_says_so(condition: str, most: int, expect
 
 
 def test_rounds_count_as_steps() -> None:
-    """A loop is no way around settings.max_steps, neither at the top nor nested, with the nodes before it counted."""
+    """A loop does not get around settings.max_steps, neither at the top nor nested, with the nodes before it counted."""
     assert run(loop("true", 3, goto="__end__") | {"settings": {"max_steps": 4}})["n"] == 3
     problem = "step 'again': more than 4 steps in one run, which looks like an endless loop; add a way out of the loop, or raise"
     with pytest.raises(FlowRunError, match=problem):
@@ -432,7 +432,7 @@ def test_a_branch_follows_its_own_way_to_the_fan_in() -> None:
 
 
 def test_a_failed_branch_is_a_result() -> None:
-    """The fan-in decides what it means; a soft failure is no failed branch."""
+    """The fan-in decides what it means; a soft failure is not a failed branch."""
     flow = fork(
         {"name": "a", "run": "x = 1\nreturn 1 / 0"},
         {"name": "b", "uses": "my.soft"},
@@ -492,7 +492,7 @@ def test_fan_out_over_a_list(body: dict[str, Any], limit: Any) -> None:
 
 
 def test_fan_out_results_can_be_kept() -> None:
-    """``output`` keeps the results under a key of their own; no items are no error."""
+    """``output`` keeps the results under a key of their own; an empty list is not an error."""
     fan = {"name": "fan", "type": "dynamic_parallel", "items": "{{ state.urls }}", "steps": [{"run": "x = item"}]}
     flow = nodes({**fan, "output": "all", "fan_in": "join"}, {"name": "join", "run": "n = len(state['all'])"})
     assert run(flow, {"urls": []}) == {"urls": [], "all": [], "n": 0}

@@ -178,7 +178,7 @@ def test_ordinary_templates_are_what_they_were(text: str, expected: Any) -> None
 
 @pytest.mark.slow
 def test_much_data_passes() -> None:
-    """A long list and a long text are no attack."""
+    """A long list and a long text are not an attack."""
     rows = [{"id": number, "tags": ["a", "b"], "text": "x" * 20} for number in range(20_000)]
     state = {"rows": rows, "text": "line\n" * 200_000}
     assert rendered("{{ state.rows | selectattr('id', 'gt', 19997) | map(attribute='id') | list }}", state) == [19998, 19999]

@@ -36,7 +36,7 @@ def test_every_key_and_item_has_its_line(tmp_path: Path) -> None:
 
 
 def test_merge_keys_and_aliases_are_plain_data(tmp_path: Path) -> None:
-    """An anchor with a merge key used twice is no duplicate, and own keys win over merged ones."""
+    """An anchor with a merge key used twice is not a duplicate, and own keys win over merged ones."""
     text = """\
         base: &base {a: 1, b: 2}
         one: &one {<<: *base, b: 3}
@@ -97,7 +97,7 @@ def test_aliases_that_nest_too_deep_are_refused(tmp_path: Path) -> None:
 
 
 def test_oversized_file_is_refused_unread(tmp_path: Path) -> None:
-    """More than one MiB is no flow file."""
+    """More than one MiB is not a flow file."""
     path = tmp_path / "flow.yaml"
     path.write_bytes(b"a" * (MAX_BYTES + 1))
     assert refused(path) == (None, "the file is larger than 1048576 bytes; split it")

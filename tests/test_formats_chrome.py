@@ -108,7 +108,7 @@ def test_the_spans_of_a_killed_run_are_shown() -> None:
 
 
 def test_a_cancelled_span_is_marked() -> None:
-    """A cancelled span is no error, and is not shown as one."""
+    """A cancelled span is not an error, and is not shown as one."""
     made = whole(1, 0, 1)
     made[1].update(event_type="error", data={"error": {"type": "CancelledError", "message": ""}, "cancelled": True})
     (root,) = of("X", trace(made))

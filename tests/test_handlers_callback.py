@@ -56,7 +56,7 @@ def test_its_level_counts() -> None:
 
 
 def test_records_outside_any_flow_are_left_out() -> None:
-    """A foreign record that belongs to no flow is no event."""
+    """A foreign record that belongs to no flow is not an event."""
     seen: list[dict[str, Any]] = []
     logging.getLogger().addHandler(obs.CallbackHandler(seen.append))
     logging.getLogger("other").warning("outside")

@@ -184,7 +184,7 @@ def test_soft_failures() -> None:
     ],
 )
 def test_metrics_of_results(result: dict[str, Any], expected: Any) -> None:
-    """Tokens in OpenAI's or Anthropic's words, a missing total added up; what is no count is left out."""
+    """Tokens in OpenAI's or Anthropic's words, a missing total added up; what is not a count is left out."""
     assert metrics_of(result) == expected
 
 

@@ -415,7 +415,7 @@ def test_a_generator_gets_what_is_sent_and_thrown(ring: obs.RingBufferHandler) -
 
 
 def test_a_generator_may_answer_what_is_thrown(ring: obs.RingBufferHandler) -> None:
-    """What it catches is no error."""
+    """What it catches is not an error."""
 
     @obs.observable("patient")
     def patient() -> Iterator[str]:

@@ -127,7 +127,7 @@ def test_a_gzip_file_that_ends_too_early(tmp_path: Path) -> None:
     ],
 )
 def test_lines_that_are_no_events_say_why(line: str | bytes) -> None:
-    """Whatever a line holds, the answer is a text, not an exception; NaN and Infinity are no JSON."""
+    """Whatever a line holds, the answer is a text, not an exception; NaN and Infinity are not JSON."""
     assert isinstance(parsed(line), str)
     assert parsed(line)
 

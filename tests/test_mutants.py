@@ -81,7 +81,7 @@ def test_every_mutant_of_a_module_is_another_program(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(GROUPS))
 def test_every_module_of_a_group_has_tests(name: str) -> None:
-    """Its own come first, and there is no pattern that fits nothing."""
+    """Its own come first, and every pattern matches something."""
     group = GROUPS[name]
     assert all(list((mutants.ROOT / "tests").rglob(pattern)) for pattern in group.tests)
     for path in modules_of(group):

@@ -286,7 +286,7 @@ def test_links_to_other_flows_and_cut_places_are_not_shared() -> None:
 
 
 def test_branches_are_ordered_by_any_whole_number() -> None:
-    """JSON does not tell 1.0 from 1; a bool or a text is no index."""
+    """JSON does not tell 1.0 from 1; a bool or a text is not an index."""
     root, spread = event(0, None, "entry", 1, "flow"), event(1, 0, "entry", 2, "parallel")
     for indices, order in [
         ((1.0, 0.0), [3, 2]),
@@ -466,7 +466,7 @@ def test_a_flow_that_logs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_flow_whose_log_cannot_be_written_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What hinders the run from beginning is no failure of the flow."""
+    """What hinders the run from beginning is not a failure of the flow."""
     flow = tmp_path / "wrong.yaml"
     handlers = "{level: info, handlers: [{type: file, path: /dev/null/log.jsonl}]}"
     flow.write_text(FAILING.replace("{level: info}", handlers), encoding="utf-8")

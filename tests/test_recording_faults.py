@@ -122,7 +122,7 @@ def test_raise_exceptions_off_keeps_stderr_clean(
 
 
 def test_faults_belong_to_their_flow(ring: obs.RingBufferHandler, capsys: pytest.CaptureFixture[str]) -> None:
-    """A failure in one flow is no stain on another."""
+    """A failure in one flow does not touch another."""
     with obs.flow() as good:
         work(1)
     logging.getLogger("tea").addHandler(Raising())

@@ -129,7 +129,7 @@ def test_attributes_that_are_not_there_are_attribute_errors(keep: Keep) -> None:
     ids=["copy", "deepcopy", "pickle"],
 )
 def test_copies_and_pickles_are_ordinary_records(keep: Keep, clone: Any) -> None:
-    """A clone says the same and is the same event, though it is no record of ours any more."""
+    """A clone says the same and is the same event, though it is not our record any more."""
     run()
     for record in keep.records:
         twin = clone(record)
@@ -369,7 +369,7 @@ def test_an_extra_called_error_stays_beside_what_was_raised(ring: obs.RingBuffer
 
 
 def test_a_flow_id_of_others_outside_a_flow_is_not_ours(ring: obs.RingBufferHandler) -> None:
-    """Outside any flow, an extra called flow_id that is no stamp of the filter makes no event."""
+    """Outside any flow, an extra called flow_id that is not a stamp of the filter makes no event."""
     record = logging.makeLogRecord({"name": "other", "msg": "x", "levelno": 20, "flow_id": "../../etc/passwd"})
     assert event_of(record) is None
     ring.handle(record)

@@ -188,7 +188,7 @@ def test_secrets_in_texts(text: str, secret: str) -> None:
     ],
 )
 def test_ordinary_texts_stay(text: str) -> None:
-    """What is no secret is not touched."""
+    """What is not a secret is not touched."""
     assert scrub_text(text) == text
 
 
@@ -402,7 +402,7 @@ def test_keys_that_meet_both_stay() -> None:
 
 
 def test_circular_references_end() -> None:
-    """A value that contains itself shows where; a value that stands twice side by side is no circle."""
+    """A value that contains itself shows where; a value that stands twice side by side is not a circle."""
     inner: dict[str, Any] = {}
     inner["again"] = [inner]
     assert captured(inner) == {"again": ["[circular]"]}
@@ -583,7 +583,7 @@ ANYTHING = st.recursive(
 
 def strict(text: str) -> Any:
     def refuse(constant: str) -> Any:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
 

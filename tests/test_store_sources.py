@@ -300,7 +300,7 @@ def test_an_export_remembers_what_was_lost(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metrics", [None, [], {"dropped_count": "3"}, {"dropped_count": True}, {"dropped_count": -1}])
 def test_an_export_that_says_nonsense_of_what_was_lost(tmp_path: Path, metrics: Any) -> None:
-    """What is no count counts as none."""
+    """What is not a count is ignored."""
     log = build_flow_log(whole(1, 0, 1))
     path = tmp_path / "a.json"
     path.write_text(json.dumps({**log.to_dict(), "metrics": metrics}), encoding="utf-8")

@@ -116,7 +116,7 @@ def test_a_handler_that_uses_observed_functions(ring: obs.RingBufferHandler, cap
         assert work(1) == 2
     count, _, rest = told(run)
     assert [event for event in rest if event[0] != "post"] == EVENTS
-    # The flow's last event comes when it is over: what the handler does about it is no part of it.
+    # The flow's last event comes when it is over: what the handler does about it does not belong to it.
     assert count == (len(EVENTS) - 1) * 2 ** (MAX_REENTRY + 1)
     assert "causes events while it handles one" in capsys.readouterr().err
 

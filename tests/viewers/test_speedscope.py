@@ -90,7 +90,7 @@ def test_speedscope_takes_what_a_killed_run_has_left(speedscope: Callable[[bytes
 
 
 def test_speedscope_takes_a_file_without_spans(speedscope: Callable[[bytes], Any]) -> None:
-    """Nothing to show is no mistake."""
+    """Nothing to show is not a mistake."""
     text = speedscope("".join(render([], dropped={})).encode()).evaluate("document.body.innerText")
     assert "no spans" in text
     assert "Something went wrong" not in text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from ..event import ENDS, Event, dumps
+from ..event import ENDS, Event, dumps, is_number
 from ..flow_log import COUNTED, FlowLog, SpanInfo
 from ._cuts import cut_of
 from ._sequences import Pairs, common, rising, same
@@ -154,7 +154,7 @@ def figures_of(span: SpanInfo) -> list[float]:
 
 def number(value: Any) -> float:
     """Return a metric, or 0 for one that is missing or no number."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    return value if is_number(value) else 0
 
 
 def align(old: Tree, new: Tree) -> Iterator[Match]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..flow_log import FlowLog
 from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
 from ..tree.drawing import FOLD_OVER, error_text
-from ..tree.table import Cell, line_of, room_beside, shared, widths_of
+from ..tree.table import Cell, branch, line_of, room_beside, shared, trunk, widths_of
 from ._rows import Aligned, Figure, SpanDiff
 from ._values import Change
 
@@ -169,10 +169,10 @@ def _rows(diff: Aligned, view: View) -> Iterator[_Row]:
             continue
         inner = _folded(diff.spans, children[item], sizes, wanted, view)
         below = below[:_DEEPEST]
-        yield _row(diff.spans[item], stem, below + (_bar(view) if inner else "   "), view)
+        yield _row(diff.spans[item], stem, below + (trunk(view) if inner else "   "), view)
         for position in range(len(inner) - 1, -1, -1):
             last = position == len(inner) - 1
-            waiting.append((inner[position], below + _branch(view, last), below + ("   " if last else _bar(view))))
+            waiting.append((inner[position], below + branch(view, last), below + ("   " if last else trunk(view))))
 
 
 def _children(spans: Sequence[SpanDiff]) -> list[list[int]]:
@@ -238,16 +238,6 @@ def _row(span: SpanDiff, stem: str, below: str, view: View) -> _Row:
 
 def _latest(figure: Figure) -> float:
     return (figure.old if figure.new is None else figure.new) or 0
-
-
-def _branch(view: View, last: bool) -> str:
-    if view.unicode:
-        return "└─ " if last else "├─ "
-    return "`- " if last else "|- "
-
-
-def _bar(view: View) -> str:
-    return "│  " if view.unicode else "|  "
 
 
 def _arrow(view: View) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
-from ..event import Event
+from ..event import Event, is_number
 from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
 from .flow_facts import FlowFacts, SpanInfo, error_key
-from .table import Cell, line_of, padded, room_beside, shared, widths_of
+from .table import Cell, branch, line_of, padded, room_beside, shared, trunk, widths_of
 
 # If a span has more children than this, the first and last ones are shown, and the first ones that are not ok.
 FOLD_OVER: Final = 24
@@ -101,14 +101,14 @@ def rows(log: FlowFacts, view: View) -> Iterator[Row]:
             continue
         children = [spans[child] for child in span.children]
         below = below[:_DEEPEST]
-        bar = below + (_bar(view) if children else "  ")
+        bar = below + (trunk(view) if children else "  ")
         notes = [*_error_notes(span, children), *warnings.get(span.span_id, ())]
         cells = _cells(span, span.name or span.step, entries.get(span.span_id))
         yield Row(stem, bar, cells, span.status, notes, part.get(span.span_id), bool(children), span)
         shown = _folded(children, healthy, view)
         for position in range(len(shown) - 1, -1, -1):
             last = position == len(shown) - 1
-            waiting.append((shown[position], below + _branch(view, last), below + ("   " if last else _bar(view))))
+            waiting.append((shown[position], below + branch(view, last), below + ("   " if last else trunk(view))))
 
 
 def _parts(log: FlowFacts) -> dict[str, tuple[float, float]]:
@@ -118,16 +118,6 @@ def _parts(log: FlowFacts) -> dict[str, tuple[float, float]]:
     first = min((start for start, _ in times.values()), default=0.0)
     whole = max((end for _, end in times.values()), default=0.0) - first
     return {key: ((start - first) / whole, (end - first) / whole) for key, (start, end) in times.items()} if whole > 0 else {}
-
-
-def _branch(view: View, last: bool) -> str:
-    if view.unicode:
-        return "└─ " if last else "├─ "
-    return "`- " if last else "|- "
-
-
-def _bar(view: View) -> str:
-    return "│  " if view.unicode else "|  "
 
 
 def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, str, str, str, str, str]:
@@ -311,4 +301,4 @@ def missing(log: FlowFacts) -> Iterator[str]:
 
 
 def _number(value: Any) -> float:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    return value if is_number(value) else 0

@@ -82,3 +82,15 @@ def shared(room: int, label: int, node: int) -> tuple[int, int]:
         label = min(label, max(room - node - len(_GAP), room // 2))
         return label, min(node, max(room - label - len(_GAP), 0))
     return min(label, room), 0
+
+
+def branch(view: View, last: bool) -> str:
+    """Return the lines of a tree before a child; the last child ends the line of its parent."""
+    if view.unicode:
+        return "└─ " if last else "├─ "
+    return "`- " if last else "|- "
+
+
+def trunk(view: View) -> str:
+    """Return the line of a tree that passes a row by."""
+    return "│  " if view.unicode else "|  "
