@@ -147,6 +147,15 @@ pub enum Status {
 }
 
 impl Status {
+    /// All statuses, by severity.
+    pub const ALL: [Status; 5] = [
+        Status::Ok,
+        Status::Unknown,
+        Status::Running,
+        Status::Cancelled,
+        Status::Error,
+    ];
+
     /// Returns the name that stands in a flow log.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -6,20 +6,9 @@
 use std::sync::Arc;
 
 use crate::event::{is_error_data, EventType, Level, CHECKED_METRICS};
-use crate::ids::FlowId;
-use crate::redaction::{cut_paths, scrub, scrub_text, Taints};
+use crate::flow::Flow;
+use crate::redaction::{cut_paths, scrub, scrub_text};
 use crate::value::Snap;
-
-/// One run, shared by all of its spans.
-#[derive(Debug)]
-pub struct Flow {
-    /// The flow's id.
-    pub id: FlowId,
-    /// The flow's name.
-    pub name: Box<str>,
-    /// The flow's secrets, which must not reappear in its log.
-    pub taints: Taints,
-}
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,11 +168,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn facts(payload: Payload, metrics: Metrics) -> Facts {
-        let flow = Flow {
-            id: "9f0df4a5-a646-4772-b822-7adce460ed24".parse().unwrap(),
-            name: "triage".into(),
-            taints: Taints::new(),
-        };
+        let id = "9f0df4a5-a646-4772-b822-7adce460ed24".parse().unwrap();
+        let flow = Flow::new(id, "triage");
         Facts {
             flow: Arc::new(flow),
             number: 0x8dd3_7757_55bc_b13e,

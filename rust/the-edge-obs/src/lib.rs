@@ -7,10 +7,14 @@
 pub mod error;
 pub mod event;
 pub mod facts;
+pub mod flow;
 pub mod ids;
 pub mod line;
 pub mod redaction;
+pub mod sink;
 pub mod value;
 
 pub use error::Error;
+pub use flow::Flow;
+pub use sink::Sink;
 pub use value::Snap;

@@ -6,6 +6,7 @@ mod chars;
 mod keys;
 mod marks;
 mod pattern;
+mod policy;
 mod shapes;
 mod snapshot;
 mod spans;
@@ -18,6 +19,7 @@ mod values;
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
 pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
+pub use policy::Policy;
 pub use snapshot::{
     scrub, scrub_text, snapshot, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES,
     SHORT_STRING,

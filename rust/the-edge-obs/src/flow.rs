@@ -1,0 +1,70 @@
+//! The state of one run while it lasts.
+
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::Arc;
+
+use crate::event::Status;
+use crate::ids::FlowId;
+use crate::redaction::{Policy, Taints};
+
+/// One run, shared by all of its spans.
+#[derive(Debug)]
+pub struct Flow {
+    /// The flow's id.
+    pub id: FlowId,
+    /// The flow's name.
+    pub name: Box<str>,
+    /// The flow's secrets, which must not reappear in its log.
+    pub taints: Taints,
+    /// What counts as secret in this flow.
+    pub policy: Arc<Policy>,
+    faults: AtomicU64,
+    status: AtomicU8,
+}
+
+impl Flow {
+    /// Returns a running flow with the built-in redaction policy.
+    #[must_use]
+    pub fn new(id: FlowId, name: &str) -> Flow {
+        Flow::with_policy(id, name, Policy::built_in())
+    }
+
+    /// Returns a running flow with a redaction policy of its own.
+    #[must_use]
+    pub fn with_policy(id: FlowId, name: &str, policy: Arc<Policy>) -> Flow {
+        Flow {
+            id,
+            name: name.into(),
+            taints: Taints::new(),
+            policy,
+            faults: AtomicU64::new(0),
+            status: AtomicU8::new(Status::Running as u8),
+        }
+    }
+
+    /// Returns how many times logging itself failed for an event of the flow.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more failure of logging itself.
+    pub fn count_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns `Running` until the root span has ended; then how it ended.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let number = self.status.load(Ordering::Acquire);
+        Status::ALL
+            .into_iter()
+            .find(|status| *status as u8 == number)
+            .unwrap_or(Status::Unknown)
+    }
+
+    /// Says how the root span ended.
+    pub fn set_status(&self, status: Status) {
+        self.status.store(status as u8, Ordering::Release);
+    }
+}

@@ -1,0 +1,29 @@
+//! Policies: what counts as secret in a flow.
+
+use std::sync::{Arc, OnceLock};
+
+use super::keys::KeyClasses;
+use super::snapshot::snapshot;
+use super::taints::Taints;
+use crate::value::Snap;
+
+/// What counts as secret, beside what always does.
+#[derive(Debug, Default)]
+pub struct Policy {
+    classes: KeyClasses,
+}
+
+impl Policy {
+    /// Returns the policy that adds nothing.
+    #[must_use]
+    pub fn built_in() -> Arc<Policy> {
+        static BUILT_IN: OnceLock<Arc<Policy>> = OnceLock::new();
+        Arc::clone(BUILT_IN.get_or_init(Arc::default))
+    }
+
+    /// Returns what is kept of a value, as [`snapshot`] does.
+    #[must_use]
+    pub fn snapshot(&self, value: &Snap, taints: &Taints) -> Snap {
+        snapshot(value, taints, &self.classes)
+    }
+}
