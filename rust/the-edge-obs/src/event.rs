@@ -356,13 +356,13 @@ pub fn is_error_data(error: &Snap) -> bool {
         Some(Snap::List(items)) => items.iter().all(holds),
         Some(_) => false,
     };
-    let is_text = |key: &str| error.get(key).map_or(true, |text| text.as_str().is_some());
+    let is_text = |key: &str| error.get(key).is_none_or(|text| text.as_str().is_some());
     is_named(error)
         && is_text("traceback")
         && is_text("where")
         && all("notes", |note| note.as_str().is_some())
         && all("errors", is_named)
-        && error.get("cause").map_or(true, is_named)
+        && error.get("cause").is_none_or(is_named)
 }
 
 fn is_named(error: &Snap) -> bool {

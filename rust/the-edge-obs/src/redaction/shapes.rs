@@ -205,7 +205,7 @@ fn user_info(rest: &str, start: usize, spans: &mut Vec<Span>) {
     let mut sign = rest[..host.unwrap_or(rest.len())].rfind('@');
     let colon = rest.find(':');
     if let Some(colon) = colon {
-        let is_before = host.map_or(true, |host| colon < host);
+        let is_before = host.is_none_or(|host| colon < host);
         if sign.is_none() && is_before && port().at(rest, colon + 1).is_none() {
             sign = rest.rfind('@'); // a password with a slash in it
         }

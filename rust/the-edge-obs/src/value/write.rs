@@ -83,11 +83,11 @@ fn float(number: f64, out: &mut String) {
         let whole = exponent + 1;
         if whole <= 0 {
             out.push_str("0.");
-            out.extend(std::iter::repeat('0').take(-whole as usize));
+            out.extend(std::iter::repeat_n('0', -whole as usize));
             out.push_str(&digits);
         } else if whole >= count {
             out.push_str(&digits);
-            out.extend(std::iter::repeat('0').take((whole - count) as usize));
+            out.extend(std::iter::repeat_n('0', (whole - count) as usize));
             out.push_str(".0");
         } else {
             let (before, behind) = digits.split_at(whole as usize);
