@@ -1,5 +1,6 @@
 //! Sinks: where events go.
 
+pub mod file;
 pub mod ring;
 
 use std::io;

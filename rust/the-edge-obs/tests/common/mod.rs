@@ -1,4 +1,5 @@
-//! What the tests of sinks share: facts.
+//! What the tests of sinks share: facts, and folders.
+#![allow(dead_code)] // each test uses a part
 
 use std::sync::Arc;
 
@@ -44,4 +45,27 @@ pub fn of_level(flow: &Arc<Flow>, number: u64, level: Level) -> Arc<Facts> {
         level,
         ..event(flow, number)
     })
+}
+
+/// A folder that is removed at the end.
+pub struct Folder(pub std::path::PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        let name = format!("tea-obs-{:016x}", the_edge_obs::ids::new_number());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    /// Returns the text of a file in the folder.
+    pub fn read(&self, name: impl AsRef<std::path::Path>) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
