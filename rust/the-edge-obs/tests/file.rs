@@ -1,7 +1,7 @@
 //! Files of events: whole lines whatever happens, private, and few of them open.
 #![allow(missing_docs)]
 
-mod common;
+mod made;
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
-use common::{event, flow, saying, Folder};
+use made::{event, flow, saying, Folder};
 use the_edge_obs::event::{problems, EventType, Status};
 use the_edge_obs::facts::Facts;
 use the_edge_obs::sink::file::{FlowFile, MAX_OPEN_FILES};

@@ -35,3 +35,17 @@ pub trait Sink: Send + Sync {
         "sink"
     }
 }
+
+impl<S: Sink + ?Sized> Sink for Arc<S> {
+    fn take(&self, facts: &Arc<Facts>) -> io::Result<()> {
+        (**self).take(facts)
+    }
+
+    fn flow_ended(&self, flow: &Arc<Flow>) -> io::Result<()> {
+        (**self).flow_ended(flow)
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+}
