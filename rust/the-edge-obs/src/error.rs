@@ -16,6 +16,8 @@ pub enum Error {
     Id(String),
     /// A text that is not strict JSON.
     Json(JsonError),
+    /// A flow that is in no log. The text says what was looked for, and where.
+    FlowNotFound(String),
 }
 
 impl Error {
@@ -27,6 +29,7 @@ impl Error {
             Error::Event(_) => "EventError",
             Error::Id(_) => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
+            Error::FlowNotFound(_) => "FlowNotFoundError",
         }
     }
 }
@@ -46,6 +49,7 @@ impl fmt::Display for Error {
                 "{given:?} is not a UUID; write it in lowercase, with hyphens"
             ),
             Error::Json(error) => error.fmt(out),
+            Error::FlowNotFound(text) => out.write_str(text),
         }
     }
 }

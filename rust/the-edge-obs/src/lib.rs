@@ -8,13 +8,16 @@ pub mod error;
 pub mod event;
 pub mod facts;
 pub mod flow;
+pub mod flow_log;
 pub mod ids;
 pub mod line;
 pub mod redaction;
+pub mod repeats;
 pub mod sink;
 pub mod value;
 
 pub use error::Error;
 pub use flow::Flow;
+pub use flow_log::{build_flow_log, FlowLog};
 pub use sink::Sink;
 pub use value::Snap;
