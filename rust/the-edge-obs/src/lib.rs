@@ -11,8 +11,11 @@ pub mod flow;
 pub mod flow_log;
 pub mod ids;
 pub mod line;
+pub mod parity;
 pub mod redaction;
 pub mod repeats;
+#[cfg(test)]
+mod sample;
 pub mod sink;
 pub mod value;
 

@@ -4,6 +4,7 @@ mod support;
 
 use support::{difference, field, folder, items, read};
 use the_edge_obs::flow_log::{build_flow_log, percentile};
+use the_edge_obs::parity::normalise;
 use the_edge_obs::value::Snap;
 
 /// Calls a check with each case of a file; all that it finds wrong is told at the end.
@@ -64,6 +65,29 @@ fn percentiles_are_by_nearest_rank() {
 fn flow_logs_are_built() {
     check("flow_logs", |case| {
         let log = build_flow_log(events(case), count(case, "dropped") as u64, 0).unwrap();
-        difference(&log.to_snap(), field(case, "flow_log"))
+        difference(&log.to_snap(), field(case, "flow_log")).or_else(|| {
+            let normal = Snap::List(normalise(&events(case)).into());
+            difference(&normal, field(case, "normalised"))
+        })
     });
+}
+
+#[test]
+fn expected_logs_are_normal_already() {
+    let Some(folder) = folder("parity-expected") else {
+        return;
+    };
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let expected = read(&path);
+        let events = events(&expected);
+        let normal = normalise(&events);
+        assert_eq!(normal.len(), events.len());
+        for (at, (ours, theirs)) in normal.iter().zip(&events).enumerate() {
+            assert_eq!(difference(ours, theirs), None, "{path:?}, event {at}");
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "{count} files");
 }
