@@ -18,6 +18,7 @@ pub mod repeats;
 mod sample;
 pub mod sink;
 pub mod value;
+pub mod whole_log;
 
 pub use error::Error;
 pub use flow::Flow;

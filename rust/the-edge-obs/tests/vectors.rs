@@ -3,9 +3,11 @@
 mod support;
 
 use support::{difference, field, folder, items, read};
+use the_edge_obs::event::problems;
 use the_edge_obs::flow_log::{build_flow_log, percentile};
 use the_edge_obs::parity::normalise;
 use the_edge_obs::value::Snap;
+use the_edge_obs::whole_log::WholeLog;
 
 /// Calls a check with each case of a file; all that it finds wrong is told at the end.
 fn check(name: &str, wrong: impl Fn(&Snap) -> Option<String>) {
@@ -90,4 +92,18 @@ fn expected_logs_are_normal_already() {
         count += 1;
     }
     assert!(count >= 10, "{count} files");
+}
+
+#[test]
+fn whole_logs_have_problems_on_the_same_lines() {
+    check("whole_logs", |case| {
+        let mut log = WholeLog::new();
+        for (at, event) in events(case).iter().enumerate() {
+            assert_eq!(problems(event), [""; 0]);
+            log.add(at + 1, event);
+        }
+        let mut lines: Vec<usize> = log.faults().iter().map(|fault| fault.line).collect();
+        lines.dedup();
+        difference(&lines.into(), field(case, "problems"))
+    });
 }
