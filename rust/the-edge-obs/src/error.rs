@@ -18,6 +18,8 @@ pub enum Error {
     Path(String),
     /// A text that is not strict JSON.
     Json(JsonError),
+    /// A flow that is in no log. The text says what was looked for, and where.
+    FlowNotFound(String),
 }
 
 impl Error {
@@ -29,6 +31,7 @@ impl Error {
             Error::Event(_) => "EventError",
             Error::Id(_) | Error::Path(_) => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
+            Error::FlowNotFound(_) => "FlowNotFoundError",
         }
     }
 }
@@ -49,6 +52,7 @@ impl fmt::Display for Error {
             ),
             Error::Path(problem) => out.write_str(problem),
             Error::Json(error) => error.fmt(out),
+            Error::FlowNotFound(text) => out.write_str(text),
         }
     }
 }
