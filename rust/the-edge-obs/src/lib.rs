@@ -9,6 +9,7 @@ pub mod event;
 pub mod facts;
 pub mod flow;
 pub mod ids;
+pub mod levels;
 pub mod line;
 pub mod redaction;
 pub mod sink;
