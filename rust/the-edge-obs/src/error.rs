@@ -20,6 +20,24 @@ pub enum Error {
     Json(JsonError),
     /// A flow that is in no log. The text says what was looked for, and where.
     FlowNotFound(String),
+    /// A configuration that cannot be used.
+    Configuration {
+        /// The part that is wrong, such as `observability.handlers[0].path`.
+        place: String,
+        /// What is wrong and what is allowed, in English, on one line. Secrets are taken out.
+        problem: String,
+    },
+    /// A text that is not YAML, or more than this crate reads.
+    Yaml {
+        /// The name of the file, or what else the text is.
+        source: String,
+        /// The line of the mistake, from 1.
+        line: usize,
+        /// The character in the line, from 1, in code points.
+        column: usize,
+        /// What is wrong and what is allowed, in English, on one line.
+        problem: String,
+    },
 }
 
 impl Error {
@@ -29,9 +47,10 @@ impl Error {
         match self {
             Error::Level(_) => "LevelError",
             Error::Event(_) => "EventError",
-            Error::Id(_) | Error::Path(_) => "ConfigurationError",
+            Error::Id(_) | Error::Path(_) | Error::Configuration { .. } => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
             Error::FlowNotFound(_) => "FlowNotFoundError",
+            Error::Yaml { .. } => "FlowFileError",
         }
     }
 }
@@ -53,6 +72,13 @@ impl fmt::Display for Error {
             Error::Path(problem) => out.write_str(problem),
             Error::Json(error) => error.fmt(out),
             Error::FlowNotFound(text) => out.write_str(text),
+            Error::Configuration { problem, .. } => out.write_str(problem),
+            Error::Yaml {
+                source,
+                line,
+                column,
+                problem,
+            } => write!(out, "{source}:{line}:{column}: {problem}"),
         }
     }
 }

@@ -28,6 +28,8 @@ pub mod sink;
 pub mod span;
 pub mod value;
 pub mod whole_log;
+#[cfg(feature = "yaml")]
+pub mod yaml;
 
 pub use capture::to_snap;
 pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
