@@ -16,6 +16,18 @@ pub enum Error {
     Id(String),
     /// A text that is not strict JSON.
     Json(JsonError),
+    /// A duration that cannot be read. The text is the whole message, as in the variants below.
+    Duration(String),
+    /// An unknown filter, or a filter whose value is not valid.
+    Query(String),
+    /// The level of a filter, which does not exist. The texts are the filter's name and what was given.
+    FilterLevel(&'static str, String),
+    /// A log file that cannot be read, or holds no events.
+    LogFile(String),
+    /// A flow that is in none of the places where it was looked for.
+    FlowNotFound(String),
+    /// An export that failed: the format is unknown, or the path cannot be written; then the kind of the system's error is known.
+    Export(String, Option<std::io::ErrorKind>),
 }
 
 impl Error {
@@ -23,10 +35,15 @@ impl Error {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Error::Level(_) => "LevelError",
+            Error::Level(_) | Error::FilterLevel(..) => "LevelError",
             Error::Event(_) => "EventError",
             Error::Id(_) => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
+            Error::Duration(_) => "DurationError",
+            Error::Query(_) => "QueryError",
+            Error::LogFile(_) => "LogFileError",
+            Error::FlowNotFound(_) => "FlowNotFoundError",
+            Error::Export(..) => "ExportError",
         }
     }
 }
@@ -46,6 +63,15 @@ impl fmt::Display for Error {
                 "{given:?} is not a UUID; write it in lowercase, with hyphens"
             ),
             Error::Json(error) => error.fmt(out),
+            Error::FilterLevel(filter, given) => write!(
+                out,
+                "{filter}: unknown level {given}; it must be one of debug, info, warn, error"
+            ),
+            Error::Duration(text)
+            | Error::Query(text)
+            | Error::LogFile(text)
+            | Error::FlowNotFound(text)
+            | Error::Export(text, _) => out.write_str(text),
         }
     }
 }

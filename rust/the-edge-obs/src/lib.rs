@@ -8,13 +8,18 @@ pub mod error;
 pub mod event;
 pub mod facts;
 pub mod flow;
+pub mod globs;
 pub mod ids;
 pub mod line;
+pub mod query;
 pub mod redaction;
 pub mod sink;
+pub mod times;
+pub mod traceparent;
 pub mod value;
 
 pub use error::Error;
 pub use flow::Flow;
+pub use query::Filters;
 pub use sink::Sink;
 pub use value::Snap;
