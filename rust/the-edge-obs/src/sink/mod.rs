@@ -1,5 +1,7 @@
 //! Sinks: where events go.
 
+pub mod ring;
+
 use std::io;
 use std::sync::Arc;
 
