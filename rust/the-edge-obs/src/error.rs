@@ -24,7 +24,7 @@ pub enum Error {
     FilterLevel(&'static str, String),
     /// A log file that cannot be read, or holds no events.
     LogFile(String),
-    /// A flow that is in none of the places where it was looked for.
+    /// A flow that is in no log. The text says what was looked for, and where.
     FlowNotFound(String),
     /// An export that failed: the format is unknown, or the path cannot be written; then the kind of the system's error is known.
     Export(String, Option<std::io::ErrorKind>),
