@@ -21,6 +21,7 @@ pub mod redaction;
 mod run;
 pub mod sink;
 pub mod span;
+pub mod text;
 pub mod value;
 
 pub use capture::to_snap;
