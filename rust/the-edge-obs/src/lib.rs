@@ -28,6 +28,7 @@ mod run;
 mod sample;
 pub mod sink;
 pub mod span;
+pub mod text;
 pub mod times;
 pub mod traceparent;
 pub mod value;
@@ -45,9 +46,9 @@ pub use flow_log::{build_flow_log, FlowLog};
 pub use ids::{FlowId, SpanId};
 pub use layer::FlowLayer;
 pub use levels::Levels;
+pub use node::Node;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
-pub use node::Node;
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;
