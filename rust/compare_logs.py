@@ -2,8 +2,8 @@
 
     python rust/compare_logs.py [--count N] [--seed S] [LOG.jsonl ...]
 
-The logs are those of the parity fixtures, or the given ones: whole, shuffled, cut off, with events left out, doubled and changed. It
-prints the first differences, and exits with 1 if there is one.
+The logs are those of the parity fixtures, or the given ones: whole, shuffled, cut off, with events left out, doubled and changed.
+It prints the first differences, and exits with 1 if there is one.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ def logs(paths: list[str]) -> Iterator[Log]:
             yield list(read_events(run_to_file(str(fixture), folder)[0]))
 
 
+def traceparent(event: dict[str, Any]) -> str:
+    """Return the W3C header that names the span of an event."""
+    flow_id, span_id = (event[key].replace("-", "") for key in ("flow_id", "span_id"))
+    return f"00-{flow_id}-{span_id[16:]}-01"
+
+
 def changed(event: dict[str, Any], log: Log, rng: random.Random) -> dict[str, Any]:
     """Return an event that differs in one field, and is still valid."""
     other = rng.choice(log)
@@ -48,9 +54,7 @@ def changed(event: dict[str, Any], log: Log, rng: random.Random) -> dict[str, An
         {"event_type": rng.choice(("entry", "exit", "error", "metric", "log"))},
         {"metrics": {**event["metrics"], "tokens": rng.choice((0, 7, 0.1, 2**53 + 1)), "cost_usd": rng.random()}},
         {"metrics": {"duration_ms": rng.choice((0, 5, 12.25, 1e-7, 1e300))}},
-        {
-            "message": f"see {other['span_id']} and 00-{event['flow_id'].replace('-', '')}-{other['span_id'].replace('-', '')[16:]}-01"
-        },
+        {"message": f"see {other['span_id']} and {traceparent(other)}"},
         {"data": {"input": {"index": rng.choice((0, 1.0, 2.5, True, "0", -1, 10**30))}, "answered": True}},
         {"data": {"output": [other], "error": {"type": rng.choice(("E", "FlowRunError")), "message": "m", "where": "f:1"}}},
         {"data": other["data"]},
@@ -79,13 +83,11 @@ def is_circular(log: Log) -> bool:
     for event in sorted(log, key=lambda event: event["timestamp"]):
         parents.setdefault(event["span_id"], event["parent_id"])
     for span in parents:
-        seen, at = {span}, parents.get(span)
+        at, seen = span, set()
         while at in parents and at not in seen:
             seen.add(at)
             at = parents[at]
-        if at in seen and at != span:
-            return True
-        if at == span and len(seen) > 1:
+        if at in seen and parents[at] != at:
             return True
     return False
 
@@ -101,7 +103,7 @@ def answers(log: Log) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as both runtimes write it: texts of faults without the marks of quotes, large integers as texts."""
+    """Return a value as both runtimes write it: large integers as texts."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -127,6 +129,14 @@ def told(faults: list[Any]) -> list[Any]:
     return [[number, problem.replace("'", "").replace('"', "")] for number, problem in faults]
 
 
+def asked_of_rust(cases: list[dict[str, str]]) -> list[Any]:
+    """Return what the crate answers."""
+    lines = "".join(json.dumps(case) + "\n" for case in cases)
+    command = ["cargo", "run", "--quiet", "--example", "answers"]
+    done = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, cwd=HERE, check=True)
+    return [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
+
+
 def main() -> int:
     """Compare, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,10 +151,7 @@ def main() -> int:
         for log in variants(one, options.count, rng)
         for ask, answer in answers(log).items()
     ]
-    lines = "".join(json.dumps({"ask": ask, "text": json.dumps(log)}) + "\n" for log, ask, _ in asked)
-    command = ["cargo", "run", "--quiet", "--example", "answers"]
-    done = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, cwd=HERE, check=True)
-    given = [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
+    given = asked_of_rust([{"ask": ask, "text": json.dumps(log)} for log, ask, _ in asked])
     counts: dict[str, list[int]] = {}
     for (log, ask, answer), other in zip(asked, given, strict=True):
         one, two = (told(answer), told(other)) if ask == "faults" else (plain(answer), other)
@@ -154,8 +161,8 @@ def main() -> int:
         total[1] += found is not None
         if found and total[1] <= 5:
             print(f"{ask} of {len(log)} events: {found}")
-    for ask, (total, different) in counts.items():
-        print(f"{ask}: {total:,} logs, {different:,} different")
+    for ask, (asked_for, different) in counts.items():
+        print(f"{ask}: {asked_for:,} logs, {different:,} different")
     return 1 if any(different for _, different in counts.values()) else 0
 
 
