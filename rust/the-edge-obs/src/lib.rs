@@ -6,18 +6,23 @@
 
 pub mod error;
 pub mod event;
+pub mod export;
 pub mod facts;
+mod files;
 pub mod flow;
 pub mod flow_log;
 pub mod globs;
 pub mod ids;
+pub mod jsonl;
 pub mod line;
 pub mod query;
 pub mod redaction;
 pub mod repeats;
 pub mod sink;
+pub mod store;
 pub mod times;
 pub mod traceparent;
+pub mod validation;
 pub mod value;
 
 pub use error::Error;
@@ -25,4 +30,5 @@ pub use flow::Flow;
 pub use flow_log::{build_flow_log, FlowLog};
 pub use query::Filters;
 pub use sink::Sink;
+pub use store::Store;
 pub use value::Snap;
