@@ -1,12 +1,12 @@
 //! The laws of the ring: what is kept, what leaves, and that everything is accounted for.
 #![allow(missing_docs)]
 
-mod common;
+mod made;
 
 use std::sync::Arc;
 use std::thread;
 
-use common::{event, flow, of_level, saying};
+use made::{event, flow, of_level, saying};
 use proptest::prelude::*;
 use the_edge_obs::event::{Level, Status};
 use the_edge_obs::facts::Facts;

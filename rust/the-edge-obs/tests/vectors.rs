@@ -3,8 +3,11 @@
 mod support;
 
 use support::{difference, field, folder, items, read};
+use the_edge_obs::event::problems;
 use the_edge_obs::flow_log::{build_flow_log, percentile};
+use the_edge_obs::parity::normalise;
 use the_edge_obs::value::Snap;
+use the_edge_obs::whole_log::WholeLog;
 
 /// Calls a check with each case of a file; all that it finds wrong is told at the end.
 fn check(name: &str, wrong: impl Fn(&Snap) -> Option<String>) {
@@ -64,6 +67,43 @@ fn percentiles_are_by_nearest_rank() {
 fn flow_logs_are_built() {
     check("flow_logs", |case| {
         let log = build_flow_log(events(case), count(case, "dropped") as u64, 0).unwrap();
-        difference(&log.to_snap(), field(case, "flow_log"))
+        difference(&log.to_snap(), field(case, "flow_log")).or_else(|| {
+            let normal = Snap::List(normalise(&events(case)).into());
+            difference(&normal, field(case, "normalised"))
+        })
+    });
+}
+
+#[test]
+fn expected_logs_are_normal_already() {
+    let Some(folder) = folder("parity-expected") else {
+        return;
+    };
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let expected = read(&path);
+        let events = events(&expected);
+        let normal = normalise(&events);
+        assert_eq!(normal.len(), events.len());
+        for (at, (ours, theirs)) in normal.iter().zip(&events).enumerate() {
+            assert_eq!(difference(ours, theirs), None, "{path:?}, event {at}");
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "{count} files");
+}
+
+#[test]
+fn whole_logs_have_problems_on_the_same_lines() {
+    check("whole_logs", |case| {
+        let mut log = WholeLog::new();
+        for (at, event) in events(case).iter().enumerate() {
+            assert_eq!(problems(event), [""; 0]);
+            log.add(at + 1, event);
+        }
+        let mut lines: Vec<usize> = log.faults().iter().map(|fault| fault.line).collect();
+        lines.dedup();
+        difference(&lines.into(), field(case, "problems"))
     });
 }

@@ -220,3 +220,6 @@ fn typed(kind: &str, value: Snap) -> Snap {
     }
     Snap::Map(pairs.into())
 }
+
+#[cfg(test)]
+mod tests;

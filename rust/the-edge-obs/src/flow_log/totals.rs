@@ -204,7 +204,7 @@ pub fn percentile(ordered: &[f64], percent: usize) -> Option<f64> {
 // --- errors -----------------------------------------------------------------------------------------------------------
 
 /// By what an error is recognised in several spans: its type and message.
-type ErrorKey = (String, String);
+pub(super) type ErrorKey = (String, String);
 
 /// Returns the number of errors; one that passes through several spans counts in the innermost.
 fn error_count(events: &[Snap], spans: &[SpanInfo], places: &Places) -> usize {
@@ -229,7 +229,7 @@ fn error_count(events: &[Snap], spans: &[SpanInfo], places: &Places) -> usize {
 }
 
 /// Tells whether an error came from a child, by the keys of the children's errors; a group did if each of its errors did.
-fn came_out(error: &Snap, passed: &HashSet<ErrorKey>) -> bool {
+pub(super) fn came_out(error: &Snap, passed: &HashSet<ErrorKey>) -> bool {
     let members = members(error);
     let is_known = error_key(error).is_some_and(|key| passed.contains(&key));
     is_known || (!members.is_empty() && members.iter().all(|key| passed.contains(key)))
