@@ -20,6 +20,7 @@ pub mod line;
 mod macros;
 mod names;
 pub mod node;
+pub mod observability;
 pub mod outcome;
 mod output;
 pub mod parity;
@@ -54,6 +55,7 @@ pub use levels::Levels;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
 pub use node::Node;
+pub use observability::{get_flow_log, observed, query, store, EventHandler, EventStream};
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;
