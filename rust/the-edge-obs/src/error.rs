@@ -16,6 +16,17 @@ pub enum Error {
     Id(String),
     /// A text that is not strict JSON.
     Json(JsonError),
+    /// A text that is not YAML, or more than this crate reads.
+    Yaml {
+        /// The name of the file, or what else the text is.
+        source: String,
+        /// The line of the mistake, from 1.
+        line: usize,
+        /// The character in the line, from 1, in code points.
+        column: usize,
+        /// What is wrong and what is allowed, in English, on one line.
+        problem: String,
+    },
 }
 
 impl Error {
@@ -27,6 +38,7 @@ impl Error {
             Error::Event(_) => "EventError",
             Error::Id(_) => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
+            Error::Yaml { .. } => "FlowFileError",
         }
     }
 }
@@ -46,6 +58,12 @@ impl fmt::Display for Error {
                 "{given:?} is not a UUID; write it in lowercase, with hyphens"
             ),
             Error::Json(error) => error.fmt(out),
+            Error::Yaml {
+                source,
+                line,
+                column,
+                problem,
+            } => write!(out, "{source}:{line}:{column}: {problem}"),
         }
     }
 }

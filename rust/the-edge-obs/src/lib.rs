@@ -13,6 +13,8 @@ pub mod line;
 pub mod redaction;
 pub mod sink;
 pub mod value;
+#[cfg(feature = "yaml")]
+pub mod yaml;
 
 pub use error::Error;
 pub use flow::Flow;
