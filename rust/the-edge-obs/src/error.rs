@@ -14,6 +14,8 @@ pub enum Error {
     Event(Vec<String>),
     /// An id that is not a UUID in its canonical form: lowercase, with hyphens. The text is what was given.
     Id(String),
+    /// A path or mode of files that cannot be used. The text says why, and what to do.
+    Path(String),
     /// A text that is not strict JSON.
     Json(JsonError),
     /// A text that is not YAML, or more than this crate reads.
@@ -36,7 +38,7 @@ impl Error {
         match self {
             Error::Level(_) => "LevelError",
             Error::Event(_) => "EventError",
-            Error::Id(_) => "ConfigurationError",
+            Error::Id(_) | Error::Path(_) => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
             Error::Yaml { .. } => "FlowFileError",
         }
@@ -57,6 +59,7 @@ impl fmt::Display for Error {
                 out,
                 "{given:?} is not a UUID; write it in lowercase, with hyphens"
             ),
+            Error::Path(problem) => out.write_str(problem),
             Error::Json(error) => error.fmt(out),
             Error::Yaml {
                 source,

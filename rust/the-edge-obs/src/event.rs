@@ -185,21 +185,7 @@ impl Status {
 pub fn is_failure(event: &Snap) -> bool {
     let is_error = event.get("event_type").and_then(Snap::as_str) == Some("error");
     let cancelled = event.get("data").and_then(|data| data.get("cancelled"));
-    is_error && !cancelled.is_some_and(is_true)
-}
-
-/// Tells whether Python takes a value for true: all but null, false, zero, and what is empty.
-fn is_true(value: &Snap) -> bool {
-    match value {
-        Snap::Null => false,
-        Snap::Bool(value) => *value,
-        Snap::Int(value) => *value != 0,
-        Snap::Float(value) => *value != 0.0,
-        Snap::Big(_) => true,
-        Snap::Str(text) | Snap::Mark(text) => !text.is_empty(),
-        Snap::List(items) => !items.is_empty(),
-        Snap::Map(pairs) => !pairs.is_empty(),
-    }
+    is_error && !cancelled.is_some_and(Snap::is_true)
 }
 
 /// Returns how likely a span whose parent is not in the log is a root. The roots of a flow are its spans of the highest rank.

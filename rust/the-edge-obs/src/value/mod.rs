@@ -58,6 +58,20 @@ impl Snap {
         }
     }
 
+    /// Tells whether Python takes the value for true: all but null, false, zero, and what is empty.
+    pub(crate) fn is_true(&self) -> bool {
+        match self {
+            Snap::Null => false,
+            Snap::Bool(value) => *value,
+            Snap::Int(value) => *value != 0,
+            Snap::Float(value) => *value != 0.0,
+            Snap::Big(_) => true,
+            Snap::Str(text) | Snap::Mark(text) => !text.is_empty(),
+            Snap::List(items) => !items.is_empty(),
+            Snap::Map(pairs) => !pairs.is_empty(),
+        }
+    }
+
     /// Returns an object made of pairs. Of two pairs with the same key, the later value stays, in the place of the first.
     pub fn map<K: Into<Box<str>>>(pairs: impl IntoIterator<Item = (K, Snap)>) -> Snap {
         let mut taken: Vec<(Box<str>, Snap)> = Vec::new();
