@@ -18,6 +18,13 @@ pub enum Error {
     Path(String),
     /// A text that is not strict JSON.
     Json(JsonError),
+    /// A configuration that cannot be used.
+    Configuration {
+        /// The part that is wrong, such as `observability.handlers[0].path`.
+        place: String,
+        /// What is wrong and what is allowed, in English, on one line. Secrets are taken out.
+        problem: String,
+    },
     /// A text that is not YAML, or more than this crate reads.
     Yaml {
         /// The name of the file, or what else the text is.
@@ -38,7 +45,7 @@ impl Error {
         match self {
             Error::Level(_) => "LevelError",
             Error::Event(_) => "EventError",
-            Error::Id(_) | Error::Path(_) => "ConfigurationError",
+            Error::Id(_) | Error::Path(_) | Error::Configuration { .. } => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
             Error::Yaml { .. } => "FlowFileError",
         }
@@ -61,6 +68,7 @@ impl fmt::Display for Error {
             ),
             Error::Path(problem) => out.write_str(problem),
             Error::Json(error) => error.fmt(out),
+            Error::Configuration { problem, .. } => out.write_str(problem),
             Error::Yaml {
                 source,
                 line,
