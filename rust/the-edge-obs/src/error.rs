@@ -36,6 +36,8 @@ pub enum Error {
         /// What is wrong and what is allowed, in English, on one line.
         problem: String,
     },
+    /// A flow that is in no log. The text says what was looked for, and where.
+    FlowNotFound(String),
 }
 
 impl Error {
@@ -48,6 +50,7 @@ impl Error {
             Error::Id(_) | Error::Path(_) | Error::Configuration { .. } => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
             Error::Yaml { .. } => "FlowFileError",
+            Error::FlowNotFound(_) => "FlowNotFoundError",
         }
     }
 }
@@ -75,6 +78,7 @@ impl fmt::Display for Error {
                 column,
                 problem,
             } => write!(out, "{source}:{line}:{column}: {problem}"),
+            Error::FlowNotFound(text) => out.write_str(text),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod error;
 pub mod event;
 pub mod facts;
 pub mod flow;
+pub mod flow_log;
 mod foreign;
 pub mod ids;
 pub mod layer;
@@ -17,13 +18,18 @@ mod names;
 pub mod node;
 pub mod outcome;
 mod output;
+pub mod parity;
 pub mod redaction;
+pub mod repeats;
 mod run;
+#[cfg(test)]
+mod sample;
 pub mod sink;
 pub mod span;
 pub mod value;
 #[cfg(feature = "yaml")]
 pub mod yaml;
+pub mod whole_log;
 
 pub use capture::to_snap;
 pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
@@ -31,6 +37,7 @@ pub use error::Error;
 pub use event::{EventType, Level, Status};
 pub use facts::Facts;
 pub use flow::Flow;
+pub use flow_log::{build_flow_log, FlowLog};
 pub use ids::{FlowId, SpanId};
 pub use layer::FlowLayer;
 pub use levels::Levels;
