@@ -36,8 +36,18 @@ pub enum Error {
         /// What is wrong and what is allowed, in English, on one line.
         problem: String,
     },
+    /// A duration that cannot be read. The text is the whole message, as in the variants below.
+    Duration(String),
+    /// An unknown filter, or a filter whose value is not valid.
+    Query(String),
+    /// The level of a filter, which does not exist. The texts are the filter's name and what was given.
+    FilterLevel(&'static str, String),
+    /// A log file that cannot be read, or holds no events.
+    LogFile(String),
     /// A flow that is in no log. The text says what was looked for, and where.
     FlowNotFound(String),
+    /// An export that failed: the format is unknown, or the path cannot be written; then the kind of the system's error is known.
+    Export(String, Option<std::io::ErrorKind>),
 }
 
 impl Error {
@@ -45,12 +55,16 @@ impl Error {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Error::Level(_) => "LevelError",
+            Error::Level(_) | Error::FilterLevel(..) => "LevelError",
             Error::Event(_) => "EventError",
             Error::Id(_) | Error::Path(_) | Error::Configuration { .. } => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
             Error::Yaml { .. } => "FlowFileError",
+            Error::Duration(_) => "DurationError",
+            Error::Query(_) => "QueryError",
+            Error::LogFile(_) => "LogFileError",
             Error::FlowNotFound(_) => "FlowNotFoundError",
+            Error::Export(..) => "ExportError",
         }
     }
 }
@@ -78,7 +92,15 @@ impl fmt::Display for Error {
                 column,
                 problem,
             } => write!(out, "{source}:{line}:{column}: {problem}"),
-            Error::FlowNotFound(text) => out.write_str(text),
+            Error::FilterLevel(filter, given) => write!(
+                out,
+                "{filter}: unknown level {given}; it must be one of debug, info, warn, error"
+            ),
+            Error::Duration(text)
+            | Error::Query(text)
+            | Error::LogFile(text)
+            | Error::FlowNotFound(text)
+            | Error::Export(text, _) => out.write_str(text),
         }
     }
 }

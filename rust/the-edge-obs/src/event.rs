@@ -460,7 +460,7 @@ fn kind_of(value: &Snap) -> &'static str {
 }
 
 /// Returns a value as JSON of at most 60 characters.
-fn short(value: &Snap) -> String {
+pub(crate) fn short(value: &Snap) -> String {
     let text = value.to_json();
     match text.char_indices().nth(60) {
         None => text,
