@@ -18,6 +18,16 @@ pub enum Error {
     Path(String),
     /// A text that is not strict JSON.
     Json(JsonError),
+    /// A duration that cannot be read. The text is the whole message, as in the variants below.
+    Duration(String),
+    /// An unknown filter, or a filter whose value is not valid.
+    Query(String),
+    /// The level of a filter, which does not exist. The texts are the filter's name and what was given.
+    FilterLevel(&'static str, String),
+    /// A log file that cannot be read, or holds no events.
+    LogFile(String),
+    /// A flow that is in no log. The text says what was looked for, and where.
+    FlowNotFound(String),
     /// A configuration that cannot be used.
     Configuration {
         /// The part that is wrong, such as `observability.handlers[0].path`.
@@ -36,16 +46,6 @@ pub enum Error {
         /// What is wrong and what is allowed, in English, on one line.
         problem: String,
     },
-    /// A duration that cannot be read. The text is the whole message, as in the variants below.
-    Duration(String),
-    /// An unknown filter, or a filter whose value is not valid.
-    Query(String),
-    /// The level of a filter, which does not exist. The texts are the filter's name and what was given.
-    FilterLevel(&'static str, String),
-    /// A log file that cannot be read, or holds no events.
-    LogFile(String),
-    /// A flow that is in no log. The text says what was looked for, and where.
-    FlowNotFound(String),
     /// An export that failed: the format is unknown, or the path cannot be written; then the kind of the system's error is known.
     Export(String, Option<std::io::ErrorKind>),
 }
@@ -59,11 +59,11 @@ impl Error {
             Error::Event(_) => "EventError",
             Error::Id(_) | Error::Path(_) | Error::Configuration { .. } => "ConfigurationError",
             Error::Json(_) => "JSONDecodeError",
-            Error::Yaml { .. } => "FlowFileError",
             Error::Duration(_) => "DurationError",
             Error::Query(_) => "QueryError",
             Error::LogFile(_) => "LogFileError",
             Error::FlowNotFound(_) => "FlowNotFoundError",
+            Error::Yaml { .. } => "FlowFileError",
             Error::Export(..) => "ExportError",
         }
     }
