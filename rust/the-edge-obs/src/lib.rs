@@ -1,22 +1,57 @@
-//! Events of observed flows: their JSON form, their ids, and the redaction of secrets in them.
-//!
-//! This crate is the beginning of a Rust runtime that writes the same logs as the Python package `the_edge_obs`. What exists is
-//! complete and tested; `README.md` lists it, and what is to come.
+//! Flow-scoped logs for agents and workflows, on the `tracing` crate.
 #![forbid(unsafe_code)]
 
+pub mod capture;
+pub mod context;
 pub mod error;
 pub mod event;
 pub mod facts;
 pub mod flow;
+pub mod flow_log;
+mod foreign;
+pub mod globs;
 pub mod ids;
+pub mod layer;
+pub mod levels;
 pub mod line;
+mod macros;
+mod names;
+pub mod node;
+pub mod outcome;
+mod output;
+pub mod parity;
+pub mod query;
 pub mod redaction;
+pub mod repeats;
+mod run;
+#[cfg(test)]
+mod sample;
 pub mod sink;
+pub mod span;
+pub mod times;
+pub mod traceparent;
 pub mod value;
+pub mod whole_log;
 #[cfg(feature = "yaml")]
 pub mod yaml;
 
+pub use capture::to_snap;
+pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
 pub use error::Error;
+pub use event::{EventType, Level, Status};
+pub use facts::Facts;
 pub use flow::Flow;
+pub use flow_log::{build_flow_log, FlowLog};
+pub use ids::{FlowId, SpanId};
+pub use layer::FlowLayer;
+pub use levels::Levels;
+#[doc(hidden)]
+pub use node::is_compiled as __is_compiled;
+pub use node::Node;
+pub use query::Filters;
 pub use sink::Sink;
+pub use span::OpenSpan;
 pub use value::Snap;
+
+/// Whether the crate was compiled with recording: with the feature `record`.
+pub const RECORD: bool = cfg!(feature = "record");

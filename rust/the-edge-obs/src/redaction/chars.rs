@@ -110,7 +110,7 @@ pub(super) fn back(text: &str, at: usize, count: usize) -> usize {
 }
 
 /// Returns the first characters of a text.
-pub(super) fn head(text: &str, count: usize) -> &str {
+pub(crate) fn head(text: &str, count: usize) -> &str {
     &text[..forward(text, 0, count)]
 }
 

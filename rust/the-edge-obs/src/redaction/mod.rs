@@ -16,10 +16,12 @@ mod taints;
 mod texts;
 mod values;
 
+pub(crate) use chars::head;
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
 pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
 pub use policy::Policy;
+pub(crate) use snapshot::items_mark;
 pub use snapshot::{
     scrub, scrub_text, snapshot, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES,
     SHORT_STRING,

@@ -68,6 +68,24 @@ fn mark(text: String) -> Snap {
     Snap::Mark(text.into())
 }
 
+/// Returns the mark of items that were left out.
+pub(crate) fn items_mark(missing: usize) -> Snap {
+    mark(format!("[+{missing} items]"))
+}
+
+/// Returns how many further items the last one stands for: capturing a value leaves out most of what would be cut anyway.
+fn uncaptured(last: Option<&Snap>) -> usize {
+    let Some(Snap::Mark(text)) = last else {
+        return 0;
+    };
+    let digits = text
+        .strip_prefix("[+")
+        .and_then(|text| text.strip_suffix(" items]"));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .map_or(0, |missing: usize| missing.saturating_sub(1))
+}
+
 fn str_of(value: &Snap) -> Option<&str> {
     value.as_str()
 }
@@ -155,8 +173,9 @@ impl Pass<'_> {
             taken.push((key, item));
         }
         if taken.len() < pairs.len() {
-            let missing = format!("[+{} items]", pairs.len() - taken.len());
-            taken.push(("…".into(), mark(missing)));
+            let unseen = uncaptured(pairs.last().map(|(_, value)| value));
+            let missing = items_mark(pairs.len() - taken.len() + unseen);
+            taken.push(("…".into(), missing));
             return Snap::map(taken);
         }
         Snap::Map(taken.into())
@@ -211,7 +230,8 @@ impl Pass<'_> {
             });
         }
         if taken.len() < items.len() {
-            taken.push(mark(format!("[+{} items]", items.len() - taken.len())));
+            let unseen = uncaptured(items.last());
+            taken.push(items_mark(items.len() - taken.len() + unseen));
         }
         Snap::List(taken.into())
     }

@@ -153,8 +153,24 @@ mod tests {
         }
     }
 
-    /// Compares the tables with the Python package. Outside of the repository, and without Python or what the package needs, it
-    /// says so, and compares nothing.
+    /// Returns a Python that can import the words of this repository's package: that of the variable `PYTHON`, or else one on the
+    /// path.
+    fn python(root: &str) -> Option<String> {
+        let known = std::env::var("PYTHON")
+            .map_or(vec!["python3".to_owned(), "python".to_owned()], |named| {
+                vec![named]
+            });
+        known.into_iter().find(|python| {
+            let import = Command::new(python)
+                .args(["-c", "import the_edge_obs.secrets.words"])
+                .env("PYTHONPATH", root)
+                .output();
+            import.is_ok_and(|output| output.status.success())
+        })
+    }
+
+    /// Compares the tables with the Python package. Outside of the repository, and without Python, it says so, and compares
+    /// nothing.
     #[test]
     fn the_tables_are_current() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -162,15 +178,10 @@ mod tests {
             eprintln!("skipped: this is not the repository");
             return;
         }
-        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let import = Command::new(&python)
-            .args(["-c", "import the_edge_obs.secrets.words"])
-            .env("PYTHONPATH", root)
-            .output();
-        if !import.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: {python} cannot import the_edge_obs; set PYTHON");
+        let Some(python) = python(root) else {
+            eprintln!("skipped: no Python can import the_edge_obs; set PYTHON");
             return;
-        }
+        };
         let output = Command::new(&python)
             .args([&format!("{root}/rust/tables.py"), "--check"])
             .env("PYTHONPATH", root)

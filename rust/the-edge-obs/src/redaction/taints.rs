@@ -116,6 +116,12 @@ impl Taints {
         self.state().lost
     }
 
+    /// Returns how many characters all spellings have: how much memory the secrets take, about.
+    #[must_use]
+    pub fn chars(&self) -> usize {
+        self.state().chars
+    }
+
     /// Returns a number that grows with every change: what was found out about a text before is void.
     #[must_use]
     pub fn version(&self) -> u64 {

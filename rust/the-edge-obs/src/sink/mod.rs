@@ -1,5 +1,8 @@
 //! Sinks: where events go.
 
+pub mod file;
+pub mod ring;
+
 use std::io;
 use std::sync::Arc;
 
@@ -30,5 +33,19 @@ pub trait Sink: Send + Sync {
     /// Returns the name of the sink in messages about its failures.
     fn name(&self) -> &str {
         "sink"
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Arc<S> {
+    fn take(&self, facts: &Arc<Facts>) -> io::Result<()> {
+        (**self).take(facts)
+    }
+
+    fn flow_ended(&self, flow: &Arc<Flow>) -> io::Result<()> {
+        (**self).flow_ended(flow)
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
     }
 }

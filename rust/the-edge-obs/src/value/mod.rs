@@ -8,7 +8,9 @@ mod write;
 pub(crate) use write::string as write_string;
 
 pub(crate) use read::from_lenient_json;
-pub use read::{from_json, from_json_of_others, from_json_within, JsonError, MAX_DEPTH, MAX_DIGITS};
+pub use read::{
+    from_json, from_json_of_others, from_json_within, JsonError, MAX_DEPTH, MAX_DIGITS,
+};
 
 /// The largest integer that is written as a JSON number. Larger ones, and those below `-MAX_INT`, are written as strings.
 pub const MAX_INT: i64 = i64::MAX;
@@ -55,6 +57,20 @@ impl Snap {
         match self {
             Snap::Str(text) | Snap::Mark(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// Tells whether Python takes the value for true: all but null, false, zero, and what is empty.
+    pub(crate) fn is_true(&self) -> bool {
+        match self {
+            Snap::Null => false,
+            Snap::Bool(value) => *value,
+            Snap::Int(value) => *value != 0,
+            Snap::Float(value) => *value != 0.0,
+            Snap::Big(_) => true,
+            Snap::Str(text) | Snap::Mark(text) => !text.is_empty(),
+            Snap::List(items) => !items.is_empty(),
+            Snap::Map(pairs) => !pairs.is_empty(),
         }
     }
 

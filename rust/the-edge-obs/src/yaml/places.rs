@@ -28,6 +28,17 @@ fn indicator_in(line: &str) -> Option<usize> {
     Some(line[..at].chars().count() + 1)
 }
 
+/// Tells whether a block scalar ends with the file, on a line without a line break: then the parser adds one, and Python does not.
+pub(super) fn has_added_break(lines: &[&str], header: usize, end_line: usize) -> bool {
+    let indent = |line: &&str| line.len() - line.trim_start_matches(' ').len();
+    let content = lines.iter().skip(header);
+    let first = content.clone().find(|line| indent(line) < line.len());
+    let Some((first, last)) = first.zip(lines.last()) else {
+        return false;
+    };
+    end_line >= lines.len() && !last.is_empty() && indent(last) >= indent(first).max(1)
+}
+
 /// Returns the lines of a text as YAML breaks them.
 pub(super) fn lines(text: &str) -> Vec<&str> {
     let mut lines = Vec::new();

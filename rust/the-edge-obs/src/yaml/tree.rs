@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::mapping::Pairs;
-use super::places::{indicator, lines};
+use super::places::{has_added_break, indicator, lines};
 use super::scalars::{kind_of, kind_of_tag, value_of, Kind};
 use super::{Yaml, YamlValue, MAX_BYTES, MAX_DEPTH, MAX_NODES};
+use crate::value::Snap;
 
 /// Something wrong with a document, and where.
 #[derive(Debug)]
@@ -140,7 +141,7 @@ impl<'t> Reader<'t> {
     }
 
     fn document(&mut self) -> Result<Yaml, Mistake> {
-        let mut document = Yaml::from(&crate::Snap::Null);
+        let mut document = Yaml::from(&Snap::Null);
         let mut has_one = false;
         loop {
             let (event, span) = self.next()?;
@@ -170,49 +171,67 @@ impl<'t> Reader<'t> {
         }
         let before = self.size;
         self.grow(1, span.start, "")?;
-        let (mut line, mut column) = (span.start.line(), span.start.col() + 1);
-        let mut text_line = line;
-        let (value, height, anchor) = match event {
+        let mut read = Yaml {
+            value: YamlValue::Scalar(Snap::Null),
+            line: span.start.line(),
+            column: span.start.col() + 1,
+            text_line: span.start.line(),
+        };
+        let mut height = 1;
+        let anchor = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                (line, column) = self.place(&text, style, (line, column));
-                text_line = line + usize::from(style == ScalarStyle::Literal);
-                let kind = scalar_kind(&text, style, tag.as_deref(), span.start)?;
+                let text = self.place(&mut read, text, style, span);
                 self.size.bytes += text.len();
-                let value = value_of(kind, &text);
-                let value = value.map_err(|problem| Mistake::mark(span.start, problem))?;
-                (value, 1, anchor)
+                let kind = scalar_kind(&text, style, tag.as_deref(), span.start)?;
+                read.value =
+                    value_of(kind, &text).map_err(|problem| Mistake::at(&read, problem))?;
+                anchor
             }
             Event::SequenceStart(anchor, tag) => {
                 expect_tag(tag, "seq", span.start)?;
-                let (items, height) = self.items(depth)?;
-                (YamlValue::List(items), height, anchor)
+                let items;
+                (items, height) = self.items(depth)?;
+                read.value = YamlValue::List(items);
+                anchor
             }
             Event::MappingStart(anchor, tag) => {
                 expect_tag(tag, "map", span.start)?;
-                let (pairs, height) = self.pairs(depth)?;
-                (YamlValue::Map(pairs), height, anchor)
+                let pairs;
+                (pairs, height) = self.pairs(depth)?;
+                read.value = YamlValue::Map(pairs);
+                anchor
             }
-            _ => return Err(Mistake::mark(span.start, "broken YAML: a value is missing")),
-        };
-        let value = Yaml {
-            value,
-            line,
-            column,
-            text_line,
+            _ => {
+                let problem = "broken YAML: a value is missing";
+                return Err(Mistake::mark(span.start, problem));
+            }
         };
         if anchor > 0 {
-            self.remember(anchor, &value, before, height)?;
+            self.remember(anchor, &read, before, height)?;
         }
-        Ok((value, height))
+        Ok((read, height))
     }
 
-    /// Returns where a scalar begins.
-    fn place(&self, text: &str, style: ScalarStyle, place: (usize, usize)) -> (usize, usize) {
+    /// Corrects where a block scalar begins, and returns the text of a scalar as Python reads it.
+    fn place(
+        &self,
+        read: &mut Yaml,
+        mut text: Cow<'t, str>,
+        style: ScalarStyle,
+        span: Span,
+    ) -> Cow<'t, str> {
         if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            return place;
+            return text;
         }
         let is_empty = text.trim_matches('\n').is_empty();
-        indicator(&self.lines, place.0, is_empty).unwrap_or(place)
+        let found = indicator(&self.lines, read.line, is_empty);
+        (read.line, read.column) = found.unwrap_or((read.line, read.column));
+        read.text_line = read.line + usize::from(style == ScalarStyle::Literal);
+        let is_longer = has_added_break(&self.lines, read.line, span.end.line());
+        if is_longer && !is_empty && text.ends_with('\n') {
+            text.to_mut().pop();
+        }
+        text
     }
 
     fn remember(

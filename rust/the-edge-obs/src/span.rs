@@ -1,0 +1,646 @@
+//! Spans: one execution of a node, from its entry to its end.
+
+use std::any::type_name;
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, Location};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde::Serialize;
+use tracing::{dispatcher, Dispatch, Span};
+
+use crate::capture::to_snap;
+use crate::event::{EventType, Level, Status};
+use crate::facts::{Metrics, Payload};
+use crate::flow::Flow;
+use crate::ids::{new_number, FlowId, SpanId};
+use crate::layer::{current_place, offer};
+use crate::names::fit_name;
+use crate::node::{is_compiled, Node};
+use crate::outcome::{metrics_of, named, soft_failure, Figures};
+use crate::output::{is_in_sink, panic_text};
+use crate::run::{Place, Run};
+use crate::value::Snap;
+
+/// Pairs of an event's data.
+type Pairs = Vec<(Box<str>, Snap)>;
+
+/// A call of a node that is about to happen: [`node!`](crate::node!) makes one.
+///
+/// Nothing is captured before it runs, and nothing at all if no layer wants it.
+#[must_use = "a call does nothing until it is run"]
+pub struct Call<'c, I> {
+    node: &'static Node,
+    is_on: bool,
+    step: Option<&'c str>,
+    input: Option<I>,
+    site: Option<&'static Location<'static>>,
+}
+
+impl Node {
+    /// Returns a call of this node without a step and without input.
+    #[inline]
+    #[track_caller]
+    pub fn call<'c>(&'static self) -> Call<'c, fn() -> Snap> {
+        let site = Some(Location::caller());
+        Call {
+            node: self,
+            is_on: is_compiled(self.level()) && self.passes(),
+            step: None,
+            input: None,
+            site,
+        }
+    }
+
+    /// As [`Node::call`], where the level is known at compile time.
+    #[doc(hidden)]
+    #[inline(always)]
+    #[track_caller]
+    pub fn call_if<'c>(&'static self, is_compiled: bool) -> Call<'c, fn() -> Snap> {
+        let site = Some(Location::caller());
+        Call {
+            node: self,
+            is_on: is_compiled && self.passes(),
+            step: None,
+            input: None,
+            site,
+        }
+    }
+}
+
+impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
+    /// Sets the name that a flow gives to the node.
+    #[inline(always)]
+    pub fn step(self, step: &'c str) -> Self {
+        Call {
+            step: Some(step),
+            ..self
+        }
+    }
+
+    /// Sets what gives the input; it is only called if the node is recorded.
+    #[inline(always)]
+    pub fn input<J: FnOnce() -> Snap>(self, input: J) -> Call<'c, J> {
+        Call {
+            node: self.node,
+            is_on: self.is_on,
+            step: self.step,
+            input: Some(input),
+            site: self.site,
+        }
+    }
+
+    /// Leaves the place in the code out of errors: that of a runner says nothing about the flow that it runs.
+    #[inline]
+    pub fn without_site(self) -> Self {
+        Call { site: None, ..self }
+    }
+
+    /// Runs a function that can fail, as the node.
+    ///
+    /// Its result becomes the output; `()` gives none. An error becomes an `error` event with the error's text, and the last part of
+    /// its type's name. A panic is logged as an error of type `panic`, and goes on.
+    ///
+    /// ```
+    /// use the_edge_obs::node;
+    ///
+    /// let answer = node!("llm.call", step: "ask", input: "2 + 2").run(|_| "4".parse::<u8>());
+    /// assert_eq!(answer, Ok(4));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the function.
+    #[inline(always)]
+    pub fn run<T, E, F>(self, work: F) -> Result<T, E>
+    where
+        T: Serialize,
+        E: Display,
+        F: FnOnce(&OpenSpan) -> Result<T, E>,
+    {
+        if self.is_on {
+            return self.run_on(work);
+        }
+        let mut span = OpenSpan::closed(self.node, self.site);
+        let result = work(&span);
+        if let Err(error) = &result {
+            if is_compiled(Level::Error) {
+                span.step = self.step.map(Into::into);
+                span.fail_with(error);
+            }
+        }
+        result
+    }
+
+    #[inline(never)]
+    fn run_on<T, E, F>(self, work: F) -> Result<T, E>
+    where
+        T: Serialize,
+        E: Display,
+        F: FnOnce(&OpenSpan) -> Result<T, E>,
+    {
+        let span = self.start();
+        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&span)))) {
+            Ok(result) => span.finish(result),
+            Err(panic) => {
+                span.fail("panic", &panic_text(&*panic));
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Runs a function that cannot fail, as the node. Otherwise as [`Call::run`].
+    #[inline(always)]
+    pub fn in_scope<T, F>(self, work: F) -> T
+    where
+        T: Serialize,
+        F: FnOnce(&OpenSpan) -> T,
+    {
+        let result = self.run(|span| Ok::<T, std::convert::Infallible>(work(span)));
+        result.unwrap_or_else(|never| match never {})
+    }
+
+    /// Runs a future as the node. It begins when it is first polled; one that is dropped midway is logged as cancelled.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the future.
+    pub async fn instrument<T, E>(
+        self,
+        future: impl std::future::Future<Output = Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        T: Serialize,
+        E: Display,
+    {
+        let span = self.start();
+        let Some(open) = &span.open else {
+            let result = future.await;
+            if let Err(error) = &result {
+                span.fail_with(error);
+            }
+            return result;
+        };
+        let inner = open.span.clone();
+        let result = tracing::Instrument::instrument(future, inner).await;
+        span.finish(result)
+    }
+
+    /// Starts the node: for code that ends it elsewhere. One that is dropped without an end is logged as cancelled.
+    pub fn start(self) -> OpenSpan {
+        self.start_with(Vec::new())
+    }
+
+    /// As [`Call::start`], with further data for the entry.
+    pub fn start_with(self, data: Pairs) -> OpenSpan {
+        let mut closed = OpenSpan::closed(self.node, self.site);
+        closed.step = self.step.map(Into::into);
+        if !self.is_on || is_in_sink() {
+            return closed;
+        }
+        let Call {
+            node, step, input, ..
+        } = self;
+        node.register();
+        let open = dispatcher::get_default(|dispatch| Open::new(dispatch, node, step));
+        let Some(open) = open else {
+            return closed;
+        };
+        let mut facts = open
+            .place
+            .facts(EventType::Entry, node.level(), open.place.at);
+        facts.payload = entry_data(&open.place, input.map(shielded), data);
+        open.place.run.emit(open.place.mask(), facts);
+        closed.open = Some(Box::new(open));
+        closed
+    }
+}
+
+/// Calls what gives a value; a panic in there costs the value, not the call.
+fn shielded(input: impl FnOnce() -> Snap) -> Snap {
+    catch_unwind(AssertUnwindSafe(input)).unwrap_or_else(|panic| {
+        Snap::Mark(format!("<cannot be captured: {}>", panic_text(&*panic)).into())
+    })
+}
+
+/// Returns the data of an entry.
+fn entry_data(place: &Place, input: Option<Snap>, data: Pairs) -> Payload {
+    match (input, data.is_empty()) {
+        (None, true) => Payload::None,
+        (Some(input), true) => Payload::Under("input", place.snapshot(&input)),
+        (input, false) => {
+            let input = input.map(|input| ("input".into(), input));
+            data_of(place, input.into_iter().chain(data))
+        }
+    }
+}
+
+pub(crate) fn data_of(place: &Place, pairs: impl IntoIterator<Item = (Box<str>, Snap)>) -> Payload {
+    match place.snapshot(&Snap::map(pairs)) {
+        Snap::Map(pairs) => Payload::Data(pairs),
+        _ => Payload::None,
+    }
+}
+
+/// A span that is open: its place, and the span of `tracing` that makes it current.
+pub(crate) struct Open {
+    pub place: Arc<Place>,
+    pub span: Span,
+    figures: Mutex<Figures>,
+}
+
+impl Open {
+    /// Opens a span below the current one, or as the root of a flow of its own; `None` if no layer takes it.
+    fn new(dispatch: &Dispatch, node: &'static Node, step: Option<&str>) -> Option<Open> {
+        if !node.is_wanted(dispatch) {
+            return None;
+        }
+        let parent = current_place(dispatch);
+        let is_root = parent.is_none();
+        let (run, number, up) = match parent {
+            Some(parent) => (Arc::clone(&parent.run), new_number(), Some(parent.number)),
+            None => {
+                let run = Arc::new(Run::new(Flow::new(FlowId::random(), node.name()), None));
+                let root = run.root;
+                (run, root, None)
+            }
+        };
+        let step = step.map(|step| fit_name(step).into());
+        let place = Arc::new(Place::new(
+            run,
+            number,
+            up,
+            node.shared_name(),
+            step,
+            node.level(),
+        ));
+        let open = Open::offered(dispatch, node, place, is_root);
+        (open.place.mask() != 0).then_some(open)
+    }
+
+    /// Offers a place to the layers of a dispatcher. Those that take it are in the place's mask.
+    pub fn offered(
+        dispatch: &Dispatch,
+        node: &'static Node,
+        place: Arc<Place>,
+        is_root: bool,
+    ) -> Open {
+        let metadata = node.metadata();
+        let (flow, span) = (place.run.flow.id, place.run.flow.id.span(place.number));
+        let (flow, span) = (tracing::field::display(flow), tracing::field::display(span));
+        let step = place.step.as_deref();
+        let values: [Option<&dyn tracing::Value>; 3] = [
+            Some(&flow),
+            Some(&span),
+            step.as_ref().map(|step| step as &dyn tracing::Value),
+        ];
+        let make = || {
+            Span::new_with(
+                metadata,
+                &metadata.fields().value_set_all(&values),
+                dispatch,
+            )
+        };
+        let (span, found) = offer(metadata.callsite(), &place, is_root, make);
+        if is_root {
+            place.run.set_outputs(found);
+        }
+        Open {
+            place,
+            span,
+            figures: Mutex::default(),
+        }
+    }
+}
+
+/// One execution of a node. What [`Call::run`] gives to its function, and [`Call::start`] returns.
+///
+/// If the node is not recorded, its methods do nothing, but for the errors that it ends with: those are logged anyway, unless the
+/// level error is filtered.
+pub struct OpenSpan {
+    open: Option<Box<Open>>,
+    node: &'static Node,
+    /// The step of a span that is not recorded.
+    step: Option<Box<str>>,
+    site: Option<&'static Location<'static>>,
+    kind: OnceLock<Box<str>>,
+}
+
+/// What a span ends with.
+struct End {
+    event_type: EventType,
+    level: Level,
+    message: Option<String>,
+    data: Payload,
+    output: Option<Snap>,
+}
+
+impl OpenSpan {
+    #[inline(always)]
+    fn closed(node: &'static Node, site: Option<&'static Location<'static>>) -> OpenSpan {
+        OpenSpan {
+            open: None,
+            node,
+            step: None,
+            site,
+            kind: OnceLock::new(),
+        }
+    }
+
+    /// Tells whether the span is recorded.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Returns the id of the span; `None` if it is not recorded.
+    #[must_use]
+    pub fn id(&self) -> Option<SpanId> {
+        let place = &self.open.as_ref()?.place;
+        Some(place.run.flow.id.span(place.number))
+    }
+
+    /// Runs a function inside the span: nodes that it calls become children.
+    pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.open {
+            Some(open) => open.span.in_scope(work),
+            None => work(),
+        }
+    }
+
+    /// Logs a metric of the span: an event of type `metric`.
+    pub fn metric(&self, name: &str, value: impl Into<Snap>) {
+        if let Some(open) = &self.open {
+            let place = &open.place;
+            let mut facts = place.facts(EventType::Metric, self.node.level(), place.run.elapsed());
+            let figures = vec![(name.into(), value.into())];
+            facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.taints).into());
+            place.run.emit(place.mask(), facts);
+        }
+    }
+
+    /// Adds a number to the metrics of the event that ends the span.
+    pub fn end_metric(&self, name: &str, value: impl Into<Snap>) {
+        if let Some(open) = &self.open {
+            lock(&open.figures).push((name.into(), value.into()));
+        }
+    }
+
+    /// Names the type of the error that the span is going to fail with, in place of the name of its Rust type.
+    pub fn error_kind(&self, kind: &str) {
+        let _ = self.kind.set(kind.into()); // the first name stays
+    }
+
+    /// Ends the span with a result, and returns the result.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the result.
+    pub fn finish<T: Serialize, E: Display>(self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(value) if size_of::<T>() == 0 => {
+                let _ = value;
+                self.end(None);
+            }
+            Ok(value) if self.open.is_some() => self.end(Some(shielded(|| to_snap(value)))),
+            Ok(_) => self.end(None),
+            Err(error) => self.fail_with(error),
+        }
+        result
+    }
+
+    /// Ends the span with an output, or with none. An output that describes a failure, `{"success": false, "error": ...}`, makes
+    /// the end an error.
+    pub fn end(mut self, output: Option<Snap>) {
+        let failure = output.as_ref().and_then(soft_failure);
+        match failure {
+            None => self.close(|place| End {
+                event_type: EventType::Exit,
+                level: Level::Info,
+                message: None,
+                data: output.as_ref().map_or(Payload::None, |output| {
+                    Payload::Under("output", place.snapshot(output))
+                }),
+                output,
+            }),
+            Some(failure) => {
+                let error = error_data(&failure.kind, &failure.message, None);
+                let data: Pairs = vec![
+                    ("error".into(), error),
+                    ("output".into(), output.clone().unwrap_or(Snap::Null)),
+                ];
+                self.close_with_error(&failure.message, data, Level::Error, output);
+            }
+        }
+    }
+
+    /// Ends the span with an error.
+    pub fn fail(mut self, kind: &str, message: &str) {
+        let error = error_data(kind, message, self.site);
+        self.close_with_error(message, vec![("error".into(), error)], Level::Error, None);
+    }
+
+    /// Ends the span as cancelled.
+    pub fn cancel(mut self, kind: &str, message: &str) {
+        self.close_as_cancelled(kind, message);
+    }
+
+    fn close_as_cancelled(&mut self, kind: &str, message: &str) {
+        let error = error_data(kind, message, self.site);
+        let data = vec![
+            ("error".into(), error),
+            ("cancelled".into(), Snap::Bool(true)),
+        ];
+        self.close_with_error(message, data, Level::Warn, None);
+    }
+
+    fn fail_with<E: Display>(self, error: &E) {
+        let message = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+        let message = message.unwrap_or_else(|panic| format!("<no text: {}>", panic_text(&*panic)));
+        let kind = self.kind.get().map_or_else(
+            || Cow::from(short_type_name::<E>()),
+            |kind| kind.to_string().into(),
+        );
+        self.fail(&kind, &message);
+    }
+
+    fn close_with_error(&mut self, message: &str, data: Pairs, level: Level, output: Option<Snap>) {
+        if self.open.is_some() {
+            let message = Some(message.to_owned());
+            self.close(|place| End {
+                event_type: EventType::Error,
+                level,
+                message,
+                data: data_of(place, data),
+                output,
+            });
+        } else if level == Level::Error {
+            self.report(message, data);
+        }
+    }
+
+    /// Logs the end of a recorded span, once.
+    fn close(&mut self, end: impl FnOnce(&Place) -> End) {
+        let Some(open) = self.open.take().filter(|open| open.place.end()) else {
+            return;
+        };
+        let place = &open.place;
+        let elapsed = place.run.elapsed();
+        let end = end(place);
+        let level = if end.event_type == EventType::Error {
+            end.level
+        } else {
+            self.node.level()
+        };
+        let mut facts = place.facts(end.event_type, level, elapsed);
+        facts.message = end.message.map(|text| place.snapshot(&text.into()));
+        facts.payload = end.data;
+        facts.metrics = figures(
+            place,
+            elapsed - place.at,
+            std::mem::take(&mut lock(&open.figures)),
+            end.output,
+        );
+        let status = status_of(&end.event_type, level);
+        place.run.emit(place.mask(), facts);
+        if place.number == place.run.root {
+            end_run(&place.run, status);
+        }
+    }
+
+    /// Logs the error of a node that is not recorded: an event with an id of its own, below the enclosing span.
+    #[cold]
+    fn report(&mut self, message: &str, data: Pairs) {
+        if is_in_sink() {
+            return;
+        }
+        let Some(parent) = dispatcher::get_default(current_place) else {
+            return;
+        };
+        let run = Arc::clone(&parent.run);
+        let mask = run.mask(self.node.name(), Level::Error);
+        let step = self.step.take().map(|step| Arc::from(&*fit_name(&step)));
+        let place = Place::new(
+            run,
+            new_number(),
+            Some(parent.number),
+            self.node.shared_name(),
+            step,
+            Level::Error,
+        );
+        let mut facts = place.facts(EventType::Error, Level::Error, place.at);
+        facts.message = Some(place.snapshot(&message.into()));
+        facts.payload = data_of(&place, data);
+        place.run.emit(mask, facts);
+    }
+
+    #[cold]
+    fn drop_open(&mut self) {
+        if std::thread::panicking() {
+            let error = error_data("panic", "the thread panicked", self.site);
+            self.close_with_error(
+                "the thread panicked",
+                vec![("error".into(), error)],
+                Level::Error,
+                None,
+            );
+        } else {
+            self.close_as_cancelled("Dropped", "the span was dropped before its end");
+        }
+    }
+}
+
+impl Drop for OpenSpan {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.open.is_some() {
+            self.drop_open();
+        }
+    }
+}
+
+/// Ends a run: says how, and tells the sinks.
+pub(crate) fn end_run(run: &Run, status: Status) {
+    run.flow.set_status(status);
+    if !is_in_sink() {
+        for output in run.outputs() {
+            output.flow_ended(run);
+        }
+    }
+}
+
+fn status_of(event_type: &EventType, level: Level) -> Status {
+    match (event_type, level) {
+        (EventType::Error, Level::Error) => Status::Error,
+        (EventType::Error, _) => Status::Cancelled,
+        _ => Status::Ok,
+    }
+}
+
+/// Returns the metrics of an end: its duration, those of its output, and those that were added.
+fn figures(place: &Place, duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
+    let mut figures = added;
+    for (name, value) in output.as_ref().map(metrics_of).unwrap_or_default() {
+        figures.retain(|(known, _)| *known != name);
+        figures.push((name, value));
+    }
+    if figures.is_empty() {
+        return Metrics::Duration(duration);
+    }
+    let duration = ("duration_ms".into(), Snap::Float(duration as f64 / 1e6));
+    let named = named(figures, &place.run.flow.taints);
+    Metrics::Numbers(std::iter::once(duration).chain(named).collect())
+}
+
+/// Returns the `error` of an event's data.
+pub(crate) fn error_data(
+    kind: &str,
+    message: &str,
+    site: Option<&'static Location<'static>>,
+) -> Snap {
+    let mut pairs: Pairs = vec![
+        ("type".into(), kind.into()),
+        ("message".into(), message.into()),
+    ];
+    if let Some(site) = site {
+        pairs.push((
+            "where".into(),
+            format!("{}:{}", site.file(), site.line()).into(),
+        ));
+    }
+    Snap::Map(pairs.into())
+}
+
+/// Returns the last part of a type's name, without its parameters: `TimeoutError` of `my::errors::TimeoutError<u8>`.
+fn short_type_name<T>() -> &'static str {
+    let name = type_name::<T>().trim_start_matches(['&', ' ']);
+    let name = name.strip_prefix("alloc::boxed::Box<dyn ").unwrap_or(name);
+    let base = name.split(['<', ' ', '>']).next().unwrap_or(name);
+    base.rsplit("::").next().unwrap_or(base)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_of_an_error_is_the_last_part_of_its_name() {
+        assert_eq!(
+            short_type_name::<std::num::ParseIntError>(),
+            "ParseIntError"
+        );
+        assert_eq!(
+            short_type_name::<Result<Vec<u8>, std::io::Error>>(),
+            "Result"
+        );
+        assert_eq!(short_type_name::<&str>(), "str");
+        assert_eq!(
+            short_type_name::<Box<dyn std::error::Error + Send>>(),
+            "Error"
+        );
+    }
+}
