@@ -1,7 +1,7 @@
 //! The state of a run: values by name, which nodes read and change.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use minijinja::Value;
 use the_edge_obs::Snap;
@@ -13,8 +13,33 @@ use crate::templates::{to_value, Fields};
 /// A copy is cheap, because copies share the values; a value itself never changes.
 #[derive(Debug, Clone, Default)]
 pub struct State {
+    inner: Arc<Inner>,
+    positions: Positions,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Inner {
     pairs: Vec<Pair>,
     index: HashMap<Arc<str>, usize>,
+}
+
+/// How often the answers of each script were used. Copies of a state count together, but for those of branches.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Positions(Arc<Mutex<HashMap<Box<str>, usize>>>);
+
+impl Positions {
+    /// Returns how often a script was used before, and counts this use.
+    pub(crate) fn next(&self, script: &str) -> usize {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = known.entry(script.into()).or_default();
+        *count += 1;
+        *count - 1
+    }
+
+    fn copied(&self) -> Positions {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Positions(Arc::new(Mutex::new(known.clone())))
+    }
 }
 
 /// A key and its value.
@@ -37,7 +62,7 @@ impl Entry {
         &self.snap
     }
 
-    fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         self.value.get_or_init(|| to_value(&self.snap)).clone()
     }
 }
@@ -64,8 +89,13 @@ impl State {
     /// Returns the value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Snap> {
-        let at = self.index.get(key)?;
-        Some(&self.pairs[*at].1.snap)
+        self.entry(key).map(|entry| entry.snap())
+    }
+
+    /// Returns the value of a key, to be shared.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Arc<Entry>> {
+        let at = self.inner.index.get(key)?;
+        Some(&self.inner.pairs[*at].1)
     }
 
     /// Sets the value of a key.
@@ -75,16 +105,17 @@ impl State {
 
     /// Sets a key to a value that another state may share.
     pub(crate) fn put(&mut self, (key, entry): Pair) {
-        match self.index.get(&key) {
-            Some(&at) => self.pairs[at].1 = entry,
+        let inner = Arc::make_mut(&mut self.inner);
+        match inner.index.get(&key) {
+            Some(&at) => inner.pairs[at].1 = entry,
             None => {
-                self.index.insert(Arc::clone(&key), self.pairs.len());
-                self.pairs.push((key, entry));
+                inner.index.insert(Arc::clone(&key), inner.pairs.len());
+                inner.pairs.push((key, entry));
             }
         }
     }
 
-    /// Sets all keys of another state, or of updates.
+    /// Sets the keys of updates.
     pub(crate) fn update(&mut self, updates: impl IntoIterator<Item = Pair>) {
         for pair in updates {
             self.put(pair);
@@ -93,9 +124,10 @@ impl State {
 
     /// Removes a key.
     pub fn remove(&mut self, key: &str) {
-        if let Some(at) = self.index.remove(key) {
-            self.pairs.remove(at);
-            for place in self.index.values_mut().filter(|place| **place > at) {
+        let inner = Arc::make_mut(&mut self.inner);
+        if let Some(at) = inner.index.remove(key) {
+            inner.pairs.remove(at);
+            for place in inner.index.values_mut().filter(|place| **place > at) {
                 *place -= 1;
             }
         }
@@ -103,45 +135,59 @@ impl State {
 
     /// Returns the keys and values in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Snap)> {
-        self.pairs.iter().map(|(key, entry)| (&**key, entry.snap()))
+        let pairs = self.inner.pairs.iter();
+        pairs.map(|(key, entry)| (&**key, entry.snap()))
     }
 
     /// Returns the keys and values, to be shared.
     pub(crate) fn pairs(&self) -> &[Pair] {
-        &self.pairs
+        &self.inner.pairs
     }
 
     /// Returns what differs from an earlier copy: new keys, and keys that were set again.
     pub(crate) fn changes_since(&self, before: &State) -> Vec<Pair> {
         let is_new = |(key, entry): &&Pair| {
-            before
-                .index
-                .get(key)
-                .is_none_or(|at| !Arc::ptr_eq(entry, &before.pairs[*at].1))
+            let earlier = before.entry(key);
+            earlier.is_none_or(|earlier| !Arc::ptr_eq(entry, earlier))
         };
-        self.pairs.iter().filter(is_new).cloned().collect()
+        self.inner.pairs.iter().filter(is_new).cloned().collect()
+    }
+
+    /// Returns a copy for a branch, which counts the answers of scripts by itself.
+    pub(crate) fn branch(&self) -> State {
+        State {
+            inner: Arc::clone(&self.inner),
+            positions: self.positions.copied(),
+        }
+    }
+
+    /// Returns this state, counting the answers of scripts together with another one: that of an enclosing flow.
+    pub(crate) fn counting_with(mut self, other: &State) -> State {
+        self.positions = other.positions.clone();
+        self
+    }
+
+    /// Returns how often scripts were used.
+    pub(crate) fn positions(&self) -> &Positions {
+        &self.positions
     }
 
     /// Returns the state as an object.
     #[must_use]
     pub fn to_snap(&self) -> Snap {
-        Snap::Map(
-            self.iter()
-                .map(|(key, value)| (key.into(), value.clone()))
-                .collect(),
-        )
+        let pairs = self.iter().map(|(key, value)| (key.into(), value.clone()));
+        Snap::Map(pairs.collect())
     }
 }
 
 impl Fields for State {
     fn find(&self, key: &str) -> Option<Value> {
-        let at = self.index.get(key)?;
-        Some(self.pairs[*at].1.value())
+        self.entry(key).map(|entry| entry.value())
     }
 
     fn keys(&self) -> Vec<Value> {
-        self.pairs
-            .iter()
+        let pairs = self.inner.pairs.iter();
+        pairs
             .map(|(key, _)| Value::from(Arc::clone(key)))
             .collect()
     }

@@ -153,6 +153,11 @@ impl Compiler {
         self.names.iter().map(|name| &**name)
     }
 
+    /// Returns the variables of the flow.
+    pub(crate) fn variables(&self) -> &Snap {
+        &self.variables
+    }
+
     /// Tells whether a template can use a name.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.names.contains(name)

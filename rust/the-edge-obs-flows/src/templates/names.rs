@@ -8,7 +8,7 @@ use the_edge_obs::Snap;
 
 use super::environment::Variables;
 use super::values::{to_value, Mapping};
-use crate::state::State;
+use crate::state::{Entry, Pair, State};
 
 /// The key of the state, and the name in templates, under which a fan-in finds its branches' results.
 pub(crate) const RESULTS: &str = "parallel_results";
@@ -40,7 +40,7 @@ impl Fixed {
 }
 
 /// Further names: a fan-out's item and index, a node's result.
-pub(crate) type Extras = Vec<(Arc<str>, Value)>;
+pub(crate) type Extras = Vec<Pair>;
 
 /// The names of one rendering.
 #[derive(Debug, Clone)]
@@ -61,8 +61,8 @@ impl Names {
     }
 
     /// Returns the names with the result of a node.
-    pub(crate) fn with_result(mut self, result: &Snap) -> Names {
-        self.extras.push(("result".into(), to_value(result)));
+    pub(crate) fn with_result(mut self, result: &Arc<Entry>) -> Names {
+        self.extras.push(("result".into(), Arc::clone(result)));
         self
     }
 
@@ -88,13 +88,13 @@ impl Object for Names {
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         if let Some((_, value)) = self.extras.iter().rev().find(|(name, _)| &**name == key) {
-            return Some(value.clone());
+            return Some(value.value());
         }
         match key {
             "state" => Some(Value::from_object(Mapping(self.state.clone()))),
-            RESULTS => Some(self.state.get(RESULTS).map_or_else(
+            RESULTS => Some(self.state.entry(RESULTS).map_or_else(
                 || Value::from(Vec::<Value>::new()),
-                to_value,
+                |results| results.value(),
             )),
             _ => {
                 let found = self.fixed.0.iter().find(|(name, _)| *name == key);
