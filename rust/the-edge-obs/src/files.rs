@@ -36,7 +36,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 fn check_kind(found: &fs::Metadata) -> io::Result<()> {
-    match kind_of(found.file_type()) {
+    match kind_of(found) {
         None => Ok(()),
         Some(kind) => Err(io::Error::other(format!(
             "it is {kind}, not a regular file"
@@ -44,10 +44,14 @@ fn check_kind(found: &fs::Metadata) -> io::Result<()> {
     }
 }
 
-/// Returns what a file is that is not a regular one.
-fn kind_of(kind: fs::FileType) -> Option<&'static str> {
+/// Returns what something is, such as `a symbolic link`; `None` for a regular file.
+pub(crate) fn kind_of(seen: &fs::Metadata) -> Option<&'static str> {
+    let kind = seen.file_type();
     if kind.is_file() {
         return None;
+    }
+    if kind.is_symlink() {
+        return Some("a symbolic link");
     }
     if kind.is_dir() {
         return Some("a folder");
@@ -65,7 +69,14 @@ fn kind_of(kind: fs::FileType) -> Option<&'static str> {
             return Some("a device");
         }
     }
-    Some("something else")
+    Some("no file")
+}
+
+/// Returns a new name for a draft of a file, beside it. It cannot be predicted, so that no one can plant a link.
+pub(crate) fn draft_beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name: String = name.chars().take(DRAFT_NAME).collect();
+    path.with_file_name(format!(".{name}.{:016x}.part", new_number()))
 }
 
 /// Creates a folder and its missing parents, with mode 0700.
@@ -96,8 +107,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Creates the draft of a file, and missing folders. Its name cannot be predicted, and an existing file is never opened, so no
-    /// one can plant a link.
+    /// Creates the draft of a file, and missing folders. An existing file is never opened.
     ///
     /// # Errors
     ///
@@ -106,10 +116,6 @@ impl Draft {
         if let Ok(found) = fs::metadata(path) {
             check_kind(&found)?;
         }
-        let name = path
-            .file_name()
-            .ok_or_else(|| io::Error::other("it does not name a file"))?;
-        let name: String = name.to_string_lossy().chars().take(DRAFT_NAME).collect();
         let parents = path
             .ancestors()
             .skip(1)
@@ -117,7 +123,7 @@ impl Draft {
         let is_new = |folder: &&Path| fs::symlink_metadata(folder).is_err();
         let mut draft = Draft {
             path: path.to_owned(),
-            draft: path.with_file_name(format!(".{name}.{:016x}.part", new_number())),
+            draft: draft_beside(path),
             file: None,
             new_folders: parents.take_while(is_new).map(Path::to_owned).collect(),
         };

@@ -1,13 +1,14 @@
 //! Reading of rings, files and folders, and exports.
+#![allow(missing_docs)]
 
-mod common;
+mod made;
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
+use made::Folder;
 use proptest::prelude::*;
 use the_edge_obs::event::{Level, MAX_LINE_BYTES};
 use the_edge_obs::export::{export_events, export_flow_logs, Format};
@@ -17,35 +18,15 @@ use the_edge_obs::sink::ring::{Limits, Ring};
 use the_edge_obs::validation::check_log;
 use the_edge_obs::{build_flow_log, Error, Filters, Flow, Sink, Snap, Store};
 
-/// A folder that is removed at the end of a test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("the-edge-obs-reading-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn file(folder: &Folder, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.0.join(name);
+    fs::write(&path, content).unwrap();
+    path
 }
 
 fn events_of(flow: &Arc<Flow>, numbers: std::ops::Range<u64>) -> Vec<Snap> {
     numbers
-        .map(|number| common::event(flow, number).event())
+        .map(|number| made::event(flow, number).event())
         .collect()
 }
 
@@ -66,14 +47,14 @@ fn problem(result: Result<impl Sized, Error>) -> (&'static str, String) {
 
 #[test]
 fn what_is_no_event_is_skipped_and_told_with_its_line() {
-    let (folder, flow) = (Folder::new(), common::flow());
+    let (folder, flow) = (Folder::new(), made::flow());
     let events = events_of(&flow, 0..2);
     let long = format!("\"{}\"", "x".repeat(MAX_LINE_BYTES));
     let (first, second) = (to_line(&events[0]), to_line(&events[1]));
     let content = format!(
         "\u{feff}{first}\r\n\n \t\n[1\n{long}\n{{\"flow_id\":1}}\n{second}\n{{\"flow_id\":\"cut"
     );
-    let (found, skipped) = read(&folder.file("a.jsonl", content));
+    let (found, skipped) = read(&file(&folder, "a.jsonl", content));
     assert_eq!(found, events);
     assert_eq!((skipped.lines, skipped.torn), (4, true));
     let told = "line 4: not valid JSON (a comma or ] is expected: line 1 column 3)";
@@ -82,22 +63,26 @@ fn what_is_no_event_is_skipped_and_told_with_its_line() {
 
 #[test]
 fn a_last_line_without_its_newline_may_be_complete() {
-    let (folder, flow) = (Folder::new(), common::flow());
+    let (folder, flow) = (Folder::new(), made::flow());
     let events = events_of(&flow, 0..2);
-    let (found, skipped) = read(&folder.file("a.jsonl", log_of(&events).trim_end()));
+    let (found, skipped) = read(&file(&folder, "a.jsonl", log_of(&events).trim_end()));
     assert_eq!((found, skipped), (events, Skipped::default()));
 }
 
 #[test]
 fn readers_are_tolerant_and_the_check_is_not() {
-    let (folder, flow) = (Folder::new(), common::flow());
-    let line = to_line(&common::saying(&flow, 1, "m").event());
+    let (folder, flow) = (Folder::new(), made::flow());
+    let line = to_line(&made::saying(&flow, 1, "m").event());
     let twice = line.replace("\"data\":{}", "\"data\":{\"a\":1,\"a\":2}");
     let half = line.replace("\"m\"", "\"\\ud83d\\ude00\\\\ud800 \\ud800\"");
     let large = line.replace("\"data\":{}", "\"data\":{\"n\":9223372036854775808}");
     let loose = line.replace(&flow.id.to_string()[..18], "x");
     assert!(loose != line);
-    let path = folder.file("a.jsonl", [&*twice, &half, &large, &line].join("\n"));
+    let path = file(
+        &folder,
+        "a.jsonl",
+        [&*twice, &half, &large, &line].join("\n"),
+    );
     let (found, skipped) = read(&path);
     assert_eq!((found.len(), skipped.lines), (4, 0));
     assert_eq!(found[0].get("data").unwrap().to_json(), "{\"a\":2}");
@@ -120,8 +105,8 @@ fn readers_are_tolerant_and_the_check_is_not() {
 
 #[test]
 fn records_outside_any_run_are_counted_apart_and_cuts_are_told() {
-    let (folder, flow) = (Folder::new(), common::flow());
-    let event = common::event(&flow, 1).event();
+    let (folder, flow) = (Folder::new(), made::flow());
+    let event = made::event(&flow, 1).event();
     let Snap::Map(pairs) = event.clone() else {
         panic!()
     };
@@ -130,7 +115,8 @@ fn records_outside_any_run_are_counted_apart_and_cuts_are_told() {
         _ => (key.clone(), value.clone()),
     });
     let loose = Snap::map(nulls).to_json();
-    let path = folder.file(
+    let path = file(
+        &folder,
         "a.jsonl",
         format!("{loose}\n{}\n{{\"flow_id\"", to_line(&event)),
     );
@@ -169,7 +155,7 @@ fn files_that_are_no_logs_are_refused_with_the_reason() {
         ),
     ];
     for (name, content, expected) in cases {
-        let (kind, text) = problem(Events::open(&folder.file(name, content)));
+        let (kind, text) = problem(Events::open(&file(&folder, name, content)));
         assert_eq!(kind, "LogFileError");
         assert!(text.contains(expected), "{text}");
     }
@@ -205,13 +191,17 @@ fn a_socket_and_a_device_are_refused_at_once() {
 
 #[test]
 fn a_flow_is_joined_from_the_files_of_a_folder() {
-    let (folder, flow, other) = (Folder::new(), common::flow(), common::flow());
+    let (folder, flow, other) = (Folder::new(), made::flow(), made::flow());
     let events = events_of(&flow, 0..6);
     let mixed = [&events[4..], &events_of(&other, 0..3)].concat();
-    folder.file("flow-1.jsonl", log_of(&mixed));
-    folder.file("flow-1.closed-0a1b2c3d.jsonl", log_of(&events[..5]));
-    folder.file("copy.jsonl", log_of(&events[2..4]));
-    folder.file("note.txt", "no log");
+    file(&folder, "flow-1.jsonl", log_of(&mixed));
+    file(
+        &folder,
+        "flow-1.closed-0a1b2c3d.jsonl",
+        log_of(&events[..5]),
+    );
+    file(&folder, "copy.jsonl", log_of(&events[2..4]));
+    file(&folder, "note.txt", "no log");
     let store = Store::new().path(&folder.0);
     assert_eq!(
         store
@@ -236,20 +226,20 @@ fn a_flow_is_joined_from_the_files_of_a_folder() {
 
 #[test]
 fn a_file_keeps_its_order() {
-    let (folder, flow) = (Folder::new(), common::flow());
+    let (folder, flow) = (Folder::new(), made::flow());
     let mut events = events_of(&flow, 0..4);
     events.reverse();
-    let store = Store::new().path(folder.file("a.jsonl", log_of(&events)));
+    let store = Store::new().path(file(&folder, "a.jsonl", log_of(&events)));
     assert_eq!(store.flow(&flow.id.to_string()).unwrap().events, events);
     assert_eq!(store.query(None, &Filters::new()).unwrap(), events);
 }
 
 #[test]
 fn what_a_ring_has_lost_comes_from_the_file_and_no_event_twice() {
-    let (folder, flow, other) = (Folder::new(), common::flow(), common::flow());
+    let (folder, flow, other) = (Folder::new(), made::flow(), made::flow());
     let ring = Limits::new().capacity(3).ring();
     for number in 0..5 {
-        ring.take(&Arc::new(common::event(&flow, number))).unwrap();
+        ring.take(&Arc::new(made::event(&flow, number))).unwrap();
     }
     let events = events_of(&flow, 0..5);
     let id = flow.id.to_string();
@@ -259,7 +249,11 @@ fn what_a_ring_has_lost_comes_from_the_file_and_no_event_twice() {
     let found = alone.flow(&id).unwrap();
     assert_eq!((&found.events[..], found.dropped), (&events[2..], 2));
     let foreign = events_of(&other, 0..1);
-    let path = folder.file("a.jsonl", log_of(&[&events[..], &foreign].concat()));
+    let path = file(
+        &folder,
+        "a.jsonl",
+        log_of(&[&events[..], &foreign].concat()),
+    );
     let store = Store::new().ring(ring).path(path);
     let found = store.flow(&id).unwrap();
     assert_eq!((&found.events, found.dropped), (&events, 0));
@@ -270,12 +264,11 @@ fn what_a_ring_has_lost_comes_from_the_file_and_no_event_twice() {
 
 #[test]
 fn two_events_of_one_microsecond_stay_two_in_a_ring() {
-    let (flow, ring) = (common::flow(), Ring::new());
+    let (flow, ring) = (made::flow(), Ring::new());
     for _ in 0..2 {
-        ring.take(&Arc::new(common::event(&flow, 1))).unwrap();
+        ring.take(&Arc::new(made::event(&flow, 1))).unwrap();
     }
-    ring.take(&common::of_level(&flow, 2, Level::Error))
-        .unwrap();
+    ring.take(&made::of_level(&flow, 2, Level::Error)).unwrap();
     let (id, store) = (
         flow.id.to_string(),
         Store::new().ring(ring.clone()).ring(ring),
@@ -287,10 +280,10 @@ fn two_events_of_one_microsecond_stay_two_in_a_ring() {
 
 #[test]
 fn what_is_not_found_is_told_with_the_places() {
-    let (folder, flow) = (Folder::new(), common::flow());
+    let (folder, flow) = (Folder::new(), made::flow());
     let id = flow.id.to_string();
-    folder.file("old.jsonl.gz", b"\x1f\x8b");
-    folder.file("bad.jsonl", "x\n");
+    file(&folder, "old.jsonl.gz", b"\x1f\x8b");
+    file(&folder, "bad.jsonl", "x\n");
     let store = Store::new().path(&folder.0);
     let (kind, text) = problem(store.flow(&id));
     assert_eq!(kind, "FlowNotFoundError");
@@ -311,17 +304,17 @@ fn what_is_not_found_is_told_with_the_places() {
         kind == "LogFileError" && text.contains("holds no events (1 line skipped; "),
         "{text}"
     );
-    folder.file("good.jsonl", log_of(&events_of(&flow, 0..1)));
+    file(&folder, "good.jsonl", log_of(&events_of(&flow, 0..1)));
     assert_eq!(store.flow(&id).unwrap().events.len(), 1);
     let (_, text) = problem(store.query(None, &Filters::new()));
     assert!(text.contains("old.jsonl.gz\" is compressed"), "{text}");
-    folder.file("old.jsonl", "");
+    file(&folder, "old.jsonl", "");
     assert_eq!(log_files(&folder.0).unwrap().packed, [] as [PathBuf; 0]);
 }
 
 #[test]
 fn exports_are_read_back() {
-    let (folder, flow) = (Folder::new(), common::flow());
+    let (folder, flow) = (Folder::new(), made::flow());
     let events = events_of(&flow, 0..4);
     let path = folder.0.join("new/deep/run.jsonl");
     let done = export_events(events.clone(), &path).unwrap();
@@ -384,7 +377,7 @@ fn an_export_is_private_and_keeps_the_mode_of_what_it_replaces() {
 #[test]
 fn an_export_that_fails_leaves_nothing_behind() {
     let folder = Folder::new();
-    let file = folder.file("a.jsonl", "before\n");
+    let file = file(&folder, "a.jsonl", "before\n");
     let boom = std::panic::catch_unwind(|| {
         let events = (0..3).map(|number| {
             if number == 2 {
@@ -437,7 +430,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
         let folder = Folder::new();
-        let path = folder.file("a.jsonl", &bytes);
+        let path = file(&folder, "a.jsonl", &bytes);
         if let Ok(events) = Events::open(&path) {
             prop_assert_eq!(events.count(), 0);
         }
