@@ -89,12 +89,7 @@ fn common(
         return 0;
     }
     let before = common(one, places, (mine.0, start), (other.0, there));
-    let behind = common(
-        one,
-        places,
-        (start + size, mine.1),
-        (there + size, other.1),
-    );
+    let behind = common(one, places, (start + size, mine.1), (there + size, other.1));
     before + size + behind
 }
 

@@ -88,7 +88,12 @@ impl Default for Sense {
 /// # Errors
 ///
 /// It is neither a bool nor a text, or is not a valid expression.
-pub(crate) fn compile(compiler: &Compiler, value: &Yaml, spot: &Spot<'_>, sense: Sense) -> Read<Condition> {
+pub(crate) fn compile(
+    compiler: &Compiler,
+    value: &Yaml,
+    spot: &Spot<'_>,
+    sense: Sense,
+) -> Read<Condition> {
     if let YamlValue::Scalar(Snap::Bool(value)) = value.value {
         return Ok(Condition::constant(value, sense.expected));
     }
@@ -102,7 +107,12 @@ pub(crate) fn compile(compiler: &Compiler, value: &Yaml, spot: &Spot<'_>, sense:
     compile_text(compiler, text, spot, sense)
 }
 
-fn compile_text(compiler: &Compiler, written: &str, spot: &Spot<'_>, sense: Sense) -> Read<Condition> {
+fn compile_text(
+    compiler: &Compiler,
+    written: &str,
+    spot: &Spot<'_>,
+    sense: Sense,
+) -> Read<Condition> {
     let (text, mut sense) = (written.trim(), sense);
     let word = text.to_lowercase();
     if word == "true" || word == "false" {
@@ -158,6 +168,8 @@ fn negated(text: &str) -> Option<&str> {
 /// Tells whether a text is a name as Python has them.
 pub(crate) fn is_identifier(text: &str) -> bool {
     let mut chars = text.chars();
-    let starts = chars.next().is_some_and(|char| char.is_alphabetic() || char == '_');
+    let starts = chars
+        .next()
+        .is_some_and(|char| char.is_alphabetic() || char == '_');
     starts && chars.all(|char| char.is_alphanumeric() || char == '_')
 }

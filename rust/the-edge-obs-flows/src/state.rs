@@ -187,9 +187,7 @@ impl Fields for State {
 
     fn keys(&self) -> Vec<Value> {
         let pairs = self.inner.pairs.iter();
-        pairs
-            .map(|(key, _)| Value::from(Arc::clone(key)))
-            .collect()
+        pairs.map(|(key, _)| Value::from(Arc::clone(key))).collect()
     }
 }
 

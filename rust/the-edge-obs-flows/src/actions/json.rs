@@ -63,5 +63,9 @@ fn success(data: Snap) -> Snap {
 fn refused(error: &JsonError) -> Snap {
     let position = [("line", error.line.into()), ("column", error.column.into())];
     let facts = vec![("position", Snap::map(position))];
-    failure(&format!("JSON parse error: {}", error.problem), "parse", facts)
+    failure(
+        &format!("JSON parse error: {}", error.problem),
+        "parse",
+        facts,
+    )
 }

@@ -5,9 +5,7 @@ use std::time::Instant;
 use the_edge_obs::Snap;
 
 use super::scripted::{choose, load_answers, pieces_of, result_of};
-use super::support::{
-    count_of, mapping_of, not_negative, param, positive, text_of, unknown,
-};
+use super::support::{count_of, mapping_of, not_negative, param, positive, text_of, unknown};
 use super::{Action, Signature};
 use crate::error::Failure;
 use crate::python::repr;
@@ -24,7 +22,9 @@ pub(super) struct Stream;
 impl Action for Call {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
         let chat = Chat::new("llm.call", params)?;
-        if let Some(retries) = param(params, "max_retries").filter(|retries| **retries != Snap::Int(0)) {
+        if let Some(retries) =
+            param(params, "max_retries").filter(|retries| **retries != Snap::Int(0))
+        {
             count_of("llm.call", "max_retries", retries)?;
         }
         let answer = choose(chat.action, context.positions(), &chat.answers, &chat.said)?;
@@ -35,9 +35,25 @@ impl Action for Call {
     fn signature(&self) -> Signature {
         Signature {
             accepted: Some(&[
-                "model", "prompt", "system", "messages", "temperature", "max_tokens", "stop",
-                "response_format", "extra_body", "provider", "base_url", "api_base", "api_key",
-                "timeout", "max_retries", "base_delay", "max_delay", "answers", "script",
+                "model",
+                "prompt",
+                "system",
+                "messages",
+                "temperature",
+                "max_tokens",
+                "stop",
+                "response_format",
+                "extra_body",
+                "provider",
+                "base_url",
+                "api_base",
+                "api_key",
+                "timeout",
+                "max_retries",
+                "base_delay",
+                "max_delay",
+                "answers",
+                "script",
             ]),
             required: &[],
         }
@@ -54,7 +70,10 @@ impl Action for Stream {
         let chat = Chat::new("llm.stream", params)?;
         let answer = choose(chat.action, context.positions(), &chat.answers, &chat.said)?;
         let result = result_of(answer, &chat.said, param(params, "model"));
-        let content = result.get("content").and_then(Snap::as_str).unwrap_or_default();
+        let content = result
+            .get("content")
+            .and_then(Snap::as_str)
+            .unwrap_or_default();
         let count = pieces_of(content).len();
         // One pause before each piece; a failure takes time too.
         for number in 0..count.max(1) {
@@ -79,9 +98,22 @@ impl Action for Stream {
     fn signature(&self) -> Signature {
         Signature {
             accepted: Some(&[
-                "model", "prompt", "system", "messages", "temperature", "max_tokens", "stop",
-                "response_format", "extra_body", "provider", "base_url", "api_base", "api_key",
-                "timeout", "answers", "script",
+                "model",
+                "prompt",
+                "system",
+                "messages",
+                "temperature",
+                "max_tokens",
+                "stop",
+                "response_format",
+                "extra_body",
+                "provider",
+                "base_url",
+                "api_base",
+                "api_key",
+                "timeout",
+                "answers",
+                "script",
             ]),
             required: &[],
         }
@@ -142,9 +174,9 @@ fn said(action: &str, params: &Snap) -> Result<String, Failure> {
                 Snap::List(items) if !items.is_empty() && items.iter().all(is_message) => items,
                 other => {
                     return Err(Failure::action(format!(
-                        "{action}: messages is {}; it must be a list of {{role: ..., content: ...}}",
-                        repr(other)
-                    )))
+                    "{action}: messages is {}; it must be a list of {{role: ..., content: ...}}",
+                    repr(other)
+                )))
                 }
             };
             texts.extend(items.iter().map(content_text));
@@ -157,7 +189,9 @@ fn said(action: &str, params: &Snap) -> Result<String, Failure> {
 }
 
 fn is_message(message: &Snap) -> bool {
-    message.get("role").is_some_and(|role| role.as_str().is_some())
+    message
+        .get("role")
+        .is_some_and(|role| role.as_str().is_some())
 }
 
 fn content_text(message: &Snap) -> String {
@@ -183,7 +217,9 @@ fn pause(answer: &Snap, pauses: usize, context: &Context<'_>) -> Result<(), Fail
 }
 
 fn check_provider(action: &str, provider: &Snap) -> Result<(), Failure> {
-    let is_known = provider.as_str().is_some_and(|name| PROVIDERS.contains(&name));
+    let is_known = provider
+        .as_str()
+        .is_some_and(|name| PROVIDERS.contains(&name));
     if is_known {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 mod json;
 mod lenient;
 mod llm;
+mod obs;
 mod scripted;
 mod support;
 
@@ -97,6 +98,9 @@ impl Actions {
             .with("json.parse", json::Parse)
             .with("llm.call", llm::Call)
             .with("llm.stream", llm::Stream)
+            .with("obs.get_flow_log", obs::GetFlowLog)
+            .with("obs.log_event", obs::LogEvent)
+            .with("obs.query", obs::Query)
     }
 
     /// Returns these actions and another one, which replaces one of the same name.

@@ -52,19 +52,23 @@ pub(super) fn load_answers(
         (Some(answers), None) => ("answers".to_owned(), answers.clone()),
         (None, Some(script)) => {
             let path = super::support::text_of(action, "script", script)?;
-            (format!("script {}", quoted(path)), file_answers(action, path)?)
+            (
+                format!("script {}", quoted(path)),
+                file_answers(action, path)?,
+            )
         }
-        _ => {
-            return Err(refuse(
-                "a scripted answer comes from answers (a list) or script (a file); give one of them".to_owned(),
-            ))
-        }
+        _ => return Err(refuse(
+            "a scripted answer comes from answers (a list) or script (a file); give one of them"
+                .to_owned(),
+        )),
     };
     let items = match &listed {
         Snap::List(items) if !items.is_empty() => items,
         other => {
             let given = repr(other);
-            return Err(refuse(format!("{place} is {given}; it must be a list of one or more answers")));
+            return Err(refuse(format!(
+                "{place} is {given}; it must be a list of one or more answers"
+            )));
         }
     };
     let checked = items.iter().enumerate();
@@ -92,7 +96,10 @@ fn file_answers(action: &str, path: &str) -> Result<Snap, Failure> {
 fn read_text(path: &Path) -> Result<String, String> {
     let kind = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !kind.is_file() || kind.len() > yaml::MAX_BYTES as u64 {
-        return Err(format!("it is not a file of at most {} bytes", yaml::MAX_BYTES));
+        return Err(format!(
+            "it is not a file of at most {} bytes",
+            yaml::MAX_BYTES
+        ));
     }
     std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
@@ -104,17 +111,29 @@ fn checked_answer(action: &str, place: &str, answer: &Snap) -> Result<Snap, Fail
         Snap::Map(pairs) => pairs,
         other => {
             let given = repr(other);
-            return refuse(format!("is {given}; an answer is a string, or a dict with content or error"));
+            return refuse(format!(
+                "is {given}; an answer is a string, or a dict with content or error"
+            ));
         }
     };
     if let Some((key, _)) = pairs.iter().find(|(key, _)| !KEYS.contains(&&**key)) {
-        return refuse(format!("has an unknown key {}; {}", quoted(key), allowed(KEYS)));
+        return refuse(format!(
+            "has an unknown key {}; {}",
+            quoted(key),
+            allowed(KEYS)
+        ));
     }
     if answer.get("content").is_some() == answer.get("error").is_some() {
         return refuse("needs either content or error".to_owned());
     }
-    if let Some(content) = answer.get("content").filter(|content| content.as_str().is_none()) {
-        return refuse(format!("has content {}; it must be a string", repr(content)));
+    if let Some(content) = answer
+        .get("content")
+        .filter(|content| content.as_str().is_none())
+    {
+        return refuse(format!(
+            "has content {}; it must be a string",
+            repr(content)
+        ));
     }
     if let Some(seconds) = answer.get("seconds") {
         not_negative(action, &format!("{place} seconds"), seconds)?;
@@ -166,10 +185,17 @@ pub(super) fn choose<'a>(
     };
     let mut candidates: Vec<&Snap> = answers.iter().filter(is_found).collect();
     if candidates.is_empty() {
-        candidates = answers.iter().filter(|answer| answer.get("match").is_none()).collect();
+        candidates = answers
+            .iter()
+            .filter(|answer| answer.get("match").is_none())
+            .collect();
     }
     let Some(last) = candidates.len().checked_sub(1) else {
-        let matches: Vec<String> = answers.iter().filter_map(|answer| answer.get("match")).map(repr).collect();
+        let matches: Vec<String> = answers
+            .iter()
+            .filter_map(|answer| answer.get("match"))
+            .map(repr)
+            .collect();
         let skipped = said.chars().count().saturating_sub(200);
         let end: String = said.chars().skip(skipped).collect();
         return Err(Failure::action(format!(
@@ -192,17 +218,31 @@ pub(super) fn result_of(answer: &Snap, said: &str, model: Option<&Snap>) -> Snap
         let facts = facts
             .into_iter()
             .filter_map(|key| Some((key, answer.get(key)?.clone())));
-        let kind = answer.get("error_type").map_or_else(|| "api_error".to_owned(), text);
+        let kind = answer
+            .get("error_type")
+            .map_or_else(|| "api_error".to_owned(), text);
         return failure(&text(error), &kind, facts.collect());
     }
-    let content = answer.get("content").and_then(Snap::as_str).unwrap_or_default();
+    let content = answer
+        .get("content")
+        .and_then(Snap::as_str)
+        .unwrap_or_default();
     let own = |key: &str| answer.get(key).cloned();
     let mut result = vec![
         ("success", Snap::Bool(true)),
         ("content", content.into()),
-        ("model", own("model").or(model.cloned()).unwrap_or("scripted".into())),
-        ("usage", own("usage").unwrap_or_else(|| estimate(said, content))),
-        ("finish_reason", own("finish_reason").unwrap_or("stop".into())),
+        (
+            "model",
+            own("model").or(model.cloned()).unwrap_or("scripted".into()),
+        ),
+        (
+            "usage",
+            own("usage").unwrap_or_else(|| estimate(said, content)),
+        ),
+        (
+            "finish_reason",
+            own("finish_reason").unwrap_or("stop".into()),
+        ),
     ];
     result.extend(own("cost_usd").map(|cost| ("cost_usd", cost)));
     Snap::map(result)
@@ -248,7 +288,10 @@ mod tests {
 
     #[test]
     fn a_text_arrives_word_by_word() {
-        assert_eq!(pieces_of("Two cats have eight legs."), ["Two ", "cats ", "have ", "eight ", "legs."]);
+        assert_eq!(
+            pieces_of("Two cats have eight legs."),
+            ["Two ", "cats ", "have ", "eight ", "legs."]
+        );
         assert_eq!(pieces_of("  a \n b "), ["  a \n ", "b "]);
         assert_eq!(pieces_of(" "), [" "]);
         assert_eq!(pieces_of(""), [""; 0]);
@@ -256,12 +299,17 @@ mod tests {
 
     #[test]
     fn answers_are_used_in_order_and_by_match() {
-        let answers = from_json(r#"["a", {"content": "b"}, {"content": "c", "match": "cat"}]"#).unwrap();
+        let answers =
+            from_json(r#"["a", {"content": "b"}, {"content": "c", "match": "cat"}]"#).unwrap();
         let answers = load_answers("llm.call", Some(&answers), None).unwrap();
         let positions = Positions::default();
         let ask = |said: &str| {
             let answer = choose("llm.call", &positions, &answers, said).unwrap();
-            answer.get("content").and_then(Snap::as_str).unwrap().to_owned()
+            answer
+                .get("content")
+                .and_then(Snap::as_str)
+                .unwrap()
+                .to_owned()
         };
         let given: Vec<String> = ["x", "a cat", "x", "x", "cat"].map(ask).into();
         assert_eq!(given, ["a", "c", "b", "b", "c"]);
@@ -269,26 +317,57 @@ mod tests {
 
     #[test]
     fn a_usage_is_estimated_in_code_points() {
-        let answer = Snap::map([("content", Snap::from("\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}"))]);
+        let answer = Snap::map([(
+            "content",
+            Snap::from("\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}"),
+        )]);
         let result = result_of(&answer, "äöü", None);
         let usage = result.get("usage").unwrap().to_json();
-        assert_eq!(usage, r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}"#);
+        assert_eq!(
+            usage,
+            r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}"#
+        );
     }
 
     #[test]
     fn mistakes_in_answers_are_refused() {
         let cases = [
-            ("[]", "answers is []; it must be a list of one or more answers"),
-            ("[1]", "answers[0] is 1; an answer is a string, or a dict with content or error"),
-            (r#"[{"content": "a", "error": "b"}]"#, "answers[0] needs either content or error"),
-            (r#"["a", {"text": "b"}]"#, "answers[1] has an unknown key 'text'; allowed: content, error"),
-            (r#"[{"content": 1}]"#, "answers[0] has content 1; it must be a string"),
-            (r#"[{"content": "", "match": "a.*"}]"#, "answers[0] has match 'a.*': '.' has a meaning"),
-            (r#"[{"content": "", "seconds": -1}]"#, "answers[0] seconds is -1; it must be a number above 0"),
+            (
+                "[]",
+                "answers is []; it must be a list of one or more answers",
+            ),
+            (
+                "[1]",
+                "answers[0] is 1; an answer is a string, or a dict with content or error",
+            ),
+            (
+                r#"[{"content": "a", "error": "b"}]"#,
+                "answers[0] needs either content or error",
+            ),
+            (
+                r#"["a", {"text": "b"}]"#,
+                "answers[1] has an unknown key 'text'; allowed: content, error",
+            ),
+            (
+                r#"[{"content": 1}]"#,
+                "answers[0] has content 1; it must be a string",
+            ),
+            (
+                r#"[{"content": "", "match": "a.*"}]"#,
+                "answers[0] has match 'a.*': '.' has a meaning",
+            ),
+            (
+                r#"[{"content": "", "seconds": -1}]"#,
+                "answers[0] seconds is -1; it must be a number above 0",
+            ),
         ];
         for (answers, problem) in cases {
-            let failure = load_answers("llm.call", Some(&from_json(answers).unwrap()), None).unwrap_err();
-            assert!(failure.message.starts_with(&format!("llm.call: {problem}")), "{failure}");
+            let failure =
+                load_answers("llm.call", Some(&from_json(answers).unwrap()), None).unwrap_err();
+            assert!(
+                failure.message.starts_with(&format!("llm.call: {problem}")),
+                "{failure}"
+            );
         }
         assert!(load_answers("llm.call", None, None).is_err());
     }

@@ -22,7 +22,9 @@ pub(super) fn param<'a>(params: &'a Snap, name: &str) -> Option<&'a Snap> {
 
 fn wrong(action: &str, name: &str, value: &Snap, expected: &str) -> Failure {
     let value = repr(value);
-    Failure::action(format!("{action}: {name} is {value}; it must be {expected}"))
+    Failure::action(format!(
+        "{action}: {name} is {value}; it must be {expected}"
+    ))
 }
 
 /// Returns a parameter that must be a text that is not empty.

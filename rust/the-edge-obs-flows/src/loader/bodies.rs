@@ -30,9 +30,9 @@ const FAN_OUT: [&str; 9] = [
 /// Words that are not names: Python's keywords, and two with their own meaning in templates.
 const NO_NAMES: [&str; 37] = [
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
-    "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in",
-    "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with",
-    "yield", "self", "super",
+    "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
+    "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while",
+    "with", "yield", "self", "super",
 ];
 
 /// The parameters of an action, and where each is written.
@@ -50,7 +50,10 @@ impl NodeReader<'_> {
         }
         let given = read_given(spot, fields, key)?;
         if let Some(action) = &action {
-            let places: Vec<_> = given.iter().map(|(name, _, place)| (*name, place)).collect();
+            let places: Vec<_> = given
+                .iter()
+                .map(|(name, _, place)| (*name, place))
+                .collect();
             action_check::check_parameters(spot, &**action, name, &places)?;
         }
         let mut params = Vec::with_capacity(given.len());
@@ -101,7 +104,11 @@ impl NodeReader<'_> {
 
     pub(super) fn while_loop(&self, spot: &Spot<'_>, fields: &Fields<'_>) -> Read<Body> {
         let keys = ["condition", "max_iterations", "body"];
-        refuse_unknown(spot, fields, &["type", "condition", "max_iterations", "body"])?;
+        refuse_unknown(
+            spot,
+            fields,
+            &["type", "condition", "max_iterations", "body"],
+        )?;
         note_missing(spot, fields, &keys)?;
         let given = |key| checks::given(fields, key);
         let is_complete = keys.iter().all(|key| given(key).is_some());
@@ -210,9 +217,8 @@ impl NodeReader<'_> {
             return Ok(None);
         }
         if self.names.is_empty() {
-            return Err(
-                spot.error("only top-level nodes can have a fan_in; the next step sees the results")
-            );
+            return Err(spot
+                .error("only top-level nodes can have a fan_in; the next step sees the results"));
         }
         Ok(Some(checks::target(spot, fan_in, &self.names)?.into()))
     }
@@ -241,13 +247,18 @@ impl NodeReader<'_> {
 
     fn output(&self, spot: &Spot<'_>, fields: &Fields<'_>) -> Read<Output> {
         let key = checks::one_of(spot, fields, ["output", "store"])?;
-        let Some((key, value)) = key.and_then(|key| Some((key, checks::given(fields, key)?))) else {
+        let Some((key, value)) = key.and_then(|key| Some((key, checks::given(fields, key)?)))
+        else {
             return Ok(Output::Merged);
         };
         if matches!(value.value, YamlValue::Map(_)) {
             checks::mapping(&spot.key(key), Some(value))?;
             let compiler = self.compiler.knowing(&["result"]);
-            return Ok(Output::Fields(values::value(&compiler, value, &spot.at(key))?));
+            return Ok(Output::Fields(values::value(
+                &compiler,
+                value,
+                &spot.at(key),
+            )?));
         }
         Ok(Output::Key(checks::text(&spot.key(key), value)?.into()))
     }

@@ -79,7 +79,11 @@ fn read_edge(spot: &Spot<'_>, compiler: &Compiler, item: &Yaml, names: &Known) -
     let source = spot.attempt(source)?.unwrap_or_default();
     let kind = read_kind(spot, field("type"))?;
     let is_parallel = kind == "parallel";
-    let targets = if is_parallel { &names.nodes } else { &names.targets };
+    let targets = if is_parallel {
+        &names.nodes
+    } else {
+        &names.targets
+    };
     let target = checks::target(&spot.key("to"), field("to"), targets)?;
     let fan_in = checks::given(&fields, "fan_in");
     if fan_in.is_some() != is_parallel {
@@ -113,7 +117,9 @@ fn read_kind<'a>(spot: &Spot<'_>, value: Option<&'a Yaml>) -> Read<&'a str> {
     }
     let given = repr(&value.to_snap());
     let end = allowed_for(&TYPES, value.as_str().unwrap_or(&given));
-    Err(spot.at("type").error(format!("unknown type {given}; {end}")))
+    Err(spot
+        .at("type")
+        .error(format!("unknown type {given}; {end}")))
 }
 
 /// Reads `when`, or `condition` with `when` as the truth value it must have.
@@ -130,7 +136,11 @@ fn read_condition(spot: &Spot<'_>, compiler: &Compiler, fields: &Fields<'_>) -> 
         None => true,
         Some(when) => match when.value {
             YamlValue::Scalar(Snap::Bool(expected)) => expected,
-            _ => return Err(spot.key("when").wrong(when, "true or false beside a condition")),
+            _ => {
+                return Err(spot
+                    .key("when")
+                    .wrong(when, "true or false beside a condition"))
+            }
         },
     };
     let none = Yaml::from(&Snap::Null);

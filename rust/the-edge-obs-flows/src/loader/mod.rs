@@ -21,7 +21,7 @@ use the_edge_obs::Snap;
 use crate::actions::Actions;
 use crate::closest::allowed;
 use crate::error::FlowFileError;
-use crate::model::{Plan, Node};
+use crate::model::{Node, Plan};
 use crate::python::{quoted, type_name};
 use crate::state::State;
 use crate::templates::{Compiler, Fixed, Names};
@@ -123,7 +123,9 @@ impl Loading {
             variables,
             max_steps: read_max_steps(&flow, &settings)?,
             settings,
-            positions: positions.map(|(at, node)| (Arc::clone(&node.name), at)).collect(),
+            positions: positions
+                .map(|(at, node)| (Arc::clone(&node.name), at))
+                .collect(),
             nodes,
             edges,
             observability: flow.attempt(observability)?.flatten(),

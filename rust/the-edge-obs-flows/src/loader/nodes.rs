@@ -7,9 +7,9 @@ use the_edge_obs::yaml::{Yaml, YamlValue};
 use the_edge_obs::Snap;
 
 use super::checks::{self, Fields, Names};
+use super::on_error;
 use super::source::Read;
 use super::spot::Spot;
-use super::on_error;
 use crate::actions::Actions;
 use crate::closest::{allowed, allowed_for};
 use crate::conditions::{self, Condition, Sense};
@@ -18,7 +18,14 @@ use crate::python::{quoted, repr};
 use crate::templates::Compiler;
 
 /// Keys that a node of any kind can have.
-pub(super) const COMMON: [&str; 6] = ["name", "description", "language", "goto", "on_error", "fan_in"];
+pub(super) const COMMON: [&str; 6] = [
+    "name",
+    "description",
+    "language",
+    "goto",
+    "on_error",
+    "fan_in",
+];
 const BODIES: [&str; 5] = ["uses", "action", "run", "steps", "flow"];
 const TYPES: [&str; 2] = ["while_loop", "dynamic_parallel"];
 
@@ -113,9 +120,7 @@ impl NodeReader<'_> {
         }
         let on_error = match checks::given(fields, "on_error") {
             None => None,
-            Some(rule) => {
-                spot.attempt(on_error::read(&spot.key("on_error"), rule, &self.names))?
-            }
+            Some(rule) => spot.attempt(on_error::read(&spot.key("on_error"), rule, &self.names))?,
         };
         let goto = self.goto(&spot.key("goto"), checks::given(fields, "goto"));
         Ok(Node {
@@ -137,7 +142,9 @@ impl NodeReader<'_> {
                 name => {
                     let given = repr(&kind.to_snap());
                     let end = allowed_for(&TYPES, name.unwrap_or(&given));
-                    return Err(spot.at("type").error(format!("unknown type {given}; {end}")));
+                    return Err(spot
+                        .at("type")
+                        .error(format!("unknown type {given}; {end}")));
                 }
             }
         }

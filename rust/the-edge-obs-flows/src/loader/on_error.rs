@@ -71,7 +71,12 @@ pub(crate) fn read(spot: &Spot<'_>, value: &Yaml, names: &Names) -> Read<OnError
             .attempt(checks::number(&place, value, 1.0))?
             .unwrap_or(1.0);
     }
-    let fallback = read_fallback(&spot.key("fallback"), checks::given(&fields, "fallback"), mode, names);
+    let fallback = read_fallback(
+        &spot.key("fallback"),
+        checks::given(&fields, "fallback"),
+        mode,
+        names,
+    );
     rule.fallback = spot.attempt(fallback)?.flatten();
     let retryable = read_retryable(&spot.key("retryable_errors"), field("retryable_errors"));
     rule.retryable = spot.attempt(retryable)?.flatten();
@@ -88,8 +93,12 @@ fn read_mode(spot: &Spot<'_>, value: Option<&Yaml>) -> Read<Option<Mode>> {
         return Ok(Some(mode));
     }
     let given = repr(&value.to_snap());
-    let end = allowed_for(&Mode::ALL.map(|(name, _)| name), value.as_str().unwrap_or(&given));
-    spot.at("mode").note(format!("unknown mode {given}; {end}"))?;
+    let end = allowed_for(
+        &Mode::ALL.map(|(name, _)| name),
+        value.as_str().unwrap_or(&given),
+    );
+    spot.at("mode")
+        .note(format!("unknown mode {given}; {end}"))?;
     Ok(None)
 }
 

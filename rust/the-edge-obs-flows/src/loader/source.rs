@@ -168,11 +168,6 @@ impl Source {
         Ok(())
     }
 
-    /// Returns how many mistakes are noted.
-    pub(crate) fn mistakes(&self) -> usize {
-        self.mistakes.borrow().len()
-    }
-
     /// Returns what was read, or notes its mistake and returns `None`.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ impl Executor<'_> {
         node: &str,
         at: Attempt<'_>,
         input: Option<&dyn Fn() -> Snap>,
-        work: impl FnOnce(&Span) -> Result<T, Failure>,
+        work: impl FnOnce(&Span<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let call = Call {
             node,
@@ -57,6 +57,7 @@ impl Executor<'_> {
                 step: &at.node.name,
                 settings: &self.plan.settings,
                 stop: &self.run.stop,
+                logs: self.run.logs.as_deref(),
                 span,
             };
             let result = body.action.call(&params, &context)?;
@@ -66,7 +67,9 @@ impl Executor<'_> {
 
     pub(super) fn steps(&self, at: Attempt<'_>, steps: &[Node]) -> Result<Outcome, Failure> {
         let mut inner = at.state.clone();
-        self.span("steps", at, None, |_| self.sequence(steps, &mut inner, at.extras))?;
+        self.span("steps", at, None, |_| {
+            self.sequence(steps, &mut inner, at.extras)
+        })?;
         Ok(changed(at.state, &inner))
     }
 
@@ -107,7 +110,7 @@ impl Executor<'_> {
                 ("stopped_by", Snap::from("max_iterations")),
                 ("rounds", body.max_iterations.into()),
             ];
-            span.set_output(|| Snap::map(reached.clone()));
+            span.set_output(&Snap::map(reached.clone()));
             let (name, rounds) = (&at.node.name, body.max_iterations);
             let message = format!(
                 "step '{name}' stopped after {rounds} rounds (max_iterations); its condition still holds"
@@ -130,14 +133,22 @@ impl Executor<'_> {
         Ok(Outcome { result, ..outcome })
     }
 
-    fn round(&self, at: Attempt<'_>, index: u64, steps: &[Node], state: &mut State) -> Result<(), Failure> {
+    fn round(
+        &self,
+        at: Attempt<'_>,
+        index: u64,
+        steps: &[Node],
+        state: &mut State,
+    ) -> Result<(), Failure> {
         let call = Call {
             node: "loop.iteration",
             step: None,
             input: Some(&|| Snap::map([("index", index.into())])),
             attempt: None,
         };
-        self.run.tracer.run(&call, |_| self.sequence(steps, state, at.extras))
+        self.run
+            .tracer
+            .run(&call, |_| self.sequence(steps, state, at.extras))
     }
 
     pub(super) fn fan_out(&self, at: Attempt<'_>, body: &FanOutBody) -> Result<Outcome, Failure> {
@@ -186,8 +197,13 @@ fn item_names(body: &FanOutBody, index: usize, item: &Arc<Entry>) -> Extras {
 }
 
 /// Returns what a result changes in the state.
-fn stored(output: &Output, result: Snap, names: Names, span: &Span) -> Result<Outcome, Failure> {
-    span.set_output(|| result.clone());
+fn stored(
+    output: &Output,
+    result: Snap,
+    names: Names,
+    span: &Span<'_>,
+) -> Result<Outcome, Failure> {
+    span.set_output(&result);
     let entry = Entry::new(result);
     let updates = match (output, entry.snap()) {
         (Output::Key(key), _) => vec![(Arc::from(&**key), Arc::clone(&entry))],
@@ -225,7 +241,11 @@ fn listed(value: Snap, step: &str) -> Result<Vec<Snap>, Failure> {
     match value {
         Snap::Null => Ok(Vec::new()),
         Snap::List(items) => Ok(items.into_vec()),
-        Snap::Map(pairs) => Ok(pairs.into_vec().into_iter().map(|(key, _)| Snap::Str(key)).collect()),
+        Snap::Map(pairs) => Ok(pairs
+            .into_vec()
+            .into_iter()
+            .map(|(key, _)| Snap::Str(key))
+            .collect()),
         other => {
             let problem = format!(
                 "step {}: items rendered to {}, a {}; it must be a list",

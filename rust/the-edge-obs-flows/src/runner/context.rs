@@ -3,17 +3,19 @@
 use the_edge_obs::Snap;
 
 use super::stop::Stop;
+use crate::error::Failure;
+use crate::logs::Logs;
 use crate::state::{Positions, State};
 use crate::trace::Span;
 
 /// What an action finds around it: the state, the step that calls it, the settings.
-#[derive(Debug)]
 pub struct Context<'a> {
     pub(super) state: &'a State,
     pub(super) step: &'a str,
     pub(super) settings: &'a Snap,
     pub(super) stop: &'a Stop,
-    pub(super) span: &'a Span,
+    pub(super) logs: Option<&'a dyn Logs>,
+    pub(super) span: &'a Span<'a>,
 }
 
 impl<'a> Context<'a> {
@@ -47,6 +49,25 @@ impl<'a> Context<'a> {
         self.state.get("flow_id").and_then(Snap::as_str)
     }
 
+    /// Returns where logs are read.
+    ///
+    /// # Errors
+    ///
+    /// The program gave the flow no logs.
+    pub fn logs(&self, action: &str) -> Result<&'a dyn Logs, Failure> {
+        self.logs.ok_or_else(|| {
+            let problem =
+                "the program keeps no log that can be read; give the flow one, such as a ring";
+            Failure::new("FlowNotFoundError", format!("{action}: {problem}"))
+        })
+    }
+
+    /// Tells whether the run is observed.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.span.is_observed()
+    }
+
     /// Returns how often scripts of answers were used.
     pub(crate) fn positions(&self) -> &'a Positions {
         self.state.positions()
@@ -54,7 +75,7 @@ impl<'a> Context<'a> {
 
     /// Sets what is logged as the output, in place of the result: a summary of a large one. The state gets the whole result.
     pub fn log_output(&self, output: Snap) {
-        self.span.set_output(|| output);
+        self.span.set_output(&output);
     }
 
     /// Adds a number to the metrics of the event that ends the node.

@@ -5,11 +5,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
+use the_edge_obs::outcome::soft_failure;
 use the_edge_obs::Snap;
 
 use super::retrying::Retrying;
 use super::stop::Stop;
-use crate::error::{Failure, ACTION_ERROR};
+use crate::error::Failure;
+use crate::logs::Logs;
 use crate::model::{Body, Mode, Node, OnError, Plan};
 use crate::state::{Entry, Pair, State};
 use crate::templates::{Extras, Names};
@@ -19,12 +21,13 @@ use crate::trace::Tracer;
 const LONGEST_DELAY: f64 = 60.0;
 
 /// What a run shares with its sub-flows.
-#[derive(Debug)]
 pub(super) struct Run {
     /// Logs the nodes.
     pub tracer: Tracer,
     /// Set when the run must stop before its next node.
     pub stop: Stop,
+    /// Where actions read logs.
+    pub logs: Option<Arc<dyn Logs>>,
 }
 
 /// The outcome of a node.
@@ -110,7 +113,12 @@ impl<'a> Executor<'a> {
     /// # Errors
     ///
     /// The node's own failure, when `on_error` does not handle it.
-    pub(super) fn execute(&self, node: &Node, state: &State, extras: &Extras) -> Result<Outcome, Failure> {
+    pub(super) fn execute(
+        &self,
+        node: &Node,
+        state: &State,
+        extras: &Extras,
+    ) -> Result<Outcome, Failure> {
         let once = Attempt {
             node,
             state,
@@ -157,7 +165,9 @@ impl<'a> Executor<'a> {
         failure: &Failure,
     ) -> Result<Outcome, Failure> {
         let rule = &node.on_error;
-        if tried.is_err() && (failure.is_cancelled() || (rule.mode == Mode::Retry && rule.fallback.is_none())) {
+        if tried.is_err()
+            && (failure.is_cancelled() || (rule.mode == Mode::Retry && rule.fallback.is_none()))
+        {
             return tried;
         }
         self.note_failure(node, attempts, failure);
@@ -212,7 +222,12 @@ impl<'a> Executor<'a> {
     }
 
     /// Executes nested steps one after the other on their own state, which they change.
-    pub(super) fn sequence(&self, steps: &[Node], state: &mut State, extras: &Extras) -> Result<(), Failure> {
+    pub(super) fn sequence(
+        &self,
+        steps: &[Node],
+        state: &mut State,
+        extras: &Extras,
+    ) -> Result<(), Failure> {
         for step in steps {
             self.run.stop.check()?;
             let outcome = self.execute(step, state, extras)?;
@@ -234,21 +249,9 @@ fn may_retry(rule: &OnError, tried: &Result<Outcome, Failure>) -> bool {
 fn failure_of(tried: &Result<Outcome, Failure>) -> Option<Failure> {
     match tried {
         Err(failure) => Some(failure.clone()),
-        Ok(outcome) => soft_failure(outcome.result.snap()),
+        Ok(outcome) => {
+            let failure = soft_failure(outcome.result.snap())?;
+            Some(Failure::new(failure.kind, failure.message))
+        }
     }
-}
-
-fn soft_failure(result: &Snap) -> Option<Failure> {
-    if result.get("success") != Some(&Snap::Bool(false)) {
-        return None;
-    }
-    let text = |value: &Snap| match value {
-        Snap::Null => "None".to_owned(),
-        Snap::Str(text) | Snap::Mark(text) => text.to_string(),
-        other => other.to_json(),
-    };
-    let kind = result.get("error_type").filter(|kind| crate::python::is_true(kind));
-    let kind = kind.map_or_else(|| ACTION_ERROR.to_owned(), text);
-    let message = text(result.get("error").unwrap_or(&Snap::Null));
-    Some(Failure::new(kind, message))
 }

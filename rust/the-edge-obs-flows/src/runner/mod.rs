@@ -8,7 +8,9 @@ mod retrying;
 mod scheduler;
 mod stop;
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use the_edge_obs::ids::FlowId;
 use the_edge_obs::Snap;
@@ -20,19 +22,27 @@ use crate::actions::Actions;
 use crate::error::{Failure, FlowFileError};
 use crate::loader::source::Source;
 use crate::loader::Loading;
+use crate::logs::Logs;
 use crate::model::Plan;
 use crate::reach::unreached;
 use crate::state::State;
-use crate::trace::Tracer;
+use crate::trace::{self, Tracer};
 use executor::Run;
 
 /// Keys of the state that hold the run's id.
-const RUN_KEYS: [&str; 2] = ["flow_id", "_observability"];
+pub(crate) const RUN_KEYS: [&str; 2] = ["flow_id", "_observability"];
 
 /// A loaded flow. It can run many times, and in many threads at once.
-#[derive(Debug)]
 pub struct Flow {
     plan: Plan,
+    logs: Option<Arc<dyn Logs>>,
+}
+
+impl fmt::Debug for Flow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes: Vec<&str> = self.nodes().collect();
+        write!(out, "<Flow {:?}: {}>", self.name(), nodes.join(", "))
+    }
 }
 
 impl Flow {
@@ -43,7 +53,7 @@ impl Flow {
     /// There is a mistake in it. The message has file and line, what is wrong and what is allowed.
     pub fn load(path: impl AsRef<Path>, actions: Actions) -> Result<Flow, FlowFileError> {
         let plan = Loading::new(actions, true).file(path.as_ref())?;
-        Ok(Flow { plan })
+        Ok(Flow::new(plan))
     }
 
     /// Loads a flow file that is not trusted: it cannot read environment variables.
@@ -51,9 +61,12 @@ impl Flow {
     /// # Errors
     ///
     /// As [`Flow::load`].
-    pub fn load_without_code(path: impl AsRef<Path>, actions: Actions) -> Result<Flow, FlowFileError> {
+    pub fn load_without_code(
+        path: impl AsRef<Path>,
+        actions: Actions,
+    ) -> Result<Flow, FlowFileError> {
         let plan = Loading::new(actions, false).file(path.as_ref())?;
-        Ok(Flow { plan })
+        Ok(Flow::new(plan))
     }
 
     /// Loads a flow from YAML text.
@@ -63,7 +76,7 @@ impl Flow {
     /// As [`Flow::load`].
     pub fn parse(text: &str, actions: Actions) -> Result<Flow, FlowFileError> {
         let plan = Loading::new(actions, true).source(Source::parse(text, None)?)?;
-        Ok(Flow { plan })
+        Ok(Flow::new(plan))
     }
 
     /// Loads a flow from a value, which has no lines.
@@ -73,7 +86,18 @@ impl Flow {
     /// As [`Flow::load`].
     pub fn from_snap(value: &Snap, actions: Actions) -> Result<Flow, FlowFileError> {
         let plan = Loading::new(actions, true).source(Source::from_snap(value))?;
-        Ok(Flow { plan })
+        Ok(Flow::new(plan))
+    }
+
+    fn new(plan: Plan) -> Flow {
+        Flow { plan, logs: None }
+    }
+
+    /// Sets where the actions `obs.*` read logs: a [`Ring`](the_edge_obs::sink::ring::Ring) that gets the events of the run.
+    #[must_use]
+    pub fn with_logs(mut self, logs: Arc<dyn Logs>) -> Flow {
+        self.logs = Some(logs);
+        self
     }
 
     /// Returns the flow's name.
@@ -116,18 +140,46 @@ impl Flow {
     ///
     /// As [`Flow::run`]; [`Failure::is_cancelled`] tells whether the run was interrupted.
     pub fn run_until(&self, state: Snap, stop: &Stop) -> Result<State, Failure> {
-        let run = Run {
-            tracer: Tracer { is_observed: false },
-            stop: stop.clone(),
-        };
-        let id = FlowId::random().to_string();
-        let mut given = State::from_snap(state);
+        let given = State::from_snap(state);
+        if !self.is_observed() {
+            return self.run_with(given, FlowId::random(), Tracer::silent(), stop);
+        }
+        let root = trace::root(&self.plan, &given).start();
+        let tracer = Tracer::of(&root);
+        let result = root.in_scope(|| self.run_with(given, root.flow_id(), tracer, stop));
+        match &result {
+            Ok(_) => root.end(),
+            Err(failure) if failure.is_cancelled() => root.cancel(&failure.kind, &failure.message),
+            Err(failure) => root.fail(&failure.kind, &failure.message),
+        }
+        result
+    }
+
+    /// Tells whether runs are observed: a block may say `enabled: false`.
+    fn is_observed(&self) -> bool {
+        let enabled = self.observability().and_then(|block| block.get("enabled"));
+        enabled != Some(&Snap::Bool(false))
+    }
+
+    fn run_with(
+        &self,
+        mut given: State,
+        id: FlowId,
+        tracer: Tracer,
+        stop: &Stop,
+    ) -> Result<State, Failure> {
+        let id = id.to_string();
         let about = [
             ("flow_id", Snap::from(&*id)),
-            ("enabled", run.tracer.is_observed.into()),
+            ("enabled", tracer.is_observed().into()),
         ];
         given.set("flow_id", id.into());
         given.set("_observability", Snap::map(about));
+        let run = Run {
+            tracer,
+            stop: stop.clone(),
+            logs: self.logs.clone(),
+        };
         scheduler::run_plan(&self.plan, given, &run)
     }
 }

@@ -83,7 +83,12 @@ fn taken<T>(slot: &Mutex<Option<T>>) -> Option<T> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn run_branch(run: &Run, index: usize, mut branch: Branch, work: Work<'_>) -> Result<Snap, Failure> {
+fn run_branch(
+    run: &Run,
+    index: usize,
+    mut branch: Branch,
+    work: Work<'_>,
+) -> Result<Snap, Failure> {
     let started = Instant::now();
     let call = Call {
         node: "parallel.branch",
@@ -115,6 +120,10 @@ fn run_branch(run: &Run, index: usize, mut branch: Branch, work: Work<'_>) -> Re
         Snap::Float(started.elapsed().as_secs_f64() * 1000.0),
     ];
     Ok(Snap::Map(
-        BRANCH_KEYS.into_iter().map(Into::into).zip(values).collect(),
+        BRANCH_KEYS
+            .into_iter()
+            .map(Into::into)
+            .zip(values)
+            .collect(),
     ))
 }

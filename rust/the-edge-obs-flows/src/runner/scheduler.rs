@@ -63,7 +63,12 @@ struct Scheduler<'a> {
 
 impl<'a> Scheduler<'a> {
     /// Executes nodes from `start` to a border; [`START`] itself is not a node.
-    fn walk(&self, start: &'a str, state: &mut State, borders: &Borders<'a>) -> Result<(), Failure> {
+    fn walk(
+        &self,
+        start: &'a str,
+        state: &mut State,
+        borders: &Borders<'a>,
+    ) -> Result<(), Failure> {
         let (mut here, mut outcome, mut joining) = (start, Outcome::nothing(), None);
         while !borders.ends.contains(here) {
             if here != START {
@@ -140,7 +145,9 @@ impl<'a> Scheduler<'a> {
             return Ok(Route::To(fan_in));
         }
         let following = self.plan.following(name);
-        let joins = borders.fan_in.filter(|_| borders.siblings.contains(following));
+        let joins = borders
+            .fan_in
+            .filter(|_| borders.siblings.contains(following));
         Ok(Route::To(joins.unwrap_or(following)))
     }
 
@@ -157,8 +164,12 @@ impl<'a> Scheduler<'a> {
             }
         }
         let tried = edges.len();
-        let problem = format!("no edge that leaves it holds ({tried} tried); add one without a condition");
-        fan_in.map_or_else(|| Err(stuck(name, &problem)), |fan_in| Ok(Route::Fork(targets, fan_in)))
+        let problem =
+            format!("no edge that leaves it holds ({tried} tried); add one without a condition");
+        fan_in.map_or_else(
+            || Err(stuck(name, &problem)),
+            |fan_in| Ok(Route::Fork(targets, fan_in)),
+        )
     }
 
     fn forked(
@@ -198,5 +209,8 @@ fn stuck(name: &str, problem: &str) -> Failure {
     } else {
         (format!("step {}", quoted(name)), Some(name))
     };
-    Failure::run(format!("{place}: {problem}, or one that leads to {END}"), step)
+    Failure::run(
+        format!("{place}: {problem}, or one that leads to {END}"),
+        step,
+    )
 }

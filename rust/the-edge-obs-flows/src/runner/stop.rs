@@ -11,11 +11,9 @@ use crate::error::Failure;
 /// use the_edge_obs_flows::{Actions, Flow, Stop};
 /// use the_edge_obs::Snap;
 ///
-/// let flow = Flow::parse("nodes: [{steps: [{flow: b.yaml}]}]", Actions::new());
-/// assert!(flow.unwrap_err().problem.contains("'b.yaml' does not exist"));
 /// let stop = Stop::new();
 /// stop.stop();
-/// let flow = Flow::parse("nodes: [{uses: a}]", Actions::new().with("a", |_: &Snap, _: &_| Ok(Snap::Null))).unwrap();
+/// let flow = Flow::parse("nodes: [{uses: json.parse, with: {text: '[]'}}]", Actions::builtin()).unwrap();
 /// assert!(flow.run_until(Snap::Null, &stop).unwrap_err().is_cancelled());
 /// ```
 #[derive(Debug, Clone, Default)]

@@ -22,10 +22,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_test("in", is_in);
     environment.add_filter("truncate", minijinja_contrib::filters::truncate);
     environment.add_filter("wordcount", minijinja_contrib::filters::wordcount);
-    environment.add_filter(
-        "filesizeformat",
-        minijinja_contrib::filters::filesizeformat,
-    );
+    environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
     environment.add_function("cycler", minijinja_contrib::globals::cycler);
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     // It shows all names with their values, those of the environment too.
@@ -154,11 +151,13 @@ fn write(value: &Snap, indent: Option<usize>, depth: usize, out: &mut String) {
         Snap::List(items) => write_group(('[', ']'), items, indent, depth, out, |item, out| {
             write(item, indent, depth + 1, out);
         }),
-        Snap::Map(pairs) => write_group(('{', '}'), pairs, indent, depth, out, |(key, item), out| {
-            write_string(key, out);
-            out.push_str(": ");
-            write(item, indent, depth + 1, out);
-        }),
+        Snap::Map(pairs) => {
+            write_group(('{', '}'), pairs, indent, depth, out, |(key, item), out| {
+                write_string(key, out);
+                out.push_str(": ");
+                write(item, indent, depth + 1, out);
+            })
+        }
         other => other.write_json(out),
     }
 }

@@ -51,13 +51,13 @@ impl Renderer {
         match self {
             Renderer::Constant(value) => Ok(value.clone()),
             Renderer::List(items) => {
-                let items: Result<_, Failure> = items.iter().map(|item| item.render(names)).collect();
+                let items: Result<_, Failure> =
+                    items.iter().map(|item| item.render(names)).collect();
                 Ok(Snap::List(items?))
             }
             Renderer::Map(pairs) => {
-                let render = |(key, value): &(Box<str>, Renderer)| {
-                    Ok((key.clone(), value.render(names)?))
-                };
+                let render =
+                    |(key, value): &(Box<str>, Renderer)| Ok((key.clone(), value.render(names)?));
                 let pairs: Result<_, Failure> = pairs.iter().map(render).collect();
                 Ok(Snap::Map(pairs?))
             }
@@ -89,7 +89,11 @@ impl Template {
         };
         rendered.map_err(|error| {
             let reason = cut(&reason(&error), SHOWN);
-            let problem = format!("{}: cannot render {}: {reason}", self.owner, shown(&self.text));
+            let problem = format!(
+                "{}: cannot render {}: {reason}",
+                self.owner,
+                shown(&self.text)
+            );
             Failure::run(problem, self.step.as_deref())
         })
     }

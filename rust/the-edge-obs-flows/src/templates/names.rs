@@ -14,14 +14,7 @@ use crate::state::{Entry, Pair, State};
 pub(crate) const RESULTS: &str = "parallel_results";
 
 /// Names that every template can use. `result` and a fan-out's item are added where they exist.
-pub(crate) const NAMES: [&str; 6] = [
-    "env",
-    "flow_dir",
-    RESULTS,
-    "settings",
-    "state",
-    "variables",
-];
+pub(crate) const NAMES: [&str; 6] = ["env", "flow_dir", RESULTS, "settings", "state", "variables"];
 
 /// Names whose values do not change while a flow runs.
 #[derive(Debug, Clone)]

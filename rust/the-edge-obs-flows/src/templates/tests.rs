@@ -10,7 +10,11 @@ fn render(text: &str, state: &Snap, variables: &Snap) -> Result<Snap, String> {
     let compiler = Compiler::new(variables, true);
     let renderer = compiler.text(text, || "step 'a'".to_owned(), Some("a"));
     let renderer = renderer.map_err(|mistake| format!("FlowFileError: {}", mistake.problem))?;
-    let fixed = Fixed::new(variables, &Snap::map([("model", Snap::from("m"))]), "/flows");
+    let fixed = Fixed::new(
+        variables,
+        &Snap::map([("model", Snap::from("m"))]),
+        "/flows",
+    );
     let state = State::from_snap(state.clone());
     let names = Names::new(&fixed, &state, &Vec::new());
     renderer
@@ -52,7 +56,11 @@ fn vectors_have_the_answers_of_python() {
                 let message = answer.unwrap_err();
                 assert!(message.starts_with(kind), "{text}: {message}");
             }
-            None => assert_eq!(answer.as_ref().ok(), case.get("value"), "{text}: {answer:?}"),
+            None => assert_eq!(
+                answer.as_ref().ok(),
+                case.get("value"),
+                "{text}: {answer:?}"
+            ),
         }
     }
 }
@@ -61,17 +69,29 @@ fn vectors_have_the_answers_of_python() {
 fn values_keep_their_types() {
     check(&[
         ("{{ state.large }}", "\"18446744073709551616\""),
-        ("{{ state.big }}", "\"123456789012345678901234567890123456789012\""),
+        (
+            "{{ state.big }}",
+            "\"123456789012345678901234567890123456789012\"",
+        ),
         ("{{ state.large - 1 }}", "\"18446744073709551615\""),
         ("{{ state.half }}", "2.5"),
-        (" {{- state.user -}} ", r#"{"name":"Grace","tags":["x"],"items":1}"#),
-        ("{{ {'b': 1, 'a': [state.count, none]} }}", r#"{"b":1,"a":[3,null]}"#),
+        (
+            " {{- state.user -}} ",
+            r#"{"name":"Grace","tags":["x"],"items":1}"#,
+        ),
+        (
+            "{{ {'b': 1, 'a': [state.count, none]} }}",
+            r#"{"b":1,"a":[3,null]}"#,
+        ),
         ("{{ '}}{{' }}", "\"}}{{\""),
         ("{{ range(3) | list }}", "[0,1,2]"),
         ("{{ state.count / 2 }}", "1.5"),
         ("{{ 7 // 2 }}", "3"),
     ]);
-    assert_eq!(rendered("{{ state.large }}").unwrap(), Snap::Big("18446744073709551616".into()));
+    assert_eq!(
+        rendered("{{ state.large }}").unwrap(),
+        Snap::Big("18446744073709551616".into())
+    );
 }
 
 #[test]
@@ -86,7 +106,10 @@ fn missing_keys_are_none() {
         ("{{ state.missing.deeper | default('d') }}", "\"d\""),
         ("{{ state.missing }} x", "\"None x\""),
         ("{{ 'a' if state.missing else 'b' }}", "\"b\""),
-        ("{{ state.user == {'name': 'Grace', 'tags': ['x'], 'items': 1} }}", "true"),
+        (
+            "{{ state.user == {'name': 'Grace', 'tags': ['x'], 'items': 1} }}",
+            "true",
+        ),
     ]);
     for text in [
         "{{ state.missing.deeper.more }}",
@@ -97,7 +120,10 @@ fn missing_keys_are_none() {
         "{{ state.missing + 1 }}",
     ] {
         let message = rendered(text).unwrap_err();
-        assert!(message.starts_with("FlowRunError: step 'a': cannot render"), "{message}");
+        assert!(
+            message.starts_with("FlowRunError: step 'a': cannot render"),
+            "{message}"
+        );
     }
 }
 
@@ -106,10 +132,16 @@ fn in_asks_for_the_keys_of_a_mapping() {
     check(&[
         ("{{ 'name' in state.user }}", "true"),
         ("{{ 'missing' in state.user }}", "false"),
-        ("{{ 'missing' not in state['user'] and 'b' in state.items }}", "true"),
+        (
+            "{{ 'missing' not in state['user'] and 'b' in state.items }}",
+            "true",
+        ),
         ("{{ 'x' in state.user.tags + ['y'] }}", "true"),
         ("{{ 'da' in state.name }}", "true"),
-        ("{{ 'missing' is in(state) or 'missing' is not in state }}", "true"),
+        (
+            "{{ 'missing' is in(state) or 'missing' is not in state }}",
+            "true",
+        ),
         (
             "{% for key in state.user if key in {'name': 1} %}{{ key }}{% endfor %}",
             "\"name\"",
@@ -121,18 +153,36 @@ fn in_asks_for_the_keys_of_a_mapping() {
 #[test]
 fn texts_are_as_python_writes_them() {
     check(&[
-        ("x{{ state.yes }}{{ state.none }}{{ 1.0 }}", "\"xTrueNone1.0\""),
+        (
+            "x{{ state.yes }}{{ state.none }}{{ 1.0 }}",
+            "\"xTrueNone1.0\"",
+        ),
         ("x{{ 10.0 ** 16 }}{{ 0.00001 }}", "\"x1e+161e-05\""),
-        ("x{{ state.user }}", "\"x{'name': 'Grace', 'tags': ['x'], 'items': 1}\""),
+        (
+            "x{{ state.user }}",
+            "\"x{'name': 'Grace', 'tags': ['x'], 'items': 1}\"",
+        ),
         ("x{{ (1, 'it\\'s') }}", "\"x(1, \\\"it's\\\")\""),
-        ("{{ state.user | tojson }}", "\"{\\\"name\\\": \\\"Grace\\\", \\\"tags\\\": [\\\"x\\\"], \\\"items\\\": 1}\""),
-        ("{{ {'a': ['é<']} | json(indent=1) }}", "\"{\\n \\\"a\\\": [\\n  \\\"\\\\u00e9<\\\"\\n ]\\n}\""),
+        (
+            "{{ state.user | tojson }}",
+            "\"{\\\"name\\\": \\\"Grace\\\", \\\"tags\\\": [\\\"x\\\"], \\\"items\\\": 1}\"",
+        ),
+        (
+            "{{ {'a': ['é<']} | json(indent=1) }}",
+            "\"{\\n \\\"a\\\": [\\n  \\\"\\\\u00e9<\\\"\\n ]\\n}\"",
+        ),
         ("{{ [] | tojson }}", "\"[]\""),
         ("{{ '[1, {\"a\": null}]' | fromjson }}", "[1,{\"a\":null}]"),
         ("{{ 'no json' | fromjson }}", "\"no json\""),
         ("{{ [1, none, 'a'] | join('-') }}", "\"1-None-a\""),
-        ("{{ 2.5 | round }} {{ 3.5 | round }} {{ 2.675 | round(2) }} {{ 3 | round }}", "\"2.0 4.0 2.67 3\""),
-        ("{{ 1234.5 | round(-2) }} {{ 1.21 | round(1, 'ceil') }}", "\"1200.0 1.3\""),
+        (
+            "{{ 2.5 | round }} {{ 3.5 | round }} {{ 2.675 | round(2) }} {{ 3 | round }}",
+            "\"2.0 4.0 2.67 3\"",
+        ),
+        (
+            "{{ 1234.5 | round(-2) }} {{ 1.21 | round(1, 'ceil') }}",
+            "\"1200.0 1.3\"",
+        ),
         ("a\n{{ 1 }}\n", "\"a\\n1\\n\""),
         ("{{ 'a b'.split(' ') }}", "[\"a\",\"b\"]"),
     ]);
@@ -168,16 +218,32 @@ fn names_are_checked_when_a_template_is_compiled() {
         ),
     ];
     for (text, problem) in refused {
-        assert_eq!(rendered(text).unwrap_err(), format!("FlowFileError: {problem}"));
+        assert_eq!(
+            rendered(text).unwrap_err(),
+            format!("FlowFileError: {problem}")
+        );
     }
-    for text in ["{{ a) + (b }}", "{{ }}", "{% if %}", "{{ debug() }}", "{% include 'x' %}", "{{ a b }}"] {
+    for text in [
+        "{{ a) + (b }}",
+        "{{ }}",
+        "{% if %}",
+        "{{ debug() }}",
+        "{% include 'x' %}",
+        "{{ a b }}",
+    ] {
         let message = rendered(text).unwrap_err();
         assert!(message.starts_with("FlowFileError"), "{text}: {message}");
     }
     let compiler = Compiler::new(&Snap::Map([].into()), false);
-    let mistake = compiler.text("\n{{ env.HOME }}", String::new, None).unwrap_err();
-    assert!(mistake.problem.contains("not available to a flow without code"));
-    let mistake = compiler.text("a\nb {{ state. }}", String::new, None).unwrap_err();
+    let mistake = compiler
+        .text("\n{{ env.HOME }}", String::new, None)
+        .unwrap_err();
+    assert!(mistake
+        .problem
+        .contains("not available to a flow without code"));
+    let mistake = compiler
+        .text("a\nb {{ state. }}", String::new, None)
+        .unwrap_err();
     assert_eq!(mistake.line, Some(2));
 }
 
@@ -195,10 +261,20 @@ fn work_is_limited() {
 
 #[test]
 fn text_beside_an_expression_is_noticed() {
-    for text in ["a {{ b }}", "{{ a }} and {{ b }}", "{{ a }}{% if b %}c{% endif %}d"] {
+    for text in [
+        "a {{ b }}",
+        "{{ a }} and {{ b }}",
+        "{{ a }}{% if b %}c{% endif %}d",
+    ] {
         assert!(mixes_text(text), "{text}");
     }
-    for text in ["{{ a }}", " {{ a }} ", "{% if a %}b {{ c }}{% endif %}", "text", "{% set x = 1 %}{{ x }}"] {
+    for text in [
+        "{{ a }}",
+        " {{ a }} ",
+        "{% if a %}b {{ c }}{% endif %}",
+        "text",
+        "{% set x = 1 %}{{ x }}",
+    ] {
         assert!(!mixes_text(text), "{text}");
     }
 }
