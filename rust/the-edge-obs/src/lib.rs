@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod config;
 pub mod context;
 pub mod error;
 pub mod event;
