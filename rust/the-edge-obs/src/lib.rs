@@ -3,6 +3,7 @@
 
 pub mod capture;
 pub mod config;
+pub mod configure;
 pub mod context;
 pub mod error;
 pub mod event;
@@ -43,6 +44,7 @@ pub mod whole_log;
 pub mod yaml;
 
 pub use capture::to_snap;
+pub use configure::{configure, Undo};
 pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
 pub use error::Error;
 pub use event::{EventType, Level, Status};
@@ -52,9 +54,9 @@ pub use flow_log::{build_flow_log, FlowLog};
 pub use ids::{FlowId, SpanId};
 pub use layer::FlowLayer;
 pub use levels::Levels;
-pub use node::Node;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
+pub use node::Node;
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;
