@@ -89,14 +89,8 @@ impl Action for LogEvent {
             None => context.step(),
             Some(node) => text_of("obs.log_event", "node", node)?,
         };
-        let message = match given("message") {
-            None => None,
-            Some(message) => Some(
-                message
-                    .as_str()
-                    .map_or_else(|| crate::python::repr(message), str::to_owned),
-            ),
-        };
+        let text = |value: &Snap| value.as_str().map_or_else(|| crate::python::repr(value), str::to_owned);
+        let message = given("message").map(text);
         let data = given("data").map_or(Ok(&[][..]), |data| {
             mapping_of("obs.log_event", "data", data)
         })?;
