@@ -22,7 +22,6 @@ mod closest;
 mod conditions;
 pub mod error;
 mod loader;
-pub mod logs;
 mod model;
 mod python;
 mod reach;
@@ -34,6 +33,5 @@ mod trace;
 
 pub use actions::{Action, Actions, Signature};
 pub use error::{Failure, FlowFileError};
-pub use logs::Logs;
 pub use runner::{Context, Flow, Stop};
 pub use state::State;
