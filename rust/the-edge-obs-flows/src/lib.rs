@@ -24,7 +24,6 @@ mod closest;
 mod conditions;
 pub mod error;
 mod loader;
-pub mod logs;
 mod model;
 mod python;
 mod reach;
@@ -36,6 +35,5 @@ mod trace;
 
 pub use actions::{Action, Actions, Signature};
 pub use error::{Failure, FlowFileError};
-pub use logs::Logs;
 pub use runner::{Context, Flow, Stop};
 pub use state::State;

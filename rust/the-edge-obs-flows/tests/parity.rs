@@ -7,7 +7,7 @@ use the_edge_obs::levels::Levels;
 use the_edge_obs::parity::normalise;
 use the_edge_obs::sink::ring::Ring;
 use the_edge_obs::value::from_json;
-use the_edge_obs::{Facts, FlowLayer, Level, Sink, Snap};
+use the_edge_obs::{Facts, FlowLayer, Level, Sink, Snap, Store};
 use the_edge_obs_flows::{Actions, Flow};
 use tracing_subscriber::prelude::*;
 
@@ -44,7 +44,7 @@ fn log_of(name: &str) -> Vec<Snap> {
     let path = examples().join(format!("parity/{name}.yaml"));
     let ring = Ring::new();
     let flow = Flow::load(path, Actions::builtin()).unwrap();
-    let flow = flow.with_logs(Arc::new(ring.clone()));
+    let flow = flow.with_store(Store::new().ring(ring.clone()));
     let written = Arc::new(Written::default());
     let layer = FlowLayer::with_levels(Arc::new(levels(&flow)))
         .sink(ring.clone())

@@ -98,6 +98,7 @@ impl Actions {
             .with("json.parse", json::Parse)
             .with("llm.call", llm::Call)
             .with("llm.stream", llm::Stream)
+            .with("obs.export", obs::Export)
             .with("obs.get_flow_log", obs::GetFlowLog)
             .with("obs.log_event", obs::LogEvent)
             .with("obs.query", obs::Query)

@@ -1,10 +1,14 @@
 //! `obs.*`: a flow reads its own log, and adds to it, while it runs.
 
-use the_edge_obs::{EventType, Filters, FlowId, Level, Snap};
+use std::path::Path;
 
-use super::support::{count_of, failure, mapping_of, param, text_of, unknown};
+use the_edge_obs::export::{export_events, export_flow_logs, Exported, Format};
+use the_edge_obs::{build_flow_log, Error, EventType, Filters, FlowId, Level, Snap, Store};
+
+use super::support::{count_of, failure, mapping_of, missing, param, text_of, unknown};
 use super::{Action, Signature};
 use crate::error::Failure;
+use crate::python::repr;
 use crate::runner::Context;
 
 /// Only spans log entries and exits: a single one would break the tree.
@@ -16,22 +20,22 @@ pub(super) struct Query;
 /// `obs.get_flow_log`: everything known about a flow. Only a summary is logged, so that the log does not contain itself.
 pub(super) struct GetFlowLog;
 
+/// `obs.export`: a flow's events, written to a file completely or not at all.
+pub(super) struct Export;
+
 /// `obs.log_event`: one more event of the running flow.
 pub(super) struct LogEvent;
 
 impl Action for Query {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
-        let none = Snap::Map(Box::default());
-        let given = param(params, "filters").unwrap_or(&none);
-        mapping_of("obs.query", "filters", given)?;
-        let mut filters = Filters::from_snap(given)?;
+        let mut filters = filters_of("obs.query", params)?;
         if let Some(limit) = param(params, "limit") {
             let count = count_of("obs.query", "limit", limit)?;
             filters = filters.limit(usize::try_from(count).unwrap_or(usize::MAX));
         }
         let flow = flow_id("obs.query", params, context)?;
-        let events = context.logs("obs.query")?.events(&flow)?;
-        let events: Vec<Snap> = filters.select(events).collect();
+        let store = context.store("obs.query")?;
+        let events = store.query(Some(&flow.to_string()), &filters)?;
         context.log_output(Snap::map([("events", events.len().into())]));
         Ok(Snap::List(events.into()))
     }
@@ -54,7 +58,9 @@ impl Action for Query {
 impl Action for GetFlowLog {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
         let flow = flow_id("obs.get_flow_log", params, context)?;
-        let log = context.logs("obs.get_flow_log")?.flow_log(&flow)?.to_snap();
+        let store = context.store("obs.get_flow_log")?;
+        let found = store.flow(&flow.to_string())?;
+        let log = build_flow_log(found.events, found.dropped, found.faults)?.to_snap();
         let same = |key: &'static str| (key, log.get(key).cloned().unwrap_or(Snap::Null));
         let count = |key: &'static str| match log.get(key) {
             Some(Snap::List(items)) => (key, items.len().into()),
@@ -74,6 +80,69 @@ impl Action for GetFlowLog {
     }
 }
 
+impl Action for Export {
+    fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
+        let path = param(params, "path").ok_or_else(|| missing("obs.export", "path"))?;
+        let path = text_of("obs.export", "path", path)?;
+        let format = match param(params, "format") {
+            None => Format::of_path(Path::new(path))?,
+            Some(format) => format_of(format)?,
+        };
+        let filters = filters_of("obs.export", params)?;
+        let flow = flow_id("obs.export", params, context)?;
+        let store = context.store("obs.export")?;
+        match export(store, &flow, &filters, format, Path::new(path)) {
+            Ok(done) => Ok(done.to_snap()),
+            Err(Error::Export(problem, Some(_))) => Ok(failure(
+                &problem,
+                "write_error",
+                vec![("path", path.into())],
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn signature(&self) -> Signature {
+        Signature {
+            accepted: Some(&["path", "flow_id", "format", "filters"]),
+            required: &["path"],
+        }
+    }
+
+    fn check(&self, param: &str, value: &Snap) -> Result<(), Failure> {
+        match param {
+            "path" => text_of("obs.export", param, value).map(drop),
+            "format" => format_of(value).map(drop),
+            "filters" => Ok(Filters::from_snap(value).map(drop)?),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn export(
+    store: &Store,
+    flow: &FlowId,
+    filters: &Filters,
+    format: Format,
+    path: &Path,
+) -> Result<Exported, Error> {
+    let found = store.flow(&flow.to_string())?;
+    let events: Vec<Snap> = filters.select(found.events).collect();
+    match format {
+        Format::Jsonl => export_events(events, path),
+        Format::Json if events.is_empty() => export_flow_logs(&[], path),
+        Format::Json => {
+            let log = build_flow_log(events, found.dropped, found.faults)?;
+            export_flow_logs(&[log.to_snap()], path)
+        }
+    }
+}
+
+fn format_of(value: &Snap) -> Result<Format, Failure> {
+    let text = value.as_str().map_or_else(|| repr(value), str::to_owned);
+    Ok(text.parse::<Format>()?)
+}
+
 impl Action for LogEvent {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
         let given = |name| param(params, name);
@@ -89,14 +158,8 @@ impl Action for LogEvent {
             None => context.step(),
             Some(node) => text_of("obs.log_event", "node", node)?,
         };
-        let message = match given("message") {
-            None => None,
-            Some(message) => Some(
-                message
-                    .as_str()
-                    .map_or_else(|| crate::python::repr(message), str::to_owned),
-            ),
-        };
+        let text = |value: &Snap| value.as_str().map_or_else(|| repr(value), str::to_owned);
+        let message = given("message").map(text);
         let data = given("data").map_or(Ok(&[][..]), |data| {
             mapping_of("obs.log_event", "data", data)
         })?;
@@ -146,6 +209,16 @@ impl Action for LogEvent {
     }
 }
 
+fn filters_of(action: &str, params: &Snap) -> Result<Filters, Failure> {
+    match param(params, "filters") {
+        None => Ok(Filters::new()),
+        Some(given) => {
+            mapping_of(action, "filters", given)?;
+            Ok(Filters::from_snap(given)?)
+        }
+    }
+}
+
 fn event_type(value: &Snap) -> Result<EventType, Failure> {
     let known = EventType::ALL
         .into_iter()
@@ -157,9 +230,7 @@ fn event_type(value: &Snap) -> Result<EventType, Failure> {
 }
 
 fn level_of(value: &Snap) -> Result<Level, Failure> {
-    let text = value
-        .as_str()
-        .map_or_else(|| crate::python::repr(value), str::to_owned);
+    let text = value.as_str().map_or_else(|| repr(value), str::to_owned);
     Ok(text.parse::<Level>()?)
 }
 

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use the_edge_obs::config::{Config, HandlerKind};
+use the_edge_obs::flow_log::{build_flow_log, build_known_flow_log, Outcome};
 use the_edge_obs::sink::callback::Callback;
 use the_edge_obs::sink::console::Console;
 use the_edge_obs::sink::file::FlowFile;
-use the_edge_obs::{Error, FlowId, FlowLayer, FlowLog, Snap};
+use the_edge_obs::sink::ring::Ring;
+use the_edge_obs::{Error, FlowId, FlowLayer, FlowLog, Snap, Store};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::terminal::tell;
 use crate::error::Failure;
-use crate::logs::Logs;
 use crate::runner::{Flow, Stop};
 use crate::state::State;
 
@@ -94,7 +95,7 @@ pub(super) fn watched(
     if !has_console {
         layer = show(layer, watch.shown);
     }
-    let flow = flow.with_logs(Arc::new(ring.clone()));
+    let flow = flow.with_store(Store::new().ring(ring.clone()));
     let subscriber = tracing_subscriber::registry().with(layer);
     let result = tracing::subscriber::with_default(subscriber, || flow.run_until(state, stop));
     let Some(id) = ring.flows().first().copied() else {
@@ -106,9 +107,25 @@ pub(super) fn watched(
     };
     Ok(Watched {
         result,
-        log: Some(Logs::flow_log(&ring, &id)?),
+        log: Some(log_of(&ring, &id)?),
         files: written(&files, &id),
     })
+}
+
+/// Returns the log of a flow in a ring.
+fn log_of(ring: &Ring, id: &FlowId) -> Result<FlowLog, Error> {
+    let (events, dropped, faults) = (ring.events(id), ring.dropped(id), ring.faults(id));
+    let Some(status) = ring.status(id) else {
+        return build_flow_log(events, dropped, faults);
+    };
+    let name = ring.name_of(id);
+    build_known_flow_log(
+        &id.to_string(),
+        events,
+        dropped,
+        faults,
+        &Outcome { name, status },
+    )
 }
 
 /// Returns the configuration of a flow: its block, below the levels of `TEA_LOG`, below those that are given.

@@ -153,10 +153,7 @@ impl NodeReader<'_> {
             .filter(|key| checks::field(fields, key).is_some())
             .collect();
         match bodies[..] {
-            ["run"] => Err(spot.key("run").error(
-                "inline Python runs in the Python runtime; use an action, or json.parse with a template: \
-                 text: \"[{{ state.count + 1 }}]\"",
-            )),
+            ["run"] => refuse_code(spot, fields),
             ["steps"] => self.steps(spot, fields),
             ["flow"] => self.flow(spot, fields),
             [key] => self.action(spot, fields, key),
@@ -213,6 +210,15 @@ impl NodeReader<'_> {
         let condition = conditions::compile(&compiler, condition, &place, sense)?;
         Ok(jump(target, condition))
     }
+}
+
+fn refuse_code(spot: &Spot<'_>, fields: &Fields<'_>) -> Read<Body> {
+    let known: Vec<&str> = COMMON.into_iter().chain(["run"]).collect();
+    checks::refuse_unknown(spot, fields, &known)?;
+    Err(spot.key("run").error(
+        "inline Python runs in the Python runtime; use an action, or json.parse with a template: \
+         text: \"[{{ state.count + 1 }}]\"",
+    ))
 }
 
 fn jump(target: &str, condition: Condition) -> Jump {

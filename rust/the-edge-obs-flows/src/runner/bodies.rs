@@ -57,7 +57,7 @@ impl Executor<'_> {
                 step: &at.node.name,
                 settings: &self.plan.settings,
                 stop: &self.run.stop,
-                logs: self.run.logs.as_deref(),
+                store: self.run.store.as_ref(),
                 span,
             };
             let result = body.action.call(&params, &context)?;

@@ -1,10 +1,9 @@
 //! What an action finds around it.
 
-use the_edge_obs::Snap;
+use the_edge_obs::{Snap, Store};
 
 use super::stop::Stop;
 use crate::error::Failure;
-use crate::logs::Logs;
 use crate::state::{Positions, State};
 use crate::trace::Span;
 
@@ -14,7 +13,7 @@ pub struct Context<'a> {
     pub(super) step: &'a str,
     pub(super) settings: &'a Snap,
     pub(super) stop: &'a Stop,
-    pub(super) logs: Option<&'a dyn Logs>,
+    pub(super) store: Option<&'a Store>,
     pub(super) span: &'a Span<'a>,
 }
 
@@ -49,15 +48,15 @@ impl<'a> Context<'a> {
         self.state.get("flow_id").and_then(Snap::as_str)
     }
 
-    /// Returns where logs are read.
+    /// Returns where logs are found, among them that of the running flow.
     ///
     /// # Errors
     ///
-    /// The program gave the flow no logs.
-    pub fn logs(&self, action: &str) -> Result<&'a dyn Logs, Failure> {
-        self.logs.ok_or_else(|| {
+    /// The program gave the flow none.
+    pub fn store(&self, action: &str) -> Result<&'a Store, Failure> {
+        self.store.ok_or_else(|| {
             let problem =
-                "the program keeps no log that can be read; give the flow one, such as a ring";
+                "the program keeps no log that can be read; give the flow a store with a ring";
             Failure::new("FlowNotFoundError", format!("{action}: {problem}"))
         })
     }

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use the_edge_obs::outcome::soft_failure;
-use the_edge_obs::Snap;
+use the_edge_obs::{Snap, Store};
 
 use super::retrying::Retrying;
 use super::stop::Stop;
 use crate::error::Failure;
-use crate::logs::Logs;
 use crate::model::{Body, Mode, Node, OnError, Plan};
 use crate::state::{Entry, Pair, State};
 use crate::templates::{Extras, Names};
@@ -27,7 +26,7 @@ pub(super) struct Run {
     /// Set when the run must stop before its next node.
     pub stop: Stop,
     /// Where actions read logs.
-    pub logs: Option<Arc<dyn Logs>>,
+    pub store: Option<Store>,
 }
 
 /// The outcome of a node.

@@ -10,10 +10,9 @@ mod stop;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 use the_edge_obs::ids::FlowId;
-use the_edge_obs::Snap;
+use the_edge_obs::{Snap, Store};
 
 pub use context::Context;
 pub use stop::Stop;
@@ -22,7 +21,6 @@ use crate::actions::Actions;
 use crate::error::{Failure, FlowFileError};
 use crate::loader::source::Source;
 use crate::loader::Loading;
-use crate::logs::Logs;
 use crate::model::Plan;
 use crate::reach::unreached;
 use crate::state::State;
@@ -35,7 +33,7 @@ pub(crate) const RUN_KEYS: [&str; 2] = ["flow_id", "_observability"];
 /// A loaded flow. It can run many times, and in many threads at once.
 pub struct Flow {
     plan: Plan,
-    logs: Option<Arc<dyn Logs>>,
+    store: Option<Store>,
 }
 
 impl fmt::Debug for Flow {
@@ -90,13 +88,13 @@ impl Flow {
     }
 
     fn new(plan: Plan) -> Flow {
-        Flow { plan, logs: None }
+        Flow { plan, store: None }
     }
 
-    /// Sets where the actions `obs.*` read logs: a [`Ring`](the_edge_obs::sink::ring::Ring) that gets the events of the run.
+    /// Sets where the actions `obs.*` find logs: a store with a ring that gets the events of the run.
     #[must_use]
-    pub fn with_logs(mut self, logs: Arc<dyn Logs>) -> Flow {
-        self.logs = Some(logs);
+    pub fn with_store(mut self, store: Store) -> Flow {
+        self.store = Some(store);
         self
     }
 
@@ -178,7 +176,7 @@ impl Flow {
         let run = Run {
             tracer,
             stop: stop.clone(),
-            logs: self.logs.clone(),
+            store: self.store.clone(),
         };
         scheduler::run_plan(&self.plan, given, &run)
     }
