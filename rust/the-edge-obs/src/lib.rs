@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod config;
+pub mod configure;
 pub mod context;
 pub mod error;
 pub mod event;
@@ -43,6 +45,7 @@ pub mod whole_log;
 pub mod yaml;
 
 pub use capture::to_snap;
+pub use configure::{configure, Undo};
 pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
 pub use error::Error;
 pub use event::{EventType, Level, Status};

@@ -25,7 +25,7 @@ pub(crate) use chars::is_printable;
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
 pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
-pub(crate) use mistakes::mistake;
+pub(crate) use mistakes::{allowed, check_keys, flag, mistake, shown, wrong};
 pub use policy::Policy;
 pub(crate) use snapshot::items_mark;
 pub use snapshot::{
