@@ -6,12 +6,15 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod event;
+pub mod export;
 pub mod facts;
+mod files;
 pub mod flow;
 pub mod flow_log;
 mod foreign;
 pub mod globs;
 pub mod ids;
+pub mod jsonl;
 pub mod layer;
 pub mod levels;
 pub mod line;
@@ -29,8 +32,11 @@ mod run;
 mod sample;
 pub mod sink;
 pub mod span;
+pub mod store;
+pub mod text;
 pub mod times;
 pub mod traceparent;
+pub mod validation;
 pub mod value;
 pub mod whole_log;
 #[cfg(feature = "yaml")]
@@ -52,6 +58,7 @@ pub use node::Node;
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;
+pub use store::Store;
 pub use value::Snap;
 
 /// Whether the crate was compiled with recording: with the feature `record`.

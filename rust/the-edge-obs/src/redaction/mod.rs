@@ -21,6 +21,7 @@ mod texts;
 mod values;
 
 pub(crate) use chars::head;
+pub(crate) use chars::is_printable;
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
 pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
