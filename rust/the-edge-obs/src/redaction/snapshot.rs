@@ -12,7 +12,7 @@ use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA
 use super::mistakes::mistake;
 use super::policy::Policy;
 use super::tables::tables;
-use super::taints::{Taints, MAX_STRING};
+use super::taints::{Taints, MAX_STRING, SHORTEST_NUMBER};
 use crate::error::Error;
 use crate::value::{integer_text, Snap, MAX_INT};
 
@@ -388,6 +388,7 @@ fn leaves(value: &Snap) -> Vec<&Snap> {
         let Some(item) = waiting.pop() else { break };
         seen += 1;
         match item {
+            Snap::Int(number) if number.unsigned_abs() < SHORTEST_NUMBER => {}
             Snap::Str(_) | Snap::Mark(_) | Snap::Int(_) | Snap::Big(_) => found.push(item),
             Snap::List(items) => waiting.extend(items.iter().take(MAX_LEAVES)),
             Snap::Map(pairs) => {
