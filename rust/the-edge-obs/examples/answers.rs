@@ -1,8 +1,8 @@
 //! Answers cases on standard input, one JSON object a line, for comparison with the Python package: see `rust/compare.py`.
 //!
 //! `{"ask": "redact", "text": "..."}` is answered with one line: the answer as JSON. `ask` is `classify`, `look_of`, `redact`,
-//! `json` (reads a text and writes it again), `problems`, `line` or `snapshot`; or, of a list of events, `report`, `flow_log` or
-//! `faults`: see `rust/compare_logs.py`. A text that is not JSON is answered with `{"error": ...}`.
+//! `json` (reads a text and writes it again), `printable`, `problems`, `line` or `snapshot`; or, of a list of events, `report`,
+//! `flow_log` or `faults`: see `rust/compare_logs.py`. A text that is not JSON is answered with `{"error": ...}`.
 
 use std::io::{BufRead, Write};
 
@@ -13,6 +13,7 @@ use the_edge_obs::parity::report;
 use the_edge_obs::redaction::{
     classify, cut_paths, look_of, redact, scrub, snapshot, KeyClasses, Look, Taints,
 };
+use the_edge_obs::text::printable;
 use the_edge_obs::value::{from_json, Snap};
 use the_edge_obs::whole_log::WholeLog;
 
@@ -29,6 +30,7 @@ fn answer(line: &str) -> Result<Snap, String> {
             Look::Secret => 2,
         }),
         "redact" => Snap::from(redact(text, KeyClasses::built_in())),
+        "printable" => Snap::from(printable(text).into_owned()),
         "json" => Snap::from(read(text)?.to_json()),
         "snapshot" => {
             let taints = Taints::new();

@@ -5,12 +5,15 @@ pub mod capture;
 pub mod context;
 pub mod error;
 pub mod event;
+pub mod export;
 pub mod facts;
+mod files;
 pub mod flow;
 pub mod flow_log;
 mod foreign;
 pub mod globs;
 pub mod ids;
+pub mod jsonl;
 pub mod layer;
 pub mod levels;
 pub mod line;
@@ -28,8 +31,11 @@ mod run;
 mod sample;
 pub mod sink;
 pub mod span;
+pub mod store;
+pub mod text;
 pub mod times;
 pub mod traceparent;
+pub mod validation;
 pub mod value;
 pub mod whole_log;
 #[cfg(feature = "yaml")]
@@ -51,6 +57,7 @@ pub use node::Node;
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;
+pub use store::Store;
 pub use value::Snap;
 
 /// Whether the crate was compiled with recording: with the feature `record`.

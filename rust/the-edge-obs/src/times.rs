@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use jiff::Timestamp;
 
 use crate::error::Error;
-use crate::event::short;
+use crate::event::{number as number_of, short};
 use crate::value::Snap;
 
 /// The units of a duration, and their seconds. `m` and `min` are both minutes.
@@ -60,11 +60,8 @@ pub fn now() -> f64 {
 /// ```
 pub fn parse_time(value: &Snap, now: f64, name: &str) -> Result<f64, Error> {
     let found = match value {
-        Snap::Int(number) => Some(*number as f64),
-        Snap::Float(number) => Some(*number),
-        Snap::Big(digits) => digits.parse().ok(),
         Snap::Str(text) | Snap::Mark(text) => time_of(text.trim_matches(BLANKS), now),
-        _ => None,
+        other => number_of(other),
     };
     let is_text = matches!(value, Snap::Str(_) | Snap::Mark(_));
     // A duration may be too long for a number: then the time is before or after all others.

@@ -1,10 +1,13 @@
 //! Filters of events: one grammar for code, flows and the command line.
 
+mod values;
+
 use crate::error::Error;
-use crate::event::{short, EventType, Level};
+use crate::event::{number, short, EventType, Level};
 use crate::globs::Glob;
 use crate::times::{now, parse_time};
 use crate::value::Snap;
+use values::{count, event_types, globs, level, needle, strings, unknown};
 
 /// The names of the filters, as [`Filters::from_snap`] takes them.
 pub const FILTERS: [&str; 10] = [
@@ -227,7 +230,7 @@ impl Filters {
         if self.start.is_none() && self.end.is_none() {
             return true;
         }
-        let moment = timestamp.and_then(seconds);
+        let moment = timestamp.and_then(number);
         moment.is_some_and(|moment| {
             self.start.is_none_or(|start| moment >= start)
                 && self.end.is_none_or(|end| moment <= end)
@@ -255,92 +258,6 @@ impl Filters {
     pub fn max_events(&self) -> Option<usize> {
         self.limit
     }
-}
-
-/// Returns the timestamp of an event as a number.
-pub(crate) fn seconds(timestamp: &Snap) -> Option<f64> {
-    match timestamp {
-        Snap::Int(number) => Some(*number as f64),
-        Snap::Float(number) => Some(*number),
-        Snap::Big(digits) => digits.parse().ok(),
-        _ => None,
-    }
-}
-
-fn unknown(what: &str, given: &str, known: String) -> Error {
-    Error::Query(format!(
-        "unknown {what} {}; allowed: {known}",
-        short(&given.into())
-    ))
-}
-
-fn strings<'v>(name: &str, value: &'v Snap) -> Result<Vec<&'v str>, Error> {
-    let items = match value {
-        Snap::List(items) => items,
-        one => std::slice::from_ref(one),
-    };
-    let text = |item: &'v Snap| {
-        item.as_str().ok_or_else(|| {
-            let given = short(item);
-            Error::Query(format!(
-                "{name} {given} is not a string; allowed: a string or a list of strings"
-            ))
-        })
-    };
-    items.iter().map(text).collect()
-}
-
-fn globs(name: &str, value: &Snap) -> Result<Vec<Glob>, Error> {
-    Ok(strings(name, value)?.into_iter().map(Glob::new).collect())
-}
-
-/// Reads a level's name, or its number in Python's `logging`: one between two levels is the lower one.
-fn level(name: &'static str, value: &Snap) -> Result<Level, Error> {
-    let level = match value {
-        Snap::Int(number) => Some(match number {
-            40.. => Level::Error,
-            30.. => Level::Warn,
-            20.. => Level::Info,
-            _ => Level::Debug,
-        }),
-        Snap::Big(digits) if digits.starts_with('-') => Some(Level::Debug),
-        Snap::Big(_) => Some(Level::Error),
-        other => other.as_str().and_then(|text| text.parse().ok()),
-    };
-    level.ok_or_else(|| Error::FilterLevel(name, short(value)))
-}
-
-fn event_types(name: &str, value: &Snap) -> Result<Vec<EventType>, Error> {
-    let kind = |text: &str| {
-        let found = EventType::ALL.into_iter().find(|kind| kind.name() == text);
-        found.ok_or_else(|| unknown(name, text, EventType::ALL.map(EventType::name).join(", ")))
-    };
-    strings(name, value)?.into_iter().map(kind).collect()
-}
-
-fn needle(name: &str, value: &Snap) -> Result<String, Error> {
-    match value {
-        Snap::Str(text) | Snap::Mark(text) => Ok(text.to_lowercase()),
-        Snap::Int(_) | Snap::Big(_) | Snap::Float(_) => Ok(number_text(value).to_lowercase()),
-        other => Err(Error::Query(format!(
-            "{name} {} is not a string; allowed: a string or a number",
-            short(other)
-        ))),
-    }
-}
-
-fn count(name: &str, value: &Snap) -> Result<usize, Error> {
-    let found = match value {
-        Snap::Int(number) => usize::try_from(*number).ok(),
-        Snap::Big(digits) if !digits.starts_with('-') => Some(usize::MAX),
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        Error::Query(format!(
-            "{name} {} is not a whole number of at least 0",
-            short(value)
-        ))
-    })
 }
 
 /// Returns a number, `true`, `false` or `null` as JSON writes it; an integer of any size has all its digits.
@@ -436,18 +353,6 @@ mod tests {
         ));
         let (text, _) = refusal(r#"{"start_time":[]}"#);
         assert!(text.starts_with("start_time [] is not a valid time; allowed: Unix seconds, "));
-    }
-
-    #[test]
-    fn numbers_are_levels_as_in_python() {
-        for (number, wanted) in [
-            (0, Level::Debug),
-            (25, Level::Info),
-            (30, Level::Warn),
-            (50, Level::Error),
-        ] {
-            assert_eq!(level("level", &Snap::Int(number)).unwrap(), wanted);
-        }
     }
 
     #[test]
