@@ -430,7 +430,7 @@ impl<'e> LogEvent<'e> {
             facts.payload = data_of(&place, self.data);
         }
         if !self.metrics.is_empty() {
-            facts.metrics = Metrics::Numbers(named(self.metrics).into());
+            facts.metrics = Metrics::Numbers(named(self.metrics, &place.run.flow.policy).into());
         }
         place.run.emit(mask, facts);
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here depends on how events are collected.
 
+mod bytes;
 mod cards;
 mod chars;
 mod entries;
