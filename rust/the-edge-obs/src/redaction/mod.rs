@@ -5,6 +5,7 @@
 mod chars;
 mod keys;
 mod marks;
+mod ordinary;
 mod pattern;
 mod policy;
 mod shapes;
