@@ -9,6 +9,7 @@ mod entries;
 mod keys;
 mod marks;
 mod mistakes;
+mod ordinary;
 mod own;
 mod pattern;
 mod policy;
