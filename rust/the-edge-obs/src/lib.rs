@@ -8,6 +8,7 @@ pub mod event;
 pub mod facts;
 pub mod flow;
 mod foreign;
+mod guard;
 pub mod ids;
 pub mod layer;
 pub mod levels;
