@@ -402,7 +402,7 @@ impl<'e> LogEvent<'e> {
             facts.payload = place.data(self.data);
         }
         if !self.metrics.is_empty() {
-            facts.metrics = Metrics::Numbers(named(self.metrics, &place.run.flow.taints).into());
+            facts.metrics = Metrics::Numbers(named(self.metrics).into());
         }
         place.run.emit(mask, facts);
     }

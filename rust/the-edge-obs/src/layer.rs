@@ -78,7 +78,7 @@ impl FlowLayer {
     /// Returns a layer without sinks, whose level is info.
     #[must_use]
     pub fn new() -> FlowLayer {
-        FlowLayer::with_levels(Arc::new(Levels::new(Level::Info)))
+        FlowLayer::with_levels(Arc::new(Levels::new(Some(Level::Info))))
     }
 
     /// Returns a layer without sinks, with levels that can be changed while it is in use.

@@ -5,11 +5,16 @@ pub mod capture;
 pub mod context;
 pub mod error;
 pub mod event;
+pub mod export;
 pub mod facts;
+mod files;
 pub mod flow;
+pub mod flow_log;
 mod foreign;
+pub mod globs;
 mod guard;
 pub mod ids;
+pub mod jsonl;
 pub mod layer;
 pub mod levels;
 pub mod line;
@@ -18,11 +23,24 @@ mod names;
 pub mod node;
 pub mod outcome;
 mod output;
+pub mod parity;
+pub mod query;
 pub mod redaction;
+pub mod repeats;
 mod run;
+#[cfg(test)]
+mod sample;
 pub mod sink;
 pub mod span;
+pub mod store;
+pub mod text;
+pub mod times;
+pub mod traceparent;
+pub mod validation;
 pub mod value;
+pub mod whole_log;
+#[cfg(feature = "yaml")]
+pub mod yaml;
 
 pub use capture::to_snap;
 pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
@@ -30,14 +48,17 @@ pub use error::Error;
 pub use event::{EventType, Level, Status};
 pub use facts::Facts;
 pub use flow::Flow;
+pub use flow_log::{build_flow_log, FlowLog};
 pub use ids::{FlowId, SpanId};
 pub use layer::FlowLayer;
 pub use levels::Levels;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
 pub use node::Node;
+pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;
+pub use store::Store;
 pub use value::Snap;
 
 /// Whether the crate was compiled with recording: with the feature `record`.

@@ -1,5 +1,10 @@
 //! Sinks: where events go.
 
+pub mod callback;
+pub mod console;
+pub mod file;
+pub mod ring;
+
 use std::io;
 use std::sync::Arc;
 

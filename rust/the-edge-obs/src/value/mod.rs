@@ -8,7 +8,9 @@ mod write;
 pub(crate) use write::string as write_string;
 
 pub(crate) use read::from_lenient_json;
-pub use read::{from_json, from_json_within, JsonError, MAX_DEPTH, MAX_DIGITS};
+pub use read::{
+    from_json, from_json_of_others, from_json_within, JsonError, MAX_DEPTH, MAX_DIGITS,
+};
 
 /// The largest integer that is written as a JSON number. Larger ones, and those below `-MAX_INT`, are written as strings.
 pub const MAX_INT: i64 = i64::MAX;
