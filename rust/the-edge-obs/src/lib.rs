@@ -14,6 +14,7 @@ pub mod flow;
 pub mod flow_log;
 mod foreign;
 pub mod globs;
+mod guard;
 pub mod ids;
 pub mod jsonl;
 pub mod layer;

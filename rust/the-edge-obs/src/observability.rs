@@ -143,7 +143,7 @@ impl ObservabilityContext {
     }
 
     fn store(&self) -> Store {
-        rings_of(self.run().outputs())
+        rings_of(self.run().outputs().map(|(_, output)| output))
             .into_iter()
             .fold(Store::new(), Store::ring)
     }
@@ -171,7 +171,7 @@ impl ObservabilityContext {
 
     /// Logs an error event of the running span.
     pub fn log_error(&self, node: &str, kind: &str, message: &str) {
-        let error = crate::span::error_data(kind, message, None);
+        let error = crate::outcome::error_data(kind, message, None);
         let event = self
             .log(node)
             .event_type(EventType::Error)

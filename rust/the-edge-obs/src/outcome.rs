@@ -1,5 +1,7 @@
 //! What a result says of the call that returned it: soft failures, tokens and costs.
 
+use std::panic::Location;
+
 use crate::event::CHECKED_METRICS;
 use crate::redaction::{head, Policy, Taints, MAX_ITEMS, MAX_KEY, MAX_STRING, MORE};
 use crate::value::Snap;
@@ -42,6 +44,28 @@ const TOTAL: Spellings = &[
     ("total_token_count", &[]),
     ("totalTokenCount", &[]),
 ];
+
+/// The text of an error whose panic cannot be seen, only that the thread unwinds.
+pub(crate) const PANICKED: &str = "the thread panicked";
+
+/// Returns the `error` of an event's data.
+pub(crate) fn error_data(
+    kind: &str,
+    message: &str,
+    site: Option<&'static Location<'static>>,
+) -> Snap {
+    let mut pairs: Vec<(Box<str>, Snap)> = vec![
+        ("type".into(), kind.into()),
+        ("message".into(), message.into()),
+    ];
+    if let Some(site) = site {
+        pairs.push((
+            "where".into(),
+            format!("{}:{}", site.file(), site.line()).into(),
+        ));
+    }
+    Snap::Map(pairs.into())
+}
 
 /// A failure that a result describes instead of being an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
