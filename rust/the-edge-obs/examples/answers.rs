@@ -1,16 +1,21 @@
 //! Answers cases on standard input, one JSON object a line, for comparison with the Python package: see `rust/compare.py`.
 //!
 //! `{"ask": "redact", "text": "..."}` is answered with one line: the answer as JSON. `ask` is `classify`, `look_of`, `redact`,
-//! `json` (reads a text and writes it again), `problems`, `line` or `snapshot`; a text that is not JSON is answered with `{"error": ...}`.
+//! `json` (reads a text and writes it again), `printable`, `problems`, `line` or `snapshot`; or, of a list of events, `report`,
+//! `flow_log` or `faults`: see `rust/compare_logs.py`. A text that is not JSON is answered with `{"error": ...}`.
 
 use std::io::{BufRead, Write};
 
 use the_edge_obs::event::problems;
+use the_edge_obs::flow_log::build_flow_log;
 use the_edge_obs::line::to_line;
+use the_edge_obs::parity::report;
 use the_edge_obs::redaction::{
     classify, cut_paths, look_of, redact, scrub, snapshot, KeyClasses, Look, Taints,
 };
+use the_edge_obs::text::printable;
 use the_edge_obs::value::{from_json, Snap};
+use the_edge_obs::whole_log::WholeLog;
 
 fn answer(line: &str) -> Result<Snap, String> {
     let case = from_json(line).map_err(|error| error.to_string())?;
@@ -25,6 +30,7 @@ fn answer(line: &str) -> Result<Snap, String> {
             Look::Secret => 2,
         }),
         "redact" => Snap::from(redact(text, KeyClasses::built_in())),
+        "printable" => Snap::from(printable(text).into_owned()),
         "json" => Snap::from(read(text)?.to_json()),
         "snapshot" => {
             let taints = Taints::new();
@@ -35,7 +41,29 @@ fn answer(line: &str) -> Result<Snap, String> {
         }
         "line" => Snap::from(to_line(&read(text)?)),
         "problems" => Snap::from(problems(&read(text)?)),
+        "report" | "flow_log" | "faults" => of_log(ask, &read(text)?)?,
         _ => return Err(format!("{ask:?} is not known")),
+    })
+}
+
+/// Answers what is asked of a list of events.
+fn of_log(ask: &str, events: &Snap) -> Result<Snap, String> {
+    let Snap::List(events) = events else {
+        return Err("a list of events is expected".to_owned());
+    };
+    if ask == "faults" {
+        let mut log = WholeLog::new();
+        for (at, event) in events.iter().enumerate() {
+            log.add(at + 1, event);
+        }
+        let faults = log.faults().into_iter();
+        let told = faults.map(|fault| Snap::List([fault.line.into(), fault.problem.into()].into()));
+        return Ok(Snap::List(told.collect()));
+    }
+    let log = build_flow_log(events.to_vec(), 3, 1).map_err(|error| error.to_string())?;
+    Ok(match ask {
+        "report" => report(&log),
+        _ => log.to_snap(),
     })
 }
 

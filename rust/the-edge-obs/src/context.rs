@@ -401,7 +401,7 @@ impl<'e> LogEvent<'e> {
             facts.payload = data_of(&place, self.data);
         }
         if !self.metrics.is_empty() {
-            facts.metrics = Metrics::Numbers(named(self.metrics, &place.run.flow.taints).into());
+            facts.metrics = Metrics::Numbers(named(self.metrics).into());
         }
         place.run.emit(mask, facts);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::event::{is_error_data, EventType, Level, CHECKED_METRICS};
 use crate::flow::Flow;
-use crate::redaction::{cut_paths, scrub, scrub_text};
+use crate::redaction::cut_paths;
 use crate::value::Snap;
 
 /// What an event is about.
@@ -63,24 +63,24 @@ impl Facts {
     /// Returns the event, scrubbed: a JSON object that follows the schema.
     #[must_use]
     pub fn event(&self) -> Snap {
-        let taints = &self.flow.taints;
+        let (policy, taints) = (&self.flow.policy, &self.flow.taints);
         let (mut data, mut cut) = match &self.payload {
             Payload::None => (Vec::new(), Vec::new()),
             Payload::Under(key, taken) => {
-                let clean = scrub(taken, taints);
+                let clean = policy.scrub(taken, taints);
                 let cut = cut_paths(key, taken, &clean);
                 (vec![((*key).into(), clean)], cut)
             }
             Payload::Data(pairs) => {
                 let taken = Snap::Map(pairs.clone());
-                let clean = scrub(&taken, taints);
+                let clean = policy.scrub(&taken, taints);
                 let cut = cut_paths("", &taken, &clean);
                 (own_data(clean), cut)
             }
         };
         let mut message = Snap::Null;
         if let Some(text) = self.message.as_ref().and_then(Snap::as_str) {
-            let clean = scrub_text(text, taints);
+            let clean = policy.scrub_text(text, taints);
             if matches!(self.message, Some(Snap::Mark(_))) || clean != text {
                 cut.push("message".to_owned());
             }

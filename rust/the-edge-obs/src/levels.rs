@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::error::Error;
 use crate::event::{Level, ROOT_NODE};
-use crate::redaction::{redact, KeyClasses};
+use crate::redaction::mistake;
 
 /// The environment variable with levels that count more than those of a configuration.
 pub const ENVIRONMENT: &str = "TEA_LOG";
@@ -205,16 +205,8 @@ pub(crate) fn unknown(place: &str, shown: &str) -> Error {
     let allowed = Level::ALL.map(Level::name).join(", ");
     mistake(
         place,
-        format!("{place}: unknown level {shown}; allowed: {allowed}"),
+        &format!("{place}: unknown level {shown}; allowed: {allowed}"),
     )
-}
-
-/// Returns the error of a configuration, without the secrets in it.
-pub(crate) fn mistake(place: &str, problem: String) -> Error {
-    Error::Configuration {
-        place: place.to_owned(),
-        problem: redact(&problem, KeyClasses::built_in()),
-    }
 }
 
 /// Refuses what is not the name of a category or an action.
@@ -225,7 +217,7 @@ pub(crate) fn check_name(place: &str, name: &str) -> Result<(), Error> {
     let problem = format!(
         "{place} has a level for '{name}'; name a category such as llm, or an action such as llm.call"
     );
-    Err(mistake(&format!("{place}.{name}"), problem))
+    Err(mistake(&format!("{place}.{name}"), &problem))
 }
 
 /// Tells whether a text is the name of a node: parts between dots, without blanks and wildcards.

@@ -134,11 +134,13 @@ fn counted_figures<'s>(
     };
     let mut figures: BTreeMap<usize, &Snap> = (0..spans.len()).filter_map(figure).collect();
     let mut repeated = HashSet::new();
+    // A span that is its own parent counts for nothing, as in the Python package.
+    let above = |at: usize| spans[at].parent_id.as_deref().and_then(|id| places.at(id));
     for at in figures.keys() {
-        let mut above = places.parent(spans, *at);
+        let mut parent = above(*at);
         // Above a span that repeats figures, all do.
-        while let Some(parent) = above.filter(|parent| repeated.insert(*parent)) {
-            above = places.parent(spans, parent);
+        while let Some(at) = parent.filter(|at| repeated.insert(*at)) {
+            parent = above(at);
         }
     }
     figures.retain(|at, _| !repeated.contains(at) && !spans[*at].answered);

@@ -232,7 +232,9 @@ mod tests {
         let normal = normalise(&log);
         assert_eq!(normal.len(), 6_000);
         assert_eq!(normal[5_999].get("span_id"), Some(&"span-1".into()));
-        let deep = (0..3_000).fold(Snap::Int(9), |inside, _| Snap::List([inside].into()));
+        // As deep as a log can be that was read.
+        let deep = (0..crate::value::MAX_DEPTH)
+            .fold(Snap::Int(9), |inside, _| Snap::List([inside].into()));
         let Snap::Map(mut pairs) = event("r", "", "flow", "exit", 1.0) else {
             panic!()
         };

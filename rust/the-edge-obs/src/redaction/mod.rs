@@ -2,9 +2,13 @@
 //!
 //! Nothing here depends on how events are collected.
 
+mod cards;
 mod chars;
+mod entries;
 mod keys;
 mod marks;
+mod mistakes;
+mod own;
 mod pattern;
 mod policy;
 mod shapes;
@@ -17,9 +21,11 @@ mod texts;
 mod values;
 
 pub(crate) use chars::head;
+pub(crate) use chars::is_printable;
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
 pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
+pub(crate) use mistakes::mistake;
 pub use policy::Policy;
 pub(crate) use snapshot::items_mark;
 pub use snapshot::{

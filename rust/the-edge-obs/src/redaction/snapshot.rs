@@ -4,13 +4,16 @@
 //! event is read or written: it takes secrets out of texts by their shape and by the names before them, and the flow's taints
 //! wherever they reappear.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::chars::{head, is_longer, len};
 use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA_KEYS};
+use super::mistakes::mistake;
+use super::policy::Policy;
 use super::tables::tables;
 use super::taints::{Taints, MAX_STRING};
-use super::texts::{redact, PLACEHOLDER};
+use crate::error::Error;
 use crate::value::{integer_text, Snap, MAX_INT};
 
 /// The most items of one container.
@@ -47,19 +50,83 @@ const MAX_LEAVES: usize = 64;
 /// ```
 #[must_use]
 pub fn snapshot(value: &Snap, taints: &Taints, classes: &KeyClasses) -> Snap {
+    taken(value, taints, classes, Policy::shared())
+}
+
+fn taken(value: &Snap, taints: &Taints, classes: &KeyClasses, policy: &Policy) -> Snap {
     let mut pass = Pass {
         taints,
         classes,
+        policy,
         left: MAX_VALUES,
         chars: MAX_CHARS,
     };
     pass.take(value, 0)
 }
 
+impl Policy {
+    /// Returns what is kept of a value, as [`snapshot`] does, under the policy.
+    #[must_use]
+    pub fn snapshot(&self, value: &Snap, taints: &Taints) -> Snap {
+        taken(value, taints, &self.classes, self)
+    }
+
+    /// Returns a text without secrets, as [`scrub_text`] does, under the policy.
+    #[must_use]
+    pub fn scrub_text(&self, text: &str, taints: &Taints) -> String {
+        let clean = taints.masked(text, |secret| self.mask(secret));
+        self.by_shape(&clean).into_owned()
+    }
+
+    /// Returns a copy of a snapshot that is fit to leave, as [`scrub`] does, under the policy.
+    #[must_use]
+    pub fn scrub(&self, value: &Snap, taints: &Taints) -> Snap {
+        scrubbed(value, taints, self)
+    }
+
+    /// Remembers a secret that the program knows, whatever it looks like: a text, an integer, or a list of them. Null and empty texts are
+    /// skipped, so a variable that may not be set can be passed as it is. What is too short to be taken out, and what has no room, is
+    /// counted by [`Taints::lost`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] if there is anything else: a mapping, a number with a fraction, true or false. Nothing is remembered then.
+    pub fn taint(&self, secret: &Snap, taints: &Taints) -> Result<(), Error> {
+        let secrets = match secret {
+            Snap::List(items) => items,
+            one => std::slice::from_ref(one),
+        };
+        for secret in secrets {
+            let kind = match secret {
+                Snap::Bool(_) => "true or false",
+                Snap::Float(_) => "a number with a fraction",
+                Snap::List(_) => "a list in a list",
+                Snap::Map(_) => "a mapping",
+                _ => continue,
+            };
+            let problem = format!("taint cannot remember {kind}; allowed: texts, integers");
+            return Err(mistake("taint", &problem));
+        }
+        for secret in secrets {
+            match secret {
+                Snap::Str(text) | Snap::Mark(text) if !text.is_empty() => {
+                    let learned = taints.learn_text(text, false, true);
+                    self.note_origins(learned.iter().map(String::as_str));
+                }
+                Snap::Int(number) => taints.name_number(&number.to_string()),
+                Snap::Big(digits) => taints.name_number(digits),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One pass over one value, with what it may still spend.
 struct Pass<'a> {
     taints: &'a Taints,
     classes: &'a KeyClasses,
+    policy: &'a Policy,
     left: usize,
     chars: usize,
 }
@@ -107,21 +174,29 @@ impl Pass<'_> {
 
     fn text(&mut self, text: &str) -> Snap {
         if !is_longer(text, SHORT_STRING) {
-            return Snap::from(text);
+            return self.whole(text);
         }
         let room = MAX_STRING.min(self.chars.max(SHORT_STRING));
         let length = len(text);
         self.chars = self.chars.saturating_sub(length.min(room));
         if length <= room {
-            return Snap::from(text);
+            return self.whole(text);
         }
         self.head(text, length, room)
+    }
+
+    /// Returns a text that is not cut, without what has a shape of the policy's own: the policy may be gone when the event is read.
+    fn whole(&self, text: &str) -> Snap {
+        match self.policy.by_own_patterns(text) {
+            Some(clean) if clean != text => mark(clean),
+            _ => Snap::from(text),
+        }
     }
 
     /// Returns the first `room` characters of a longer text, without secrets, and how many are missing.
     fn head(&self, text: &str, length: usize, room: usize) -> Snap {
         let window = head(text, room + MAX_STRING);
-        let clean = scrub_text(window, self.taints);
+        let clean = self.policy.scrub_text(window, self.taints);
         let count = len(&clean);
         let mut kept = room.min(count);
         if window.len() < text.len() {
@@ -269,29 +344,37 @@ impl Pass<'_> {
     fn secret(&self, value: &Snap, verdict: Verdict) -> Snap {
         let is_token = verdict == Verdict::Token;
         match value {
-            Snap::Null => return Snap::Null,
+            Snap::Null => Snap::Null,
             Snap::Str(text) if !is_longer(text, MAX_STRING) => {
                 if !self.taints.has(text) {
-                    self.taints.learn_text(text, is_token, false);
+                    self.learn(text, is_token);
                 }
+                mark(self.policy.mask(text).into_owned())
             }
             _ => {
+                let mut shown: Vec<Cow<str>> = Vec::new();
                 for leaf in leaves(value) {
-                    match leaf {
-                        Snap::Int(number) => {
-                            self.taints.learn_number(&number.to_string(), is_token);
-                        }
-                        Snap::Big(digits) => self.taints.learn_number(digits, is_token),
+                    let digits = match leaf {
+                        Snap::Int(number) => Cow::from(number.to_string()),
+                        Snap::Big(digits) => Cow::from(&**digits),
                         leaf => {
-                            let text = str_of(leaf).unwrap_or_default();
-                            self.taints
-                                .learn_text(head(text, 2 * MAX_STRING), is_token, false);
+                            let text = head(str_of(leaf).unwrap_or_default(), 2 * MAX_STRING);
+                            self.learn(text, is_token);
+                            shown.push(text.into());
+                            continue;
                         }
-                    }
+                    };
+                    self.taints.learn_number(&digits, is_token, false);
+                    shown.push(digits);
                 }
+                mark(self.policy.mask(&shown.join("\x1f")).into_owned())
             }
         }
-        mark(PLACEHOLDER.to_owned())
+    }
+
+    fn learn(&self, text: &str, is_token: bool) {
+        let learned = self.taints.learn_text(text, is_token, false);
+        self.policy.note_origins(learned.iter().map(String::as_str));
     }
 }
 
@@ -339,7 +422,7 @@ fn is_schema(pairs: &[(Box<str>, Snap)]) -> bool {
 /// Returns a text without the flow's taints, and without the secrets that its shape and the names in it give away.
 #[must_use]
 pub fn scrub_text(text: &str, taints: &Taints) -> String {
-    redact(&taints.without(text), KeyClasses::built_in())
+    Policy::shared().scrub_text(text, taints)
 }
 
 /// Returns a copy of a snapshot that is fit to leave: every text and key of it scrubbed, every number one of JSON.
@@ -348,30 +431,39 @@ pub fn scrub_text(text: &str, taints: &Taints) -> String {
 /// `Infinity`, `-Infinity`, and integers outside `-MAX_INT..=MAX_INT`. No mark is left.
 #[must_use]
 pub fn scrub(value: &Snap, taints: &Taints) -> Snap {
+    scrubbed(value, taints, Policy::shared())
+}
+
+fn scrubbed(value: &Snap, taints: &Taints, policy: &Policy) -> Snap {
     match value {
-        Snap::Str(text) | Snap::Mark(text) => scrub_text(text, taints).into(),
-        Snap::List(items) => Snap::List(items.iter().map(|item| scrub(item, taints)).collect()),
+        Snap::Str(text) | Snap::Mark(text) => policy.scrub_text(text, taints).into(),
+        Snap::List(items) => {
+            let items = items.iter().map(|item| scrubbed(item, taints, policy));
+            Snap::List(items.collect())
+        }
         Snap::Map(pairs) => {
             let mut known: HashSet<Box<str>> = HashSet::new();
             let pairs = pairs.iter().map(|(key, value)| {
-                let mut name = redact(key, KeyClasses::built_in()).into_boxed_str();
+                let mut name = policy.by_shape(key).into_owned().into_boxed_str();
                 while !known.insert(name.clone()) {
                     name = format!("{name}'").into();
                 }
-                (name, scrub(value, taints))
+                (name, scrubbed(value, taints, policy))
             });
             Snap::Map(pairs.collect())
         }
         Snap::Int(number) => {
             if taints.has_number(&number.to_string()) {
-                PLACEHOLDER.into()
+                Snap::from(policy.mask(&number.to_string()).into_owned())
             } else if *number < -MAX_INT {
                 number.to_string().into()
             } else {
                 Snap::Int(*number)
             }
         }
-        Snap::Big(digits) if taints.has_number(digits) => PLACEHOLDER.into(),
+        Snap::Big(digits) if taints.has_number(digits) => {
+            Snap::from(policy.mask(digits).into_owned())
+        }
         Snap::Big(digits) => integer_text(digits).into(),
         Snap::Float(number) if number.is_nan() => "NaN".into(),
         Snap::Float(number) if number.is_infinite() => {

@@ -1,5 +1,6 @@
 //! Taints: the secrets of one flow, which must not reappear in it, in every spelling in which they might.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -110,6 +111,11 @@ impl Taints {
         self.learn_text(secret, false, true);
     }
 
+    /// Remembers an integer that the program knows as a secret, by its digits. One below [`SHORTEST_NUMBER`] is counted as lost.
+    pub fn name_number(&self, digits: &str) {
+        self.learn_number(digits, false, true);
+    }
+
     /// Returns how many secrets are not remembered any more, for want of room or because they are too short.
     #[must_use]
     pub fn lost(&self) -> u64 {
@@ -134,29 +140,29 @@ impl Taints {
         self.state().uses.contains_key(text)
     }
 
-    /// Remembers a text that stood under a secret key, if it looks like a secret.
-    pub(super) fn learn_text(&self, text: &str, is_token: bool, is_certain: bool) {
+    /// Remembers a text that stood under a secret key, if it looks like a secret, and returns what of it is remembered.
+    pub(super) fn learn_text(&self, text: &str, is_token: bool, is_certain: bool) -> Vec<String> {
         if !is_certain && self.state().passed.contains(text) {
-            return;
+            return Vec::new();
         }
-        let mut is_learned = false;
-        for part in parts(text, is_certain) {
-            if is_certain || is_worth(&part, is_token) {
-                is_learned |= self.state().remember(&part, spellings(&part), is_token);
-            }
-        }
-        self.note(text, is_learned, is_certain);
+        let mut learned = parts(text, is_certain);
+        learned.retain(|part| {
+            (is_certain || is_worth(part, is_token))
+                && self.state().remember(part, spellings(part), is_token)
+        });
+        self.note(text, !learned.is_empty(), is_certain);
+        learned
     }
 
     /// Remembers an integer that stood under a secret key, by its digits.
-    pub(super) fn learn_number(&self, digits: &str, is_token: bool) {
+    pub(super) fn learn_number(&self, digits: &str, is_token: bool, is_certain: bool) {
         let digits = digits.trim_start_matches('-');
         let is_large = digits.len() <= MAX_DIGITS && digits.len() > 4; // 10,000 has five
         let is_learned = is_large
             && self
                 .state()
                 .remember(digits, vec![digits.to_owned()], is_token);
-        self.note(digits, is_learned, false);
+        self.note(digits, is_learned, is_certain);
     }
 
     fn note(&self, text: &str, is_learned: bool, is_certain: bool) {
@@ -179,11 +185,18 @@ impl Taints {
     /// Where a text was cut before its flow knew the taint, the half before the cut is taken out too.
     #[must_use]
     pub fn without(&self, text: &str) -> String {
+        self.masked(text, |_| PLACEHOLDER.into())
+    }
+
+    /// Returns a text with a mask where a taint stood, as [`Taints::without`] does.
+    pub(super) fn masked<'m>(&self, text: &str, mask: impl Fn(&str) -> Cow<'m, str>) -> String {
         let needles = self.needles();
         if needles.is_empty() {
             return text.to_owned();
         }
-        let cut = text.rfind(CUT).map(|at| without_half(text, at, &needles));
+        let cut = text
+            .rfind(CUT)
+            .map(|at| without_half(text, at, &needles, &mask));
         let text = cut.as_deref().unwrap_or(text);
         // Longest first, by their first byte.
         let mut found: HashMap<u8, Vec<&str>> = HashMap::new();
@@ -202,7 +215,7 @@ impl Taints {
             match needle {
                 Some(needle) => {
                     out.push_str(&text[done..at]);
-                    out.push_str(PLACEHOLDER);
+                    out.push_str(&mask(needle));
                     at += needle.len();
                     done = at;
                 }
@@ -242,9 +255,14 @@ fn stands(text: &str, at: usize, needle: &str) -> bool {
     !before.is_some_and(is_decimal) && !behind.is_some_and(is_decimal)
 }
 
-fn without_half(text: &str, cut: usize, needles: &[Box<str>]) -> String {
+fn without_half<'m>(
+    text: &str,
+    cut: usize,
+    needles: &[Box<str>],
+    mask: impl Fn(&str) -> Cow<'m, str>,
+) -> String {
     let (before, rest) = text.split_at(cut);
-    let mut longest = 0;
+    let (mut longest, mut whole) = (0, "");
     for needle in needles {
         let start = head(needle, SHORTEST_TAINT);
         let end = tail(before, len(needle) - 1);
@@ -252,12 +270,16 @@ fn without_half(text: &str, cut: usize, needles: &[Box<str>]) -> String {
             .match_indices(start)
             .map(|(at, _)| &end[at..])
             .find(|half| needle.starts_with(half));
-        longest = longest.max(half.map_or(0, str::len));
+        let length = half.map_or(0, str::len);
+        if length > longest {
+            (longest, whole) = (length, needle);
+        }
     }
     if longest == 0 {
         return text.to_owned();
     }
-    format!("{}{PLACEHOLDER}{rest}", &before[..before.len() - longest])
+    let kept = &before[..before.len() - longest];
+    format!("{kept}{}{rest}", mask(whole))
 }
 
 impl State {
@@ -504,13 +526,13 @@ mod tests {
     #[test]
     fn a_number_is_not_part_of_a_longer_one() {
         let taints = Taints::new();
-        taints.learn_number("-123456", false);
+        taints.learn_number("-123456", false, false);
         assert_eq!(
             taints.without("123456 1234567 x123456"),
             "[REDACTED] 1234567 x[REDACTED]"
         );
         assert!(taints.has_number("123456") && taints.has_number("-123456"));
-        taints.learn_number("9999", false);
+        taints.learn_number("9999", false, false);
         assert!(!taints.has("9999"));
     }
 

@@ -3,6 +3,7 @@
 //! [`secret_spans`] returns places, and nothing is replaced while it is searched: so no placeholder hides what stands behind it, and
 //! a narrow shape (a known key format) cannot disarm the wider rule of the name before it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::chars::{
@@ -74,12 +75,21 @@ patterns! {
 /// ```
 #[must_use]
 pub fn redact(text: &str, classes: &KeyClasses) -> String {
+    masked(text, classes, |_| PLACEHOLDER.into())
+}
+
+/// Returns a text with a mask in place of each secret that its shape, and the names in it, give away.
+pub(super) fn masked<'m>(
+    text: &str,
+    classes: &KeyClasses,
+    mask: impl Fn(&str) -> Cow<'m, str>,
+) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     if is_longer(text, SHORTEST - 1) {
         for (start, end) in secret_spans(text, classes) {
             out.push_str(&text[at..start]);
-            out.push_str(PLACEHOLDER);
+            out.push_str(&mask(&text[start..end]));
             at = end;
         }
     }

@@ -1,5 +1,7 @@
 //! Sinks: where events go.
 
+pub mod callback;
+pub mod console;
 pub mod file;
 pub mod ring;
 
