@@ -51,9 +51,9 @@ pub use flow_log::{build_flow_log, FlowLog};
 pub use ids::{FlowId, SpanId};
 pub use layer::FlowLayer;
 pub use levels::Levels;
-pub use node::Node;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
+pub use node::Node;
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;

@@ -1,4 +1,4 @@
-//! Validates a log in one pass: the JSON of every line, strictly, and the event schema.
+//! Validates a log in one pass: the JSON of every line, strictly, and the event schema; if asked, what only whole logs show.
 //!
 //! It is the gate for logs of other writers, so it refuses what [readers](crate::jsonl) tolerate: a key that stands twice, half of a
 //! surrogate pair, an integer that other runtimes cannot read.
@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::event::{problems, short, ROOT_NODE, SCHEMA_VERSION};
 use crate::jsonl::{exported_logs, is_export, listed, open_lines, unreadable, utf8, Line};
 use crate::value::{from_json_within, Snap, MAX_DEPTH, MAX_INT};
+use crate::whole_log::WholeLog;
 
 /// An id for the check of a record that has none.
 const ANY_ID: &str = "00000000-0000-0000-0000-000000000000";
@@ -79,38 +80,65 @@ impl Tally {
 /// [`Error::LogFile`]: the file does not exist or cannot be read, or a `.json` file is not an export.
 pub fn check_log(path: &Path, mut found: impl FnMut(Finding)) -> Result<Tally, Error> {
     let mut tally = Tally::default();
+    judged(path, |number, verdict| {
+        tally
+            .count(number, verdict)
+            .into_iter()
+            .for_each(&mut found);
+    })?;
+    Ok(tally)
+}
+
+/// Checks the log of complete runs: each line, and what only the [whole log](crate::whole_log) shows. Returns the counts of the lines,
+/// and the problems in the order of the lines.
+///
+/// # Errors
+///
+/// As for [`check_log`].
+pub fn check_whole(path: &Path) -> Result<(Tally, Vec<Finding>), Error> {
+    let (mut tally, mut found, mut whole) = (Tally::default(), Vec::new(), WholeLog::new());
+    judged(path, |number, verdict| {
+        if let Verdict::Valid(event) = &verdict {
+            whole.add(usize::try_from(number).unwrap_or(usize::MAX), event);
+        }
+        found.extend(tally.count(number, verdict));
+    })?;
+    let faults = whole.faults().into_iter();
+    found.extend(faults.map(|fault| Finding {
+        number: fault.line as u64,
+        problem: fault.problem,
+    }));
+    found.sort_by_key(|finding| finding.number);
+    Ok((tally, found))
+}
+
+/// Tells `each` what every line of a log is.
+fn judged(path: &Path, mut each: impl FnMut(u64, Verdict)) -> Result<(), Error> {
     if is_export(path) {
         for log in exported_logs(path, strict)? {
             if let Some(Snap::List(events)) = log.get("events") {
-                let verdicts = events.iter().map(|event| check_event(event.clone()));
-                let findings = (1..)
-                    .zip(verdicts)
-                    .filter_map(|(number, verdict)| tally.count(number, verdict));
-                findings.for_each(&mut found);
+                (1..)
+                    .zip(events)
+                    .for_each(|(number, event)| each(number, check_event(event.clone())));
             }
         }
-        return Ok(tally);
+        return Ok(());
     }
     let mut lines = open_lines(path)?;
     while let Some(line) = lines
         .next_line()
         .map_err(|error| unreadable(path, &error))?
     {
-        let verdict = match line.bytes {
+        let verdict = match line.bytes.map(check_line) {
             None => Verdict::Invalid(Line::too_long()),
-            Some(bytes) => match check_line(bytes) {
-                Verdict::Invalid(problem) if line.is_torn => Verdict::Invalid(format!(
-                    "the line is cut off, as when a process is killed: {problem}"
-                )),
-                verdict => verdict,
-            },
+            Some(Verdict::Invalid(problem)) if line.is_torn => Verdict::Invalid(format!(
+                "the line is cut off, as when a process is killed: {problem}"
+            )),
+            Some(verdict) => verdict,
         };
-        tally
-            .count(line.number, verdict)
-            .into_iter()
-            .for_each(&mut found);
+        each(line.number, verdict);
     }
-    Ok(tally)
+    Ok(())
 }
 
 /// Checks one line of a log, by itself.
