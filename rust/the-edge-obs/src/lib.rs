@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod config;
+pub mod configure;
 pub mod context;
 pub mod error;
 pub mod event;
@@ -20,6 +22,7 @@ pub mod line;
 mod macros;
 mod names;
 pub mod node;
+pub mod observability;
 pub mod outcome;
 mod output;
 pub mod parity;
@@ -42,6 +45,7 @@ pub mod whole_log;
 pub mod yaml;
 
 pub use capture::to_snap;
+pub use configure::{configure, Undo};
 pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
 pub use error::Error;
 pub use event::{EventType, Level, Status};
@@ -54,6 +58,7 @@ pub use levels::Levels;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
 pub use node::Node;
+pub use observability::{get_flow_log, observed, query, store, EventHandler, EventStream};
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;

@@ -10,7 +10,7 @@ use crate::event::{EventType, Level};
 use crate::facts::{Facts, Metrics, Payload};
 use crate::levels::{self, Levels};
 use crate::run::Run;
-use crate::sink::Sink;
+use crate::sink::{Ring, Sink};
 
 /// The sinks of one layer, and the levels that decide what they get.
 pub(crate) struct Output {
@@ -99,6 +99,20 @@ pub(crate) fn any_passes(node: &str, level: Level) -> bool {
     let live = LIVE.read().unwrap_or_else(PoisonError::into_inner);
     let mut outputs = live.iter().filter_map(Weak::upgrade);
     outputs.any(|output| output.levels.on(node, level))
+}
+
+/// Returns the rings of the outputs in use.
+pub(crate) fn live_rings() -> Vec<Ring> {
+    let live = LIVE.read().unwrap_or_else(PoisonError::into_inner);
+    let outputs: Vec<Arc<Output>> = live.iter().filter_map(Weak::upgrade).collect();
+    drop(live);
+    rings_of(&outputs)
+}
+
+/// Returns the rings among the sinks of outputs.
+pub(crate) fn rings_of(outputs: &[Arc<Output>]) -> Vec<Ring> {
+    let sinks = outputs.iter().flat_map(|output| &output.sinks);
+    sinks.filter_map(|sink| sink.ring()).collect()
 }
 
 /// Runs what a sink does, and returns its result, or the text of its panic; `None` if this thread is inside a sink already.

@@ -1,4 +1,4 @@
-//! Validates a log in one pass: the JSON of every line, strictly, and the event schema; if asked, what only whole logs show.
+//! Validates a log in one pass: the JSON of every line, strictly, and the event schema.
 //!
 //! It is the gate for logs of other writers, so it refuses what [readers](crate::jsonl) tolerate: a key that stands twice, half of a
 //! surrogate pair, an integer that other runtimes cannot read.
@@ -49,10 +49,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, number: u64, verdict: Verdict) -> Option<Finding> {
+    fn count(&mut self, number: u64, verdict: Verdict, whole: Whole<'_>) -> Option<Finding> {
         match verdict {
             Verdict::Valid(event) => {
                 self.events += 1;
+                if let Some(whole) = whole {
+                    whole.add(usize::try_from(number).unwrap_or(usize::MAX), &event);
+                }
                 let flow = event.get("flow_id").and_then(Snap::as_str);
                 if let Some(flow) = flow.filter(|flow| !self.flows.contains(*flow)) {
                     self.flows.insert(flow.to_owned());
@@ -78,33 +81,20 @@ impl Tally {
 /// # Errors
 ///
 /// [`Error::LogFile`]: the file does not exist or cannot be read, or a `.json` file is not an export.
-pub fn check_log(path: &Path, mut found: impl FnMut(Finding)) -> Result<Tally, Error> {
-    let mut tally = Tally::default();
-    judged(path, |number, verdict| {
-        tally
-            .count(number, verdict)
-            .into_iter()
-            .for_each(&mut found);
-    })?;
-    Ok(tally)
+pub fn check_log(path: &Path, found: impl FnMut(Finding)) -> Result<Tally, Error> {
+    check(path, found, None)
 }
 
-/// Checks the log of complete runs: each line, and what only the [whole log](crate::whole_log) shows. Returns the counts of the lines,
-/// and the problems in the order of the lines.
+/// Checks a log as [`check_log`] does, and also what only the [whole log](crate::whole_log) shows. Returns the counts, and the problems
+/// by line.
 ///
 /// # Errors
 ///
-/// As for [`check_log`].
+/// As [`check_log`].
 pub fn check_whole(path: &Path) -> Result<(Tally, Vec<Finding>), Error> {
-    let (mut tally, mut found, mut whole) = (Tally::default(), Vec::new(), WholeLog::new());
-    judged(path, |number, verdict| {
-        if let Verdict::Valid(event) = &verdict {
-            whole.add(usize::try_from(number).unwrap_or(usize::MAX), event);
-        }
-        found.extend(tally.count(number, verdict));
-    })?;
-    let faults = whole.faults().into_iter();
-    found.extend(faults.map(|fault| Finding {
+    let (mut whole, mut found) = (WholeLog::new(), Vec::new());
+    let tally = check(path, |finding| found.push(finding), Some(&mut whole))?;
+    found.extend(whole.faults().into_iter().map(|fault| Finding {
         number: fault.line as u64,
         problem: fault.problem,
     }));
@@ -112,33 +102,47 @@ pub fn check_whole(path: &Path) -> Result<(Tally, Vec<Finding>), Error> {
     Ok((tally, found))
 }
 
-/// Tells `each` what every line of a log is.
-fn judged(path: &Path, mut each: impl FnMut(u64, Verdict)) -> Result<(), Error> {
+/// What collects the events of the whole log, if anything does.
+type Whole<'w> = Option<&'w mut WholeLog>;
+
+fn check(
+    path: &Path,
+    mut found: impl FnMut(Finding),
+    mut whole: Whole<'_>,
+) -> Result<Tally, Error> {
+    let mut tally = Tally::default();
     if is_export(path) {
         for log in exported_logs(path, strict)? {
             if let Some(Snap::List(events)) = log.get("events") {
-                (1..)
-                    .zip(events)
-                    .for_each(|(number, event)| each(number, check_event(event.clone())));
+                let verdicts = events.iter().map(|event| check_event(event.clone()));
+                let findings = (1..).zip(verdicts).filter_map(|(number, verdict)| {
+                    tally.count(number, verdict, whole.as_deref_mut())
+                });
+                findings.for_each(&mut found);
             }
         }
-        return Ok(());
+        return Ok(tally);
     }
     let mut lines = open_lines(path)?;
     while let Some(line) = lines
         .next_line()
         .map_err(|error| unreadable(path, &error))?
     {
-        let verdict = match line.bytes.map(check_line) {
+        let verdict = match line.bytes {
             None => Verdict::Invalid(Line::too_long()),
-            Some(Verdict::Invalid(problem)) if line.is_torn => Verdict::Invalid(format!(
-                "the line is cut off, as when a process is killed: {problem}"
-            )),
-            Some(verdict) => verdict,
+            Some(bytes) => match check_line(bytes) {
+                Verdict::Invalid(problem) if line.is_torn => Verdict::Invalid(format!(
+                    "the line is cut off, as when a process is killed: {problem}"
+                )),
+                verdict => verdict,
+            },
         };
-        each(line.number, verdict);
+        tally
+            .count(line.number, verdict, whole.as_deref_mut())
+            .into_iter()
+            .for_each(&mut found);
     }
-    Ok(())
+    Ok(tally)
 }
 
 /// Checks one line of a log, by itself.

@@ -1,0 +1,106 @@
+//! Shared parts of the builtin actions: the form of a soft failure, and checks of parameters.
+
+use the_edge_obs::Snap;
+
+use crate::error::Failure;
+use crate::python::{quoted, repr, type_name};
+
+/// Returns a soft failure: a result that describes the failure, is logged as an error, and lets the flow continue.
+pub(super) fn failure(error: &str, kind: &str, facts: Vec<(&str, Snap)>) -> Snap {
+    let own = [
+        ("success", Snap::Bool(false)),
+        ("error", error.into()),
+        ("error_type", kind.into()),
+    ];
+    Snap::map(own.into_iter().chain(facts))
+}
+
+/// Returns a parameter; `None` for a missing one, and for one that is null.
+pub(super) fn param<'a>(params: &'a Snap, name: &str) -> Option<&'a Snap> {
+    params.get(name).filter(|value| **value != Snap::Null)
+}
+
+fn wrong(action: &str, name: &str, value: &Snap, expected: &str) -> Failure {
+    let value = repr(value);
+    Failure::action(format!(
+        "{action}: {name} is {value}; it must be {expected}"
+    ))
+}
+
+/// Returns a parameter that must be a text that is not empty.
+pub(super) fn text_of<'a>(action: &str, name: &str, value: &'a Snap) -> Result<&'a str, Failure> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    text.ok_or_else(|| wrong(action, name, value, "a string that is not empty"))
+}
+
+/// Returns a parameter that must be a number of at least zero.
+pub(super) fn not_negative(action: &str, name: &str, value: &Snap) -> Result<f64, Failure> {
+    let number = match value {
+        Snap::Int(number) => *number as f64,
+        Snap::Float(number) => *number,
+        _ => f64::NAN,
+    };
+    if (0.0..f64::INFINITY).contains(&number) {
+        return Ok(number);
+    }
+    Err(wrong(action, name, value, "a number above 0"))
+}
+
+/// Returns a parameter that must be a number above zero.
+pub(super) fn positive(action: &str, name: &str, value: &Snap) -> Result<f64, Failure> {
+    match not_negative(action, name, value)? {
+        0.0 => Err(wrong(action, name, value, "a number above 0")),
+        number => Ok(number),
+    }
+}
+
+/// Returns a parameter that must be a whole number above zero.
+pub(super) fn count_of(action: &str, name: &str, value: &Snap) -> Result<u64, Failure> {
+    let count = match value {
+        Snap::Int(number) => u64::try_from(*number).ok(),
+        Snap::Big(digits) if !digits.starts_with('-') => Some(u64::MAX),
+        _ => None,
+    };
+    let count = count.filter(|count| *count > 0);
+    count.ok_or_else(|| wrong(action, name, value, "a whole number above 0"))
+}
+
+/// Returns the pairs of a parameter that must be a mapping.
+pub(super) fn mapping_of<'a>(
+    action: &str,
+    name: &str,
+    value: &'a Snap,
+) -> Result<&'a [(Box<str>, Snap)], Failure> {
+    match value {
+        Snap::Map(pairs) => Ok(pairs),
+        _ => Err(wrong(action, name, value, "a mapping of names to values")),
+    }
+}
+
+/// Returns the failure of a required parameter that is missing.
+pub(super) fn missing(action: &str, name: &str) -> Failure {
+    Failure::action(format!("{action}: {name} is missing"))
+}
+
+/// Returns a parameter that must be true or false.
+pub(super) fn flag_of(action: &str, name: &str, value: &Snap) -> Result<bool, Failure> {
+    match value {
+        Snap::Bool(flag) => Ok(*flag),
+        _ => Err(wrong(action, name, value, "true or false")),
+    }
+}
+
+/// Returns the failure of a parameter of another type than text.
+pub(super) fn no_text(action: &str, name: &str, value: &Snap) -> Failure {
+    let kind = type_name(value);
+    Failure::action(format!(
+        "{action}: {name} is of type {kind}; it must be a string; other data needs no parsing"
+    ))
+}
+
+/// Returns the failure of a value that is none of those allowed.
+pub(super) fn unknown(action: &str, name: &str, value: &Snap, allowed: &[&str]) -> Failure {
+    let shown = value.as_str().map_or_else(|| repr(value), quoted);
+    let end = crate::closest::allowed_for(allowed, value.as_str().unwrap_or_default());
+    Failure::action(format!("{action}: unknown {name} {shown}; {end}"))
+}

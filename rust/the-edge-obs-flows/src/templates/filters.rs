@@ -1,0 +1,206 @@
+//! Filters that the engine has otherwise, or not at all.
+
+use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind};
+use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
+use the_edge_obs::Snap;
+
+use super::{display, values};
+
+/// The filter that `in` is given its right side through. No user writes it.
+pub(super) const MEMBERS: &str = "__members__";
+
+/// Adds the filters and tests.
+pub(super) fn add(environment: &mut Environment<'_>) {
+    environment.add_filter("tojson", to_json);
+    environment.add_filter("json", to_json);
+    environment.add_filter("fromjson", from_json);
+    environment.add_filter("round", round);
+    environment.add_filter("string", string);
+    environment.add_filter("join", join);
+    environment.add_filter(MEMBERS, members);
+    environment.add_test("in", is_in);
+    environment.add_filter("truncate", minijinja_contrib::filters::truncate);
+    environment.add_filter("wordcount", minijinja_contrib::filters::wordcount);
+    environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
+    environment.add_function("cycler", minijinja_contrib::globals::cycler);
+    environment.add_function("joiner", minijinja_contrib::globals::joiner);
+    // It shows all names with their values, those of the environment too.
+    environment.remove_global("debug");
+}
+
+fn string(value: &Value) -> Result<String, Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    Ok(display::text(value))
+}
+
+/// Returns what a value has as members: the keys of a mapping. A missing key of a mapping is none, so the engine would find any.
+fn members(value: Value) -> Result<Value, Error> {
+    if value.kind() == ValueKind::Map {
+        return Ok(Value::from(value.try_iter()?.collect::<Vec<Value>>()));
+    }
+    Ok(value)
+}
+
+fn is_in(value: &Value, container: Value) -> Result<bool, Error> {
+    let container = members(container)?;
+    if let (Some(part), Some(text)) = (value.as_str(), container.as_str()) {
+        return Ok(text.contains(part));
+    }
+    for item in container.try_iter()?.checked() {
+        if item? == *value {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn join(value: &Value, separator: Option<&str>) -> Result<String, Error> {
+    let mut out = String::new();
+    for (index, item) in value.try_iter()?.checked().enumerate() {
+        if index > 0 {
+            out.push_str(separator.unwrap_or_default());
+        }
+        out.push_str(&string(&item?)?);
+    }
+    Ok(out)
+}
+
+/// Rounds as Python does: a float half to even, and by its exact value; a whole number stays one.
+fn round(
+    value: &Value,
+    precision: Option<i32>,
+    method: Option<&str>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    let precision = match precision {
+        Some(precision) => precision,
+        None => options.get::<Option<i32>>("precision")?.unwrap_or(0),
+    };
+    let method = match method {
+        Some(method) => method,
+        None => options.get::<Option<&str>>("method")?.unwrap_or("common"),
+    };
+    options.assert_all_used()?;
+    let refuse = |problem: &str| Error::new(ErrorKind::InvalidOperation, problem.to_owned());
+    if value.kind() != ValueKind::Number {
+        return Err(refuse("only a number can be rounded"));
+    }
+    if precision.abs() > 300 {
+        return Err(refuse("a precision above 300"));
+    }
+    if value.is_integer() && method == "common" && precision >= 0 {
+        return Ok(value.clone());
+    }
+    let number = f64::try_from(value.clone())?;
+    let scale = 10_f64.powi(precision);
+    Ok(Value::from(match method {
+        "common" if precision >= 0 => format!("{number:.*}", precision as usize)
+            .parse()
+            .unwrap_or(number),
+        "common" => (number * scale).round_ties_even() / scale,
+        "ceil" => (number * scale).ceil() / scale,
+        "floor" => (number * scale).floor() / scale,
+        _ => return Err(refuse("method must be common, ceil or floor")),
+    }))
+}
+
+/// Reads JSON; what is not JSON is returned unchanged.
+fn from_json(value: Value) -> Value {
+    let read = value
+        .as_str()
+        .and_then(|text| from_json_of_others(text, MAX_DEPTH).ok());
+    read.map_or(value, |snap| values::to_value(&snap))
+}
+
+/// Writes JSON as Python's `json.dumps` does: in ASCII, with a blank behind each comma and colon.
+fn to_json(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<String, Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let indent = match indent {
+        Some(indent) => Some(indent),
+        None => options.get::<Option<usize>>("indent")?,
+    };
+    options.assert_all_used()?;
+    if indent.is_some_and(|indent| indent > 1_000) {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "an indent above 1,000",
+        ));
+    }
+    let mut out = String::new();
+    write(&values::to_snap(value)?, indent, 0, &mut out);
+    Ok(out)
+}
+
+fn write(value: &Snap, indent: Option<usize>, depth: usize, out: &mut String) {
+    match value {
+        Snap::Float(number) if !number.is_finite() => out.push_str(if number.is_nan() {
+            "NaN"
+        } else if *number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }),
+        Snap::Int(number) => out.push_str(&number.to_string()),
+        Snap::Big(digits) => out.push_str(digits),
+        Snap::Str(text) | Snap::Mark(text) => write_string(text, out),
+        Snap::List(items) => write_group(('[', ']'), items, indent, depth, out, |item, out| {
+            write(item, indent, depth + 1, out);
+        }),
+        Snap::Map(pairs) => {
+            write_group(('{', '}'), pairs, indent, depth, out, |(key, item), out| {
+                write_string(key, out);
+                out.push_str(": ");
+                write(item, indent, depth + 1, out);
+            })
+        }
+        other => other.write_json(out),
+    }
+}
+
+fn write_group<T>(
+    brackets: (char, char),
+    items: &[T],
+    indent: Option<usize>,
+    depth: usize,
+    out: &mut String,
+    mut one: impl FnMut(&T, &mut String),
+) {
+    let line = |depth: usize, out: &mut String| {
+        if let Some(indent) = indent {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent * depth));
+        }
+    };
+    out.push(brackets.0);
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push_str(if indent.is_some() { "," } else { ", " });
+        }
+        line(depth + 1, out);
+        one(item, out);
+    }
+    if !items.is_empty() {
+        line(depth, out);
+    }
+    out.push(brackets.1);
+}
+
+/// Appends a JSON string in ASCII.
+fn write_string(text: &str, out: &mut String) {
+    let mut json = String::new();
+    Snap::from(text).write_json(&mut json);
+    for char in json.chars() {
+        if char.is_ascii() {
+            out.push(char);
+            continue;
+        }
+        for unit in char.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+}
