@@ -85,7 +85,7 @@ where
 }
 
 impl ObservabilityContext {
-    /// Returns a running flow with a name: as [`flow`](crate::flow) does.
+    /// Returns a running flow with a name: as [`flow`](crate::flow()) does.
     #[must_use = "a flow that is dropped has ended"]
     pub fn new(name: &str) -> ObservabilityContext {
         crate::flow(name).start()
