@@ -44,27 +44,7 @@ pub fn store() -> Store {
 /// });
 /// ```
 pub fn get_flow_log(flow: FlowId) -> Result<FlowLog, Error> {
-    let store = store();
-    let found = store.flow(&flow.to_string())?;
-    let known = live_rings().iter().find_map(|ring| ring.flow(&flow));
-    let known = known.map_or_else(unknown, |flow| Outcome {
-        name: Some(flow.name.to_string()),
-        status: flow.status(),
-    });
-    build_known_flow_log(
-        &flow.to_string(),
-        found.events,
-        found.dropped,
-        found.faults,
-        &known,
-    )
-}
-
-fn unknown() -> Outcome {
-    Outcome {
-        name: None,
-        status: crate::event::Status::Unknown,
-    }
+    store().flow_log(&flow.to_string())
 }
 
 /// Returns the events of a flow that pass the filters, from the rings in use.
@@ -105,7 +85,7 @@ where
 }
 
 impl ObservabilityContext {
-    /// Returns a running flow with a name: as [`flow`](crate::flow) does.
+    /// Returns a running flow with a name: as [`flow`](crate::flow()) does.
     #[must_use = "a flow that is dropped has ended"]
     pub fn new(name: &str) -> ObservabilityContext {
         crate::flow(name).start()
