@@ -10,6 +10,8 @@ mod memory;
 mod obs;
 mod scripted;
 mod support;
+#[cfg(feature = "http")]
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -112,6 +114,10 @@ impl Actions {
         let actions = actions
             .with("memory.retrieve", memory::Retrieve)
             .with("memory.store", memory::Store);
+        #[cfg(feature = "http")]
+        let actions = actions
+            .with("http.get", web::http::Get)
+            .with("http.post", web::http::Post);
         actions
     }
 
