@@ -9,7 +9,7 @@ pub mod error;
 pub mod event;
 pub mod export;
 pub mod facts;
-mod files;
+pub mod files;
 pub mod flow;
 pub mod flow_log;
 mod foreign;

@@ -57,7 +57,7 @@ fn told(fault: Fault) -> u8 {
         Fault::Output(error) => fail(
             &format!(
                 "the output cannot be written: {}",
-                terminal::reason_of(&error)
+                the_edge_obs::files::reason_of(&error)
             ),
             BAD,
         ),

@@ -129,7 +129,7 @@ impl Folder {
         let path = std::env::temp_dir().join(name);
         let made = std::fs::create_dir(&path);
         made.map_err(|error| {
-            let reason = super::terminal::reason_of(&error);
+            let reason = the_edge_obs::files::reason_of(&error);
             Fault::Input(format!("{} cannot be created: {reason}", shown(&path)))
         })?;
         Ok(Folder(path))

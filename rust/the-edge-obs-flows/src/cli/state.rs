@@ -1,9 +1,10 @@
 //! The initial state of a run: `--state` and `--set`.
 
+use the_edge_obs::files::reason_of;
 use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
-use super::terminal::{reason_of, Fault};
+use super::terminal::Fault;
 use crate::python::{cut, quoted, repr, type_name};
 
 /// Returns the state that the options describe: an object.

@@ -106,13 +106,6 @@ pub(super) fn grouped(count: u64) -> String {
     out
 }
 
-/// Returns the reason of a failure of the system, in lower case.
-pub(super) fn reason_of(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    text.to_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

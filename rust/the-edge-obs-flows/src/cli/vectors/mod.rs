@@ -8,10 +8,11 @@ mod texts;
 
 use std::io::BufRead;
 
+use the_edge_obs::files::reason_of;
 use the_edge_obs::value::{from_json_within, MAX_DEPTH};
 use the_edge_obs::Snap;
 
-use super::terminal::{reason_of, stdout, Fault, DONE};
+use super::terminal::{stdout, Fault, DONE};
 
 /// Containers around the deepest value of a case: the list of events, the event, its data.
 const AROUND: usize = 8;
