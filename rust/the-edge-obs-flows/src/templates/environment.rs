@@ -141,10 +141,9 @@ pub(super) fn reason(error: &Error) -> String {
     if error.kind() == ErrorKind::OutOfFuel {
         return "it does more work, or makes more text, than a template may".to_owned();
     }
-    let detail = error.detail().map_or_else(
-        || error.kind().to_string(),
-        |detail| detail.replace(filters::MEMBERS, "in"),
-    );
+    let detail = error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), str::to_owned);
     match std::error::Error::source(error).and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(inner) => format!("{detail}: {}", reason(inner)),
         None => detail,

@@ -5,10 +5,8 @@ use minijinja::{Environment, Error, ErrorKind};
 use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
-use super::{display, values};
-
-/// The filter that `in` is given its right side through. No user writes it.
-pub(super) const MEMBERS: &str = "__members__";
+use super::rewrite::{COMPARED, ITEMS};
+use super::{compare, display, values};
 
 /// Adds the filters and tests.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -18,8 +16,15 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("round", round);
     environment.add_filter("string", string);
     environment.add_filter("join", join);
-    environment.add_filter(MEMBERS, members);
-    environment.add_test("in", is_in);
+    environment.add_filter("list", list);
+    environment.add_filter(ITEMS, compare::items);
+    environment.add_test(COMPARED, compare::is_compared);
+    environment.add_test("in", compare::is_in);
+    for (name, operator) in compare::TESTS {
+        environment.add_test(name, move |one: Value, other: Value| {
+            compare::holds(&one, operator, &other)
+        });
+    }
     environment.add_filter("truncate", minijinja_contrib::filters::truncate);
     environment.add_filter("wordcount", minijinja_contrib::filters::wordcount);
     environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
@@ -36,30 +41,27 @@ fn string(value: &Value) -> Result<String, Error> {
     Ok(display::text(value))
 }
 
-/// Returns what a value has as members: the keys of a mapping. A missing key of a mapping is none, so the engine would find any.
-fn members(value: Value) -> Result<Value, Error> {
-    if value.kind() == ValueKind::Map {
-        return Ok(Value::from(value.try_iter()?.collect::<Vec<Value>>()));
-    }
-    Ok(value)
-}
-
-fn is_in(value: &Value, container: Value) -> Result<bool, Error> {
-    let container = members(container)?;
-    if let (Some(part), Some(text)) = (value.as_str(), container.as_str()) {
-        return Ok(text.contains(part));
-    }
-    for item in container.try_iter()?.checked() {
-        if item? == *value {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+fn list(value: &Value) -> Result<Value, Error> {
+    let items: Result<Vec<Value>, Error> = match value.as_str() {
+        Some(text) => Ok(text
+            .chars()
+            .map(|char| Value::from(char.to_string()))
+            .collect()),
+        None => compare::items(value.clone())?
+            .try_iter()?
+            .checked()
+            .collect(),
+    };
+    items.map(Value::from)
 }
 
 fn join(value: &Value, separator: Option<&str>) -> Result<String, Error> {
     let mut out = String::new();
-    for (index, item) in value.try_iter()?.checked().enumerate() {
+    for (index, item) in compare::items(value.clone())?
+        .try_iter()?
+        .checked()
+        .enumerate()
+    {
         if index > 0 {
             out.push_str(separator.unwrap_or_default());
         }
