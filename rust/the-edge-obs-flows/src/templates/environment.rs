@@ -43,9 +43,10 @@ impl Engine {
         if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
             environment.set_syntax(syntax);
         }
-        environment.set_formatter(|out, _, value| {
+        environment.set_formatter(|out, state, value| {
             if value.is_undefined() {
-                return Err(Error::from(ErrorKind::UndefinedError));
+                // An `if` without an `else` gives nothing; anything else that is undefined is an error.
+                return minijinja::escape_formatter(out, state, value);
             }
             match value.as_str() {
                 Some(text) => out.write_str(text),

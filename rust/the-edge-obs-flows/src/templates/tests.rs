@@ -219,6 +219,11 @@ fn texts_are_as_python_writes_them() {
             "\"1200.0 1.3\"",
         ),
         ("a\n{{ 1 }}\n", "\"a\\n1\\n\""),
+        ("x{{ 'a' if state.zero }}", "\"x\""),
+        ("{{ 'x' | int }} {{ '3.7' | int }} {{ 'x' | int(5) }} {{ '2' | float }} {{ true | int }}", "\"0 3 5 2.0 1\""),
+        ("{{ [state.user] | join(', ', attribute='name') }}", "\"Grace\""),
+        ("{{ 'ab' | center(5) }}|{{ 'abc' | center(6) }}", "\"  ab | abc  \""),
+        ("{{ cycler('a', 'b').next() }}", "\"a\""),
         ("{{ 'a b'.split(' ') }}", "[\"a\",\"b\"]"),
     ]);
 }
