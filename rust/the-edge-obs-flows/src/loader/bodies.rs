@@ -58,16 +58,18 @@ impl NodeReader<'_> {
         }
         let mut params = Vec::with_capacity(given.len());
         for (param, value, place) in &given {
-            let value = values::noted(&self.compiler, value, place)?;
-            if let Some(action) = &action {
-                action_check::check_value(place, &**action, param, &value)?;
-            }
-            params.push(((*param).into(), value));
+            params.push((
+                Box::from(*param),
+                values::noted(&self.compiler, value, place)?,
+            ));
         }
         let output = self.output(spot, fields)?;
         let Some(action) = action else {
             return Ok(empty());
         };
+        for ((param, value), (_, _, place)) in params.iter().zip(&given) {
+            action_check::check_value(place, &*action, param, value)?;
+        }
         Ok(Body::Action(ActionBody {
             name: name.into(),
             action,
