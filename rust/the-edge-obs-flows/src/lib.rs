@@ -18,6 +18,8 @@
 #![forbid(unsafe_code)]
 
 pub mod actions;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod closest;
 mod conditions;
 pub mod error;

@@ -2,16 +2,19 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod config;
+pub mod configure;
 pub mod context;
 pub mod error;
 pub mod event;
 pub mod export;
 pub mod facts;
-mod files;
+pub mod files;
 pub mod flow;
 pub mod flow_log;
 mod foreign;
 pub mod globs;
+mod guard;
 pub mod ids;
 pub mod jsonl;
 pub mod layer;
@@ -20,6 +23,7 @@ pub mod line;
 mod macros;
 mod names;
 pub mod node;
+pub mod observability;
 pub mod outcome;
 mod output;
 pub mod parity;
@@ -42,6 +46,7 @@ pub mod whole_log;
 pub mod yaml;
 
 pub use capture::to_snap;
+pub use configure::{configure, Undo};
 pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
 pub use error::Error;
 pub use event::{EventType, Level, Status};
@@ -51,9 +56,10 @@ pub use flow_log::{build_flow_log, FlowLog};
 pub use ids::{FlowId, SpanId};
 pub use layer::FlowLayer;
 pub use levels::Levels;
-pub use node::Node;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
+pub use node::Node;
+pub use observability::{get_flow_log, observed, query, store, EventHandler, EventStream};
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;

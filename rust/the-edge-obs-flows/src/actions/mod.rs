@@ -1,11 +1,17 @@
 //! Actions: what a node calls.
 
+mod encodings;
+mod file;
 mod json;
 mod lenient;
 mod llm;
+#[cfg(feature = "memory")]
+mod memory;
 mod obs;
 mod scripted;
 mod support;
+#[cfg(feature = "http")]
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -94,14 +100,25 @@ impl Actions {
     /// Returns the builtin actions.
     #[must_use]
     pub fn builtin() -> Actions {
-        Actions::new()
+        let actions = Actions::new()
+            .with("file.read", file::ReadFile)
+            .with("file.write", file::WriteFile)
             .with("json.parse", json::Parse)
             .with("llm.call", llm::Call)
             .with("llm.stream", llm::Stream)
             .with("obs.export", obs::Export)
             .with("obs.get_flow_log", obs::GetFlowLog)
             .with("obs.log_event", obs::LogEvent)
-            .with("obs.query", obs::Query)
+            .with("obs.query", obs::Query);
+        #[cfg(feature = "memory")]
+        let actions = actions
+            .with("memory.retrieve", memory::Retrieve)
+            .with("memory.store", memory::Store);
+        #[cfg(feature = "http")]
+        let actions = actions
+            .with("http.get", web::http::Get)
+            .with("http.post", web::http::Post);
+        actions
     }
 
     /// Returns these actions and another one, which replaces one of the same name.

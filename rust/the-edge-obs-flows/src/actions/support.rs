@@ -104,3 +104,47 @@ pub(super) fn unknown(action: &str, name: &str, value: &Snap, allowed: &[&str]) 
     let end = crate::closest::allowed_for(allowed, value.as_str().unwrap_or_default());
     Failure::action(format!("{action}: unknown {name} {shown}; {end}"))
 }
+
+/// Returns a parameter as strict JSON (RFC 8259), as Python writes it: with blanks between the parts, and integers of any size.
+pub(super) fn json_of(action: &str, name: &str, value: &Snap) -> Result<String, Failure> {
+    let mut out = String::new();
+    if write_json(value, &mut out) {
+        return Ok(out);
+    }
+    Err(Failure::action(format!(
+        "{action}: {name} cannot be written as JSON (NaN and infinity are not JSON numbers); give strings, numbers, lists, mappings"
+    )))
+}
+
+/// Appends a value as JSON; returns false for one that holds a number that JSON does not have.
+fn write_json(value: &Snap, out: &mut String) -> bool {
+    match value {
+        Snap::Int(number) => out.push_str(&number.to_string()),
+        Snap::Big(digits) => out.push_str(digits),
+        Snap::Float(number) if !number.is_finite() => return false,
+        Snap::List(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { ", " });
+                if !write_json(item, out) {
+                    return false;
+                }
+            }
+            out.push(']');
+        }
+        Snap::Map(pairs) => {
+            out.push('{');
+            for (at, (key, item)) in pairs.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { ", " });
+                Snap::from(&**key).write_json(out);
+                out.push_str(": ");
+                if !write_json(item, out) {
+                    return false;
+                }
+            }
+            out.push('}');
+        }
+        other => other.write_json(out),
+    }
+    true
+}

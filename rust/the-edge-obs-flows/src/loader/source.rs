@@ -14,7 +14,7 @@ use crate::error::FlowFileError;
 use crate::sha256;
 
 /// How many mistakes are reported at once. Each lists what is allowed, so all those of a large file could take minutes.
-const MAX_MISTAKES: usize = 100;
+pub(crate) const MAX_MISTAKES: usize = 100;
 
 /// Why a part of a flow could not be read.
 #[derive(Debug)]
