@@ -253,8 +253,7 @@ where
             return;
         };
         let bit = place.mask() & place.run.bit_of(&self.output).unwrap_or(0);
-        place.end();
-        let elapsed = place.run.elapsed();
+        let elapsed = place.ended_at(); // the same for all layers
         let mut facts = place.facts(EventType::Exit, place.level, elapsed);
         if place.is_panicking() {
             (facts.event_type, facts.level) = (EventType::Error, Level::Error);
@@ -344,7 +343,7 @@ where
             .extensions()
             .get::<Tag>()
             .map(|tag| Arc::clone(&tag.place));
-        if let Some(place) = place.filter(|place| !place.is_ended()) {
+        if let Some(place) = place.filter(|place| place.is_open()) {
             return Some(place);
         }
         next = span.parent();

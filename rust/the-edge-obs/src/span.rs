@@ -4,7 +4,9 @@ use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::future::{poll_fn, Future};
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, Location};
+use std::panic::{
+    catch_unwind, resume_unwind, AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe,
+};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
@@ -18,6 +20,7 @@ use crate::event::{EventType, Level, Status};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
 use crate::guard::{caught, panic_text};
+use crate::here::{here, Here};
 use crate::ids::{new_number, FlowId, SpanId};
 use crate::layer::{current_place, offer};
 use crate::names::fit_name;
@@ -351,6 +354,15 @@ impl OpenSpan {
         }
     }
 
+    /// Returns the inside of the span, for a future or another thread; where the code runs, if the span is not recorded.
+    #[must_use]
+    pub fn here(&self) -> Here {
+        match &self.open {
+            Some(open) => Here::inside(&open.span),
+            None => here(),
+        }
+    }
+
     /// Logs a metric of the span: an event of type `metric`.
     pub fn metric(&self, name: &str, value: impl Into<Snap>) {
         if let Some(open) = &self.open {
@@ -478,11 +490,13 @@ impl OpenSpan {
 
     /// Logs the end of a recorded span, once.
     fn close(&mut self, end: impl FnOnce(&Place) -> End) {
-        let Some(open) = self.open.take().filter(|open| open.place.end()) else {
+        let Some(open) = self.open.take() else {
             return;
         };
         let place = &open.place;
-        let elapsed = place.run.elapsed();
+        let Some(elapsed) = place.end() else {
+            return;
+        };
         let end = end(place);
         let level = if end.event_type == EventType::Error {
             end.level
@@ -542,6 +556,10 @@ impl OpenSpan {
         }
     }
 }
+
+// As for `ObservabilityContext`.
+impl UnwindSafe for OpenSpan {}
+impl RefUnwindSafe for OpenSpan {}
 
 impl Drop for OpenSpan {
     #[inline(always)]
