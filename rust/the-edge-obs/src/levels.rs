@@ -17,7 +17,7 @@ pub const ENVIRONMENT: &str = "TEA_LOG";
 pub type Threshold = Option<Level>;
 
 /// Grows whenever any level changes, so that a verdict can be kept until then.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
+static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// Which events are recorded, by node. The levels may change at any time, from any thread.
 ///

@@ -120,6 +120,21 @@ impl Policy {
         }
         Ok(())
     }
+
+    /// Remembers a secret that is bytes, as [`Taints::name_bytes`] does, under the policy. Nothing is done if there are none.
+    pub fn taint_bytes(&self, secret: &[u8], taints: &Taints) {
+        match std::str::from_utf8(secret) {
+            Ok("") => {}
+            Ok(text) => {
+                let learned = taints.learn_text(text, false, true);
+                self.note_origins(learned.iter().map(String::as_str));
+            }
+            Err(_) => {
+                let (text, spelled) = taints.learn_bytes(secret);
+                self.note_spellings(&text, &spelled);
+            }
+        }
+    }
 }
 
 /// One pass over one value, with what it may still spend.

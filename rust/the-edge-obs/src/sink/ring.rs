@@ -275,6 +275,10 @@ impl Sink for Ring {
         Ok(())
     }
 
+    fn ring(&self) -> Option<Ring> {
+        Some(self.clone())
+    }
+
     fn name(&self) -> &str {
         "ring"
     }
