@@ -3,22 +3,30 @@
 use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, Location};
+use std::future::{poll_fn, Future};
+use std::panic::{
+    catch_unwind, resume_unwind, AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe,
+};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 
 use serde::Serialize;
+use tracing::field::display;
 use tracing::{dispatcher, Dispatch, Span};
 
 use crate::capture::to_snap;
 use crate::event::{EventType, Level, Status};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
+use crate::guard::{caught, panic_text};
+use crate::here::{here, Here};
 use crate::ids::{new_number, FlowId, SpanId};
 use crate::layer::{current_place, offer};
 use crate::names::fit_name;
 use crate::node::{is_compiled, Node};
-use crate::outcome::{metrics_of, named, soft_failure, Figures};
-use crate::output::{is_in_sink, panic_text};
+use crate::outcome::{error_data, metrics_of, named, soft_failure, Figures, PANICKED};
+use crate::output::is_in_sink;
 use crate::run::{Place, Run};
 use crate::value::Snap;
 
@@ -140,13 +148,8 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         F: FnOnce(&OpenSpan) -> Result<T, E>,
     {
         let span = self.start();
-        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&span)))) {
-            Ok(result) => span.finish(result),
-            Err(panic) => {
-                span.fail("panic", &panic_text(&*panic));
-                resume_unwind(panic)
-            }
-        }
+        let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&span))));
+        span.finish_caught(result)
     }
 
     /// Runs a function that cannot fail, as the node. Otherwise as [`Call::run`].
@@ -165,10 +168,7 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
     /// # Errors
     ///
     /// Returns the error of the future.
-    pub async fn instrument<T, E>(
-        self,
-        future: impl std::future::Future<Output = Result<T, E>>,
-    ) -> Result<T, E>
+    pub async fn instrument<T, E>(self, future: impl Future<Output = Result<T, E>>) -> Result<T, E>
     where
         T: Serialize,
         E: Display,
@@ -181,9 +181,17 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
             }
             return result;
         };
-        let inner = open.span.clone();
-        let result = tracing::Instrument::instrument(future, inner).await;
-        span.finish(result)
+        let future = tracing::Instrument::instrument(future, open.span.clone());
+        let mut future = pin!(future);
+        let polled = poll_fn(|context| {
+            let poll = || future.as_mut().poll(context);
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(poll) => poll.map(Ok),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        });
+        let result = polled.await;
+        span.finish_caught(result)
     }
 
     /// Starts the node: for code that ends it elsewhere. One that is dropped without an end is logged as cancelled.
@@ -218,9 +226,8 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
 
 /// Calls what gives a value; a panic in there costs the value, not the call.
 fn shielded(input: impl FnOnce() -> Snap) -> Snap {
-    catch_unwind(AssertUnwindSafe(input)).unwrap_or_else(|panic| {
-        Snap::Mark(format!("<cannot be captured: {}>", panic_text(&*panic)).into())
-    })
+    caught(input)
+        .unwrap_or_else(|panic| Snap::Mark(format!("<cannot be captured: {panic}>").into()))
 }
 
 /// Returns the data of an entry.
@@ -230,15 +237,8 @@ fn entry_data(place: &Place, input: Option<Snap>, data: Pairs) -> Payload {
         (Some(input), true) => Payload::Under("input", place.snapshot(&input)),
         (input, false) => {
             let input = input.map(|input| ("input".into(), input));
-            data_of(place, input.into_iter().chain(data))
+            place.data(input.into_iter().chain(data))
         }
-    }
-}
-
-pub(crate) fn data_of(place: &Place, pairs: impl IntoIterator<Item = (Box<str>, Snap)>) -> Payload {
-    match place.snapshot(&Snap::map(pairs)) {
-        Snap::Map(pairs) => Payload::Data(pairs),
-        _ => Payload::None,
     }
 }
 
@@ -255,9 +255,7 @@ impl Open {
         if !node.is_wanted(dispatch) {
             return None;
         }
-        let parent = current_place(dispatch);
-        let is_root = parent.is_none();
-        let (run, number, up) = match parent {
+        let (run, number, up) = match current_place(dispatch) {
             Some(parent) => (Arc::clone(&parent.run), new_number(), Some(parent.number)),
             None => {
                 let run = Arc::new(Run::new(Flow::new(FlowId::random(), node.name()), None));
@@ -274,42 +272,31 @@ impl Open {
             step,
             node.level(),
         ));
-        let open = Open::offered(dispatch, node, place, is_root);
+        let open = Open::offered(dispatch, node, place, false)?;
         (open.place.mask() != 0).then_some(open)
     }
 
-    /// Offers a place to the layers of a dispatcher. Those that take it are in the place's mask.
+    /// Offers a place to the layers of a dispatcher, unless it is muted. Those that take it are in the place's mask.
     pub fn offered(
         dispatch: &Dispatch,
         node: &'static Node,
         place: Arc<Place>,
-        is_root: bool,
-    ) -> Open {
-        let metadata = node.metadata();
-        let (flow, span) = (place.run.flow.id, place.run.flow.id.span(place.number));
-        let (flow, span) = (tracing::field::display(flow), tracing::field::display(span));
+        is_muted: bool,
+    ) -> Option<Open> {
+        let (flow, span) = (display(place.run.flow.id), display(place.span_id()));
         let step = place.step.as_deref();
         let values: [Option<&dyn tracing::Value>; 3] = [
             Some(&flow),
             Some(&span),
             step.as_ref().map(|step| step as &dyn tracing::Value),
         ];
-        let make = || {
-            Span::new_with(
-                metadata,
-                &metadata.fields().value_set_all(&values),
-                dispatch,
-            )
-        };
-        let (span, found) = offer(metadata.callsite(), &place, is_root, make);
-        if is_root {
-            place.run.set_outputs(found);
-        }
-        Open {
+        let span = offer(dispatch, node.metadata(), &values, &place, is_muted)?;
+        let figures = Mutex::default();
+        Some(Open {
             place,
             span,
-            figures: Mutex::default(),
-        }
+            figures,
+        })
     }
 }
 
@@ -356,8 +343,7 @@ impl OpenSpan {
     /// Returns the id of the span; `None` if it is not recorded.
     #[must_use]
     pub fn id(&self) -> Option<SpanId> {
-        let place = &self.open.as_ref()?.place;
-        Some(place.run.flow.id.span(place.number))
+        Some(self.open.as_ref()?.place.span_id())
     }
 
     /// Runs a function inside the span: nodes that it calls become children.
@@ -368,13 +354,22 @@ impl OpenSpan {
         }
     }
 
+    /// Returns the inside of the span, for a future or another thread; where the code runs, if the span is not recorded.
+    #[must_use]
+    pub fn here(&self) -> Here {
+        match &self.open {
+            Some(open) => Here::inside(&open.span),
+            None => here(),
+        }
+    }
+
     /// Logs a metric of the span: an event of type `metric`.
     pub fn metric(&self, name: &str, value: impl Into<Snap>) {
         if let Some(open) = &self.open {
             let place = &open.place;
             let mut facts = place.facts(EventType::Metric, self.node.level(), place.run.elapsed());
             let figures = vec![(name.into(), value.into())];
-            facts.metrics = Metrics::Numbers(named(figures).into());
+            facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.policy).into());
             place.run.emit(place.mask(), facts);
         }
     }
@@ -402,11 +397,25 @@ impl OpenSpan {
                 let _ = value;
                 self.end(None);
             }
-            Ok(value) if self.open.is_some() => self.end(Some(shielded(|| to_snap(value)))),
+            Ok(value) if self.open.is_some() => self.end(Some(to_snap(value))),
             Ok(_) => self.end(None),
             Err(error) => self.fail_with(error),
         }
         result
+    }
+
+    /// Ends the span with a result, or with the panic that came in its place, which goes on.
+    fn finish_caught<T: Serialize, E: Display>(
+        self,
+        result: std::thread::Result<Result<T, E>>,
+    ) -> Result<T, E> {
+        match result {
+            Ok(result) => self.finish(result),
+            Err(panic) => {
+                self.fail("panic", &panic_text(&*panic));
+                resume_unwind(panic)
+            }
+        }
     }
 
     /// Ends the span with an output, or with none. An output that describes a failure, `{"success": false, "error": ...}`, makes
@@ -455,8 +464,8 @@ impl OpenSpan {
     }
 
     fn fail_with<E: Display>(self, error: &E) {
-        let message = catch_unwind(AssertUnwindSafe(|| error.to_string()));
-        let message = message.unwrap_or_else(|panic| format!("<no text: {}>", panic_text(&*panic)));
+        let message = caught(|| error.to_string());
+        let message = message.unwrap_or_else(|panic| format!("<no text: {panic}>"));
         let kind = self.kind.get().map_or_else(
             || Cow::from(short_type_name::<E>()),
             |kind| kind.to_string().into(),
@@ -471,7 +480,7 @@ impl OpenSpan {
                 event_type: EventType::Error,
                 level,
                 message,
-                data: data_of(place, data),
+                data: place.data(data),
                 output,
             });
         } else if level == Level::Error {
@@ -481,11 +490,13 @@ impl OpenSpan {
 
     /// Logs the end of a recorded span, once.
     fn close(&mut self, end: impl FnOnce(&Place) -> End) {
-        let Some(open) = self.open.take().filter(|open| open.place.end()) else {
+        let Some(open) = self.open.take() else {
             return;
         };
         let place = &open.place;
-        let elapsed = place.run.elapsed();
+        let Some(elapsed) = place.end() else {
+            return;
+        };
         let end = end(place);
         let level = if end.event_type == EventType::Error {
             end.level
@@ -496,6 +507,7 @@ impl OpenSpan {
         facts.message = end.message.map(|text| place.snapshot(&text.into()));
         facts.payload = end.data;
         facts.metrics = figures(
+            place,
             elapsed - place.at,
             std::mem::take(&mut lock(&open.figures)),
             end.output,
@@ -529,25 +541,25 @@ impl OpenSpan {
         );
         let mut facts = place.facts(EventType::Error, Level::Error, place.at);
         facts.message = Some(place.snapshot(&message.into()));
-        facts.payload = data_of(&place, data);
+        facts.payload = place.data(data);
         place.run.emit(mask, facts);
     }
 
     #[cold]
     fn drop_open(&mut self) {
-        if std::thread::panicking() {
-            let error = error_data("panic", "the thread panicked", self.site);
-            self.close_with_error(
-                "the thread panicked",
-                vec![("error".into(), error)],
-                Level::Error,
-                None,
-            );
+        let is_panicking = |open: &Open| open.place.is_panicking();
+        if self.open.as_deref().is_some_and(is_panicking) {
+            let error = error_data("panic", PANICKED, self.site);
+            self.close_with_error(PANICKED, vec![("error".into(), error)], Level::Error, None);
         } else {
             self.close_as_cancelled("Dropped", "the span was dropped before its end");
         }
     }
 }
+
+// As for `ObservabilityContext`.
+impl UnwindSafe for OpenSpan {}
+impl RefUnwindSafe for OpenSpan {}
 
 impl Drop for OpenSpan {
     #[inline(always)]
@@ -562,7 +574,7 @@ impl Drop for OpenSpan {
 pub(crate) fn end_run(run: &Run, status: Status) {
     run.flow.set_status(status);
     if !is_in_sink() {
-        for output in run.outputs() {
+        for (_, output) in run.outputs() {
             output.flow_ended(run);
         }
     }
@@ -577,7 +589,7 @@ fn status_of(event_type: &EventType, level: Level) -> Status {
 }
 
 /// Returns the metrics of an end: its duration, those of its output, and those that were added.
-fn figures(duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
+fn figures(place: &Place, duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
     let mut figures = added;
     for (name, value) in output.as_ref().map(metrics_of).unwrap_or_default() {
         figures.retain(|(known, _)| *known != name);
@@ -587,27 +599,8 @@ fn figures(duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
         return Metrics::Duration(duration);
     }
     let duration = ("duration_ms".into(), Snap::Float(duration as f64 / 1e6));
-    let named = named(figures);
+    let named = named(figures, &place.run.flow.policy);
     Metrics::Numbers(std::iter::once(duration).chain(named).collect())
-}
-
-/// Returns the `error` of an event's data.
-pub(crate) fn error_data(
-    kind: &str,
-    message: &str,
-    site: Option<&'static Location<'static>>,
-) -> Snap {
-    let mut pairs: Pairs = vec![
-        ("type".into(), kind.into()),
-        ("message".into(), message.into()),
-    ];
-    if let Some(site) = site {
-        pairs.push((
-            "where".into(),
-            format!("{}:{}", site.file(), site.line()).into(),
-        ));
-    }
-    Snap::Map(pairs.into())
 }
 
 /// Returns the last part of a type's name, without its parameters: `TimeoutError` of `my::errors::TimeoutError<u8>`.

@@ -59,8 +59,7 @@ impl Action for GetFlowLog {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
         let flow = flow_id("obs.get_flow_log", params, context)?;
         let store = context.store("obs.get_flow_log")?;
-        let found = store.flow(&flow.to_string())?;
-        let log = build_flow_log(found.events, found.dropped, found.faults)?.to_snap();
+        let log = store.flow_log(&flow.to_string())?.to_snap();
         let same = |key: &'static str| (key, log.get(key).cloned().unwrap_or(Snap::Null));
         let count = |key: &'static str| match log.get(key) {
             Some(Snap::List(items)) => (key, items.len().into()),

@@ -43,9 +43,10 @@ impl Engine {
         if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
             environment.set_syntax(syntax);
         }
-        environment.set_formatter(|out, _, value| {
+        environment.set_formatter(|out, state, value| {
             if value.is_undefined() {
-                return Err(Error::from(ErrorKind::UndefinedError));
+                // An `if` without an `else` gives nothing; anything else that is undefined is an error.
+                return minijinja::escape_formatter(out, state, value);
             }
             match value.as_str() {
                 Some(text) => out.write_str(text),
@@ -141,10 +142,9 @@ pub(super) fn reason(error: &Error) -> String {
     if error.kind() == ErrorKind::OutOfFuel {
         return "it does more work, or makes more text, than a template may".to_owned();
     }
-    let detail = error.detail().map_or_else(
-        || error.kind().to_string(),
-        |detail| detail.replace(filters::MEMBERS, "in"),
-    );
+    let detail = error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), str::to_owned);
     match std::error::Error::source(error).and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(inner) => format!("{detail}: {}", reason(inner)),
         None => detail,

@@ -4,10 +4,12 @@
 //! stands for the text of a variable. A missing key of the state (or of any mapping) is none, and a key hides a method of the same
 //! name. An attribute of none is undefined: as a whole expression it is none, any other use of it is an error.
 
+mod compare;
 mod display;
 mod environment;
 mod filters;
 mod names;
+mod rewrite;
 mod scan;
 mod values;
 
@@ -20,7 +22,7 @@ use crate::closest::allowed;
 use crate::error::Failure;
 use crate::python::{cut, quoted};
 use environment::{reason, Engine};
-use scan::{keyword, operand_end, parts, tokens, Part, Token};
+use scan::{keyword, parts, tokens, Part, Token};
 
 pub(crate) use names::{Extras, Fixed, Names, NAMES, RESULTS};
 pub(crate) use values::{to_value, Fields, BRANCH_KEYS};
@@ -191,8 +193,8 @@ impl Compiler {
             None
         };
         let added = match expression {
-            Some(expression) => self.engine.add_expression(&with_members(expression)),
-            None => self.engine.add(rewritten(&source, &parts)),
+            Some(expression) => self.engine.add_expression(&rewrite::expression(expression)),
+            None => self.engine.add(rewrite::template(&source, &parts)),
         };
         let name = added.map_err(|error| refusal(&error, text))?;
         Ok(Renderer::Template(Template {
@@ -365,45 +367,6 @@ fn uses_whole_env(part: &Part<'_>) -> bool {
             && (at == 0 || text(at - 1) != ".")
             && !matches!(text(at + 1), "." | "[" | "=")
     })
-}
-
-/// Returns a template in which the right side of each `in` goes through a filter that gives the keys of a mapping.
-fn rewritten(source: &str, parts: &[Part<'_>]) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut done = 0;
-    for part in parts {
-        if let Part::Output(content, start) | Part::Block(content, start) = part {
-            out.push_str(&source[done..*start]);
-            out.push_str(&with_members(content));
-            done = start + content.len();
-        }
-    }
-    out.push_str(&source[done..]);
-    out
-}
-
-fn with_members(expression: &str) -> String {
-    let tokens = tokens(expression);
-    let mut ends: Vec<usize> = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let is_attribute = at > 0 && tokens[at - 1].text == ".";
-        let is_test = at > 0 && matches!(tokens[at - 1].text, "is")
-            || (at > 1 && tokens[at - 2].text == "is");
-        if token.text == "in" && !is_attribute && !is_test && at + 1 < tokens.len() {
-            ends.push(tokens[operand_end(&tokens, at + 1) - 1].end);
-        }
-    }
-    ends.sort_unstable();
-    let mut out = String::with_capacity(expression.len());
-    let mut done = 0;
-    for end in ends {
-        out.push_str(&expression[done..end]);
-        out.push('|');
-        out.push_str(filters::MEMBERS);
-        done = end;
-    }
-    out.push_str(&expression[done..]);
-    out
 }
 
 #[cfg(test)]

@@ -165,39 +165,6 @@ pub(super) fn tokens(expression: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Returns the index behind an operand that begins at an index: a name, a literal or a bracket, with what belongs to it.
-pub(super) fn operand_end(tokens: &[Token<'_>], start: usize) -> usize {
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
-    let mut at = start;
-    while matches!(text(at), "not" | "-" | "+") {
-        at += 1;
-    }
-    at = group_end(tokens, at);
-    loop {
-        at = match text(at) {
-            "." | "|" => at + 2,
-            "[" | "(" => group_end(tokens, at),
-            _ => return at.min(tokens.len()),
-        };
-    }
-}
-
-/// Returns the index behind a bracket with its content, or behind one token.
-fn group_end(tokens: &[Token<'_>], start: usize) -> usize {
-    let mut depth = 0_usize;
-    for (at, token) in tokens.iter().enumerate().skip(start) {
-        match token.text {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 {
-            return at + 1;
-        }
-    }
-    tokens.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,22 +186,5 @@ mod tests {
         );
         assert_eq!(parts("a {{ b"), [Part::Text("a ")]);
         assert_eq!(parts("{"), [Part::Text("{")]);
-    }
-
-    #[test]
-    fn operands_end_where_they_end() {
-        let ends = |text: &str| {
-            let tokens = tokens(text);
-            let at = operand_end(&tokens, 0);
-            let end = tokens[at - 1].end;
-            text[..end].to_owned()
-        };
-        assert_eq!(
-            ends("state.a['b (']|f(1, (2)).c + 1"),
-            "state.a['b (']|f(1, (2)).c"
-        );
-        assert_eq!(ends("not (a or b) and c"), "not (a or b)");
-        assert_eq!(ends("'é' ~ x"), "'é'");
-        assert_eq!(ends("a."), "a.");
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Nothing here depends on how events are collected.
 
+mod bytes;
 mod cards;
 mod chars;
 mod entries;
 mod keys;
 mod marks;
 mod mistakes;
+mod ordinary;
 mod own;
 mod pattern;
 mod policy;
