@@ -16,6 +16,7 @@ use the_edge_obs::ids::FlowId;
 use the_edge_obs::{Snap, Store};
 
 pub use context::Context;
+pub(crate) use retrying::Retrying;
 pub use stop::Stop;
 
 use crate::actions::Actions;
