@@ -7,6 +7,7 @@ use serde::Serialize;
 use tracing::{dispatcher, Dispatch};
 
 use crate::capture::to_snap;
+use crate::error::Error;
 use crate::event::{EventType, Level, Status, ROOT_NODE, SCHEMA_VERSION};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
@@ -477,9 +478,15 @@ pub fn current() -> Option<Current> {
     })
 }
 
-/// Remembers that a value is a secret of the running flow: it is redacted wherever it appears from now on.
-pub fn taint(secret: &str) {
-    if let Some(place) = dispatcher::get_default(current_place) {
-        place.run.flow.taints.name(secret);
+/// Remembers that a value is a secret of the running flow, as [`Flow::taint`] does: it is redacted wherever it appears from now on.
+/// Outside any flow nothing is remembered.
+///
+/// # Errors
+///
+/// [`Error::Configuration`]: the value is not a text, an integer, or a list of them.
+pub fn taint(secret: impl Into<Snap>) -> Result<(), Error> {
+    match dispatcher::get_default(current_place) {
+        Some(place) => place.run.flow.taint(secret),
+        None => Ok(()),
     }
 }

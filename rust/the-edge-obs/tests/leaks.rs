@@ -264,7 +264,7 @@ fn secrets_of_nodes_leave_nowhere() {
         let url = given.value(format!("postgres://me:{PASSWORD}@db/x"));
         let run = flow("f").input(&given.value(params("hi"))).start();
         run.in_scope(|| {
-            taint(&given.value(NAMED.to_owned()));
+            taint(given.value(NAMED.to_owned())).unwrap();
             let prompt = given.value(format!("I use {BY_KEY}, {NAMED} and {NUMBER}"));
             let result =
                 node!("call", step: &given.value(format!("ask {PROVIDER}")), input: params(&prompt))
