@@ -381,7 +381,7 @@ fn a_flow_that_is_printed_shows_no_secret() {
     let kept = common::kept(|| {
         let run = flow("f").start();
         run.in_scope(|| {
-            taint(NAMED);
+            taint(NAMED).unwrap();
             log!("note", info, message: NAMED, data: {"api_key": BY_KEY, "text": BY_KEY});
             let shown = format!(
                 "{:?} {:?} {:?}",
