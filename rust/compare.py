@@ -216,7 +216,8 @@ def expected(case: dict[str, str]) -> object:
         clean = scrub(taken, flow.taints)
         return [json.dumps(clean, ensure_ascii=False, separators=(",", ":")), cut_paths("input", taken, clean)]
     # Numbers alone become fit for JSON here: the texts stay.
-    return json.dumps(_numbers(value), ensure_ascii=False, separators=(",", ":"))
+    written = json.dumps(_numbers(value), ensure_ascii=False, separators=(",", ":"))
+    return None if re.search("[\ud800-\udfff]", written) else written  # Rust's texts have no half of a surrogate pair
 
 
 def _numbers(value: object) -> object:
@@ -242,7 +243,7 @@ def main() -> int:
     # The short way of Python's snapshots depends on what was captured before: near the caps it counts characters differently.
     snapshots._small_items = -1
     asked = cases(options.count, options.seed)
-    command = ["cargo", "run", "--quiet", "--example", "answers"]
+    command = ["cargo", "run", "--quiet", "--bin", "tea-obs-rs", "--", "vectors"]
     lines = "".join(json.dumps(case) + "\n" for case in asked)
     done = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, cwd=HERE, check=True)
     answers = [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]

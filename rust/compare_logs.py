@@ -129,10 +129,10 @@ def told(faults: list[Any]) -> list[Any]:
     return [[number, problem.replace("'", "").replace('"', "")] for number, problem in faults]
 
 
-def asked_of_rust(cases: list[dict[str, str]]) -> list[Any]:
+def asked_of_rust(cases: list[dict[str, Any]]) -> list[Any]:
     """Return what the crate answers."""
     lines = "".join(json.dumps(case) + "\n" for case in cases)
-    command = ["cargo", "run", "--quiet", "--example", "answers"]
+    command = ["cargo", "run", "--quiet", "--bin", "tea-obs-rs", "--", "vectors"]
     done = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, cwd=HERE, check=True)
     return [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
 
@@ -151,7 +151,7 @@ def main() -> int:
         for log in variants(one, options.count, rng)
         for ask, answer in answers(log).items()
     ]
-    given = asked_of_rust([{"ask": ask, "text": json.dumps(log)} for log, ask, _ in asked])
+    given = asked_of_rust([{"ask": ask, "events": log, "dropped": 3, "faults": 1} for log, ask, _ in asked])
     counts: dict[str, list[int]] = {}
     for (log, ask, answer), other in zip(asked, given, strict=True):
         one, two = (told(answer), told(other)) if ask == "faults" else (plain(answer), other)

@@ -41,6 +41,7 @@ pub fn flow(name: &str) -> FlowBuilder {
         parent: None,
         policy: Policy::built_in(),
         about: Vec::new(),
+        secrets: Vec::new(),
     }
 }
 
@@ -52,6 +53,7 @@ pub struct FlowBuilder {
     parent: Option<u64>,
     policy: Arc<Policy>,
     about: Vec<(Box<str>, Snap)>,
+    secrets: Vec<Snap>,
 }
 
 impl FlowBuilder {
@@ -81,6 +83,12 @@ impl FlowBuilder {
     /// Adds a key to the data of the root's entry.
     pub fn about(mut self, key: &str, value: Snap) -> FlowBuilder {
         self.about.push((key.into(), value));
+        self
+    }
+
+    /// Learns the secrets of a value, by the keys that they stand under, before anything is logged. The value itself is not logged.
+    pub fn secrets_of(mut self, value: Snap) -> FlowBuilder {
+        self.secrets.push(value);
         self
     }
 
@@ -116,6 +124,9 @@ impl FlowBuilder {
         // Also where nobody wants the root: nodes inside it belong to the flow all the same.
         let is_muted = !ROOT.asks(&dispatch);
         let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), is_muted);
+        for value in &self.secrets {
+            let _ = place.snapshot(value);
+        }
         let mut facts = place.facts(EventType::Entry, Level::Info, place.at);
         facts.payload = place.data(about(&place, outer.as_deref(), self.about));
         run.emit(place.mask(), facts);
@@ -349,6 +360,7 @@ pub struct LogEvent<'e> {
     message: Option<&'e str>,
     data: Vec<(Box<str>, Snap)>,
     metrics: Vec<(Box<str>, Snap)>,
+    keeps_step: bool,
 }
 
 impl<'e> LogEvent<'e> {
@@ -362,7 +374,22 @@ impl<'e> LogEvent<'e> {
             message: None,
             data: Vec::new(),
             metrics: Vec::new(),
+            keeps_step: false,
         }
+    }
+
+    /// Keeps the step of the running span: what a runner of flows logs about a node belongs to its step.
+    pub fn in_step(mut self) -> Self {
+        self.keeps_step = true;
+        self
+    }
+
+    /// Adds the pairs of an object to the data.
+    pub fn pairs(mut self, pairs: &Snap) -> Self {
+        if let (Some(_), Snap::Map(pairs)) = (&self.place, pairs) {
+            self.data.extend(pairs.iter().cloned());
+        }
+        self
     }
 
     /// Sets the level. Default: info.
@@ -409,13 +436,15 @@ impl<'e> LogEvent<'e> {
         }
         let mut facts = place.facts(self.event_type, self.level, place.run.elapsed());
         facts.node = node.into();
-        facts.step = None;
+        if !self.keeps_step {
+            facts.step = None;
+        }
         facts.message = self.message.map(|text| place.snapshot(&text.into()));
         if !self.data.is_empty() {
             facts.payload = place.data(self.data);
         }
         if !self.metrics.is_empty() {
-            facts.metrics = Metrics::Numbers(named(self.metrics).into());
+            facts.metrics = Metrics::Numbers(named(self.metrics, &place.run.flow.policy).into());
         }
         place.run.emit(mask, facts);
     }

@@ -164,9 +164,9 @@ pub fn export_flow_logs(logs: &[Snap], path: &Path) -> Result<Exported, Error> {
     });
     let mut text = String::new();
     match logs {
-        [log] => indented(log, 0, &mut text),
+        [log] => indent(log, 0, &mut text),
         _ => sequence('[', ']', logs, 0, &mut text, |log, depth, out| {
-            indented(log, depth, out)
+            indent(log, depth, out)
         }),
     }
     text.push('\n');
@@ -178,8 +178,38 @@ pub fn export_flow_logs(logs: &[Snap], path: &Path) -> Result<Exported, Error> {
     })
 }
 
+/// Writes a text to a file, completely or not at all, and returns its size. Files are treated as by [`export_events`].
+///
+/// # Errors
+///
+/// As [`export_events`].
+pub fn write_text(path: &Path, text: &str) -> Result<u64, Error> {
+    write_to(path, |out| out.write_all(text.as_bytes()))
+}
+
+/// Checks that a file can be written, before the work whose result goes there. Missing folders are created, and no file.
+///
+/// # Errors
+///
+/// As [`export_events`].
+pub fn check_path(path: &Path) -> Result<(), Error> {
+    check_name(path)?;
+    Draft::create(path)
+        .map(drop)
+        .map_err(|error| cannot_write(path, &error))
+}
+
 /// Writes a file completely or not at all, and returns its size.
 fn write_to(path: &Path, write: impl FnOnce(&mut Draft) -> io::Result<()>) -> Result<u64, Error> {
+    check_name(path)?;
+    let written = Draft::create(path).and_then(|mut draft| {
+        write(&mut draft)?;
+        draft.finish()
+    });
+    written.map_err(|error| cannot_write(path, &error))
+}
+
+fn check_name(path: &Path) -> Result<(), Error> {
     if path.as_os_str().is_empty() {
         let told = "path \"\" is not a file to write; give one such as run.jsonl";
         return Err(Error::Export(told.to_owned(), None));
@@ -188,26 +218,38 @@ fn write_to(path: &Path, write: impl FnOnce(&mut Draft) -> io::Result<()>) -> Re
         let told = format!("path {path:?} names a compressed file, which is not written here; leave out .gz, and use gzip");
         return Err(Error::Export(told, None));
     }
-    let written = Draft::create(path).and_then(|mut draft| {
-        write(&mut draft)?;
-        draft.finish()
-    });
-    written.map_err(|error| {
-        let told = format!("path {path:?} cannot be written: {}", reason_of(&error));
-        Error::Export(told, Some(error.kind()))
-    })
+    Ok(())
 }
 
-/// Appends a value as JSON with an indentation of 2, as Python's `json.dumps(value, indent=2, ensure_ascii=False)` writes it.
-fn indented(value: &Snap, depth: usize, out: &mut String) {
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    let told = format!("path {path:?} cannot be written: {}", reason_of(error));
+    Error::Export(told, Some(error.kind()))
+}
+
+/// Returns a value as JSON with an indentation of 2, as Python's `json.dumps(value, indent=2, ensure_ascii=False)` writes it.
+///
+/// ```
+/// use the_edge_obs::export::indented;
+/// use the_edge_obs::Snap;
+///
+/// assert_eq!(indented(&Snap::map([("a", Snap::Int(1))])), "{\n  \"a\": 1\n}");
+/// ```
+#[must_use]
+pub fn indented(value: &Snap) -> String {
+    let mut out = String::new();
+    indent(value, 0, &mut out);
+    out
+}
+
+fn indent(value: &Snap, depth: usize, out: &mut String) {
     match value {
         Snap::List(items) => sequence('[', ']', items, depth, out, |item, depth, out| {
-            indented(item, depth, out)
+            indent(item, depth, out)
         }),
         Snap::Map(pairs) => sequence('{', '}', pairs, depth, out, |(key, item), depth, out| {
             write_string(key, out);
             out.push_str(": ");
-            indented(item, depth, out);
+            indent(item, depth, out);
         }),
         other => other.write_json(out),
     }

@@ -13,7 +13,8 @@ use crate::ids::new_number;
 const DRAFT_NAME: usize = 40;
 
 /// Returns the reason of a failure, in lower case, for the end of a message.
-pub(crate) fn reason_of(error: &io::Error) -> String {
+#[must_use]
+pub fn reason_of(error: &io::Error) -> String {
     let text = error.to_string();
     let text = match error.raw_os_error() {
         Some(_) => text.split(" (os error").next().unwrap_or(&text),
@@ -27,7 +28,7 @@ pub(crate) fn reason_of(error: &io::Error) -> String {
 /// # Errors
 ///
 /// The file does not exist, cannot be read, or is not a regular file.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+pub fn open_regular(path: &Path) -> io::Result<File> {
     // Before the open, which would block on a pipe without a writer; and after it, as another file may be there by then.
     check_kind(&fs::metadata(path)?)?;
     let file = File::open(path)?;
@@ -45,7 +46,8 @@ fn check_kind(found: &fs::Metadata) -> io::Result<()> {
 }
 
 /// Returns what something is, such as `a symbolic link`; `None` for a regular file.
-pub(crate) fn kind_of(seen: &fs::Metadata) -> Option<&'static str> {
+#[must_use]
+pub fn kind_of(seen: &fs::Metadata) -> Option<&'static str> {
     let kind = seen.file_type();
     if kind.is_file() {
         return None;
@@ -73,7 +75,8 @@ pub(crate) fn kind_of(seen: &fs::Metadata) -> Option<&'static str> {
 }
 
 /// Returns a new name for a draft of a file, beside it. It cannot be predicted, so that no one can plant a link.
-pub(crate) fn draft_beside(path: &Path) -> PathBuf {
+#[must_use]
+pub fn draft_beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name: String = name.chars().take(DRAFT_NAME).collect();
     path.with_file_name(format!(".{name}.{:016x}.part", new_number()))
@@ -84,7 +87,7 @@ pub(crate) fn draft_beside(path: &Path) -> PathBuf {
 /// # Errors
 ///
 /// A folder cannot be created.
-pub(crate) fn make_folders(path: &Path) -> io::Result<()> {
+pub fn make_folders(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
@@ -98,7 +101,7 @@ pub(crate) fn make_folders(path: &Path) -> io::Result<()> {
 /// A new file that takes the place of another one when it is complete. Until then it stands beside it, and is removed if it is
 /// dropped.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub struct Draft {
     path: PathBuf,
     draft: PathBuf,
     file: Option<BufWriter<File>>,
@@ -112,7 +115,18 @@ impl Draft {
     /// # Errors
     ///
     /// The path is a folder, a pipe or a device, or the draft cannot be created.
-    pub(crate) fn create(path: &Path) -> io::Result<Draft> {
+    pub fn create(path: &Path) -> io::Result<Draft> {
+        Draft::with_mode(path, 0o600)
+    }
+
+    /// Creates a draft as [`Draft::create`] does. A new file gets this mode, as far as the umask allows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Draft::create`].
+    pub fn with_mode(path: &Path, mode: u32) -> io::Result<Draft> {
+        #[cfg(not(unix))]
+        let _ = mode;
         if let Ok(found) = fs::metadata(path) {
             check_kind(&found)?;
         }
@@ -131,7 +145,7 @@ impl Draft {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
         draft.file = Some(BufWriter::new(options.open(&draft.draft)?));
         Ok(draft)
     }
@@ -141,7 +155,7 @@ impl Draft {
     /// # Errors
     ///
     /// What was written cannot be written out, or the draft cannot be moved. Then nothing is left behind.
-    pub(crate) fn finish(mut self) -> io::Result<u64> {
+    pub fn finish(mut self) -> io::Result<u64> {
         let writer = self
             .file
             .take()

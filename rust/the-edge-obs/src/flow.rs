@@ -66,6 +66,12 @@ impl Flow {
         self.policy.taint(&secret.into(), &self.taints)
     }
 
+    /// Names a secret that is bytes, such as a key, as [`Flow::taint`] names a text: see
+    /// [`Taints::name_bytes`](crate::redaction::Taints::name_bytes).
+    pub fn taint_bytes(&self, secret: &[u8]) {
+        self.policy.taint_bytes(secret, &self.taints);
+    }
+
     /// Returns how many times logging itself failed for an event of the flow.
     #[must_use]
     pub fn faults(&self) -> u64 {

@@ -46,6 +46,12 @@ impl FlowId {
             number,
         }
     }
+
+    /// Appends the id to a text.
+    pub(crate) fn write(self, out: &mut String) {
+        let written = write_uuid(self.prefix, self.rest, out);
+        debug_assert!(written.is_ok(), "a String takes every text");
+    }
 }
 
 impl fmt::Display for FlowId {
@@ -83,6 +89,12 @@ impl SpanId {
     pub fn is_of(self, flow: FlowId) -> bool {
         self.prefix == flow.prefix
     }
+
+    /// Appends the id to a text.
+    pub(crate) fn write(self, out: &mut String) {
+        let written = write_uuid(self.prefix, self.number, out);
+        debug_assert!(written.is_ok(), "a String takes every text");
+    }
 }
 
 impl fmt::Display for SpanId {
@@ -117,16 +129,17 @@ pub fn is_uuid(text: &str) -> bool {
         })
 }
 
-fn write_uuid(first: u64, last: u64, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(
-        out,
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        first >> 32,
-        (first >> 16) & 0xffff,
-        first & 0xffff,
-        last >> 48,
-        last & 0xffff_ffff_ffff
-    )
+/// Appends a UUID in its canonical form, given as two halves.
+fn write_uuid(first: u64, last: u64, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut bits = (u128::from(first) << 64) | u128::from(last);
+    let mut text = [b'-'; 36];
+    for (at, place) in text.iter_mut().enumerate().rev() {
+        if !matches!(at, 8 | 13 | 18 | 23) {
+            *place = b"0123456789abcdef"[(bits & 0xf) as usize];
+            bits >>= 4;
+        }
+    }
+    out.write_str(std::str::from_utf8(&text).unwrap_or_default())
 }
 
 fn read_uuid(text: &str) -> Result<(u64, u64), Error> {

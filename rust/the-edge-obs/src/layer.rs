@@ -74,6 +74,16 @@ impl Default for FlowLayer {
     }
 }
 
+impl std::fmt::Debug for FlowLayer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.output.sinks.iter().map(|sink| sink.name()).collect();
+        out.debug_struct("FlowLayer")
+            .field("sinks", &names)
+            .field("takes_spans", &self.takes_spans)
+            .finish()
+    }
+}
+
 impl FlowLayer {
     /// Returns a layer without sinks, whose level is info.
     #[must_use]
@@ -106,6 +116,11 @@ impl FlowLayer {
     pub fn with_foreign_spans(mut self) -> FlowLayer {
         self.takes_spans = true;
         self
+    }
+
+    /// Adds the layer's output to those that call sites ask.
+    pub(crate) fn go_live(&self) {
+        self.output.go_live();
     }
 
     /// Takes a span of this crate, if its level passes.

@@ -3,12 +3,14 @@
 
 pub mod call;
 pub mod capture;
+pub mod config;
+pub mod configure;
 pub mod context;
 pub mod error;
 pub mod event;
 pub mod export;
 pub mod facts;
-mod files;
+pub mod files;
 pub mod flow;
 pub mod flow_log;
 mod foreign;
@@ -23,6 +25,7 @@ pub mod line;
 mod macros;
 mod names;
 pub mod node;
+pub mod observability;
 pub mod outcome;
 mod output;
 pub mod parity;
@@ -45,6 +48,7 @@ pub mod whole_log;
 pub mod yaml;
 
 pub use capture::to_snap;
+pub use configure::{configure, Undo};
 pub use context::{current, flow, log, taint, ObservabilityContext};
 pub use error::Error;
 pub use event::{EventType, Level, Status};
@@ -58,6 +62,7 @@ pub use levels::Levels;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
 pub use node::Node;
+pub use observability::{get_flow_log, observed, query, store, EventHandler, EventStream};
 pub use query::Filters;
 pub use sink::Sink;
 pub use span::OpenSpan;

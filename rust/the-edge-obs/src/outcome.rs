@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use crate::event::CHECKED_METRICS;
-use crate::redaction::{head, redact, KeyClasses, MAX_ITEMS, MAX_KEY, MAX_STRING, MORE};
+use crate::redaction::{head, Policy, Taints, MAX_ITEMS, MAX_KEY, MAX_STRING, MORE};
 use crate::value::Snap;
 
 /// Numbers of an event, by name.
@@ -187,7 +187,8 @@ fn is_count(value: &Snap) -> bool {
 
 /// Returns metrics whose names show no secrets and are not too long. Of all but the schema's own, the first [`MAX_ITEMS`] stay; `…`
 /// counts the rest. The flow's taints are not taken out of names: a key stays recognisable.
-pub(crate) fn named(figures: Figures) -> Figures {
+pub(crate) fn named(figures: Figures, policy: &Policy) -> Figures {
+    let no_taints = Taints::new();
     let mut kept: Figures = Vec::with_capacity(figures.len().min(MAX_ITEMS + 1));
     let mut others = 0;
     for (name, value) in figures {
@@ -197,7 +198,7 @@ pub(crate) fn named(figures: Figures) -> Figures {
         }
         others += 1;
         if others <= MAX_ITEMS {
-            let clean = redact(head(&name, 2 * MAX_STRING), KeyClasses::built_in());
+            let clean = policy.scrub_text(head(&name, 2 * MAX_STRING), &no_taints);
             kept.push((head(&clean, MAX_KEY).into(), value));
         }
     }
@@ -265,7 +266,7 @@ mod tests {
     fn the_metrics_of_the_schema_are_always_kept() {
         let many = (0..MAX_ITEMS + 3).map(|at| (format!("m{at}").into(), Snap::Int(1)));
         let tokens = (Box::from("tokens"), Snap::Int(7));
-        let kept = named(many.chain([tokens]).collect());
+        let kept = named(many.chain([tokens]).collect(), &Policy::built_in());
         assert_eq!(kept.len(), MAX_ITEMS + 2);
         assert_eq!(
             kept[MAX_ITEMS..],
@@ -277,7 +278,7 @@ mod tests {
     fn names_of_metrics_show_no_secrets() {
         let long = "k".repeat(MAX_KEY + 1);
         let names = ["password=hunter2xy", &long].map(|name| (name.into(), Snap::Int(1)));
-        let kept = named(names.into());
+        let kept = named(names.into(), &Policy::built_in());
         assert_eq!(&*kept[0].0, "password=[REDACTED]");
         assert_eq!(kept[1].0.len(), MAX_KEY);
     }

@@ -10,7 +10,7 @@ use crate::facts::{Facts, Metrics, Payload};
 use crate::guard::{caught, note};
 use crate::levels::{self, Levels};
 use crate::run::Run;
-use crate::sink::Sink;
+use crate::sink::{Ring, Sink};
 use crate::value::Snap;
 
 /// The sinks of one layer, and the levels that decide what they get.
@@ -127,12 +127,26 @@ fn report(run: &Run, failed: &Arc<dyn Sink>, message: &str) {
 
 /// Tells whether an output in use lets events of a node pass at a level.
 pub(crate) fn any_passes(node: &str, level: Level) -> bool {
-    // Asked outside the lock: the last count of an output may go here, and then its sinks are dropped, which may do anything.
-    let live: Vec<Arc<Output>> = {
-        let live = LIVE.read().unwrap_or_else(PoisonError::into_inner);
-        live.iter().filter_map(Weak::upgrade).collect()
-    };
-    live.iter().any(|output| output.lets_pass(node, level))
+    live().iter().any(|output| output.lets_pass(node, level))
+}
+
+/// Returns the outputs in use, for work outside the lock: the last count of an output may go there, and then its sinks are
+/// dropped, which may do anything.
+fn live() -> Vec<Arc<Output>> {
+    let live = LIVE.read().unwrap_or_else(PoisonError::into_inner);
+    live.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Returns the rings of the outputs in use.
+pub(crate) fn live_rings() -> Vec<Ring> {
+    let live = live();
+    rings_of(live.iter())
+}
+
+/// Returns the rings among the sinks of outputs.
+pub(crate) fn rings_of<'o>(outputs: impl Iterator<Item = &'o Arc<Output>>) -> Vec<Ring> {
+    let sinks = outputs.flat_map(|output| &output.sinks);
+    sinks.filter_map(|sink| sink.ring()).collect()
 }
 
 /// Runs what a sink does, and returns its result, or why it failed; `None` if this thread is inside a sink already.

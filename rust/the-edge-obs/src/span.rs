@@ -159,7 +159,7 @@ impl OpenSpan {
             let place = &open.place;
             let mut facts = place.facts(EventType::Metric, self.node.level(), place.run.elapsed());
             let figures = vec![(name.into(), value.into())];
-            facts.metrics = Metrics::Numbers(named(figures).into());
+            facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.policy).into());
             place.run.emit(place.mask(), facts);
         }
     }
@@ -301,6 +301,7 @@ impl OpenSpan {
         facts.message = end.message.map(|text| place.snapshot(&text.into()));
         facts.payload = end.data;
         facts.metrics = figures(
+            place,
             elapsed - place.at,
             std::mem::take(&mut lock(&open.figures)),
             end.output,
@@ -382,7 +383,7 @@ fn status_of(event_type: &EventType, level: Level) -> Status {
 }
 
 /// Returns the metrics of an end: its duration, those of its output, and those that were added.
-fn figures(duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
+fn figures(place: &Place, duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
     let mut figures = added;
     for (name, value) in output.as_ref().map(metrics_of).unwrap_or_default() {
         figures.retain(|(known, _)| *known != name);
@@ -392,7 +393,7 @@ fn figures(duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
         return Metrics::Duration(duration);
     }
     let duration = ("duration_ms".into(), Snap::Float(duration as f64 / 1e6));
-    let named = named(figures);
+    let named = named(figures, &place.run.flow.policy);
     Metrics::Numbers(std::iter::once(duration).chain(named).collect())
 }
 

@@ -21,6 +21,44 @@ const AS_EMOJI: char = '\u{fe0f}';
 /// ```
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, escape)
+}
+
+/// Returns a JSON text that is safe on a terminal: what [`printable`] escapes becomes JSON escapes. The JSON value stays the same. Line
+/// feeds stay: outside of strings they are white space, and strings contain none.
+///
+/// ```
+/// use the_edge_obs::text::printable_json;
+///
+/// assert_eq!(printable_json("[\"a\u{202e}\"]\n"), "[\"a\\u202e\"]\n");
+/// ```
+#[must_use]
+pub fn printable_json(text: &str) -> Cow<'_, str> {
+    escaped(text, |char, out| match char {
+        '\n' => out.push('\n'),
+        _ => json_escape(char, out),
+    })
+}
+
+/// Returns a JSON text in ASCII, as Python's `json.dumps` writes it by default: the other characters, which stand only in strings,
+/// become JSON escapes.
+#[must_use]
+pub fn ascii_json(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for char in text.chars() {
+        if char.is_ascii() {
+            out.push(char);
+        } else {
+            json_escape(char, &mut out);
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(text);
     }
@@ -44,6 +82,14 @@ fn is_hidden(char: char) -> bool {
     matches!(char,
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0e}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// Appends a character as JSON escapes it: one outside the basic plane as two surrogates.
+fn json_escape(char: char, out: &mut String) {
+    for unit in char.encode_utf16(&mut [0; 2]) {
+        let written = write!(out, "\\u{unit:04x}");
+        debug_assert!(written.is_ok(), "a String takes every text");
+    }
 }
 
 /// Appends a character as Python's codec `unicode_escape` writes it.
@@ -72,6 +118,19 @@ mod tests {
             prop_assert_eq!(printable(&once), once.clone());
             prop_assert!(!once.contains(|char: char| char.is_control() || is_hidden(char)));
         }
+    }
+
+    #[test]
+    fn json_stays_equal() {
+        let text = "{\"a\": \"\u{7f}é\u{e0101}\"}\n";
+        assert_eq!(
+            printable_json(text),
+            "{\"a\": \"\\u007fé\\udb40\\udd01\"}\n"
+        );
+        assert_eq!(
+            ascii_json(text),
+            "{\"a\": \"\u{7f}\\u00e9\\udb40\\udd01\"}\n"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! W3C Trace Context: headers that let a flow continue in another process (<https://www.w3.org/TR/trace-context-2/>).
 
-use crate::ids::FlowId;
+use crate::ids::{FlowId, SpanId};
 
 /// The most members of a `tracestate`.
 const MAX_MEMBERS: usize = 32;
@@ -33,6 +33,7 @@ impl RemoteParent {
     /// let headers = [("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
     /// let parent = RemoteParent::extract(headers).unwrap();
     /// assert_eq!(parent.flow.to_string(), "4bf92f35-77b3-4da6-a3ce-929d0e0e4736");
+    /// assert_eq!(parent.span().to_string(), "4bf92f35-77b3-4da6-00f0-67aa0ba902b7");
     /// assert_eq!(parent.traceparent(), headers[0].1);
     /// ```
     pub fn extract<K, V>(headers: impl IntoIterator<Item = (K, V)>) -> Option<RemoteParent>
@@ -65,6 +66,12 @@ impl RemoteParent {
             flags: flags & KNOWN_FLAGS,
             tracestate: passed_on(&states.join(",")),
         })
+    }
+
+    /// Returns the id of the remote span.
+    #[must_use]
+    pub fn span(&self) -> SpanId {
+        self.flow.span(self.number)
     }
 
     /// Returns the value of the header `traceparent` that names this span again.

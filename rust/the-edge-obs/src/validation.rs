@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::event::{problems, short, ROOT_NODE, SCHEMA_VERSION};
 use crate::jsonl::{exported_logs, is_export, listed, open_lines, unreadable, utf8, Line};
 use crate::value::{from_json_within, Snap, MAX_DEPTH, MAX_INT};
+use crate::whole_log::WholeLog;
 
 /// An id for the check of a record that has none.
 const ANY_ID: &str = "00000000-0000-0000-0000-000000000000";
@@ -48,10 +49,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, number: u64, verdict: Verdict) -> Option<Finding> {
+    fn count(&mut self, number: u64, verdict: Verdict, whole: Whole<'_>) -> Option<Finding> {
         match verdict {
             Verdict::Valid(event) => {
                 self.events += 1;
+                if let Some(whole) = whole {
+                    whole.add(usize::try_from(number).unwrap_or(usize::MAX), &event);
+                }
                 let flow = event.get("flow_id").and_then(Snap::as_str);
                 if let Some(flow) = flow.filter(|flow| !self.flows.contains(*flow)) {
                     self.flows.insert(flow.to_owned());
@@ -77,15 +81,43 @@ impl Tally {
 /// # Errors
 ///
 /// [`Error::LogFile`]: the file does not exist or cannot be read, or a `.json` file is not an export.
-pub fn check_log(path: &Path, mut found: impl FnMut(Finding)) -> Result<Tally, Error> {
+pub fn check_log(path: &Path, found: impl FnMut(Finding)) -> Result<Tally, Error> {
+    check(path, found, None)
+}
+
+/// Checks a log as [`check_log`] does, and also what only the [whole log](crate::whole_log) shows. Returns the counts, and the problems
+/// by line.
+///
+/// # Errors
+///
+/// As [`check_log`].
+pub fn check_whole(path: &Path) -> Result<(Tally, Vec<Finding>), Error> {
+    let (mut whole, mut found) = (WholeLog::new(), Vec::new());
+    let tally = check(path, |finding| found.push(finding), Some(&mut whole))?;
+    found.extend(whole.faults().into_iter().map(|fault| Finding {
+        number: fault.line as u64,
+        problem: fault.problem,
+    }));
+    found.sort_by_key(|finding| finding.number);
+    Ok((tally, found))
+}
+
+/// What collects the events of the whole log, if anything does.
+type Whole<'w> = Option<&'w mut WholeLog>;
+
+fn check(
+    path: &Path,
+    mut found: impl FnMut(Finding),
+    mut whole: Whole<'_>,
+) -> Result<Tally, Error> {
     let mut tally = Tally::default();
     if is_export(path) {
         for log in exported_logs(path, strict)? {
             if let Some(Snap::List(events)) = log.get("events") {
                 let verdicts = events.iter().map(|event| check_event(event.clone()));
-                let findings = (1..)
-                    .zip(verdicts)
-                    .filter_map(|(number, verdict)| tally.count(number, verdict));
+                let findings = (1..).zip(verdicts).filter_map(|(number, verdict)| {
+                    tally.count(number, verdict, whole.as_deref_mut())
+                });
                 findings.for_each(&mut found);
             }
         }
@@ -106,7 +138,7 @@ pub fn check_log(path: &Path, mut found: impl FnMut(Finding)) -> Result<Tally, E
             },
         };
         tally
-            .count(line.number, verdict)
+            .count(line.number, verdict, whole.as_deref_mut())
             .into_iter()
             .for_each(&mut found);
     }

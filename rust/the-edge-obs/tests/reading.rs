@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use made::Folder;
 use proptest::prelude::*;
-use the_edge_obs::event::{Level, MAX_LINE_BYTES};
+use the_edge_obs::event::{Level, Status, MAX_LINE_BYTES};
 use the_edge_obs::export::{export_events, export_flow_logs, Format};
 use the_edge_obs::jsonl::{log_files, Events, Lines, Skipped};
 use the_edge_obs::line::to_line;
 use the_edge_obs::sink::ring::{Limits, Ring};
-use the_edge_obs::validation::check_log;
+use the_edge_obs::validation::{check_log, check_whole};
 use the_edge_obs::{build_flow_log, Error, Filters, Flow, Sink, Snap, Store};
 
 fn file(folder: &Folder, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -101,6 +101,26 @@ fn readers_are_tolerant_and_the_check_is_not() {
     assert!(told[2]
         .1
         .contains("integer 9223372036854775808 is out of range; write it as a string"));
+}
+
+#[test]
+fn a_whole_log_is_checked_by_its_spans_too() {
+    let (folder, flow) = (Folder::new(), made::flow());
+    let line = to_line(&made::event(&flow, 1).event());
+    let path = file(&folder, "a.jsonl", format!("x\n\n{line}\n{{}}\n"));
+    let (tally, found) = check_whole(&path).unwrap();
+    assert_eq!((tally.events, tally.invalid), (1, 2));
+    let numbers: Vec<u64> = found.iter().map(|finding| finding.number).collect();
+    assert_eq!(
+        (numbers[0], numbers[1], numbers[numbers.len() - 1]),
+        (1, 3, 4)
+    );
+    assert!(
+        found[1]
+            .problem
+            .contains("it must be the entry of its root"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -257,6 +277,12 @@ fn what_a_ring_has_lost_comes_from_the_file_and_no_event_twice() {
     let store = Store::new().ring(ring).path(path);
     let found = store.flow(&id).unwrap();
     assert_eq!((&found.events, found.dropped), (&events, 0));
+    let log = store.flow_log(&id.to_uppercase()).unwrap();
+    assert_eq!(
+        (log.name.as_deref(), log.status),
+        (Some("triage"), Status::Running)
+    );
+    assert_eq!((log.flow_id, log.events), (id.clone(), events.clone()));
     let all = store.query(None, &Filters::new()).unwrap();
     assert_eq!(all, [&events[..], &foreign].concat());
     assert_eq!(store.flows().unwrap(), [id, other.id.to_string()]);

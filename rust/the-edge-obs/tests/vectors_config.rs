@@ -1,22 +1,24 @@
-//! The Python package's answers about YAML scalars.
+//! The Python package's answers about YAML scalars and observability blocks.
 
-use std::path::Path;
+// Each test takes what it needs of it.
+#[allow(dead_code)]
+mod support;
 
-use the_edge_obs::value::{from_json, Snap};
-use the_edge_obs::yaml::{read, Yaml, YamlValue};
+use support::{field, folder, items, read};
+use the_edge_obs::config::Config;
+use the_edge_obs::value::Snap;
+use the_edge_obs::yaml::{self, Yaml, YamlValue};
+use the_edge_obs::Error;
 
-/// Returns the cases of a file of vectors; none where the repository is not around the crate.
-fn cases(name: &str) -> Vec<Snap> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/observability/vectors");
-    if !folder.exists() {
-        println!("the vectors are not there: {}", folder.display());
-        return Vec::new();
-    }
-    let text = std::fs::read_to_string(folder.join(name)).unwrap();
-    match from_json(&text).unwrap().get("cases") {
-        Some(Snap::List(cases)) if !cases.is_empty() => cases.to_vec(),
-        other => panic!("{name} has no cases: {other:?}"),
-    }
+/// Calls a check with each case of a file of vectors.
+fn each(name: &str, check: impl Fn(&Snap)) {
+    let Some(folder) = folder("vectors") else {
+        return;
+    };
+    let file = read(&folder.join(name));
+    let cases = items(field(&file, "cases"));
+    assert!(!cases.is_empty(), "{name}");
+    cases.iter().for_each(check);
 }
 
 /// Returns the type of a scalar and its value as Python shows it.
@@ -39,9 +41,9 @@ fn shown(value: &Yaml) -> (&'static str, String) {
 
 #[test]
 fn scalars_are_read_as_python_reads_them() {
-    for case in cases("yaml_scalars.json") {
-        let text = |key: &str| case.get(key).unwrap().as_str().unwrap();
-        let answer = read(&format!("- {}\n", text("scalar")), "a.yaml");
+    each("yaml_scalars.json", |case| {
+        let text = |key: &str| field(case, key).as_str().unwrap();
+        let answer = yaml::read(&format!("- {}\n", text("scalar")), "a.yaml");
         let answer = answer.map_or(("error", String::new()), |document| {
             let YamlValue::List(items) = document.value else {
                 panic!()
@@ -49,5 +51,17 @@ fn scalars_are_read_as_python_reads_them() {
             shown(&items[0])
         });
         assert_eq!(answer, (text("type"), text("value").to_owned()), "{case:?}");
-    }
+    });
+}
+
+#[test]
+fn mistakes_in_blocks_have_the_place_that_python_names() {
+    each("blocks.json", |case| {
+        let place = match Config::from_snap(field(case, "block")) {
+            Ok(_) => Snap::Null,
+            Err(Error::Configuration { place, .. }) => place.into(),
+            Err(other) => panic!("{case:?}: {other:?}"),
+        };
+        assert_eq!(&place, field(case, "wrong"), "{case:?}");
+    });
 }

@@ -1,7 +1,7 @@
 //! Event files: JSON Lines, complete or cut off.
 //!
 //! Reading takes time in proportion to the length of the file, and memory in proportion to
-//! [`MAX_LINE_BYTES`](crate::event::MAX_LINE_BYTES), whatever the file holds. Lines that are not events are skipped, and counted in
+//! [`MAX_LINE_BYTES`], whatever the file holds. Lines that are not events are skipped, and counted in
 //! [`Skipped`]. Readers are tolerant: a key may stand twice (the last value counts), and half of a surrogate pair becomes U+FFFD.
 //! [`validation`](crate::validation) is not.
 

@@ -2,12 +2,14 @@
 //!
 //! Nothing here depends on how events are collected.
 
+mod bytes;
 mod cards;
 mod chars;
 mod entries;
 mod keys;
 mod marks;
 mod mistakes;
+mod ordinary;
 mod own;
 mod pattern;
 mod policy;
@@ -25,7 +27,7 @@ pub(crate) use chars::is_printable;
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
 pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
-pub(crate) use mistakes::mistake;
+pub(crate) use mistakes::{allowed, check_keys, flag, mistake, shown, wrong};
 pub use policy::Policy;
 pub(crate) use snapshot::items_mark;
 pub use snapshot::{

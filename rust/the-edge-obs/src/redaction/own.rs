@@ -1,6 +1,11 @@
 //! Patterns of a configuration: regular expressions, written as for Python, and matched as Python matches them.
 
+use std::ops::Range;
+
 use regex::Regex;
+
+/// Hexadecimal digits in the placeholder of a secret that is told from others.
+const DIGITS: usize = 12;
 
 /// What a configuration counts as a secret by its shape.
 #[derive(Debug, Clone)]
@@ -33,16 +38,19 @@ impl OwnPattern {
         self.regex.is_match("")
     }
 
-    /// Returns a text with a mask in place of each match; `None` if there is no match.
+    /// Returns a text with a mask in place of each match; `None` if there is no match. A placeholder stays whole.
     pub fn masked(&self, text: &str, mask: &dyn Fn(&str) -> String) -> Option<String> {
         let masked = |text: &str| {
-            let mask = |found: &regex::Captures| match &found[0] {
-                "" => String::new(),
-                secret => mask(secret),
+            if !self.regex.is_match(text) {
+                return None;
+            }
+            let kept = placeholders(text);
+            let mask = |found: &regex::Captures| match found.get(0) {
+                Some(found) if is_inside(&kept, found.range()) => found.as_str().to_owned(),
+                Some(found) if !found.is_empty() => mask(found.as_str()),
+                _ => String::new(),
             };
-            self.regex
-                .is_match(text)
-                .then(|| self.regex.replace_all(text, mask).into_owned())
+            Some(self.regex.replace_all(text, mask).into_owned())
         };
         let body = text.strip_suffix('\n').filter(|_| self.has_end);
         let before = body.and_then(masked).map(|clean| clean + "\n");
@@ -50,11 +58,41 @@ impl OwnPattern {
     }
 }
 
+/// Returns where placeholders of secrets stand in a text, in order.
+fn placeholders(text: &str) -> Vec<Range<usize>> {
+    let starts = text.match_indices("[REDACTED").map(|(start, _)| start);
+    let ends = starts.filter_map(|start| {
+        let rest = &text[start + "[REDACTED".len()..];
+        let digest = rest.strip_prefix(':').and_then(|rest| rest.get(..DIGITS));
+        let is_digest = |digest: &&str| digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let length = digest.filter(is_digest).map_or(0, |_| DIGITS + 1);
+        let end = start + "[REDACTED".len() + length + 1;
+        rest[length..].starts_with(']').then_some(start..end)
+    });
+    ends.collect()
+}
+
+fn is_inside(spans: &[Range<usize>], inner: Range<usize>) -> bool {
+    let at = spans.partition_point(|span| span.end < inner.end);
+    spans.get(at).is_some_and(|span| span.start <= inner.start)
+}
+
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
     let problem = last.trim().trim_start_matches("error: ");
     format!("{problem} (this runtime knows no look-around, no back-references and no conditions, which Python has)")
+}
+
+/// Adds what stands behind a backslash: Python takes a letter or digit for a class, and everything else for itself.
+fn push_escaped(out: &mut String, next: Option<char>, in_class: bool) {
+    match next {
+        Some('Z') if !in_class => out.push_str(r"\z"),
+        Some(' ') => out.push_str(r"\x20"),
+        Some(next) if next.is_ascii_alphanumeric() => out.extend(['\\', next]),
+        Some(next) => out.push_str(&regex::escape(next.encode_utf8(&mut [0; 4]))),
+        None => out.push('\\'),
+    }
 }
 
 /// Returns a pattern of Python as the crate `regex` writes it, and whether a bare `$` is in it.
@@ -66,13 +104,7 @@ fn translated(source: &str) -> Result<(String, bool), String> {
         let was_first = std::mem::take(&mut is_first);
         let is_doubled = chars.peek() == Some(&char);
         match char {
-            '\\' => match chars.next() {
-                Some('Z') if !in_class => out.push_str(r"\z"),
-                Some(' ') => out.push_str(r"\x20"),
-                Some(next) if next.is_ascii_alphanumeric() => out.extend(['\\', next]),
-                Some(next) => out.push_str(&regex::escape(next.encode_utf8(&mut [0; 4]))),
-                None => out.push('\\'),
-            },
+            '\\' => push_escaped(&mut out, chars.next(), in_class),
             '[' if !in_class => {
                 (in_class, is_first) = (true, true);
                 out.push('[');
@@ -130,6 +162,11 @@ mod tests {
         for (source, text, expected) in cases {
             assert_eq!(clean(source, text), expected, "{source}");
         }
+        let text = "[REDACTED:0123456789ab] [REDACTED] REDACTED [REDACTED:x] 12";
+        assert_eq!(
+            clean("[A-Z]{8}|[0-9]{2}", text),
+            "[REDACTED:0123456789ab] [REDACTED] # [#:x] #"
+        );
         assert!(OwnPattern::new("a*").unwrap().matches_nothing());
     }
 

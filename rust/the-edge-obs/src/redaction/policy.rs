@@ -93,19 +93,24 @@ impl Policy {
         if !self.correlate {
             return;
         }
-        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         for secret in secrets {
-            if origins.len() >= MAX_ORIGINS {
-                origins.clear();
-            }
-            let origin = digest(secret);
-            let digests = spellings(secret).into_iter().map(|text| digest(&text));
-            origins.extend(
-                digests
-                    .filter(|digest| *digest != origin)
-                    .map(|digest| (digest, origin)),
-            );
+            self.note_spellings(secret, &spellings(secret));
         }
+    }
+
+    /// Remembers that texts stand for a secret.
+    pub(super) fn note_spellings(&self, secret: &str, spelled: &[String]) {
+        if !self.correlate {
+            return;
+        }
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if origins.len() >= MAX_ORIGINS {
+            origins.clear();
+        }
+        let origin = digest(secret);
+        let digests = spelled.iter().map(|text| digest(text));
+        let others = digests.filter(|digest| *digest != origin);
+        origins.extend(others.map(|digest| (digest, origin)));
     }
 
     // --- texts ------------------------------------------------------------------------------------------------------------
@@ -205,6 +210,21 @@ mod tests {
             Policy::built_in().snapshot(&"AC-123456".into(), &Taints::new()),
             "AC-123456".into()
         );
+    }
+
+    #[test]
+    fn bytes_get_one_placeholder_in_all_spellings() {
+        let (own, taints) = (policy(r#"{"correlate": true}"#), Taints::new());
+        own.taint_bytes(b"k\xfb\xff\x83\x01", &taints);
+        let clean = own.scrub_text("a/v/gwE= 6bfbff8301", &taints);
+        let (one, two) = clean.split_once(' ').unwrap();
+        assert!(one == two && one.starts_with("[REDACTED:"), "{clean}");
+        own.taint_bytes("schön-und-gut".as_bytes(), &taints);
+        own.taint_bytes(b"", &taints);
+        let clean = own.scrub_text("sch%C3%B6n-und-gut schön-und-gut", &taints);
+        let (one, two) = clean.split_once(' ').unwrap();
+        assert!(one == two && one.starts_with("[REDACTED:"), "{clean}");
+        assert_eq!(taints.lost(), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA
 use super::mistakes::mistake;
 use super::policy::Policy;
 use super::tables::tables;
-use super::taints::{Taints, MAX_STRING};
+use super::taints::{Taints, MAX_STRING, SHORTEST_NUMBER};
 use crate::error::Error;
 use crate::value::{integer_text, Snap, MAX_INT};
 
@@ -119,6 +119,21 @@ impl Policy {
             }
         }
         Ok(())
+    }
+
+    /// Remembers a secret that is bytes, as [`Taints::name_bytes`] does, under the policy. Nothing is done if there are none.
+    pub fn taint_bytes(&self, secret: &[u8], taints: &Taints) {
+        match std::str::from_utf8(secret) {
+            Ok("") => {}
+            Ok(text) => {
+                let learned = taints.learn_text(text, false, true);
+                self.note_origins(learned.iter().map(String::as_str));
+            }
+            Err(_) => {
+                let (text, spelled) = taints.learn_bytes(secret);
+                self.note_spellings(&text, &spelled);
+            }
+        }
     }
 }
 
@@ -388,6 +403,7 @@ fn leaves(value: &Snap) -> Vec<&Snap> {
         let Some(item) = waiting.pop() else { break };
         seen += 1;
         match item {
+            Snap::Int(number) if number.unsigned_abs() < SHORTEST_NUMBER => {}
             Snap::Str(_) | Snap::Mark(_) | Snap::Int(_) | Snap::Big(_) => found.push(item),
             Snap::List(items) => waiting.extend(items.iter().take(MAX_LEAVES)),
             Snap::Map(pairs) => {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::bytes::{latin1, spellings_of_bytes};
 use super::chars::{
     all_alnum, all_alpha, forward, head, is_decimal, is_longer, len, strip, tail, words,
 };
@@ -145,6 +146,34 @@ impl Taints {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.state().version
+    }
+
+    /// Remembers a secret that is bytes, such as a key. Bytes of UTF-8 are a text, as for [`Taints::name`]; others are taken out as
+    /// base64, as hexadecimal digits, as a list of numbers, percent-encoded, escaped, and as the characters that they may become.
+    ///
+    /// ```
+    /// use the_edge_obs::redaction::{scrub_text, Taints};
+    ///
+    /// let taints = Taints::new();
+    /// taints.name_bytes(b"k\xfb\xff\x83\x01");
+    /// assert_eq!(scrub_text("key a/v/gwE= or 6bfbff8301", &taints), "key [REDACTED] or [REDACTED]");
+    /// ```
+    pub fn name_bytes(&self, secret: &[u8]) {
+        match std::str::from_utf8(secret) {
+            Ok(text) => self.name(text),
+            Err(_) => {
+                self.learn_bytes(secret);
+            }
+        }
+    }
+
+    /// Remembers bytes that are not text, and returns what stands for them, and their spellings.
+    pub(super) fn learn_bytes(&self, secret: &[u8]) -> (String, Vec<String>) {
+        let known = &secret[..secret.len().min(MAX_STRING)];
+        let (text, spelled) = (latin1(known), spellings_of_bytes(known));
+        let is_learned = self.state().remember(&text, spelled.clone(), false);
+        self.note(&text, is_learned, true);
+        (text, spelled)
     }
 
     /// Tells whether a text is the spelling of a secret.
@@ -581,6 +610,24 @@ mod tests {
         let version = taints.version();
         taints.name("one-more-secret");
         assert_eq!(taints.version(), version);
+    }
+
+    #[test]
+    fn bytes_are_taken_out_in_every_spelling() {
+        let taints = Taints::new();
+        taints.name_bytes("pa ss/wörd'1x".as_bytes());
+        assert_eq!(taints.without("pa%20ss%2Fw%C3%B6rd%271x"), "[REDACTED]");
+        taints.name_bytes(&[0x80, 0x81, 0x82]);
+        assert_eq!(taints.lost(), 1);
+        let key: Vec<u8> = (120..152).collect();
+        taints.name_bytes(&key);
+        let debug = format!("{key:?}, {:02x?}", &key[..]);
+        assert_eq!(taints.without(&debug), "[[REDACTED]], [[REDACTED]]");
+        assert_eq!(taints.lost(), 1);
+        // A long one has room, too.
+        taints.name_bytes(&[0xfe; MAX_STRING + 9]);
+        assert_eq!(taints.lost(), 1);
+        assert_eq!(taints.without(&"fe".repeat(MAX_STRING)), "[REDACTED]");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::chars::{
     all_alnum, back, char_at, find, forward, is_longer, is_space, rfind, strip, tail, words,
 };
 use super::keys::{classify, KeyClasses, Verdict};
+use super::ordinary::{is_ordinary, note};
 use super::pattern::{patterns, Found, Pattern};
 use super::shapes::{
     by_format, commands, in_encoded_urls, in_urls, is_long_enough, is_upper_at, key_blocks,
@@ -102,6 +103,20 @@ pub(super) fn masked<'m>(
 /// `classes` judges names: further secret keys count here too.
 #[must_use]
 pub fn secret_spans(text: &str, classes: &KeyClasses) -> Vec<(usize, usize)> {
+    if !classes.is_built_in() {
+        return searched(text, classes);
+    }
+    if is_ordinary(text) {
+        return Vec::new();
+    }
+    let spans = searched(text, classes);
+    if spans.is_empty() {
+        note(text);
+    }
+    spans
+}
+
+fn searched(text: &str, classes: &KeyClasses) -> Vec<(usize, usize)> {
     let mut spans = Vec::new();
     if text.contains("://") {
         in_urls(text, &mut spans);

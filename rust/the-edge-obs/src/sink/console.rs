@@ -117,7 +117,8 @@ impl Sink for Console {
 }
 
 /// Tells whether to write colours, as <https://no-color.org> asks.
-fn uses_colour(is_terminal: bool) -> bool {
+#[must_use]
+pub fn uses_colour(is_terminal: bool) -> bool {
     let is_asked_not_to = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let is_dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
     is_terminal && !is_asked_not_to && !is_dumb

@@ -16,7 +16,7 @@ use crate::event::root_rank;
 use crate::facts::Facts;
 use crate::flow::Flow;
 use crate::ids::FlowId;
-use crate::line::to_line;
+use crate::line::line_of;
 use log::LogFile;
 
 /// The path of flow files, unless you say otherwise.
@@ -253,7 +253,7 @@ fn lost(what: &str) -> io::Error {
 
 impl Sink for FlowFile {
     fn take(&self, facts: &Arc<Facts>) -> io::Result<()> {
-        let mut line = to_line(&facts.event());
+        let mut line = line_of(facts);
         line.push('\n');
         let is_root = root_rank(&facts.node, facts.parent.is_some()) > 0;
         let is_end = is_root && facts.event_type.is_end();

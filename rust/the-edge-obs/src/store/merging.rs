@@ -2,8 +2,31 @@
 
 use std::collections::HashMap;
 
+use super::FlowEvents;
 use crate::event::timestamp;
+use crate::repeats::Seen;
 use crate::value::Snap;
+
+/// Joins what the rings have of a flow with what the files have.
+pub(super) fn joined(in_rings: Option<FlowEvents>, mut copies: Vec<Vec<Snap>>) -> FlowEvents {
+    let Some(mut found) = in_rings else {
+        let (mut events, mut seen) = (merged(copies), Seen::new());
+        events.retain(|event| seen.is_new(event));
+        return FlowEvents {
+            events,
+            ..FlowEvents::none()
+        };
+    };
+    if !copies.is_empty() {
+        let count = found.events.len();
+        copies.insert(0, found.events);
+        found.events = merged(copies);
+        found.dropped = found
+            .dropped
+            .saturating_sub((found.events.len() - count) as u64);
+    }
+    found
+}
 
 /// Returns the events of several copies of the same flows, each once, ordered by time.
 ///

@@ -1,19 +1,22 @@
 //! Where the events of flows are: rings, log files, and folders of log files, all read in the same way.
 
 mod merging;
+mod streaming;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::flow_log::{build_flow_log, build_known_flow_log, FlowLog, Outcome};
 use crate::ids::{is_uuid, FlowId};
-use crate::jsonl::{log_files, log_name, Events, Folder, Skipped};
+use crate::jsonl::{log_files, Events, Folder, Skipped};
 use crate::query::Filters;
 use crate::repeats::Seen;
 use crate::sink::ring::Ring;
 use crate::value::Snap;
-use merging::merged;
+use merging::{joined, merged};
+use streaming::{stream, Sieve};
 
 /// Rings and paths in which flows are looked for.
 ///
@@ -43,6 +46,21 @@ pub struct FlowEvents {
     pub faults: u64,
     /// What the reading of files skipped.
     pub skipped: Skipped,
+    /// What a ring knows of the flow beside its events.
+    pub known: Option<Outcome>,
+}
+
+impl FlowEvents {
+    /// Returns what holds nothing.
+    fn none() -> FlowEvents {
+        FlowEvents {
+            events: Vec::new(),
+            dropped: 0,
+            faults: 0,
+            skipped: Skipped::default(),
+            known: None,
+        }
+    }
 }
 
 impl Store {
@@ -107,8 +125,7 @@ impl Store {
     ///
     /// [`Error::FlowNotFound`]: no place has the flow. [`Error::LogFile`]: a path cannot be read.
     pub fn flow(&self, id: &str) -> Result<FlowEvents, Error> {
-        let lower = id.to_lowercase();
-        let id = if is_uuid(&lower) { &lower } else { id };
+        let id = &*canonical(id);
         let in_ring = match self.in_rings(id) {
             Some(found) if found.dropped == 0 => return Ok(found),
             found => found,
@@ -124,6 +141,25 @@ impl Store {
         }
         found.skipped = skipped;
         Ok(found)
+    }
+
+    /// Returns everything known about one flow.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::flow`].
+    pub fn flow_log(&self, id: &str) -> Result<FlowLog, Error> {
+        let FlowEvents {
+            events,
+            dropped,
+            faults,
+            known,
+            ..
+        } = self.flow(id)?;
+        match known {
+            Some(known) => build_known_flow_log(&canonical(id), events, dropped, faults, &known),
+            None => build_flow_log(events, dropped, faults),
+        }
     }
 
     /// Returns the rings that keep a flow.
@@ -142,7 +178,11 @@ impl Store {
             dropped: rings.iter().map(|(ring, key)| ring.dropped(key)).min()?,
             faults: rings.iter().map(|(ring, key)| ring.faults(key)).max()?,
             events: merged(rings.iter().map(|(ring, key)| ring.events(key)).collect()),
-            skipped: Skipped::default(),
+            known: rings.iter().find_map(|(ring, key)| {
+                let (name, status) = (ring.name_of(key), ring.status(key)?);
+                Some(Outcome { name, status })
+            }),
+            ..FlowEvents::none()
         })
     }
 
@@ -321,29 +361,6 @@ impl Store {
     }
 }
 
-/// Lets those events pass that are wanted.
-struct Sieve<'s> {
-    filters: &'s Filters,
-    left: usize,
-    is_empty: bool,
-    each: &'s mut dyn FnMut(Snap) -> ControlFlow<()>,
-}
-
-impl Sieve<'_> {
-    fn give(&mut self, event: Snap) -> ControlFlow<()> {
-        self.is_empty = false;
-        if self.left > 0 && self.filters.keeps(&event) {
-            self.left -= 1;
-            (self.each)(event)?;
-        }
-        if self.left == 0 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-}
-
 /// Returns what was skipped, for the middle of a message.
 fn detail(skipped: &Skipped) -> String {
     let mut parts = Vec::new();
@@ -371,65 +388,16 @@ fn files_of(path: &Path) -> Result<Folder, Error> {
     })
 }
 
+/// Returns an id as logs have it: a UUID in lower case.
+fn canonical(id: &str) -> String {
+    let lower = id.to_lowercase();
+    if is_uuid(&lower) {
+        lower
+    } else {
+        id.to_owned()
+    }
+}
+
 fn flow_id(event: &Snap) -> &str {
     event.get("flow_id").and_then(Snap::as_str).unwrap_or("")
-}
-
-/// Joins what the rings have of a flow with what the files have.
-fn joined(in_rings: Option<FlowEvents>, mut copies: Vec<Vec<Snap>>) -> FlowEvents {
-    let Some(mut found) = in_rings else {
-        let (mut events, mut seen) = (merged(copies), Seen::new());
-        events.retain(|event| seen.is_new(event));
-        return FlowEvents {
-            events,
-            dropped: 0,
-            faults: 0,
-            skipped: Skipped::default(),
-        };
-    };
-    if !copies.is_empty() {
-        let count = found.events.len();
-        copies.insert(0, found.events);
-        found.events = merged(copies);
-        found.dropped = found
-            .dropped
-            .saturating_sub((found.events.len() - count) as u64);
-    }
-    found
-}
-
-/// Gives the events of files, log by log. Of a log of several files the events are joined, in memory.
-fn stream(
-    files: &[PathBuf],
-    skipped: &mut Skipped,
-    each: &mut impl FnMut(Snap) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, Error> {
-    let mut files: Vec<(String, &PathBuf)> =
-        files.iter().map(|file| (log_name(file), file)).collect();
-    files.sort();
-    for log in files.chunk_by(|one, other| one.0 == other.0) {
-        let mut parts = Vec::new();
-        for (_, file) in log {
-            let mut reader = Events::open(file)?;
-            if log.len() == 1 {
-                for event in reader.by_ref() {
-                    if each(event?).is_break() {
-                        skipped.add(reader.skipped());
-                        return Ok(ControlFlow::Break(()));
-                    }
-                }
-            } else {
-                parts.push(reader.by_ref().collect::<Result<Vec<Snap>, Error>>()?);
-            }
-            skipped.add(reader.skipped());
-        }
-        if merged(parts)
-            .into_iter()
-            .try_for_each(&mut *each)
-            .is_break()
-        {
-            return Ok(ControlFlow::Break(()));
-        }
-    }
-    Ok(ControlFlow::Continue(()))
 }
