@@ -17,7 +17,7 @@ use crate::flow::Flow;
 use crate::guard::{caught, panic_text};
 use crate::here::{here, in_span, Here};
 use crate::ids::{new_number, FlowId, SpanId};
-use crate::layer::{current_place, offer};
+use crate::layer::{around, current_place, offer, Around};
 use crate::names::fit_name;
 use crate::node::Node;
 use crate::outcome::{error_data, metrics_of, named, soft_failure, Figures, PANICKED};
@@ -41,7 +41,8 @@ impl Open {
         if !node.is_wanted(dispatch) {
             return None;
         }
-        let (run, number, up) = match current_place(dispatch) {
+        let around = around(dispatch);
+        let (run, number, up) = match &around.place {
             Some(parent) => (Arc::clone(&parent.run), new_number(), Some(parent.number)),
             None => {
                 let run = Arc::new(Run::new(Flow::new(FlowId::random(), node.name()), None));
@@ -58,7 +59,7 @@ impl Open {
             step,
             node.level(),
         ));
-        let open = Open::offered(dispatch, node, place, false)?;
+        let open = Open::offered(dispatch, node, place, &around, false)?;
         (open.place.mask() != 0).then_some(open)
     }
 
@@ -67,6 +68,7 @@ impl Open {
         dispatch: &Dispatch,
         node: &'static Node,
         place: Arc<Place>,
+        around: &Around,
         is_muted: bool,
     ) -> Option<Open> {
         let (flow, span) = (display(place.run.flow.id), display(place.span_id()));
@@ -76,7 +78,7 @@ impl Open {
             Some(&span),
             step.as_ref().map(|step| step as &dyn tracing::Value),
         ];
-        let span = offer(dispatch, node.metadata(), &values, &place, is_muted)?;
+        let span = offer(dispatch, node.metadata(), &values, &place, around, is_muted)?;
         let figures = Mutex::default();
         Some(Open {
             place,
