@@ -13,7 +13,7 @@ use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
 use crate::here::{here, in_span, Here};
 use crate::ids::{FlowId, SpanId};
-use crate::layer::current_place;
+use crate::layer::{around, current_place};
 use crate::names::{fit_name, fit_node};
 use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, named, PANICKED};
@@ -119,12 +119,14 @@ impl FlowBuilder {
             };
         }
         let dispatch = dispatcher::get_default(Dispatch::clone);
-        let outer = current_place(&dispatch).filter(|outer| outer.run.flow.id != run.flow.id);
+        let around = around(&dispatch);
         ROOT.register();
         let place = Arc::new(place);
         // Also where nobody wants the root: nodes inside it belong to the flow all the same.
         let is_muted = !ROOT.asks(&dispatch);
-        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), is_muted);
+        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), &around, is_muted);
+        let is_other = |outer: &Arc<Place>| outer.run.flow.id != run.flow.id;
+        let outer = around.place.filter(is_other);
         for value in &self.secrets {
             let _ = place.snapshot(value);
         }
