@@ -48,7 +48,6 @@ pub mod yaml;
 
 pub use capture::to_snap;
 pub use configure::{configure, Undo};
-pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
 pub use context::{current, flow, log, taint, ObservabilityContext};
 pub use error::Error;
 pub use event::{EventType, Level, Status};
@@ -59,9 +58,9 @@ pub use here::{here, Here};
 pub use ids::{FlowId, SpanId};
 pub use layer::FlowLayer;
 pub use levels::Levels;
-pub use node::Node;
 #[doc(hidden)]
 pub use node::is_compiled as __is_compiled;
+pub use node::Node;
 pub use observability::{get_flow_log, observed, query, store, EventHandler, EventStream};
 pub use query::Filters;
 pub use sink::Sink;
