@@ -10,7 +10,7 @@ use crate::capture::to_snap;
 use crate::event::{EventType, Level, Status, ROOT_NODE, SCHEMA_VERSION};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
-use crate::here::{here, Here};
+use crate::here::{here, in_span, Here};
 use crate::ids::{FlowId, SpanId};
 use crate::layer::current_place;
 use crate::names::{fit_name, fit_node};
@@ -239,10 +239,10 @@ impl ObservabilityContext {
         &self.place.run.flow
     }
 
-    /// Runs a function inside the flow: nodes that it calls belong to it.
+    /// Runs a function inside the flow: nodes that it calls belong to it. It works on any thread.
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.open {
-            Some(open) => open.span.in_scope(work),
+            Some(open) => in_span(&open.span, work),
             None => work(),
         }
     }

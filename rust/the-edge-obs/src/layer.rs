@@ -217,17 +217,22 @@ where
         if is_in_sink() {
             return;
         }
+        let (metadata, level) = (event.metadata(), level_of(event.metadata().level()));
+        // An event that came through the crate `log` has its target as a field.
+        let is_bridged = metadata.target() == "log";
+        // Asked first, as most events of a program are below the level.
+        if !is_bridged && !self.output.levels.on(metadata.target(), level) {
+            return;
+        }
         let Some(place) = context.event_span(event).and_then(nearest) else {
             return;
         };
-        let (metadata, level) = (event.metadata(), level_of(event.metadata().level()));
         let read = || Fields::read(|fields| event.record(fields));
-        // An event that came through the crate `log` has its target as a field.
-        let mut fields = (metadata.target() == "log").then(read);
+        let mut fields = is_bridged.then(read);
         let target = fields.as_mut().and_then(|fields| fields.target.take());
         let target = target.as_deref().unwrap_or(metadata.target());
         let bit = place.run.bit_of(&self.output).unwrap_or(0);
-        if bit == 0 || !self.output.levels.on(target, level) {
+        if bit == 0 || is_bridged && !self.output.levels.on(target, level) {
             return;
         }
         let fields = fields.unwrap_or_else(read);

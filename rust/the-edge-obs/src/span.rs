@@ -15,12 +15,12 @@ use serde::Serialize;
 use tracing::field::display;
 use tracing::{dispatcher, Dispatch, Span};
 
-use crate::capture::to_snap;
+use crate::capture::{describes_failure, to_snap};
 use crate::event::{EventType, Level, Status};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
 use crate::guard::{caught, panic_text};
-use crate::here::{here, Here};
+use crate::here::{here, in_span, Here};
 use crate::ids::{new_number, FlowId, SpanId};
 use crate::layer::{current_place, offer};
 use crate::names::fit_name;
@@ -131,11 +131,9 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         }
         let mut span = OpenSpan::closed(self.node, self.site);
         let result = work(&span);
-        if let Err(error) = &result {
-            if is_compiled(Level::Error) {
-                span.step = self.step.map(Into::into);
-                span.fail_with(error);
-            }
+        if is_compiled(Level::Error) && self.node.reports() {
+            span.step = self.step.map(Into::into);
+            return span.finish(result);
         }
         result
     }
@@ -148,7 +146,10 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         F: FnOnce(&OpenSpan) -> Result<T, E>,
     {
         let span = self.start();
-        let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&span))));
+        let result = catch_unwind(AssertUnwindSafe(|| match &span.open {
+            Some(open) => open.span.in_scope(|| work(&span)),
+            None => work(&span),
+        }));
         span.finish_caught(result)
     }
 
@@ -176,10 +177,7 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         let span = self.start();
         let Some(open) = &span.open else {
             let result = future.await;
-            if let Err(error) = &result {
-                span.fail_with(error);
-            }
-            return result;
+            return span.finish(result);
         };
         let future = tracing::Instrument::instrument(future, open.span.clone());
         let mut future = pin!(future);
@@ -346,10 +344,10 @@ impl OpenSpan {
         Some(self.open.as_ref()?.place.span_id())
     }
 
-    /// Runs a function inside the span: nodes that it calls become children.
+    /// Runs a function inside the span: nodes that it calls become children. It works on any thread.
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.open {
-            Some(open) => open.span.in_scope(work),
+            Some(open) => in_span(&open.span, work),
             None => work(),
         }
     }
@@ -398,6 +396,10 @@ impl OpenSpan {
                 self.end(None);
             }
             Ok(value) if self.open.is_some() => self.end(Some(to_snap(value))),
+            // The failure that it describes is logged although the node is not.
+            Ok(value) if self.node.reports() && describes_failure(value) => {
+                self.end(Some(to_snap(value)));
+            }
             Ok(_) => self.end(None),
             Err(error) => self.fail_with(error),
         }

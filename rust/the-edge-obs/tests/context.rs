@@ -116,6 +116,37 @@ fn a_pool_continues_where_the_closure_says() {
 }
 
 #[test]
+fn a_flow_or_span_may_be_taken_to_another_thread() {
+    let kept = kept(|| {
+        let run = flow("f").start();
+        let span = run.in_scope(|| node!("outer").start());
+        let work = move || {
+            let span = run.in_scope(|| {
+                node!("beside").in_scope(|_| ());
+                span
+            });
+            span.in_scope(|| node!("inside").in_scope(|_| ()));
+            span.end(None);
+            run.end();
+        };
+        std::thread::spawn(work).join().unwrap();
+    });
+    assert_eq!(
+        kept.tree(),
+        [
+            "0 flow entry",
+            "1 outer entry",
+            "1 beside entry",
+            "1 beside exit",
+            "2 inside entry",
+            "2 inside exit",
+            "1 outer exit",
+            "0 flow exit"
+        ]
+    );
+}
+
+#[test]
 fn what_was_nowhere_stays_where_it_runs() {
     let nowhere = here();
     let kept = kept(|| {
@@ -496,7 +527,7 @@ fn a_filter_that_does_not_want_the_root_still_gives_its_nodes_to_the_flow() {
     assert!(kept
         .events()
         .iter()
-        .all(|event| text(event, "flow_id") == flow_id && text(event, "parent_id") != ""));
+        .all(|event| text(event, "flow_id") == flow_id && !text(event, "parent_id").is_empty()));
 }
 
 #[test]
@@ -532,6 +563,28 @@ fn a_filter_for_the_whole_program_keeps_the_flow_and_its_errors() {
         ("s", "broke")
     );
     assert_eq!(at(&inner, "metrics").to_json(), "{}");
+}
+
+#[test]
+fn a_node_that_is_filtered_still_reports_the_failure_that_it_returns() {
+    let kept = kept(|| {
+        let run = flow("f").start();
+        run.in_scope(|| {
+            let soft = || Snap::map([("success", Snap::Bool(false)), ("error", "no".into())]);
+            let outcome = node!("llm.call", debug, step: "ask").in_scope(|_| soft());
+            assert_eq!(outcome, soft());
+            node!("ok", debug).in_scope(|_| Snap::map([("success", Snap::Bool(true))]));
+            let work = node!("later", debug).instrument(async { Ok::<_, String>(soft()) });
+            tokio_runtime().block_on(work).unwrap();
+        });
+    });
+    assert_eq!(kept.nodes("error"), ["llm.call", "later"]);
+    assert_eq!(kept.len(), 4);
+    let error = kept.one("llm.call", "error");
+    assert_eq!(text(&error, "step"), "ask");
+    assert_eq!(at(&error, "data.error.type"), &"ActionError".into());
+    assert_eq!(at(&error, "data.output.error"), &"no".into());
+    assert_eq!(at(&error, "metrics").to_json(), "{}");
 }
 
 #[test]

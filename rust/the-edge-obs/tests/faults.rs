@@ -282,8 +282,8 @@ fn a_value_that_panics_costs_its_place_in_the_log() {
         let run = flow("f").input(&Panics(1)).start();
         run.in_scope(|| {
             let _ = node!("n", input: Panics(1)).in_scope(|_| Panics(1));
-            let _ = node!("m", input: { let none: Option<u8> = None; none.expect("no input") })
-                .in_scope(|_| 1);
+            let _ =
+                node!("m", input: "".chars().next().expect("no input").to_string()).in_scope(|_| 1);
             log!("note", info, data: {"bad": Panics(1), "good": 1});
             tracing::info!(bad = ?Panics(1), good = 1, "hello");
             let _ = node!("e").run(|_| Err::<(), _>(Worse));
@@ -521,7 +521,9 @@ fn an_open_span_keeps_its_layer_until_it_ends() {
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
     let run = tracing::dispatcher::with_default(&dispatch, || flow("f").start());
     drop(dispatch);
-    run.in_scope(|| log!("nowhere", info)); // there is no default here: the flow says where by `here`
+    // There is no default here.
+    log!("nowhere", info);
+    run.in_scope(|| log!("inside", info));
     run.here().in_scope(|| node!("n").in_scope(|_| ()));
     run.log("note").emit();
     run.end();
@@ -529,6 +531,7 @@ fn an_open_span_keeps_its_layer_until_it_ends() {
         kept.tree(),
         [
             "0 flow entry",
+            "0 inside log",
             "1 n entry",
             "1 n exit",
             "0 note log",

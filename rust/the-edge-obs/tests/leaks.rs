@@ -302,9 +302,7 @@ fn secrets_of_nodes_leave_nowhere() {
                 .end();
             std::thread::scope(|scope| {
                 let here = the_edge_obs::here();
-                scope.spawn(move || {
-                    here.in_scope(|| log!("thread", info, message: &format!("{BY_KEY}")))
-                });
+                scope.spawn(move || here.in_scope(|| log!("thread", info, message: BY_KEY)));
             });
         });
         run.fail(&format!("E {NAMED}"), &format!("gave up on {BY_KEY}"));

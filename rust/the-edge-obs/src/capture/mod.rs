@@ -5,6 +5,7 @@
 //! bounded time, also one that never ends.
 
 mod key;
+mod probe;
 
 use std::cell::Cell;
 use std::fmt::{self, Display};
@@ -14,6 +15,8 @@ use serde::ser::{self, Serialize, Serializer};
 use crate::guard::caught;
 use crate::redaction::{items_mark, MAX_DEPTH, MAX_ITEMS, MAX_VALUES};
 use key::Key;
+
+pub(crate) use probe::describes_failure;
 
 /// The most wrappers around a value, such as `Some`: each costs stack, and a linked list may be made of nothing else.
 const MAX_NESTED: usize = 128;

@@ -62,12 +62,6 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<Box<TransportError>> for Trouble {
-    fn from(error: Box<TransportError>) -> Self {
-        Trouble::Transport(error)
-    }
-}
-
 impl From<TransportError> for Trouble {
     fn from(error: TransportError) -> Self {
         Trouble::Transport(Box::new(error))
@@ -84,7 +78,7 @@ pub(in crate::actions) struct TransportError {
     /// The HTTP status that the error stands for, where it is another than that of the answer.
     pub status: Option<u16>,
     /// The answer, if one came.
-    pub response: Option<Response>,
+    pub response: Option<Box<Response>>,
 }
 
 impl TransportError {
@@ -189,6 +183,8 @@ pub(in crate::actions) struct Answer {
     pub url: String,
     /// The seconds of the call, as given.
     pub seconds: String,
+    /// The same as a duration.
+    pub limit: Duration,
     response: Response,
     body: BodyReader<'static>,
 }
@@ -205,7 +201,7 @@ impl Answer {
     }
 
     /// Reads the body, up to a number of bytes.
-    pub(in crate::actions) fn read(mut self, most: usize) -> Result<Response, Box<TransportError>> {
+    pub(in crate::actions) fn read(mut self, most: usize) -> Result<Response, TransportError> {
         let mut body = Vec::new();
         let cap = (most as u64).saturating_add(1);
         if let Err(error) = (&mut self.body).take(cap).read_to_end(&mut body) {
@@ -222,7 +218,7 @@ impl Answer {
                     "connection",
                 )
             };
-            return Err(Box::new(TransportError::new(told, kind)));
+            return Err(TransportError::new(told, kind));
         }
         self.response.is_cut = body.len() > most;
         body.truncate(most);
@@ -297,7 +293,7 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
             Some(next) => hop = next,
             None => {
                 let reason = head.status.canonical_reason().unwrap_or_default();
-                return answer_of(request, response, body, reason);
+                return answer_of(request, response, body, reason, limit);
             }
         }
     }
@@ -313,11 +309,13 @@ fn answer_of(
     response: Response,
     body: Body,
     reason: &str,
+    limit: Duration,
 ) -> Result<Answer, Trouble> {
     let status = response.status;
     let answer = Answer {
         url: response.url.clone(),
         seconds: repr(&request.timeout),
+        limit,
         response,
         body: body.into_with_config().limit(u64::MAX).reader(),
     };
@@ -336,7 +334,7 @@ fn answer_of(
         is_cut: true,
     });
     let mut error = TransportError::new(told, "http_error");
-    error.response = Some(response);
+    error.response = Some(Box::new(response));
     Err(error.into())
 }
 
