@@ -1,6 +1,7 @@
 //! Flow-scoped logs for agents and workflows, on the `tracing` crate.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod capture;
 pub mod config;
 pub mod configure;
@@ -15,6 +16,7 @@ pub mod flow_log;
 mod foreign;
 pub mod globs;
 mod guard;
+pub mod here;
 pub mod ids;
 pub mod jsonl;
 pub mod layer;
@@ -47,12 +49,13 @@ pub mod yaml;
 
 pub use capture::to_snap;
 pub use configure::{configure, Undo};
-pub use context::{current, flow, here, log, taint, Here, ObservabilityContext};
+pub use context::{current, flow, log, taint, ObservabilityContext};
 pub use error::Error;
 pub use event::{EventType, Level, Status};
 pub use facts::Facts;
 pub use flow::Flow;
 pub use flow_log::{build_flow_log, FlowLog};
+pub use here::{here, Here};
 pub use ids::{FlowId, SpanId};
 pub use layer::FlowLayer;
 pub use levels::Levels;

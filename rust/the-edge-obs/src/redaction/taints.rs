@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bytes::{latin1, spellings_of_bytes};
@@ -70,12 +71,25 @@ const PLACES: [&str; 25] = [
 /// paths, schemas and placeholders are not remembered: they would blank the same words in the rest of the run.
 ///
 /// Without room, secrets that stood under a bare `token` go first, then the oldest; each one that goes is counted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Taints {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+impl fmt::Debug for Taints {
+    /// Writes how many there are, and none of them.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, lost) = {
+            let state = self.state();
+            (state.secrets.len(), state.lost)
+        };
+        let mut fields = out.debug_struct("Taints");
+        fields.field("count", &count).field("lost", &lost);
+        fields.finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
 struct State {
     secrets: HashMap<Box<str>, Secret>,
     /// Secrets by age, those under a bare `token` apart.
@@ -91,7 +105,6 @@ struct State {
     version: u64,
 }
 
-#[derive(Debug)]
 struct Secret {
     age: u64,
     is_token: bool,

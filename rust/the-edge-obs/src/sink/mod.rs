@@ -1,5 +1,6 @@
 //! Sinks: where events go.
 
+pub mod at_level;
 pub mod callback;
 pub mod console;
 pub mod file;

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use the_edge_obs::traceparent::traceparent;
+use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 use ureq::http::{HeaderName, HeaderValue, Method};
 use ureq::{Agent, Body, BodyReader};
@@ -62,12 +63,6 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<Box<TransportError>> for Trouble {
-    fn from(error: Box<TransportError>) -> Self {
-        Trouble::Transport(error)
-    }
-}
-
 impl From<TransportError> for Trouble {
     fn from(error: TransportError) -> Self {
         Trouble::Transport(Box::new(error))
@@ -84,7 +79,7 @@ pub(in crate::actions) struct TransportError {
     /// The HTTP status that the error stands for, where it is another than that of the answer.
     pub status: Option<u16>,
     /// The answer, if one came.
-    pub response: Option<Response>,
+    pub response: Option<Box<Response>>,
 }
 
 impl TransportError {
@@ -140,6 +135,24 @@ pub(in crate::actions) struct Response {
 }
 
 impl Response {
+    /// Returns an answer whose body is not known.
+    fn empty(url: String, status: u16, headers: Vec<(String, String)>) -> Response {
+        Response {
+            url,
+            status,
+            headers,
+            body: Vec::new(),
+            is_cut: true,
+        }
+    }
+
+    /// Returns the value of the body, which is JSON.
+    pub(in crate::actions) fn json(&self) -> Result<Snap, String> {
+        let text = std::str::from_utf8(&self.body).map_err(|error| error.to_string())?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        from_json_of_others(text, MAX_DEPTH).map_err(|error| error.to_string())
+    }
+
     /// Returns a header; several of one name are joined.
     pub(in crate::actions) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(own, _)| own == name);
@@ -189,6 +202,8 @@ pub(in crate::actions) struct Answer {
     pub url: String,
     /// The seconds of the call, as given.
     pub seconds: String,
+    /// The same as a duration.
+    pub limit: Duration,
     response: Response,
     body: BodyReader<'static>,
 }
@@ -205,7 +220,7 @@ impl Answer {
     }
 
     /// Reads the body, up to a number of bytes.
-    pub(in crate::actions) fn read(mut self, most: usize) -> Result<Response, Box<TransportError>> {
+    pub(in crate::actions) fn read(mut self, most: usize) -> Result<Response, TransportError> {
         let mut body = Vec::new();
         let cap = (most as u64).saturating_add(1);
         if let Err(error) = (&mut self.body).take(cap).read_to_end(&mut body) {
@@ -222,7 +237,7 @@ impl Answer {
                     "connection",
                 )
             };
-            return Err(Box::new(TransportError::new(told, kind)));
+            return Err(TransportError::new(told, kind));
         }
         self.response.is_cut = body.len() > most;
         body.truncate(most);
@@ -276,6 +291,7 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
     let limit = Duration::try_from_secs_f64(seconds).map_or(LONGEST, |limit| limit.min(LONGEST));
     let end = Instant::now() + limit;
     let mut hop = first_hop(request)?;
+    let mut last = None;
     for _ in 0..=MAX_REDIRECTS {
         let left = end.saturating_duration_since(Instant::now());
         let sent = send(
@@ -294,10 +310,14 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
         };
         match redirected(request.action, &hop, &response)? {
             // The body of a redirect is not read: it could be endless.
-            Some(next) => hop = next,
+            Some(next) => {
+                let (url, status) = (response.url, response.status);
+                last = Some(Box::new(Response::empty(url, status, Vec::new())));
+                hop = next;
+            }
             None => {
                 let reason = head.status.canonical_reason().unwrap_or_default();
-                return answer_of(request, response, body, reason);
+                return answer_of(request, response, body, reason, limit);
             }
         }
     }
@@ -305,7 +325,9 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
         "more than {MAX_REDIRECTS} redirects, the last one to {}",
         hop.url
     );
-    Err(TransportError::new(told, "http_error").into())
+    let mut error = TransportError::new(told, "http_error");
+    error.response = last;
+    Err(error.into())
 }
 
 fn answer_of(
@@ -313,11 +335,13 @@ fn answer_of(
     response: Response,
     body: Body,
     reason: &str,
+    limit: Duration,
 ) -> Result<Answer, Trouble> {
     let status = response.status;
     let answer = Answer {
         url: response.url.clone(),
         seconds: repr(&request.timeout),
+        limit,
         response,
         body: body.into_with_config().limit(u64::MAX).reader(),
     };
@@ -328,15 +352,9 @@ fn answer_of(
     let (url, headers) = (answer.url.clone(), answer.response.headers.clone());
     let read = answer.read(ERROR_BODY);
     // The status alone is enough.
-    let response = read.unwrap_or_else(|_| Response {
-        url,
-        status,
-        headers,
-        body: Vec::new(),
-        is_cut: true,
-    });
+    let response = read.unwrap_or_else(|_| Response::empty(url, status, headers));
     let mut error = TransportError::new(told, "http_error");
-    error.response = Some(response);
+    error.response = Some(Box::new(response));
     Err(error.into())
 }
 
