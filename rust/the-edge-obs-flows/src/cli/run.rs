@@ -63,8 +63,7 @@ fn load(options: &RunOptions) -> Result<Flow, Fault> {
 }
 
 fn is_off(flow: &Flow) -> bool {
-    let enabled = flow.observability().and_then(|block| block.get("enabled"));
-    enabled == Some(&Snap::Bool(false))
+    flow.config().is_some_and(|config| !config.enabled)
 }
 
 /// Returns what interrupts the run at Ctrl-C. A second Ctrl-C ends the process at once; files are whole even then, as each line is
