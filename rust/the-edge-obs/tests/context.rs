@@ -725,6 +725,51 @@ fn levels_may_change_while_running() {
     assert_eq!(kept.nodes("exit"), expected);
 }
 
+#[test]
+fn layers_and_levels_may_change_while_threads_log() {
+    let kept = Kept::default();
+    let levels = Arc::new(Levels::new(Some(Level::Info)));
+    let new = || FlowLayer::with_levels(Arc::clone(&levels)).sink(kept.clone());
+    let (reloaded, handle) = reload::Layer::new(new());
+    run_in(tracing_subscriber::registry().with(reloaded), || {
+        let here = here();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        here.in_scope(|| {
+                            for _ in 0..300 {
+                                let run = flow("f").start();
+                                run.in_scope(|| {
+                                    node!("llm.call").in_scope(|_| tracing::info!("hello"));
+                                    let sum = node!("sum", debug).run(|_| Ok::<_, String>(2));
+                                    assert_eq!(sum, Ok(2));
+                                });
+                            }
+                        });
+                    })
+                })
+                .collect();
+            let mut at = 0;
+            while !workers
+                .iter()
+                .all(std::thread::ScopedJoinHandle::is_finished)
+            {
+                at += 1;
+                let level = [Some(Level::Debug), None, Some(Level::Info)][at % 3];
+                levels.set("", level).unwrap();
+                handle.reload(new()).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        levels.set("", Some(Level::Info)).unwrap();
+        flow("last").start().end();
+    });
+    let events = kept.events();
+    let names = events.iter().map(|event| at(event, "data.name"));
+    assert_eq!(names.filter(|name| **name == "last".into()).count(), 1);
+}
+
 // --- other code -------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -467,6 +467,52 @@ fn a_process_may_exit_inside_a_span() {
         .all(|line| line.contains(r#""event_type":"entry""#)));
 }
 
+#[test]
+fn threads_of_a_program_with_one_layer_for_all_may_log_while_they_end() {
+    const CHILD: &str = "THE_EDGE_OBS_TEST_GLOBAL";
+    if std::env::var_os(CHILD).is_some() {
+        let kept = Kept::default();
+        let layer = FlowLayer::new().sink(kept.clone());
+        let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
+        tracing::dispatcher::set_global_default(dispatch.clone()).unwrap();
+        let is_done = Arc::new(AtomicBool::new(false));
+        for logs_before in [false, true] {
+            let at_end = Global(Arc::clone(&is_done));
+            let thread = std::thread::spawn(move || {
+                if logs_before {
+                    two_nodes();
+                }
+                GLOBAL.with(|own| own.replace(Some(at_end)));
+                two_nodes();
+            });
+            thread.join().unwrap();
+            assert!(is_done.swap(false, Ordering::Relaxed));
+        }
+        assert!(kept.len() >= 18);
+        std::process::exit(7);
+    }
+    let name = "threads_of_a_program_with_one_layer_for_all_may_log_while_they_end";
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]);
+    let output = command.env(CHILD, "1").output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{errors}");
+}
+
+/// Logs to the layer of the program when its thread ends.
+struct Global(Arc<AtomicBool>);
+
+impl Drop for Global {
+    fn drop(&mut self) {
+        two_nodes();
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    static GLOBAL: std::cell::RefCell<Option<Global>> = const { std::cell::RefCell::new(None) };
+}
+
 // --- what stays -------------------------------------------------------------------------------------------------------
 
 /// Keeps nothing but a count of those who hold it.
