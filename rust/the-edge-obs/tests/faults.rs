@@ -260,6 +260,35 @@ fn a_sink_may_log_when_it_is_dropped() {
     assert_eq!(kept.len(), 6);
 }
 
+/// Panics when it hears of a node for the first time.
+struct Startled(AtomicBool);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Startled {
+    fn register_callsite(
+        &self,
+        metadata: &'static tracing::Metadata<'static>,
+    ) -> tracing::subscriber::Interest {
+        let is_it = metadata.name() == "startling";
+        assert!(!is_it || self.0.swap(true, Ordering::Relaxed), "boo");
+        tracing::subscriber::Interest::always()
+    }
+}
+
+#[test]
+fn another_layer_that_panics_over_a_node_does_not_spoil_it() {
+    let kept = Kept::default();
+    let registry = tracing_subscriber::registry()
+        .with(FlowLayer::new().sink(kept.clone()))
+        .with(Startled(AtomicBool::new(false)));
+    tracing::subscriber::with_default(registry, || {
+        let run = flow("f").start();
+        let once = || run.in_scope(|| node!("startling").in_scope(|_| 1));
+        assert!(std::panic::catch_unwind(once).is_err()); // that panic is not ours
+        assert_eq!(once(), 1);
+    });
+    assert_eq!(kept.nodes("exit"), ["startling", "flow"]);
+}
+
 // --- what is captured -------------------------------------------------------------------------------------------------
 
 struct Panics(#[allow(dead_code)] u8);
