@@ -514,6 +514,57 @@ fn nothing_stays_after_flows_and_layers_are_dropped() {
     assert_eq!(Arc::strong_count(&token), 1);
 }
 
+/// Counts the spans that are alive.
+struct Alive(Arc<AtomicUsize>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Alive {
+    fn on_new_span(
+        &self,
+        _: &tracing::span::Attributes<'_>,
+        _: &tracing::Id,
+        _: tracing_subscriber::layer::Context<'_, S>,
+    ) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn on_close(&self, _: tracing::Id, _: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_chain_of_callbacks_does_not_keep_all_of_them_alive() {
+    let (kept, alive) = (Kept::default(), Arc::new(AtomicUsize::new(0)));
+    let registry = tracing_subscriber::registry()
+        .with(FlowLayer::new().sink(kept.clone()))
+        .with(Alive(Arc::clone(&alive)));
+    tracing::subscriber::with_default(registry, || {
+        let run = flow("f").start();
+        let mut next = run.here();
+        for _ in 0..200 {
+            // Each node leaves behind where the next one starts, and ends before it does.
+            next = next.in_scope(|| node!("link").in_scope(|_| HereOf(here())).0);
+            assert!(alive.load(Ordering::Relaxed) <= 3);
+        }
+        drop(run);
+        for _ in 0..200 {
+            next = next.in_scope(|| flow("g").start().in_scope(here));
+            assert!(alive.load(Ordering::Relaxed) <= 3);
+        }
+    });
+    assert_eq!(kept.nodes("exit").len(), 401);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+/// An output that is no value.
+struct HereOf(the_edge_obs::Here);
+
+impl Serialize for HereOf {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
 #[test]
 fn an_open_span_keeps_its_layer_until_it_ends() {
     let kept = Kept::default();

@@ -237,7 +237,7 @@ fn a_secret_is_redacted_by_key_and_wherever_it_reappears() {
                 .into_iter()
                 .collect::<std::collections::BTreeMap<_, _>>();
             let _ = node!("call", input: params).run(|_| Err::<(), _>("refused: k-83hd72hs-xyz"));
-            the_edge_obs::taint("swordfish-9");
+            the_edge_obs::taint("swordfish-9").unwrap();
             log!("x", info, message: "it is swordfish-9");
         });
     });

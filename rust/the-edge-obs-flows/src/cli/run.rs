@@ -15,6 +15,7 @@ use super::state::initial_state;
 use super::terminal::{fail, say, stdout, tell, Fault, DONE, FAILED, INTERRUPTED};
 use super::totals::{missing, origin, totals};
 use super::watch::{watched, Shown, Watch, Watched};
+use crate::actions::support::spaced;
 use crate::actions::Actions;
 use crate::error::Failure;
 use crate::python::quoted;
@@ -191,21 +192,6 @@ fn short(state: &State, text: &mut String) {
         let value = fitted(&value, width - room - 4);
         text.push_str(format!("  {key}{blanks}  {value}").trim_end());
         text.push('\n');
-    }
-}
-
-/// Returns a value as JSON with blanks between its parts, as Python writes it.
-fn spaced(value: &Snap) -> String {
-    let joined = |parts: Vec<String>| parts.join(", ");
-    match value {
-        Snap::List(items) => format!("[{}]", joined(items.iter().map(spaced).collect())),
-        Snap::Map(pairs) => {
-            let pair = |(key, item): &(Box<str>, Snap)| {
-                format!("{}: {}", Snap::from(&**key).to_json(), spaced(item))
-            };
-            format!("{{{}}}", joined(pairs.iter().map(pair).collect()))
-        }
-        other => other.to_json(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use the_edge_obs::traceparent::traceparent;
+use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 use ureq::http::{HeaderName, HeaderValue, Method};
 use ureq::{Agent, Body, BodyReader};
@@ -134,6 +135,24 @@ pub(in crate::actions) struct Response {
 }
 
 impl Response {
+    /// Returns an answer whose body is not known.
+    fn empty(url: String, status: u16, headers: Vec<(String, String)>) -> Response {
+        Response {
+            url,
+            status,
+            headers,
+            body: Vec::new(),
+            is_cut: true,
+        }
+    }
+
+    /// Returns the value of the body, which is JSON.
+    pub(in crate::actions) fn json(&self) -> Result<Snap, String> {
+        let text = std::str::from_utf8(&self.body).map_err(|error| error.to_string())?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        from_json_of_others(text, MAX_DEPTH).map_err(|error| error.to_string())
+    }
+
     /// Returns a header; several of one name are joined.
     pub(in crate::actions) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(own, _)| own == name);
@@ -272,6 +291,7 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
     let limit = Duration::try_from_secs_f64(seconds).map_or(LONGEST, |limit| limit.min(LONGEST));
     let end = Instant::now() + limit;
     let mut hop = first_hop(request)?;
+    let mut last = None;
     for _ in 0..=MAX_REDIRECTS {
         let left = end.saturating_duration_since(Instant::now());
         let sent = send(
@@ -290,7 +310,11 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
         };
         match redirected(request.action, &hop, &response)? {
             // The body of a redirect is not read: it could be endless.
-            Some(next) => hop = next,
+            Some(next) => {
+                let (url, status) = (response.url, response.status);
+                last = Some(Box::new(Response::empty(url, status, Vec::new())));
+                hop = next;
+            }
             None => {
                 let reason = head.status.canonical_reason().unwrap_or_default();
                 return answer_of(request, response, body, reason, limit);
@@ -301,7 +325,9 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
         "more than {MAX_REDIRECTS} redirects, the last one to {}",
         hop.url
     );
-    Err(TransportError::new(told, "http_error").into())
+    let mut error = TransportError::new(told, "http_error");
+    error.response = last;
+    Err(error.into())
 }
 
 fn answer_of(
@@ -326,13 +352,7 @@ fn answer_of(
     let (url, headers) = (answer.url.clone(), answer.response.headers.clone());
     let read = answer.read(ERROR_BODY);
     // The status alone is enough.
-    let response = read.unwrap_or_else(|_| Response {
-        url,
-        status,
-        headers,
-        body: Vec::new(),
-        is_cut: true,
-    });
+    let response = read.unwrap_or_else(|_| Response::empty(url, status, headers));
     let mut error = TransportError::new(told, "http_error");
     error.response = Some(Box::new(response));
     Err(error.into())
