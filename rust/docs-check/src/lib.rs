@@ -6,7 +6,12 @@
 #[doc = include_str!("../../../docs/rust.md")]
 pub struct Guide;
 
-/// `rust/README.md`.
+/// `rust/the-edge-obs/README.md`.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-pub struct Workspace;
+#[doc = include_str!("../../the-edge-obs/README.md")]
+pub struct Library;
+
+/// `rust/the-edge-obs-flows/README.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../../the-edge-obs-flows/README.md")]
+pub struct Flows;
