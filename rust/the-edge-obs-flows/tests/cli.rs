@@ -692,7 +692,7 @@ fn what_cannot_be_read_is_told_and_nothing_is_replaced() {
     let run = folder.run(&["export", "logs", "-o", "all.jsonl"]);
     run.ends(2);
     assert!(
-        run.err.contains("it is UTF-16; a log is UTF-8"),
+        run.err.contains("it is utf-16; a log is utf-8"),
         "{}",
         run.err
     );
