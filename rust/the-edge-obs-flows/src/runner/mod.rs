@@ -153,10 +153,10 @@ impl Flow {
         result
     }
 
-    /// Tells whether runs are observed: a block may say `enabled: false`.
+    /// Tells whether runs are observed: a block may say `enabled: false`, and a build may lack recording.
     fn is_observed(&self) -> bool {
         let enabled = self.observability().and_then(|block| block.get("enabled"));
-        enabled != Some(&Snap::Bool(false))
+        the_edge_obs::RECORD && enabled != Some(&Snap::Bool(false))
     }
 
     fn run_with(
