@@ -677,3 +677,32 @@ nodes:
     );
     assert!(!run.out.contains("[12] 12") && run.out.is_ascii());
 }
+
+#[test]
+fn what_cannot_be_read_is_told_and_nothing_is_replaced() {
+    let folder = with_logs("unreadable");
+    fs::write(folder.0.join("logs/old.jsonl.gz"), b"x").unwrap();
+    let run = folder.run(&["query", "logs", "--limit", "100"]);
+    run.ends(2).says(
+        "error: a compressed log is not read, such as 'logs/old.jsonl.gz'; unpack with gunzip -k, or use Python's tea-obs",
+    );
+    assert_eq!(run.out.lines().count(), 10);
+    fs::write(folder.0.join("logs/zz.jsonl"), b"\xff\xfex").unwrap();
+    folder.write("all.jsonl", "before");
+    let run = folder.run(&["export", "logs", "-o", "all.jsonl"]);
+    run.ends(2);
+    assert!(
+        run.err.contains("it is utf-16; a log is utf-8"),
+        "{}",
+        run.err
+    );
+    assert_eq!(
+        fs::read_to_string(folder.0.join("all.jsonl")).unwrap(),
+        "before"
+    );
+    assert!(fs::read_dir(&folder.0).unwrap().all(|file| !file
+        .unwrap()
+        .file_name()
+        .to_string_lossy()
+        .ends_with(".part")));
+}

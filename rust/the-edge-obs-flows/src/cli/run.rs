@@ -6,7 +6,7 @@ use std::process;
 use the_edge_obs::export::{check_path, indented, write_text};
 use the_edge_obs::redaction::{redact, scrub, snapshot, KeyClasses, Taints};
 use the_edge_obs::text::printable;
-use the_edge_obs::{FlowLog, Snap};
+use the_edge_obs::{FlowLog, Snap, RECORD};
 
 use super::columns::{width_of, Cell, View};
 use super::options::RunOptions;
@@ -15,7 +15,7 @@ use super::state::initial_state;
 use super::terminal::{fail, say, stdout, tell, Fault, DONE, FAILED, INTERRUPTED};
 use super::totals::{error_text, missing, origin, totals};
 use super::tree::tree;
-use super::watch::{watched, Shown, Watch, Watched};
+use super::watch::{watched, Shown, Watch, Watched, NOT_RECORDING};
 use crate::actions::support::spaced;
 use crate::actions::Actions;
 use crate::error::Failure;
@@ -36,7 +36,9 @@ pub(super) fn call(options: &RunOptions) -> Result<u8, Fault> {
         check_path(path).map_err(|error| Fault::Input(told(error)))?;
     }
     let flow = load(options)?;
-    if is_off(&flow) {
+    if !RECORD {
+        say(&format!("note: nothing is logged: {NOT_RECORDING}"));
+    } else if is_off(&flow) {
         say(&format!(
             "note: nothing is logged: the observability block of {} says enabled: false",
             shown(&options.flow)
