@@ -7,6 +7,7 @@ use crate::event::Level;
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// Returns a number that grows with every change of any levels: what was decided by them before is void.
+#[inline]
 #[must_use]
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)

@@ -2,7 +2,9 @@
 
 use std::any::type_name;
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt::Display;
+use std::mem::ManuallyDrop;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, Location};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -121,13 +123,13 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         if self.is_on {
             return self.run_on(work);
         }
-        let mut span = OpenSpan::closed(self.node, self.site);
+        // Not dropped if the function panics: then the bare call needs no code for that, and a span that is not open ends nothing.
+        let span = ManuallyDrop::new(OpenSpan::closed(self.node, self.site));
         let result = work(&span);
-        if let Err(error) = &result {
-            if is_compiled(Level::Error) {
-                span.step = self.step.map(Into::into);
-                span.fail_with(error);
-            }
+        let span = ManuallyDrop::into_inner(span);
+        match &result {
+            Err(error) if is_compiled(Level::Error) => span.fail_unrecorded(self.step, error),
+            _ => span.discard(),
         }
         result
     }
@@ -156,7 +158,7 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         T: Serialize,
         F: FnOnce(&OpenSpan) -> T,
     {
-        let result = self.run(|span| Ok::<T, std::convert::Infallible>(work(span)));
+        let result = self.run(|span| Ok::<T, Infallible>(work(span)));
         result.unwrap_or_else(|never| match never {})
     }
 
@@ -174,10 +176,11 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         E: Display,
     {
         let span = self.start();
-        let Some(open) = &span.open else {
+        let Some(open) = span.opened() else {
             let result = future.await;
-            if let Err(error) = &result {
-                span.fail_with(error);
+            match &result {
+                Err(error) if is_compiled(Level::Error) => span.fail_with(error),
+                _ => span.discard(),
             }
             return result;
         };
@@ -192,27 +195,28 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
     }
 
     /// As [`Call::start`], with further data for the entry.
-    pub fn start_with(self, data: Pairs) -> OpenSpan {
-        let mut closed = OpenSpan::closed(self.node, self.site);
-        closed.step = self.step.map(Into::into);
-        if !self.is_on || is_in_sink() {
-            return closed;
+    pub fn start_with(mut self, data: Pairs) -> OpenSpan {
+        let mut span = OpenSpan::closed(self.node, self.site);
+        span.open = self.open(data);
+        if span.open.is_none() && is_compiled(Level::Error) {
+            span.step = self.step.map(Into::into);
         }
-        let Call {
-            node, step, input, ..
-        } = self;
+        span
+    }
+
+    /// Opens the span and logs its entry; `None` if it is not recorded.
+    fn open(&mut self, data: Pairs) -> Option<Open> {
+        if !self.is_on || is_in_sink() {
+            return None;
+        }
+        let (node, step) = (self.node, self.step);
         node.register();
-        let open = dispatcher::get_default(|dispatch| Open::new(dispatch, node, step));
-        let Some(open) = open else {
-            return closed;
-        };
-        let mut facts = open
-            .place
-            .facts(EventType::Entry, node.level(), open.place.at);
-        facts.payload = entry_data(&open.place, input.map(shielded), data);
-        open.place.run.emit(open.place.mask(), facts);
-        closed.open = Some(Box::new(open));
-        closed
+        let open = dispatcher::get_default(|dispatch| Open::new(dispatch, node, step))?;
+        let place = &open.place;
+        let mut facts = place.facts(EventType::Entry, node.level(), place.at);
+        facts.payload = entry_data(place, self.input.take().map(shielded), data);
+        place.run.emit(place.mask(), facts);
+        Some(open)
     }
 }
 
@@ -311,6 +315,20 @@ impl Open {
             figures: Mutex::default(),
         }
     }
+
+    #[inline(never)]
+    fn log_metric(&self, level: Level, name: &str, value: Snap) {
+        let place = &self.place;
+        let mut facts = place.facts(EventType::Metric, level, place.run.elapsed());
+        let figures = vec![(name.into(), value)];
+        facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.taints).into());
+        place.run.emit(place.mask(), facts);
+    }
+
+    #[inline(never)]
+    fn add_figure(&self, name: &str, value: Snap) {
+        lock(&self.figures).push((name.into(), value));
+    }
 }
 
 /// One execution of a node. What [`Call::run`] gives to its function, and [`Call::start`] returns.
@@ -318,7 +336,7 @@ impl Open {
 /// If the node is not recorded, its methods do nothing, but for the errors that it ends with: those are logged anyway, unless the
 /// level error is filtered.
 pub struct OpenSpan {
-    open: Option<Box<Open>>,
+    open: Option<Open>,
     node: &'static Node,
     /// The step of a span that is not recorded.
     step: Option<Box<str>>,
@@ -347,47 +365,75 @@ impl OpenSpan {
         }
     }
 
+    /// Drops a span that is not open. Mostly it has nothing to drop; where no level is compiled, the compiler has to see that.
+    #[inline(always)]
+    fn discard(self) {
+        let is_blank = || self.open.is_none() && self.step.is_none() && self.kind.get().is_none();
+        if !is_compiled(Level::Error) || is_blank() {
+            std::mem::forget(self);
+        }
+    }
+
+    /// Returns what is open; at compile time nothing, where no level is compiled.
+    #[inline(always)]
+    fn opened(&self) -> Option<&Open> {
+        if is_compiled(Level::Error) {
+            self.open.as_ref()
+        } else {
+            None
+        }
+    }
+
     /// Tells whether the span is recorded.
+    #[inline]
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        self.open.is_some()
+        self.opened().is_some()
     }
 
     /// Returns the id of the span; `None` if it is not recorded.
     #[must_use]
+    #[inline]
     pub fn id(&self) -> Option<SpanId> {
-        let place = &self.open.as_ref()?.place;
+        let place = &self.opened()?.place;
         Some(place.run.flow.id.span(place.number))
     }
 
     /// Runs a function inside the span: nodes that it calls become children.
+    #[inline]
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
-        match &self.open {
+        match self.opened() {
             Some(open) => open.span.in_scope(work),
             None => work(),
         }
     }
 
     /// Logs a metric of the span: an event of type `metric`.
+    #[inline(always)]
     pub fn metric(&self, name: &str, value: impl Into<Snap>) {
-        if let Some(open) = &self.open {
-            let place = &open.place;
-            let mut facts = place.facts(EventType::Metric, self.node.level(), place.run.elapsed());
-            let figures = vec![(name.into(), value.into())];
-            facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.taints).into());
-            place.run.emit(place.mask(), facts);
+        if let Some(open) = self.opened() {
+            open.log_metric(self.node.level(), name, value.into());
         }
     }
 
     /// Adds a number to the metrics of the event that ends the span.
+    #[inline(always)]
     pub fn end_metric(&self, name: &str, value: impl Into<Snap>) {
-        if let Some(open) = &self.open {
-            lock(&open.figures).push((name.into(), value.into()));
+        if let Some(open) = self.opened() {
+            open.add_figure(name, value.into());
         }
     }
 
     /// Names the type of the error that the span is going to fail with, in place of the name of its Rust type.
+    #[inline(always)]
     pub fn error_kind(&self, kind: &str) {
+        if is_compiled(Level::Error) {
+            self.name_kind(kind);
+        }
+    }
+
+    #[inline(never)]
+    fn name_kind(&self, kind: &str) {
         let _ = self.kind.set(kind.into()); // the first name stays
     }
 
@@ -402,7 +448,7 @@ impl OpenSpan {
                 let _ = value;
                 self.end(None);
             }
-            Ok(value) if self.open.is_some() => self.end(Some(shielded(|| to_snap(value)))),
+            Ok(value) if self.is_recorded() => self.end(Some(shielded(|| to_snap(value)))),
             Ok(_) => self.end(None),
             Err(error) => self.fail_with(error),
         }
@@ -452,6 +498,14 @@ impl OpenSpan {
             ("cancelled".into(), Snap::Bool(true)),
         ];
         self.close_with_error(message, data, Level::Warn, None);
+    }
+
+    /// Logs the error of a node that is not recorded.
+    #[cold]
+    #[inline(never)]
+    fn fail_unrecorded<E: Display>(mut self, step: Option<&str>, error: &E) {
+        self.step = step.map(Into::into);
+        self.fail_with(error);
     }
 
     fn fail_with<E: Display>(self, error: &E) {
@@ -553,7 +607,7 @@ impl OpenSpan {
 impl Drop for OpenSpan {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.open.is_some() {
+        if self.is_recorded() {
             self.drop_open();
         }
     }
