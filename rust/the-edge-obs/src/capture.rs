@@ -199,42 +199,38 @@ impl<'a> Serializer for Walk<'a> {
     ) -> Result<Snap, Refusal> {
         Ok(tagged(variant, value.serialize(self.inside())?))
     }
-    fn serialize_seq(self, _len: Option<usize>) -> Result<Items<'a>, Refusal> {
-        Ok(Items::new(self, None))
+    fn serialize_seq(self, len: Option<usize>) -> Result<Items<'a>, Refusal> {
+        Ok(Items::new(self, None, len.unwrap_or(0)))
     }
-    fn serialize_tuple(self, _len: usize) -> Result<Items<'a>, Refusal> {
-        Ok(Items::new(self, None))
+    fn serialize_tuple(self, len: usize) -> Result<Items<'a>, Refusal> {
+        Ok(Items::new(self, None, len))
     }
-    fn serialize_tuple_struct(
-        self,
-        _name: &'static str,
-        _len: usize,
-    ) -> Result<Items<'a>, Refusal> {
-        Ok(Items::new(self, None))
+    fn serialize_tuple_struct(self, _name: &'static str, len: usize) -> Result<Items<'a>, Refusal> {
+        Ok(Items::new(self, None, len))
     }
     fn serialize_tuple_variant(
         self,
         _name: &'static str,
         _index: u32,
         variant: &'static str,
-        _len: usize,
+        len: usize,
     ) -> Result<Items<'a>, Refusal> {
-        Ok(Items::new(self, Some(variant)))
+        Ok(Items::new(self, Some(variant), len))
     }
-    fn serialize_map(self, _len: Option<usize>) -> Result<Pairs<'a>, Refusal> {
-        Ok(Pairs::new(self, None))
+    fn serialize_map(self, len: Option<usize>) -> Result<Pairs<'a>, Refusal> {
+        Ok(Pairs::new(self, None, len.unwrap_or(0)))
     }
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Pairs<'a>, Refusal> {
-        Ok(Pairs::new(self, None))
+    fn serialize_struct(self, _name: &'static str, len: usize) -> Result<Pairs<'a>, Refusal> {
+        Ok(Pairs::new(self, None, len))
     }
     fn serialize_struct_variant(
         self,
         _name: &'static str,
         _index: u32,
         variant: &'static str,
-        _len: usize,
+        len: usize,
     ) -> Result<Pairs<'a>, Refusal> {
-        Ok(Pairs::new(self, Some(variant)))
+        Ok(Pairs::new(self, Some(variant), len))
     }
 }
 
@@ -251,11 +247,11 @@ struct Items<'a> {
 }
 
 impl<'a> Items<'a> {
-    fn new(walk: Walk<'a>, variant: Option<&'static str>) -> Items<'a> {
+    fn new(walk: Walk<'a>, variant: Option<&'static str>, count: usize) -> Items<'a> {
         Items {
             walk: walk.inside(),
             variant,
-            taken: Vec::new(),
+            taken: Vec::with_capacity(count.min(MAX_ITEMS)),
             left_out: 0,
         }
     }
@@ -310,11 +306,11 @@ struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    fn new(walk: Walk<'a>, variant: Option<&'static str>) -> Pairs<'a> {
+    fn new(walk: Walk<'a>, variant: Option<&'static str>, count: usize) -> Pairs<'a> {
         Pairs {
             walk: walk.inside(),
             variant,
-            taken: Vec::new(),
+            taken: Vec::with_capacity(count.min(MAX_ITEMS)),
             left_out: 0,
             key: "".into(),
         }

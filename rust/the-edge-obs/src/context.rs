@@ -282,7 +282,7 @@ impl ObservabilityContext {
         }
         let elapsed = place.run.elapsed();
         let mut facts = place.facts(event_type, level, elapsed);
-        facts.message = message.map(|text| place.snapshot(&text.into()));
+        facts.message = message.map(|text| place.snapshot(text.into()));
         facts.payload = payload;
         let is_open = place.mask() != 0;
         if is_open {
@@ -396,7 +396,7 @@ impl<'e> LogEvent<'e> {
         let mut facts = place.facts(self.event_type, self.level, place.run.elapsed());
         facts.node = node.into();
         facts.step = None;
-        facts.message = self.message.map(|text| place.snapshot(&text.into()));
+        facts.message = self.message.map(|text| place.snapshot(text.into()));
         if !self.data.is_empty() {
             facts.payload = data_of(&place, self.data);
         }

@@ -154,7 +154,7 @@ impl FlowLayer {
         let mut facts = place.facts(EventType::Entry, place.level, place.at);
         let fields = Fields::read(|fields| attributes.record(fields));
         if !fields.data.is_empty() {
-            facts.payload = Payload::Under("input", place.snapshot(&Snap::map(fields.data)));
+            facts.payload = Payload::Under("input", place.snapshot(Snap::map(fields.data)));
         }
         place.run.emit(bit, facts);
     }
@@ -214,8 +214,8 @@ where
         let mut facts = place.facts(EventType::Log, level, place.run.elapsed());
         facts.node = fit_name(metadata.target()).into();
         facts.step = None;
-        facts.message = fields.message.map(|text| place.snapshot(&text.into()));
-        if let Snap::Map(pairs) = place.snapshot(&Snap::map(fields.data)) {
+        facts.message = fields.message.map(|text| place.snapshot(text.into()));
+        if let Snap::Map(pairs) = place.snapshot(Snap::map(fields.data)) {
             facts.payload = Payload::Data(pairs);
         }
         place.run.emit(bit, facts);

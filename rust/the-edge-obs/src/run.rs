@@ -179,7 +179,8 @@ impl Place {
     }
 
     /// Returns what is kept of a value in this span's flow.
-    pub fn snapshot(&self, value: &Snap) -> Snap {
-        self.run.flow.policy.snapshot(value, &self.run.flow.taints)
+    pub fn snapshot(&self, value: Snap) -> Snap {
+        let flow = &self.run.flow;
+        flow.policy.snapshot_owned(value, &flow.taints)
     }
 }

@@ -231,7 +231,7 @@ fn shielded(input: impl FnOnce() -> Snap) -> Snap {
 fn entry_data(place: &Place, input: Option<Snap>, data: Pairs) -> Payload {
     match (input, data.is_empty()) {
         (None, true) => Payload::None,
-        (Some(input), true) => Payload::Under("input", place.snapshot(&input)),
+        (Some(input), true) => Payload::Under("input", place.snapshot(input)),
         (input, false) => {
             let input = input.map(|input| ("input".into(), input));
             data_of(place, input.into_iter().chain(data))
@@ -240,7 +240,7 @@ fn entry_data(place: &Place, input: Option<Snap>, data: Pairs) -> Payload {
 }
 
 pub(crate) fn data_of(place: &Place, pairs: impl IntoIterator<Item = (Box<str>, Snap)>) -> Payload {
-    match place.snapshot(&Snap::map(pairs)) {
+    match place.snapshot(Snap::map(pairs)) {
         Snap::Map(pairs) => Payload::Data(pairs),
         _ => Payload::None,
     }
@@ -350,7 +350,8 @@ struct End {
     level: Level,
     message: Option<String>,
     data: Payload,
-    output: Option<Snap>,
+    /// The numbers in the output.
+    figures: Figures,
 }
 
 impl OpenSpan {
@@ -458,32 +459,33 @@ impl OpenSpan {
     /// Ends the span with an output, or with none. An output that describes a failure, `{"success": false, "error": ...}`, makes
     /// the end an error.
     pub fn end(mut self, output: Option<Snap>) {
-        let failure = output.as_ref().and_then(soft_failure);
-        match failure {
-            None => self.close(|place| End {
+        let figures = output.as_ref().map(metrics_of).unwrap_or_default();
+        let Some(failure) = output.as_ref().and_then(soft_failure) else {
+            return self.close(|place| End {
                 event_type: EventType::Exit,
                 level: Level::Info,
                 message: None,
-                data: output.as_ref().map_or(Payload::None, |output| {
+                data: output.map_or(Payload::None, |output| {
                     Payload::Under("output", place.snapshot(output))
                 }),
-                output,
-            }),
-            Some(failure) => {
-                let error = error_data(&failure.kind, &failure.message, None);
-                let data: Pairs = vec![
-                    ("error".into(), error),
-                    ("output".into(), output.clone().unwrap_or(Snap::Null)),
-                ];
-                self.close_with_error(&failure.message, data, Level::Error, output);
-            }
-        }
+                figures,
+            });
+        };
+        let error = error_data(&failure.kind, &failure.message, None);
+        let output = output.unwrap_or(Snap::Null);
+        let data: Pairs = vec![("error".into(), error), ("output".into(), output)];
+        self.close_with_error(&failure.message, data, Level::Error, figures);
     }
 
     /// Ends the span with an error.
     pub fn fail(mut self, kind: &str, message: &str) {
         let error = error_data(kind, message, self.site);
-        self.close_with_error(message, vec![("error".into(), error)], Level::Error, None);
+        self.close_with_error(
+            message,
+            vec![("error".into(), error)],
+            Level::Error,
+            Vec::new(),
+        );
     }
 
     /// Ends the span as cancelled.
@@ -497,7 +499,7 @@ impl OpenSpan {
             ("error".into(), error),
             ("cancelled".into(), Snap::Bool(true)),
         ];
-        self.close_with_error(message, data, Level::Warn, None);
+        self.close_with_error(message, data, Level::Warn, Vec::new());
     }
 
     /// Logs the error of a node that is not recorded.
@@ -518,7 +520,7 @@ impl OpenSpan {
         self.fail(&kind, &message);
     }
 
-    fn close_with_error(&mut self, message: &str, data: Pairs, level: Level, output: Option<Snap>) {
+    fn close_with_error(&mut self, message: &str, data: Pairs, level: Level, figures: Figures) {
         if self.open.is_some() {
             let message = Some(message.to_owned());
             self.close(|place| End {
@@ -526,7 +528,7 @@ impl OpenSpan {
                 level,
                 message,
                 data: data_of(place, data),
-                output,
+                figures,
             });
         } else if level == Level::Error {
             self.report(message, data);
@@ -547,13 +549,13 @@ impl OpenSpan {
             self.node.level()
         };
         let mut facts = place.facts(end.event_type, level, elapsed);
-        facts.message = end.message.map(|text| place.snapshot(&text.into()));
+        facts.message = end.message.map(|text| place.snapshot(text.into()));
         facts.payload = end.data;
         facts.metrics = figures(
             place,
             elapsed - place.at,
             std::mem::take(&mut lock(&open.figures)),
-            end.output,
+            end.figures,
         );
         let status = status_of(&end.event_type, level);
         place.run.emit(place.mask(), facts);
@@ -583,7 +585,7 @@ impl OpenSpan {
             Level::Error,
         );
         let mut facts = place.facts(EventType::Error, Level::Error, place.at);
-        facts.message = Some(place.snapshot(&message.into()));
+        facts.message = Some(place.snapshot(message.into()));
         facts.payload = data_of(&place, data);
         place.run.emit(mask, facts);
     }
@@ -596,7 +598,7 @@ impl OpenSpan {
                 "the thread panicked",
                 vec![("error".into(), error)],
                 Level::Error,
-                None,
+                Vec::new(),
             );
         } else {
             self.close_as_cancelled("Dropped", "the span was dropped before its end");
@@ -632,9 +634,9 @@ fn status_of(event_type: &EventType, level: Level) -> Status {
 }
 
 /// Returns the metrics of an end: its duration, those of its output, and those that were added.
-fn figures(place: &Place, duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
+fn figures(place: &Place, duration: u64, added: Figures, of_output: Figures) -> Metrics {
     let mut figures = added;
-    for (name, value) in output.as_ref().map(metrics_of).unwrap_or_default() {
+    for (name, value) in of_output {
         figures.retain(|(known, _)| *known != name);
         figures.push((name, value));
     }

@@ -1,6 +1,8 @@
 //! Secret keys: what a key, or a name in a text, tells of the value beside it.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::chars::{is_alnum, is_longer, len, strip, tail};
@@ -390,18 +392,28 @@ pub(super) fn describes(key: &str) -> bool {
 }
 
 /// `classify` with a memory that cannot grow without bound, and further secret keys.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KeyClasses {
     extra: HashSet<String>,
     known: Mutex<HashMap<Box<str>, Verdict>>,
+    /// No two of a process have the same number.
+    number: u64,
+}
+
+impl Default for KeyClasses {
+    fn default() -> KeyClasses {
+        KeyClasses::new([])
+    }
 }
 
 impl KeyClasses {
     /// Returns a classifier that also takes the given keys for secret, in any case and spelling.
     pub fn new<'k>(extra: impl IntoIterator<Item = &'k str>) -> KeyClasses {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         KeyClasses {
             extra: extra.into_iter().map(fold).collect(),
             known: Mutex::default(),
+            number: COUNT.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -414,6 +426,10 @@ impl KeyClasses {
     /// Tells what a key says of its value.
     #[must_use]
     pub fn verdict(&self, key: &str) -> Verdict {
+        recent(self.number, key, || self.shared_verdict(key))
+    }
+
+    fn shared_verdict(&self, key: &str) -> Verdict {
         if let Some(known) = self.memory().get(key) {
             return *known;
         }
@@ -436,6 +452,67 @@ impl KeyClasses {
     fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, Verdict>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+// --- memory of a thread -----------------------------------------------------------------------------------------------
+
+const RECENT: usize = 256; // keys that each thread remembers, of
+const MAX_RECENT: usize = 48; // bytes at most
+
+struct Recent {
+    classes: u64,
+    key: Box<str>,
+    verdict: Verdict,
+}
+
+thread_local! {
+    /// The keys that this thread has met, each in the place that its text gives: threads do not wait for each other here.
+    static MET: RefCell<Vec<Option<Recent>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Returns the verdict of some classes on a key, from the thread's memory if it is there.
+fn recent(classes: u64, key: &str, judge: impl FnOnce() -> Verdict) -> Verdict {
+    if key.len() > MAX_RECENT {
+        return judge();
+    }
+    let at = place_of(key);
+    let known = MET.try_with(|met| {
+        let met = met.borrow();
+        let entry = met.get(at)?.as_ref()?;
+        (entry.classes == classes && *entry.key == *key).then_some(entry.verdict)
+    });
+    if let Ok(Some(verdict)) = known {
+        return verdict;
+    }
+    let verdict = judge();
+    let entry = Recent {
+        classes,
+        key: key.into(),
+        verdict,
+    };
+    let _ = MET.try_with(|met| {
+        let mut met = met.borrow_mut();
+        if met.is_empty() {
+            met.resize_with(RECENT, || None);
+        }
+        met[at] = Some(entry);
+    });
+    verdict
+}
+
+/// Returns the place of a key in a thread's memory.
+fn place_of(key: &str) -> usize {
+    let mix = |hash: u32, part: u32| (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9);
+    let mut words = key.as_bytes().chunks_exact(4);
+    let whole = words
+        .by_ref()
+        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    let hash = whole.fold(key.len() as u32, mix);
+    let hash = words
+        .remainder()
+        .iter()
+        .fold(hash, |hash, byte| mix(hash, u32::from(*byte)));
+    (hash >> 16) as usize % RECENT
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
 pub use policy::Policy;
 pub(crate) use snapshot::items_mark;
 pub use snapshot::{
-    scrub, scrub_text, snapshot, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES,
-    SHORT_STRING,
+    scrub, scrub_text, snapshot, snapshot_owned, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH,
+    MAX_ITEMS, MAX_VALUES, SHORT_STRING,
 };
 pub use taints::{Taints, MAX_SECRETS, MAX_SPELLED, MAX_STRING, SHORTEST_NUMBER, SHORTEST_TAINT};
 pub use texts::{redact, secret_spans, PLACEHOLDER};

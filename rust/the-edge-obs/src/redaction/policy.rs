@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::keys::KeyClasses;
-use super::snapshot::snapshot;
+use super::snapshot::{snapshot, snapshot_owned};
 use super::taints::Taints;
 use crate::value::Snap;
 
@@ -25,5 +25,11 @@ impl Policy {
     #[must_use]
     pub fn snapshot(&self, value: &Snap, taints: &Taints) -> Snap {
         snapshot(value, taints, &self.classes)
+    }
+
+    /// As [`Policy::snapshot`], of a value that nobody else needs: what is kept of it is moved.
+    #[must_use]
+    pub fn snapshot_owned(&self, value: Snap, taints: &Taints) -> Snap {
+        snapshot_owned(value, taints, &self.classes)
     }
 }
