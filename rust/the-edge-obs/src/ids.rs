@@ -118,15 +118,15 @@ pub fn is_uuid(text: &str) -> bool {
 }
 
 fn write_uuid(first: u64, last: u64, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(
-        out,
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        first >> 32,
-        (first >> 16) & 0xffff,
-        first & 0xffff,
-        last >> 48,
-        last & 0xffff_ffff_ffff
-    )
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    let mut text = [b'-'; 36];
+    let places = (0..36).filter(|at| !HYPHENS.contains(at));
+    for (digit, at) in places.enumerate() {
+        let half = if digit < 16 { first } else { last };
+        let value = (half >> (60 - digit % 16 * 4)) & 0xf;
+        text[at] = b"0123456789abcdef"[value as usize];
+    }
+    out.write_str(std::str::from_utf8(&text).unwrap_or_default())
 }
 
 fn read_uuid(text: &str) -> Result<(u64, u64), Error> {

@@ -391,6 +391,14 @@ pub(super) fn describes(key: &str) -> bool {
     is_safe && classify(key) == Plain
 }
 
+/// What is known of a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About {
+    pub verdict: Verdict,
+    /// Whether it is one such as `name`, whose value says what the `value` beside it is.
+    pub is_name: bool,
+}
+
 /// `classify` with a memory that cannot grow without bound, and further secret keys.
 #[derive(Debug)]
 pub struct KeyClasses {
@@ -426,7 +434,15 @@ impl KeyClasses {
     /// Tells what a key says of its value.
     #[must_use]
     pub fn verdict(&self, key: &str) -> Verdict {
-        recent(self.number, key, || self.shared_verdict(key))
+        self.about(key).verdict
+    }
+
+    /// Tells what a key says of its value, and whether the value may say what a `value` beside it is.
+    pub(super) fn about(&self, key: &str) -> About {
+        recent(self.number, key, || About {
+            verdict: self.shared_verdict(key),
+            is_name: !is_longer(key, MAX_KEY) && tables().has("name_keys", &fold(key)),
+        })
     }
 
     fn shared_verdict(&self, key: &str) -> Verdict {
@@ -462,7 +478,7 @@ const MAX_RECENT: usize = 48; // bytes at most
 struct Recent {
     classes: u64,
     key: Box<str>,
-    verdict: Verdict,
+    about: About,
 }
 
 thread_local! {
@@ -470,8 +486,8 @@ thread_local! {
     static MET: RefCell<Vec<Option<Recent>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Returns the verdict of some classes on a key, from the thread's memory if it is there.
-fn recent(classes: u64, key: &str, judge: impl FnOnce() -> Verdict) -> Verdict {
+/// Returns what some classes know of a key, from the thread's memory if it is there.
+fn recent(classes: u64, key: &str, judge: impl FnOnce() -> About) -> About {
     if key.len() > MAX_RECENT {
         return judge();
     }
@@ -479,16 +495,16 @@ fn recent(classes: u64, key: &str, judge: impl FnOnce() -> Verdict) -> Verdict {
     let known = MET.try_with(|met| {
         let met = met.borrow();
         let entry = met.get(at)?.as_ref()?;
-        (entry.classes == classes && *entry.key == *key).then_some(entry.verdict)
+        (entry.classes == classes && *entry.key == *key).then_some(entry.about)
     });
-    if let Ok(Some(verdict)) = known {
-        return verdict;
+    if let Ok(Some(about)) = known {
+        return about;
     }
-    let verdict = judge();
+    let about = judge();
     let entry = Recent {
         classes,
         key: key.into(),
-        verdict,
+        about,
     };
     let _ = MET.try_with(|met| {
         let mut met = met.borrow_mut();
@@ -497,7 +513,7 @@ fn recent(classes: u64, key: &str, judge: impl FnOnce() -> Verdict) -> Verdict {
         }
         met[at] = Some(entry);
     });
-    verdict
+    about
 }
 
 /// Returns the place of a key in a thread's memory.

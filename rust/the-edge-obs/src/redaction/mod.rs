@@ -8,6 +8,7 @@ mod marks;
 mod pattern;
 mod policy;
 mod shapes;
+mod signs;
 mod snapshot;
 mod spans;
 mod spellings;

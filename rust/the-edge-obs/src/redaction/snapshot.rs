@@ -4,13 +4,13 @@
 //! event is read or written: it takes secrets out of texts by their shape and by the names before them, and the flow's taints
 //! wherever they reappear.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::chars::{head, is_longer, len};
 use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA_KEYS};
-use super::tables::tables;
 use super::taints::{Taints, MAX_STRING};
-use super::texts::{redact, PLACEHOLDER};
+use super::texts::{redact, redacted, PLACEHOLDER};
 use crate::value::{integer_text, Snap, MAX_INT};
 
 /// The most items of one container.
@@ -280,7 +280,7 @@ impl Pass<'_> {
     fn named(&self, key: &str, pairs: &[(Box<str>, Snap)]) -> Verdict {
         for (other, name) in pairs {
             let Snap::Str(name) = name else { continue };
-            if is_longer(other, MAX_KEY) || !tables().has("name_keys", &fold(other)) {
+            if !self.classes.about(other).is_name {
                 continue;
             }
             if name.matches(' ').count() >= 3 || is_longer(name, MAX_KEY) {
@@ -369,7 +369,35 @@ fn is_schema(pairs: &[(Box<str>, Snap)]) -> bool {
 /// Returns a text without the flow's taints, and without the secrets that its shape and the names in it give away.
 #[must_use]
 pub fn scrub_text(text: &str, taints: &Taints) -> String {
-    redact(&taints.without(text), KeyClasses::built_in())
+    scrubbed(text, taints).into_owned()
+}
+
+/// As [`scrub_text`], without a copy of a text that does not change.
+fn scrubbed<'t>(text: &'t str, taints: &Taints) -> Cow<'t, str> {
+    match taints.cleaned(text) {
+        Cow::Borrowed(text) => redacted(text, KeyClasses::built_in()),
+        Cow::Owned(text) => redact(&text, KeyClasses::built_in()).into(),
+    }
+}
+
+/// In objects of up to so many pairs, a key is compared with each before it.
+const FEW: usize = 16;
+
+fn scrub_pairs(pairs: &[(Box<str>, Snap)], taints: &Taints) -> Box<[(Box<str>, Snap)]> {
+    let mut clean: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.len());
+    let mut known: HashSet<Box<str>> = HashSet::new();
+    for (key, value) in pairs {
+        let mut name: Box<str> = redacted(key, KeyClasses::built_in()).into();
+        let mut is_taken = |name: &Box<str>| match pairs.len() {
+            0..=FEW => clean.iter().any(|(known, _)| known == name),
+            _ => !known.insert(name.clone()),
+        };
+        while is_taken(&name) {
+            name = format!("{name}'").into();
+        }
+        clean.push((name, scrub(value, taints)));
+    }
+    clean.into()
 }
 
 /// Returns a copy of a snapshot that is fit to leave: every text and key of it scrubbed, every number one of JSON.
@@ -379,21 +407,12 @@ pub fn scrub_text(text: &str, taints: &Taints) -> String {
 #[must_use]
 pub fn scrub(value: &Snap, taints: &Taints) -> Snap {
     match value {
-        Snap::Str(text) | Snap::Mark(text) => scrub_text(text, taints).into(),
+        Snap::Str(text) | Snap::Mark(text) => Snap::Str(scrubbed(text, taints).into()),
         Snap::List(items) => Snap::List(items.iter().map(|item| scrub(item, taints)).collect()),
-        Snap::Map(pairs) => {
-            let mut known: HashSet<Box<str>> = HashSet::new();
-            let pairs = pairs.iter().map(|(key, value)| {
-                let mut name = redact(key, KeyClasses::built_in()).into_boxed_str();
-                while !known.insert(name.clone()) {
-                    name = format!("{name}'").into();
-                }
-                (name, scrub(value, taints))
-            });
-            Snap::Map(pairs.collect())
-        }
+        Snap::Map(pairs) => Snap::Map(scrub_pairs(pairs, taints)),
         Snap::Int(number) => {
-            if taints.has_number(&number.to_string()) {
+            let is_short = (-9_999..10_000).contains(number); // too short for a secret
+            if !is_short && taints.has_number(&number.to_string()) {
                 PLACEHOLDER.into()
             } else if *number < -MAX_INT {
                 number.to_string().into()

@@ -1,5 +1,6 @@
 //! Taints: the secrets of one flow, which must not reappear in it, in every spelling in which they might.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -179,17 +180,26 @@ impl Taints {
     /// Where a text was cut before its flow knew the taint, the half before the cut is taken out too.
     #[must_use]
     pub fn without(&self, text: &str) -> String {
+        self.cleaned(text).into_owned()
+    }
+
+    /// As [`Taints::without`], without a copy of a text that does not change.
+    pub(super) fn cleaned<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let needles = self.needles();
         if needles.is_empty() {
-            return text.to_owned();
+            return text.into();
         }
         let cut = text.rfind(CUT).map(|at| without_half(text, at, &needles));
-        let text = cut.as_deref().unwrap_or(text);
+        let text = cut.map_or(Cow::Borrowed(text), Cow::Owned);
         // Longest first, by their first byte.
         let mut found: HashMap<u8, Vec<&str>> = HashMap::new();
         for needle in needles.iter().filter(|needle| text.contains(&***needle)) {
             found.entry(needle.as_bytes()[0]).or_default().push(needle);
         }
+        if found.is_empty() {
+            return text;
+        }
+        let text = &*text;
         let mut out = String::with_capacity(text.len());
         let (mut at, mut done) = (0, 0);
         while at < text.len() && !found.is_empty() {
@@ -210,7 +220,7 @@ impl Taints {
             }
         }
         out.push_str(&text[done..]);
-        out
+        out.into()
     }
 
     fn needles(&self) -> Arc<[Box<str>]> {
