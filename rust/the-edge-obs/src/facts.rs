@@ -113,7 +113,8 @@ impl Facts {
         match &self.metrics {
             Metrics::None => Snap::Map([].into()),
             Metrics::Duration(nanoseconds) => {
-                Snap::map([("duration_ms", Snap::Float(*nanoseconds as f64 / 1e6))])
+                let duration = Snap::Float(*nanoseconds as f64 / 1e6);
+                Snap::Map([("duration_ms".into(), duration)].into())
             }
             Metrics::Numbers(numbers) => Snap::map(numbers.iter().filter_map(|(key, value)| {
                 let (is_number, is_from_zero) = match value {

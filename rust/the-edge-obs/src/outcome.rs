@@ -1,6 +1,6 @@
 //! What a result says of the call that returned it: soft failures, tokens and costs.
 
-use crate::redaction::{head, scrub_text, Taints, MAX_ITEMS, MAX_KEY};
+use crate::redaction::{head, scrub_name, Taints, MAX_ITEMS, MAX_KEY};
 use crate::value::Snap;
 
 /// Numbers of an event, by name.
@@ -164,7 +164,7 @@ fn is_count(value: &Snap) -> bool {
 pub(crate) fn named(figures: Figures, taints: &Taints) -> Figures {
     let missing = figures.len().saturating_sub(MAX_ITEMS);
     let fitted =
-        |(name, value): (Box<str>, Snap)| (head(&scrub_text(&name, taints), MAX_KEY).into(), value);
+        |(name, value): (Box<str>, Snap)| (head(&scrub_name(&name, taints), MAX_KEY).into(), value);
     let mut kept: Figures = figures.into_iter().take(MAX_ITEMS).map(fitted).collect();
     if missing > 0 {
         kept.push(("…".into(), Snap::Int(missing as i64)));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::chars::{is_alnum, is_longer, len, strip, tail};
+use super::memory::Memory;
 use super::pattern::patterns;
 use super::tables::tables;
 use super::values::{is_digits, is_random, look_of, Look};
@@ -439,10 +440,16 @@ impl KeyClasses {
 
     /// Tells what a key says of its value, and whether the value may say what a `value` beside it is.
     pub(super) fn about(&self, key: &str) -> About {
-        recent(self.number, key, || About {
+        let known = MET.try_with(|met| met.borrow().get(self.number, key));
+        if let Ok(Some(about)) = known {
+            return about;
+        }
+        let about = About {
             verdict: self.shared_verdict(key),
             is_name: !is_longer(key, MAX_KEY) && tables().has("name_keys", &fold(key)),
-        })
+        };
+        let _ = MET.try_with(|met| met.borrow_mut().put(self.number, key, about));
+        about
     }
 
     fn shared_verdict(&self, key: &str) -> Verdict {
@@ -470,65 +477,8 @@ impl KeyClasses {
     }
 }
 
-// --- memory of a thread -----------------------------------------------------------------------------------------------
-
-const RECENT: usize = 256; // keys that each thread remembers, of
-const MAX_RECENT: usize = 48; // bytes at most
-
-struct Recent {
-    classes: u64,
-    key: Box<str>,
-    about: About,
-}
-
 thread_local! {
-    /// The keys that this thread has met, each in the place that its text gives: threads do not wait for each other here.
-    static MET: RefCell<Vec<Option<Recent>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Returns what some classes know of a key, from the thread's memory if it is there.
-fn recent(classes: u64, key: &str, judge: impl FnOnce() -> About) -> About {
-    if key.len() > MAX_RECENT {
-        return judge();
-    }
-    let at = place_of(key);
-    let known = MET.try_with(|met| {
-        let met = met.borrow();
-        let entry = met.get(at)?.as_ref()?;
-        (entry.classes == classes && *entry.key == *key).then_some(entry.about)
-    });
-    if let Ok(Some(about)) = known {
-        return about;
-    }
-    let about = judge();
-    let entry = Recent {
-        classes,
-        key: key.into(),
-        about,
-    };
-    let _ = MET.try_with(|met| {
-        let mut met = met.borrow_mut();
-        if met.is_empty() {
-            met.resize_with(RECENT, || None);
-        }
-        met[at] = Some(entry);
-    });
-    about
-}
-
-/// Returns the place of a key in a thread's memory.
-fn place_of(key: &str) -> usize {
-    let mix = |hash: u32, part: u32| (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9);
-    let mut words = key.as_bytes().chunks_exact(4);
-    let whole = words
-        .by_ref()
-        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-    let hash = whole.fold(key.len() as u32, mix);
-    let hash = words
-        .remainder()
-        .iter()
-        .fold(hash, |hash, byte| mix(hash, u32::from(*byte)));
-    (hash >> 16) as usize % RECENT
+    static MET: RefCell<Memory<About>> = const { RefCell::new(Memory::new()) };
 }
 
 #[cfg(test)]

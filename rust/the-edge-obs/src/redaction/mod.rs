@@ -5,6 +5,7 @@
 mod chars;
 mod keys;
 mod marks;
+mod memory;
 mod pattern;
 mod policy;
 mod shapes;
@@ -22,7 +23,7 @@ pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
 pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
 pub use policy::Policy;
-pub(crate) use snapshot::items_mark;
+pub(crate) use snapshot::{items_mark, scrub_name};
 pub use snapshot::{
     scrub, scrub_text, snapshot, snapshot_owned, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH,
     MAX_ITEMS, MAX_VALUES, SHORT_STRING,

@@ -37,17 +37,18 @@ impl Signs {
             return Signs::ALL;
         }
         let bytes = text.as_bytes();
-        let (mut found, mut window, mut run) = (0, 0, 0);
+        let (mut found, mut window, mut run, mut longest) = (0, 0, 0, 0);
         for (at, byte) in bytes.iter().enumerate() {
             // Of a beginning, the five lowest bits of each byte: they are the same for capital letters.
             window = (window << 5 | usize::from(byte & 31)) & (BEGINNINGS - 1);
-            if needles.may_begin(window) && at >= 2 {
-                found |= needles.at(&bytes[at - 2..], window);
+            if needles.may_begin(window) {
+                found |= needles.at(&bytes[at.saturating_sub(2)..], window);
             }
-            run = if is_of_run(*byte) { run + 1 } else { 0 };
-            if run >= SHORTEST_FORMAT {
-                found |= Signs::LONG.0;
-            }
+            run = (run + 1) * IS_OF_RUN[usize::from(*byte)];
+            longest = longest.max(run);
+        }
+        if longest >= SHORTEST_FORMAT {
+            found |= Signs::LONG.0;
         }
         // A beginning of two bytes at the end of the text.
         if let Some(last) = bytes.len().checked_sub(2) {
@@ -57,10 +58,18 @@ impl Signs {
     }
 }
 
-/// Tells whether a byte is, or may be, part of what [`run`](super::texts) finds.
-fn is_of_run(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.' | b'-') || !byte.is_ascii()
-}
+/// By byte, 1 if it is, or may be, part of a word as [`secret_spans`](super::secret_spans) takes them, and 0 otherwise.
+const IS_OF_RUN: [usize; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let char = byte as u8;
+        let is_sign = matches!(char, b'_' | b'$' | b'.' | b'-');
+        table[byte] = (char.is_ascii_alphanumeric() || is_sign || !char.is_ascii()) as usize;
+        byte += 1;
+    }
+    table
+};
 
 /// The number of beginnings: of three bytes the five lowest bits.
 const BEGINNINGS: usize = 1 << 15;
@@ -68,7 +77,7 @@ const BEGINNINGS: usize = 1 << 15;
 /// What is looked for, in lower case, by its beginning.
 struct Needles {
     /// A bit for each beginning.
-    begins: Box<[u64]>,
+    begins: Box<[u64; BEGINNINGS / 64]>,
     /// Beginning, needle and sign, sorted.
     sorted: Vec<(usize, Box<[u8]>, u8)>,
     /// The characters beyond ASCII of words in the tables.
@@ -90,7 +99,7 @@ impl Needles {
         let names: Vec<&str> = names.map(|name| &**name).collect();
         let special = names.iter().flat_map(|name| name.chars());
         let mut needles = Needles {
-            begins: vec![0; BEGINNINGS / 64].into(),
+            begins: Box::new([0; BEGINNINGS / 64]),
             sorted: Vec::new(),
             special: special.filter(|char| !char.is_ascii()).collect(),
         };
@@ -128,7 +137,7 @@ impl Needles {
     }
 
     fn may_begin(&self, beginning: usize) -> bool {
-        self.begins[beginning / 64] & (1 << (beginning % 64)) != 0
+        self.begins[beginning / 64 % (BEGINNINGS / 64)] & (1 << (beginning % 64)) != 0
     }
 
     /// Returns the signs of what a text begins with.

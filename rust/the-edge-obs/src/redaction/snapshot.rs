@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::chars::{head, is_longer, len};
 use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA_KEYS};
 use super::taints::{Taints, MAX_STRING};
-use super::texts::{redact, redacted, PLACEHOLDER};
+use super::texts::{redact, redacted, redacted_key, PLACEHOLDER};
 use crate::value::{integer_text, Snap, MAX_INT};
 
 /// The most items of one container.
@@ -372,6 +372,14 @@ pub fn scrub_text(text: &str, taints: &Taints) -> String {
     scrubbed(text, taints).into_owned()
 }
 
+/// As [`scrub_text`], of a key or the name of a number, which come again and again.
+pub(crate) fn scrub_name<'n>(name: &'n str, taints: &Taints) -> Cow<'n, str> {
+    match taints.cleaned(name) {
+        Cow::Borrowed(name) => redacted_key(name),
+        Cow::Owned(name) => redact(&name, KeyClasses::built_in()).into(),
+    }
+}
+
 /// As [`scrub_text`], without a copy of a text that does not change.
 fn scrubbed<'t>(text: &'t str, taints: &Taints) -> Cow<'t, str> {
     match taints.cleaned(text) {
@@ -387,7 +395,7 @@ fn scrub_pairs(pairs: &[(Box<str>, Snap)], taints: &Taints) -> Box<[(Box<str>, S
     let mut clean: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.len());
     let mut known: HashSet<Box<str>> = HashSet::new();
     for (key, value) in pairs {
-        let mut name: Box<str> = redacted(key, KeyClasses::built_in()).into();
+        let mut name: Box<str> = redacted_key(key).into();
         let mut is_taken = |name: &Box<str>| match pairs.len() {
             0..=FEW => clean.iter().any(|(known, _)| known == name),
             _ => !known.insert(name.clone()),

@@ -4,12 +4,14 @@
 //! a narrow shape (a known key format) cannot disarm the wider rule of the name before it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::chars::{
     all_alnum, back, char_at, find, forward, is_longer, is_space, rfind, strip, tail, words,
 };
 use super::keys::{classify, KeyClasses, Verdict};
+use super::memory::Memory;
 use super::pattern::{patterns, Found, Pattern};
 use super::shapes::{
     by_format, commands, in_encoded_urls, in_urls, is_long_enough, is_upper_at, key_blocks,
@@ -97,6 +99,24 @@ pub(super) fn redacted<'t>(text: &'t str, classes: &KeyClasses) -> Cow<'t, str> 
     }
     out.push_str(&text[at..]);
     out.into()
+}
+
+thread_local! {
+    /// Keys that hold no secret.
+    static CLEAN: RefCell<Memory<()>> = const { RefCell::new(Memory::new()) };
+}
+
+/// As [`redacted`], of a key, by the built-in classes: keys come again and again.
+pub(super) fn redacted_key(key: &str) -> Cow<'_, str> {
+    let known = CLEAN.try_with(|clean| clean.borrow().get(0, key));
+    if let Ok(Some(())) = known {
+        return key.into();
+    }
+    let redacted = redacted(key, KeyClasses::built_in());
+    if matches!(redacted, Cow::Borrowed(_)) {
+        let _ = CLEAN.try_with(|clean| clean.borrow_mut().put(0, key, ()));
+    }
+    redacted
 }
 
 /// Returns where secrets stand in a text: first and last bytes, in order; they neither touch nor overlap.
