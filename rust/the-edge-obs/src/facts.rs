@@ -3,12 +3,13 @@
 //! Facts are made when something happens, from snapshots. Their event is made when somebody reads it, and is scrubbed then: so a
 //! secret that the flow learns later is taken out too.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::event::{is_error_data, EventType, Level, CHECKED_METRICS};
 use crate::flow::Flow;
 use crate::redaction::{cut_paths, scrub, scrub_text};
-use crate::value::Snap;
+use crate::value::{write_string, Snap};
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,67 @@ impl Facts {
     /// Returns the event, scrubbed: a JSON object that follows the schema.
     #[must_use]
     pub fn event(&self) -> Snap {
+        let (message, data) = self.clean();
+        let flow = self.flow.id;
+        let parent = self.parent.map(|number| flow.span(number).to_string());
+        let mut pairs: Vec<(Box<str>, Snap)> = vec![
+            ("flow_id".into(), flow.to_string().into()),
+            ("span_id".into(), flow.span(self.number).to_string().into()),
+            ("parent_id".into(), parent.into()),
+            ("node".into(), (&*self.node).into()),
+            ("level".into(), self.level.name().into()),
+            ("timestamp".into(), Snap::Float(seconds(self.wall))),
+            ("event_type".into(), self.event_type.name().into()),
+            ("message".into(), message),
+            ("data".into(), data),
+            ("metrics".into(), self.numbers()),
+        ];
+        if let Some(step) = &self.step {
+            pairs.push(("step".into(), (&**step).into()));
+        }
+        Snap::Map(pairs.into())
+    }
+
+    /// Returns the text of [`Facts::event`] as JSON, which takes less time than to make the event first.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let (message, data) = self.clean();
+        let flow = self.flow.id;
+        let mut out = String::with_capacity(1_000);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            out,
+            r#"{{"flow_id":"{flow}","span_id":"{}","parent_id":"#,
+            flow.span(self.number)
+        );
+        let _ = match self.parent {
+            Some(number) => write!(out, r#""{}""#, flow.span(number)),
+            None => write!(out, "null"),
+        };
+        out.push_str(r#","node":"#);
+        write_string(&self.node, &mut out);
+        let _ = write!(out, r#","level":"{}","timestamp":"#, self.level.name());
+        Snap::Float(seconds(self.wall)).write_json(&mut out);
+        let _ = write!(
+            out,
+            r#","event_type":"{}","message":"#,
+            self.event_type.name()
+        );
+        message.write_json(&mut out);
+        out.push_str(r#","data":"#);
+        data.write_json(&mut out);
+        out.push_str(r#","metrics":"#);
+        self.numbers().write_json(&mut out);
+        if let Some(step) = &self.step {
+            out.push_str(r#","step":"#);
+            write_string(step, &mut out);
+        }
+        out.push('}');
+        out
+    }
+
+    /// Returns the message and the data, scrubbed.
+    fn clean(&self) -> (Snap, Snap) {
         let taints = &self.flow.taints;
         let (mut data, mut cut) = match &self.payload {
             Payload::None => (Vec::new(), Vec::new()),
@@ -89,24 +151,7 @@ impl Facts {
         if !cut.is_empty() {
             data.push(("cut".into(), cut.into()));
         }
-        let flow = self.flow.id;
-        let parent = self.parent.map(|number| flow.span(number).to_string());
-        let mut pairs: Vec<(Box<str>, Snap)> = vec![
-            ("flow_id".into(), flow.to_string().into()),
-            ("span_id".into(), flow.span(self.number).to_string().into()),
-            ("parent_id".into(), parent.into()),
-            ("node".into(), (&*self.node).into()),
-            ("level".into(), self.level.name().into()),
-            ("timestamp".into(), Snap::Float(seconds(self.wall))),
-            ("event_type".into(), self.event_type.name().into()),
-            ("message".into(), message),
-            ("data".into(), Snap::map(data)),
-            ("metrics".into(), self.numbers()),
-        ];
-        if let Some(step) = &self.step {
-            pairs.push(("step".into(), (&**step).into()));
-        }
-        Snap::Map(pairs.into())
+        (message, Snap::map(data))
     }
 
     fn numbers(&self) -> Snap {
@@ -277,6 +322,9 @@ mod tests {
             one.event_type = EventType::Log;
             one.message = Some(text.into());
             prop_assert_eq!(problems(&one.event()), Vec::<String>::new());
+            prop_assert_eq!(one.to_json(), one.event().to_json());
+            (one.step, one.parent) = (Some("a\"b".into()), Some(1 << 63));
+            prop_assert_eq!(one.to_json(), one.event().to_json());
         }
     }
 }

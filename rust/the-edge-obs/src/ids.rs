@@ -118,13 +118,13 @@ pub fn is_uuid(text: &str) -> bool {
 }
 
 fn write_uuid(first: u64, last: u64, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 36];
-    let places = (0..36).filter(|at| !HYPHENS.contains(at));
-    for (digit, at) in places.enumerate() {
-        let half = if digit < 16 { first } else { last };
-        let value = (half >> (60 - digit % 16 * 4)) & 0xf;
-        text[at] = b"0123456789abcdef"[value as usize];
+    let bytes = first.to_be_bytes().into_iter().chain(last.to_be_bytes());
+    for (place, byte) in PLACES.into_iter().zip(bytes) {
+        text[place] = DIGITS[usize::from(byte >> 4)];
+        text[place + 1] = DIGITS[usize::from(byte & 0xf)];
     }
     out.write_str(std::str::from_utf8(&text).unwrap_or_default())
 }
