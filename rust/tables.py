@@ -19,7 +19,13 @@ from typing import Any
 from the_edge_obs.secrets import words
 
 FILE = Path(__file__).parent / "the-edge-obs" / "data" / "tables.json"
-CLASSES = {"alpha": str.isalpha, "alnum": str.isalnum, "decimal": str.isdecimal, "digit": str.isdigit}
+CLASSES = {
+    "alpha": str.isalpha,
+    "alnum": str.isalnum,
+    "decimal": str.isdecimal,
+    "digit": str.isdigit,
+    "printable": str.isprintable,
+}
 
 
 def ranges(holds: Callable[[str], bool]) -> list[list[int]]:

@@ -46,6 +46,7 @@ _ID: Final = re.compile(
 _OF_ONE_RUN: Final = ("runtime", "resource", "flow", "outer", "replay_of")  # keys of the root's entry
 
 _ENTRY, _BETWEEN, _END = range(3)
+_TELLING: Final = {"entry": 3, "exit": 2, "error": 1}  # which event names the node of a span; of two alike, the later one
 _RANKS: Final = {"entry": _ENTRY, **dict.fromkeys(ENDS, _END)}
 _FLOW_SUFFIXES: Final = (".yaml", ".yml")
 
@@ -83,7 +84,8 @@ class _Span:
 
     Args:
         parent: The id of its parent, or None.
-        node: Its node.
+        node: Its node: that of its entry, else of its exit, else of its last error.
+        told: How well the node is known, by ``_TELLING``.
         index: ``input.index`` of its entry, or -1.
         start, end: The times of its first and its last event.
         position: The position of its first event in the input.
@@ -91,6 +93,7 @@ class _Span:
 
     parent: str | None
     node: str
+    told: int
     index: float
     start: float
     end: float
@@ -117,12 +120,15 @@ def _walked(events: Sequence[Event]) -> list[Event]:
 
 def _note(spans: dict[str, _Span], position: int, event: Event) -> None:
     time = _time(event)
-    span = spans.setdefault(event["span_id"], _Span(event["parent_id"], event["node"], -1, time, time, position))
+    span = spans.setdefault(event["span_id"], _Span(event["parent_id"], event["node"], 0, -1, time, time, position))
     span.end = time
+    told = _TELLING.get(event["event_type"], 0)
+    if told >= span.told:
+        span.node, span.told = event["node"], told
     if event["event_type"] == "entry":
         given = event["data"].get("input")
         index = given.get("index") if isinstance(given, Mapping) else None
-        span.node, span.index = event["node"], -1
+        span.index = -1
         if isinstance(index, (int, float)) and is_number(index) and index % 1 == 0:
             span.index = index
 

@@ -1,23 +1,24 @@
 //! Flows: open one, log into it, carry it to other threads.
 
-use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
-use tracing::{dispatcher, Dispatch, Span};
+use tracing::{dispatcher, Dispatch};
 
 use crate::capture::to_snap;
 use crate::event::{EventType, Level, Status, ROOT_NODE, SCHEMA_VERSION};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
+use crate::here::{here, in_span, Here};
 use crate::ids::{FlowId, SpanId};
 use crate::layer::current_place;
-use crate::names::fit_name;
+use crate::names::{fit_name, fit_node};
 use crate::node::{is_compiled, Node};
-use crate::outcome::named;
+use crate::outcome::{error_data, named, PANICKED};
 use crate::redaction::Policy;
 use crate::run::{Place, Run};
-use crate::span::{data_of, end_run, error_data, Open};
+use crate::span::{end_run, Open};
 use crate::value::Snap;
 
 /// The root of a flow. Other layers see its span at the level error, so that a filter for a whole program, such as
@@ -40,6 +41,7 @@ pub fn flow(name: &str) -> FlowBuilder {
         parent: None,
         policy: Policy::built_in(),
         about: Vec::new(),
+        secrets: Vec::new(),
     }
 }
 
@@ -51,6 +53,7 @@ pub struct FlowBuilder {
     parent: Option<u64>,
     policy: Arc<Policy>,
     about: Vec<(Box<str>, Snap)>,
+    secrets: Vec<Snap>,
 }
 
 impl FlowBuilder {
@@ -83,6 +86,12 @@ impl FlowBuilder {
         self
     }
 
+    /// Learns the secrets of a value, by the keys that they stand under, before anything is logged. The value itself is not logged.
+    pub fn secrets_of(mut self, value: Snap) -> FlowBuilder {
+        self.secrets.push(value);
+        self
+    }
+
     /// Starts the flow: logs the entry of its root.
     ///
     /// The layers of the current dispatcher get its events. Where there are none, the flow has an id and logs nothing.
@@ -111,18 +120,20 @@ impl FlowBuilder {
         let dispatch = dispatcher::get_default(Dispatch::clone);
         let outer = current_place(&dispatch).filter(|outer| outer.run.flow.id != run.flow.id);
         ROOT.register();
-        let open = Open::offered(&dispatch, &ROOT, Arc::new(place), true);
-        let place = Arc::clone(&open.place);
+        let place = Arc::new(place);
+        // Also where nobody wants the root: nodes inside it belong to the flow all the same.
+        let is_muted = !ROOT.asks(&dispatch);
+        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), is_muted);
+        for value in &self.secrets {
+            let _ = place.snapshot(value);
+        }
         let mut facts = place.facts(EventType::Entry, Level::Info, place.at);
-        facts.payload = data_of(&place, about(&place, outer.as_deref(), self.about));
+        facts.payload = place.data(about(&place, outer.as_deref(), self.about));
         run.emit(place.mask(), facts);
         if let Some(outer) = outer {
             log_into(&outer, &place);
         }
-        ObservabilityContext {
-            place,
-            open: Some(open),
-        }
+        ObservabilityContext { place, open }
     }
 }
 
@@ -168,7 +179,7 @@ fn log_into(outer: &Place, inner: &Place) {
     facts.node = ROOT.shared_name();
     facts.step = None;
     facts.message = Some("a flow begins in here".into());
-    facts.payload = data_of(outer, [("inner".into(), inner)]);
+    facts.payload = outer.data([("inner".into(), inner)]);
     outer
         .run
         .emit(outer.run.mask(ROOT_NODE, Level::Info), facts);
@@ -228,19 +239,29 @@ impl ObservabilityContext {
         &self.place.run.flow
     }
 
-    /// Runs a function inside the flow: nodes that it calls belong to it.
+    /// Runs a function inside the flow: nodes that it calls belong to it. It works on any thread.
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.open {
-            Some(open) => open.span.in_scope(work),
+            Some(open) => in_span(&open.span, work),
             None => work(),
         }
     }
 
-    /// Runs a future inside the flow.
-    pub async fn instrument<F: Future>(&self, future: F) -> F::Output {
+    /// Returns the inside of the flow, for a future or another thread.
+    ///
+    /// ```
+    /// # async fn answer() -> u8 { 42 }
+    /// # async fn example() {
+    /// let run = the_edge_obs::flow("triage").start();
+    /// let answer = run.here().instrument(answer()).await;
+    /// run.end();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn here(&self) -> Here {
         match &self.open {
-            Some(open) => tracing::Instrument::instrument(future, open.span.clone()).await,
-            None => future.await,
+            Some(open) => Here::inside(&open.span),
+            None => here(),
         }
     }
 
@@ -261,28 +282,28 @@ impl ObservabilityContext {
 
     /// Ends the flow with an error.
     pub fn fail(&self, kind: &str, message: &str) {
-        let data = data_of(
-            &self.place,
-            [("error".into(), error_data(kind, message, None))],
-        );
+        let data = self
+            .place
+            .data([("error".into(), error_data(kind, message, None))]);
         self.close(EventType::Error, Level::Error, Some(message), data);
     }
 
     /// Ends the flow as cancelled.
     pub fn cancel(&self, kind: &str, message: &str) {
         let error = ("error".into(), error_data(kind, message, None));
-        let data = data_of(&self.place, [error, ("cancelled".into(), Snap::Bool(true))]);
+        let data = self
+            .place
+            .data([error, ("cancelled".into(), Snap::Bool(true))]);
         self.close(EventType::Error, Level::Warn, Some(message), data);
     }
 
     fn close(&self, event_type: EventType, level: Level, message: Option<&str>, payload: Payload) {
         let place = &self.place;
-        if !place.end() {
+        let Some(elapsed) = place.end() else {
             return;
-        }
-        let elapsed = place.run.elapsed();
+        };
         let mut facts = place.facts(event_type, level, elapsed);
-        facts.message = message.map(|text| place.snapshot(text.into()));
+        facts.message = message.map(|text| place.snapshot(&text.into()));
         facts.payload = payload;
         let is_open = place.mask() != 0;
         if is_open {
@@ -304,10 +325,14 @@ impl ObservabilityContext {
     }
 }
 
+// What a panic in the middle of logging leaves behind is whole: each lock is recovered, and an event is there or not.
+impl UnwindSafe for ObservabilityContext {}
+impl RefUnwindSafe for ObservabilityContext {}
+
 impl Drop for ObservabilityContext {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.fail("panic", "the thread panicked");
+        if self.place.is_panicking() {
+            self.fail("panic", PANICKED);
         } else {
             self.end();
         }
@@ -335,6 +360,7 @@ pub struct LogEvent<'e> {
     message: Option<&'e str>,
     data: Vec<(Box<str>, Snap)>,
     metrics: Vec<(Box<str>, Snap)>,
+    keeps_step: bool,
 }
 
 impl<'e> LogEvent<'e> {
@@ -348,7 +374,22 @@ impl<'e> LogEvent<'e> {
             message: None,
             data: Vec::new(),
             metrics: Vec::new(),
+            keeps_step: false,
         }
+    }
+
+    /// Keeps the step of the running span: what a runner of flows logs about a node belongs to its step.
+    pub fn in_step(mut self) -> Self {
+        self.keeps_step = true;
+        self
+    }
+
+    /// Adds the pairs of an object to the data.
+    pub fn pairs(mut self, pairs: &Snap) -> Self {
+        if let (Some(_), Snap::Map(pairs)) = (&self.place, pairs) {
+            self.data.extend(pairs.iter().cloned());
+        }
+        self
     }
 
     /// Sets the level. Default: info.
@@ -388,20 +429,22 @@ impl<'e> LogEvent<'e> {
         let Some(place) = self.place else {
             return;
         };
-        let node = fit_name(self.node);
+        let node = fit_node(self.node);
         let mask = place.run.mask(&node, self.level);
         if mask == 0 {
             return;
         }
         let mut facts = place.facts(self.event_type, self.level, place.run.elapsed());
         facts.node = node.into();
-        facts.step = None;
-        facts.message = self.message.map(|text| place.snapshot(text.into()));
+        if !self.keeps_step {
+            facts.step = None;
+        }
+        facts.message = self.message.map(|text| place.snapshot(&text.into()));
         if !self.data.is_empty() {
-            facts.payload = data_of(&place, self.data);
+            facts.payload = place.data(self.data);
         }
         if !self.metrics.is_empty() {
-            facts.metrics = Metrics::Numbers(named(self.metrics, &place.run.flow.taints).into());
+            facts.metrics = Metrics::Numbers(named(self.metrics, &place.run.flow.policy).into());
         }
         place.run.emit(mask, facts);
     }
@@ -438,49 +481,5 @@ pub fn current() -> Option<Current> {
 pub fn taint(secret: &str) {
     if let Some(place) = dispatcher::get_default(current_place) {
         place.run.flow.taints.name(secret);
-    }
-}
-
-/// Where code runs: [`here`] returns it, for another thread to continue there.
-#[derive(Debug, Clone)]
-pub struct Here {
-    dispatch: Dispatch,
-    span: Span,
-}
-
-/// Returns where this code runs, to carry it to another thread: threads and pools do not inherit it.
-///
-/// ```
-/// let here = the_edge_obs::here();
-/// std::thread::spawn(move || here.in_scope(|| { /* nodes in here belong to the flow of the spawning thread */ }))
-///     .join()
-///     .unwrap();
-/// ```
-#[must_use]
-pub fn here() -> Here {
-    Here {
-        dispatch: dispatcher::get_default(Dispatch::clone),
-        span: Span::current(),
-    }
-}
-
-impl Here {
-    /// Runs a function there.
-    pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
-        dispatcher::with_default(&self.dispatch, || self.span.in_scope(work))
-    }
-
-    /// Runs a future there.
-    pub async fn instrument<F: Future>(&self, future: F) -> F::Output {
-        use tracing::instrument::WithSubscriber;
-        let future = tracing::Instrument::instrument(future, self.span.clone());
-        future.with_subscriber(self.dispatch.clone()).await
-    }
-}
-
-impl Place {
-    /// Returns the span's id.
-    pub(crate) fn span_id(&self) -> SpanId {
-        self.run.flow.id.span(self.number)
     }
 }

@@ -188,6 +188,39 @@ pub fn is_failure(event: &Snap) -> bool {
     is_error && !cancelled.is_some_and(Snap::is_true)
 }
 
+/// Tells whether an entry or end says that its span was answered from a recording.
+#[must_use]
+pub fn is_answered(event: &Snap) -> bool {
+    let answered = event.get("data").and_then(|data| data.get("answered"));
+    answered == Some(&Snap::Bool(true))
+        && event.get("event_type").and_then(Snap::as_str) != Some("metric")
+}
+
+/// Returns the name of a run, by the entry of its root.
+#[must_use]
+pub fn name_of_root(event: &Snap) -> &str {
+    let name = event.get("data").and_then(|data| data.get("name"));
+    let name = name.and_then(Snap::as_str);
+    name.or_else(|| event.get("node").and_then(Snap::as_str))
+        .unwrap_or_default()
+}
+
+/// Returns the time of an event, Unix seconds; 0 for one without, as in a normalised log.
+pub(crate) fn timestamp(event: &Snap) -> f64 {
+    let time = event.get("timestamp").and_then(number);
+    time.unwrap_or_default() + 0.0 // never -0.0, which is sorted apart
+}
+
+/// Returns a finite number as the nearest float; one that is too large is infinite.
+pub(crate) fn number(value: &Snap) -> Option<f64> {
+    match value {
+        Snap::Int(number) => Some(*number as f64),
+        Snap::Big(digits) => digits.parse().ok(),
+        Snap::Float(number) => number.is_finite().then_some(*number),
+        _ => None,
+    }
+}
+
 /// Returns how likely a span whose parent is not in the log is a root. The roots of a flow are its spans of the highest rank.
 ///
 /// 3 is a flow without a parent, 2 another span without a parent, 1 a flow that continues one of another process. 0 is any other
@@ -302,7 +335,8 @@ fn wanted(key: &str, value: &Snap) -> Wanted {
     }
 }
 
-fn is_number(value: &Snap) -> bool {
+/// Tells whether a value is a finite number.
+pub(crate) fn is_number(value: &Snap) -> bool {
     match value {
         Snap::Int(_) | Snap::Big(_) => true,
         Snap::Float(number) => number.is_finite(),
@@ -426,7 +460,7 @@ fn kind_of(value: &Snap) -> &'static str {
 }
 
 /// Returns a value as JSON of at most 60 characters.
-fn short(value: &Snap) -> String {
+pub(crate) fn short(value: &Snap) -> String {
     let text = value.to_json();
     match text.char_indices().nth(60) {
         None => text,
@@ -530,6 +564,23 @@ mod tests {
         let cancelled = end("\"error\"", "\"data\":{\"cancelled\":true}");
         assert_eq!(cancelled, Some(Status::Cancelled));
         assert_eq!(end("\"metric\"", "\"data\":{}"), None);
+    }
+
+    #[test]
+    fn what_is_answered_and_what_a_run_is_called_is_in_the_data() {
+        let event = |kind: &str, data: &str| {
+            let event = VALID.replace("\"entry\"", kind).replace("{}", data);
+            from_json(&event).unwrap()
+        };
+        let answered = r#"{"answered":true}"#;
+        assert!(is_answered(&event("\"exit\"", answered)));
+        assert!(!is_answered(&event("\"metric\"", answered)));
+        assert!(!is_answered(&event("\"exit\"", r#"{"answered":1}"#)));
+        assert_eq!(
+            name_of_root(&event("\"entry\"", r#"{"name":"triage"}"#)),
+            "triage"
+        );
+        assert_eq!(name_of_root(&event("\"entry\"", r#"{"name":7}"#)), "flow");
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::error::Error;
 use std::fmt::Debug;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use tracing::field::{Field, Visit};
 
 use crate::capture::to_snap;
 use crate::event::Level;
-use crate::output::panic_text;
+use crate::guard::caught;
 use crate::value::Snap;
 
 /// Returns the level of an event; there is none below debug.
@@ -25,33 +24,39 @@ pub(crate) fn level_of(level: &tracing::Level) -> Level {
 #[derive(Default)]
 pub(crate) struct Fields {
     pub message: Option<String>,
+    /// The target that an event had in the crate `log`.
+    pub target: Option<String>,
     pub data: Vec<(Box<str>, Snap)>,
 }
 
 impl Fields {
-    /// Reads fields. A `Debug` that panics costs the fields from there on, and nothing else.
     pub fn read(record: impl FnOnce(&mut Fields)) -> Fields {
         let mut fields = Fields::default();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| record(&mut fields))) {
-            let text = format!("<cannot be read: {}>", panic_text(&*panic));
-            fields.data.push(("…".into(), Snap::Mark(text.into())));
-        }
+        record(&mut fields);
         fields
     }
 
     fn put(&mut self, field: &Field, value: Snap) {
+        let text = || match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => value.to_json(),
+        };
         match field.name() {
-            "message" => {
-                self.message = Some(
-                    value
-                        .as_str()
-                        .map_or_else(|| value.to_json(), str::to_owned),
-                )
-            }
-            // What the bridge of the crate `log` adds: the target and level stand in the event already.
+            "message" => self.message = Some(text()),
+            "log.target" => self.target = Some(text()),
+            // What else the bridge of the crate `log` adds: where in the code the event was made.
             name if name.starts_with("log.") => {}
             name => self.data.push((name.into(), value)),
         }
+    }
+
+    /// Puts a text that somebody else's code makes; a panic in there costs the field alone.
+    fn put_text(&mut self, field: &Field, make: impl FnOnce() -> String) {
+        let text = caught(make).map_or_else(
+            |panic| Snap::Mark(format!("<cannot be read: {panic}>").into()),
+            Snap::from,
+        );
+        self.put(field, text);
     }
 }
 
@@ -78,9 +83,9 @@ impl Visit for Fields {
         self.put(field, value.into());
     }
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.put(field, value.to_string().into());
+        self.put_text(field, || value.to_string());
     }
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, format!("{value:?}").into());
+        self.put_text(field, || format!("{value:?}"));
     }
 }

@@ -46,6 +46,12 @@ impl FlowId {
             number,
         }
     }
+
+    /// Appends the id to a text.
+    pub(crate) fn write(self, out: &mut String) {
+        let written = write_uuid(self.prefix, self.rest, out);
+        debug_assert!(written.is_ok(), "a String takes every text");
+    }
 }
 
 impl fmt::Display for FlowId {
@@ -83,6 +89,12 @@ impl SpanId {
     pub fn is_of(self, flow: FlowId) -> bool {
         self.prefix == flow.prefix
     }
+
+    /// Appends the id to a text.
+    pub(crate) fn write(self, out: &mut String) {
+        let written = write_uuid(self.prefix, self.number, out);
+        debug_assert!(written.is_ok(), "a String takes every text");
+    }
 }
 
 impl fmt::Display for SpanId {
@@ -117,14 +129,15 @@ pub fn is_uuid(text: &str) -> bool {
         })
 }
 
-fn write_uuid(first: u64, last: u64, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Appends a UUID in its canonical form, given as two halves.
+fn write_uuid(first: u64, last: u64, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut bits = (u128::from(first) << 64) | u128::from(last);
     let mut text = [b'-'; 36];
-    let bytes = first.to_be_bytes().into_iter().chain(last.to_be_bytes());
-    for (place, byte) in PLACES.into_iter().zip(bytes) {
-        text[place] = DIGITS[usize::from(byte >> 4)];
-        text[place + 1] = DIGITS[usize::from(byte & 0xf)];
+    for (at, place) in text.iter_mut().enumerate().rev() {
+        if !matches!(at, 8 | 13 | 18 | 23) {
+            *place = b"0123456789abcdef"[(bits & 0xf) as usize];
+            bits >>= 4;
+        }
     }
     out.write_str(std::str::from_utf8(&text).unwrap_or_default())
 }

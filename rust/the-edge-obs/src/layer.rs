@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::callsite::Identifier;
 use tracing::span::{Attributes, Id};
-use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Span, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::{LookupSpan, Registry, SpanRef};
 
@@ -14,9 +14,10 @@ use crate::facts::{Metrics, Payload};
 use crate::foreign::{level_of, Fields};
 use crate::ids::new_number;
 use crate::levels::Levels;
-use crate::names::fit_name;
+use crate::names::fit_node;
+use crate::outcome::{error_data, PANICKED};
 use crate::output::{is_in_sink, Output};
-use crate::run::{Place, MAX_OUTPUTS};
+use crate::run::Place;
 use crate::sink::Sink;
 use crate::value::Snap;
 
@@ -26,7 +27,9 @@ use crate::value::Snap;
 /// a flow become events of type `log`. Payloads never become fields of spans, so other layers do not see them; those see the
 /// ids of the flow and the span, and the step.
 ///
-/// Of several layers each has its own sinks and levels. A node opens a span if one of them lets it pass.
+/// Of several layers each has its own sinks and levels. A node opens a span if one of them lets it pass; in the log of a layer that
+/// does not, the spans inside it have a parent that is not there. At most 32 layers get the events of a flow. A layer that is swapped
+/// in gets those of running flows from there on; one that is gone still gets the ends of its open spans.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -59,9 +62,25 @@ pub struct FlowLayer {
     takes_spans: bool,
 }
 
+impl Drop for FlowLayer {
+    fn drop(&mut self) {
+        self.output.retire();
+    }
+}
+
 impl Default for FlowLayer {
     fn default() -> FlowLayer {
         FlowLayer::new()
+    }
+}
+
+impl std::fmt::Debug for FlowLayer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.output.sinks.iter().map(|sink| sink.name()).collect();
+        out.debug_struct("FlowLayer")
+            .field("sinks", &names)
+            .field("takes_spans", &self.takes_spans)
+            .finish()
     }
 }
 
@@ -69,7 +88,7 @@ impl FlowLayer {
     /// Returns a layer without sinks, whose level is info.
     #[must_use]
     pub fn new() -> FlowLayer {
-        FlowLayer::with_levels(Arc::new(Levels::new(Level::Info)))
+        FlowLayer::with_levels(Arc::new(Levels::new(Some(Level::Info))))
     }
 
     /// Returns a layer without sinks, with levels that can be changed while it is in use.
@@ -99,16 +118,15 @@ impl FlowLayer {
         self
     }
 
-    /// Takes a span of this crate: notes its place, and that this layer's output gets its events.
-    fn join(&self, place: &Arc<Place>, found: &mut Vec<Arc<Output>>, is_root: bool) {
-        let bit = if !is_root {
-            place.run.bit_of(&self.output)
-        } else if found.len() < MAX_OUTPUTS {
-            found.push(Arc::clone(&self.output));
-            Some(1 << (found.len() - 1))
-        } else {
-            None
-        };
+    /// Adds the layer's output to those that call sites ask.
+    pub(crate) fn go_live(&self) {
+        self.output.go_live();
+    }
+
+    /// Takes a span of this crate, if its level passes.
+    fn join(&self, place: &Place) {
+        // The run knows the output from now on, whatever its level says about this span.
+        let bit = place.run.bit_of(&self.output);
         if self.output.levels.on(&place.node, place.level) {
             place.add_to_mask(bit.unwrap_or(0));
         }
@@ -126,7 +144,7 @@ impl FlowLayer {
             .map(|tag| Arc::clone(&tag.place));
         let place = known.or_else(|| {
             let parent = span.parent().and_then(|parent| nearest(parent))?;
-            let node = fit_name(metadata.name()).into();
+            let node = fit_node(metadata.name()).into();
             let level = level_of(metadata.level());
             let run = Arc::clone(&parent.run);
             Some(Arc::new(Place::new(
@@ -145,7 +163,7 @@ impl FlowLayer {
             place: Arc::clone(&place),
             is_foreign: true,
         };
-        span.extensions_mut().replace(tag);
+        let _old = span.extensions_mut().replace(tag);
         let bit = place.run.bit_of(&self.output).unwrap_or(0);
         if bit == 0 || !self.output.levels.on(&place.node, place.level) {
             return;
@@ -154,7 +172,7 @@ impl FlowLayer {
         let mut facts = place.facts(EventType::Entry, place.level, place.at);
         let fields = Fields::read(|fields| attributes.record(fields));
         if !fields.data.is_empty() {
-            facts.payload = Payload::Under("input", place.snapshot(Snap::map(fields.data)));
+            facts.payload = Payload::Under("input", place.snapshot(&Snap::map(fields.data)));
         }
         place.run.emit(bit, facts);
     }
@@ -178,22 +196,19 @@ where
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some(span) = context.span(id) else {
-            return;
-        };
         let callsite = attributes.metadata().callsite();
-        let place = with_slot(|slot| {
-            let slot = slot.as_mut().filter(|slot| slot.callsite == callsite)?;
-            self.join(&slot.place, &mut slot.found, slot.is_root);
-            Some(Arc::clone(&slot.place))
+        let offered = with_slot(|slot| {
+            let slot = slot.as_ref().filter(|slot| slot.callsite == callsite)?;
+            Some((!slot.is_muted).then(|| Arc::clone(&slot.place)))
         });
-        let place = place.flatten();
-        match place {
-            Some(place) => drop(span.extensions_mut().replace(Tag {
-                place,
-                is_foreign: false,
-            })),
-            None if self.takes_spans && !is_in_sink() => self.open_foreign(attributes, &span),
+        match offered.flatten() {
+            Some(Some(place)) => self.join(&place),
+            Some(None) => {}
+            None if self.takes_spans && !is_in_sink() => {
+                if let Some(span) = context.span(id) {
+                    self.open_foreign(attributes, &span);
+                }
+            }
             None => {}
         }
     }
@@ -202,22 +217,30 @@ where
         if is_in_sink() {
             return;
         }
+        let (metadata, level) = (event.metadata(), level_of(event.metadata().level()));
+        // An event that came through the crate `log` has its target as a field.
+        let is_bridged = metadata.target() == "log";
+        // Asked first, as most events of a program are below the level.
+        if !is_bridged && !self.output.levels.on(metadata.target(), level) {
+            return;
+        }
         let Some(place) = context.event_span(event).and_then(nearest) else {
             return;
         };
-        let (metadata, level) = (event.metadata(), level_of(event.metadata().level()));
+        let read = || Fields::read(|fields| event.record(fields));
+        let mut fields = is_bridged.then(read);
+        let target = fields.as_mut().and_then(|fields| fields.target.take());
+        let target = target.as_deref().unwrap_or(metadata.target());
         let bit = place.run.bit_of(&self.output).unwrap_or(0);
-        if bit == 0 || !self.output.levels.on(metadata.target(), level) {
+        if bit == 0 || is_bridged && !self.output.levels.on(target, level) {
             return;
         }
-        let fields = Fields::read(|fields| event.record(fields));
+        let fields = fields.unwrap_or_else(read);
         let mut facts = place.facts(EventType::Log, level, place.run.elapsed());
-        facts.node = fit_name(metadata.target()).into();
+        facts.node = fit_node(target).into();
         facts.step = None;
-        facts.message = fields.message.map(|text| place.snapshot(text.into()));
-        if let Snap::Map(pairs) = place.snapshot(Snap::map(fields.data)) {
-            facts.payload = Payload::Data(pairs);
-        }
+        facts.message = fields.message.map(|text| place.snapshot(&text.into()));
+        facts.payload = place.data(fields.data);
         place.run.emit(bit, facts);
     }
 
@@ -235,11 +258,15 @@ where
             return;
         };
         let bit = place.mask() & place.run.bit_of(&self.output).unwrap_or(0);
-        let elapsed = place.run.elapsed();
+        let elapsed = place.ended_at(); // the same for all layers
         let mut facts = place.facts(EventType::Exit, place.level, elapsed);
+        if place.is_panicking() {
+            (facts.event_type, facts.level) = (EventType::Error, Level::Error);
+            facts.message = Some(PANICKED.into());
+            facts.payload = place.data([("error".into(), error_data("panic", PANICKED, None))]);
+        }
         facts.metrics = Metrics::Duration(elapsed - place.at);
         place.run.emit(bit, facts);
-        place.end();
     }
 }
 
@@ -254,35 +281,58 @@ struct Tag {
 struct Slot {
     callsite: Identifier,
     place: Arc<Place>,
-    is_root: bool,
-    found: Vec<Arc<Output>>,
+    /// Whether no layer is to take it: the span is there, and nothing is logged of it.
+    is_muted: bool,
 }
 
 thread_local! {
     static SLOT: RefCell<Option<Slot>> = const { RefCell::new(None) };
 }
 
-/// Runs what makes a span of `tracing`, and returns its result and the outputs that a root found.
-pub(crate) fn offer<T>(
-    callsite: Identifier,
+/// Makes a span of a dispatcher, and offers its place to the layers; `None` if the thread is so near its end that it cannot.
+///
+/// A span that other layers make meanwhile has a slot of its own.
+pub(crate) fn offer(
+    dispatch: &Dispatch,
+    metadata: &'static Metadata<'static>,
+    values: &[Option<&dyn tracing::Value>; 3],
     place: &Arc<Place>,
-    is_root: bool,
-    make: impl FnOnce() -> T,
-) -> (T, Vec<Arc<Output>>) {
+    is_muted: bool,
+) -> Option<Span> {
     let slot = Slot {
-        callsite,
+        callsite: metadata.callsite(),
         place: Arc::clone(place),
-        is_root,
-        found: Vec::new(),
+        is_muted,
     };
-    with_slot(|own| *own = Some(slot));
-    // Taken out again also where no layer is, so that no later span is taken for this one.
-    let made = make();
-    let slot = with_slot(Option::take).flatten();
-    (made, slot.map_or_else(Vec::new, |slot| slot.found))
+    // Taken out again whatever happens, so that no later span is taken for this one.
+    let _restored = Restored(with_slot(|own| own.replace(slot))?);
+    let span = Span::new_with(metadata, &metadata.fields().value_set_all(values), dispatch);
+    // Set here and not by a layer: also a span that no layer's filter wants is a place.
+    if let (Some(registry), Some(id)) = (dispatch.downcast_ref::<Registry>(), span.id()) {
+        if let Some(span) = registry.span(&id) {
+            let tag = Tag {
+                place: Arc::clone(place),
+                is_foreign: false,
+            };
+            let _old = span.extensions_mut().replace(tag);
+        }
+    }
+    Some(span)
+}
+
+/// What was in the slot before.
+struct Restored(Option<Slot>);
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        drop(with_slot(|own| std::mem::replace(own, before)));
+    }
 }
 
 /// Calls a function with the slot; returns `None` if the thread is so near its end that it has none any more.
+///
+/// The function must not run code of others: that may ask for the slot too.
 fn with_slot<T>(work: impl FnOnce(&mut Option<Slot>) -> T) -> Option<T> {
     SLOT.try_with(|slot| work(&mut slot.borrow_mut())).ok()
 }
@@ -298,7 +348,7 @@ where
             .extensions()
             .get::<Tag>()
             .map(|tag| Arc::clone(&tag.place));
-        if let Some(place) = place.filter(|place| !place.is_ended()) {
+        if let Some(place) = place.filter(|place| place.is_open()) {
             return Some(place);
         }
         next = span.parent();

@@ -1,6 +1,7 @@
 //! The line of an event: strict JSON of a bounded size, as files hold it.
 
 use crate::event::{CHECKED_METRICS, MAX_EVENT_BYTES};
+use crate::facts::Facts;
 use crate::redaction::{inside, MAX_PATH, MAX_PATHS, MORE};
 use crate::value::Snap;
 
@@ -23,6 +24,17 @@ pub fn to_line(event: &Snap) -> String {
         line = without_data(event, room, keys, small).to_json();
     }
     line
+}
+
+/// Returns the line of facts: [`to_line`] of their event, made without the event in between if it is not too long.
+#[must_use]
+pub fn line_of(facts: &Facts) -> String {
+    let line = facts.to_json();
+    if line.len() <= MAX_EVENT_BYTES {
+        line
+    } else {
+        to_line(&facts.event())
+    }
 }
 
 fn head(text: &str, count: usize) -> &str {
@@ -156,8 +168,12 @@ fn paths(data: &Snap) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::problems;
+    use crate::event::{problems, EventType, Level};
+    use crate::facts::{Metrics, Payload};
+    use crate::flow::Flow;
+    use crate::ids::FlowId;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn event(message: &str, data: Snap, metrics: Snap) -> Snap {
         let id = "9f0df4a5-a646-4772-b822-7adce460ed24";
@@ -193,6 +209,26 @@ mod tests {
             "é".repeat(2_048)
         );
         assert!(line.ends_with(&expected), "{line}");
+    }
+
+    #[test]
+    fn the_line_of_facts_is_that_of_their_event() {
+        for size in [10, 65_000, 70_000] {
+            let facts = Facts {
+                flow: Arc::new(Flow::new(FlowId::random(), "triage")),
+                number: 1,
+                parent: None,
+                node: "rank".into(),
+                step: None,
+                level: Level::Info,
+                event_type: EventType::Exit,
+                wall: 1_795_363_054_861_892_000,
+                message: None,
+                payload: Payload::Under("output", "x ".repeat(size / 2).into()),
+                metrics: Metrics::Duration(7_001),
+            };
+            assert_eq!(line_of(&facts), to_line(&facts.event()));
+        }
     }
 
     #[test]

@@ -36,6 +36,15 @@ pub(crate) fn fit_name(name: &str) -> Cow<'_, str> {
     .into()
 }
 
+/// Returns the name of a node that is safe to write. A node without a name is `root`, as Python's logger without a name is.
+pub(crate) fn fit_node(name: &str) -> Cow<'_, str> {
+    if name.is_empty() {
+        "root".into()
+    } else {
+        fit_name(name)
+    }
+}
+
 /// Tells whether a text is long enough for a key of a known format.
 fn may_be_key(name: &str) -> bool {
     name.len() >= 12
@@ -59,6 +68,14 @@ fn escape(character: char) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_always_has_a_name() {
+        assert_eq!(
+            (fit_node(""), fit_node("rank")),
+            ("root".into(), "rank".into())
+        );
+    }
 
     #[test]
     fn a_safe_name_stays_and_others_are_made_safe() {

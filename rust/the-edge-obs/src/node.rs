@@ -13,7 +13,7 @@ use tracing::{Dispatch, Metadata};
 
 use crate::event::Level;
 use crate::levels;
-use crate::names::fit_name;
+use crate::names::fit_node;
 use crate::output::any_passes;
 
 /// The fields of a node's span, which other layers see.
@@ -39,7 +39,8 @@ pub struct Node {
     metadata: OnceLock<Metadata<'static>>,
     registration: Once,
     interest: AtomicU8,
-    /// The generation of the levels that the last bit was found out in, and that bit: whether an output lets the node pass.
+    /// The generation of the levels that the last two bits were found out in, and these: whether an output lets errors of the node
+    /// pass, and the node itself.
     verdict: AtomicU64,
 }
 
@@ -54,8 +55,13 @@ impl std::fmt::Debug for Node {
 
 impl Node {
     /// Returns a node for a `static`; [`node!`](crate::node!) writes it. The target is `tea.` and the name.
+    ///
+    /// # Panics
+    ///
+    /// If the name is empty; for a `static` the compiler says so.
     #[must_use]
     pub const fn new(name: &'static str, target: &'static str, level: Level) -> Node {
+        assert!(!name.is_empty(), "a node has a name");
         Node {
             name,
             target,
@@ -70,7 +76,7 @@ impl Node {
 
     /// Returns the node of a name and level. Each pair has one node, which lives as long as the process.
     ///
-    /// The name is made safe to write: control characters are escaped, and one of more than 256 characters is cut.
+    /// The name is made safe to write: an empty one becomes `root`, control characters are escaped, and one of more than 256 characters is cut.
     #[must_use]
     pub fn intern(name: &str, level: Level) -> &'static Node {
         static KNOWN: OnceLock<Mutex<Interned>> = OnceLock::new();
@@ -78,7 +84,7 @@ impl Node {
             .get_or_init(Mutex::default)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let key = (fit_name(name).into(), level);
+        let key = (fit_node(name).into(), level);
         if let Some(node) = known.get(&key) {
             return node;
         }
@@ -108,20 +114,31 @@ impl Node {
         if filter_of(self.level) > LevelFilter::current() {
             return false;
         }
+        self.verdict() & 1 != 0
+    }
+
+    /// Tells whether some layer in use lets errors of the node pass, also where the node itself does not.
+    #[inline]
+    pub(crate) fn reports(&'static self) -> bool {
+        LevelFilter::ERROR <= LevelFilter::current() && self.verdict() & 2 != 0
+    }
+
+    #[inline]
+    fn verdict(&'static self) -> u64 {
         let verdict = self.verdict.load(Ordering::Relaxed);
-        if verdict >> 1 == levels::generation() {
-            return verdict & 1 == 1;
+        if verdict >> 2 == levels::generation() {
+            return verdict;
         }
         self.find_out()
     }
 
     #[cold]
-    fn find_out(&'static self) -> bool {
+    fn find_out(&'static self) -> u64 {
         let generation = levels::generation();
-        let passes = any_passes(self.name, self.level);
-        self.verdict
-            .store(generation << 1 | u64::from(passes), Ordering::Relaxed);
-        passes
+        let bit = |level| u64::from(any_passes(self.name, level));
+        let verdict = generation << 2 | bit(Level::Error) << 1 | bit(self.level);
+        self.verdict.store(verdict, Ordering::Relaxed);
+        verdict
     }
 
     /// Returns the name for facts, which share it.
@@ -133,10 +150,17 @@ impl Node {
     ///
     /// Not inside `dispatcher::get_default`: `tracing` asks the default dispatcher about new call sites, which is none in there.
     pub(crate) fn register(&'static self) {
-        self.registration.call_once(|| {
+        // Again after a layer panicked over the call site: this is no reason to panic forever.
+        self.registration.call_once_force(|_| {
             let _ = self.metadata();
             callsite::register(self);
         });
+    }
+
+    /// Asks the layers of a dispatcher whether they want a span that is made in any case: filters of layers remember their answer
+    /// until the span is made.
+    pub(crate) fn asks(&'static self, dispatch: &Dispatch) -> bool {
+        self.interest.load(Ordering::Relaxed) == ALWAYS || dispatch.enabled(self.metadata())
     }
 
     /// Tells whether the layers of a dispatcher want the spans of the node, which is registered, whatever their levels say.

@@ -1,6 +1,9 @@
 //! What a result says of the call that returned it: soft failures, tokens and costs.
 
-use crate::redaction::{head, scrub_name, Taints, MAX_ITEMS, MAX_KEY};
+use std::panic::Location;
+
+use crate::event::CHECKED_METRICS;
+use crate::redaction::{head, Policy, Taints, MAX_ITEMS, MAX_KEY, MAX_STRING, MORE};
 use crate::value::Snap;
 
 /// Numbers of an event, by name.
@@ -41,6 +44,28 @@ const TOTAL: Spellings = &[
     ("total_token_count", &[]),
     ("totalTokenCount", &[]),
 ];
+
+/// The text of an error whose panic cannot be seen, only that the thread unwinds.
+pub(crate) const PANICKED: &str = "the thread panicked";
+
+/// Returns the `error` of an event's data.
+pub(crate) fn error_data(
+    kind: &str,
+    message: &str,
+    site: Option<&'static Location<'static>>,
+) -> Snap {
+    let mut pairs: Vec<(Box<str>, Snap)> = vec![
+        ("type".into(), kind.into()),
+        ("message".into(), message.into()),
+    ];
+    if let Some(site) = site {
+        pairs.push((
+            "where".into(),
+            format!("{}:{}", site.file(), site.line()).into(),
+        ));
+    }
+    Snap::Map(pairs.into())
+}
 
 /// A failure that a result describes instead of being an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,14 +185,25 @@ fn is_count(value: &Snap) -> bool {
     }
 }
 
-/// Returns metrics whose names have no secrets and are not too long. `…` counts those beyond the first [`MAX_ITEMS`].
-pub(crate) fn named(figures: Figures, taints: &Taints) -> Figures {
-    let missing = figures.len().saturating_sub(MAX_ITEMS);
-    let fitted =
-        |(name, value): (Box<str>, Snap)| (head(&scrub_name(&name, taints), MAX_KEY).into(), value);
-    let mut kept: Figures = figures.into_iter().take(MAX_ITEMS).map(fitted).collect();
-    if missing > 0 {
-        kept.push(("…".into(), Snap::Int(missing as i64)));
+/// Returns metrics whose names show no secrets and are not too long. Of all but the schema's own, the first [`MAX_ITEMS`] stay; `…`
+/// counts the rest. The flow's taints are not taken out of names: a key stays recognisable.
+pub(crate) fn named(figures: Figures, policy: &Policy) -> Figures {
+    let no_taints = Taints::new();
+    let mut kept: Figures = Vec::with_capacity(figures.len().min(MAX_ITEMS + 1));
+    let mut others = 0;
+    for (name, value) in figures {
+        if CHECKED_METRICS.contains(&&*name) {
+            kept.push((name, value));
+            continue;
+        }
+        others += 1;
+        if others <= MAX_ITEMS {
+            let clean = policy.scrub_text(head(&name, 2 * MAX_STRING), &no_taints);
+            kept.push((head(&clean, MAX_KEY).into(), value));
+        }
+    }
+    if others > MAX_ITEMS {
+        kept.push((MORE.into(), Snap::from(others - MAX_ITEMS)));
     }
     kept
 }
@@ -224,5 +260,26 @@ mod tests {
         );
         assert_eq!(of(r#"{"success":0}"#), None);
         assert_eq!(of("[false]"), None);
+    }
+
+    #[test]
+    fn the_metrics_of_the_schema_are_always_kept() {
+        let many = (0..MAX_ITEMS + 3).map(|at| (format!("m{at}").into(), Snap::Int(1)));
+        let tokens = (Box::from("tokens"), Snap::Int(7));
+        let kept = named(many.chain([tokens]).collect(), &Policy::built_in());
+        assert_eq!(kept.len(), MAX_ITEMS + 2);
+        assert_eq!(
+            kept[MAX_ITEMS..],
+            [("tokens".into(), Snap::Int(7)), (MORE.into(), Snap::Int(3))]
+        );
+    }
+
+    #[test]
+    fn names_of_metrics_show_no_secrets() {
+        let long = "k".repeat(MAX_KEY + 1);
+        let names = ["password=hunter2xy", &long].map(|name| (name.into(), Snap::Int(1)));
+        let kept = named(names.into(), &Policy::built_in());
+        assert_eq!(&*kept[0].0, "password=[REDACTED]");
+        assert_eq!(kept[1].0.len(), MAX_KEY);
     }
 }

@@ -2,22 +2,27 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use crate::event::{EventType, Level};
 use crate::facts::{Facts, Metrics, Payload};
+use crate::guard::{caught, note};
 use crate::levels::{self, Levels};
 use crate::run::Run;
-use crate::sink::Sink;
+use crate::sink::{Ring, Sink};
+use crate::value::Snap;
 
 /// The sinks of one layer, and the levels that decide what they get.
 pub(crate) struct Output {
     pub levels: Arc<Levels>,
     pub sinks: Vec<Arc<dyn Sink>>,
     is_live: AtomicBool,
+    is_retired: AtomicBool,
 }
+
+/// The node of reports about logging itself.
+const OBS: &str = "obs";
 
 /// The outputs of the layers that are in use. Their levels decide whether a call site does anything at all.
 static LIVE: RwLock<Vec<Weak<Output>>> = RwLock::new(Vec::new());
@@ -38,11 +43,26 @@ impl Output {
             levels,
             sinks: Vec::new(),
             is_live: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
         }
+    }
+
+    /// Tells whether the layer is in use and lets events of a node pass at a level.
+    pub fn lets_pass(&self, node: &str, level: Level) -> bool {
+        !self.is_retired.load(Ordering::Relaxed) && self.levels.on(node, level)
+    }
+
+    /// Says that the layer is gone. Runs may keep its output: they end there what they have begun there.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+        levels::changed();
     }
 
     /// Adds the output to those that call sites ask, once.
     pub fn go_live(self: &Arc<Output>) {
+        if self.is_live.load(Ordering::Relaxed) {
+            return;
+        }
         if !self.is_live.swap(true, Ordering::AcqRel) {
             let mut live = LIVE.write().unwrap_or_else(PoisonError::into_inner);
             live.retain(|output| output.strong_count() > 0);
@@ -67,58 +87,78 @@ impl Output {
     }
 
     fn call(&self, run: &Run, sink: &Arc<dyn Sink>, work: impl FnOnce() -> io::Result<()>) {
-        let Some(result) = guarded(work) else {
-            return;
-        };
-        let failure = match result {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => format!("panicked: {panic}"),
-        };
-        run.flow.count_fault();
-        let what = format!("{} failed", sink.name());
-        if run.is_first(&what) {
-            let facts = Arc::new(fault(run, &format!("{what}: {failure}")));
-            for other in self.sinks.iter().filter(|other| !Arc::ptr_eq(other, sink)) {
-                if !matches!(guarded(|| other.take(&facts)), Some(Ok(Ok(())))) {
-                    run.flow.count_fault();
-                }
+        if let Some(Err(failure)) = guarded(work) {
+            run.flow.count_fault();
+            let name = guarded(|| Ok(sink.name().to_owned()));
+            let name = name.and_then(Result::ok);
+            let what = format!("{} failed", name.as_deref().unwrap_or("sink"));
+            if run.is_first(&what) {
+                report(run, sink, &format!("{what}: {failure}"));
             }
         }
     }
 }
 
-impl Drop for Output {
-    fn drop(&mut self) {
-        levels::changed();
+/// Tells the other sinks of a run that one has failed; stderr, if there is no other.
+fn report(run: &Run, failed: &Arc<dyn Sink>, message: &str) {
+    let facts = Arc::new(fault(run, message));
+    let mut is_told = false;
+    for (_, output) in run.outputs() {
+        if !output.lets_pass(OBS, Level::Error) {
+            continue;
+        }
+        for sink in output
+            .sinks
+            .iter()
+            .filter(|sink| !Arc::ptr_eq(sink, failed))
+        {
+            match guarded(|| sink.take(&facts)) {
+                Some(Ok(())) => is_told = true,
+                _ => run.flow.count_fault(),
+            }
+        }
+    }
+    if !is_told {
+        let event = facts.event();
+        let text = event.get("message").and_then(Snap::as_str);
+        note(&format!("flow {}: {}", run.flow.id, text.unwrap_or("")));
     }
 }
 
 /// Tells whether an output in use lets events of a node pass at a level.
 pub(crate) fn any_passes(node: &str, level: Level) -> bool {
-    let live = LIVE.read().unwrap_or_else(PoisonError::into_inner);
-    let mut outputs = live.iter().filter_map(Weak::upgrade);
-    outputs.any(|output| output.levels.on(node, level))
+    live().iter().any(|output| output.lets_pass(node, level))
 }
 
-/// Runs what a sink does, and returns its result, or the text of its panic; `None` if this thread is inside a sink already.
-fn guarded<T>(work: impl FnOnce() -> T) -> Option<Result<T, String>> {
-    if IN_SINK
-        .try_with(|inside| inside.replace(true))
-        .unwrap_or(true)
-    {
+/// Returns the outputs in use, for work outside the lock: the last count of an output may go there, and then its sinks are
+/// dropped, which may do anything.
+fn live() -> Vec<Arc<Output>> {
+    let live = LIVE.read().unwrap_or_else(PoisonError::into_inner);
+    live.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Returns the rings of the outputs in use.
+pub(crate) fn live_rings() -> Vec<Ring> {
+    let live = live();
+    rings_of(live.iter())
+}
+
+/// Returns the rings among the sinks of outputs.
+pub(crate) fn rings_of<'o>(outputs: impl Iterator<Item = &'o Arc<Output>>) -> Vec<Ring> {
+    let sinks = outputs.flat_map(|output| &output.sinks);
+    sinks.filter_map(|sink| sink.ring()).collect()
+}
+
+/// Runs what a sink does, and returns its result, or why it failed; `None` if this thread is inside a sink already.
+fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Option<Result<T, String>> {
+    let is_inside = IN_SINK.try_with(|inside| inside.replace(true));
+    if is_inside.unwrap_or(true) {
         return None;
     }
-    let result = catch_unwind(AssertUnwindSafe(work));
+    // The text of an error is made by somebody else's code too.
+    let result = caught(|| work().map_err(|error| error.to_string()));
     let _ = IN_SINK.try_with(|inside| inside.set(false));
-    Some(result.map_err(|panic| panic_text(&*panic)))
-}
-
-/// Returns the text of a panic.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a text".to_owned())
+    Some(result.unwrap_or_else(|panic| Err(format!("panicked: {panic}"))))
 }
 
 /// Returns the facts of a failure of logging itself, as an event of the flow's root.
@@ -127,7 +167,7 @@ fn fault(run: &Run, message: &str) -> Facts {
         flow: Arc::clone(&run.flow),
         number: run.root,
         parent: run.parent,
-        node: "obs".into(),
+        node: OBS.into(),
         step: None,
         level: Level::Error,
         event_type: EventType::Log,

@@ -2,25 +2,32 @@
 
 use std::any::type_name;
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::fmt::Display;
+use std::future::{poll_fn, Future};
 use std::mem::ManuallyDrop;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, Location};
+use std::panic::{
+    catch_unwind, resume_unwind, AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe,
+};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 
 use serde::Serialize;
+use tracing::field::display;
 use tracing::{dispatcher, Dispatch, Span};
 
-use crate::capture::to_snap;
+use crate::capture::{describes_failure, to_snap};
 use crate::event::{EventType, Level, Status};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
+use crate::guard::{caught, panic_text};
+use crate::here::{here, in_span, Here};
 use crate::ids::{new_number, FlowId, SpanId};
 use crate::layer::{current_place, offer};
 use crate::names::fit_name;
 use crate::node::{is_compiled, Node};
-use crate::outcome::{metrics_of, named, soft_failure, Figures};
-use crate::output::{is_in_sink, panic_text};
+use crate::outcome::{error_data, metrics_of, named, soft_failure, Figures, PANICKED};
+use crate::output::is_in_sink;
 use crate::run::{Place, Run};
 use crate::value::Snap;
 
@@ -127,10 +134,10 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         let span = ManuallyDrop::new(OpenSpan::closed(self.node, self.site));
         let result = work(&span);
         let span = ManuallyDrop::into_inner(span);
-        match &result {
-            Err(error) if is_compiled(Level::Error) => span.fail_unrecorded(self.step, error),
-            _ => span.discard(),
+        if is_compiled(Level::Error) && self.node.reports() && is_failure(&result) {
+            return span.finish_unrecorded(self.step, result);
         }
+        span.discard();
         result
     }
 
@@ -142,13 +149,11 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         F: FnOnce(&OpenSpan) -> Result<T, E>,
     {
         let span = self.start();
-        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&span)))) {
-            Ok(result) => span.finish(result),
-            Err(panic) => {
-                span.fail("panic", &panic_text(&*panic));
-                resume_unwind(panic)
-            }
-        }
+        let result = catch_unwind(AssertUnwindSafe(|| match &span.open {
+            Some(open) => open.span.in_scope(|| work(&span)),
+            None => work(&span),
+        }));
+        span.finish_caught(result)
     }
 
     /// Runs a function that cannot fail, as the node. Otherwise as [`Call::run`].
@@ -158,7 +163,7 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         T: Serialize,
         F: FnOnce(&OpenSpan) -> T,
     {
-        let result = self.run(|span| Ok::<T, Infallible>(work(span)));
+        let result = self.run(|span| Ok::<T, std::convert::Infallible>(work(span)));
         result.unwrap_or_else(|never| match never {})
     }
 
@@ -167,26 +172,27 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
     /// # Errors
     ///
     /// Returns the error of the future.
-    pub async fn instrument<T, E>(
-        self,
-        future: impl std::future::Future<Output = Result<T, E>>,
-    ) -> Result<T, E>
+    pub async fn instrument<T, E>(self, future: impl Future<Output = Result<T, E>>) -> Result<T, E>
     where
         T: Serialize,
         E: Display,
     {
         let span = self.start();
-        let Some(open) = span.opened() else {
+        let Some(open) = &span.open else {
             let result = future.await;
-            match &result {
-                Err(error) if is_compiled(Level::Error) => span.fail_with(error),
-                _ => span.discard(),
-            }
-            return result;
+            return span.finish(result);
         };
-        let inner = open.span.clone();
-        let result = tracing::Instrument::instrument(future, inner).await;
-        span.finish(result)
+        let future = tracing::Instrument::instrument(future, open.span.clone());
+        let mut future = pin!(future);
+        let polled = poll_fn(|context| {
+            let poll = || future.as_mut().poll(context);
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(poll) => poll.map(Ok),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        });
+        let result = polled.await;
+        span.finish_caught(result)
     }
 
     /// Starts the node: for code that ends it elsewhere. One that is dropped without an end is logged as cancelled.
@@ -220,29 +226,30 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
     }
 }
 
+/// Tells whether a result is an error, or describes one.
+#[inline]
+fn is_failure<T: Serialize, E>(result: &Result<T, E>) -> bool {
+    match result {
+        Ok(value) => size_of::<T>() > 0 && describes_failure(value),
+        Err(_) => true,
+    }
+}
+
 /// Calls what gives a value; a panic in there costs the value, not the call.
 fn shielded(input: impl FnOnce() -> Snap) -> Snap {
-    catch_unwind(AssertUnwindSafe(input)).unwrap_or_else(|panic| {
-        Snap::Mark(format!("<cannot be captured: {}>", panic_text(&*panic)).into())
-    })
+    caught(input)
+        .unwrap_or_else(|panic| Snap::Mark(format!("<cannot be captured: {panic}>").into()))
 }
 
 /// Returns the data of an entry.
 fn entry_data(place: &Place, input: Option<Snap>, data: Pairs) -> Payload {
     match (input, data.is_empty()) {
         (None, true) => Payload::None,
-        (Some(input), true) => Payload::Under("input", place.snapshot(input)),
+        (Some(input), true) => Payload::Under("input", place.keep(input)),
         (input, false) => {
             let input = input.map(|input| ("input".into(), input));
-            data_of(place, input.into_iter().chain(data))
+            place.data(input.into_iter().chain(data))
         }
-    }
-}
-
-pub(crate) fn data_of(place: &Place, pairs: impl IntoIterator<Item = (Box<str>, Snap)>) -> Payload {
-    match place.snapshot(Snap::map(pairs)) {
-        Snap::Map(pairs) => Payload::Data(pairs),
-        _ => Payload::None,
     }
 }
 
@@ -259,9 +266,7 @@ impl Open {
         if !node.is_wanted(dispatch) {
             return None;
         }
-        let parent = current_place(dispatch);
-        let is_root = parent.is_none();
-        let (run, number, up) = match parent {
+        let (run, number, up) = match current_place(dispatch) {
             Some(parent) => (Arc::clone(&parent.run), new_number(), Some(parent.number)),
             None => {
                 let run = Arc::new(Run::new(Flow::new(FlowId::random(), node.name()), None));
@@ -278,50 +283,41 @@ impl Open {
             step,
             node.level(),
         ));
-        let open = Open::offered(dispatch, node, place, is_root);
+        let open = Open::offered(dispatch, node, place, false)?;
         (open.place.mask() != 0).then_some(open)
     }
 
-    /// Offers a place to the layers of a dispatcher. Those that take it are in the place's mask.
+    /// Offers a place to the layers of a dispatcher, unless it is muted. Those that take it are in the place's mask.
     pub fn offered(
         dispatch: &Dispatch,
         node: &'static Node,
         place: Arc<Place>,
-        is_root: bool,
-    ) -> Open {
-        let metadata = node.metadata();
-        let (flow, span) = (place.run.flow.id, place.run.flow.id.span(place.number));
-        let (flow, span) = (tracing::field::display(flow), tracing::field::display(span));
+        is_muted: bool,
+    ) -> Option<Open> {
+        let (flow, span) = (display(place.run.flow.id), display(place.span_id()));
         let step = place.step.as_deref();
         let values: [Option<&dyn tracing::Value>; 3] = [
             Some(&flow),
             Some(&span),
             step.as_ref().map(|step| step as &dyn tracing::Value),
         ];
-        let make = || {
-            Span::new_with(
-                metadata,
-                &metadata.fields().value_set_all(&values),
-                dispatch,
-            )
-        };
-        let (span, found) = offer(metadata.callsite(), &place, is_root, make);
-        if is_root {
-            place.run.set_outputs(found);
-        }
-        Open {
+        let span = offer(dispatch, node.metadata(), &values, &place, is_muted)?;
+        let figures = Mutex::default();
+        Some(Open {
             place,
             span,
-            figures: Mutex::default(),
-        }
+            figures,
+        })
     }
+}
 
+impl Open {
     #[inline(never)]
     fn log_metric(&self, level: Level, name: &str, value: Snap) {
         let place = &self.place;
         let mut facts = place.facts(EventType::Metric, level, place.run.elapsed());
         let figures = vec![(name.into(), value)];
-        facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.taints).into());
+        facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.policy).into());
         place.run.emit(place.mask(), facts);
     }
 
@@ -394,18 +390,25 @@ impl OpenSpan {
 
     /// Returns the id of the span; `None` if it is not recorded.
     #[must_use]
-    #[inline]
     pub fn id(&self) -> Option<SpanId> {
-        let place = &self.opened()?.place;
-        Some(place.run.flow.id.span(place.number))
+        Some(self.opened()?.place.span_id())
     }
 
-    /// Runs a function inside the span: nodes that it calls become children.
+    /// Runs a function inside the span: nodes that it calls become children. It works on any thread.
     #[inline]
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         match self.opened() {
-            Some(open) => open.span.in_scope(work),
+            Some(open) => in_span(&open.span, work),
             None => work(),
+        }
+    }
+
+    /// Returns the inside of the span, for a future or another thread; where the code runs, if the span is not recorded.
+    #[must_use]
+    pub fn here(&self) -> Here {
+        match &self.open {
+            Some(open) => Here::inside(&open.span),
+            None => here(),
         }
     }
 
@@ -449,11 +452,41 @@ impl OpenSpan {
                 let _ = value;
                 self.end(None);
             }
-            Ok(value) if self.is_recorded() => self.end(Some(shielded(|| to_snap(value)))),
+            Ok(value) if self.is_recorded() => self.end(Some(to_snap(value))),
+            // The failure that it describes is logged although the node is not.
+            Ok(value) if self.node.reports() && describes_failure(value) => {
+                self.end(Some(to_snap(value)));
+            }
             Ok(_) => self.end(None),
             Err(error) => self.fail_with(error),
         }
         result
+    }
+
+    /// Logs the failure of a node that is not recorded.
+    #[cold]
+    #[inline(never)]
+    fn finish_unrecorded<T: Serialize, E: Display>(
+        mut self,
+        step: Option<&str>,
+        result: Result<T, E>,
+    ) -> Result<T, E> {
+        self.step = step.map(Into::into);
+        self.finish(result)
+    }
+
+    /// Ends the span with a result, or with the panic that came in its place, which goes on.
+    fn finish_caught<T: Serialize, E: Display>(
+        self,
+        result: std::thread::Result<Result<T, E>>,
+    ) -> Result<T, E> {
+        match result {
+            Ok(result) => self.finish(result),
+            Err(panic) => {
+                self.fail("panic", &panic_text(&*panic));
+                resume_unwind(panic)
+            }
+        }
     }
 
     /// Ends the span with an output, or with none. An output that describes a failure, `{"success": false, "error": ...}`, makes
@@ -466,7 +499,7 @@ impl OpenSpan {
                 level: Level::Info,
                 message: None,
                 data: output.map_or(Payload::None, |output| {
-                    Payload::Under("output", place.snapshot(output))
+                    Payload::Under("output", place.keep(output))
                 }),
                 figures,
             });
@@ -502,17 +535,9 @@ impl OpenSpan {
         self.close_with_error(message, data, Level::Warn, Vec::new());
     }
 
-    /// Logs the error of a node that is not recorded.
-    #[cold]
-    #[inline(never)]
-    fn fail_unrecorded<E: Display>(mut self, step: Option<&str>, error: &E) {
-        self.step = step.map(Into::into);
-        self.fail_with(error);
-    }
-
     fn fail_with<E: Display>(self, error: &E) {
-        let message = catch_unwind(AssertUnwindSafe(|| error.to_string()));
-        let message = message.unwrap_or_else(|panic| format!("<no text: {}>", panic_text(&*panic)));
+        let message = caught(|| error.to_string());
+        let message = message.unwrap_or_else(|panic| format!("<no text: {panic}>"));
         let kind = self.kind.get().map_or_else(
             || Cow::from(short_type_name::<E>()),
             |kind| kind.to_string().into(),
@@ -527,7 +552,7 @@ impl OpenSpan {
                 event_type: EventType::Error,
                 level,
                 message,
-                data: data_of(place, data),
+                data: place.data(data),
                 figures,
             });
         } else if level == Level::Error {
@@ -537,11 +562,13 @@ impl OpenSpan {
 
     /// Logs the end of a recorded span, once.
     fn close(&mut self, end: impl FnOnce(&Place) -> End) {
-        let Some(open) = self.open.take().filter(|open| open.place.end()) else {
+        let Some(open) = self.open.take() else {
             return;
         };
         let place = &open.place;
-        let elapsed = place.run.elapsed();
+        let Some(elapsed) = place.end() else {
+            return;
+        };
         let end = end(place);
         let level = if end.event_type == EventType::Error {
             end.level
@@ -549,7 +576,7 @@ impl OpenSpan {
             self.node.level()
         };
         let mut facts = place.facts(end.event_type, level, elapsed);
-        facts.message = end.message.map(|text| place.snapshot(text.into()));
+        facts.message = end.message.map(|text| place.snapshot(&text.into()));
         facts.payload = end.data;
         facts.metrics = figures(
             place,
@@ -585,17 +612,18 @@ impl OpenSpan {
             Level::Error,
         );
         let mut facts = place.facts(EventType::Error, Level::Error, place.at);
-        facts.message = Some(place.snapshot(message.into()));
-        facts.payload = data_of(&place, data);
+        facts.message = Some(place.snapshot(&message.into()));
+        facts.payload = place.data(data);
         place.run.emit(mask, facts);
     }
 
     #[cold]
     fn drop_open(&mut self) {
-        if std::thread::panicking() {
-            let error = error_data("panic", "the thread panicked", self.site);
+        let is_panicking = |open: &Open| open.place.is_panicking();
+        if self.open.as_ref().is_some_and(is_panicking) {
+            let error = error_data("panic", PANICKED, self.site);
             self.close_with_error(
-                "the thread panicked",
+                PANICKED,
                 vec![("error".into(), error)],
                 Level::Error,
                 Vec::new(),
@@ -605,6 +633,10 @@ impl OpenSpan {
         }
     }
 }
+
+// As for `ObservabilityContext`.
+impl UnwindSafe for OpenSpan {}
+impl RefUnwindSafe for OpenSpan {}
 
 impl Drop for OpenSpan {
     #[inline(always)]
@@ -619,7 +651,7 @@ impl Drop for OpenSpan {
 pub(crate) fn end_run(run: &Run, status: Status) {
     run.flow.set_status(status);
     if !is_in_sink() {
-        for output in run.outputs() {
+        for (_, output) in run.outputs() {
             output.flow_ended(run);
         }
     }
@@ -644,27 +676,8 @@ fn figures(place: &Place, duration: u64, added: Figures, of_output: Figures) -> 
         return Metrics::Duration(duration);
     }
     let duration = ("duration_ms".into(), Snap::Float(duration as f64 / 1e6));
-    let named = named(figures, &place.run.flow.taints);
+    let named = named(figures, &place.run.flow.policy);
     Metrics::Numbers(std::iter::once(duration).chain(named).collect())
-}
-
-/// Returns the `error` of an event's data.
-pub(crate) fn error_data(
-    kind: &str,
-    message: &str,
-    site: Option<&'static Location<'static>>,
-) -> Snap {
-    let mut pairs: Pairs = vec![
-        ("type".into(), kind.into()),
-        ("message".into(), message.into()),
-    ];
-    if let Some(site) = site {
-        pairs.push((
-            "where".into(),
-            format!("{}:{}", site.file(), site.line()).into(),
-        ));
-    }
-    Snap::Map(pairs.into())
 }
 
 /// Returns the last part of a type's name, without its parameters: `TimeoutError` of `my::errors::TimeoutError<u8>`.

@@ -37,7 +37,8 @@ fn program() -> PathBuf {
 
 /// Builds the program with features; `None`, and a note, where that is not possible.
 fn built(folder: &Path, features: &str) -> Option<PathBuf> {
-    let target = folder.join("target").join(features);
+    // All of them share what they need.
+    let target = folder.join("target");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(folder).env("CARGO_TARGET_DIR", &target);
     cargo.args([
@@ -49,7 +50,11 @@ fn built(folder: &Path, features: &str) -> Option<PathBuf> {
         features,
     ]);
     match cargo.output() {
-        Ok(output) if output.status.success() => Some(target.join("release").join(exe("program"))),
+        Ok(output) if output.status.success() => {
+            let built = folder.join(exe(features));
+            std::fs::copy(target.join("release").join(exe("program")), &built).unwrap();
+            Some(built)
+        }
         Ok(output) => {
             let told = String::from_utf8_lossy(&output.stderr).into_owned();
             // Without a network, a crate that was never downloaded is nobody's mistake here.

@@ -289,7 +289,7 @@ fn a_file_that_is_moved_away_loses_nothing() {
 fn threads_write_whole_lines_into_one_file() {
     let folder = Folder::new();
     let (files, flow) = (files(&folder), flow());
-    let long = "x".repeat(5_000);
+    let long = "x ".repeat(500);
     thread::scope(|scope| {
         for thread in 0..8 {
             let (files, flow, long) = (&files, &flow, &long);

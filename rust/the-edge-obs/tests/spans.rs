@@ -222,3 +222,61 @@ fn a_secret_is_redacted_by_key_and_wherever_it_reappears() {
     );
     assert!(all.contains("refused: [REDACTED]"));
 }
+
+#[test]
+fn a_flow_is_read_back_while_it_runs_and_after() {
+    use the_edge_obs::sink::Ring;
+    use the_edge_obs::{Filters, FlowLayer};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    let registry = tracing_subscriber::registry().with(FlowLayer::new().sink(Ring::new()));
+    tracing::subscriber::with_default(registry, || {
+        let run = flow("triage").start();
+        run.in_scope(|| node!("ask", input: "hi").in_scope(|_| "hello"));
+        run.log_metric("quality", "score", 0.5);
+        let log = run.flow_log().unwrap();
+        assert_eq!((log.status.name(), log.spans.len()), ("running", 2));
+        run.end();
+        let log = the_edge_obs::get_flow_log(run.flow_id()).unwrap();
+        assert_eq!(
+            (log.name.as_deref(), log.status.name(), log.events.len()),
+            (Some("triage"), "ok", 5)
+        );
+        let asked = the_edge_obs::query(
+            run.flow_id(),
+            &Filters::new()
+                .node("a*")
+                .event_type(the_edge_obs::EventType::Exit),
+        );
+        assert_eq!(at(&asked.unwrap()[0], "data.output"), &"hello".into());
+        let missing = the_edge_obs::get_flow_log(FlowId::random()).unwrap_err();
+        assert_eq!(missing.name(), "FlowNotFoundError");
+    });
+}
+
+#[test]
+fn an_event_stream_keeps_the_last_events_and_tells_handlers() {
+    use std::sync::{Arc, Mutex};
+    use the_edge_obs::{EventStream, Filters};
+
+    let kept = kept(|| {
+        let run = flow("f").start();
+        (0..4).for_each(|at| log!("x", info, metrics: {"at": at}));
+        run.in_scope(|| (0..4).for_each(|at| log!("x", info, metrics: {"at": at})));
+    });
+    let told = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&told);
+    let stream = EventStream::new(3).handler(move |_: &Snap| *count.lock().unwrap() += 1);
+    for event in kept.events() {
+        stream.push(event).unwrap();
+    }
+    assert_eq!((stream.len(), *told.lock().unwrap()), (3, 6));
+    assert_eq!(stream.query(&Filters::new().node("x")).len(), 2);
+    assert_eq!(
+        stream.filter(|event| text(event, "node") == "flow").len(),
+        1
+    );
+    assert!(stream.push(Snap::Null).is_err());
+    stream.clear();
+    assert!(stream.is_empty());
+}

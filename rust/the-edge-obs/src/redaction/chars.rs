@@ -28,6 +28,11 @@ pub(super) fn is_digit(char: char) -> bool {
     char.is_ascii_digit() || (!char.is_ascii() && is_in(&tables().digit, char))
 }
 
+/// Tells whether a character shows on a terminal as itself, as `str.isprintable` does: of all blanks only U+0020.
+pub(crate) fn is_printable(char: char) -> bool {
+    matches!(char, ' '..='~') || (!char.is_ascii() && is_in(&tables().printable, char))
+}
+
 /// Tells whether a character is part of a word, as `\w` does.
 pub(super) fn is_word(char: char) -> bool {
     char == '_' || is_alnum(char)

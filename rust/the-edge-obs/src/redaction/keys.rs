@@ -400,10 +400,12 @@ pub(super) struct About {
     pub is_name: bool,
 }
 
-/// `classify` with a memory that cannot grow without bound, and further secret keys.
+/// `classify` with a memory that cannot grow without bound, further secret keys, and keys that are not secret.
 #[derive(Debug)]
 pub struct KeyClasses {
-    extra: HashSet<String>,
+    /// Folded, as are the safe ones. These count more than safe ones, and safe ones more than what `classify` says.
+    pub(super) extra: HashSet<String>,
+    pub(super) safe: HashSet<String>,
     known: Mutex<HashMap<Box<str>, Verdict>>,
     /// No two of a process have the same number.
     number: u64,
@@ -418,9 +420,15 @@ impl Default for KeyClasses {
 impl KeyClasses {
     /// Returns a classifier that also takes the given keys for secret, in any case and spelling.
     pub fn new<'k>(extra: impl IntoIterator<Item = &'k str>) -> KeyClasses {
+        KeyClasses::of(extra.into_iter().map(fold).collect(), HashSet::new())
+    }
+
+    /// Returns a classifier with further secret keys and safe ones, both folded.
+    pub(super) fn of(extra: HashSet<String>, safe: HashSet<String>) -> KeyClasses {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         KeyClasses {
-            extra: extra.into_iter().map(fold).collect(),
+            extra,
+            safe,
             known: Mutex::default(),
             number: COUNT.fetch_add(1, Ordering::Relaxed),
         }
@@ -456,8 +464,12 @@ impl KeyClasses {
         if let Some(known) = self.memory().get(key) {
             return *known;
         }
-        let is_extra = !self.extra.is_empty() && self.extra.contains(&fold(key));
-        let verdict = if is_extra { Secret } else { classify(key) };
+        let folded = (!self.is_built_in()).then(|| fold(key));
+        let verdict = match folded {
+            Some(folded) if self.extra.contains(&folded) => Secret,
+            Some(folded) if self.safe.contains(&folded) => Plain,
+            _ => classify(key),
+        };
         if !is_longer(key, MAX_KEY) {
             let mut known = self.memory();
             if known.len() >= MAX_KNOWN {
@@ -469,7 +481,7 @@ impl KeyClasses {
     }
 
     pub(super) fn is_built_in(&self) -> bool {
-        self.extra.is_empty()
+        self.extra.is_empty() && self.safe.is_empty()
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, Verdict>> {

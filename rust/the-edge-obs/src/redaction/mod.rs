@@ -2,10 +2,16 @@
 //!
 //! Nothing here depends on how events are collected.
 
+mod bytes;
+mod cards;
 mod chars;
+mod entries;
 mod keys;
 mod marks;
 mod memory;
+mod mistakes;
+mod ordinary;
+mod own;
 mod pattern;
 mod policy;
 mod shapes;
@@ -19,14 +25,16 @@ mod texts;
 mod values;
 
 pub(crate) use chars::head;
+pub(crate) use chars::is_printable;
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
 pub(crate) use marks::inside;
 pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
+pub(crate) use mistakes::{allowed, check_keys, flag, mistake, shown, wrong};
 pub use policy::Policy;
-pub(crate) use snapshot::{items_mark, scrub_name};
+pub(crate) use snapshot::items_mark;
 pub use snapshot::{
-    scrub, scrub_text, snapshot, snapshot_owned, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH,
-    MAX_ITEMS, MAX_VALUES, SHORT_STRING,
+    scrub, scrub_text, snapshot, LONGEST_WHOLE_KEY, MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_VALUES,
+    SHORT_STRING,
 };
 pub use taints::{Taints, MAX_SECRETS, MAX_SPELLED, MAX_STRING, SHORTEST_NUMBER, SHORTEST_TAINT};
 pub use texts::{redact, secret_spans, PLACEHOLDER};

@@ -9,8 +9,10 @@ use std::collections::HashSet;
 
 use super::chars::{head, is_longer, len};
 use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA_KEYS};
-use super::taints::{Taints, MAX_STRING};
-use super::texts::{redact, redacted, redacted_key, PLACEHOLDER};
+use super::mistakes::mistake;
+use super::policy::Policy;
+use super::taints::{Taints, MAX_STRING, SHORTEST_NUMBER};
+use crate::error::Error;
 use crate::value::{integer_text, Snap, MAX_INT};
 
 /// The most items of one container.
@@ -47,19 +49,104 @@ const MAX_LEAVES: usize = 64;
 /// ```
 #[must_use]
 pub fn snapshot(value: &Snap, taints: &Taints, classes: &KeyClasses) -> Snap {
-    snapshot_owned(value.clone(), taints, classes)
+    taken(value.clone(), taints, classes, Policy::shared())
 }
 
-/// As [`snapshot`], of a value that nobody else needs: what is kept of it is moved.
-#[must_use]
-pub fn snapshot_owned(value: Snap, taints: &Taints, classes: &KeyClasses) -> Snap {
+fn taken(value: Snap, taints: &Taints, classes: &KeyClasses, policy: &Policy) -> Snap {
     let mut pass = Pass {
         taints,
         classes,
+        policy,
         left: MAX_VALUES,
         chars: MAX_CHARS,
     };
     pass.take(value, 0)
+}
+
+impl Policy {
+    /// Returns what is kept of a value, as [`snapshot`] does, under the policy.
+    #[must_use]
+    pub fn snapshot(&self, value: &Snap, taints: &Taints) -> Snap {
+        self.snapshot_owned(value.clone(), taints)
+    }
+
+    /// As [`Policy::snapshot`], of a value that nobody else needs: what is kept of it is moved.
+    #[must_use]
+    pub fn snapshot_owned(&self, value: Snap, taints: &Taints) -> Snap {
+        taken(value, taints, &self.classes, self)
+    }
+
+    /// Returns a text without secrets, as [`scrub_text`] does, under the policy.
+    #[must_use]
+    pub fn scrub_text(&self, text: &str, taints: &Taints) -> String {
+        self.cleaned(text, taints).into_owned()
+    }
+
+    /// As [`Policy::scrub_text`], without a copy of a text that does not change.
+    fn cleaned<'t>(&self, text: &'t str, taints: &Taints) -> Cow<'t, str> {
+        match taints.masked(text, |secret| self.mask(secret)) {
+            Cow::Borrowed(text) => self.by_shape(text),
+            Cow::Owned(text) => self.by_shape(&text).into_owned().into(),
+        }
+    }
+
+    /// Returns a copy of a snapshot that is fit to leave, as [`scrub`] does, under the policy.
+    #[must_use]
+    pub fn scrub(&self, value: &Snap, taints: &Taints) -> Snap {
+        scrubbed(value, taints, self)
+    }
+
+    /// Remembers a secret that the program knows, whatever it looks like: a text, an integer, or a list of them. Null and empty texts are
+    /// skipped, so a variable that may not be set can be passed as it is. What is too short to be taken out, and what has no room, is
+    /// counted by [`Taints::lost`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] if there is anything else: a mapping, a number with a fraction, true or false. Nothing is remembered then.
+    pub fn taint(&self, secret: &Snap, taints: &Taints) -> Result<(), Error> {
+        let secrets = match secret {
+            Snap::List(items) => items,
+            one => std::slice::from_ref(one),
+        };
+        for secret in secrets {
+            let kind = match secret {
+                Snap::Bool(_) => "true or false",
+                Snap::Float(_) => "a number with a fraction",
+                Snap::List(_) => "a list in a list",
+                Snap::Map(_) => "a mapping",
+                _ => continue,
+            };
+            let problem = format!("taint cannot remember {kind}; allowed: texts, integers");
+            return Err(mistake("taint", &problem));
+        }
+        for secret in secrets {
+            match secret {
+                Snap::Str(text) | Snap::Mark(text) if !text.is_empty() => {
+                    let learned = taints.learn_text(text, false, true);
+                    self.note_origins(learned.iter().map(String::as_str));
+                }
+                Snap::Int(number) => taints.name_number(&number.to_string()),
+                Snap::Big(digits) => taints.name_number(digits),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers a secret that is bytes, as [`Taints::name_bytes`] does, under the policy. Nothing is done if there are none.
+    pub fn taint_bytes(&self, secret: &[u8], taints: &Taints) {
+        match std::str::from_utf8(secret) {
+            Ok("") => {}
+            Ok(text) => {
+                let learned = taints.learn_text(text, false, true);
+                self.note_origins(learned.iter().map(String::as_str));
+            }
+            Err(_) => {
+                let (text, spelled) = taints.learn_bytes(secret);
+                self.note_spellings(&text, &spelled);
+            }
+        }
+    }
 }
 
 /// An argument such as `--password`, which tells that the next one is a secret.
@@ -69,6 +156,7 @@ type Flag = Option<(Box<str>, Verdict)>;
 struct Pass<'a> {
     taints: &'a Taints,
     classes: &'a KeyClasses,
+    policy: &'a Policy,
     left: usize,
     chars: usize,
 }
@@ -116,21 +204,29 @@ impl Pass<'_> {
 
     fn text(&mut self, text: Box<str>) -> Snap {
         if !is_longer(&text, SHORT_STRING) {
-            return Snap::Str(text);
+            return self.whole(text);
         }
         let room = MAX_STRING.min(self.chars.max(SHORT_STRING));
         let length = len(&text);
         self.chars = self.chars.saturating_sub(length.min(room));
         if length <= room {
-            return Snap::Str(text);
+            return self.whole(text);
         }
         self.head(&text, length, room)
+    }
+
+    /// Returns a text that is not cut, without what has a shape of the policy's own: the policy may be gone when the event is read.
+    fn whole(&self, text: Box<str>) -> Snap {
+        match self.policy.by_own_patterns(&text) {
+            Some(clean) if *clean != *text => mark(clean),
+            _ => Snap::Str(text),
+        }
     }
 
     /// Returns the first `room` characters of a longer text, without secrets, and how many are missing.
     fn head(&self, text: &str, length: usize, room: usize) -> Snap {
         let window = head(text, room + MAX_STRING);
-        let clean = scrub_text(window, self.taints);
+        let clean = self.policy.scrub_text(window, self.taints);
         let count = len(&clean);
         let mut kept = room.min(count);
         if window.len() < text.len() {
@@ -299,29 +395,37 @@ impl Pass<'_> {
     fn secret(&self, value: &Snap, verdict: Verdict) -> Snap {
         let is_token = verdict == Verdict::Token;
         match value {
-            Snap::Null => return Snap::Null,
+            Snap::Null => Snap::Null,
             Snap::Str(text) if !is_longer(text, MAX_STRING) => {
                 if !self.taints.has(text) {
-                    self.taints.learn_text(text, is_token, false);
+                    self.learn(text, is_token);
                 }
+                mark(self.policy.mask(text).into_owned())
             }
             _ => {
+                let mut shown: Vec<Cow<str>> = Vec::new();
                 for leaf in leaves(value) {
-                    match leaf {
-                        Snap::Int(number) => {
-                            self.taints.learn_number(&number.to_string(), is_token);
-                        }
-                        Snap::Big(digits) => self.taints.learn_number(digits, is_token),
+                    let digits = match leaf {
+                        Snap::Int(number) => Cow::from(number.to_string()),
+                        Snap::Big(digits) => Cow::from(&**digits),
                         leaf => {
-                            let text = str_of(leaf).unwrap_or_default();
-                            self.taints
-                                .learn_text(head(text, 2 * MAX_STRING), is_token, false);
+                            let text = head(str_of(leaf).unwrap_or_default(), 2 * MAX_STRING);
+                            self.learn(text, is_token);
+                            shown.push(text.into());
+                            continue;
                         }
-                    }
+                    };
+                    self.taints.learn_number(&digits, is_token, false);
+                    shown.push(digits);
                 }
+                mark(self.policy.mask(&shown.join("\x1f")).into_owned())
             }
         }
-        mark(PLACEHOLDER.to_owned())
+    }
+
+    fn learn(&self, text: &str, is_token: bool) {
+        let learned = self.taints.learn_text(text, is_token, false);
+        self.policy.note_origins(learned.iter().map(String::as_str));
     }
 }
 
@@ -335,6 +439,7 @@ fn leaves(value: &Snap) -> Vec<&Snap> {
         let Some(item) = waiting.pop() else { break };
         seen += 1;
         match item {
+            Snap::Int(number) if number.unsigned_abs() < SHORTEST_NUMBER => {}
             Snap::Str(_) | Snap::Mark(_) | Snap::Int(_) | Snap::Big(_) => found.push(item),
             Snap::List(items) => waiting.extend(items.iter().take(MAX_LEAVES)),
             Snap::Map(pairs) => {
@@ -369,43 +474,7 @@ fn is_schema(pairs: &[(Box<str>, Snap)]) -> bool {
 /// Returns a text without the flow's taints, and without the secrets that its shape and the names in it give away.
 #[must_use]
 pub fn scrub_text(text: &str, taints: &Taints) -> String {
-    scrubbed(text, taints).into_owned()
-}
-
-/// As [`scrub_text`], of a key or the name of a number, which come again and again.
-pub(crate) fn scrub_name<'n>(name: &'n str, taints: &Taints) -> Cow<'n, str> {
-    match taints.cleaned(name) {
-        Cow::Borrowed(name) => redacted_key(name),
-        Cow::Owned(name) => redact(&name, KeyClasses::built_in()).into(),
-    }
-}
-
-/// As [`scrub_text`], without a copy of a text that does not change.
-fn scrubbed<'t>(text: &'t str, taints: &Taints) -> Cow<'t, str> {
-    match taints.cleaned(text) {
-        Cow::Borrowed(text) => redacted(text, KeyClasses::built_in()),
-        Cow::Owned(text) => redact(&text, KeyClasses::built_in()).into(),
-    }
-}
-
-/// In objects of up to so many pairs, a key is compared with each before it.
-const FEW: usize = 16;
-
-fn scrub_pairs(pairs: &[(Box<str>, Snap)], taints: &Taints) -> Box<[(Box<str>, Snap)]> {
-    let mut clean: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.len());
-    let mut known: HashSet<Box<str>> = HashSet::new();
-    for (key, value) in pairs {
-        let mut name: Box<str> = redacted_key(key).into();
-        let mut is_taken = |name: &Box<str>| match pairs.len() {
-            0..=FEW => clean.iter().any(|(known, _)| known == name),
-            _ => !known.insert(name.clone()),
-        };
-        while is_taken(&name) {
-            name = format!("{name}'").into();
-        }
-        clean.push((name, scrub(value, taints)));
-    }
-    clean.into()
+    Policy::shared().scrub_text(text, taints)
 }
 
 /// Returns a copy of a snapshot that is fit to leave: every text and key of it scrubbed, every number one of JSON.
@@ -414,21 +483,54 @@ fn scrub_pairs(pairs: &[(Box<str>, Snap)], taints: &Taints) -> Box<[(Box<str>, S
 /// `Infinity`, `-Infinity`, and integers outside `-MAX_INT..=MAX_INT`. No mark is left.
 #[must_use]
 pub fn scrub(value: &Snap, taints: &Taints) -> Snap {
+    scrubbed(value, taints, Policy::shared())
+}
+
+/// In objects of up to so many pairs, a key is compared with each before it.
+const FEW: usize = 16;
+
+fn scrubbed_pairs(
+    pairs: &[(Box<str>, Snap)],
+    taints: &Taints,
+    policy: &Policy,
+) -> Box<[(Box<str>, Snap)]> {
+    let mut clean: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.len());
+    let mut known: HashSet<Box<str>> = HashSet::new();
+    for (key, value) in pairs {
+        let mut name: Box<str> = policy.by_shape(key).into();
+        let mut is_taken = |name: &Box<str>| match pairs.len() {
+            0..=FEW => clean.iter().any(|(known, _)| known == name),
+            _ => !known.insert(name.clone()),
+        };
+        while is_taken(&name) {
+            name = format!("{name}'").into();
+        }
+        clean.push((name, scrubbed(value, taints, policy)));
+    }
+    clean.into()
+}
+
+fn scrubbed(value: &Snap, taints: &Taints, policy: &Policy) -> Snap {
     match value {
-        Snap::Str(text) | Snap::Mark(text) => Snap::Str(scrubbed(text, taints).into()),
-        Snap::List(items) => Snap::List(items.iter().map(|item| scrub(item, taints)).collect()),
-        Snap::Map(pairs) => Snap::Map(scrub_pairs(pairs, taints)),
+        Snap::Str(text) | Snap::Mark(text) => Snap::Str(policy.cleaned(text, taints).into()),
+        Snap::List(items) => {
+            let items = items.iter().map(|item| scrubbed(item, taints, policy));
+            Snap::List(items.collect())
+        }
+        Snap::Map(pairs) => Snap::Map(scrubbed_pairs(pairs, taints, policy)),
         Snap::Int(number) => {
-            let is_short = (-9_999..10_000).contains(number); // too short for a secret
-            if !is_short && taints.has_number(&number.to_string()) {
-                PLACEHOLDER.into()
+            let is_long = number.unsigned_abs() >= SHORTEST_NUMBER;
+            if is_long && taints.has_number(&number.to_string()) {
+                Snap::from(policy.mask(&number.to_string()).into_owned())
             } else if *number < -MAX_INT {
                 number.to_string().into()
             } else {
                 Snap::Int(*number)
             }
         }
-        Snap::Big(digits) if taints.has_number(digits) => PLACEHOLDER.into(),
+        Snap::Big(digits) if taints.has_number(digits) => {
+            Snap::from(policy.mask(digits).into_owned())
+        }
         Snap::Big(digits) => integer_text(digits).into(),
         Snap::Float(number) if number.is_nan() => "NaN".into(),
         Snap::Float(number) if number.is_infinite() => {

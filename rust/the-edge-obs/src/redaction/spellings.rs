@@ -17,7 +17,11 @@ pub(super) fn spellings(text: &str) -> Vec<String> {
         return spelled;
     }
     spelled.push(text.replace('\\', "\\\\").replace('"', "\\\""));
-    spelled.extend([python(text, '"'), python_ascii(text), python_bytes(text)]);
+    spelled.extend([
+        python(text, '"'),
+        python_ascii(text),
+        python_bytes(text.as_bytes()),
+    ]);
     // A text of JSON inside another, or inside source code.
     for one in &dumped {
         spelled.extend([python(one, '\''), rust(one), json_ascii(one)]);
@@ -32,7 +36,7 @@ pub(super) fn spellings(text: &str) -> Vec<String> {
     }
     spelled.push(escaped);
     for safe in ["/", "", "!'()*", "/:@!$&'()*+,;="] {
-        let percent = percent(text, safe);
+        let percent = percent(text.as_bytes(), safe);
         spelled.push(lowered(&percent));
         if safe.is_empty() {
             let plus = percent.replace("%20", "+");
@@ -45,14 +49,14 @@ pub(super) fn spellings(text: &str) -> Vec<String> {
 }
 
 /// Returns a text as JSON has it between quotes.
-fn json(text: &str) -> String {
+pub(super) fn json(text: &str) -> String {
     let mut out = String::new();
     write_string(text, &mut out);
     out[1..out.len() - 1].to_owned()
 }
 
 /// Returns the same with escapes for all that is not ASCII.
-fn json_ascii(text: &str) -> String {
+pub(super) fn json_ascii(text: &str) -> String {
     let mut out = String::new();
     for char in json(text).chars() {
         if (' '..='~').contains(&char) {
@@ -67,7 +71,7 @@ fn json_ascii(text: &str) -> String {
     out
 }
 
-fn rust(text: &str) -> String {
+pub(super) fn rust(text: &str) -> String {
     let debug = format!("{text:?}");
     debug[1..debug.len() - 1].to_owned()
 }
@@ -105,10 +109,11 @@ fn python_ascii(text: &str) -> String {
     out
 }
 
-fn python_bytes(text: &str) -> String {
-    let escapes_single = text.contains('\'') && text.contains('"');
+/// Returns bytes as Python's `repr` has them between quotes.
+pub(super) fn python_bytes(bytes: &[u8]) -> String {
+    let escapes_single = bytes.contains(&b'\'') && bytes.contains(&b'"');
     let mut out = String::new();
-    for byte in text.bytes() {
+    for byte in bytes.iter().copied() {
         match byte {
             b'\\' => out.push_str("\\\\"),
             b'\n' => out.push_str("\\n"),
@@ -122,10 +127,10 @@ fn python_bytes(text: &str) -> String {
     out
 }
 
-/// Returns a text with its bytes percent-encoded (RFC 3986), but for those of unreserved characters and safe ones.
-fn percent(text: &str, safe: &str) -> String {
+/// Returns bytes percent-encoded (RFC 3986), but for those of unreserved characters and safe ones.
+pub(super) fn percent(bytes: &[u8], safe: &str) -> String {
     let mut out = String::new();
-    for byte in text.bytes() {
+    for byte in bytes.iter().copied() {
         let char = byte as char;
         if byte.is_ascii_alphanumeric() || "_.-~".contains(char) || safe.contains(char) {
             out.push(char);
@@ -137,7 +142,7 @@ fn percent(text: &str, safe: &str) -> String {
 }
 
 /// Returns a percent-encoded text with its hexadecimal digits in lower case.
-fn lowered(text: &str) -> String {
+pub(super) fn lowered(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut left = 0;
     for char in text.chars() {

@@ -16,6 +16,7 @@ pub(super) struct Tables {
     pub alnum: Ranges,
     pub decimal: Ranges,
     pub digit: Ranges,
+    pub printable: Ranges,
     sets: HashMap<Box<str>, Words>,
     lists: HashMap<Box<str>, Vec<Box<str>>>,
     pub weak_words: HashMap<Box<str>, usize>,
@@ -24,6 +25,8 @@ pub(super) struct Tables {
     /// What stands inside, how far before it the secret may begin and how far behind it may end, and the whole.
     pub inner_formats: Vec<(Box<str>, usize, usize, Box<str>)>,
     pub dotted: Box<str>,
+    /// Further secret keys of an area, folded, by its name.
+    pub presets: Vec<(Box<str>, Vec<Box<str>>)>,
 }
 
 impl Tables {
@@ -90,11 +93,17 @@ fn read(data: &Snap) -> Tables {
             )
         })
         .collect();
+    let mut presets = Vec::new();
+    if let Some(Snap::Map(pairs)) = data.get("presets") {
+        presets.extend(pairs.iter().map(|(name, keys)| (name.clone(), texts(keys))));
+    }
     Tables {
+        presets,
         alpha: chars("alpha"),
         alnum: chars("alnum"),
         decimal: chars("decimal"),
         digit: chars("digit"),
+        printable: chars("printable"),
         sets,
         lists,
         weak_words,
@@ -147,14 +156,32 @@ mod tests {
         assert_eq!(tables.weak_words["pin"], 4);
         assert!(tables.formats.len() > 150);
         assert!(tables.inner_formats.len() > 8);
+        assert_eq!(&*tables.presets[0].0, "payment");
+        assert!(tables.presets[0].1.contains(&"cvv".into()));
         assert!(tables.dotted.starts_with("[MNO]"));
         for name in ["stems", "telling", "fused_endings", "secret_phrases"] {
             assert!(tables.list(name).len() > 5, "{name}");
         }
     }
 
-    /// Compares the tables with the Python package. Outside of the repository, and without Python or what the package needs, it
-    /// says so, and compares nothing.
+    /// Returns a Python that can import the words of this repository's package: that of the variable `PYTHON`, or else one on the
+    /// path.
+    fn python(root: &str) -> Option<String> {
+        let known = std::env::var("PYTHON")
+            .map_or(vec!["python3".to_owned(), "python".to_owned()], |named| {
+                vec![named]
+            });
+        known.into_iter().find(|python| {
+            let import = Command::new(python)
+                .args(["-c", "import the_edge_obs.secrets.words"])
+                .env("PYTHONPATH", root)
+                .output();
+            import.is_ok_and(|output| output.status.success())
+        })
+    }
+
+    /// Compares the tables with the Python package. Outside of the repository, and without Python, it says so, and compares
+    /// nothing.
     #[test]
     fn the_tables_are_current() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -162,15 +189,10 @@ mod tests {
             eprintln!("skipped: this is not the repository");
             return;
         }
-        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let import = Command::new(&python)
-            .args(["-c", "import the_edge_obs.secrets.words"])
-            .env("PYTHONPATH", root)
-            .output();
-        if !import.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: {python} cannot import the_edge_obs; set PYTHON");
+        let Some(python) = python(root) else {
+            eprintln!("skipped: no Python can import the_edge_obs; set PYTHON");
             return;
-        }
+        };
         let output = Command::new(&python)
             .args([&format!("{root}/rust/tables.py"), "--check"])
             .env("PYTHONPATH", root)

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::bytes::{latin1, spellings_of_bytes};
 use super::chars::{
     all_alnum, all_alpha, forward, head, is_decimal, is_longer, len, strip, tail, words,
 };
@@ -69,12 +71,25 @@ const PLACES: [&str; 25] = [
 /// paths, schemas and placeholders are not remembered: they would blank the same words in the rest of the run.
 ///
 /// Without room, secrets that stood under a bare `token` go first, then the oldest; each one that goes is counted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Taints {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+impl fmt::Debug for Taints {
+    /// Writes how many there are, and none of them.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, lost) = {
+            let state = self.state();
+            (state.secrets.len(), state.lost)
+        };
+        let mut fields = out.debug_struct("Taints");
+        fields.field("count", &count).field("lost", &lost);
+        fields.finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
 struct State {
     secrets: HashMap<Box<str>, Secret>,
     /// Secrets by age, those under a bare `token` apart.
@@ -90,7 +105,6 @@ struct State {
     version: u64,
 }
 
-#[derive(Debug)]
 struct Secret {
     age: u64,
     is_token: bool,
@@ -111,6 +125,11 @@ impl Taints {
         self.learn_text(secret, false, true);
     }
 
+    /// Remembers an integer that the program knows as a secret, by its digits. One below [`SHORTEST_NUMBER`] is counted as lost.
+    pub fn name_number(&self, digits: &str) {
+        self.learn_number(digits, false, true);
+    }
+
     /// Returns how many secrets are not remembered any more, for want of room or because they are too short.
     #[must_use]
     pub fn lost(&self) -> u64 {
@@ -129,35 +148,63 @@ impl Taints {
         self.state().version
     }
 
+    /// Remembers a secret that is bytes, such as a key. Bytes of UTF-8 are a text, as for [`Taints::name`]; others are taken out as
+    /// base64, as hexadecimal digits, as a list of numbers, percent-encoded, escaped, and as the characters that they may become.
+    ///
+    /// ```
+    /// use the_edge_obs::redaction::{scrub_text, Taints};
+    ///
+    /// let taints = Taints::new();
+    /// taints.name_bytes(b"k\xfb\xff\x83\x01");
+    /// assert_eq!(scrub_text("key a/v/gwE= or 6bfbff8301", &taints), "key [REDACTED] or [REDACTED]");
+    /// ```
+    pub fn name_bytes(&self, secret: &[u8]) {
+        match std::str::from_utf8(secret) {
+            Ok(text) => self.name(text),
+            Err(_) => {
+                self.learn_bytes(secret);
+            }
+        }
+    }
+
+    /// Remembers bytes that are not text, and returns what stands for them, and their spellings.
+    pub(super) fn learn_bytes(&self, secret: &[u8]) -> (String, Vec<String>) {
+        let known = &secret[..secret.len().min(MAX_STRING)];
+        let (text, spelled) = (latin1(known), spellings_of_bytes(known));
+        let is_learned = self.state().remember(&text, spelled.clone(), false);
+        self.note(&text, is_learned, true);
+        (text, spelled)
+    }
+
     /// Tells whether a text is the spelling of a secret.
     #[must_use]
     pub fn has(&self, text: &str) -> bool {
         self.state().uses.contains_key(text)
     }
 
-    /// Remembers a text that stood under a secret key, if it looks like a secret.
-    pub(super) fn learn_text(&self, text: &str, is_token: bool, is_certain: bool) {
+    /// Remembers a text that stood under a secret key, if it looks like a secret, and returns what of it is remembered.
+    pub(super) fn learn_text(&self, text: &str, is_token: bool, is_certain: bool) -> Vec<String> {
         if !is_certain && self.state().passed.contains(text) {
-            return;
+            return Vec::new();
         }
-        let mut is_learned = false;
-        for part in parts(text, is_certain) {
-            if is_certain || is_worth(&part, is_token) {
-                is_learned |= self.state().remember(&part, spellings(&part), is_token);
-            }
-        }
-        self.note(text, is_learned, is_certain);
+        let mut learned = parts(text, is_certain);
+        learned.retain(|part| {
+            (is_certain || is_worth(part, is_token))
+                && self.state().remember(part, spellings(part), is_token)
+        });
+        self.note(text, !learned.is_empty(), is_certain);
+        learned
     }
 
     /// Remembers an integer that stood under a secret key, by its digits.
-    pub(super) fn learn_number(&self, digits: &str, is_token: bool) {
+    pub(super) fn learn_number(&self, digits: &str, is_token: bool, is_certain: bool) {
         let digits = digits.trim_start_matches('-');
         let is_large = digits.len() <= MAX_DIGITS && digits.len() > 4; // 10,000 has five
         let is_learned = is_large
             && self
                 .state()
                 .remember(digits, vec![digits.to_owned()], is_token);
-        self.note(digits, is_learned, false);
+        self.note(digits, is_learned, is_certain);
     }
 
     fn note(&self, text: &str, is_learned: bool, is_certain: bool) {
@@ -180,16 +227,22 @@ impl Taints {
     /// Where a text was cut before its flow knew the taint, the half before the cut is taken out too.
     #[must_use]
     pub fn without(&self, text: &str) -> String {
-        self.cleaned(text).into_owned()
+        self.masked(text, |_| PLACEHOLDER.into()).into_owned()
     }
 
-    /// As [`Taints::without`], without a copy of a text that does not change.
-    pub(super) fn cleaned<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    /// Returns a text with a mask where a taint stood, as [`Taints::without`] does.
+    pub(super) fn masked<'t, 'm>(
+        &self,
+        text: &'t str,
+        mask: impl Fn(&str) -> Cow<'m, str>,
+    ) -> Cow<'t, str> {
         let needles = self.needles();
         if needles.is_empty() {
             return text.into();
         }
-        let cut = text.rfind(CUT).map(|at| without_half(text, at, &needles));
+        let cut = text
+            .rfind(CUT)
+            .map(|at| without_half(text, at, &needles, &mask));
         let text = cut.map_or(Cow::Borrowed(text), Cow::Owned);
         // Longest first, by their first byte.
         let mut found: HashMap<u8, Vec<&str>> = HashMap::new();
@@ -212,7 +265,7 @@ impl Taints {
             match needle {
                 Some(needle) => {
                     out.push_str(&text[done..at]);
-                    out.push_str(PLACEHOLDER);
+                    out.push_str(&mask(needle));
                     at += needle.len();
                     done = at;
                 }
@@ -252,9 +305,14 @@ fn stands(text: &str, at: usize, needle: &str) -> bool {
     !before.is_some_and(is_decimal) && !behind.is_some_and(is_decimal)
 }
 
-fn without_half(text: &str, cut: usize, needles: &[Box<str>]) -> String {
+fn without_half<'m>(
+    text: &str,
+    cut: usize,
+    needles: &[Box<str>],
+    mask: impl Fn(&str) -> Cow<'m, str>,
+) -> String {
     let (before, rest) = text.split_at(cut);
-    let mut longest = 0;
+    let (mut longest, mut whole) = (0, "");
     for needle in needles {
         let start = head(needle, SHORTEST_TAINT);
         let end = tail(before, len(needle) - 1);
@@ -262,12 +320,16 @@ fn without_half(text: &str, cut: usize, needles: &[Box<str>]) -> String {
             .match_indices(start)
             .map(|(at, _)| &end[at..])
             .find(|half| needle.starts_with(half));
-        longest = longest.max(half.map_or(0, str::len));
+        let length = half.map_or(0, str::len);
+        if length > longest {
+            (longest, whole) = (length, needle);
+        }
     }
     if longest == 0 {
         return text.to_owned();
     }
-    format!("{}{PLACEHOLDER}{rest}", &before[..before.len() - longest])
+    let kept = &before[..before.len() - longest];
+    format!("{kept}{}{rest}", mask(whole))
 }
 
 impl State {
@@ -514,13 +576,13 @@ mod tests {
     #[test]
     fn a_number_is_not_part_of_a_longer_one() {
         let taints = Taints::new();
-        taints.learn_number("-123456", false);
+        taints.learn_number("-123456", false, false);
         assert_eq!(
             taints.without("123456 1234567 x123456"),
             "[REDACTED] 1234567 x[REDACTED]"
         );
         assert!(taints.has_number("123456") && taints.has_number("-123456"));
-        taints.learn_number("9999", false);
+        taints.learn_number("9999", false, false);
         assert!(!taints.has("9999"));
     }
 
@@ -556,6 +618,24 @@ mod tests {
         let version = taints.version();
         taints.name("one-more-secret");
         assert_eq!(taints.version(), version);
+    }
+
+    #[test]
+    fn bytes_are_taken_out_in_every_spelling() {
+        let taints = Taints::new();
+        taints.name_bytes("pa ss/wörd'1x".as_bytes());
+        assert_eq!(taints.without("pa%20ss%2Fw%C3%B6rd%271x"), "[REDACTED]");
+        taints.name_bytes(&[0x80, 0x81, 0x82]);
+        assert_eq!(taints.lost(), 1);
+        let key: Vec<u8> = (120..152).collect();
+        taints.name_bytes(&key);
+        let debug = format!("{key:?}, {:02x?}", &key[..]);
+        assert_eq!(taints.without(&debug), "[[REDACTED]], [[REDACTED]]");
+        assert_eq!(taints.lost(), 1);
+        // A long one has room, too.
+        taints.name_bytes(&[0xfe; MAX_STRING + 9]);
+        assert_eq!(taints.lost(), 1);
+        assert_eq!(taints.without(&"fe".repeat(MAX_STRING)), "[REDACTED]");
     }
 
     #[test]

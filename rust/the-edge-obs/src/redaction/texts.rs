@@ -4,14 +4,13 @@
 //! a narrow shape (a known key format) cannot disarm the wider rule of the name before it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::chars::{
     all_alnum, back, char_at, find, forward, is_longer, is_space, rfind, strip, tail, words,
 };
 use super::keys::{classify, KeyClasses, Verdict};
-use super::memory::Memory;
+use super::ordinary::{is_ordinary, note};
 use super::pattern::{patterns, Found, Pattern};
 use super::shapes::{
     by_format, commands, in_encoded_urls, in_urls, is_long_enough, is_upper_at, key_blocks,
@@ -78,11 +77,15 @@ patterns! {
 /// ```
 #[must_use]
 pub fn redact(text: &str, classes: &KeyClasses) -> String {
-    redacted(text, classes).into_owned()
+    masked(text, classes, |_| PLACEHOLDER.into()).into_owned()
 }
 
-/// As [`redact`], without a copy of a text that does not change.
-pub(super) fn redacted<'t>(text: &'t str, classes: &KeyClasses) -> Cow<'t, str> {
+/// Returns a text with a mask in place of each secret that its shape, and the names in it, give away.
+pub(super) fn masked<'t, 'm>(
+    text: &'t str,
+    classes: &KeyClasses,
+    mask: impl Fn(&str) -> Cow<'m, str>,
+) -> Cow<'t, str> {
     if !is_longer(text, SHORTEST - 1) {
         return text.into();
     }
@@ -94,29 +97,11 @@ pub(super) fn redacted<'t>(text: &'t str, classes: &KeyClasses) -> Cow<'t, str> 
     let mut at = 0;
     for (start, end) in spans {
         out.push_str(&text[at..start]);
-        out.push_str(PLACEHOLDER);
+        out.push_str(&mask(&text[start..end]));
         at = end;
     }
     out.push_str(&text[at..]);
     out.into()
-}
-
-thread_local! {
-    /// Keys that hold no secret.
-    static CLEAN: RefCell<Memory<()>> = const { RefCell::new(Memory::new()) };
-}
-
-/// As [`redacted`], of a key, by the built-in classes: keys come again and again.
-pub(super) fn redacted_key(key: &str) -> Cow<'_, str> {
-    let known = CLEAN.try_with(|clean| clean.borrow().get(0, key));
-    if let Ok(Some(())) = known {
-        return key.into();
-    }
-    let redacted = redacted(key, KeyClasses::built_in());
-    if matches!(redacted, Cow::Borrowed(_)) {
-        let _ = CLEAN.try_with(|clean| clean.borrow_mut().put(0, key, ()));
-    }
-    redacted
 }
 
 /// Returns where secrets stand in a text: first and last bytes, in order; they neither touch nor overlap.
@@ -125,18 +110,28 @@ pub(super) fn redacted_key(key: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn secret_spans(text: &str, classes: &KeyClasses) -> Vec<(usize, usize)> {
     let signs = Signs::of(text);
-    let judges_all = !classes.is_built_in();
-    if signs == Signs::NONE && !judges_all {
+    if !classes.is_built_in() {
+        return searched(text, signs, classes);
+    }
+    if signs == Signs::NONE || is_ordinary(text) {
         return Vec::new();
     }
+    let spans = searched(text, signs, classes);
+    if spans.is_empty() {
+        note(text);
+    }
+    spans
+}
+
+fn searched(text: &str, signs: Signs, classes: &KeyClasses) -> Vec<(usize, usize)> {
     let mut spans = Vec::new();
     if signs.has(Signs::URL) {
         in_urls(text, &mut spans);
     }
-    if judges_all || signs.has(Signs::NAME) || signs.has(Signs::LONG) {
+    if !classes.is_built_in() || signs.has(Signs::NAME) || signs.has(Signs::LONG) {
         in_words(text, classes, &mut spans);
     }
-    by_shape(text, signs, &mut spans);
+    by_sign(text, signs, &mut spans);
     merged(spans)
 }
 
@@ -154,7 +149,7 @@ fn in_words(text: &str, classes: &KeyClasses, spans: &mut Vec<Span>) {
 }
 
 /// Adds secrets in a text that says that one follows.
-fn by_shape(text: &str, signs: Signs, spans: &mut Vec<Span>) {
+fn by_sign(text: &str, signs: Signs, spans: &mut Vec<Span>) {
     if signs.has(Signs::BLOCK) {
         key_blocks(text, spans);
     }
@@ -184,17 +179,11 @@ fn verdicts<'t>(runs: &HashSet<&'t str>, classes: &KeyClasses) -> HashMap<&'t st
         };
         if matches!(verdict, Verdict::Secret | Verdict::Token | Verdict::Weak) {
             found.insert(*run, verdict);
-        } else if is_later_word(name) {
+        } else if tables().has("later_words", &name.to_lowercase()) {
             found.insert(*run, Verdict::Key);
         }
     }
     found
-}
-
-fn is_later_word(word: &str) -> bool {
-    let longest = tables().list("later_words").iter().map(|word| word.len());
-    word.len() <= 2 * longest.max().unwrap_or(0)
-        && tables().has("later_words", &word.to_lowercase())
 }
 
 /// Tells whether a word has the part of a name that a secret can have.

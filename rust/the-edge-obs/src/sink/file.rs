@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Sink;
 use crate::error::Error;
-use crate::event::{root_rank, MAX_EVENT_BYTES};
+use crate::event::root_rank;
 use crate::facts::Facts;
 use crate::flow::Flow;
 use crate::ids::FlowId;
-use crate::line::to_line;
+use crate::line::line_of;
 use log::LogFile;
 
 /// The path of flow files, unless you say otherwise.
@@ -253,10 +253,7 @@ fn lost(what: &str) -> io::Error {
 
 impl Sink for FlowFile {
     fn take(&self, facts: &Arc<Facts>) -> io::Result<()> {
-        let mut line = facts.to_json();
-        if line.len() > MAX_EVENT_BYTES {
-            line = to_line(&facts.event());
-        }
+        let mut line = line_of(facts);
         line.push('\n');
         let is_root = root_rank(&facts.node, facts.parent.is_some()) > 0;
         let is_end = is_root && facts.event_type.is_end();

@@ -1,7 +1,15 @@
 //! Sinks: where events go.
 
+pub mod at_level;
+pub mod callback;
+pub mod console;
 pub mod file;
 pub mod ring;
+
+pub use callback::Callback;
+pub use console::Console;
+pub use file::FlowFile;
+pub use ring::{Limits, Ring};
 
 use std::io;
 use std::sync::Arc;
@@ -30,6 +38,11 @@ pub trait Sink: Send + Sync {
         Ok(())
     }
 
+    /// Returns the ring that keeps the events, if the sink is one: flows are read back from there.
+    fn ring(&self) -> Option<Ring> {
+        None
+    }
+
     /// Returns the name of the sink in messages about its failures.
     fn name(&self) -> &str {
         "sink"
@@ -43,6 +56,10 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     fn flow_ended(&self, flow: &Arc<Flow>) -> io::Result<()> {
         (**self).flow_ended(flow)
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        (**self).ring()
     }
 
     fn name(&self) -> &str {

@@ -84,7 +84,9 @@ impl Limits {
     #[must_use]
     pub fn ring(self) -> Ring {
         let max_bytes = match self.max_bytes {
-            Cap::Auto => Some(DEFAULT_MAX_BYTES.max(self.capacity as u64 * BYTES_OF_EVENT)),
+            Cap::Auto => {
+                Some(DEFAULT_MAX_BYTES.max((self.capacity as u64).saturating_mul(BYTES_OF_EVENT)))
+            }
             Cap::Bytes(bytes) => Some(bytes),
             Cap::None => None,
         };
@@ -271,6 +273,10 @@ impl Sink for Ring {
     fn flow_ended(&self, flow: &Arc<Flow>) -> io::Result<()> {
         self.room.note_end(flow);
         Ok(())
+    }
+
+    fn ring(&self) -> Option<Ring> {
+        Some(self.clone())
     }
 
     fn name(&self) -> &str {

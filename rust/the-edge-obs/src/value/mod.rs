@@ -10,7 +10,9 @@ mod write;
 pub(crate) use write::string as write_string;
 
 pub(crate) use read::from_lenient_json;
-pub use read::{from_json, from_json_within, JsonError, MAX_DEPTH, MAX_DIGITS};
+pub use read::{
+    from_json, from_json_of_others, from_json_within, JsonError, MAX_DEPTH, MAX_DIGITS,
+};
 
 /// Of so few pairs, the key of each is compared with those of the others.
 const FEW: usize = 16;

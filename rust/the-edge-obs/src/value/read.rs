@@ -52,17 +52,38 @@ pub fn from_json(text: &str) -> Result<Snap, JsonError> {
     from_json_within(text, MAX_DEPTH)
 }
 
-/// Reads one JSON value with another limit of nesting. One of a few thousand is safe on a stack of 2 MiB.
+/// Reads one JSON value with another limit of nesting. One of 2,000 is safe on a stack of 2 MiB.
 ///
 /// # Errors
 ///
 /// As for [`from_json`].
 pub fn from_json_within(text: &str, max_depth: usize) -> Result<Snap, JsonError> {
+    read(text, max_depth, false)
+}
+
+/// Reads one JSON value in which a key may stand twice in one object: the last value counts, as RFC 8259 leaves open.
+///
+/// # Errors
+///
+/// As for [`from_json`], but for such a key.
+///
+/// ```
+/// use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
+///
+/// let value = from_json_of_others(r#"{"a": 1, "b": 2, "a": 3}"#, MAX_DEPTH).unwrap();
+/// assert_eq!(value.to_json(), r#"{"a":3,"b":2}"#);
+/// ```
+pub fn from_json_of_others(text: &str, max_depth: usize) -> Result<Snap, JsonError> {
+    read(text, max_depth, true)
+}
+
+fn read(text: &str, max_depth: usize, keeps_last: bool) -> Result<Snap, JsonError> {
     let mut reader = Reader {
         text,
         at: 0,
         max_depth,
         is_lenient: false,
+        keeps_last,
     };
     let read = reader.document();
     read.map_err(|(problem, at)| {
@@ -85,6 +106,7 @@ pub(crate) fn from_lenient_json(text: &str) -> Option<Snap> {
         at: 0,
         max_depth: MAX_DEPTH,
         is_lenient: true,
+        keeps_last: false,
     };
     reader.document().ok()
 }
@@ -97,6 +119,8 @@ struct Reader<'a> {
     at: usize,
     max_depth: usize,
     is_lenient: bool,
+    /// Whether a key may stand twice, and its last value counts.
+    keeps_last: bool,
 }
 
 impl Reader<'_> {
@@ -130,22 +154,25 @@ impl Reader<'_> {
             Some(b'[') => self.list(depth),
             Some(b'"') => self.string().map(|text| Snap::Str(text.into())),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            _ => {
-                for (word, value, is_strict) in [
-                    ("null", Snap::Null, true),
-                    ("true", Snap::Bool(true), true),
-                    ("false", Snap::Bool(false), true),
-                    ("NaN", Snap::Null, false),
-                    ("Infinity", Snap::Null, false),
-                ] {
-                    if (is_strict || self.is_lenient) && self.text[self.at..].starts_with(word) {
-                        self.at += word.len();
-                        return Ok(value);
-                    }
-                }
-                Err(self.problem("a value is expected"))
+            _ => self.word(),
+        }
+    }
+
+    /// Reads a value that is a word. It is apart from [`Reader::value`] so that a level of nesting takes little of the stack.
+    fn word(&mut self) -> Result<Snap, Problem> {
+        for (word, value, is_strict) in [
+            ("null", Snap::Null, true),
+            ("true", Snap::Bool(true), true),
+            ("false", Snap::Bool(false), true),
+            ("NaN", Snap::Null, false),
+            ("Infinity", Snap::Null, false),
+        ] {
+            if (is_strict || self.is_lenient) && self.text[self.at..].starts_with(word) {
+                self.at += word.len();
+                return Ok(value);
             }
         }
+        Err(self.problem("a value is expected"))
     }
 
     fn enter(&mut self, depth: usize) -> Result<(), Problem> {
@@ -179,6 +206,7 @@ impl Reader<'_> {
         self.enter(depth)?;
         let mut pairs: Vec<(Box<str>, Snap)> = Vec::new();
         let mut keys = HashSet::new();
+        let mut stands_twice = false;
         if self.peek() == Some(b'}') {
             self.at += 1;
             return Ok(Snap::Map(pairs.into()));
@@ -197,7 +225,8 @@ impl Reader<'_> {
                 }
                 !keys.insert(key.clone())
             };
-            if is_known && !self.is_lenient {
+            stands_twice |= is_known;
+            if is_known && !self.is_lenient && !self.keeps_last {
                 return Err((format!("the key {key:?} stands twice in one object"), start));
             }
             self.blanks();
@@ -208,6 +237,9 @@ impl Reader<'_> {
             self.blanks();
             pairs.push((key, self.value(depth + 1)?));
             if self.ends(b'}', "a comma or } is expected")? {
+                if stands_twice && self.keeps_last {
+                    return Ok(Snap::map(pairs));
+                }
                 return Ok(Snap::Map(pairs.into()));
             }
         }

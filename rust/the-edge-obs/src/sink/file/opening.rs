@@ -3,15 +3,12 @@
 //! Pipes, devices and folders are refused, and so is a symbolic link: anyone who can write to the folder could point it at another
 //! file. The folders of the path may be links.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::ids::new_number;
+use crate::files::{draft_beside, kind_of, make_folders, reason_of};
 
-/// The mode of a new folder.
-#[cfg(unix)]
-const FOLDER_MODE: u32 = 0o700;
 /// How often a file is looked for that others create and remove at the same moment.
 const TRIES: usize = 5;
 
@@ -107,46 +104,6 @@ pub(super) fn is_deleted(_file: &Metadata) -> bool {
     false
 }
 
-/// Returns what something is, such as `a symbolic link`; `None` for a regular file.
-fn kind_of(seen: &Metadata) -> Option<&'static str> {
-    let kind = seen.file_type();
-    if kind.is_file() {
-        return None;
-    }
-    if kind.is_symlink() {
-        return Some("a symbolic link");
-    }
-    if kind.is_dir() {
-        return Some("a folder");
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        if kind.is_fifo() {
-            return Some("a pipe (FIFO)");
-        }
-        if kind.is_socket() {
-            return Some("a socket");
-        }
-        if kind.is_char_device() || kind.is_block_device() {
-            return Some("a device");
-        }
-    }
-    Some("no file")
-}
-
-/// Creates a folder and its missing parents, private to their owner.
-fn make_folders(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, FOLDER_MODE);
-    builder.create(path)
-}
-
 /// Returns why no file can be created at an absolute path, or `None`. Nothing is left behind. A full disk is no reason: it may pass.
 pub(super) fn refusal(path: &Path) -> Option<String> {
     if let Ok(seen) = fs::symlink_metadata(path) {
@@ -171,9 +128,7 @@ pub(super) fn refusal(path: &Path) -> Option<String> {
 
 /// Returns why a file cannot be written in a folder. To look at modes is not enough: of a read-only mount they say nothing.
 fn try_folder(folder: &Path, path: &Path) -> Option<String> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name: String = name.chars().take(40).collect();
-    let draft = folder.join(format!(".{name}.{:016x}.part", new_number()));
+    let draft = folder.join(draft_beside(path).file_name().unwrap_or_default());
     let tried = match OpenOptions::new().write(true).create_new(true).open(&draft) {
         Ok(_) => fs::remove_file(&draft),
         Err(error) => Err(error),
@@ -188,7 +143,7 @@ fn try_folder(folder: &Path, path: &Path) -> Option<String> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             Some("no permission".to_owned())
         }
-        Err(error) => Some(error.to_string().to_lowercase()),
+        Err(error) => Some(reason_of(&error)),
     }
 }
 

@@ -1,20 +1,34 @@
 //! Capture: any serialisable value as a [`Snap`].
 //!
 //! What a snapshot would cut anyway is not walked: of a container its first [`MAX_ITEMS`] items, of a value its first few thousand
-//! parts, and no deeper than a snapshot goes; the rest is only counted. So capturing a large value takes bounded time.
+//! parts, and no deeper than a snapshot goes; the rest is only counted, and that up to a million. So capturing a large value takes
+//! bounded time, also one that never ends.
+
+mod key;
+mod probe;
 
 use std::cell::Cell;
 use std::fmt::{self, Display};
 
-use serde::ser::{self, Impossible, Serialize, Serializer};
+use serde::ser::{self, Serialize, Serializer};
 
+use crate::guard::caught;
 use crate::redaction::{items_mark, MAX_DEPTH, MAX_ITEMS, MAX_VALUES};
+use key::Key;
+
+pub(crate) use probe::describes_failure;
+
+/// The most wrappers around a value, such as `Some`: each costs stack, and a linked list may be made of nothing else.
+const MAX_NESTED: usize = 128;
+/// The most items that are counted without being taken, where a container does not say how long it is.
+const MAX_COUNTED: usize = 1_000_000;
 use crate::value::Snap;
 
 /// Returns a serialisable value as a [`Snap`].
 ///
 /// It has the form that `serde_json` would give it. Bytes become a mark such as `<12 bytes>`, and what cannot be serialised becomes
-/// a mark that says why.
+/// a mark that says why; a panic while it is serialised is such a reason too. Of a container that does not say how long it is, at
+/// most a million items are counted.
 ///
 /// ```
 /// use the_edge_obs::to_snap;
@@ -23,14 +37,21 @@ use crate::value::Snap;
 /// ```
 #[must_use]
 pub fn to_snap<T: Serialize + ?Sized>(value: &T) -> Snap {
-    let left = Cell::new(4 * MAX_VALUES);
-    let walk = Walk {
-        left: &left,
-        depth: 0,
+    let budget = Budget {
+        values: Cell::new(4 * MAX_VALUES),
+        counted: Cell::new(MAX_COUNTED),
     };
-    value.serialize(walk).unwrap_or_else(|error| {
-        Snap::Mark(format!("<cannot be serialised: {error}>").into_boxed_str())
-    })
+    let walk = Walk {
+        budget: &budget,
+        depth: 0,
+        nested: 0,
+    };
+    let why = match caught(|| walk.take(value)) {
+        Ok(Ok(taken)) => return taken,
+        Ok(Err(refusal)) => refusal.why,
+        Err(panic) => format!("it panicked: {panic}"),
+    };
+    Snap::Mark(format!("<cannot be serialised: {why}>").into())
 }
 
 impl Serialize for Snap {
@@ -49,13 +70,23 @@ impl Serialize for Snap {
     }
 }
 
-/// Why a value cannot be serialised: the words of its `Serialize`.
+/// Why a value cannot be serialised, in the words of its `Serialize`; or that its container was left before its end.
 #[derive(Debug)]
-pub struct Refusal(String);
+struct Refusal {
+    why: String,
+    /// What there is of a container that was left.
+    partial: Option<Snap>,
+}
+
+impl Refusal {
+    fn new(why: String) -> Refusal {
+        Refusal { why, partial: None }
+    }
+}
 
 impl Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(&self.why)
     }
 }
 
@@ -63,14 +94,30 @@ impl std::error::Error for Refusal {}
 
 impl ser::Error for Refusal {
     fn custom<T: Display>(message: T) -> Self {
-        Refusal(message.to_string())
+        Refusal::new(message.to_string())
     }
+}
+
+/// What one capture may still spend.
+struct Budget {
+    /// Values that it takes.
+    values: Cell<usize>,
+    /// Items that it only counts.
+    counted: Cell<usize>,
+}
+
+fn spend(budget: &Cell<usize>) -> bool {
+    let left = budget.get();
+    budget.set(left.saturating_sub(1));
+    left > 0
 }
 
 #[derive(Clone, Copy)]
 struct Walk<'a> {
-    left: &'a Cell<usize>,
+    budget: &'a Budget,
     depth: usize,
+    /// Wrappers around the value on the way here.
+    nested: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -81,14 +128,53 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Takes a value, or the beginning of one that was left before its end.
+    fn take<T: Serialize + ?Sized>(self, value: &T) -> Result<Snap, Refusal> {
+        value
+            .serialize(self)
+            .or_else(|mut refusal| refusal.partial.take().ok_or(refusal))
+    }
+
+    /// Takes the value in a wrapper.
+    fn unwrap<T: Serialize + ?Sized>(self, value: &T) -> Result<Snap, Refusal> {
+        if self.nested >= MAX_NESTED {
+            return Ok(Snap::Mark("[depth]".into()));
+        }
+        let nested = self.nested + 1;
+        Walk { nested, ..self }.take(value)
+    }
+
     /// Tells whether the next item of a container that has `taken` is worth a look, and counts it.
     fn takes_one(self, taken: usize) -> bool {
-        let left = self.left.get();
-        if left == 0 || taken >= MAX_ITEMS || self.depth > MAX_DEPTH {
-            return false;
+        taken < MAX_ITEMS && self.depth <= MAX_DEPTH && spend(&self.budget.values)
+    }
+}
+
+/// Items that a container leaves out.
+struct LeftOut {
+    count: usize,
+    /// The items of the container, if it says how many there are.
+    len: Option<usize>,
+}
+
+impl LeftOut {
+    /// Counts an item after those that were `taken`; returns false if there is nothing more to find out.
+    fn count_one(&mut self, taken: usize, budget: &Budget) -> bool {
+        self.count += 1;
+        match self.len {
+            Some(len) => {
+                self.count = self.count.max(len.saturating_sub(taken));
+                false
+            }
+            None => spend(&budget.counted),
         }
-        self.left.set(left - 1);
-        true
+    }
+}
+
+fn stop(partial: Snap) -> Refusal {
+    Refusal {
+        why: "it was not taken to its end".to_owned(),
+        partial: Some(partial),
     }
 }
 
@@ -167,7 +253,7 @@ impl<'a> Serializer for Walk<'a> {
         Ok(Snap::Null)
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Snap, Refusal> {
-        value.serialize(self)
+        self.unwrap(value)
     }
     fn serialize_unit(self) -> Result<Snap, Refusal> {
         Ok(Snap::Null)
@@ -188,7 +274,7 @@ impl<'a> Serializer for Walk<'a> {
         _name: &'static str,
         value: &T,
     ) -> Result<Snap, Refusal> {
-        value.serialize(self)
+        self.unwrap(value)
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -197,16 +283,16 @@ impl<'a> Serializer for Walk<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result<Snap, Refusal> {
-        Ok(tagged(variant, value.serialize(self.inside())?))
+        Ok(tagged(variant, self.inside().unwrap(value)?))
     }
     fn serialize_seq(self, len: Option<usize>) -> Result<Items<'a>, Refusal> {
-        Ok(Items::new(self, None, len.unwrap_or(0)))
+        Ok(Items::new(self, None, len))
     }
     fn serialize_tuple(self, len: usize) -> Result<Items<'a>, Refusal> {
-        Ok(Items::new(self, None, len))
+        Ok(Items::new(self, None, Some(len)))
     }
     fn serialize_tuple_struct(self, _name: &'static str, len: usize) -> Result<Items<'a>, Refusal> {
-        Ok(Items::new(self, None, len))
+        Ok(Items::new(self, None, Some(len)))
     }
     fn serialize_tuple_variant(
         self,
@@ -215,13 +301,13 @@ impl<'a> Serializer for Walk<'a> {
         variant: &'static str,
         len: usize,
     ) -> Result<Items<'a>, Refusal> {
-        Ok(Items::new(self, Some(variant), len))
+        Ok(Items::new(self, Some(variant), Some(len)))
     }
     fn serialize_map(self, len: Option<usize>) -> Result<Pairs<'a>, Refusal> {
-        Ok(Pairs::new(self, None, len.unwrap_or(0)))
+        Ok(Pairs::new(self, None, len))
     }
     fn serialize_struct(self, _name: &'static str, len: usize) -> Result<Pairs<'a>, Refusal> {
-        Ok(Pairs::new(self, None, len))
+        Ok(Pairs::new(self, None, Some(len)))
     }
     fn serialize_struct_variant(
         self,
@@ -230,7 +316,7 @@ impl<'a> Serializer for Walk<'a> {
         variant: &'static str,
         len: usize,
     ) -> Result<Pairs<'a>, Refusal> {
-        Ok(Pairs::new(self, Some(variant), len))
+        Ok(Pairs::new(self, Some(variant), Some(len)))
     }
 }
 
@@ -243,33 +329,33 @@ struct Items<'a> {
     walk: Walk<'a>,
     variant: Option<&'static str>,
     taken: Vec<Snap>,
-    left_out: usize,
+    left_out: LeftOut,
 }
 
 impl<'a> Items<'a> {
-    fn new(walk: Walk<'a>, variant: Option<&'static str>, count: usize) -> Items<'a> {
+    fn new(walk: Walk<'a>, variant: Option<&'static str>, len: Option<usize>) -> Items<'a> {
         Items {
             walk: walk.inside(),
             variant,
-            taken: Vec::with_capacity(count.min(MAX_ITEMS)),
-            left_out: 0,
+            taken: Vec::with_capacity(len.unwrap_or(0).min(MAX_ITEMS)),
+            left_out: LeftOut { count: 0, len },
         }
     }
 
     fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
         if self.walk.takes_one(self.taken.len()) {
-            self.taken.push(value.serialize(self.walk)?);
-        } else {
-            self.left_out += 1;
+            self.taken.push(self.walk.take(value)?);
+        } else if !self.left_out.count_one(self.taken.len(), self.walk.budget) {
+            return Err(stop(self.end()));
         }
         Ok(())
     }
 
-    fn end(mut self) -> Snap {
-        if self.left_out > 0 {
-            self.taken.push(items_mark(self.left_out));
+    fn end(&mut self) -> Snap {
+        if self.left_out.count > 0 {
+            self.taken.push(items_mark(self.left_out.count));
         }
-        let list = Snap::List(self.taken.into());
+        let list = Snap::List(std::mem::take(&mut self.taken).into());
         match self.variant {
             Some(variant) => tagged(variant, list),
             None => list,
@@ -285,8 +371,8 @@ macro_rules! items {
             fn $push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
                 self.push(value)
             }
-            fn end(self) -> Result<Snap, Refusal> {
-                Ok(Items::end(self))
+            fn end(mut self) -> Result<Snap, Refusal> {
+                Ok(Items::end(&mut self))
             }
         }
     };
@@ -301,35 +387,36 @@ struct Pairs<'a> {
     walk: Walk<'a>,
     variant: Option<&'static str>,
     taken: Vec<(Box<str>, Snap)>,
-    left_out: usize,
+    left_out: LeftOut,
     key: Box<str>,
 }
 
 impl<'a> Pairs<'a> {
-    fn new(walk: Walk<'a>, variant: Option<&'static str>, count: usize) -> Pairs<'a> {
+    fn new(walk: Walk<'a>, variant: Option<&'static str>, len: Option<usize>) -> Pairs<'a> {
         Pairs {
             walk: walk.inside(),
             variant,
-            taken: Vec::with_capacity(count.min(MAX_ITEMS)),
-            left_out: 0,
+            taken: Vec::with_capacity(len.unwrap_or(0).min(MAX_ITEMS)),
+            left_out: LeftOut { count: 0, len },
             key: "".into(),
         }
     }
 
     fn push<T: Serialize + ?Sized>(&mut self, key: Box<str>, value: &T) -> Result<(), Refusal> {
         if self.walk.takes_one(self.taken.len()) {
-            self.taken.push((key, value.serialize(self.walk)?));
-        } else {
-            self.left_out += 1;
+            self.taken.push((key, self.walk.take(value)?));
+        } else if !self.left_out.count_one(self.taken.len(), self.walk.budget) {
+            return Err(stop(self.end()));
         }
         Ok(())
     }
 
-    fn end(mut self) -> Snap {
-        if self.left_out > 0 {
-            self.taken.push(("…".into(), items_mark(self.left_out)));
+    fn end(&mut self) -> Snap {
+        if self.left_out.count > 0 {
+            self.taken
+                .push(("…".into(), items_mark(self.left_out.count)));
         }
-        let map = Snap::Map(self.taken.into());
+        let map = Snap::Map(std::mem::take(&mut self.taken).into());
         match self.variant {
             Some(variant) => tagged(variant, map),
             None => map,
@@ -341,15 +428,15 @@ impl ser::SerializeMap for Pairs<'_> {
     type Ok = Snap;
     type Error = Refusal;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refusal> {
-        self.key = key.serialize(Key)?;
+        self.key = key.serialize(Key::new())?;
         Ok(())
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
         let key = std::mem::take(&mut self.key);
         self.push(key, value)
     }
-    fn end(self) -> Result<Snap, Refusal> {
-        Ok(Pairs::end(self))
+    fn end(mut self) -> Result<Snap, Refusal> {
+        Ok(Pairs::end(&mut self))
     }
 }
 
@@ -365,120 +452,14 @@ macro_rules! pairs {
             ) -> Result<(), Refusal> {
                 self.push(key.into(), value)
             }
-            fn end(self) -> Result<Snap, Refusal> {
-                Ok(Pairs::end(self))
+            fn end(mut self) -> Result<Snap, Refusal> {
+                Ok(Pairs::end(&mut self))
             }
         }
     };
 }
 pairs!(SerializeStruct);
 pairs!(SerializeStructVariant);
-
-/// Keys of maps: texts, numbers, truth values and names of variants.
-struct Key;
-
-type NoKey = Impossible<Box<str>, Refusal>;
-
-fn no_key<T>() -> Result<T, Refusal> {
-    Err(Refusal("a key is not a text or number".to_owned()))
-}
-
-macro_rules! keys {
-    ($($name:ident: $type:ty),*) => { $(
-        fn $name(self, value: $type) -> Result<Box<str>, Refusal> {
-            Ok(value.to_string().into_boxed_str())
-        }
-    )* };
-}
-
-impl Serializer for Key {
-    type Ok = Box<str>;
-    type Error = Refusal;
-    type SerializeSeq = NoKey;
-    type SerializeTuple = NoKey;
-    type SerializeTupleStruct = NoKey;
-    type SerializeTupleVariant = NoKey;
-    type SerializeMap = NoKey;
-    type SerializeStruct = NoKey;
-    type SerializeStructVariant = NoKey;
-
-    keys!(serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
-          serialize_i128: i128, serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64,
-          serialize_u128: u128, serialize_f32: f32, serialize_f64: f64, serialize_char: char, serialize_str: &str);
-
-    fn serialize_bytes(self, _value: &[u8]) -> Result<Box<str>, Refusal> {
-        no_key()
-    }
-    fn serialize_none(self) -> Result<Box<str>, Refusal> {
-        Ok("null".into())
-    }
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Box<str>, Refusal> {
-        value.serialize(self)
-    }
-    fn serialize_unit(self) -> Result<Box<str>, Refusal> {
-        Ok("null".into())
-    }
-    fn serialize_unit_struct(self, name: &'static str) -> Result<Box<str>, Refusal> {
-        Ok(name.into())
-    }
-    fn serialize_unit_variant(
-        self,
-        _name: &'static str,
-        _index: u32,
-        variant: &'static str,
-    ) -> Result<Box<str>, Refusal> {
-        Ok(variant.into())
-    }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _name: &'static str,
-        value: &T,
-    ) -> Result<Box<str>, Refusal> {
-        value.serialize(self)
-    }
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _name: &'static str,
-        _index: u32,
-        _variant: &'static str,
-        _value: &T,
-    ) -> Result<Box<str>, Refusal> {
-        no_key()
-    }
-    fn serialize_seq(self, _len: Option<usize>) -> Result<NoKey, Refusal> {
-        no_key()
-    }
-    fn serialize_tuple(self, _len: usize) -> Result<NoKey, Refusal> {
-        no_key()
-    }
-    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<NoKey, Refusal> {
-        no_key()
-    }
-    fn serialize_tuple_variant(
-        self,
-        _name: &'static str,
-        _index: u32,
-        _variant: &'static str,
-        _len: usize,
-    ) -> Result<NoKey, Refusal> {
-        no_key()
-    }
-    fn serialize_map(self, _len: Option<usize>) -> Result<NoKey, Refusal> {
-        no_key()
-    }
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<NoKey, Refusal> {
-        no_key()
-    }
-    fn serialize_struct_variant(
-        self,
-        _name: &'static str,
-        _index: u32,
-        _variant: &'static str,
-        _len: usize,
-    ) -> Result<NoKey, Refusal> {
-        no_key()
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -528,6 +509,105 @@ mod tests {
         assert!(looks.get() <= 4 * MAX_VALUES + 1, "{}", looks.get());
         let Snap::List(items) = taken else { panic!() };
         assert_eq!(items.last(), Some(&items_mark(999))); // the first item took all that may be taken
+    }
+
+    /// A list or map that has no end and does not say so, with a field after it.
+    struct Broad {
+        is_map: bool,
+    }
+
+    impl Serialize for Broad {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let numbers = (0_u64..).filter(|number| number % 2 == 0);
+            match self.is_map {
+                true => serializer.collect_map(numbers.map(|number| (number, ""))),
+                false => serializer.collect_seq(numbers),
+            }
+        }
+    }
+
+    #[test]
+    fn a_container_without_an_end_is_left() {
+        let both = [Broad { is_map: false }, Broad { is_map: true }];
+        let Snap::List(taken) = to_snap(&(&both[0], &both[1], "after")) else {
+            panic!()
+        };
+        let (Snap::List(items), Snap::Map(pairs)) = (&taken[0], &taken[1]) else {
+            panic!()
+        };
+        assert_eq!(items.len(), MAX_ITEMS + 1);
+        assert_eq!(items.last(), Some(&items_mark(MAX_COUNTED + 1)));
+        assert_eq!(pairs.last(), Some(&("…".into(), items_mark(1)))); // the count is that of the whole value
+        assert_eq!(taken[2], "after".into());
+    }
+
+    /// A list of a million lists, none of which says how long it is.
+    #[test]
+    fn many_broad_lists_take_bounded_time() {
+        let all: Vec<Broad> = (0..1_000).map(|_| Broad { is_map: false }).collect();
+        let Snap::List(taken) = to_snap(&all) else {
+            panic!()
+        };
+        assert!(taken.len() <= MAX_ITEMS + 1);
+    }
+
+    /// A linked list of nothing but wrappers.
+    enum Chain {
+        End,
+        Link(usize),
+    }
+
+    impl Serialize for Chain {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let next = |left: usize| match left {
+                0 => Chain::End,
+                left => Chain::Link(left - 1),
+            };
+            match self {
+                Chain::End => serializer.serialize_str("end"),
+                Chain::Link(left) if left % 3 == 0 => serializer.serialize_some(&next(*left)),
+                Chain::Link(left) if left % 3 == 1 => {
+                    serializer.serialize_newtype_struct("Link", &next(*left))
+                }
+                Chain::Link(left) => {
+                    serializer.serialize_newtype_variant("Chain", 1, "Link", &next(*left))
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_of_many_wrappers_is_left_before_the_stack_is_full() {
+        assert_eq!(to_snap(&Chain::Link(1)), Snap::from("end"));
+        let deep = to_snap(&Chain::Link(1_000_000)).to_json();
+        assert!(deep.contains("[depth]") && deep.len() < 1_000, "{deep}");
+        let as_key = to_snap(&BTreeMap::from([(Keyed(1_000_000), 1)]));
+        assert!(as_key.to_json().contains("cannot be serialised"));
+    }
+
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    struct Keyed(usize);
+
+    impl Serialize for Keyed {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_some(&Keyed(self.0 - 1))
+        }
+    }
+
+    struct Panics;
+
+    impl Serialize for Panics {
+        fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
+            panic!("not today")
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_reason_too() {
+        assert_eq!(
+            to_snap(&[Panics]).as_str(),
+            Some("<cannot be serialised: it panicked: not today>")
+        );
     }
 
     #[test]

@@ -1,0 +1,120 @@
+//! Find a node's action, and check its parameters before anything runs: their names, and the values in the file.
+
+use std::sync::Arc;
+
+use the_edge_obs::Snap;
+
+use super::source::Read;
+use super::spot::Spot;
+use crate::actions::{Action, Actions};
+use crate::closest::{allowed, allowed_for, did_you_mean};
+use crate::python::quoted;
+use crate::templates::Renderer;
+
+/// Returns a registered action.
+///
+/// # Errors
+///
+/// The action does not exist. The message has the closest name and the categories.
+pub(super) fn find_action(spot: &Spot<'_>, actions: &Actions, name: &str) -> Read<Arc<dyn Action>> {
+    if let Some(action) = actions.get(name) {
+        return Ok(Arc::clone(action));
+    }
+    let category = |action: &str| action.split('.').next().unwrap_or_default().to_owned();
+    let names: Vec<&str> = actions.names().collect();
+    let siblings: Vec<&&str> = names
+        .iter()
+        .filter(|action| category(action) == category(name))
+        .collect();
+    let mut categories: Vec<String> = names.iter().map(|action| category(action)).collect();
+    categories.dedup();
+    let known = if siblings.is_empty() {
+        format!("categories: {}", categories.join(", "))
+    } else {
+        allowed(siblings)
+    };
+    Err(spot.error(format!(
+        "unknown action {}; {}{known}",
+        quoted(name),
+        did_you_mean(name, &names)
+    )))
+}
+
+/// Notes parameters that the action does not have, and required ones that are missing.
+///
+/// # Errors
+///
+/// Enough mistakes are noted.
+pub(super) fn check_parameters(
+    spot: &Spot<'_>,
+    action: &dyn Action,
+    name: &str,
+    given: &[(&str, &Spot<'_>)],
+) -> Read<()> {
+    let signature = action.signature();
+    for (param, place) in given {
+        if *param == "state" {
+            place.note("parameter 'state' is set by the flow itself; rename it")?;
+            continue;
+        }
+        let Some(takes) = signature.accepted.filter(|takes| !takes.contains(param)) else {
+            continue;
+        };
+        let takes = if takes.is_empty() { &["none"] } else { takes };
+        let end = allowed_for(takes, param);
+        let (name, param) = (quoted(name), quoted(param));
+        place.note(format!("action {name} has no parameter {param}; {end}"))?;
+    }
+    for param in signature.required {
+        if !given.iter().any(|(name, _)| name == param) {
+            let takes = signature.accepted.unwrap_or(signature.required);
+            let end = allowed(takes);
+            let (name, param) = (quoted(name), quoted(param));
+            spot.note(format!("action {name} needs parameter {param}; {end}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes a value in the file that the action would refuse: a provider, a timeout, a filter.
+///
+/// # Errors
+///
+/// Enough mistakes are noted.
+pub(super) fn check_value(
+    spot: &Spot<'_>,
+    action: &dyn Action,
+    param: &str,
+    value: &Renderer,
+) -> Read<()> {
+    let value = constant(value);
+    if value == Snap::Null {
+        return Ok(());
+    }
+    match action.check(param, &value) {
+        Ok(()) => Ok(()),
+        Err(failure) => spot.note(failure.message),
+    }
+}
+
+/// Returns a value as far as it is known before the run; null stands for the result of a template.
+fn constant(value: &Renderer) -> Snap {
+    match value {
+        Renderer::Constant(value) => value.clone(),
+        Renderer::Map(pairs) => Snap::Map(
+            pairs
+                .iter()
+                .map(|(key, item)| (key.clone(), constant(item)))
+                .collect(),
+        ),
+        Renderer::List(items) => {
+            let items: Box<[Snap]> = items.iter().map(constant).collect();
+            if items.contains(&Snap::Null) {
+                Snap::Null
+            } else {
+                Snap::List(items)
+            }
+        }
+        Renderer::Template(_) => Snap::Null,
+    }
+}
