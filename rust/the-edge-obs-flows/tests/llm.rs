@@ -253,7 +253,7 @@ fn broken_streams_keep_what_came() {
         (
             chunk("Hel") + "event: error\ndata: {\"x\": 1}\n\n",
             "api_error",
-            "the endpoint answered with an error: {\"x\":1}",
+            "the endpoint answered with an error: {\"x\": 1}",
             "Hel",
         ),
         (

@@ -7,12 +7,13 @@ use serde::Serialize;
 use tracing::{dispatcher, Dispatch};
 
 use crate::capture::to_snap;
+use crate::error::Error;
 use crate::event::{EventType, Level, Status, ROOT_NODE, SCHEMA_VERSION};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
 use crate::here::{here, in_span, Here};
 use crate::ids::{FlowId, SpanId};
-use crate::layer::current_place;
+use crate::layer::{around, current_place};
 use crate::names::{fit_name, fit_node};
 use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, named, PANICKED};
@@ -118,12 +119,14 @@ impl FlowBuilder {
             };
         }
         let dispatch = dispatcher::get_default(Dispatch::clone);
-        let outer = current_place(&dispatch).filter(|outer| outer.run.flow.id != run.flow.id);
+        let around = around(&dispatch);
         ROOT.register();
         let place = Arc::new(place);
         // Also where nobody wants the root: nodes inside it belong to the flow all the same.
         let is_muted = !ROOT.asks(&dispatch);
-        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), is_muted);
+        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), &around, is_muted);
+        let is_other = |outer: &Arc<Place>| outer.run.flow.id != run.flow.id;
+        let outer = around.place.filter(is_other);
         for value in &self.secrets {
             let _ = place.snapshot(value);
         }
@@ -477,9 +480,15 @@ pub fn current() -> Option<Current> {
     })
 }
 
-/// Remembers that a value is a secret of the running flow: it is redacted wherever it appears from now on.
-pub fn taint(secret: &str) {
-    if let Some(place) = dispatcher::get_default(current_place) {
-        place.run.flow.taints.name(secret);
+/// Remembers that a value is a secret of the running flow, as [`Flow::taint`] does: it is redacted wherever it appears from now on.
+/// Outside any flow nothing is remembered.
+///
+/// # Errors
+///
+/// [`Error::Configuration`]: the value is not a text, an integer, or a list of them.
+pub fn taint(secret: impl Into<Snap>) -> Result<(), Error> {
+    match dispatcher::get_default(current_place) {
+        Some(place) => place.run.flow.taint(secret),
+        None => Ok(()),
     }
 }

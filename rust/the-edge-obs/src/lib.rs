@@ -1,6 +1,7 @@
 //! Flow-scoped logs for agents and workflows, on the `tracing` crate.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod capture;
 pub mod config;
 pub mod configure;

@@ -175,7 +175,11 @@ impl Place {
     /// Tells whether further spans and events belong here: not if it has ended, and not in a span of other code that no layer takes.
     /// A root that is filtered is a place all the same.
     pub fn is_open(&self) -> bool {
-        self.ended.get().is_none() && (self.mask() != 0 || self.number == self.run.root)
+        !self.is_ended() && (self.mask() != 0 || self.number == self.run.root)
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.ended.get().is_some()
     }
 
     /// Ends the span, and returns when, counted from the start of the run; `None` if it had ended already.

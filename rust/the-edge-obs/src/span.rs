@@ -3,14 +3,8 @@
 use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::future::{poll_fn, Future};
-use std::mem::ManuallyDrop;
-use std::panic::{
-    catch_unwind, resume_unwind, AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe,
-};
-use std::pin::pin;
+use std::panic::{resume_unwind, Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Poll;
 
 use serde::Serialize;
 use tracing::field::display;
@@ -23,7 +17,7 @@ use crate::flow::Flow;
 use crate::guard::{caught, panic_text};
 use crate::here::{here, in_span, Here};
 use crate::ids::{new_number, FlowId, SpanId};
-use crate::layer::{current_place, offer};
+use crate::layer::{around, current_place, offer, Around};
 use crate::names::fit_name;
 use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, metrics_of, named, soft_failure, Figures, PANICKED};
@@ -32,226 +26,7 @@ use crate::run::{Place, Run};
 use crate::value::Snap;
 
 /// Pairs of an event's data.
-type Pairs = Vec<(Box<str>, Snap)>;
-
-/// A call of a node that is about to happen: [`node!`](crate::node!) makes one.
-///
-/// Nothing is captured before it runs, and nothing at all if no layer wants it.
-#[must_use = "a call does nothing until it is run"]
-pub struct Call<'c, I> {
-    node: &'static Node,
-    is_on: bool,
-    step: Option<&'c str>,
-    input: Option<I>,
-    site: Option<&'static Location<'static>>,
-}
-
-impl Node {
-    /// Returns a call of this node without a step and without input.
-    #[inline]
-    #[track_caller]
-    pub fn call<'c>(&'static self) -> Call<'c, fn() -> Snap> {
-        let site = Some(Location::caller());
-        Call {
-            node: self,
-            is_on: is_compiled(self.level()) && self.passes(),
-            step: None,
-            input: None,
-            site,
-        }
-    }
-
-    /// As [`Node::call`], where the level is known at compile time.
-    #[doc(hidden)]
-    #[inline(always)]
-    #[track_caller]
-    pub fn call_if<'c>(&'static self, is_compiled: bool) -> Call<'c, fn() -> Snap> {
-        let site = Some(Location::caller());
-        Call {
-            node: self,
-            is_on: is_compiled && self.passes(),
-            step: None,
-            input: None,
-            site,
-        }
-    }
-}
-
-impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
-    /// Sets the name that a flow gives to the node.
-    #[inline(always)]
-    pub fn step(self, step: &'c str) -> Self {
-        Call {
-            step: Some(step),
-            ..self
-        }
-    }
-
-    /// Sets what gives the input; it is only called if the node is recorded.
-    #[inline(always)]
-    pub fn input<J: FnOnce() -> Snap>(self, input: J) -> Call<'c, J> {
-        Call {
-            node: self.node,
-            is_on: self.is_on,
-            step: self.step,
-            input: Some(input),
-            site: self.site,
-        }
-    }
-
-    /// Leaves the place in the code out of errors: that of a runner says nothing about the flow that it runs.
-    #[inline]
-    pub fn without_site(self) -> Self {
-        Call { site: None, ..self }
-    }
-
-    /// Runs a function that can fail, as the node.
-    ///
-    /// Its result becomes the output; `()` gives none. An error becomes an `error` event with the error's text, and the last part of
-    /// its type's name. A panic is logged as an error of type `panic`, and goes on.
-    ///
-    /// ```
-    /// use the_edge_obs::node;
-    ///
-    /// let answer = node!("llm.call", step: "ask", input: "2 + 2").run(|_| "4".parse::<u8>());
-    /// assert_eq!(answer, Ok(4));
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the function.
-    #[inline(always)]
-    pub fn run<T, E, F>(self, work: F) -> Result<T, E>
-    where
-        T: Serialize,
-        E: Display,
-        F: FnOnce(&OpenSpan) -> Result<T, E>,
-    {
-        if self.is_on {
-            return self.run_on(work);
-        }
-        // Not dropped if the function panics: then the bare call needs no code for that, and a span that is not open ends nothing.
-        let span = ManuallyDrop::new(OpenSpan::closed(self.node, self.site));
-        let result = work(&span);
-        let span = ManuallyDrop::into_inner(span);
-        if is_compiled(Level::Error) && self.node.reports() && is_failure(&result) {
-            return span.finish_unrecorded(self.step, result);
-        }
-        span.discard();
-        result
-    }
-
-    #[inline(never)]
-    fn run_on<T, E, F>(self, work: F) -> Result<T, E>
-    where
-        T: Serialize,
-        E: Display,
-        F: FnOnce(&OpenSpan) -> Result<T, E>,
-    {
-        let span = self.start();
-        let result = catch_unwind(AssertUnwindSafe(|| match &span.open {
-            Some(open) => open.span.in_scope(|| work(&span)),
-            None => work(&span),
-        }));
-        span.finish_caught(result)
-    }
-
-    /// Runs a function that cannot fail, as the node. Otherwise as [`Call::run`].
-    #[inline(always)]
-    pub fn in_scope<T, F>(self, work: F) -> T
-    where
-        T: Serialize,
-        F: FnOnce(&OpenSpan) -> T,
-    {
-        let result = self.run(|span| Ok::<T, std::convert::Infallible>(work(span)));
-        result.unwrap_or_else(|never| match never {})
-    }
-
-    /// Runs a future as the node. It begins when it is first polled; one that is dropped midway is logged as cancelled.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the future.
-    pub async fn instrument<T, E>(self, future: impl Future<Output = Result<T, E>>) -> Result<T, E>
-    where
-        T: Serialize,
-        E: Display,
-    {
-        let span = self.start();
-        let Some(open) = &span.open else {
-            let result = future.await;
-            return span.finish(result);
-        };
-        let future = tracing::Instrument::instrument(future, open.span.clone());
-        let mut future = pin!(future);
-        let polled = poll_fn(|context| {
-            let poll = || future.as_mut().poll(context);
-            match catch_unwind(AssertUnwindSafe(poll)) {
-                Ok(poll) => poll.map(Ok),
-                Err(panic) => Poll::Ready(Err(panic)),
-            }
-        });
-        let result = polled.await;
-        span.finish_caught(result)
-    }
-
-    /// Starts the node: for code that ends it elsewhere. One that is dropped without an end is logged as cancelled.
-    pub fn start(self) -> OpenSpan {
-        self.start_with(Vec::new())
-    }
-
-    /// As [`Call::start`], with further data for the entry.
-    pub fn start_with(mut self, data: Pairs) -> OpenSpan {
-        let mut span = OpenSpan::closed(self.node, self.site);
-        span.open = self.open(data);
-        if span.open.is_none() && is_compiled(Level::Error) {
-            span.step = self.step.map(Into::into);
-        }
-        span
-    }
-
-    /// Opens the span and logs its entry; `None` if it is not recorded.
-    fn open(&mut self, data: Pairs) -> Option<Open> {
-        if !self.is_on || is_in_sink() {
-            return None;
-        }
-        let (node, step) = (self.node, self.step);
-        node.register();
-        let open = dispatcher::get_default(|dispatch| Open::new(dispatch, node, step))?;
-        let place = &open.place;
-        let mut facts = place.facts(EventType::Entry, node.level(), place.at);
-        facts.payload = entry_data(place, self.input.take().map(shielded), data);
-        place.run.emit(place.mask(), facts);
-        Some(open)
-    }
-}
-
-/// Tells whether a result is an error, or describes one.
-#[inline]
-fn is_failure<T: Serialize, E>(result: &Result<T, E>) -> bool {
-    match result {
-        Ok(value) => size_of::<T>() > 0 && describes_failure(value),
-        Err(_) => true,
-    }
-}
-
-/// Calls what gives a value; a panic in there costs the value, not the call.
-fn shielded(input: impl FnOnce() -> Snap) -> Snap {
-    caught(input)
-        .unwrap_or_else(|panic| Snap::Mark(format!("<cannot be captured: {panic}>").into()))
-}
-
-/// Returns the data of an entry.
-fn entry_data(place: &Place, input: Option<Snap>, data: Pairs) -> Payload {
-    match (input, data.is_empty()) {
-        (None, true) => Payload::None,
-        (Some(input), true) => Payload::Under("input", place.keep(input)),
-        (input, false) => {
-            let input = input.map(|input| ("input".into(), input));
-            place.data(input.into_iter().chain(data))
-        }
-    }
-}
+pub type Pairs = Vec<(Box<str>, Snap)>;
 
 /// A span that is open: its place, and the span of `tracing` that makes it current.
 pub(crate) struct Open {
@@ -262,11 +37,12 @@ pub(crate) struct Open {
 
 impl Open {
     /// Opens a span below the current one, or as the root of a flow of its own; `None` if no layer takes it.
-    fn new(dispatch: &Dispatch, node: &'static Node, step: Option<&str>) -> Option<Open> {
+    pub fn new(dispatch: &Dispatch, node: &'static Node, step: Option<&str>) -> Option<Open> {
         if !node.is_wanted(dispatch) {
             return None;
         }
-        let (run, number, up) = match current_place(dispatch) {
+        let around = around(dispatch);
+        let (run, number, up) = match &around.place {
             Some(parent) => (Arc::clone(&parent.run), new_number(), Some(parent.number)),
             None => {
                 let run = Arc::new(Run::new(Flow::new(FlowId::random(), node.name()), None));
@@ -283,7 +59,7 @@ impl Open {
             step,
             node.level(),
         ));
-        let open = Open::offered(dispatch, node, place, false)?;
+        let open = Open::offered(dispatch, node, place, &around, false)?;
         (open.place.mask() != 0).then_some(open)
     }
 
@@ -292,6 +68,7 @@ impl Open {
         dispatch: &Dispatch,
         node: &'static Node,
         place: Arc<Place>,
+        around: &Around,
         is_muted: bool,
     ) -> Option<Open> {
         let (flow, span) = (display(place.run.flow.id), display(place.span_id()));
@@ -301,7 +78,7 @@ impl Open {
             Some(&span),
             step.as_ref().map(|step| step as &dyn tracing::Value),
         ];
-        let span = offer(dispatch, node.metadata(), &values, &place, is_muted)?;
+        let span = offer(dispatch, node.metadata(), &values, &place, around, is_muted)?;
         let figures = Mutex::default();
         Some(Open {
             place,
@@ -327,15 +104,16 @@ impl Open {
     }
 }
 
-/// One execution of a node. What [`Call::run`] gives to its function, and [`Call::start`] returns.
+/// One execution of a node. What [`Call::run`](crate::call::Call::run) gives to its function, and
+/// [`Call::start`](crate::call::Call::start) returns.
 ///
 /// If the node is not recorded, its methods do nothing, but for the errors that it ends with: those are logged anyway, unless the
 /// level error is filtered.
 pub struct OpenSpan {
-    open: Option<Open>,
+    pub(crate) open: Option<Open>,
     node: &'static Node,
     /// The step of a span that is not recorded.
-    step: Option<Box<str>>,
+    pub(crate) step: Option<Box<str>>,
     site: Option<&'static Location<'static>>,
     kind: OnceLock<Box<str>>,
 }
@@ -352,7 +130,10 @@ struct End {
 
 impl OpenSpan {
     #[inline(always)]
-    fn closed(node: &'static Node, site: Option<&'static Location<'static>>) -> OpenSpan {
+    pub(crate) fn closed(
+        node: &'static Node,
+        site: Option<&'static Location<'static>>,
+    ) -> OpenSpan {
         OpenSpan {
             open: None,
             node,
@@ -364,7 +145,7 @@ impl OpenSpan {
 
     /// Drops a span that is not open. Mostly it has nothing to drop; where no level is compiled, the compiler has to see that.
     #[inline(always)]
-    fn discard(self) {
+    pub(crate) fn discard(self) {
         let is_blank = || self.open.is_none() && self.step.is_none() && self.kind.get().is_none();
         if !is_compiled(Level::Error) || is_blank() {
             std::mem::forget(self);
@@ -373,7 +154,7 @@ impl OpenSpan {
 
     /// Returns what is open; at compile time nothing, where no level is compiled.
     #[inline(always)]
-    fn opened(&self) -> Option<&Open> {
+    pub(crate) fn opened(&self) -> Option<&Open> {
         if is_compiled(Level::Error) {
             self.open.as_ref()
         } else {
@@ -466,7 +247,7 @@ impl OpenSpan {
     /// Logs the failure of a node that is not recorded.
     #[cold]
     #[inline(never)]
-    fn finish_unrecorded<T: Serialize, E: Display>(
+    pub(crate) fn finish_unrecorded<T: Serialize, E: Display>(
         mut self,
         step: Option<&str>,
         result: Result<T, E>,
@@ -476,7 +257,7 @@ impl OpenSpan {
     }
 
     /// Ends the span with a result, or with the panic that came in its place, which goes on.
-    fn finish_caught<T: Serialize, E: Display>(
+    pub(crate) fn finish_caught<T: Serialize, E: Display>(
         self,
         result: std::thread::Result<Result<T, E>>,
     ) -> Result<T, E> {

@@ -9,7 +9,7 @@ mod llm;
 mod memory;
 mod obs;
 mod scripted;
-mod support;
+pub(crate) mod support;
 #[cfg(feature = "http")]
 mod web;
 

@@ -116,6 +116,16 @@ pub(super) fn json_of(action: &str, name: &str, value: &Snap) -> Result<String, 
     )))
 }
 
+/// Returns a value as JSON with blanks between its parts. What JSON has no number for becomes a text.
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) fn spaced(value: &Snap) -> String {
+    let mut out = String::new();
+    match write_json(value, &mut out) {
+        true => out,
+        false => value.to_json(),
+    }
+}
+
 /// Appends a value as JSON; returns false for one that holds a number that JSON does not have.
 fn write_json(value: &Snap, out: &mut String) -> bool {
     match value {

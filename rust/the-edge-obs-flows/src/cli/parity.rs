@@ -96,8 +96,7 @@ fn flow_log(log: &Path) -> Result<FlowLog, Fault> {
 /// The log is the file: what is read back from memory, later steps may have redacted further.
 fn run_to_file(source: &Path, folder: &Path) -> Result<(PathBuf, Option<Failure>), Fault> {
     let flow = Flow::load(source, Actions::builtin())?;
-    let enabled = flow.observability().and_then(|block| block.get("enabled"));
-    if enabled == Some(&Snap::Bool(false)) {
+    if flow.config().is_some_and(|config| !config.enabled) {
         return Err(Fault::Input(format!(
             "{} logs nothing: its observability block says enabled: false; remove that",
             shown(source)

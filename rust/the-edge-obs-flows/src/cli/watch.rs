@@ -130,8 +130,7 @@ fn log_of(ring: &Ring, id: &FlowId) -> Result<FlowLog, Error> {
 
 /// Returns the configuration of a flow: its block, below the levels of `TEA_LOG`, below those that are given.
 fn config_of(flow: &Flow, levels: &[String]) -> Result<Config, Error> {
-    let block = flow.observability().unwrap_or(&Snap::Null);
-    let config = Config::from_snap(block)?.with_env()?;
+    let config = flow.config().cloned().unwrap_or_default().with_env()?;
     let mut config = config.with_levels(&levels.join(","), "--level")?;
     config.buffer_size = CAPACITY;
     Ok(config)

@@ -93,7 +93,7 @@ impl Flow {
         Flow { plan, store: None }
     }
 
-    /// Sets where the actions `obs.*` find logs. By default it is where [`the_edge_obs::store`] looks: in the rings in use.
+    /// Sets where the actions `obs.*` find logs. By default it is where [`the_edge_obs::store()`] looks: in the rings in use.
     #[must_use]
     pub fn with_store(mut self, store: Store) -> Flow {
         self.store = Some(store);

@@ -43,7 +43,7 @@ fn string(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    Ok(display::text(value))
+    display::text(value)
 }
 
 fn list(value: &Value) -> Result<Value, Error> {
@@ -182,6 +182,9 @@ fn round(
     };
     options.assert_all_used()?;
     let refuse = |problem: &str| Error::new(ErrorKind::InvalidOperation, problem.to_owned());
+    if value.kind() == ValueKind::Bool {
+        return Ok(Value::from(u8::from(value.is_true())));
+    }
     if value.kind() != ValueKind::Number {
         return Err(refuse("only a number can be rounded"));
     }

@@ -4,7 +4,7 @@
 //! refuses the first and the last. So comparisons become a test, and what a loop goes over goes through a filter, both of this
 //! crate: `a < b` becomes `((a) is __compared__('<', (b)))`.
 
-use super::scan::{keyword, tokens, Part, Token};
+use super::scan::{group_end, keyword, tokens, Part, Token};
 
 /// The test that comparisons become. No user writes it.
 pub(super) const COMPARED: &str = "__compared__";
@@ -116,18 +116,7 @@ impl Rewriter<'_> {
 
     /// Returns the index behind a token, or behind a bracket with its content.
     fn behind(&self, start: usize) -> usize {
-        let mut depth = 0_usize;
-        for (at, token) in self.tokens.iter().enumerate().skip(start) {
-            match token.text {
-                "(" | "[" | "{" => depth += 1,
-                ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            if depth == 0 {
-                return at + 1;
-            }
-        }
-        self.tokens.len()
+        group_end(&self.tokens, start)
     }
 
     /// Appends tokens, with the blanks before them.

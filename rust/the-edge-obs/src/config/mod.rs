@@ -1,6 +1,5 @@
 //! Configurations: the `observability:` block, checked, as plain data.
 
-mod build;
 mod handlers;
 mod read;
 #[cfg(test)]
@@ -16,7 +15,6 @@ use crate::levels::{self, Levels, Threshold};
 use crate::redaction::Policy;
 use crate::value::Snap;
 
-pub use build::Parts;
 pub use handlers::{Handler, HandlerKind};
 
 /// Events that are kept per flow in memory, unless a configuration says otherwise.

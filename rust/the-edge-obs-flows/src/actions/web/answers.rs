@@ -43,7 +43,7 @@ impl Completion {
     pub(super) fn take_whole(&mut self, answer: &Snap) -> Result<(), TransportError> {
         check(answer, false)?;
         self.take_choices(answer, true).map_err(|Odd| {
-            let said = quoted(&shown(&repr(answer).into(), None));
+            let said = described(answer);
             TransportError::new(
                 format!("the answer is not a chat completion: {said}"),
                 "parse",
@@ -65,7 +65,7 @@ impl Completion {
     ) -> Result<String, TransportError> {
         check(chunk, event == "error")?;
         self.take_choices(chunk, false).map_err(|Odd| {
-            let said = quoted(&shown(&repr(chunk).into(), None));
+            let said = described(chunk);
             TransportError::new(
                 format!("the stream holds an invalid chunk: {said}"),
                 "parse",
@@ -232,4 +232,10 @@ impl Completion {
         let own = own.map(|(key, count)| (Box::from(key), Snap::Int(count)));
         own.into_iter().chain(self.usage.iter().cloned()).collect()
     }
+}
+
+/// Returns what came in place of an answer, for a message.
+fn described(value: &Snap) -> String {
+    let text = value.as_str().map_or_else(|| repr(value), str::to_owned);
+    quoted(&shown(&text.into(), None))
 }

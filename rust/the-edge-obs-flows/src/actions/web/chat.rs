@@ -19,7 +19,7 @@ use super::transport::{
 use super::urls::Url;
 use crate::actions::support::{failure, json_of};
 use crate::error::Failure;
-use crate::python::{cut, quoted, repr};
+use crate::python::{cut, is_true, quoted, repr};
 
 const OPENAI: &str = "https://api.openai.com/v1";
 const OLLAMA: &str = "http://localhost:11434/v1";
@@ -210,12 +210,11 @@ fn parsed(text: &str) -> Result<Snap, String> {
 
 /// Adds a whole answer to a completion.
 fn completed(response: Response, completion: &mut Completion) -> Result<(), TransportError> {
-    let text = String::from_utf8_lossy(&response.body).into_owned();
-    let taken = match parsed(&text) {
+    let taken = match response.json() {
         Ok(answer) => completion.take_whole(&answer),
         Err(problem) => {
-            let text = text.trim();
-            let beginning = match text {
+            let text = response.text();
+            let beginning = match text.trim() {
                 "" => String::new(),
                 text => format!("; it begins with {}", quoted(&shown(&text.into(), None))),
             };
@@ -258,11 +257,10 @@ fn failed(error: &TransportError, endpoint: &Endpoint) -> Snap {
 
 /// Returns the message in the body of an error, or else the beginning of the body.
 fn detail(response: &Response, key: Option<&str>) -> String {
-    let text = response.text();
-    match parsed(&text) {
-        Ok(body) if crate::python::is_true(&body) => shown(&body, key),
+    match response.json() {
+        Ok(body) if is_true(&body) => shown(&body, key),
         Ok(_) => String::new(),
-        Err(_) => shown(&text.trim().into(), key),
+        Err(_) => shown(&response.text().trim().into(), key),
     }
 }
 

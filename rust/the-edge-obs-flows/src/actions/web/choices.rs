@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use the_edge_obs::Snap;
 
+use crate::actions::support::spaced;
 use crate::python::is_true;
 
 const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
@@ -164,7 +165,7 @@ impl Choice {
             None | Some(Snap::Null) => {}
             Some(value) => match value.as_str() {
                 Some(text) => call.arguments += text,
-                None => call.arguments += &value.to_json(),
+                None => call.arguments += &spaced(value),
             },
         }
         Ok(())

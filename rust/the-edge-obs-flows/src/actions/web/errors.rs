@@ -4,6 +4,7 @@ use the_edge_obs::redaction::{redact, KeyClasses};
 use the_edge_obs::Snap;
 
 use super::transport::TransportError;
+use crate::actions::support::spaced;
 use crate::python::{is_true, repr};
 
 /// How many characters of an endpoint's message an error shows.
@@ -62,7 +63,7 @@ fn message(said: &Snap) -> String {
         };
         match inner {
             Some(inner) => said = inner,
-            None => return said.to_json(),
+            None => return spaced(said),
         }
     }
 }
