@@ -9,6 +9,7 @@ use std::task::Poll;
 use serde::Serialize;
 use tracing::dispatcher;
 
+use crate::capture::describes_failure;
 use crate::event::{EventType, Level};
 use crate::facts::Payload;
 use crate::guard::caught;
@@ -116,7 +117,11 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         }
         let mut span = OpenSpan::closed(self.node, self.site);
         let result = work(&span);
-        if is_compiled(Level::Error) && self.node.reports() {
+        let has_failed = || match &result {
+            Ok(value) => size_of::<T>() != 0 && describes_failure(value),
+            Err(_) => true,
+        };
+        if is_compiled(Level::Error) && self.node.reports() && has_failed() {
             span.step = self.step.map(Into::into);
             return span.finish(result);
         }

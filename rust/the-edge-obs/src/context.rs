@@ -169,7 +169,7 @@ fn about(
     data
 }
 
-/// Logs into the flow around another one that this begins there, so that each log names the other.
+/// Logs in the outer flow that the inner one begins there, so that each log names the other.
 fn log_into(outer: &Place, inner: &Place) {
     let flow = &inner.run.flow;
     let pairs = [

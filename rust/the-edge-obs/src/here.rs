@@ -31,7 +31,7 @@ pub fn here() -> Here {
 }
 
 impl Here {
-    /// Runs a function there. Where nothing collected what `tracing` says, the function runs where it is.
+    /// Runs a function there. If `tracing` had no subscriber there, the function runs where it is.
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         if self.dispatch.is::<NoSubscriber>() {
             work()

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::event::{Level, ROOT_NODE};
 use crate::redaction::mistake;
 
-/// The environment variable with levels that count more than those of a configuration.
+/// The environment variable whose levels take precedence over those of a configuration.
 pub const ENVIRONMENT: &str = "TEA_LOG";
 
 /// The lowest level that is recorded; `None` if nothing is.
@@ -232,7 +232,7 @@ pub fn generation() -> u64 {
     GENERATION.load(Ordering::Acquire)
 }
 
-/// Makes every verdict void that was kept until now. Whoever replaces levels by others calls it.
+/// Voids every verdict that was kept until now. Whoever replaces levels by others calls it.
 pub fn changed() {
     GENERATION.fetch_add(1, Ordering::AcqRel);
 }

@@ -87,14 +87,14 @@ impl Output {
     }
 
     fn call(&self, run: &Run, sink: &Arc<dyn Sink>, work: impl FnOnce() -> io::Result<()>) {
-        if let Some(Err(failure)) = guarded(work) {
-            run.flow.count_fault();
-            let name = guarded(|| Ok(sink.name().to_owned()));
-            let name = name.and_then(Result::ok);
-            let what = format!("{} failed", name.as_deref().unwrap_or("sink"));
-            if run.is_first(&what) {
-                report(run, sink, &format!("{what}: {failure}"));
-            }
+        let Err(failure) = guarded(work) else {
+            return;
+        };
+        run.flow.count_fault();
+        let name = guarded(|| Ok(sink.name().to_owned()));
+        let what = format!("{} failed", name.as_deref().unwrap_or("sink"));
+        if run.is_first(&what) {
+            report(run, sink, &format!("{what}: {failure}"));
         }
     }
 }
@@ -113,8 +113,8 @@ fn report(run: &Run, failed: &Arc<dyn Sink>, message: &str) {
             .filter(|sink| !Arc::ptr_eq(sink, failed))
         {
             match guarded(|| sink.take(&facts)) {
-                Some(Ok(())) => is_told = true,
-                _ => run.flow.count_fault(),
+                Ok(()) => is_told = true,
+                Err(_) => run.flow.count_fault(),
             }
         }
     }
@@ -149,16 +149,14 @@ pub(crate) fn rings_of<'o>(outputs: impl Iterator<Item = &'o Arc<Output>>) -> Ve
     sinks.filter_map(|sink| sink.ring()).collect()
 }
 
-/// Runs what a sink does, and returns its result, or why it failed; `None` if this thread is inside a sink already.
-fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Option<Result<T, String>> {
-    let is_inside = IN_SINK.try_with(|inside| inside.replace(true));
-    if is_inside.unwrap_or(true) {
-        return None;
-    }
+/// Runs what a sink does, and returns its result, or why it failed. Who calls it has asked [`is_in_sink`].
+fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
+    let set = |is_inside| IN_SINK.try_with(|inside| inside.set(is_inside));
+    let _ = set(true);
     // The text of an error is made by somebody else's code too.
     let result = caught(|| work().map_err(|error| error.to_string()));
-    let _ = IN_SINK.try_with(|inside| inside.set(false));
-    Some(result.unwrap_or_else(|panic| Err(format!("panicked: {panic}"))))
+    let _ = set(false);
+    result.unwrap_or_else(|panic| Err(format!("panicked: {panic}")))
 }
 
 /// Returns the facts of a failure of logging itself, as an event of the flow's root.

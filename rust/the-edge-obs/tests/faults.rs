@@ -260,6 +260,35 @@ fn a_sink_may_log_when_it_is_dropped() {
     assert_eq!(kept.len(), 6);
 }
 
+/// Panics when it hears of a node for the first time.
+struct Startled(AtomicBool);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Startled {
+    fn register_callsite(
+        &self,
+        metadata: &'static tracing::Metadata<'static>,
+    ) -> tracing::subscriber::Interest {
+        let is_it = metadata.name() == "startling";
+        assert!(!is_it || self.0.swap(true, Ordering::Relaxed), "boo");
+        tracing::subscriber::Interest::always()
+    }
+}
+
+#[test]
+fn another_layer_that_panics_over_a_node_does_not_spoil_it() {
+    let kept = Kept::default();
+    let registry = tracing_subscriber::registry()
+        .with(FlowLayer::new().sink(kept.clone()))
+        .with(Startled(AtomicBool::new(false)));
+    tracing::subscriber::with_default(registry, || {
+        let run = flow("f").start();
+        let once = || run.in_scope(|| node!("startling").in_scope(|_| 1));
+        assert!(std::panic::catch_unwind(once).is_err()); // that panic is not ours
+        assert_eq!(once(), 1);
+    });
+    assert_eq!(kept.nodes("exit"), ["startling", "flow"]);
+}
+
 // --- what is captured -------------------------------------------------------------------------------------------------
 
 struct Panics(#[allow(dead_code)] u8);
@@ -465,6 +494,52 @@ fn a_process_may_exit_inside_a_span() {
     assert!(lines
         .iter()
         .all(|line| line.contains(r#""event_type":"entry""#)));
+}
+
+#[test]
+fn threads_of_a_program_with_one_layer_for_all_may_log_while_they_end() {
+    const CHILD: &str = "THE_EDGE_OBS_TEST_GLOBAL";
+    if std::env::var_os(CHILD).is_some() {
+        let kept = Kept::default();
+        let layer = FlowLayer::new().sink(kept.clone());
+        let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
+        tracing::dispatcher::set_global_default(dispatch.clone()).unwrap();
+        let is_done = Arc::new(AtomicBool::new(false));
+        for logs_before in [false, true] {
+            let at_end = Global(Arc::clone(&is_done));
+            let thread = std::thread::spawn(move || {
+                if logs_before {
+                    two_nodes();
+                }
+                GLOBAL.with(|own| own.replace(Some(at_end)));
+                two_nodes();
+            });
+            thread.join().unwrap();
+            assert!(is_done.swap(false, Ordering::Relaxed));
+        }
+        assert!(kept.len() >= 18);
+        std::process::exit(7);
+    }
+    let name = "threads_of_a_program_with_one_layer_for_all_may_log_while_they_end";
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]);
+    let output = command.env(CHILD, "1").output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{errors}");
+}
+
+/// Logs to the layer of the program when its thread ends.
+struct Global(Arc<AtomicBool>);
+
+impl Drop for Global {
+    fn drop(&mut self) {
+        two_nodes();
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    static GLOBAL: std::cell::RefCell<Option<Global>> = const { std::cell::RefCell::new(None) };
 }
 
 // --- what stays -------------------------------------------------------------------------------------------------------

@@ -161,9 +161,9 @@ impl Flow {
         result
     }
 
-    /// Tells whether runs are observed: a block may say `enabled: false`.
+    /// Tells whether runs are observed: a block may say `enabled: false`, and a build may lack recording.
     fn is_observed(&self) -> bool {
-        self.config().is_none_or(|config| config.enabled)
+        the_edge_obs::RECORD && self.config().is_none_or(|config| config.enabled)
     }
 
     fn run_with(

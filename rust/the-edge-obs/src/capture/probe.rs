@@ -32,6 +32,7 @@ struct Probe {
 
 type None = Impossible<bool, Refusal>;
 
+/// Refuses what is not looked into: a list, or what comes after enough items.
 fn other<T>() -> Result<T, Refusal> {
     Err(Refusal::new(String::new()))
 }
@@ -60,7 +61,7 @@ impl Probe {
 macro_rules! others {
     ($($name:ident: $type:ty),*) => { $(
         fn $name(self, _value: $type) -> Result<bool, Refusal> {
-            other()
+            Ok(false)
         }
     )* };
 }
@@ -85,10 +86,10 @@ impl Serializer for Probe {
         Ok(self.wanted == Wanted::False && !value)
     }
     fn serialize_none(self) -> Result<bool, Refusal> {
-        other()
+        Ok(false)
     }
     fn serialize_unit(self) -> Result<bool, Refusal> {
-        other()
+        Ok(false)
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<bool, Refusal> {
         self.unwrap(value)
@@ -99,7 +100,7 @@ impl Serializer for Probe {
         _index: u32,
         _variant: &'static str,
     ) -> Result<bool, Refusal> {
-        other()
+        Ok(false)
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,

@@ -9,7 +9,7 @@ use super::tables::tables;
 use super::values::{is_digits, is_random, look_of, Look};
 use crate::value::Snap;
 
-/// The most characters of a key that is judged; a longer one is cut before.
+/// The most characters of a key that is judged; a longer one is cut first.
 pub const MAX_KEY: usize = 256;
 const MAX_COUNTS: usize = 200; // items that are looked at to tell whether all are counts
 const MAX_COUNT: i64 = 99_999; // a larger number under a bare "token" does not count anything

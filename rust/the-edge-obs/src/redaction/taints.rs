@@ -130,7 +130,7 @@ impl Taints {
         self.learn_number(digits, false, true);
     }
 
-    /// Returns how many secrets are not remembered any more, for want of room or because they are too short.
+    /// Returns how many secrets are no longer remembered, for want of room or because they are too short.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.state().lost
@@ -222,7 +222,7 @@ impl Taints {
         digits.len() > 4 && self.state().numbers.contains(digits)
     }
 
-    /// Returns a text with the placeholder where a taint stood.
+    /// Returns a text with the placeholder in place of each taint.
     ///
     /// Where a text was cut before its flow knew the taint, the half before the cut is taken out too.
     #[must_use]

@@ -4,6 +4,7 @@ mod answers;
 pub(super) mod chat;
 mod choices;
 mod errors;
+mod hops;
 pub(super) mod http;
 mod sse;
 pub(super) mod transport;
