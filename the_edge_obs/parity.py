@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from . import errors
 from .errors import LogFileError, ObservabilityError
-from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number
+from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number, status_of
 from .files import BROKEN_PIPE, abandon_stdout
 from .flow_log import FlowLog
 from .jsonl import log_files, read_events
@@ -46,7 +46,6 @@ _ID: Final = re.compile(
 _OF_ONE_RUN: Final = ("runtime", "resource", "flow", "outer", "replay_of")  # keys of the root's entry
 
 _ENTRY, _BETWEEN, _END = range(3)
-_TELLING: Final = {"entry": 3, "exit": 2, "error": 1}  # which event names the node of a span; of two alike, the later one
 _RANKS: Final = {"entry": _ENTRY, **dict.fromkeys(ENDS, _END)}
 _FLOW_SUFFIXES: Final = (".yaml", ".yml")
 
@@ -85,7 +84,7 @@ class _Span:
     Args:
         parent: The id of its parent, or None.
         node: Its node: that of its entry, else of its exit, else of its last error.
-        told: How well the node is known, by ``_TELLING``.
+        told: How well the node is known: 3 by an entry, 2 by an exit, 1 by an error, 0 by another event.
         index: ``input.index`` of its entry, or -1.
         start, end: The times of its first and its last event.
         position: The position of its first event in the input.
@@ -122,10 +121,11 @@ def _note(spans: dict[str, _Span], position: int, event: Event) -> None:
     time = _time(event)
     span = spans.setdefault(event["span_id"], _Span(event["parent_id"], event["node"], 0, -1, time, time, position))
     span.end = time
-    told = _TELLING.get(event["event_type"], 0)
-    if told >= span.told:
+    is_entry = event["event_type"] == "entry"
+    told = 3 if is_entry else 0 if event["event_type"] not in ENDS else 2 if status_of(event) == "ok" else 1
+    if told >= span.told:  # of two that tell as much, the later one
         span.node, span.told = event["node"], told
-    if event["event_type"] == "entry":
+    if is_entry:
         given = event["data"].get("input")
         index = given.get("index") if isinstance(given, Mapping) else None
         span.index = -1

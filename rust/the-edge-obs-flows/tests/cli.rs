@@ -540,7 +540,7 @@ fn cases_are_answered_line_by_line() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = "{\"ask\": \"glob\", \"pattern\": \"llm.*\", \"text\": \"llm.call\"}\nx\n{\"ask\": \"time\", \"given\": \"-5m\", \"now\": 1000}\n";
+    let lines = "{\"ask\": \"glob\", \"pattern\": \"llm.*\", \"name\": \"llm.call\"}\nx\n{\"ask\": \"time\", \"given\": \"-5m\", \"now\": 1000}\n";
     asked
         .stdin
         .take()

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::future::{poll_fn, Future};
+use std::mem::ManuallyDrop;
 use std::panic::{catch_unwind, AssertUnwindSafe, Location};
 use std::pin::pin;
 use std::task::Poll;
@@ -115,16 +116,14 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         if self.is_on {
             return self.run_on(work);
         }
-        let mut span = OpenSpan::closed(self.node, self.site);
+        // Not dropped if the function panics: then the bare call needs no code for that, and a span that is not open ends nothing.
+        let span = ManuallyDrop::new(OpenSpan::closed(self.node, self.site));
         let result = work(&span);
-        let has_failed = || match &result {
-            Ok(value) => size_of::<T>() != 0 && describes_failure(value),
-            Err(_) => true,
-        };
-        if is_compiled(Level::Error) && self.node.reports() && has_failed() {
-            span.step = self.step.map(Into::into);
-            return span.finish(result);
+        let span = ManuallyDrop::into_inner(span);
+        if is_compiled(Level::Error) && self.node.reports() && is_failure(&result) {
+            return span.finish_unrecorded(self.step, result);
         }
+        span.discard();
         result
     }
 
@@ -188,27 +187,37 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
     }
 
     /// As [`Call::start`], with further data for the entry.
-    pub fn start_with(self, data: Pairs) -> OpenSpan {
-        let mut closed = OpenSpan::closed(self.node, self.site);
-        closed.step = self.step.map(Into::into);
-        if !self.is_on || is_in_sink() {
-            return closed;
+    pub fn start_with(mut self, data: Pairs) -> OpenSpan {
+        let mut span = OpenSpan::closed(self.node, self.site);
+        span.open = self.open(data);
+        if span.open.is_none() && is_compiled(Level::Error) {
+            span.step = self.step.map(Into::into);
         }
-        let Call {
-            node, step, input, ..
-        } = self;
+        span
+    }
+
+    /// Opens the span and logs its entry; `None` if it is not recorded.
+    fn open(&mut self, data: Pairs) -> Option<Open> {
+        if !self.is_on || is_in_sink() {
+            return None;
+        }
+        let (node, step) = (self.node, self.step);
         node.register();
-        let open = dispatcher::get_default(|dispatch| Open::new(dispatch, node, step));
-        let Some(open) = open else {
-            return closed;
-        };
-        let mut facts = open
-            .place
-            .facts(EventType::Entry, node.level(), open.place.at);
-        facts.payload = entry_data(&open.place, input.map(shielded), data);
-        open.place.run.emit(open.place.mask(), facts);
-        closed.open = Some(Box::new(open));
-        closed
+        let open = dispatcher::get_default(|dispatch| Open::new(dispatch, node, step))?;
+        let place = &open.place;
+        let mut facts = place.facts(EventType::Entry, node.level(), place.at);
+        facts.payload = entry_data(place, self.input.take().map(shielded), data);
+        place.run.emit(place.mask(), facts);
+        Some(open)
+    }
+}
+
+/// Tells whether a result is an error, or describes one.
+#[inline]
+fn is_failure<T: Serialize, E>(result: &Result<T, E>) -> bool {
+    match result {
+        Ok(value) => size_of::<T>() > 0 && describes_failure(value),
+        Err(_) => true,
     }
 }
 
@@ -222,7 +231,7 @@ fn shielded(input: impl FnOnce() -> Snap) -> Snap {
 fn entry_data(place: &Place, input: Option<Snap>, data: Pairs) -> Payload {
     match (input, data.is_empty()) {
         (None, true) => Payload::None,
-        (Some(input), true) => Payload::Under("input", place.snapshot(&input)),
+        (Some(input), true) => Payload::Under("input", place.keep(input)),
         (input, false) => {
             let input = input.map(|input| ("input".into(), input));
             place.data(input.into_iter().chain(data))

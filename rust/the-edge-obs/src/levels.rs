@@ -227,6 +227,7 @@ impl Table {
 }
 
 /// Returns a number that grows with each change of any level: a verdict that was made at a number holds as long as the number stays.
+#[inline]
 #[must_use]
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Acquire)

@@ -217,7 +217,7 @@ impl Place {
 
     /// Returns what is kept of the pairs of an event's data.
     pub fn data(&self, pairs: impl IntoIterator<Item = (Box<str>, Snap)>) -> Payload {
-        match self.snapshot(&Snap::map(pairs)) {
+        match self.keep(Snap::map(pairs)) {
             Snap::Map(pairs) if pairs.is_empty() => Payload::None,
             Snap::Map(pairs) => Payload::Data(pairs),
             _ => Payload::None,
@@ -227,6 +227,12 @@ impl Place {
     /// Returns the span's id.
     pub fn span_id(&self) -> SpanId {
         self.run.flow.id.span(self.number)
+    }
+
+    /// Returns what is kept of a value in this span's flow, of one that nobody else needs.
+    pub fn keep(&self, value: Snap) -> Snap {
+        let flow = &self.run.flow;
+        flow.policy.snapshot_owned(value, &flow.taints)
     }
 
     /// Returns what is kept of a value in this span's flow.

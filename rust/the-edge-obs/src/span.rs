@@ -19,7 +19,7 @@ use crate::here::{here, in_span, Here};
 use crate::ids::{new_number, FlowId, SpanId};
 use crate::layer::{around, current_place, offer, Around};
 use crate::names::fit_name;
-use crate::node::Node;
+use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, metrics_of, named, soft_failure, Figures, PANICKED};
 use crate::output::is_in_sink;
 use crate::run::{Place, Run};
@@ -88,13 +88,29 @@ impl Open {
     }
 }
 
+impl Open {
+    #[inline(never)]
+    fn log_metric(&self, level: Level, name: &str, value: Snap) {
+        let place = &self.place;
+        let mut facts = place.facts(EventType::Metric, level, place.run.elapsed());
+        let figures = vec![(name.into(), value)];
+        facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.policy).into());
+        place.run.emit(place.mask(), facts);
+    }
+
+    #[inline(never)]
+    fn add_figure(&self, name: &str, value: Snap) {
+        lock(&self.figures).push((name.into(), value));
+    }
+}
+
 /// One execution of a node. What [`Call::run`](crate::call::Call::run) gives to its function, and
 /// [`Call::start`](crate::call::Call::start) returns.
 ///
 /// If the node is not recorded, its methods do nothing, but for the errors that it ends with: those are logged anyway, unless the
 /// level error is filtered.
 pub struct OpenSpan {
-    pub(crate) open: Option<Box<Open>>,
+    pub(crate) open: Option<Open>,
     node: &'static Node,
     /// The step of a span that is not recorded.
     pub(crate) step: Option<Box<str>>,
@@ -108,7 +124,8 @@ struct End {
     level: Level,
     message: Option<String>,
     data: Payload,
-    output: Option<Snap>,
+    /// The numbers in the output.
+    figures: Figures,
 }
 
 impl OpenSpan {
@@ -126,21 +143,42 @@ impl OpenSpan {
         }
     }
 
+    /// Drops a span that is not open. Mostly it has nothing to drop; where no level is compiled, the compiler has to see that.
+    #[inline(always)]
+    pub(crate) fn discard(self) {
+        let is_blank = || self.open.is_none() && self.step.is_none() && self.kind.get().is_none();
+        if !is_compiled(Level::Error) || is_blank() {
+            std::mem::forget(self);
+        }
+    }
+
+    /// Returns what is open; at compile time nothing, where no level is compiled.
+    #[inline(always)]
+    pub(crate) fn opened(&self) -> Option<&Open> {
+        if is_compiled(Level::Error) {
+            self.open.as_ref()
+        } else {
+            None
+        }
+    }
+
     /// Tells whether the span is recorded.
+    #[inline]
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        self.open.is_some()
+        self.opened().is_some()
     }
 
     /// Returns the id of the span; `None` if it is not recorded.
     #[must_use]
     pub fn id(&self) -> Option<SpanId> {
-        Some(self.open.as_ref()?.place.span_id())
+        Some(self.opened()?.place.span_id())
     }
 
     /// Runs a function inside the span: nodes that it calls become children. It works on any thread.
+    #[inline]
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
-        match &self.open {
+        match self.opened() {
             Some(open) => in_span(&open.span, work),
             None => work(),
         }
@@ -156,25 +194,31 @@ impl OpenSpan {
     }
 
     /// Logs a metric of the span: an event of type `metric`.
+    #[inline(always)]
     pub fn metric(&self, name: &str, value: impl Into<Snap>) {
-        if let Some(open) = &self.open {
-            let place = &open.place;
-            let mut facts = place.facts(EventType::Metric, self.node.level(), place.run.elapsed());
-            let figures = vec![(name.into(), value.into())];
-            facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.policy).into());
-            place.run.emit(place.mask(), facts);
+        if let Some(open) = self.opened() {
+            open.log_metric(self.node.level(), name, value.into());
         }
     }
 
     /// Adds a number to the metrics of the event that ends the span.
+    #[inline(always)]
     pub fn end_metric(&self, name: &str, value: impl Into<Snap>) {
-        if let Some(open) = &self.open {
-            lock(&open.figures).push((name.into(), value.into()));
+        if let Some(open) = self.opened() {
+            open.add_figure(name, value.into());
         }
     }
 
     /// Names the type of the error that the span is going to fail with, in place of the name of its Rust type.
+    #[inline(always)]
     pub fn error_kind(&self, kind: &str) {
+        if is_compiled(Level::Error) {
+            self.name_kind(kind);
+        }
+    }
+
+    #[inline(never)]
+    fn name_kind(&self, kind: &str) {
         let _ = self.kind.set(kind.into()); // the first name stays
     }
 
@@ -189,7 +233,7 @@ impl OpenSpan {
                 let _ = value;
                 self.end(None);
             }
-            Ok(value) if self.open.is_some() => self.end(Some(to_snap(value))),
+            Ok(value) if self.is_recorded() => self.end(Some(to_snap(value))),
             // The failure that it describes is logged although the node is not.
             Ok(value) if self.node.reports() && describes_failure(value) => {
                 self.end(Some(to_snap(value)));
@@ -198,6 +242,18 @@ impl OpenSpan {
             Err(error) => self.fail_with(error),
         }
         result
+    }
+
+    /// Logs the failure of a node that is not recorded.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn finish_unrecorded<T: Serialize, E: Display>(
+        mut self,
+        step: Option<&str>,
+        result: Result<T, E>,
+    ) -> Result<T, E> {
+        self.step = step.map(Into::into);
+        self.finish(result)
     }
 
     /// Ends the span with a result, or with the panic that came in its place, which goes on.
@@ -217,32 +273,33 @@ impl OpenSpan {
     /// Ends the span with an output, or with none. An output that describes a failure, `{"success": false, "error": ...}`, makes
     /// the end an error.
     pub fn end(mut self, output: Option<Snap>) {
-        let failure = output.as_ref().and_then(soft_failure);
-        match failure {
-            None => self.close(|place| End {
+        let figures = output.as_ref().map(metrics_of).unwrap_or_default();
+        let Some(failure) = output.as_ref().and_then(soft_failure) else {
+            return self.close(|place| End {
                 event_type: EventType::Exit,
                 level: Level::Info,
                 message: None,
-                data: output.as_ref().map_or(Payload::None, |output| {
-                    Payload::Under("output", place.snapshot(output))
+                data: output.map_or(Payload::None, |output| {
+                    Payload::Under("output", place.keep(output))
                 }),
-                output,
-            }),
-            Some(failure) => {
-                let error = error_data(&failure.kind, &failure.message, None);
-                let data: Pairs = vec![
-                    ("error".into(), error),
-                    ("output".into(), output.clone().unwrap_or(Snap::Null)),
-                ];
-                self.close_with_error(&failure.message, data, Level::Error, output);
-            }
-        }
+                figures,
+            });
+        };
+        let error = error_data(&failure.kind, &failure.message, None);
+        let output = output.unwrap_or(Snap::Null);
+        let data: Pairs = vec![("error".into(), error), ("output".into(), output)];
+        self.close_with_error(&failure.message, data, Level::Error, figures);
     }
 
     /// Ends the span with an error.
     pub fn fail(mut self, kind: &str, message: &str) {
         let error = error_data(kind, message, self.site);
-        self.close_with_error(message, vec![("error".into(), error)], Level::Error, None);
+        self.close_with_error(
+            message,
+            vec![("error".into(), error)],
+            Level::Error,
+            Vec::new(),
+        );
     }
 
     /// Ends the span as cancelled.
@@ -256,7 +313,7 @@ impl OpenSpan {
             ("error".into(), error),
             ("cancelled".into(), Snap::Bool(true)),
         ];
-        self.close_with_error(message, data, Level::Warn, None);
+        self.close_with_error(message, data, Level::Warn, Vec::new());
     }
 
     fn fail_with<E: Display>(self, error: &E) {
@@ -269,7 +326,7 @@ impl OpenSpan {
         self.fail(&kind, &message);
     }
 
-    fn close_with_error(&mut self, message: &str, data: Pairs, level: Level, output: Option<Snap>) {
+    fn close_with_error(&mut self, message: &str, data: Pairs, level: Level, figures: Figures) {
         if self.open.is_some() {
             let message = Some(message.to_owned());
             self.close(|place| End {
@@ -277,7 +334,7 @@ impl OpenSpan {
                 level,
                 message,
                 data: place.data(data),
-                output,
+                figures,
             });
         } else if level == Level::Error {
             self.report(message, data);
@@ -306,7 +363,7 @@ impl OpenSpan {
             place,
             elapsed - place.at,
             std::mem::take(&mut lock(&open.figures)),
-            end.output,
+            end.figures,
         );
         let status = status_of(&end.event_type, level);
         place.run.emit(place.mask(), facts);
@@ -344,9 +401,14 @@ impl OpenSpan {
     #[cold]
     fn drop_open(&mut self) {
         let is_panicking = |open: &Open| open.place.is_panicking();
-        if self.open.as_deref().is_some_and(is_panicking) {
+        if self.open.as_ref().is_some_and(is_panicking) {
             let error = error_data("panic", PANICKED, self.site);
-            self.close_with_error(PANICKED, vec![("error".into(), error)], Level::Error, None);
+            self.close_with_error(
+                PANICKED,
+                vec![("error".into(), error)],
+                Level::Error,
+                Vec::new(),
+            );
         } else {
             self.close_as_cancelled("Dropped", "the span was dropped before its end");
         }
@@ -360,7 +422,7 @@ impl RefUnwindSafe for OpenSpan {}
 impl Drop for OpenSpan {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.open.is_some() {
+        if self.is_recorded() {
             self.drop_open();
         }
     }
@@ -385,9 +447,9 @@ fn status_of(event_type: &EventType, level: Level) -> Status {
 }
 
 /// Returns the metrics of an end: its duration, those of its output, and those that were added.
-fn figures(place: &Place, duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
+fn figures(place: &Place, duration: u64, added: Figures, of_output: Figures) -> Metrics {
     let mut figures = added;
-    for (name, value) in output.as_ref().map(metrics_of).unwrap_or_default() {
+    for (name, value) in of_output {
         figures.retain(|(known, _)| *known != name);
         figures.push((name, value));
     }

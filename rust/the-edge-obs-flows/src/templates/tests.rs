@@ -295,9 +295,12 @@ fn work_is_limited() {
         "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
         "{{ 'x' * 60000000 }}{{ 1 }}",
         "{{ ('x' * 1000000) * 1000000 }}",
-        "{% set n = namespace(v=[]) %}{% for a in range(100000) %}{% set n.v = [n.v] %}{% endfor %}{{ n.v }}",
+        "{% set n = namespace(v=[]) %}{% for a in range(3000) %}{% set n.v = [n.v] %}{% endfor %}{{ n.v }}",
         "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = [n.v, n.v] %}{% endfor %}{{ n.v }}",
         "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = [n.v, n.v] %}{% endfor %}{{ n.v | tojson }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = {'a': n.v, 'b': n.v} %}{% endfor %}{{ '' ~ n.v }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = (n.v, n.v) %}{% endfor %}{{ n.v | pprint }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = dict(a=n.v, b=n.v) %}{% endfor %}{{ '' ~ n.v }}",
     ] {
         let message = rendered(text).unwrap_err();
         assert!(message.starts_with("FlowRunError"), "{message}");

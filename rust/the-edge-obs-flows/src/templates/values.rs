@@ -241,6 +241,33 @@ pub(crate) fn to_snap(value: &Value) -> Result<Snap, Error> {
     plain(value, &mut Budget::default())
 }
 
+/// Returns how many values there are in a value.
+///
+/// # Errors
+///
+/// It is too large or too deep for a template to return.
+pub(super) fn measured(value: &Value) -> Result<usize, Error> {
+    let mut budget = Budget {
+        depth: usize::MAX,
+        ..Budget::default()
+    };
+    let mut count = 0;
+    let mut waiting = vec![value.clone()];
+    while let Some(value) = waiting.pop() {
+        budget.spend(&value)?;
+        count += 1;
+        match value.kind() {
+            ValueKind::Seq => waiting.extend(value.try_iter()?),
+            ValueKind::Map => {
+                let pairs = value.as_object().and_then(pairs_of);
+                waiting.extend(pairs.into_iter().flatten().map(|(_, item)| item));
+            }
+            _ => {}
+        }
+    }
+    Ok(count)
+}
+
 /// What is left of the size and depth that a value may have. A part that occurs twice counts twice.
 pub(super) struct Budget {
     size: usize,

@@ -337,7 +337,7 @@ impl<'a> Items<'a> {
         Items {
             walk: walk.inside(),
             variant,
-            taken: Vec::new(),
+            taken: Vec::with_capacity(len.unwrap_or(0).min(MAX_ITEMS)),
             left_out: LeftOut { count: 0, len },
         }
     }
@@ -396,7 +396,7 @@ impl<'a> Pairs<'a> {
         Pairs {
             walk: walk.inside(),
             variant,
-            taken: Vec::new(),
+            taken: Vec::with_capacity(len.unwrap_or(0).min(MAX_ITEMS)),
             left_out: LeftOut { count: 0, len },
             key: "".into(),
         }

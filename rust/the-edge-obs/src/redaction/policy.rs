@@ -120,7 +120,7 @@ impl Policy {
         let clean = masked(text, &self.classes, |secret| self.mask(secret));
         match self.by_own_patterns(&clean) {
             Some(own) => own.into(),
-            None => clean.into(),
+            None => clean,
         }
     }
 
