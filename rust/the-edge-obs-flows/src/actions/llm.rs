@@ -64,35 +64,43 @@ impl Action for Call {
     }
 }
 
+/// Streams a scripted answer, and counts the chunks that arrived.
+fn stream(params: &Snap, context: &Context<'_>, arrived: &mut usize) -> Result<Snap, Failure> {
+    let started = Instant::now();
+    let chat = Chat::new("llm.stream", params)?;
+    let answer = choose(chat.action, context.positions(), &chat.answers, &chat.said)?;
+    let result = result_of(answer, &chat.said, param(params, "model"));
+    let content = result
+        .get("content")
+        .and_then(Snap::as_str)
+        .unwrap_or_default();
+    let count = pieces_of(content).len();
+    // One pause before each piece; a failure takes time too.
+    for number in 0..count.max(1) {
+        pause(answer, count.max(1), context)?;
+        *arrived = count.min(number + 1);
+        if *arrived == 1 {
+            let elapsed = started.elapsed().as_secs_f64() * 1000.0;
+            context.end_metric("time_to_first_chunk_ms", elapsed);
+        }
+    }
+    let streamed = [
+        ("content".into(), content.into()),
+        ("streamed".into(), Snap::Bool(true)),
+        ("chunk_count".into(), count.into()),
+    ];
+    let Snap::Map(pairs) = result.clone() else {
+        return Ok(result);
+    };
+    Ok(Snap::map(pairs.into_vec().into_iter().chain(streamed)))
+}
+
 impl Action for Stream {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
-        let started = Instant::now();
-        let chat = Chat::new("llm.stream", params)?;
-        let answer = choose(chat.action, context.positions(), &chat.answers, &chat.said)?;
-        let result = result_of(answer, &chat.said, param(params, "model"));
-        let content = result
-            .get("content")
-            .and_then(Snap::as_str)
-            .unwrap_or_default();
-        let count = pieces_of(content).len();
-        // One pause before each piece; a failure takes time too.
-        for number in 0..count.max(1) {
-            pause(answer, count.max(1), context)?;
-            if number == 0 && count > 0 {
-                let elapsed = started.elapsed().as_secs_f64() * 1000.0;
-                context.end_metric("time_to_first_chunk_ms", elapsed);
-            }
-        }
-        context.end_metric("chunks", count);
-        let streamed = [
-            ("content".into(), content.into()),
-            ("streamed".into(), Snap::Bool(true)),
-            ("chunk_count".into(), count.into()),
-        ];
-        let Snap::Map(pairs) = result.clone() else {
-            return Ok(result);
-        };
-        Ok(Snap::map(pairs.into_vec().into_iter().chain(streamed)))
+        let mut arrived = 0;
+        let result = stream(params, context, &mut arrived);
+        context.end_metric("chunks", arrived); // a stream that fails has them too
+        result
     }
 
     fn signature(&self) -> Signature {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process;
 
-use the_edge_obs::export::{check_path, indented, write_text};
+use the_edge_obs::export::{check_path, indented_exactly, write_text};
 use the_edge_obs::redaction::{redact, scrub, snapshot, KeyClasses, Taints};
 use the_edge_obs::text::printable;
 use the_edge_obs::{FlowLog, Snap, RECORD};
@@ -214,7 +214,7 @@ fn spaced(value: &Snap) -> String {
 /// Writes the final state in full.
 fn write(state: &State, output: &str) -> Result<(), Fault> {
     let pairs = state.iter().filter(|(key, _)| *key != "_observability");
-    let text = indented(&Snap::map(pairs.map(|(key, value)| (key, value.clone())))) + "\n";
+    let text = indented_exactly(&Snap::map(pairs.map(|(key, value)| (key, value.clone())))) + "\n";
     if output == STDOUT {
         let mut out = stdout();
         out.json(&text)?;

@@ -231,16 +231,18 @@ impl NodeReader<'_> {
         key: &str,
         default: &'a str,
     ) -> Read<&'a str> {
-        let Some(value) = checks::field(fields, key) else {
-            return Ok(default);
-        };
-        let name = value.as_str().filter(|name| {
-            is_identifier(name) && !NO_NAMES.contains(name) && !self.compiler.knows(name)
-        });
+        let value = checks::field(fields, key);
+        // The default is taken too inside another fan-out that has it.
+        let name = value
+            .map_or(Some(default), |value| value.as_str())
+            .filter(|name| {
+                is_identifier(name) && !NO_NAMES.contains(name) && !self.compiler.knows(name)
+            });
         let names: Vec<&str> = self.compiler.names().collect();
         let read = name.ok_or_else(|| {
             let expected = format!("a plain name and none of {}", names.join(", "));
-            spot.key(key).wrong(value, &expected)
+            let default = Yaml::from(&Snap::from(default));
+            spot.key(key).wrong(value.unwrap_or(&default), &expected)
         });
         Ok(spot.attempt(read)?.unwrap_or(default))
     }
