@@ -80,8 +80,10 @@ def _run(code: int, folder: Path, said: str) -> Run:
 
 
 def neutral(value: Any) -> Any:
-    """Return a final state without what two runs do not share: ids, times, places in code, the words of this package's errors, and
-    what a runtime keeps of the run under ``_observability``, also in the states of branches."""
+    """Return a final state without what two runs do not share.
+
+    These are ids, times, places in code, the words of this package's errors, and what a runtime keeps under ``_observability``.
+    """
     if isinstance(value, list):
         return [neutral(item) for item in value]
     if not isinstance(value, Mapping):
