@@ -1,21 +1,23 @@
 //! Flows: open one, log into it, carry it to other threads.
 
-use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
-use tracing::subscriber::NoSubscriber;
-use tracing::{dispatcher, Dispatch, Span};
+use tracing::{dispatcher, Dispatch};
 
 use crate::capture::to_snap;
+use crate::error::Error;
 use crate::event::{EventType, Level, Status, ROOT_NODE, SCHEMA_VERSION};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
+use crate::here::{here, in_span, Here};
 use crate::ids::{FlowId, SpanId};
-use crate::layer::current_place;
+use crate::layer::{around, current_place};
 use crate::names::{fit_name, fit_node};
 use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, named, PANICKED};
+use crate::output::policy_in_use;
 use crate::redaction::Policy;
 use crate::run::{Place, Run};
 use crate::span::{end_run, Open};
@@ -39,7 +41,7 @@ pub fn flow(name: &str) -> FlowBuilder {
         name: fit_name(name).into(),
         id: None,
         parent: None,
-        policy: Policy::built_in(),
+        policy: None,
         about: Vec::new(),
         secrets: Vec::new(),
     }
@@ -51,7 +53,7 @@ pub struct FlowBuilder {
     name: Box<str>,
     id: Option<FlowId>,
     parent: Option<u64>,
-    policy: Arc<Policy>,
+    policy: Option<Arc<Policy>>,
     about: Vec<(Box<str>, Snap)>,
     secrets: Vec<Snap>,
 }
@@ -69,9 +71,9 @@ impl FlowBuilder {
         self
     }
 
-    /// Sets what counts as secret in this flow, beside what always does.
+    /// Sets what counts as secret in this flow, beside what always does, and what the layers in use take for secret.
     pub fn policy(mut self, policy: Arc<Policy>) -> FlowBuilder {
-        self.policy = policy;
+        self.policy = Some(policy);
         self
     }
 
@@ -97,11 +99,13 @@ impl FlowBuilder {
     /// The layers of the current dispatcher get its events. Where there are none, the flow has an id and logs nothing.
     #[must_use = "a flow that is dropped has ended"]
     pub fn start(self) -> ObservabilityContext {
-        let flow = Flow::with_policy(
-            self.id.unwrap_or_else(FlowId::random),
-            &self.name,
-            self.policy,
-        );
+        let shared = policy_in_use();
+        let policy = match self.policy {
+            Some(own) if !Arc::ptr_eq(&own, &shared) => Arc::new(shared.with(&own)),
+            _ => shared,
+        };
+        let id = self.id.unwrap_or_else(FlowId::random);
+        let flow = Flow::with_policy(id, &self.name, policy);
         let run = Arc::new(Run::new(flow, self.parent));
         let place = Place::new(
             Arc::clone(&run),
@@ -118,12 +122,14 @@ impl FlowBuilder {
             };
         }
         let dispatch = dispatcher::get_default(Dispatch::clone);
-        let outer = current_place(&dispatch).filter(|outer| outer.run.flow.id != run.flow.id);
+        let around = around(&dispatch);
         ROOT.register();
         let place = Arc::new(place);
         // Also where nobody wants the root: nodes inside it belong to the flow all the same.
         let is_muted = !ROOT.asks(&dispatch);
-        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), is_muted);
+        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), &around, is_muted);
+        let is_other = |outer: &Arc<Place>| outer.run.flow.id != run.flow.id;
+        let outer = around.place.filter(is_other);
         for value in &self.secrets {
             let _ = place.snapshot(value);
         }
@@ -166,7 +172,7 @@ fn about(
     data
 }
 
-/// Logs into the flow around another one that this begins there, so that each log names the other.
+/// Logs in the outer flow that the inner one begins there, so that each log names the other.
 fn log_into(outer: &Place, inner: &Place) {
     let flow = &inner.run.flow;
     let pairs = [
@@ -239,19 +245,29 @@ impl ObservabilityContext {
         &self.place.run.flow
     }
 
-    /// Runs a function inside the flow: nodes that it calls belong to it.
+    /// Runs a function inside the flow: nodes that it calls belong to it. It works on any thread.
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.open {
-            Some(open) => open.span.in_scope(work),
+            Some(open) => in_span(&open.span, work),
             None => work(),
         }
     }
 
-    /// Runs a future inside the flow.
-    pub async fn instrument<F: Future>(&self, future: F) -> F::Output {
+    /// Returns the inside of the flow, for a future or another thread.
+    ///
+    /// ```
+    /// # async fn answer() -> u8 { 42 }
+    /// # async fn example() {
+    /// let run = the_edge_obs::flow("triage").start();
+    /// let answer = run.here().instrument(answer()).await;
+    /// run.end();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn here(&self) -> Here {
         match &self.open {
-            Some(open) => tracing::Instrument::instrument(future, open.span.clone()).await,
-            None => future.await,
+            Some(open) => Here::inside(&open.span),
+            None => here(),
         }
     }
 
@@ -289,10 +305,9 @@ impl ObservabilityContext {
 
     fn close(&self, event_type: EventType, level: Level, message: Option<&str>, payload: Payload) {
         let place = &self.place;
-        if !place.end() {
+        let Some(elapsed) = place.end() else {
             return;
-        }
-        let elapsed = place.run.elapsed();
+        };
         let mut facts = place.facts(event_type, level, elapsed);
         facts.message = message.map(|text| place.snapshot(&text.into()));
         facts.payload = payload;
@@ -315,6 +330,10 @@ impl ObservabilityContext {
         end_run(&place.run, status);
     }
 }
+
+// What a panic in the middle of logging leaves behind is whole: each lock is recovered, and an event is there or not.
+impl UnwindSafe for ObservabilityContext {}
+impl RefUnwindSafe for ObservabilityContext {}
 
 impl Drop for ObservabilityContext {
     fn drop(&mut self) {
@@ -464,52 +483,15 @@ pub fn current() -> Option<Current> {
     })
 }
 
-/// Remembers that a value is a secret of the running flow: it is redacted wherever it appears from now on.
-pub fn taint(secret: &str) {
-    if let Some(place) = dispatcher::get_default(current_place) {
-        place.run.flow.taints.name(secret);
-    }
-}
-
-/// Where code runs: [`here`] returns it, for another thread to continue there.
-#[derive(Debug, Clone)]
-pub struct Here {
-    dispatch: Dispatch,
-    span: Span,
-}
-
-/// Returns where this code runs, to carry it to another thread: threads and pools do not inherit it.
+/// Remembers that a value is a secret of the running flow, as [`Flow::taint`] does: it is redacted wherever it appears from now on.
+/// Outside any flow nothing is remembered.
 ///
-/// ```
-/// let here = the_edge_obs::here();
-/// std::thread::spawn(move || here.in_scope(|| { /* nodes in here belong to the flow of the spawning thread */ }))
-///     .join()
-///     .unwrap();
-/// ```
-#[must_use]
-pub fn here() -> Here {
-    Here {
-        dispatch: dispatcher::get_default(Dispatch::clone),
-        span: Span::current(),
-    }
-}
-
-impl Here {
-    /// Runs a function there. Where nothing collected what `tracing` says, the function runs where it is.
-    pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
-        if self.dispatch.is::<NoSubscriber>() {
-            return work();
-        }
-        dispatcher::with_default(&self.dispatch, || self.span.in_scope(work))
-    }
-
-    /// Runs a future there.
-    pub async fn instrument<F: Future>(&self, future: F) -> F::Output {
-        if self.dispatch.is::<NoSubscriber>() {
-            return future.await;
-        }
-        use tracing::instrument::WithSubscriber;
-        let future = tracing::Instrument::instrument(future, self.span.clone());
-        future.with_subscriber(self.dispatch.clone()).await
+/// # Errors
+///
+/// [`Error::Configuration`]: the value is not a text, an integer, or a list of them.
+pub fn taint(secret: impl Into<Snap>) -> Result<(), Error> {
+    match dispatcher::get_default(current_place) {
+        Some(place) => place.run.flow.taint(secret),
+        None => Ok(()),
     }
 }

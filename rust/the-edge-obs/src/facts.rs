@@ -3,6 +3,7 @@
 //! Facts are made when something happens, from snapshots. Their event is made when somebody reads it, and is scrubbed then: so a
 //! secret that the flow learns later is taken out too.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::event::{is_error_data, EventType, Level, CHECKED_METRICS};
@@ -33,7 +34,7 @@ pub enum Metrics {
 }
 
 /// What is known of one event. Values come from [`snapshot`](crate::redaction::snapshot).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Facts {
     /// The run.
     pub flow: Arc<Flow>,
@@ -57,6 +58,13 @@ pub struct Facts {
     pub payload: Payload,
     /// Its numbers.
     pub metrics: Metrics,
+}
+
+impl fmt::Debug for Facts {
+    /// Writes the event, scrubbed: what is printed while debugging is read too.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.event().to_json())
+    }
 }
 
 impl Facts {

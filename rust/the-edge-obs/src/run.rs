@@ -1,6 +1,6 @@
 //! Runs and places: what is shared by the spans of a run, and one span that is open in it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -136,7 +136,8 @@ pub(crate) struct Place {
     /// Whether the span began while its thread was unwinding already, as one in a destructor.
     is_in_panic: bool,
     mask: AtomicU32,
-    is_ended: AtomicBool,
+    /// When it ended, in nanoseconds since the start of the run.
+    ended: OnceLock<u64>,
 }
 
 impl Place {
@@ -159,7 +160,7 @@ impl Place {
             level,
             is_in_panic: std::thread::panicking(),
             mask: AtomicU32::new(0),
-            is_ended: AtomicBool::new(false),
+            ended: OnceLock::new(),
         }
     }
 
@@ -171,18 +172,30 @@ impl Place {
         self.mask.fetch_or(bits, Ordering::Relaxed);
     }
 
+    /// Tells whether further spans and events belong here: not if it has ended, and not in a span of other code that no layer takes.
+    /// A root that is filtered is a place all the same.
+    pub fn is_open(&self) -> bool {
+        !self.is_ended() && (self.mask() != 0 || self.number == self.run.root)
+    }
+
     pub fn is_ended(&self) -> bool {
-        self.is_ended.load(Ordering::Acquire)
+        self.ended.get().is_some()
+    }
+
+    /// Ends the span, and returns when, counted from the start of the run; `None` if it had ended already.
+    pub fn end(&self) -> Option<u64> {
+        let now = self.run.elapsed();
+        self.ended.set(now).is_ok().then_some(now)
+    }
+
+    /// Ends the span, unless it has ended, and returns when it did.
+    pub fn ended_at(&self) -> u64 {
+        *self.ended.get_or_init(|| self.run.elapsed())
     }
 
     /// Tells whether the thread unwinds out of the span.
     pub fn is_panicking(&self) -> bool {
         std::thread::panicking() && !self.is_in_panic
-    }
-
-    /// Ends the span; returns false if it had ended already.
-    pub fn end(&self) -> bool {
-        !self.is_ended.swap(true, Ordering::AcqRel)
     }
 
     /// Returns the facts of an event of this span.
@@ -204,7 +217,7 @@ impl Place {
 
     /// Returns what is kept of the pairs of an event's data.
     pub fn data(&self, pairs: impl IntoIterator<Item = (Box<str>, Snap)>) -> Payload {
-        match self.snapshot(&Snap::map(pairs)) {
+        match self.keep(Snap::map(pairs)) {
             Snap::Map(pairs) if pairs.is_empty() => Payload::None,
             Snap::Map(pairs) => Payload::Data(pairs),
             _ => Payload::None,
@@ -214,6 +227,12 @@ impl Place {
     /// Returns the span's id.
     pub fn span_id(&self) -> SpanId {
         self.run.flow.id.span(self.number)
+    }
+
+    /// Returns what is kept of a value in this span's flow, of one that nobody else needs.
+    pub fn keep(&self, value: Snap) -> Snap {
+        let flow = &self.run.flow;
+        flow.policy.snapshot_owned(value, &flow.taints)
     }
 
     /// Returns what is kept of a value in this span's flow.

@@ -102,8 +102,7 @@ fn run_to_file(source: &Path, folder: &Path) -> Result<(PathBuf, Option<Failure>
             shown(source)
         )));
     }
-    let enabled = flow.observability().and_then(|block| block.get("enabled"));
-    if enabled == Some(&Snap::Bool(false)) {
+    if flow.config().is_some_and(|config| !config.enabled) {
         return Err(Fault::Input(format!(
             "{} logs nothing: its observability block says enabled: false; remove that",
             shown(source)

@@ -58,16 +58,18 @@ impl NodeReader<'_> {
         }
         let mut params = Vec::with_capacity(given.len());
         for (param, value, place) in &given {
-            let value = values::noted(&self.compiler, value, place)?;
-            if let Some(action) = &action {
-                action_check::check_value(place, &**action, param, &value)?;
-            }
-            params.push(((*param).into(), value));
+            params.push((
+                Box::from(*param),
+                values::noted(&self.compiler, value, place)?,
+            ));
         }
         let output = self.output(spot, fields)?;
         let Some(action) = action else {
             return Ok(empty());
         };
+        for ((param, value), (_, _, place)) in params.iter().zip(&given) {
+            action_check::check_value(place, &*action, param, value)?;
+        }
         Ok(Body::Action(ActionBody {
             name: name.into(),
             action,
@@ -231,20 +233,23 @@ impl NodeReader<'_> {
         key: &str,
         default: &'a str,
     ) -> Read<&'a str> {
-        let value = checks::field(fields, key);
-        // The default is taken too inside another fan-out that has it.
-        let name = value
-            .map_or(Some(default), |value| value.as_str())
-            .filter(|name| {
-                is_identifier(name) && !NO_NAMES.contains(name) && !self.compiler.knows(name)
-            });
-        let names: Vec<&str> = self.compiler.names().collect();
-        let read = name.ok_or_else(|| {
-            let expected = format!("a plain name and none of {}", names.join(", "));
-            let default = Yaml::from(&Snap::from(default));
-            spot.key(key).wrong(value.unwrap_or(&default), &expected)
+        // The default is checked too: the steps of a fan-out inside another one would not see the outer item.
+        let value = match checks::field(fields, key) {
+            Some(value) => value.clone(),
+            None => Yaml::from(&Snap::from(default)),
+        };
+        let is_plain = value.as_str().is_some_and(|name| {
+            is_identifier(name) && !NO_NAMES.contains(&name) && !self.compiler.knows(name)
         });
-        Ok(spot.attempt(read)?.unwrap_or(default))
+        if !is_plain {
+            let names: Vec<&str> = self.compiler.names().collect();
+            let expected = format!("a plain name and none of {}", names.join(", "));
+            spot.attempt::<()>(Err(spot.key(key).wrong(&value, &expected)))?;
+            return Ok(default);
+        }
+        Ok(checks::field(fields, key)
+            .and_then(Yaml::as_str)
+            .unwrap_or(default))
     }
 
     fn output(&self, spot: &Spot<'_>, fields: &Fields<'_>) -> Read<Output> {

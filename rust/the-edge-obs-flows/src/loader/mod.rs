@@ -5,6 +5,7 @@ mod bodies;
 mod checks;
 mod edges;
 mod nodes;
+mod observability;
 mod on_error;
 pub(crate) mod source;
 pub(crate) mod spot;
@@ -22,7 +23,7 @@ use crate::actions::Actions;
 use crate::closest::allowed;
 use crate::error::FlowFileError;
 use crate::model::{Node, Plan};
-use crate::python::{quoted, type_name};
+use crate::python::{quoted, repr, type_name};
 use crate::state::State;
 use crate::templates::{Compiler, Fixed, Names};
 use checks::Fields;
@@ -96,10 +97,11 @@ impl Loading {
         let fields = top_level(&flow)?;
         let block = |key: &str| read_mapping(&flow, &fields, key);
         let (variables, initial) = (block("variables")?, block("initial_state")?);
-        block("state_schema")?;
+        let written = block("settings")?;
+        block("state_schema")?; // it documents the keys of the state, and checks nothing
         let folder = folder_of(source);
         let compiler = Compiler::new(&variables, self.allow_code);
-        let settings = flow.attempt(read_settings(&flow, &fields, &compiler, &folder))?;
+        let settings = flow.attempt(read_settings(&flow, &written, &compiler, &folder))?;
         let settings = settings.unwrap_or(Snap::Map(Box::default()));
         let knows_all = refuse_imports(&flow, &fields)?;
         let subflow = |spot: &Spot<'_>, name: &str| self.subflow(spot, name);
@@ -113,7 +115,9 @@ impl Loading {
         };
         let (nodes, edges) = read_graph(&flow, &fields, &reader)?;
         let name = flow.attempt(read_name(&flow.key("name"), checks::given(&fields, "name")))?;
-        let observability = read_observability(&flow, &fields);
+        let block = checks::field(&fields, "observability");
+        let block = observability::read(&flow.key("observability"), block);
+        let (observability, config) = flow.attempt(block)?.flatten().unzip();
         let positions = nodes.iter().enumerate();
         Ok(Plan {
             name: name.unwrap_or_default(),
@@ -128,7 +132,8 @@ impl Loading {
                 .collect(),
             nodes,
             edges,
-            observability: flow.attempt(observability)?.flatten(),
+            observability,
+            config,
             sha256: source.sha256.clone(),
         })
     }
@@ -172,13 +177,32 @@ fn top_level<'a>(flow: &Spot<'a>) -> Read<Fields<'a>> {
         );
         return Err(flow.error_at(&problem, (data.line > 0).then_some(1)));
     }
-    let fields = checks::mapping(&flow.called("the flow"), Some(data))?;
+    let fields = texts_only(&flow.called("the flow"), data)?;
     checks::refuse_unknown(&flow.called("the flow"), &fields, &KEYS)?;
     if checks::given(&fields, "nodes").is_none() {
         let end = allowed(KEYS);
         return Err(flow.at("nodes").error(format!(
             "the flow has no nodes; add nodes: with at least one; {end}"
         )));
+    }
+    Ok(fields)
+}
+
+/// Returns the pairs of a mapping, but for keys that are not texts, which are noted: no such key is known.
+fn texts_only<'a>(spot: &Spot<'_>, data: &'a Yaml) -> Read<Fields<'a>> {
+    let YamlValue::Map(pairs) = &data.value else {
+        return Ok(Vec::new());
+    };
+    let mut fields = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        match key.as_str() {
+            Some(name) => fields.push((name, value)),
+            None => {
+                let shown = repr(&key.to_snap());
+                let place = spot.at(&*source::key_text(key));
+                place.note(format!("unknown key {shown}; {}", allowed(KEYS)))?;
+            }
+        }
     }
     Ok(fields)
 }
@@ -218,19 +242,10 @@ fn read_name(spot: &Spot<'_>, name: Option<&Yaml>) -> Read<Box<str>> {
 }
 
 /// Returns the settings with their templates rendered; these see the variables, the environment and the folder, no state.
-fn read_settings(
-    flow: &Spot<'_>,
-    fields: &Fields<'_>,
-    compiler: &Compiler,
-    folder: &str,
-) -> Read<Snap> {
+fn read_settings(flow: &Spot<'_>, written: &Snap, compiler: &Compiler, folder: &str) -> Read<Snap> {
     let spot = flow.key("settings");
-    let Some(value) = checks::given(fields, "settings") else {
-        return Ok(Snap::Map(Box::default()));
-    };
-    checks::mapping(&spot, Some(value))?;
     let narrowed = compiler.narrowed(&["variables", "flow_dir", "env"]);
-    let renderer = values::value(&narrowed, value, &spot)?;
+    let renderer = values::value(&narrowed, &Yaml::from(written), &spot)?;
     let none = Snap::Map(Box::default());
     let fixed = Fixed::new(compiler.variables(), &none, folder);
     let names = Names::new(&fixed, &State::new(), &Vec::new());
@@ -261,17 +276,6 @@ fn refuse_imports(flow: &Spot<'_>, fields: &Fields<'_>) -> Read<bool> {
     Ok(false)
 }
 
-fn read_observability(flow: &Spot<'_>, fields: &Fields<'_>) -> Read<Option<Snap>> {
-    let Some(block) = checks::field(fields, "observability") else {
-        return Ok(None);
-    };
-    checks::mapping(&flow.key("observability"), Some(block))?;
-    if checks::is_null(block) {
-        return Ok(Some(Snap::Map(Box::default())));
-    }
-    Ok(Some(block.to_snap()))
-}
-
 /// Returns the folder of a flow's file as an absolute path; `.` for a flow given as text.
 fn folder_of(source: &Source) -> String {
     let Some(path) = &source.path else {
@@ -285,6 +289,3 @@ fn folder_of(source: &Source) -> String {
 fn resolved(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,14 +1,12 @@
 //! Filters that the engine has otherwise, or not at all.
 
-use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State};
 use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
-use super::{display, values};
-
-/// The filter that `in` is given its right side through. No user writes it.
-pub(super) const MEMBERS: &str = "__members__";
+use super::rewrite::{COMPARED, ITEMS, MADE};
+use super::{compare, display, values};
 
 /// Adds the filters and tests.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -18,54 +16,173 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("round", round);
     environment.add_filter("string", string);
     environment.add_filter("join", join);
-    environment.add_filter(MEMBERS, members);
-    environment.add_test("in", is_in);
-    environment.add_filter("truncate", minijinja_contrib::filters::truncate);
+    environment.add_filter("list", list);
+    environment.add_filter("int", int);
+    environment.add_filter("float", float);
+    environment.add_filter("center", center);
+    environment.add_test("sequence", is_sequence);
+    environment.add_filter(ITEMS, compare::items);
+    environment.add_filter(MADE, made);
+    environment.add_function("dict", dict);
+    for name in NOT_IN_JINJA {
+        environment.remove_filter(name);
+    }
+    environment.add_test(COMPARED, compare::is_compared);
+    environment.add_test("in", compare::is_in);
+    for (name, operator) in compare::TESTS {
+        environment.add_test(name, move |one: Value, other: Value| {
+            compare::holds(&one, operator, &other)
+        });
+    }
     environment.add_filter("wordcount", minijinja_contrib::filters::wordcount);
     environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
-    environment.add_function("cycler", minijinja_contrib::globals::cycler);
+    environment.add_function("cycler", |items: Rest<Value>| {
+        minijinja_contrib::globals::cycler(items.to_vec())
+    });
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     // It shows all names with their values, those of the environment too.
     environment.remove_global("debug");
+}
+
+/// Filters of the engine that Jinja2 does not have.
+const NOT_IN_JINJA: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
+
+/// Measures a value that a template has made, and returns it. A part that occurs twice counts twice, so that a few lists inside
+/// one another cannot stand for more than a program could ever write.
+fn made(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    let count = values::measured(&value)?;
+    state.consume_fuel(count as u64 / 2)?;
+    Ok(value)
+}
+
+fn dict(state: &State<'_, '_>, value: Option<Value>, more: Kwargs) -> Result<Value, Error> {
+    made(state, minijinja::functions::dict(value, more)?)
 }
 
 fn string(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    Ok(display::text(value))
+    display::text(value)
 }
 
-/// Returns what a value has as members: the keys of a mapping. A missing key of a mapping is none, so the engine would find any.
-fn members(value: Value) -> Result<Value, Error> {
-    if value.kind() == ValueKind::Map {
-        return Ok(Value::from(value.try_iter()?.collect::<Vec<Value>>()));
-    }
-    Ok(value)
+fn list(value: &Value) -> Result<Value, Error> {
+    let items: Result<Vec<Value>, Error> = match value.as_str() {
+        Some(text) => Ok(text
+            .chars()
+            .map(|char| Value::from(char.to_string()))
+            .collect()),
+        None => compare::items(value.clone())?
+            .try_iter()?
+            .checked()
+            .collect(),
+    };
+    items.map(Value::from)
 }
 
-fn is_in(value: &Value, container: Value) -> Result<bool, Error> {
-    let container = members(container)?;
-    if let (Some(part), Some(text)) = (value.as_str(), container.as_str()) {
-        return Ok(text.contains(part));
-    }
-    for item in container.try_iter()?.checked() {
-        if item? == *value {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn join(value: &Value, separator: Option<&str>) -> Result<String, Error> {
+fn join(
+    value: &Value,
+    separator: Option<&str>,
+    attribute: Option<&str>,
+    options: Kwargs,
+) -> Result<String, Error> {
+    let separator = match separator {
+        Some(separator) => separator,
+        None => options.get::<Option<&str>>("d")?.unwrap_or_default(),
+    };
+    let attribute = match attribute {
+        Some(attribute) => Some(attribute),
+        None => options.get::<Option<&str>>("attribute")?,
+    };
+    options.assert_all_used()?;
     let mut out = String::new();
-    for (index, item) in value.try_iter()?.checked().enumerate() {
+    let items = compare::items(value.clone())?;
+    for (index, item) in items.try_iter()?.checked().enumerate() {
         if index > 0 {
-            out.push_str(separator.unwrap_or_default());
+            out.push_str(separator);
         }
-        out.push_str(&string(&item?)?);
+        let mut item = item?;
+        for key in attribute.iter().flat_map(|path| path.split('.')) {
+            item = item.get_attr(key)?;
+        }
+        out.push_str(&string(&item)?);
     }
     Ok(out)
+}
+
+/// Returns a whole number, or the default, as Jinja2 does: of a float without its fraction.
+fn int(value: &Value, default: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+    let default = match default {
+        Some(default) => default,
+        None => options
+            .get::<Option<Value>>("default")?
+            .unwrap_or(Value::from(0)),
+    };
+    options.assert_all_used()?;
+    if let Some(text) = value.as_str() {
+        let text = text.trim().replace('_', "");
+        let whole = text.parse::<i128>().ok().map(Value::from);
+        let cut = || text.parse::<f64>().ok().filter(|number| number.is_finite());
+        return Ok(whole.or_else(|| cut().map(truncated)).unwrap_or(default));
+    }
+    match value.kind() {
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+        ValueKind::Bool => Ok(Value::from(u8::from(value.is_true()))),
+        ValueKind::Number if value.is_integer() => Ok(value.clone()),
+        ValueKind::Number => Ok(truncated(f64::try_from(value.clone())?)),
+        _ => Ok(default),
+    }
+}
+
+fn truncated(number: f64) -> Value {
+    Value::from(number.trunc() as i128)
+}
+
+/// Returns a float, or the default.
+fn float(value: &Value, default: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+    let default = match default {
+        Some(default) => default,
+        None => options
+            .get::<Option<Value>>("default")?
+            .unwrap_or(Value::from(0.0)),
+    };
+    options.assert_all_used()?;
+    if let Some(text) = value.as_str() {
+        let number = text.trim().replace('_', "").parse::<f64>().ok();
+        return Ok(number.map_or(default, Value::from));
+    }
+    match value.kind() {
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+        ValueKind::Bool => Ok(Value::from(f64::from(u8::from(value.is_true())))),
+        ValueKind::Number => Ok(Value::from(f64::try_from(value.clone())?)),
+        _ => Ok(default),
+    }
+}
+
+/// Puts blanks on both sides of a text.
+fn center(value: &Value, width: Option<usize>) -> Result<String, Error> {
+    let (text, width) = (string(value)?, width.unwrap_or(80));
+    if width > 1_000_000 {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "a width above 1,000,000",
+        ));
+    }
+    let room = width.saturating_sub(text.chars().count());
+    // As Python does: an odd blank is on the left if the width is odd.
+    let left = room / 2 + (room & width & 1);
+    Ok(format!(
+        "{}{text}{}",
+        " ".repeat(left),
+        " ".repeat(room - left)
+    ))
+}
+
+fn is_sequence(value: &Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::Seq | ValueKind::Map | ValueKind::String
+    )
 }
 
 /// Rounds as Python does: a float half to even, and by its exact value; a whole number stays one.
@@ -85,6 +202,9 @@ fn round(
     };
     options.assert_all_used()?;
     let refuse = |problem: &str| Error::new(ErrorKind::InvalidOperation, problem.to_owned());
+    if value.kind() == ValueKind::Bool {
+        return Ok(Value::from(u8::from(value.is_true())));
+    }
     if value.kind() != ValueKind::Number {
         return Err(refuse("only a number can be rounded"));
     }

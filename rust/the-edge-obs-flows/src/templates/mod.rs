@@ -4,10 +4,12 @@
 //! stands for the text of a variable. A missing key of the state (or of any mapping) is none, and a key hides a method of the same
 //! name. An attribute of none is undefined: as a whole expression it is none, any other use of it is an error.
 
+mod compare;
 mod display;
 mod environment;
 mod filters;
 mod names;
+mod rewrite;
 mod scan;
 mod values;
 
@@ -20,7 +22,7 @@ use crate::closest::allowed;
 use crate::error::Failure;
 use crate::python::{cut, quoted};
 use environment::{reason, Engine};
-use scan::{keyword, operand_end, parts, tokens, Part, Token};
+use scan::{keyword, parts, tokens, Part, Token};
 
 pub(crate) use names::{Extras, Fixed, Names, NAMES, RESULTS};
 pub(crate) use values::{to_value, Fields, BRANCH_KEYS};
@@ -81,11 +83,9 @@ pub(crate) struct Template {
 impl Template {
     fn render(&self, names: &Names) -> Result<Snap, Failure> {
         let rendered = if self.is_whole {
-            let value = self.engine.evaluate(&self.name, names.value());
-            value.and_then(|value| values::to_snap(&value))
+            self.engine.evaluate(&self.name, names.value())
         } else {
-            let text = self.engine.render(&self.name, names.value());
-            text.map(Snap::from)
+            self.engine.render(&self.name, names.value())
         };
         rendered.map_err(|error| {
             let reason = cut(&reason(&error), SHOWN);
@@ -182,8 +182,14 @@ impl Compiler {
         if !source.contains("{{") && !source.contains("{%") {
             return Ok(Renderer::Constant(text.into()));
         }
-        self.check_names(&source, text)?;
         let parts = parts(&source);
+        if scan::is_too_long(&parts) {
+            return Err(Mistake::new(format!(
+                "cannot be compiled in {}: it is nested too deeply, or too long; use several steps",
+                shown(text)
+            )));
+        }
+        self.check_names(&source, text)?;
         self.check_filters(&parts, text)?;
         let expression = if is_whole(text) {
             one_expression(&parts)
@@ -191,8 +197,8 @@ impl Compiler {
             None
         };
         let added = match expression {
-            Some(expression) => self.engine.add_expression(&with_members(expression)),
-            None => self.engine.add(rewritten(&source, &parts)),
+            Some(expression) => self.engine.add_expression(&rewrite::expression(expression)),
+            None => self.engine.add(rewrite::template(&source, &parts)),
         };
         let name = added.map_err(|error| refusal(&error, text))?;
         Ok(Renderer::Template(Template {
@@ -261,35 +267,53 @@ impl Compiler {
         Ok(())
     }
 
-    /// Refuses filters and tests that do not exist. The engine itself would notice them only when the template is rendered.
+    /// Refuses filters and tests that do not exist, and tests of tests. The engine itself would notice them only when the template is
+    /// rendered, or never.
     fn check_filters(&self, parts: &[Part<'_>], text: &str) -> Result<(), Mistake> {
         for expression in parts.iter().filter_map(expression_of) {
             let tokens = tokens(expression);
-            let name = |at: usize| tokens.get(at).filter(|token| token.is_name);
-            for (at, token) in tokens.iter().enumerate() {
-                let unknown = match token.text {
-                    "|" => name(at + 1).filter(|name| !self.engine.has_filter(name.text)),
-                    "filter" if at == 0 => {
-                        name(at + 1).filter(|name| !self.engine.has_filter(name.text))
-                    }
-                    "is" if token.is_name => {
-                        let is_negated = name(at + 1).is_some_and(|next| next.text == "not");
-                        name(at + 1 + usize::from(is_negated))
-                            .filter(|name| !self.engine.has_test(name.text))
-                    }
-                    _ => None,
-                };
-                if let Some(unknown) = unknown {
-                    let kind = if token.text == "is" { "test" } else { "filter" };
-                    return Err(Mistake::new(format!(
-                        "template syntax error in {}: No {kind} named {}.",
-                        shown(text),
-                        quoted(&cut(unknown.text, SHOWN))
-                    )));
+            for at in 0..tokens.len() {
+                if let Some(problem) = self.problem_at(&tokens, at) {
+                    let shown = shown(text);
+                    let problem = format!("template syntax error in {shown}: {problem}");
+                    return Err(Mistake::new(problem));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Returns what is wrong with the filter or test that a token announces.
+    fn problem_at(&self, tokens: &[Token<'_>], at: usize) -> Option<String> {
+        let name = |at: usize| {
+            let token = tokens.get(at).filter(|token| token.is_name);
+            token.map(|token| token.text)
+        };
+        let unknown = |kind: &str, name: &str| {
+            let name = quoted(&cut(name, SHOWN));
+            Some(format!("No {kind} named {name}."))
+        };
+        match tokens[at].text {
+            "|" => name(at + 1)
+                .filter(|name| !self.engine.has_filter(name))
+                .and_then(|name| unknown("filter", name)),
+            "filter" if at == 0 => name(1)
+                .filter(|name| !self.engine.has_filter(name))
+                .and_then(|name| unknown("filter", name)),
+            "is" => {
+                let at = at + 1 + usize::from(name(at + 1) == Some("not"));
+                let test = name(at)?;
+                if !self.engine.has_test(test) {
+                    return unknown("test", test);
+                }
+                let is_again = name(scan::group_end(tokens, at + 1)) == Some("is");
+                let has_argument = tokens.get(at + 1).is_some_and(|next| next.text == "(");
+                let is_next = name(at + 1) == Some("is");
+                (is_next || (has_argument && is_again))
+                    .then(|| "You cannot chain multiple tests with is".to_owned())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -365,45 +389,6 @@ fn uses_whole_env(part: &Part<'_>) -> bool {
             && (at == 0 || text(at - 1) != ".")
             && !matches!(text(at + 1), "." | "[" | "=")
     })
-}
-
-/// Returns a template in which the right side of each `in` goes through a filter that gives the keys of a mapping.
-fn rewritten(source: &str, parts: &[Part<'_>]) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut done = 0;
-    for part in parts {
-        if let Part::Output(content, start) | Part::Block(content, start) = part {
-            out.push_str(&source[done..*start]);
-            out.push_str(&with_members(content));
-            done = start + content.len();
-        }
-    }
-    out.push_str(&source[done..]);
-    out
-}
-
-fn with_members(expression: &str) -> String {
-    let tokens = tokens(expression);
-    let mut ends: Vec<usize> = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let is_attribute = at > 0 && tokens[at - 1].text == ".";
-        let is_test = at > 0 && matches!(tokens[at - 1].text, "is")
-            || (at > 1 && tokens[at - 2].text == "is");
-        if token.text == "in" && !is_attribute && !is_test && at + 1 < tokens.len() {
-            ends.push(tokens[operand_end(&tokens, at + 1) - 1].end);
-        }
-    }
-    ends.sort_unstable();
-    let mut out = String::with_capacity(expression.len());
-    let mut done = 0;
-    for end in ends {
-        out.push_str(&expression[done..end]);
-        out.push('|');
-        out.push_str(filters::MEMBERS);
-        done = end;
-    }
-    out.push_str(&expression[done..]);
-    out
 }
 
 #[cfg(test)]

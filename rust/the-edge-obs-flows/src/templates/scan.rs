@@ -165,25 +165,52 @@ pub(super) fn tokens(expression: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Returns the index behind an operand that begins at an index: a name, a literal or a bracket, with what belongs to it.
-pub(super) fn operand_end(tokens: &[Token<'_>], start: usize) -> usize {
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
-    let mut at = start;
-    while matches!(text(at), "not" | "-" | "+") {
-        at += 1;
-    }
-    at = group_end(tokens, at);
-    loop {
-        at = match text(at) {
-            "." | "|" => at + 2,
-            "[" | "(" => group_end(tokens, at),
-            _ => return at.min(tokens.len()),
-        };
-    }
+/// The most operators, attributes, calls and brackets around one another.
+const MAX_NESTED: usize = 500;
+
+/// Tells whether a template is one that the engine would need too much of the stack for: it compiles each operator inside the next
+/// one, and each `elif` inside the one before.
+pub(super) fn is_too_long(parts: &[Part<'_>]) -> bool {
+    let mut elifs = 0;
+    parts.iter().any(|part| match part {
+        Part::Output(content, _) => is_too_nested(content),
+        Part::Block(content, _) => {
+            elifs += usize::from(keyword(content) == "elif");
+            elifs > MAX_NESTED || is_too_nested(content)
+        }
+        _ => false,
+    })
 }
 
-/// Returns the index behind a bracket with its content, or behind one token.
-fn group_end(tokens: &[Token<'_>], start: usize) -> usize {
+fn is_too_nested(expression: &str) -> bool {
+    let mut outer: Vec<(usize, usize)> = Vec::new();
+    // What is around the items of the bracket, and around the current token.
+    let (mut base, mut here) = (0, 0);
+    for token in tokens(expression) {
+        match token.text {
+            "," | ":" => here = base,
+            ")" | "]" | "}" => (base, here) = outer.pop().unwrap_or((0, here)),
+            "(" | "[" | "{" => {
+                here += 1;
+                outer.push((base, here));
+                base = here;
+            }
+            "and" | "or" | "not" | "if" | "else" | "is" | "in" => here += 1,
+            text => here += usize::from(!token.is_name && !is_literal(text)),
+        }
+        if here > MAX_NESTED {
+            return true;
+        }
+    }
+    false
+}
+
+fn is_literal(text: &str) -> bool {
+    text.starts_with(|char: char| char.is_alphanumeric() || matches!(char, '\'' | '"'))
+}
+
+/// Returns the index behind a token, or behind a bracket with its content.
+pub(super) fn group_end(tokens: &[Token<'_>], start: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(start) {
         match token.text {
@@ -219,22 +246,5 @@ mod tests {
         );
         assert_eq!(parts("a {{ b"), [Part::Text("a ")]);
         assert_eq!(parts("{"), [Part::Text("{")]);
-    }
-
-    #[test]
-    fn operands_end_where_they_end() {
-        let ends = |text: &str| {
-            let tokens = tokens(text);
-            let at = operand_end(&tokens, 0);
-            let end = tokens[at - 1].end;
-            text[..end].to_owned()
-        };
-        assert_eq!(
-            ends("state.a['b (']|f(1, (2)).c + 1"),
-            "state.a['b (']|f(1, (2)).c"
-        );
-        assert_eq!(ends("not (a or b) and c"), "not (a or b)");
-        assert_eq!(ends("'é' ~ x"), "'é'");
-        assert_eq!(ends("a."), "a.");
     }
 }

@@ -151,6 +151,41 @@ fn in_asks_for_the_keys_of_a_mapping() {
 }
 
 #[test]
+fn values_are_compared_as_in_python() {
+    check(&[
+        ("{{ 1 < 2.5 <= 2.5 != 3 }}", "true"),
+        ("{{ [1, 'a'] < [1, 'b'] and not [2] < [1, 'a'] }}", "true"),
+        (
+            "{{ true < 2 and 'A' < 'a' and state.big in [state.big] }}",
+            "true",
+        ),
+        ("{{ 9007199254740993 > 9007199254740992 }}", "true"),
+        ("{{ 2 is lt(3) and 3 is ge 3 }}", "true"),
+        (
+            "{% for a in [1, 2, 3] if a > 1 %}{{ a }}{% endfor %}",
+            "\"23\"",
+        ),
+        ("{{ state.name | list }}", "[\"A\",\"d\",\"a\"]"),
+    ]);
+    for text in [
+        "{{ state.missing < 3 }}",
+        "{{ 'a' < 3 }}",
+        "{{ state.user < state.user }}",
+        "{{ [1] < ['a'] }}",
+        "{{ 3 in state.name }}",
+        "{{ 3 in state.missing }}",
+        "{{ state.missing.deeper == none }}",
+        "{% for a in state.missing %}{{ a }}{% endfor %}",
+        "{% for a in 3 %}{{ a }}{% endfor %}",
+        "{{ state.missing | list }}",
+        "{{ state.missing | join }}",
+    ] {
+        let message = rendered(text).unwrap_err();
+        assert!(message.starts_with("FlowRunError"), "{text}: {message}");
+    }
+}
+
+#[test]
 fn texts_are_as_python_writes_them() {
     check(&[
         (
@@ -184,6 +219,11 @@ fn texts_are_as_python_writes_them() {
             "\"1200.0 1.3\"",
         ),
         ("a\n{{ 1 }}\n", "\"a\\n1\\n\""),
+        ("x{{ 'a' if state.zero }}", "\"x\""),
+        ("{{ 'x' | int }} {{ '3.7' | int }} {{ 'x' | int(5) }} {{ '2' | float }} {{ true | int }}", "\"0 3 5 2.0 1\""),
+        ("{{ [state.user] | join(', ', attribute='name') }}", "\"Grace\""),
+        ("{{ 'ab' | center(5) }}|{{ 'abc' | center(6) }}", "\"  ab | abc  \""),
+        ("{{ cycler('a', 'b').next() }}", "\"a\""),
         ("{{ 'a b'.split(' ') }}", "[\"a\",\"b\"]"),
     ]);
 }
@@ -229,6 +269,8 @@ fn names_are_checked_when_a_template_is_compiled() {
         "{% if %}",
         "{{ debug() }}",
         "{% include 'x' %}",
+        "{{ 1 is none is defined }}",
+        "{{ 1 is not divisibleby(3) is none }}",
         "{{ a b }}",
     ] {
         let message = rendered(text).unwrap_err();
@@ -253,10 +295,46 @@ fn work_is_limited() {
         "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
         "{{ 'x' * 60000000 }}{{ 1 }}",
         "{{ ('x' * 1000000) * 1000000 }}",
+        "{% set n = namespace(v=[]) %}{% for a in range(3000) %}{% set n.v = [n.v] %}{% endfor %}{{ n.v }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = [n.v, n.v] %}{% endfor %}{{ n.v }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = [n.v, n.v] %}{% endfor %}{{ n.v | tojson }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = {'a': n.v, 'b': n.v} %}{% endfor %}{{ '' ~ n.v }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = (n.v, n.v) %}{% endfor %}{{ n.v | pprint }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = dict(a=n.v, b=n.v) %}{% endfor %}{{ '' ~ n.v }}",
     ] {
         let message = rendered(text).unwrap_err();
         assert!(message.starts_with("FlowRunError"), "{message}");
     }
+}
+
+#[test]
+fn templates_that_are_too_long_are_refused() {
+    let texts = [
+        format!("{{{{ {} }}}}", vec!["1"; 100_000].join(" + ")),
+        format!("{{{{ {} }}}}", vec!["1"; 20_000].join(" < ")),
+        format!("{{{{ {}1{} }}}}", "(".repeat(200), ")".repeat(200)),
+        format!("{{{{ {} }}}}", "(".repeat(20_000)),
+        format!("{{{{ state{} }}}}", ".a".repeat(20_000)),
+        format!("{{{{ 1{} }}}}", "|int".repeat(20_000)),
+        format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000)),
+        format!(
+            "{}{}",
+            "{% if 1 %}".repeat(2_000),
+            "{% endif %}".repeat(2_000)
+        ),
+        "{% raw %}".repeat(20_000),
+        "{{ '".repeat(20_000),
+    ];
+    for text in texts {
+        let message = rendered(&text).unwrap_err();
+        assert!(message.starts_with("FlowFileError"), "{message}");
+        assert!(message.len() < 3_000);
+    }
+    let long = format!(
+        "{{{{ [{}] | length }}}}",
+        vec!["{'a': 1 + 2}"; 2_000].join(", ")
+    );
+    assert_eq!(rendered(&long), Ok(Snap::Int(2_000)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bytes::{latin1, spellings_of_bytes};
@@ -70,12 +71,25 @@ const PLACES: [&str; 25] = [
 /// paths, schemas and placeholders are not remembered: they would blank the same words in the rest of the run.
 ///
 /// Without room, secrets that stood under a bare `token` go first, then the oldest; each one that goes is counted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Taints {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+impl fmt::Debug for Taints {
+    /// Writes how many there are, and none of them.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, lost) = {
+            let state = self.state();
+            (state.secrets.len(), state.lost)
+        };
+        let mut fields = out.debug_struct("Taints");
+        fields.field("count", &count).field("lost", &lost);
+        fields.finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
 struct State {
     secrets: HashMap<Box<str>, Secret>,
     /// Secrets by age, those under a bare `token` apart.
@@ -91,7 +105,6 @@ struct State {
     version: u64,
 }
 
-#[derive(Debug)]
 struct Secret {
     age: u64,
     is_token: bool,
@@ -117,7 +130,7 @@ impl Taints {
         self.learn_number(digits, false, true);
     }
 
-    /// Returns how many secrets are not remembered any more, for want of room or because they are too short.
+    /// Returns how many secrets are no longer remembered, for want of room or because they are too short.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.state().lost
@@ -209,29 +222,37 @@ impl Taints {
         digits.len() > 4 && self.state().numbers.contains(digits)
     }
 
-    /// Returns a text with the placeholder where a taint stood.
+    /// Returns a text with the placeholder in place of each taint.
     ///
     /// Where a text was cut before its flow knew the taint, the half before the cut is taken out too.
     #[must_use]
     pub fn without(&self, text: &str) -> String {
-        self.masked(text, |_| PLACEHOLDER.into())
+        self.masked(text, |_| PLACEHOLDER.into()).into_owned()
     }
 
     /// Returns a text with a mask where a taint stood, as [`Taints::without`] does.
-    pub(super) fn masked<'m>(&self, text: &str, mask: impl Fn(&str) -> Cow<'m, str>) -> String {
+    pub(super) fn masked<'t, 'm>(
+        &self,
+        text: &'t str,
+        mask: impl Fn(&str) -> Cow<'m, str>,
+    ) -> Cow<'t, str> {
         let needles = self.needles();
         if needles.is_empty() {
-            return text.to_owned();
+            return text.into();
         }
         let cut = text
             .rfind(CUT)
             .map(|at| without_half(text, at, &needles, &mask));
-        let text = cut.as_deref().unwrap_or(text);
+        let text = cut.map_or(Cow::Borrowed(text), Cow::Owned);
         // Longest first, by their first byte.
         let mut found: HashMap<u8, Vec<&str>> = HashMap::new();
         for needle in needles.iter().filter(|needle| text.contains(&***needle)) {
             found.entry(needle.as_bytes()[0]).or_default().push(needle);
         }
+        if found.is_empty() {
+            return text;
+        }
+        let text = &*text;
         let mut out = String::with_capacity(text.len());
         let (mut at, mut done) = (0, 0);
         while at < text.len() && !found.is_empty() {
@@ -252,7 +273,7 @@ impl Taints {
             }
         }
         out.push_str(&text[done..]);
-        out
+        out.into()
     }
 
     fn needles(&self) -> Arc<[Box<str>]> {

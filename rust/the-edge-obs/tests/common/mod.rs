@@ -31,6 +31,31 @@ impl Kept {
         events
     }
 
+    /// Returns how many events there are.
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// Returns the nodes of the events of a type, in the order of the log.
+    pub fn nodes(&self, event_type: &str) -> Vec<String> {
+        let events = self.events();
+        let of_type = events
+            .iter()
+            .filter(|event| text(event, "event_type") == event_type);
+        of_type
+            .map(|event| text(event, "node").to_owned())
+            .collect()
+    }
+
+    /// Returns the only event of a node and type.
+    pub fn one(&self, node: &str, event_type: &str) -> Snap {
+        let is_it =
+            |event: &Snap| text(event, "node") == node && text(event, "event_type") == event_type;
+        let mut found: Vec<Snap> = self.events().into_iter().filter(is_it).collect();
+        assert_eq!(found.len(), 1, "{node} {event_type}: {:?}", self.tree());
+        found.remove(0)
+    }
+
     /// Returns each event in short: depth in the tree, node, type; such as `0 flow entry`.
     pub fn tree(&self) -> Vec<String> {
         let events = self.events();
