@@ -20,6 +20,7 @@ from .asking import Rust, check_same, plain, refused
 _OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ObservabilityError)}
 _OF_ONE_RUN = ("flow_id", "span_id", "parent_id", "timestamp", "timing_ms", "duration_ms", "time_to_first_chunk_ms")
 _OF_ONE_PLACE = ("_observability", "traceback", "where", "runtime", "resource", "path", "sha256")
+_OF_LANGUAGES = ("cause", "errors", "notes")
 _WORDS = {"error_type": "error", "type": "message"}  # of an error of this package, which each runtime phrases itself (N11)
 
 
@@ -93,6 +94,7 @@ def neutral(value: Any) -> Any:
     for kind, words in _WORDS.items():
         if value.get(kind) in _OWN_ERRORS and words in made:
             made[words] = None
+            made = {key: item for key, item in made.items() if key not in _OF_LANGUAGES}
     if isinstance(error := made.get("data"), Mapping) and value.get("event_type") == "error":
         inner = error.get("error")
         made["message"] = None if isinstance(inner, Mapping) and inner.get("type") in _OWN_ERRORS else made["message"]
