@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+import subprocess
 import sys
 import threading
 import warnings
@@ -16,8 +17,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 import the_edge_obs as obs
+from the_edge_obs import flows
 from the_edge_obs.event import problems
 from the_edge_obs.integrations import tea
 from the_edge_obs.integrations.tea._engine import _clear_up
@@ -765,6 +768,55 @@ def test_http_respond_passes_through_other_nodes(kit: Any, inner: str) -> None:
 
 def last_of(kit: Any, node: dict[str, Any]) -> dict[str, Any]:
     return ran(agent(node), kit)
+
+
+# --- the example, and our own runner ----------------------------------------------------------------------------------
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "tea" / "agent.yaml"
+REPORT = "1 of 2 failed: integer division or modulo by zero"
+
+
+def test_the_example_runs_on_the_engine(kit: Any) -> None:
+    final = ran(yaml.safe_load(EXAMPLE.read_text("utf-8")), kit)
+    assert final["state"]["report"] == REPORT
+    [path] = Path("logs").iterdir()
+    assert path.stem == "flow-" + id_of(final)
+    log = obs.get_flow_log(str(path))
+    assert (log.name, log.status, log.metrics["error_count"]) == ("restock", "ok", 1)
+    steps = [span.step for span in log.spans if span.step is not None]
+    assert steps == ["orders", "check", "days", "days", "join", "problems", "report"]
+
+
+def test_the_example_runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert flows.load(EXAMPLE).run()["report"] == REPORT
+
+
+@pytest.mark.slow
+def test_the_engine_s_command_line_needs_no_change_of_the_agent(tmp_path: Path) -> None:
+    """``tea run`` with ``--actions-module``: the same states as without, one valid log, and nothing more on the terminal."""
+    real_engine()
+    command = [sys.executable, "-W", "ignore", "-m", "the_edge_agent.cli", "run", "agent.yaml", "--quiet", "--stream"]
+    text = EXAMPLE.read_text("utf-8").replace("uses: obs.query\n", "uses: obs.query_events\n").partition("  - name: report")[0]
+    done = []
+    for name, more in (("bare", []), ("observed", ["--actions-module", "the_edge_obs.integrations.tea"])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "agent.yaml").write_text(text, "utf-8")
+        run = subprocess.run([*command, *more], cwd=tmp_path / name, capture_output=True, encoding="utf-8", timeout=300)
+        assert run.returncode == 0, run.stderr
+        done.append([json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")])
+    assert "python.run" not in run.stderr
+    assert [(event["type"], event.get("node")) for event in done[0]] == [(event["type"], event.get("node")) for event in done[1]]
+    assert [events[-1]["state"]["checked"] for events in done] == [2, 2]
+    [path] = (tmp_path / "observed" / "logs").iterdir()
+    assert [(run.name, run.status, run.errors) for run in obs.runs(path)] == [("restock", "ok", 1)]
+    assert [problem for event in obs.query(path) for problem in problems(event)] == []
+
+
+def test_an_agent_that_imports_the_module_runs_in_our_own_runner(recwarn: pytest.WarningsRecorder) -> None:
+    flow = {"imports": [{"package": "the_edge_obs.integrations.tea"}], "nodes": [code("a", "return {'x': 1}")]}
+    assert flows.load(flow).run()["x"] == 1
+    assert [str(warning.message) for warning in recwarn if "the_edge_obs" in str(warning.message)] == []
 
 
 # --- undo, and other engines ------------------------------------------------------------------------------------------
