@@ -194,12 +194,15 @@ TOLERATED = [
     ({"handlers": [{"type": "socket"}]}, r"observability.handlers\[0\].type"),
     ({"handlers": [{"type": "file", "path": "x.log", "when": "midnight"}]}, r"observability.handlers\[0\].when"),
     ({"handlers": [{"type": "callback", "callback": "nowhere"}]}, r"observability.handlers\[0\].callback"),
+    ({"handlers": [{"type": "file", "path": "taken/flow-{flow_id}.jsonl"}]}, r"observability.handlers\[0\].*taken"),
+    ({"handlers": "file"}, "observability.handlers"),
 ]
 
 
 @pytest.mark.parametrize(("block", "where"), TOLERATED)
 def test_what_the_engine_tolerates_is_a_warning_that_names_the_key(kit: Any, block: dict[str, Any], where: str) -> None:
     before = json.dumps(block)
+    Path("taken").write_text("a file, and no folder", "utf-8")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         final = ran(agent(code("a", "return {}"), settings={"observability": block}), kit)
@@ -212,6 +215,14 @@ def test_what_the_engine_tolerates_is_a_warning_that_names_the_key(kit: Any, blo
 def test_settings_that_are_no_mapping_are_a_warning(kit: Any) -> None:
     with pytest.warns(UserWarning, match="observability is 'on', not a mapping"):
         ran(agent(code("a", "return {}"), settings={"observability": "on"}), kit)
+
+
+def test_a_folder_that_cannot_be_made_leaves_the_ring(kit: Any) -> None:
+    Path("logs").write_text("a file, and no folder", "utf-8")
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        final = ran(agent(code("a", "return {}")), kit)
+    assert tree(id_of(final))[-1] == (1, "python.run", "a", "ok")
 
 
 def test_a_file_in_the_environment_that_cannot_be_read_is_a_warning(kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,6 +391,17 @@ def test_what_is_thrown_into_a_run_reaches_the_engine(kit: Any) -> None:
     except LookupError:
         assert not kit.is_real  # the engine makes an event of it
     assert obs.get_flow_log(flow_id).status == "error"
+
+
+def test_a_state_of_another_type_keeps_it(kit: Any) -> None:
+    class State(dict[str, Any]):
+        def copy(self) -> State:
+            return State(self)
+
+    given = State(x=1)
+    final = ran(agent({"name": "a", "uses": "kind"}), kit, given, kind=lambda state, **kwargs: {"kind": type(state).__name__})
+    assert final["state"]["kind"] == "State"
+    assert given == {"x": 1}
 
 
 def test_a_state_that_the_engine_refuses_is_its_own_error(kit: Any) -> None:

@@ -15,6 +15,7 @@ ENVIRONMENT: Final = "TEA_OBS_CONFIG"
 OWN: Final = {"handlers": [{"type": "file", "path": "logs/flow-{flow_id}.jsonl"}]}
 """The block of an agent for which nobody has configured anything."""
 
+_NEEDED: Final = ("type", "path", "callback")
 _PART = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 
@@ -41,23 +42,23 @@ def activated(block: Any, given: Any, scope: object) -> Callable[[], None] | Non
     """
     if block is not None:
         return _tolerant(block, scope)
-    if given is not None:
-        return configure(given, scope=scope)
-    if is_configured():
+    if given is None and is_configured():
         return None
-    if path := os.environ.get(ENVIRONMENT):
-        try:
-            return configure(path, scope=scope)
-        except ConfigurationError as error:
-            _warn(f"{ENVIRONMENT}: {error}; the default is used")
-    return configure(OWN, scope=scope)
+    path = os.environ.get(ENVIRONMENT)
+    for config, name in ((given, "install"), (path, ENVIRONMENT)):
+        if config:
+            try:
+                return configure(config, scope=scope)
+            except ConfigurationError as error:
+                _warn(f"{name}: {error}; the default is used")
+    return _tolerant(OWN, scope)
 
 
 def _tolerant(block: Any, scope: object) -> Callable[[], None]:
     """Activate a block as far as it can be used. The engine tolerates what is wrong in it, so each mistake is only a warning."""
     if not isinstance(block, Mapping):
         _warn(f"observability is {block!r}, not a mapping; the default is used")
-        return configure(OWN, scope=scope)
+        return _tolerant(OWN, scope)
     left: dict[str, Any] = {**copy.copy(dict(block)), "enabled": True}
     while True:
         try:
@@ -72,13 +73,15 @@ def _tolerant(block: Any, scope: object) -> Callable[[], None]:
 def _without(block: dict[str, Any], where: str) -> str | None:
     """Take the part that a mistake names out of a block, and return its name; None if it is not there."""
     keys = [name or int(number) for name, number in _PART.findall(where.removeprefix("observability"))]
+    if keys[:1] == ["handlers"] and keys[2:] and keys[2] in _NEEDED:
+        keys = keys[:2]  # a handler without it would be another one
     holder: Any = block
     for depth, key in enumerate(keys):
         if not _has(holder, key):
             return None
         if depth == len(keys) - 1 or not isinstance(holder[key], (Mapping, list)):
             del holder[key]
-            return where
+            return "observability" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
         holder[key] = copy.copy(holder[key])  # the agent's own block stays as it is
         holder = holder[key]
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -77,15 +78,17 @@ class Run:
             with use_span(self._frame.context):
                 taint(texts)
 
-    def state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    def state(self, state: dict[str, Any]) -> dict[str, Any]:
         """Return a state that names this run: a checkpoint, a remote branch and a bare thread find it there."""
         before = state.get(KEY)
         with use_span(self.place):
             headers = inject({})
-        return {
-            **state,
-            KEY: {**(before if isinstance(before, dict) else {}), "enabled": True, "flow_id": self.flow_id, **headers},
-        }
+        try:
+            named = dict(state) if type(state) is dict else copy.copy(state)
+        except Exception:  # noqa: BLE001 - a class that cannot be copied: observability never breaks the observed code
+            return state
+        named[KEY] = {**(before if isinstance(before, dict) else {}), "enabled": True, "flow_id": self.flow_id, **headers}
+        return named
 
     def config(self, values: Mapping[str, Any] | None) -> RunConfig:
         """Return the config of a run that carries it to the nodes."""
