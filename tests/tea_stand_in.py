@@ -380,7 +380,9 @@ class StateGraph:
         while here != fan_in_node:
             try:
                 self._run(here, state, config)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
+                if self.raise_exceptions:
+                    raise RuntimeError(f"Error in node '{here}': {error}") from error
                 return {"type": "error", "node": here, "error": str(error), "state": state.copy()}
             here = self.next[here]
         copied: dict[str, Any] = state

@@ -99,6 +99,10 @@ def ran(config: dict[str, Any], kit: Any, state: dict[str, Any] | None = None, *
     return last(engine.load_from_dict(config).invoke(state or {}))
 
 
+# An agent that stops before its second node.
+HELD = agent(code("a", "return {'x': 1}"), code("b", "return {'y': state['x'] + 1}"), config={"interrupt_before": ["b"]})
+
+
 # --- 1: names ---------------------------------------------------------------------------------------------------------
 
 
@@ -334,6 +338,20 @@ def test_a_failed_run_inside_a_flow_fails_only_its_span(kit: Any) -> None:
     undo()
 
 
+def test_an_interrupted_run_inside_a_flow_notes_it_in_its_span(kit: Any) -> None:
+    engine = kit.engine()
+    tea.attach(engine)
+    graph = engine.load_from_dict(HELD)
+    undo = obs.configure({"level": "info"})
+    with obs.flow("outer") as run:
+        held = last(graph.invoke({}))
+    log = obs.get_flow_log(run.flow_id)
+    [note] = [event for event in log.events if event["event_type"] == "log"]
+    assert (note["node"], note["data"]) == ("graph", {"node": "b", "checkpoint": held["checkpoint_path"]})
+    assert [(span.node, span.status) for span in log.spans] == [("flow", "ok"), ("graph", "ok"), ("python.run", "ok")]
+    undo()
+
+
 # --- 7: how a run ends ------------------------------------------------------------------------------------------------
 
 
@@ -413,8 +431,6 @@ def test_a_state_that_the_engine_refuses_is_its_own_error(kit: Any) -> None:
 
 
 # --- 8: resume, remote branches, bare threads -------------------------------------------------------------------------
-
-HELD = agent(code("a", "return {'x': 1}"), code("b", "return {'y': state['x'] + 1}"), config={"interrupt_before": ["b"]})
 
 
 @pytest.mark.parametrize("way", ["invoke", "stream"])
@@ -509,6 +525,24 @@ def test_an_action_in_a_bare_thread_finds_its_run_by_the_state(kit: Any) -> None
     final = last(engine.load_from_dict(agent({"name": "a", "uses": "spread"})).invoke({}))
     assert final["state"]["small"] == 1
     assert sorted(tree(id_of(final))) == [(0, "flow", None, "ok"), (1, "small", None, "ok"), (1, "spread", "a", "ok")]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [code("in", "return {'y': 1}"), {"name": "in", "uses": "small"}, {"name": "s", "steps": [code("in", "return {'y': 1}")]}],
+)
+def test_a_node_in_a_bare_thread_finds_its_run_by_the_state(kit: Any, node: dict[str, Any]) -> None:
+    def spread(state: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        run = engine._node_factory.create_run_function(node)
+        done = tea_stand_in.bare_thread(lambda: run(state))
+        return {"y": done["y"]}
+
+    engine = kit.engine(spread=spread, small=lambda state, **kwargs: {"y": 1})
+    tea.attach(engine)
+    final = last(engine.load_from_dict(agent({"name": "a", "uses": "spread"})).invoke({}))
+    assert final["state"]["y"] == 1
+    assert len([row for row in tree(id_of(final)) if row[2] == "in"]) == 1
+    assert files() == ["logs"]
 
 
 def test_an_action_outside_a_run_runs(kit: Any) -> None:
@@ -616,6 +650,17 @@ def test_a_branch_of_parallel_edges_that_fails_is_marked(kit: Any, way: str) -> 
     assert (1, "parallel.branch", None, "error") in rows
     assert (2, "python.run", "c", "error") in rows
     assert rows[0][3] == ("error" if events[-1]["type"] == "error" else "ok")
+
+
+def test_a_branch_of_parallel_edges_that_raises_fails_the_run(kit: Any) -> None:
+    engine = kit.engine()
+    tea.attach(engine)
+    config = {**forked("raise KeyError('gone')"), "config": {"raise_exceptions": True}}
+    with pytest.raises(RuntimeError, match="gone"):
+        list(engine.load_from_dict(config).invoke({}))
+    rows = tree(obs.runs("logs")[0].flow_id)
+    assert rows[0][3] == "error"
+    assert (1, "parallel.branch", None, "error") in rows
 
 
 def test_a_branch_that_fails_is_marked_and_the_run_is_not(kit: Any) -> None:
@@ -736,6 +781,17 @@ def test_the_engine_s_context_speaks_of_the_last_run(kit: Any) -> None:
     assert (log["metrics"]["node_count"], log["metrics"]["event_count"]) == (1, 2)
     assert [event["event_type"] for event in context.event_stream.query({"node": "a", "event_type": "exit"})] == ["exit"]
     assert len(context.event_stream.get_all()) == 2
+
+
+def test_before_the_first_run_the_context_is_the_engine_s_own(kit: Any) -> None:
+    engine = kit.engine()
+    tea.attach(engine)
+    engine.load_from_dict(agent(code("a", "return {}"), observability={"enabled": True}))
+    theirs = engine.observability_context._theirs
+    assert engine.observability_context.event_stream is theirs.event_stream
+    assert engine.observability_context.get_flow_log()["events"] == []
+    engine.observability_context.last = "6f1c9ad2-0b8f-4ade-8135-832e76089b4a"  # a run whose log is gone
+    assert engine.observability_context.get_flow_log()["flow_id"] == theirs.flow_id
 
 
 def test_an_agent_without_a_block_has_no_context(kit: Any) -> None:
