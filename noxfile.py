@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -124,6 +125,31 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def rust(session: nox.Session) -> None:
+    """Check the Rust runtime: format, lint, tests, documentation, licences, packages, and the oldest compiler it supports."""
+    need_crates(session)
+    install(session, "test")  # some tests of the crates ask the package
+    env = {"PYTHON": str(Path(session.bin) / "python"), "RUSTDOCFLAGS": "-D warnings"}
+    session.run("python", "rust/audit.py", external=True)
+    session.chdir("rust")
+    for command in (
+        "fmt --check",
+        "clippy --locked --all-targets -- -D warnings",
+        "test --locked --quiet",
+        "test --locked --quiet -p the-edge-obs --no-default-features --lib",
+        "doc --locked --quiet --no-deps",
+        "package --locked --quiet -p the-edge-obs --allow-dirty",
+    ):
+        session.run("cargo", *command.split(), external=True, env=env)
+    oldest = re.search(r'^rust-version = "(.+)"', Path("Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert oldest is not None
+    if shutil.which("rustup") and oldest[1] in str(session.run("rustup", "toolchain", "list", external=True, silent=True)):
+        session.run("cargo", f"+{oldest[1]}", "check", "--locked", "--quiet", external=True)
+    else:
+        session.warn(f"Rust {oldest[1]} is not on this machine (rustup toolchain install {oldest[1]}), so it is not tried")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the speed against other libraries: ``nox -s bench -- --quick``."""
     install(session, "bench")
@@ -135,6 +161,14 @@ def mutants(session: nox.Session) -> None:
     """Make the code wrong in one place at a time and see whether a test fails; ``-- handlers --sample 100`` tries fewer."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.mutants", *(session.posargs or ["--sample", "60"]))
+
+
+def need_crates(session: nox.Session) -> None:
+    """Skip a session, and say why, where there is no cargo, or where it cannot get the crates that Cargo.lock names."""
+    if shutil.which("cargo") is None:
+        session.skip("cargo is not on this machine, so the Rust runtime is not checked")
+    if subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT / "rust", check=False).returncode:
+        session.skip("cargo cannot get the crates of rust/Cargo.lock, so the Rust runtime is not checked")
 
 
 def speedscope(session: nox.Session) -> dict[str, str]:

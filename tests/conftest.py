@@ -11,17 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from the_edge_obs.context import CURRENT
 from the_edge_obs.handlers import RingBufferHandler
 from the_edge_obs.recording.buffers import listeners
 
 # A busy machine is not a failure, so no profile has a deadline. In CI a failure is that of the change: each run tries the same
-# examples, and prints how to repeat the one that fails. Elsewhere each run tries others.
+# examples, and prints how to repeat the one that fails. Elsewhere each run tries others. The nightly profile is for a run that takes
+# as long as it takes: --hypothesis-profile nightly.
 settings.register_profile("local", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]  # on a busy machine, drawing a large case takes long
+settings.register_profile("nightly", deadline=None, max_examples=5_000, print_blob=True, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "local"))
 
 _QUICK = "not slow"  # what the quick loop gives as -m

@@ -196,6 +196,20 @@ def span_id(number: int) -> str:
     return str(uuid.UUID(int=2**64 + number))
 
 
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["entry", "exit", "error", "log"]), st.integers(1, 4))))
+def test_normalising_again_does_not_turn_the_events_of_a_span(kinds: list[tuple[str, str, int]]) -> None:
+    """What the node of a span is does not depend on the order of its events, also where the entry is lost."""
+    events = [event(1, None, kind, float(time), node, message=str(at)) for at, (node, kind, time) in enumerate(kinds)]
+    once = normalise(events)
+    assert normalise(once) == once
+
+
+def test_a_span_that_has_lost_its_entry_ends_with_its_exit() -> None:
+    """An error that was logged by hand before it ends nothing."""
+    by_hand, end = event(1, None, "error", 1.0, "check"), event(1, None, "exit", 2.0, "call")
+    assert [event["node"] for event in normalise([end, by_hand])] == ["check", "call"]
+
+
 def test_order_of_the_walk() -> None:
     """A span's entry, then what lies in it by time, branches by their index, then its end, whatever the clock says of that."""
     found = normalise(

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from . import errors
 from .errors import LogFileError, ObservabilityError
-from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number
+from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number, status_of
 from .files import BROKEN_PIPE, abandon_stdout
 from .flow_log import FlowLog
 from .jsonl import log_files, read_events
@@ -83,7 +83,8 @@ class _Span:
 
     Args:
         parent: The id of its parent, or None.
-        node: Its node.
+        node: Its node: that of its entry, else of its exit, else of its last error.
+        told: How well the node is known: 3 by an entry, 2 by an exit, 1 by an error, 0 by another event.
         index: ``input.index`` of its entry, or -1.
         start, end: The times of its first and its last event.
         position: The position of its first event in the input.
@@ -91,6 +92,7 @@ class _Span:
 
     parent: str | None
     node: str
+    told: int
     index: float
     start: float
     end: float
@@ -117,12 +119,16 @@ def _walked(events: Sequence[Event]) -> list[Event]:
 
 def _note(spans: dict[str, _Span], position: int, event: Event) -> None:
     time = _time(event)
-    span = spans.setdefault(event["span_id"], _Span(event["parent_id"], event["node"], -1, time, time, position))
+    span = spans.setdefault(event["span_id"], _Span(event["parent_id"], event["node"], 0, -1, time, time, position))
     span.end = time
-    if event["event_type"] == "entry":
+    is_entry = event["event_type"] == "entry"
+    told = 3 if is_entry else 0 if event["event_type"] not in ENDS else 2 if status_of(event) == "ok" else 1
+    if told >= span.told:  # of two that tell as much, the later one
+        span.node, span.told = event["node"], told
+    if is_entry:
         given = event["data"].get("input")
         index = given.get("index") if isinstance(given, Mapping) else None
-        span.node, span.index = event["node"], -1
+        span.index = -1
         if isinstance(index, (int, float)) and is_number(index) and index % 1 == 0:
             span.index = index
 

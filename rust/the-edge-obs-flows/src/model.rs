@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use the_edge_obs::config::Config;
 use the_edge_obs::Snap;
 
 use crate::actions::Action;
@@ -206,6 +207,8 @@ pub(crate) struct Plan {
     pub edges: HashMap<Box<str>, Vec<Edge>>,
     /// The `observability` block.
     pub observability: Option<Snap>,
+    /// What the block says.
+    pub config: Option<Config>,
     /// How many nodes a run can execute before it counts as an endless loop.
     pub max_steps: u64,
     /// The digest of the flow.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use the_edge_obs::context::{FlowBuilder, ObservabilityContext};
 use the_edge_obs::outcome::soft_failure;
+use the_edge_obs::redaction::Policy;
 use the_edge_obs::{Level, Node, OpenSpan, Snap};
 
 use crate::error::Failure;
@@ -166,7 +167,12 @@ pub(crate) fn root(plan: &Plan, given: &State) -> FlowBuilder {
         ("path", Snap::from(plan.path.as_deref().map(Snap::from))),
         ("sha256", plan.sha256.as_deref().map(Snap::from).into()),
     ];
+    let policy = plan
+        .config
+        .as_ref()
+        .map(|config| Arc::clone(&config.redact));
     the_edge_obs::flow(&plan.name)
+        .policy(policy.unwrap_or_else(Policy::built_in))
         .secrets_of(known(plan, &input))
         .about("input", input.to_snap())
         .about("flow", Snap::map(about))

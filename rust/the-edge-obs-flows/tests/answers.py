@@ -118,6 +118,11 @@ MISTAKES = [
     "nodes: [{uses: json.parse, text: '{{ env }}'}]",
     "nodes:\n  - uses: json.parse\n    with:\n      text: |\n        a\n        {{ unknown.x }}\n",
     "nodes: [{uses: llm.call, with: {prompt: a, messages: [{role: '{{ x }}', content: ['{{ y }}']}]}}]",
+    f"observability:\n  level: loud\n  levels: {{http: loud}}\nnodes: [{NODE}]",
+    f"observability:\n  buffer_sise: 5\n  handlers:\n    - {{type: console, pth: x}}\nnodes: [{NODE}]",
+    f"observability:\n  handlers:\n    - {{type: console}}\n    - {{type: fil, path: x}}\nnodes: [{NODE}]",
+    f"observability:\n  buffer_size: 0\n  propagate: 'no'\n  redact: {{preset: card}}\nnodes: [{NODE}]",
+    f"observability: [a]\nnodes: [{NODE}]",
     "a: 1\na: 2",
     "",
 ]

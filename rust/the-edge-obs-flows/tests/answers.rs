@@ -26,6 +26,13 @@ fn shown(line: Option<usize>, step: Option<&str>, problem: &str) -> String {
         .filter_map(|words| Some(problem.find(words)? + words.len()))
         .min();
     let problem = &problem[..end.unwrap_or(problem.len())];
+    // The crate the-edge-obs suggests no names in blocks.
+    let problem = match (problem.find("did you mean"), problem.find("? allowed")) {
+        (Some(start), Some(end)) if problem.contains("observability") => {
+            format!("{}{}", &problem[..start], &problem[end + 2..])
+        }
+        _ => problem.to_owned(),
+    };
     format!("{}: {}: {problem}", line.unwrap_or(0), step.unwrap_or("-"))
 }
 

@@ -126,11 +126,19 @@ fn a_flow_runs_and_shows_what_it_does() {
     let run = folder.run(&[&["run", "triage.yaml"], &set[..]].concat());
     run.ends(0);
     let lines: Vec<&str> = run.out.lines().collect();
-    assert!(
-        lines[1].starts_with("ok, ") && lines[1].contains(", 2 nodes, 6 events, "),
-        "{}",
-        run.out
-    );
+    let beginnings = [
+        "",
+        "triage    flow        █",
+        "├─ parse  json.parse  ",
+        "└─ ask    llm.call    ",
+        "",
+        "ok, ",
+    ];
+    for (line, beginning) in lines.iter().zip(beginnings) {
+        assert!(line.starts_with(beginning), "{line:?} in {}", run.out);
+    }
+    assert!(lines[5].contains(", 2 nodes, 6 events, "), "{}", run.out);
+    let lines = &lines[4..];
     let id = lines[2].strip_prefix("flow ").unwrap();
     assert_eq!(lines[3], format!("log  logs/flow-{id}.jsonl"));
     let state = [
@@ -532,7 +540,7 @@ fn cases_are_answered_line_by_line() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = "{\"ask\": \"glob\", \"pattern\": \"llm.*\", \"text\": \"llm.call\"}\nx\n{\"ask\": \"time\", \"given\": \"-5m\", \"now\": 1000}\n";
+    let lines = "{\"ask\": \"glob\", \"pattern\": \"llm.*\", \"name\": \"llm.call\"}\nx\n{\"ask\": \"time\", \"given\": \"-5m\", \"now\": 1000}\n";
     asked
         .stdin
         .take()
@@ -623,4 +631,78 @@ fn an_interrupted_run_leaves_a_whole_log() {
     assert_eq!(lines.len(), 4);
     assert!(lines[3].contains("\"cancelled\":true"));
     folder.run(&["validate", "--strict", "logs"]).ends(0);
+}
+
+#[test]
+fn the_tree_is_folded_and_tells_of_errors() {
+    let folder = Folder::new("tree");
+    let flow = "\
+name: many
+nodes:
+  - name: each
+    type: dynamic_parallel
+    items: '{{ range(40) | list }}'
+    steps: [{name: parse, uses: json.parse, with: {text: \"{{ '1' if item != 20 else 'x' }}\"}}]
+  - {name: warn, uses: obs.log_event, with: {message: careful, level: warn}}
+";
+    folder.write("many.yaml", flow);
+    let run = folder.run(&["run", "many.yaml", "--ascii"]);
+    run.ends(0);
+    let lines: Vec<&str> = run.out.lines().collect();
+    let at = |text: &str| {
+        lines
+            .iter()
+            .position(|line| line.contains(text))
+            .unwrap_or_else(|| panic!("no {text}: {}", run.out))
+    };
+    assert!(
+        lines[at(": 12 more, all ok")].starts_with("|  |- : 12 more, all ok"),
+        "{}",
+        run.out
+    );
+    assert!(
+        lines[at("parallel.branch [20] 20")].starts_with("|  |- parallel.branch [20] 20"),
+        "{}",
+        run.out
+    );
+    assert!(
+        lines[at("JSON parse error")].starts_with("|  |       parse: JSON parse error: "),
+        "{}",
+        run.out
+    );
+    assert!(
+        lines[at("warn: careful")].starts_with("     warn: careful"),
+        "{}",
+        run.out
+    );
+    assert!(!run.out.contains("[12] 12") && run.out.is_ascii());
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_nothing_is_replaced() {
+    let folder = with_logs("unreadable");
+    fs::write(folder.0.join("logs/old.jsonl.gz"), b"x").unwrap();
+    let run = folder.run(&["query", "logs", "--limit", "100"]);
+    run.ends(2).says(
+        "error: a compressed log is not read, such as 'logs/old.jsonl.gz'; unpack with gunzip -k, or use Python's tea-obs",
+    );
+    assert_eq!(run.out.lines().count(), 10);
+    fs::write(folder.0.join("logs/zz.jsonl"), b"\xff\xfex").unwrap();
+    folder.write("all.jsonl", "before");
+    let run = folder.run(&["export", "logs", "-o", "all.jsonl"]);
+    run.ends(2);
+    assert!(
+        run.err.contains("it is utf-16; a log is utf-8"),
+        "{}",
+        run.err
+    );
+    assert_eq!(
+        fs::read_to_string(folder.0.join("all.jsonl")).unwrap(),
+        "before"
+    );
+    assert!(fs::read_dir(&folder.0).unwrap().all(|file| !file
+        .unwrap()
+        .file_name()
+        .to_string_lossy()
+        .ends_with(".part")));
 }

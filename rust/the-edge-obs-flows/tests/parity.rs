@@ -3,29 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use the_edge_obs::levels::Levels;
 use the_edge_obs::parity::normalise;
-use the_edge_obs::sink::ring::Ring;
 use the_edge_obs::value::from_json;
-use the_edge_obs::{Facts, FlowLayer, Level, Sink, Snap, Store};
+use the_edge_obs::{Facts, Sink, Snap};
 use the_edge_obs_flows::{Actions, Flow};
 use tracing_subscriber::prelude::*;
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/observability")
-}
-
-/// Returns the levels of a flow's block.
-fn levels(flow: &Flow) -> Levels {
-    let level = |value: &Snap| Some(value.as_str().unwrap().parse::<Level>().unwrap());
-    let block = flow.observability().unwrap();
-    let levels = Levels::new(level(block.get("level").unwrap()));
-    if let Some(Snap::Map(named)) = block.get("levels") {
-        for (name, value) in named {
-            levels.set(name, level(value)).unwrap();
-        }
-    }
-    levels
 }
 
 /// The events as a file has them: with what was known as a secret when each was written.
@@ -42,13 +27,10 @@ impl Sink for Written {
 /// Runs a fixture and returns its log, normalised.
 fn log_of(name: &str) -> Vec<Snap> {
     let path = examples().join(format!("parity/{name}.yaml"));
-    let ring = Ring::new();
     let flow = Flow::load(path, Actions::builtin()).unwrap();
-    let flow = flow.with_store(Store::new().ring(ring.clone()));
     let written = Arc::new(Written::default());
-    let layer = FlowLayer::with_levels(Arc::new(levels(&flow)))
-        .sink(ring.clone())
-        .sink(Arc::clone(&written));
+    let (layer, ring) = flow.config().unwrap().layer().unwrap();
+    let layer = layer.sink(Arc::clone(&written));
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         let result = flow.run(Snap::Null);
         assert_eq!(result.is_err(), name == "failed", "{name}: {result:?}");

@@ -7,15 +7,17 @@ use serde::Serialize;
 use tracing::{dispatcher, Dispatch};
 
 use crate::capture::to_snap;
+use crate::error::Error;
 use crate::event::{EventType, Level, Status, ROOT_NODE, SCHEMA_VERSION};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
-use crate::here::{here, Here};
+use crate::here::{here, in_span, Here};
 use crate::ids::{FlowId, SpanId};
-use crate::layer::current_place;
+use crate::layer::{around, current_place};
 use crate::names::{fit_name, fit_node};
 use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, named, PANICKED};
+use crate::output::policy_in_use;
 use crate::redaction::Policy;
 use crate::run::{Place, Run};
 use crate::span::{end_run, Open};
@@ -39,7 +41,7 @@ pub fn flow(name: &str) -> FlowBuilder {
         name: fit_name(name).into(),
         id: None,
         parent: None,
-        policy: Policy::built_in(),
+        policy: None,
         about: Vec::new(),
         secrets: Vec::new(),
     }
@@ -51,7 +53,7 @@ pub struct FlowBuilder {
     name: Box<str>,
     id: Option<FlowId>,
     parent: Option<u64>,
-    policy: Arc<Policy>,
+    policy: Option<Arc<Policy>>,
     about: Vec<(Box<str>, Snap)>,
     secrets: Vec<Snap>,
 }
@@ -69,9 +71,9 @@ impl FlowBuilder {
         self
     }
 
-    /// Sets what counts as secret in this flow, beside what always does.
+    /// Sets what counts as secret in this flow, beside what always does, and what the layers in use take for secret.
     pub fn policy(mut self, policy: Arc<Policy>) -> FlowBuilder {
-        self.policy = policy;
+        self.policy = Some(policy);
         self
     }
 
@@ -97,11 +99,13 @@ impl FlowBuilder {
     /// The layers of the current dispatcher get its events. Where there are none, the flow has an id and logs nothing.
     #[must_use = "a flow that is dropped has ended"]
     pub fn start(self) -> ObservabilityContext {
-        let flow = Flow::with_policy(
-            self.id.unwrap_or_else(FlowId::random),
-            &self.name,
-            self.policy,
-        );
+        let shared = policy_in_use();
+        let policy = match self.policy {
+            Some(own) if !Arc::ptr_eq(&own, &shared) => Arc::new(shared.with(&own)),
+            _ => shared,
+        };
+        let id = self.id.unwrap_or_else(FlowId::random);
+        let flow = Flow::with_policy(id, &self.name, policy);
         let run = Arc::new(Run::new(flow, self.parent));
         let place = Place::new(
             Arc::clone(&run),
@@ -118,12 +122,14 @@ impl FlowBuilder {
             };
         }
         let dispatch = dispatcher::get_default(Dispatch::clone);
-        let outer = current_place(&dispatch).filter(|outer| outer.run.flow.id != run.flow.id);
+        let around = around(&dispatch);
         ROOT.register();
         let place = Arc::new(place);
         // Also where nobody wants the root: nodes inside it belong to the flow all the same.
         let is_muted = !ROOT.asks(&dispatch);
-        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), is_muted);
+        let open = Open::offered(&dispatch, &ROOT, Arc::clone(&place), &around, is_muted);
+        let is_other = |outer: &Arc<Place>| outer.run.flow.id != run.flow.id;
+        let outer = around.place.filter(is_other);
         for value in &self.secrets {
             let _ = place.snapshot(value);
         }
@@ -166,7 +172,7 @@ fn about(
     data
 }
 
-/// Logs into the flow around another one that this begins there, so that each log names the other.
+/// Logs in the outer flow that the inner one begins there, so that each log names the other.
 fn log_into(outer: &Place, inner: &Place) {
     let flow = &inner.run.flow;
     let pairs = [
@@ -239,10 +245,10 @@ impl ObservabilityContext {
         &self.place.run.flow
     }
 
-    /// Runs a function inside the flow: nodes that it calls belong to it.
+    /// Runs a function inside the flow: nodes that it calls belong to it. It works on any thread.
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.open {
-            Some(open) => open.span.in_scope(work),
+            Some(open) => in_span(&open.span, work),
             None => work(),
         }
     }
@@ -477,9 +483,15 @@ pub fn current() -> Option<Current> {
     })
 }
 
-/// Remembers that a value is a secret of the running flow: it is redacted wherever it appears from now on.
-pub fn taint(secret: &str) {
-    if let Some(place) = dispatcher::get_default(current_place) {
-        place.run.flow.taints.name(secret);
+/// Remembers that a value is a secret of the running flow, as [`Flow::taint`] does: it is redacted wherever it appears from now on.
+/// Outside any flow nothing is remembered.
+///
+/// # Errors
+///
+/// [`Error::Configuration`]: the value is not a text, an integer, or a list of them.
+pub fn taint(secret: impl Into<Snap>) -> Result<(), Error> {
+    match dispatcher::get_default(current_place) {
+        Some(place) => place.run.flow.taint(secret),
+        None => Ok(()),
     }
 }

@@ -132,23 +132,36 @@ pub fn export_events(
     events: impl IntoIterator<Item = Snap>,
     path: &Path,
 ) -> Result<Exported, Error> {
-    let mut count = 0;
-    let bytes = write_to(path, |out| {
-        let mut line = String::new();
-        for event in events {
-            line.clear();
-            event.write_json(&mut line);
-            line.push('\n');
-            out.write_all(line.as_bytes())?;
-            count += 1;
-        }
-        Ok(())
+    export_each(path, |write| {
+        events.into_iter().try_for_each(|event| write(&event))
+    })
+}
+
+/// Writes events as [`export_events`] does, from a reader that gives them one by one and may fail: then the file stays as it was.
+///
+/// # Errors
+///
+/// As [`export_events`], and those of the reader.
+pub fn export_each<E: From<Error>>(
+    path: &Path,
+    read: impl FnOnce(&mut dyn FnMut(&Snap) -> Result<(), Error>) -> Result<(), E>,
+) -> Result<Exported, E> {
+    check_name(path)?;
+    let failed = |error: io::Error| cannot_write(path, &error);
+    let mut draft = Draft::create(path).map_err(failed)?;
+    let (mut line, mut count) = (String::new(), 0);
+    read(&mut |event| {
+        line.clear();
+        event.write_json(&mut line);
+        line.push('\n');
+        count += 1;
+        draft.write_all(line.as_bytes()).map_err(failed)
     })?;
     Ok(Exported {
         path: path.to_owned(),
         format: Format::Jsonl,
         events: count,
-        bytes,
+        bytes: draft.finish().map_err(failed)?,
     })
 }
 

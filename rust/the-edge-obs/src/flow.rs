@@ -93,7 +93,7 @@ impl Flow {
             .unwrap_or(Status::Unknown)
     }
 
-    /// Says how the root span ended.
+    /// Sets how the root span ended.
     pub fn set_status(&self, status: Status) {
         self.status.store(status as u8, Ordering::Release);
     }

@@ -17,6 +17,7 @@ use crate::levels::Levels;
 use crate::names::fit_node;
 use crate::outcome::{error_data, PANICKED};
 use crate::output::{is_in_sink, Output};
+use crate::redaction::Policy;
 use crate::run::Place;
 use crate::sink::Sink;
 use crate::value::Snap;
@@ -103,9 +104,19 @@ impl FlowLayer {
     /// Adds a sink.
     #[must_use]
     pub fn sink(mut self, sink: impl Sink + 'static) -> FlowLayer {
-        let mut output = Output::new(Arc::clone(&self.output.levels));
-        output.sinks.clone_from(&self.output.sinks);
+        let mut output = self.output.as_new();
         output.sinks.push(Arc::new(sink));
+        self.output = Arc::new(output);
+        self
+    }
+
+    /// Sets what counts as secret, beside what always does, in the flows that start while the layer is in use.
+    ///
+    /// An event is redacted once for all sinks. So of several layers, what is a secret for one is a secret for all.
+    #[must_use]
+    pub fn policy(mut self, policy: Arc<Policy>) -> FlowLayer {
+        let mut output = self.output.as_new();
+        output.policy = policy;
         self.output = Arc::new(output);
         self
     }
@@ -143,7 +154,7 @@ impl FlowLayer {
             .get::<Tag>()
             .map(|tag| Arc::clone(&tag.place));
         let place = known.or_else(|| {
-            let parent = span.parent().and_then(|parent| nearest(parent))?;
+            let parent = span.parent().and_then(|parent| nearest(parent).place)?;
             let node = fit_node(metadata.name()).into();
             let level = level_of(metadata.level());
             let run = Arc::clone(&parent.run);
@@ -217,17 +228,25 @@ where
         if is_in_sink() {
             return;
         }
-        let Some(place) = context.event_span(event).and_then(nearest) else {
+        let (metadata, level) = (event.metadata(), level_of(event.metadata().level()));
+        // An event that came through the crate `log` has its target as a field.
+        let is_bridged = metadata.target() == "log";
+        // Asked first, as most events of a program are below the level.
+        if !is_bridged && !self.output.levels.on(metadata.target(), level) {
+            return;
+        }
+        let Some(place) = context
+            .event_span(event)
+            .and_then(|span| nearest(span).place)
+        else {
             return;
         };
-        let (metadata, level) = (event.metadata(), level_of(event.metadata().level()));
         let read = || Fields::read(|fields| event.record(fields));
-        // An event that came through the crate `log` has its target as a field.
-        let mut fields = (metadata.target() == "log").then(read);
+        let mut fields = is_bridged.then(read);
         let target = fields.as_mut().and_then(|fields| fields.target.take());
         let target = target.as_deref().unwrap_or(metadata.target());
         let bit = place.run.bit_of(&self.output).unwrap_or(0);
-        if bit == 0 || !self.output.levels.on(target, level) {
+        if bit == 0 || is_bridged && !self.output.levels.on(target, level) {
             return;
         }
         let fields = fields.unwrap_or_else(read);
@@ -292,6 +311,7 @@ pub(crate) fn offer(
     metadata: &'static Metadata<'static>,
     values: &[Option<&dyn tracing::Value>; 3],
     place: &Arc<Place>,
+    around: &Around,
     is_muted: bool,
 ) -> Option<Span> {
     let slot = Slot {
@@ -301,7 +321,7 @@ pub(crate) fn offer(
     };
     // Taken out again whatever happens, so that no later span is taken for this one.
     let _restored = Restored(with_slot(|own| own.replace(slot))?);
-    let span = Span::new_with(metadata, &metadata.fields().value_set_all(values), dispatch);
+    let span = around.link.span(metadata, values, dispatch);
     // Set here and not by a layer: also a span that no layer's filter wants is a place.
     if let (Some(registry), Some(id)) = (dispatch.downcast_ref::<Registry>(), span.id()) {
         if let Some(span) = registry.span(&id) {
@@ -332,30 +352,87 @@ fn with_slot<T>(work: impl FnOnce(&mut Option<Slot>) -> T) -> Option<T> {
     SLOT.try_with(|slot| work(&mut slot.borrow_mut())).ok()
 }
 
+/// The place around code that runs, and how a span of `tracing` hangs on it.
+#[derive(Default)]
+pub(crate) struct Around {
+    pub place: Option<Arc<Place>>,
+    link: Link,
+}
+
+/// The parent that a span gets in the registry.
+#[derive(Default)]
+enum Link {
+    /// The current span.
+    #[default]
+    Current,
+    /// This one, of the place around. Those between are spans that have ended: a chain of callbacks, each from the span of the one
+    /// before, must not keep all of them alive.
+    Of(Id),
+    /// None: all spans around have ended.
+    Root,
+}
+
+impl Link {
+    fn span(
+        &self,
+        metadata: &'static Metadata<'static>,
+        values: &[Option<&dyn tracing::Value>; 3],
+        dispatch: &Dispatch,
+    ) -> Span {
+        let values = metadata.fields().value_set_all(values);
+        match self {
+            Link::Current => Span::new_with(metadata, &values, dispatch),
+            Link::Of(id) => Span::child_of_with(id.clone(), metadata, &values, dispatch),
+            Link::Root => Span::new_root_with(metadata, &values, dispatch),
+        }
+    }
+}
+
 /// Returns the nearest place that is open, from a span upwards.
-fn nearest<S>(span: SpanRef<'_, S>) -> Option<Arc<Place>>
+fn nearest<S>(span: SpanRef<'_, S>) -> Around
 where
     S: for<'s> LookupSpan<'s>,
 {
+    let mut has_ended = false;
     let mut next = Some(span);
     while let Some(span) = next {
         let place = span
             .extensions()
             .get::<Tag>()
             .map(|tag| Arc::clone(&tag.place));
-        if let Some(place) = place.filter(|place| place.is_open()) {
-            return Some(place);
+        if let Some(place) = place {
+            if place.is_open() {
+                let link = match has_ended {
+                    true => Link::Of(span.id()),
+                    false => Link::Current,
+                };
+                let place = Some(place);
+                return Around { place, link };
+            }
+            has_ended = has_ended || place.is_ended();
         }
         next = span.parent();
     }
-    None
+    let link = match has_ended {
+        true => Link::Root,
+        false => Link::Current,
+    };
+    Around { place: None, link }
 }
 
 /// Returns the place of the current span of a dispatcher, whatever its layers filter.
 ///
 /// The registry is looked up, never a `FlowLayer`: one inside `reload` cannot be found.
-pub(crate) fn current_place(dispatch: &Dispatch) -> Option<Arc<Place>> {
-    let registry = dispatch.downcast_ref::<Registry>()?;
+pub(crate) fn around(dispatch: &Dispatch) -> Around {
+    let Some(registry) = dispatch.downcast_ref::<Registry>() else {
+        return Around::default();
+    };
     let current = dispatch.current_span();
-    registry.span(current.id()?).and_then(nearest)
+    let span = current.id().and_then(|id| registry.span(id));
+    span.map_or_else(Around::default, nearest)
+}
+
+/// Returns the place of the current span of a dispatcher.
+pub(crate) fn current_place(dispatch: &Dispatch) -> Option<Arc<Place>> {
+    around(dispatch).place
 }

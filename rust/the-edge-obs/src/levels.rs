@@ -3,14 +3,14 @@
 //! A level is that of a category (`llm`), of an action (`llm.call`), or of everything. The longest name that fits a node counts, and
 //! names end at dots: `llm` is the level of `llm.call`, and not that of `llmx.call`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::error::Error;
 use crate::event::{Level, ROOT_NODE};
 use crate::redaction::mistake;
 
-/// The environment variable with levels that count more than those of a configuration.
+/// The environment variable whose levels take precedence over those of a configuration.
 pub const ENVIRONMENT: &str = "TEA_LOG";
 
 /// The lowest level that is recorded; `None` if nothing is.
@@ -39,13 +39,45 @@ static GENERATION: AtomicU64 = AtomicU64::new(1);
 #[derive(Debug)]
 pub struct Levels {
     table: RwLock<Table>,
+    /// The lowest and the highest threshold of the table, as numbers: most questions need no more.
+    lowest: AtomicU8,
+    highest: AtomicU8,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Table {
     default: Threshold,
-    /// Sorted by name.
-    named: Vec<(Box<str>, Threshold)>,
+    /// Sorted by the hash of the name.
+    named: Vec<Named>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Named {
+    hash: u64,
+    name: Box<str>,
+    threshold: Threshold,
+}
+
+impl Named {
+    fn new(name: &str, threshold: Threshold) -> Named {
+        Named {
+            hash: name.bytes().fold(HASH_START, hash_on),
+            name: name.into(),
+            threshold,
+        }
+    }
+}
+
+/// FNV-1a: names are short, and come from a configuration.
+const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn hash_on(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+}
+
+/// Returns a threshold as a number above that of every level that does not pass.
+fn number(threshold: Threshold) -> u8 {
+    threshold.map_or(Level::ALL.len() as u8, |level| level as u8)
 }
 
 impl Levels {
@@ -54,15 +86,24 @@ impl Levels {
     pub fn new(default: Threshold) -> Levels {
         changed();
         let named = Vec::new();
+        let table = Table { default, named };
+        let (lowest, highest) = table.bounds();
         Levels {
-            table: RwLock::new(Table { default, named }),
+            table: RwLock::new(table),
+            lowest: AtomicU8::new(lowest),
+            highest: AtomicU8::new(highest),
         }
     }
 
     /// Tells whether an event of a level is recorded for a node.
     #[must_use]
     pub fn on(&self, node: &str, level: Level) -> bool {
-        self.threshold(node).is_some_and(|least| level >= least)
+        let number = level as u8;
+        if number >= self.highest.load(Ordering::Acquire) {
+            return true;
+        }
+        number >= self.lowest.load(Ordering::Acquire)
+            && self.threshold(node).is_some_and(|least| level >= least)
     }
 
     /// Returns the lowest level that is recorded for a node.
@@ -82,8 +123,8 @@ impl Levels {
         }
         self.change(|table| match table.find(name) {
             _ if name.is_empty() => table.default = threshold,
-            Ok(at) => table.named[at].1 = threshold,
-            Err(at) => table.named.insert(at, (name.into(), threshold)),
+            Ok(at) => table.named[at].threshold = threshold,
+            Err(at) => table.named.insert(at, Named::new(name, threshold)),
         });
         Ok(())
     }
@@ -104,10 +145,13 @@ impl Levels {
     #[must_use]
     pub fn all(&self) -> Vec<(Box<str>, Threshold)> {
         let table = self.read();
-        let default = ("".into(), table.default);
-        std::iter::once(default)
-            .chain(table.named.iter().cloned())
-            .collect()
+        let named = table.named.iter();
+        let mut all: Vec<_> = named
+            .map(|known| (known.name.clone(), known.threshold))
+            .collect();
+        all.push(("".into(), table.default));
+        all.sort_unstable_by(|one, two| one.0.cmp(&two.0));
+        all
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
@@ -115,26 +159,62 @@ impl Levels {
     }
 
     fn change(&self, edit: impl FnOnce(&mut Table)) {
-        edit(&mut self.table.write().unwrap_or_else(PoisonError::into_inner));
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        edit(&mut table);
+        let (lowest, highest) = table.bounds();
+        self.lowest.store(lowest, Ordering::Release);
+        self.highest.store(highest, Ordering::Release);
+        drop(table);
         changed();
     }
 }
 
 impl Table {
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.named
-            .binary_search_by(|(known, _)| (**known).cmp(name))
+        self.find_hashed(name.bytes().fold(HASH_START, hash_on), name)
+    }
+
+    /// Returns where a name is, or where it belongs.
+    fn find_hashed(&self, hash: u64, name: &str) -> Result<usize, usize> {
+        let first = self.named.partition_point(|known| known.hash < hash);
+        let alike = self.named[first..].iter();
+        let mut alike = alike.take_while(|known| known.hash == hash);
+        let at = alike.position(|known| *known.name == *name);
+        at.map_or(Err(first), |at| Ok(first + at))
+    }
+
+    /// Returns the lowest and the highest threshold of any node.
+    fn bounds(&self) -> (u8, u8) {
+        let named = self.named.iter().map(|known| known.threshold);
+        let all = named.chain([self.default, self.of_default(ROOT_NODE)]);
+        let numbers = all.map(number);
+        numbers.fold((u8::MAX, 0), |(lowest, highest), number| {
+            (lowest.min(number), highest.max(number))
+        })
     }
 
     fn threshold(&self, node: &str) -> Threshold {
-        let mut name = node;
-        while !self.named.is_empty() {
-            if let Ok(at) = self.find(name) {
-                return self.named[at].1;
-            }
-            let Some(dot) = name.rfind('.') else { break };
-            name = &name[..dot];
+        self.of_name(node).unwrap_or_else(|| self.of_default(node))
+    }
+
+    /// Returns the threshold of the longest name that fits a node.
+    fn of_name(&self, node: &str) -> Option<Threshold> {
+        if self.named.is_empty() {
+            return None;
         }
+        let (mut hash, mut found) = (HASH_START, None);
+        for (at, byte) in node.bytes().enumerate() {
+            if byte == b'.' {
+                found = self.find_hashed(hash, &node[..at]).ok().or(found);
+            }
+            hash = hash_on(hash, byte);
+        }
+        let found = self.find_hashed(hash, node).ok().or(found);
+        found.map(|at| self.named[at].threshold)
+    }
+
+    /// Returns the threshold of a node that no name fits.
+    fn of_default(&self, node: &str) -> Threshold {
         let is_root = node
             .strip_prefix(ROOT_NODE)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -147,12 +227,13 @@ impl Table {
 }
 
 /// Returns a number that grows with each change of any level: a verdict that was made at a number holds as long as the number stays.
+#[inline]
 #[must_use]
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Acquire)
 }
 
-/// Makes every verdict void that was kept until now. Whoever replaces levels by others calls it.
+/// Voids every verdict that was kept until now. Whoever replaces levels by others calls it.
 pub fn changed() {
     GENERATION.fetch_add(1, Ordering::AcqRel);
 }
@@ -335,6 +416,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn names_of_one_hash_are_told_apart() {
+        let named = |name: &str, threshold| Named {
+            hash: HASH_START,
+            ..Named::new(name, threshold)
+        };
+        let table = Table {
+            default: None,
+            named: vec![
+                named("a", Some(Level::Warn)),
+                named("b", Some(Level::Debug)),
+            ],
+        };
+        assert_eq!(table.find_hashed(HASH_START, "b"), Ok(1));
+        assert_eq!(table.find_hashed(HASH_START, "c"), Err(0));
+        assert_eq!(table.find_hashed(HASH_START + 1, "a"), Err(2));
+    }
+
     proptest! {
         #[test]
         fn a_level_is_that_of_the_longest_prefix(names in proptest::collection::vec("[ab](\\.[ab]){0,2}", 0..6), node in "[ab](\\.[ab]){0,3}") {
@@ -344,6 +443,10 @@ mod tests {
             }
             let fits = |name: &String| node == *name || node.starts_with(&format!("{name}."));
             prop_assert_eq!(levels.on(&node, Level::Debug), names.iter().any(fits));
+            for name in names.iter().filter(|name| fits(name)) {
+                levels.unset(name);
+            }
+            prop_assert!(!levels.on(&node, Level::Debug) && levels.on(&node, Level::Info));
         }
     }
 }

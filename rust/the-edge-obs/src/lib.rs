@@ -1,6 +1,64 @@
-//! Flow-scoped logs for agents and workflows, on the `tracing` crate.
+//! Records every run of an agent or workflow as a tree of spans, on the `tracing` crate, and reads it back.
+//!
+//! A *flow* is one run, a *node* is what runs in it, and a *span* is one execution of a node. Each span logs an entry and an exit, or an
+//! entry and an error. All events of a flow carry its id, and secrets are redacted before an event leaves the process. The events
+//! are those of the Python package `the_edge_obs`, and its command `tea-obs` shows the logs of both.
+//!
+//! # Quick start
+//!
+//! ```
+//! use the_edge_obs::{flow, log, node, sink::Ring, Filters, FlowLayer};
+//! use tracing_subscriber::prelude::*;
+//!
+//! tracing_subscriber::registry().with(FlowLayer::new().sink(Ring::new())).init();
+//!
+//! let run = flow("triage").start();
+//! let answer = run.in_scope(|| {
+//!     node!("llm.call", step: "ask", input: "2 + 2").run(|span| {
+//!         span.metric("candidates", 1);
+//!         "4".parse::<u8>()
+//!     })
+//! });
+//! run.in_scope(|| log!("scoring", info, message: "scored", metrics: {"items": 42}));
+//! run.end();
+//!
+//! assert_eq!(answer, Ok(4));
+//! # if the_edge_obs::RECORD {
+//! let log = run.flow_log()?;
+//! assert_eq!((log.status.name(), log.spans.len()), ("ok", 2));
+//! assert_eq!(run.query(&Filters::new().node("llm.*"))?.len(), 3);
+//! # }
+//! # Ok::<(), the_edge_obs::Error>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! | to | see |
+//! |---|---|
+//! | add it to a program that uses `tracing` | [`FlowLayer`] |
+//! | set it up for a program that does not, from an `observability:` block | [`configure()`], [`config::Config`] |
+//! | start a flow, or continue one of another process | [`flow()`], [`traceparent`] |
+//! | observe code: a block, a future, a registry of actions | [`node!`], [`call::Call`], [`observed`] |
+//! | log an event of the running span | [`log!`] |
+//! | carry the running span to threads and tasks | [`here()`] |
+//! | say what is recorded | [`Levels`] |
+//! | keep or write events | [`sink`] |
+//! | read runs back | [`ObservabilityContext::flow_log`], [`query()`], [`Store`], [`export`] |
+//! | know what is redacted | [`redaction`] |
+//!
+//! # Features
+//!
+//! - `record` (default): without it, nothing is recorded, and an observed call is the bare call. All types stay.
+//! - `yaml` (default): configurations in YAML.
+//!
+//! With `tracing`'s feature `release_max_level_off`, a release build also has nothing of an observed call left. Both are for the
+//! program to set, not for a library.
+//!
+//! The oldest supported compiler is Rust 1.85. There is no unsafe code. The
+//! [guide](https://github.com/fabceolin/the_edge_obs/blob/main/docs/rust.md) explains more.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod capture;
 pub mod config;
 pub mod configure;

@@ -14,7 +14,8 @@ use crate::value::Snap;
 /// The event is one that [`scrub`](crate::redaction::scrub) has seen; no secret is looked for here.
 #[must_use]
 pub fn to_line(event: &Snap) -> String {
-    let mut line = event.to_json();
+    let mut line = String::with_capacity(1_024);
+    event.write_json(&mut line);
     // Data goes first. Of keys and metrics, too, only so many stay that the rest always fits.
     for (room, keys, small) in [(2_048, 50, 256), (512, 20, 128), (64, 8, 64)] {
         if line.len() <= MAX_EVENT_BYTES {

@@ -39,7 +39,8 @@ pub struct Node {
     metadata: OnceLock<Metadata<'static>>,
     registration: Once,
     interest: AtomicU8,
-    /// The generation of the levels that the last bit was found out in, and that bit: whether an output lets the node pass.
+    /// The generation of the levels that the last two bits were found out in, and these: whether an output lets errors of the node
+    /// pass, and the node itself.
     verdict: AtomicU64,
 }
 
@@ -113,20 +114,31 @@ impl Node {
         if filter_of(self.level) > LevelFilter::current() {
             return false;
         }
+        self.verdict() & 1 != 0
+    }
+
+    /// Tells whether some layer in use lets errors of the node pass, also where the node itself does not.
+    #[inline]
+    pub(crate) fn reports(&'static self) -> bool {
+        LevelFilter::ERROR <= LevelFilter::current() && self.verdict() & 2 != 0
+    }
+
+    #[inline]
+    fn verdict(&'static self) -> u64 {
         let verdict = self.verdict.load(Ordering::Relaxed);
-        if verdict >> 1 == levels::generation() {
-            return verdict & 1 == 1;
+        if verdict >> 2 == levels::generation() {
+            return verdict;
         }
         self.find_out()
     }
 
     #[cold]
-    fn find_out(&'static self) -> bool {
+    fn find_out(&'static self) -> u64 {
         let generation = levels::generation();
-        let passes = any_passes(self.name, self.level);
-        self.verdict
-            .store(generation << 1 | u64::from(passes), Ordering::Relaxed);
-        passes
+        let bit = |level| u64::from(any_passes(self.name, level));
+        let verdict = generation << 2 | bit(Level::Error) << 1 | bit(self.level);
+        self.verdict.store(verdict, Ordering::Relaxed);
+        verdict
     }
 
     /// Returns the name for facts, which share it.

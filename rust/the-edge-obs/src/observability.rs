@@ -81,7 +81,11 @@ where
     F: Fn(&S, &P) -> Result<T, E>,
 {
     let node = Node::intern(name, Level::Info);
-    move |state, params| crate::node!(dyn node, input: params).run(|_| action(state, params))
+    // The place in the code would be this one, which says nothing about the action.
+    move |state, params| {
+        let call = crate::node!(dyn node, input: params).without_site();
+        call.run(|_| action(state, params))
+    }
 }
 
 impl ObservabilityContext {

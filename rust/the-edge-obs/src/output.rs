@@ -9,6 +9,7 @@ use crate::event::{EventType, Level};
 use crate::facts::{Facts, Metrics, Payload};
 use crate::guard::{caught, note};
 use crate::levels::{self, Levels};
+use crate::redaction::Policy;
 use crate::run::Run;
 use crate::sink::{Ring, Sink};
 use crate::value::Snap;
@@ -17,6 +18,8 @@ use crate::value::Snap;
 pub(crate) struct Output {
     pub levels: Arc<Levels>,
     pub sinks: Vec<Arc<dyn Sink>>,
+    /// What counts as secret in the flows that start while the layer is in use.
+    pub policy: Arc<Policy>,
     is_live: AtomicBool,
     is_retired: AtomicBool,
 }
@@ -42,8 +45,18 @@ impl Output {
         Output {
             levels,
             sinks: Vec::new(),
+            policy: Policy::built_in(),
             is_live: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns an output that is not in use yet, with the same levels, sinks and policy.
+    pub fn as_new(&self) -> Output {
+        Output {
+            sinks: self.sinks.clone(),
+            policy: Arc::clone(&self.policy),
+            ..Output::new(Arc::clone(&self.levels))
         }
     }
 
@@ -87,14 +100,14 @@ impl Output {
     }
 
     fn call(&self, run: &Run, sink: &Arc<dyn Sink>, work: impl FnOnce() -> io::Result<()>) {
-        if let Some(Err(failure)) = guarded(work) {
-            run.flow.count_fault();
-            let name = guarded(|| Ok(sink.name().to_owned()));
-            let name = name.and_then(Result::ok);
-            let what = format!("{} failed", name.as_deref().unwrap_or("sink"));
-            if run.is_first(&what) {
-                report(run, sink, &format!("{what}: {failure}"));
-            }
+        let Err(failure) = guarded(work) else {
+            return;
+        };
+        run.flow.count_fault();
+        let name = guarded(|| Ok(sink.name().to_owned()));
+        let what = format!("{} failed", name.as_deref().unwrap_or("sink"));
+        if run.is_first(&what) {
+            report(run, sink, &format!("{what}: {failure}"));
         }
     }
 }
@@ -113,8 +126,8 @@ fn report(run: &Run, failed: &Arc<dyn Sink>, message: &str) {
             .filter(|sink| !Arc::ptr_eq(sink, failed))
         {
             match guarded(|| sink.take(&facts)) {
-                Some(Ok(())) => is_told = true,
-                _ => run.flow.count_fault(),
+                Ok(()) => is_told = true,
+                Err(_) => run.flow.count_fault(),
             }
         }
     }
@@ -128,6 +141,21 @@ fn report(run: &Run, failed: &Arc<dyn Sink>, message: &str) {
 /// Tells whether an output in use lets events of a node pass at a level.
 pub(crate) fn any_passes(node: &str, level: Level) -> bool {
     live().iter().any(|output| output.lets_pass(node, level))
+}
+
+/// Returns the policy of flows that start now: what is a secret for one of the layers in use is one for all of them.
+pub(crate) fn policy_in_use() -> Arc<Policy> {
+    let own = |output: &Arc<Output>| !Arc::ptr_eq(&output.policy, &Policy::built_in());
+    let mut policies: Vec<Arc<Policy>> = live()
+        .iter()
+        .filter(|output| own(output))
+        .map(|output| Arc::clone(&output.policy))
+        .collect();
+    policies.dedup_by(|one, two| Arc::ptr_eq(one, two));
+    let combined = policies
+        .into_iter()
+        .reduce(|one, two| Arc::new(one.with(&two)));
+    combined.unwrap_or_else(Policy::built_in)
 }
 
 /// Returns the outputs in use, for work outside the lock: the last count of an output may go there, and then its sinks are
@@ -149,16 +177,14 @@ pub(crate) fn rings_of<'o>(outputs: impl Iterator<Item = &'o Arc<Output>>) -> Ve
     sinks.filter_map(|sink| sink.ring()).collect()
 }
 
-/// Runs what a sink does, and returns its result, or why it failed; `None` if this thread is inside a sink already.
-fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Option<Result<T, String>> {
-    let is_inside = IN_SINK.try_with(|inside| inside.replace(true));
-    if is_inside.unwrap_or(true) {
-        return None;
-    }
+/// Runs what a sink does, and returns its result, or why it failed. Who calls it has asked [`is_in_sink`].
+fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
+    let set = |is_inside| IN_SINK.try_with(|inside| inside.set(is_inside));
+    let _ = set(true);
     // The text of an error is made by somebody else's code too.
     let result = caught(|| work().map_err(|error| error.to_string()));
-    let _ = IN_SINK.try_with(|inside| inside.set(false));
-    Some(result.unwrap_or_else(|panic| Err(format!("panicked: {panic}"))))
+    let _ = set(false);
+    result.unwrap_or_else(|panic| Err(format!("panicked: {panic}")))
 }
 
 /// Returns the facts of a failure of logging itself, as an event of the flow's root.

@@ -175,7 +175,11 @@ impl Place {
     /// Tells whether further spans and events belong here: not if it has ended, and not in a span of other code that no layer takes.
     /// A root that is filtered is a place all the same.
     pub fn is_open(&self) -> bool {
-        self.ended.get().is_none() && (self.mask() != 0 || self.number == self.run.root)
+        !self.is_ended() && (self.mask() != 0 || self.number == self.run.root)
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.ended.get().is_some()
     }
 
     /// Ends the span, and returns when, counted from the start of the run; `None` if it had ended already.
@@ -213,7 +217,7 @@ impl Place {
 
     /// Returns what is kept of the pairs of an event's data.
     pub fn data(&self, pairs: impl IntoIterator<Item = (Box<str>, Snap)>) -> Payload {
-        match self.snapshot(&Snap::map(pairs)) {
+        match self.keep(Snap::map(pairs)) {
             Snap::Map(pairs) if pairs.is_empty() => Payload::None,
             Snap::Map(pairs) => Payload::Data(pairs),
             _ => Payload::None,
@@ -223,6 +227,12 @@ impl Place {
     /// Returns the span's id.
     pub fn span_id(&self) -> SpanId {
         self.run.flow.id.span(self.number)
+    }
+
+    /// Returns what is kept of a value in this span's flow, of one that nobody else needs.
+    pub fn keep(&self, value: Snap) -> Snap {
+        let flow = &self.run.flow;
+        flow.policy.snapshot_owned(value, &flow.taints)
     }
 
     /// Returns what is kept of a value in this span's flow.

@@ -3,244 +3,30 @@
 use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::future::{poll_fn, Future};
-use std::panic::{
-    catch_unwind, resume_unwind, AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe,
-};
-use std::pin::pin;
+use std::panic::{resume_unwind, Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Poll;
 
 use serde::Serialize;
 use tracing::field::display;
 use tracing::{dispatcher, Dispatch, Span};
 
-use crate::capture::to_snap;
+use crate::capture::{describes_failure, to_snap};
 use crate::event::{EventType, Level, Status};
 use crate::facts::{Metrics, Payload};
 use crate::flow::Flow;
 use crate::guard::{caught, panic_text};
-use crate::here::{here, Here};
+use crate::here::{here, in_span, Here};
 use crate::ids::{new_number, FlowId, SpanId};
-use crate::layer::{current_place, offer};
+use crate::layer::{around, current_place, offer, Around};
 use crate::names::fit_name;
 use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, metrics_of, named, soft_failure, Figures, PANICKED};
-use crate::output::is_in_sink;
+use crate::output::{is_in_sink, policy_in_use};
 use crate::run::{Place, Run};
 use crate::value::Snap;
 
 /// Pairs of an event's data.
-type Pairs = Vec<(Box<str>, Snap)>;
-
-/// A call of a node that is about to happen: [`node!`](crate::node!) makes one.
-///
-/// Nothing is captured before it runs, and nothing at all if no layer wants it.
-#[must_use = "a call does nothing until it is run"]
-pub struct Call<'c, I> {
-    node: &'static Node,
-    is_on: bool,
-    step: Option<&'c str>,
-    input: Option<I>,
-    site: Option<&'static Location<'static>>,
-}
-
-impl Node {
-    /// Returns a call of this node without a step and without input.
-    #[inline]
-    #[track_caller]
-    pub fn call<'c>(&'static self) -> Call<'c, fn() -> Snap> {
-        let site = Some(Location::caller());
-        Call {
-            node: self,
-            is_on: is_compiled(self.level()) && self.passes(),
-            step: None,
-            input: None,
-            site,
-        }
-    }
-
-    /// As [`Node::call`], where the level is known at compile time.
-    #[doc(hidden)]
-    #[inline(always)]
-    #[track_caller]
-    pub fn call_if<'c>(&'static self, is_compiled: bool) -> Call<'c, fn() -> Snap> {
-        let site = Some(Location::caller());
-        Call {
-            node: self,
-            is_on: is_compiled && self.passes(),
-            step: None,
-            input: None,
-            site,
-        }
-    }
-}
-
-impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
-    /// Sets the name that a flow gives to the node.
-    #[inline(always)]
-    pub fn step(self, step: &'c str) -> Self {
-        Call {
-            step: Some(step),
-            ..self
-        }
-    }
-
-    /// Sets what gives the input; it is only called if the node is recorded.
-    #[inline(always)]
-    pub fn input<J: FnOnce() -> Snap>(self, input: J) -> Call<'c, J> {
-        Call {
-            node: self.node,
-            is_on: self.is_on,
-            step: self.step,
-            input: Some(input),
-            site: self.site,
-        }
-    }
-
-    /// Leaves the place in the code out of errors: that of a runner says nothing about the flow that it runs.
-    #[inline]
-    pub fn without_site(self) -> Self {
-        Call { site: None, ..self }
-    }
-
-    /// Runs a function that can fail, as the node.
-    ///
-    /// Its result becomes the output; `()` gives none. An error becomes an `error` event with the error's text, and the last part of
-    /// its type's name. A panic is logged as an error of type `panic`, and goes on.
-    ///
-    /// ```
-    /// use the_edge_obs::node;
-    ///
-    /// let answer = node!("llm.call", step: "ask", input: "2 + 2").run(|_| "4".parse::<u8>());
-    /// assert_eq!(answer, Ok(4));
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the function.
-    #[inline(always)]
-    pub fn run<T, E, F>(self, work: F) -> Result<T, E>
-    where
-        T: Serialize,
-        E: Display,
-        F: FnOnce(&OpenSpan) -> Result<T, E>,
-    {
-        if self.is_on {
-            return self.run_on(work);
-        }
-        let mut span = OpenSpan::closed(self.node, self.site);
-        let result = work(&span);
-        if let Err(error) = &result {
-            if is_compiled(Level::Error) {
-                span.step = self.step.map(Into::into);
-                span.fail_with(error);
-            }
-        }
-        result
-    }
-
-    #[inline(never)]
-    fn run_on<T, E, F>(self, work: F) -> Result<T, E>
-    where
-        T: Serialize,
-        E: Display,
-        F: FnOnce(&OpenSpan) -> Result<T, E>,
-    {
-        let span = self.start();
-        let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&span))));
-        span.finish_caught(result)
-    }
-
-    /// Runs a function that cannot fail, as the node. Otherwise as [`Call::run`].
-    #[inline(always)]
-    pub fn in_scope<T, F>(self, work: F) -> T
-    where
-        T: Serialize,
-        F: FnOnce(&OpenSpan) -> T,
-    {
-        let result = self.run(|span| Ok::<T, std::convert::Infallible>(work(span)));
-        result.unwrap_or_else(|never| match never {})
-    }
-
-    /// Runs a future as the node. It begins when it is first polled; one that is dropped midway is logged as cancelled.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the future.
-    pub async fn instrument<T, E>(self, future: impl Future<Output = Result<T, E>>) -> Result<T, E>
-    where
-        T: Serialize,
-        E: Display,
-    {
-        let span = self.start();
-        let Some(open) = &span.open else {
-            let result = future.await;
-            if let Err(error) = &result {
-                span.fail_with(error);
-            }
-            return result;
-        };
-        let future = tracing::Instrument::instrument(future, open.span.clone());
-        let mut future = pin!(future);
-        let polled = poll_fn(|context| {
-            let poll = || future.as_mut().poll(context);
-            match catch_unwind(AssertUnwindSafe(poll)) {
-                Ok(poll) => poll.map(Ok),
-                Err(panic) => Poll::Ready(Err(panic)),
-            }
-        });
-        let result = polled.await;
-        span.finish_caught(result)
-    }
-
-    /// Starts the node: for code that ends it elsewhere. One that is dropped without an end is logged as cancelled.
-    pub fn start(self) -> OpenSpan {
-        self.start_with(Vec::new())
-    }
-
-    /// As [`Call::start`], with further data for the entry.
-    pub fn start_with(self, data: Pairs) -> OpenSpan {
-        let mut closed = OpenSpan::closed(self.node, self.site);
-        closed.step = self.step.map(Into::into);
-        if !self.is_on || is_in_sink() {
-            return closed;
-        }
-        let Call {
-            node, step, input, ..
-        } = self;
-        node.register();
-        let open = dispatcher::get_default(|dispatch| Open::new(dispatch, node, step));
-        let Some(open) = open else {
-            return closed;
-        };
-        let mut facts = open
-            .place
-            .facts(EventType::Entry, node.level(), open.place.at);
-        facts.payload = entry_data(&open.place, input.map(shielded), data);
-        open.place.run.emit(open.place.mask(), facts);
-        closed.open = Some(Box::new(open));
-        closed
-    }
-}
-
-/// Calls what gives a value; a panic in there costs the value, not the call.
-fn shielded(input: impl FnOnce() -> Snap) -> Snap {
-    caught(input)
-        .unwrap_or_else(|panic| Snap::Mark(format!("<cannot be captured: {panic}>").into()))
-}
-
-/// Returns the data of an entry.
-fn entry_data(place: &Place, input: Option<Snap>, data: Pairs) -> Payload {
-    match (input, data.is_empty()) {
-        (None, true) => Payload::None,
-        (Some(input), true) => Payload::Under("input", place.snapshot(&input)),
-        (input, false) => {
-            let input = input.map(|input| ("input".into(), input));
-            place.data(input.into_iter().chain(data))
-        }
-    }
-}
+pub type Pairs = Vec<(Box<str>, Snap)>;
 
 /// A span that is open: its place, and the span of `tracing` that makes it current.
 pub(crate) struct Open {
@@ -251,14 +37,18 @@ pub(crate) struct Open {
 
 impl Open {
     /// Opens a span below the current one, or as the root of a flow of its own; `None` if no layer takes it.
-    fn new(dispatch: &Dispatch, node: &'static Node, step: Option<&str>) -> Option<Open> {
+    pub fn new(dispatch: &Dispatch, node: &'static Node, step: Option<&str>) -> Option<Open> {
         if !node.is_wanted(dispatch) {
             return None;
         }
-        let (run, number, up) = match current_place(dispatch) {
+        let around = around(dispatch);
+        let (run, number, up) = match &around.place {
             Some(parent) => (Arc::clone(&parent.run), new_number(), Some(parent.number)),
             None => {
-                let run = Arc::new(Run::new(Flow::new(FlowId::random(), node.name()), None));
+                let run = Arc::new(Run::new(
+                    Flow::with_policy(FlowId::random(), node.name(), policy_in_use()),
+                    None,
+                ));
                 let root = run.root;
                 (run, root, None)
             }
@@ -272,7 +62,7 @@ impl Open {
             step,
             node.level(),
         ));
-        let open = Open::offered(dispatch, node, place, false)?;
+        let open = Open::offered(dispatch, node, place, &around, false)?;
         (open.place.mask() != 0).then_some(open)
     }
 
@@ -281,6 +71,7 @@ impl Open {
         dispatch: &Dispatch,
         node: &'static Node,
         place: Arc<Place>,
+        around: &Around,
         is_muted: bool,
     ) -> Option<Open> {
         let (flow, span) = (display(place.run.flow.id), display(place.span_id()));
@@ -290,7 +81,7 @@ impl Open {
             Some(&span),
             step.as_ref().map(|step| step as &dyn tracing::Value),
         ];
-        let span = offer(dispatch, node.metadata(), &values, &place, is_muted)?;
+        let span = offer(dispatch, node.metadata(), &values, &place, around, is_muted)?;
         let figures = Mutex::default();
         Some(Open {
             place,
@@ -300,15 +91,32 @@ impl Open {
     }
 }
 
-/// One execution of a node. What [`Call::run`] gives to its function, and [`Call::start`] returns.
+impl Open {
+    #[inline(never)]
+    fn log_metric(&self, level: Level, name: &str, value: Snap) {
+        let place = &self.place;
+        let mut facts = place.facts(EventType::Metric, level, place.run.elapsed());
+        let figures = vec![(name.into(), value)];
+        facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.policy).into());
+        place.run.emit(place.mask(), facts);
+    }
+
+    #[inline(never)]
+    fn add_figure(&self, name: &str, value: Snap) {
+        lock(&self.figures).push((name.into(), value));
+    }
+}
+
+/// One execution of a node. What [`Call::run`](crate::call::Call::run) gives to its function, and
+/// [`Call::start`](crate::call::Call::start) returns.
 ///
 /// If the node is not recorded, its methods do nothing, but for the errors that it ends with: those are logged anyway, unless the
 /// level error is filtered.
 pub struct OpenSpan {
-    open: Option<Box<Open>>,
+    pub(crate) open: Option<Open>,
     node: &'static Node,
     /// The step of a span that is not recorded.
-    step: Option<Box<str>>,
+    pub(crate) step: Option<Box<str>>,
     site: Option<&'static Location<'static>>,
     kind: OnceLock<Box<str>>,
 }
@@ -319,12 +127,16 @@ struct End {
     level: Level,
     message: Option<String>,
     data: Payload,
-    output: Option<Snap>,
+    /// The numbers in the output.
+    figures: Figures,
 }
 
 impl OpenSpan {
     #[inline(always)]
-    fn closed(node: &'static Node, site: Option<&'static Location<'static>>) -> OpenSpan {
+    pub(crate) fn closed(
+        node: &'static Node,
+        site: Option<&'static Location<'static>>,
+    ) -> OpenSpan {
         OpenSpan {
             open: None,
             node,
@@ -334,22 +146,43 @@ impl OpenSpan {
         }
     }
 
+    /// Drops a span that is not open. Mostly it has nothing to drop; where no level is compiled, the compiler has to see that.
+    #[inline(always)]
+    pub(crate) fn discard(self) {
+        let is_blank = || self.open.is_none() && self.step.is_none() && self.kind.get().is_none();
+        if !is_compiled(Level::Error) || is_blank() {
+            std::mem::forget(self);
+        }
+    }
+
+    /// Returns what is open; at compile time nothing, where no level is compiled.
+    #[inline(always)]
+    pub(crate) fn opened(&self) -> Option<&Open> {
+        if is_compiled(Level::Error) {
+            self.open.as_ref()
+        } else {
+            None
+        }
+    }
+
     /// Tells whether the span is recorded.
+    #[inline]
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        self.open.is_some()
+        self.opened().is_some()
     }
 
     /// Returns the id of the span; `None` if it is not recorded.
     #[must_use]
     pub fn id(&self) -> Option<SpanId> {
-        Some(self.open.as_ref()?.place.span_id())
+        Some(self.opened()?.place.span_id())
     }
 
-    /// Runs a function inside the span: nodes that it calls become children.
+    /// Runs a function inside the span: nodes that it calls become children. It works on any thread.
+    #[inline]
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
-        match &self.open {
-            Some(open) => open.span.in_scope(work),
+        match self.opened() {
+            Some(open) => in_span(&open.span, work),
             None => work(),
         }
     }
@@ -364,25 +197,31 @@ impl OpenSpan {
     }
 
     /// Logs a metric of the span: an event of type `metric`.
+    #[inline(always)]
     pub fn metric(&self, name: &str, value: impl Into<Snap>) {
-        if let Some(open) = &self.open {
-            let place = &open.place;
-            let mut facts = place.facts(EventType::Metric, self.node.level(), place.run.elapsed());
-            let figures = vec![(name.into(), value.into())];
-            facts.metrics = Metrics::Numbers(named(figures, &place.run.flow.policy).into());
-            place.run.emit(place.mask(), facts);
+        if let Some(open) = self.opened() {
+            open.log_metric(self.node.level(), name, value.into());
         }
     }
 
     /// Adds a number to the metrics of the event that ends the span.
+    #[inline(always)]
     pub fn end_metric(&self, name: &str, value: impl Into<Snap>) {
-        if let Some(open) = &self.open {
-            lock(&open.figures).push((name.into(), value.into()));
+        if let Some(open) = self.opened() {
+            open.add_figure(name, value.into());
         }
     }
 
     /// Names the type of the error that the span is going to fail with, in place of the name of its Rust type.
+    #[inline(always)]
     pub fn error_kind(&self, kind: &str) {
+        if is_compiled(Level::Error) {
+            self.name_kind(kind);
+        }
+    }
+
+    #[inline(never)]
+    fn name_kind(&self, kind: &str) {
         let _ = self.kind.set(kind.into()); // the first name stays
     }
 
@@ -397,15 +236,31 @@ impl OpenSpan {
                 let _ = value;
                 self.end(None);
             }
-            Ok(value) if self.open.is_some() => self.end(Some(to_snap(value))),
+            Ok(value) if self.is_recorded() => self.end(Some(to_snap(value))),
+            // The failure that it describes is logged although the node is not.
+            Ok(value) if self.node.reports() && describes_failure(value) => {
+                self.end(Some(to_snap(value)));
+            }
             Ok(_) => self.end(None),
             Err(error) => self.fail_with(error),
         }
         result
     }
 
+    /// Logs the failure of a node that is not recorded.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn finish_unrecorded<T: Serialize, E: Display>(
+        mut self,
+        step: Option<&str>,
+        result: Result<T, E>,
+    ) -> Result<T, E> {
+        self.step = step.map(Into::into);
+        self.finish(result)
+    }
+
     /// Ends the span with a result, or with the panic that came in its place, which goes on.
-    fn finish_caught<T: Serialize, E: Display>(
+    pub(crate) fn finish_caught<T: Serialize, E: Display>(
         self,
         result: std::thread::Result<Result<T, E>>,
     ) -> Result<T, E> {
@@ -421,32 +276,33 @@ impl OpenSpan {
     /// Ends the span with an output, or with none. An output that describes a failure, `{"success": false, "error": ...}`, makes
     /// the end an error.
     pub fn end(mut self, output: Option<Snap>) {
-        let failure = output.as_ref().and_then(soft_failure);
-        match failure {
-            None => self.close(|place| End {
+        let figures = output.as_ref().map(metrics_of).unwrap_or_default();
+        let Some(failure) = output.as_ref().and_then(soft_failure) else {
+            return self.close(|place| End {
                 event_type: EventType::Exit,
                 level: Level::Info,
                 message: None,
-                data: output.as_ref().map_or(Payload::None, |output| {
-                    Payload::Under("output", place.snapshot(output))
+                data: output.map_or(Payload::None, |output| {
+                    Payload::Under("output", place.keep(output))
                 }),
-                output,
-            }),
-            Some(failure) => {
-                let error = error_data(&failure.kind, &failure.message, None);
-                let data: Pairs = vec![
-                    ("error".into(), error),
-                    ("output".into(), output.clone().unwrap_or(Snap::Null)),
-                ];
-                self.close_with_error(&failure.message, data, Level::Error, output);
-            }
-        }
+                figures,
+            });
+        };
+        let error = error_data(&failure.kind, &failure.message, None);
+        let output = output.unwrap_or(Snap::Null);
+        let data: Pairs = vec![("error".into(), error), ("output".into(), output)];
+        self.close_with_error(&failure.message, data, Level::Error, figures);
     }
 
     /// Ends the span with an error.
     pub fn fail(mut self, kind: &str, message: &str) {
         let error = error_data(kind, message, self.site);
-        self.close_with_error(message, vec![("error".into(), error)], Level::Error, None);
+        self.close_with_error(
+            message,
+            vec![("error".into(), error)],
+            Level::Error,
+            Vec::new(),
+        );
     }
 
     /// Ends the span as cancelled.
@@ -460,7 +316,7 @@ impl OpenSpan {
             ("error".into(), error),
             ("cancelled".into(), Snap::Bool(true)),
         ];
-        self.close_with_error(message, data, Level::Warn, None);
+        self.close_with_error(message, data, Level::Warn, Vec::new());
     }
 
     fn fail_with<E: Display>(self, error: &E) {
@@ -473,7 +329,7 @@ impl OpenSpan {
         self.fail(&kind, &message);
     }
 
-    fn close_with_error(&mut self, message: &str, data: Pairs, level: Level, output: Option<Snap>) {
+    fn close_with_error(&mut self, message: &str, data: Pairs, level: Level, figures: Figures) {
         if self.open.is_some() {
             let message = Some(message.to_owned());
             self.close(|place| End {
@@ -481,7 +337,7 @@ impl OpenSpan {
                 level,
                 message,
                 data: place.data(data),
-                output,
+                figures,
             });
         } else if level == Level::Error {
             self.report(message, data);
@@ -510,7 +366,7 @@ impl OpenSpan {
             place,
             elapsed - place.at,
             std::mem::take(&mut lock(&open.figures)),
-            end.output,
+            end.figures,
         );
         let status = status_of(&end.event_type, level);
         place.run.emit(place.mask(), facts);
@@ -548,9 +404,14 @@ impl OpenSpan {
     #[cold]
     fn drop_open(&mut self) {
         let is_panicking = |open: &Open| open.place.is_panicking();
-        if self.open.as_deref().is_some_and(is_panicking) {
+        if self.open.as_ref().is_some_and(is_panicking) {
             let error = error_data("panic", PANICKED, self.site);
-            self.close_with_error(PANICKED, vec![("error".into(), error)], Level::Error, None);
+            self.close_with_error(
+                PANICKED,
+                vec![("error".into(), error)],
+                Level::Error,
+                Vec::new(),
+            );
         } else {
             self.close_as_cancelled("Dropped", "the span was dropped before its end");
         }
@@ -564,7 +425,7 @@ impl RefUnwindSafe for OpenSpan {}
 impl Drop for OpenSpan {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.open.is_some() {
+        if self.is_recorded() {
             self.drop_open();
         }
     }
@@ -589,9 +450,9 @@ fn status_of(event_type: &EventType, level: Level) -> Status {
 }
 
 /// Returns the metrics of an end: its duration, those of its output, and those that were added.
-fn figures(place: &Place, duration: u64, added: Figures, output: Option<Snap>) -> Metrics {
+fn figures(place: &Place, duration: u64, added: Figures, of_output: Figures) -> Metrics {
     let mut figures = added;
-    for (name, value) in output.as_ref().map(metrics_of).unwrap_or_default() {
+    for (name, value) in of_output {
         figures.retain(|(known, _)| *known != name);
         figures.push((name, value));
     }

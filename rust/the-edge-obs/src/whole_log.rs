@@ -109,7 +109,7 @@ impl WholeLog {
         }
     }
 
-    /// Returns the broken rules so far, by line; to be asked once all events have been added.
+    /// Returns the broken rules so far, by line. Ask once all events have been added.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         let mut found = self.faults.clone();

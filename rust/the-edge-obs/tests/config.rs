@@ -56,13 +56,14 @@ fn a_block_becomes_levels_a_ring_and_files() {
             ),
         ),
     ]);
-    let parts = config(&block.to_json()).build().unwrap().unwrap();
-    let registry = tracing_subscriber::registry().with(parts.layer());
-    let id = tracing::subscriber::with_default(registry, || run(parts.policy.clone(), "x"));
+    let config = config(&block.to_json());
+    let (layer, ring) = config.layer().unwrap();
+    let registry = tracing_subscriber::registry().with(layer);
+    let id = tracing::subscriber::with_default(registry, || run(config.redact.clone(), "x"));
     if !RECORD {
         return;
     }
-    let events = parts.ring.events(&id);
+    let events = ring.events(&id);
     assert_eq!(messages(&events), ["info of x", "warn of x", "error of x"]);
     assert_eq!(events.len(), 5, "the run itself is at info");
     let lines = std::fs::read_to_string(folder.0.join(format!("{id}.jsonl"))).unwrap();
@@ -72,23 +73,58 @@ fn a_block_becomes_levels_a_ring_and_files() {
 
 #[test]
 fn the_redaction_of_a_flow_reaches_that_flow_alone() {
-    let parts = config("{}").build().unwrap().unwrap();
+    let (layer, ring) = config("{}").layer().unwrap();
     let own = config(r#"{"redact": {"patterns": ["AC-[0-9]+"]}}"#).redact;
-    let registry = tracing_subscriber::registry().with(parts.layer());
+    let registry = tracing_subscriber::registry().with(layer);
     let (first, second) = tracing::subscriber::with_default(registry, || {
-        (run(own, "AC-17"), run(parts.policy.clone(), "AC-17"))
+        (run(own, "AC-17"), run(Policy::built_in(), "AC-17"))
     });
     if RECORD {
-        let first = messages(&parts.ring.events(&first));
-        let second = messages(&parts.ring.events(&second));
+        let first = messages(&ring.events(&first));
+        let second = messages(&ring.events(&second));
         assert_eq!(first[0], "info of [REDACTED]");
         assert_eq!(second[0], "info of AC-17");
     }
 }
 
 #[test]
-fn what_is_not_enabled_has_no_parts() {
-    assert!(config(r#"{"enabled": false}"#).build().unwrap().is_none());
+fn a_ring_may_be_as_large_as_a_block_can_say() {
     let huge = config(r#"{"buffer_size": 99999999999999999999}"#);
-    assert!(huge.build().unwrap().is_some());
+    assert!(huge.layer().is_ok());
+}
+
+#[test]
+fn the_redaction_of_a_configuration_reaches_every_flow_while_it_is_in_use() {
+    let note = || {
+        let run = the_edge_obs::flow("triage").start();
+        run.in_scope(|| the_edge_obs::node!("ask", input: [("internal_note", 7)]).in_scope(|_| ()));
+        the_edge_obs::log("x")
+            .data("internal_note", "kept apart")
+            .emit(); // outside any flow: nothing
+        run.in_scope(|| {
+            the_edge_obs::log("x")
+                .data("internal_note", "kept apart")
+                .emit()
+        });
+        run.flow_id()
+    };
+    let (layer, ring) = config(r#"{"redact": {"keys": ["internal_note"]}}"#)
+        .layer()
+        .unwrap();
+    let registry = tracing_subscriber::registry().with(layer);
+    let id = tracing::subscriber::with_default(registry, note);
+    if RECORD {
+        let all: String = ring.events(&id).iter().map(Snap::to_json).collect();
+        assert!(
+            all.contains("internal_note") && !all.contains("kept apart"),
+            "{all}"
+        );
+        let events = ring.events(&id);
+        assert_eq!(events.len(), 5);
+    }
+    let (layer, ring) = config("{}").layer().unwrap();
+    let registry = tracing_subscriber::registry().with(layer);
+    let id = tracing::subscriber::with_default(registry, note);
+    let all: String = ring.events(&id).iter().map(Snap::to_json).collect();
+    assert_eq!(all.contains("kept apart"), RECORD);
 }

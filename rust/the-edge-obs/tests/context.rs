@@ -4,12 +4,14 @@ mod common;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use common::{at, kept, text, Kept};
 use rayon::prelude::*;
+use the_edge_obs::whole_log::WholeLog;
 use the_edge_obs::{current, flow, here, log, node, FlowLayer, Level, Levels, Node, Snap};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Instrument, Subscriber};
@@ -116,12 +118,77 @@ fn a_pool_continues_where_the_closure_says() {
 }
 
 #[test]
+fn a_flow_or_span_may_be_taken_to_another_thread() {
+    let kept = kept(|| {
+        let run = flow("f").start();
+        let span = run.in_scope(|| node!("outer").start());
+        let work = move || {
+            let span = run.in_scope(|| {
+                node!("beside").in_scope(|_| ());
+                span
+            });
+            span.in_scope(|| node!("inside").in_scope(|_| ()));
+            span.end(None);
+            run.end();
+        };
+        std::thread::spawn(work).join().unwrap();
+    });
+    assert_eq!(
+        kept.tree(),
+        [
+            "0 flow entry",
+            "1 outer entry",
+            "1 beside entry",
+            "1 beside exit",
+            "2 inside entry",
+            "2 inside exit",
+            "1 outer exit",
+            "0 flow exit"
+        ]
+    );
+}
+
+#[test]
 fn what_was_nowhere_stays_where_it_runs() {
     let nowhere = here();
     let kept = kept(|| {
         nowhere.in_scope(|| flow("f").start().end());
     });
     assert_eq!(kept.nodes("exit"), ["flow"]);
+}
+
+/// Counts events, and knows no spans.
+struct Counts(Arc<AtomicUsize>);
+
+impl Subscriber for Counts {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn enter(&self, _: &tracing::Id) {}
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+#[test]
+fn a_collector_of_another_kind_is_carried_too() {
+    let count = Arc::new(AtomicUsize::new(0));
+    run_in(Counts(Arc::clone(&count)), || {
+        let run = flow("f").start();
+        let here = here();
+        let thread = std::thread::spawn(move || {
+            here.in_scope(|| tracing::info!("one"));
+            run.in_scope(|| node!("n").in_scope(|_| tracing::info!("two")));
+        });
+        thread.join().unwrap();
+    });
+    assert_eq!(count.load(Ordering::Relaxed), 2);
 }
 
 #[test]
@@ -496,7 +563,7 @@ fn a_filter_that_does_not_want_the_root_still_gives_its_nodes_to_the_flow() {
     assert!(kept
         .events()
         .iter()
-        .all(|event| text(event, "flow_id") == flow_id && text(event, "parent_id") != ""));
+        .all(|event| text(event, "flow_id") == flow_id && !text(event, "parent_id").is_empty()));
 }
 
 #[test]
@@ -532,6 +599,28 @@ fn a_filter_for_the_whole_program_keeps_the_flow_and_its_errors() {
         ("s", "broke")
     );
     assert_eq!(at(&inner, "metrics").to_json(), "{}");
+}
+
+#[test]
+fn a_node_that_is_filtered_still_reports_the_failure_that_it_returns() {
+    let kept = kept(|| {
+        let run = flow("f").start();
+        run.in_scope(|| {
+            let soft = || Snap::map([("success", Snap::Bool(false)), ("error", "no".into())]);
+            let outcome = node!("llm.call", debug, step: "ask").in_scope(|_| soft());
+            assert_eq!(outcome, soft());
+            node!("ok", debug).in_scope(|_| Snap::map([("success", Snap::Bool(true))]));
+            let work = node!("later", debug).instrument(async { Ok::<_, String>(soft()) });
+            tokio_runtime().block_on(work).unwrap();
+        });
+    });
+    assert_eq!(kept.nodes("error"), ["llm.call", "later"]);
+    assert_eq!(kept.len(), 4);
+    let error = kept.one("llm.call", "error");
+    assert_eq!(text(&error, "step"), "ask");
+    assert_eq!(at(&error, "data.error.type"), &"ActionError".into());
+    assert_eq!(at(&error, "data.output.error"), &"no".into());
+    assert_eq!(at(&error, "metrics").to_json(), "{}");
 }
 
 #[test]
@@ -672,6 +761,51 @@ fn levels_may_change_while_running() {
     assert_eq!(kept.nodes("exit"), expected);
 }
 
+#[test]
+fn layers_and_levels_may_change_while_threads_log() {
+    let kept = Kept::default();
+    let levels = Arc::new(Levels::new(Some(Level::Info)));
+    let new = || FlowLayer::with_levels(Arc::clone(&levels)).sink(kept.clone());
+    let (reloaded, handle) = reload::Layer::new(new());
+    run_in(tracing_subscriber::registry().with(reloaded), || {
+        let here = here();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        here.in_scope(|| {
+                            for _ in 0..300 {
+                                let run = flow("f").start();
+                                run.in_scope(|| {
+                                    node!("llm.call").in_scope(|_| tracing::info!("hello"));
+                                    let sum = node!("sum", debug).run(|_| Ok::<_, String>(2));
+                                    assert_eq!(sum, Ok(2));
+                                });
+                            }
+                        });
+                    })
+                })
+                .collect();
+            let mut at = 0;
+            while !workers
+                .iter()
+                .all(std::thread::ScopedJoinHandle::is_finished)
+            {
+                at += 1;
+                let level = [Some(Level::Debug), None, Some(Level::Info)][at % 3];
+                levels.set("", level).unwrap();
+                handle.reload(new()).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        levels.set("", Some(Level::Info)).unwrap();
+        flow("last").start().end();
+    });
+    let events = kept.events();
+    let names = events.iter().map(|event| at(event, "data.name"));
+    assert_eq!(names.filter(|name| **name == "last".into()).count(), 1);
+}
+
 // --- other code -------------------------------------------------------------------------------------------------------
 
 #[test]
@@ -739,7 +873,13 @@ fn spans_of_other_code_are_nodes_on_request() {
             Snap::Float(_)
         ));
     }
-    assert_eq!(kepts[0].events(), kepts[1].events());
+    let events = kepts[0].events();
+    assert_eq!(events, kepts[1].events());
+    let mut whole = WholeLog::new();
+    for (line, event) in events.iter().enumerate() {
+        whole.add(line + 1, event);
+    }
+    assert_eq!(whole.faults(), []);
 }
 
 #[test]
@@ -825,6 +965,7 @@ fn events_of_the_crate_log_have_their_own_target() {
                 { log.target = "hyper::client", log.module_path = "hyper::client::pool", log.file = "pool.rs", log.line = 7 },
                 "slow"
             );
+            tracing::debug!(target: "log", { log.target = "hyper::client" }, "below the level");
         });
     });
     let event = kept.one("hyper::client", "log");

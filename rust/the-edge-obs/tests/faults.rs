@@ -260,6 +260,35 @@ fn a_sink_may_log_when_it_is_dropped() {
     assert_eq!(kept.len(), 6);
 }
 
+/// Panics when it hears of a node for the first time.
+struct Startled(AtomicBool);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Startled {
+    fn register_callsite(
+        &self,
+        metadata: &'static tracing::Metadata<'static>,
+    ) -> tracing::subscriber::Interest {
+        let is_it = metadata.name() == "startling";
+        assert!(!is_it || self.0.swap(true, Ordering::Relaxed), "boo");
+        tracing::subscriber::Interest::always()
+    }
+}
+
+#[test]
+fn another_layer_that_panics_over_a_node_does_not_spoil_it() {
+    let kept = Kept::default();
+    let registry = tracing_subscriber::registry()
+        .with(FlowLayer::new().sink(kept.clone()))
+        .with(Startled(AtomicBool::new(false)));
+    tracing::subscriber::with_default(registry, || {
+        let run = flow("f").start();
+        let once = || run.in_scope(|| node!("startling").in_scope(|_| 1));
+        assert!(std::panic::catch_unwind(once).is_err()); // that panic is not ours
+        assert_eq!(once(), 1);
+    });
+    assert_eq!(kept.nodes("exit"), ["startling", "flow"]);
+}
+
 // --- what is captured -------------------------------------------------------------------------------------------------
 
 struct Panics(#[allow(dead_code)] u8);
@@ -282,8 +311,8 @@ fn a_value_that_panics_costs_its_place_in_the_log() {
         let run = flow("f").input(&Panics(1)).start();
         run.in_scope(|| {
             let _ = node!("n", input: Panics(1)).in_scope(|_| Panics(1));
-            let _ = node!("m", input: { let none: Option<u8> = None; none.expect("no input") })
-                .in_scope(|_| 1);
+            let _ =
+                node!("m", input: "".chars().next().expect("no input").to_string()).in_scope(|_| 1);
             log!("note", info, data: {"bad": Panics(1), "good": 1});
             tracing::info!(bad = ?Panics(1), good = 1, "hello");
             let _ = node!("e").run(|_| Err::<(), _>(Worse));
@@ -467,6 +496,52 @@ fn a_process_may_exit_inside_a_span() {
         .all(|line| line.contains(r#""event_type":"entry""#)));
 }
 
+#[test]
+fn threads_of_a_program_with_one_layer_for_all_may_log_while_they_end() {
+    const CHILD: &str = "THE_EDGE_OBS_TEST_GLOBAL";
+    if std::env::var_os(CHILD).is_some() {
+        let kept = Kept::default();
+        let layer = FlowLayer::new().sink(kept.clone());
+        let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
+        tracing::dispatcher::set_global_default(dispatch.clone()).unwrap();
+        let is_done = Arc::new(AtomicBool::new(false));
+        for logs_before in [false, true] {
+            let at_end = Global(Arc::clone(&is_done));
+            let thread = std::thread::spawn(move || {
+                if logs_before {
+                    two_nodes();
+                }
+                GLOBAL.with(|own| own.replace(Some(at_end)));
+                two_nodes();
+            });
+            thread.join().unwrap();
+            assert!(is_done.swap(false, Ordering::Relaxed));
+        }
+        assert!(kept.len() >= 18);
+        std::process::exit(7);
+    }
+    let name = "threads_of_a_program_with_one_layer_for_all_may_log_while_they_end";
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]);
+    let output = command.env(CHILD, "1").output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{errors}");
+}
+
+/// Logs to the layer of the program when its thread ends.
+struct Global(Arc<AtomicBool>);
+
+impl Drop for Global {
+    fn drop(&mut self) {
+        two_nodes();
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    static GLOBAL: std::cell::RefCell<Option<Global>> = const { std::cell::RefCell::new(None) };
+}
+
 // --- what stays -------------------------------------------------------------------------------------------------------
 
 /// Keeps nothing but a count of those who hold it.
@@ -514,6 +589,57 @@ fn nothing_stays_after_flows_and_layers_are_dropped() {
     assert_eq!(Arc::strong_count(&token), 1);
 }
 
+/// Counts the spans that are alive.
+struct Alive(Arc<AtomicUsize>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Alive {
+    fn on_new_span(
+        &self,
+        _: &tracing::span::Attributes<'_>,
+        _: &tracing::Id,
+        _: tracing_subscriber::layer::Context<'_, S>,
+    ) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn on_close(&self, _: tracing::Id, _: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_chain_of_callbacks_does_not_keep_all_of_them_alive() {
+    let (kept, alive) = (Kept::default(), Arc::new(AtomicUsize::new(0)));
+    let registry = tracing_subscriber::registry()
+        .with(FlowLayer::new().sink(kept.clone()))
+        .with(Alive(Arc::clone(&alive)));
+    tracing::subscriber::with_default(registry, || {
+        let run = flow("f").start();
+        let mut next = run.here();
+        for _ in 0..200 {
+            // Each node leaves behind where the next one starts, and ends before it does.
+            next = next.in_scope(|| node!("link").in_scope(|_| HereOf(here())).0);
+            assert!(alive.load(Ordering::Relaxed) <= 3);
+        }
+        drop(run);
+        for _ in 0..200 {
+            next = next.in_scope(|| flow("g").start().in_scope(here));
+            assert!(alive.load(Ordering::Relaxed) <= 3);
+        }
+    });
+    assert_eq!(kept.nodes("exit").len(), 401);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+/// An output that is no value.
+struct HereOf(the_edge_obs::Here);
+
+impl Serialize for HereOf {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
 #[test]
 fn an_open_span_keeps_its_layer_until_it_ends() {
     let kept = Kept::default();
@@ -521,7 +647,9 @@ fn an_open_span_keeps_its_layer_until_it_ends() {
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
     let run = tracing::dispatcher::with_default(&dispatch, || flow("f").start());
     drop(dispatch);
-    run.in_scope(|| log!("nowhere", info)); // there is no default here: the flow says where by `here`
+    // There is no default here.
+    log!("nowhere", info);
+    run.in_scope(|| log!("inside", info));
     run.here().in_scope(|| node!("n").in_scope(|_| ()));
     run.log("note").emit();
     run.end();
@@ -529,6 +657,7 @@ fn an_open_span_keeps_its_layer_until_it_ends() {
         kept.tree(),
         [
             "0 flow entry",
+            "0 inside log",
             "1 n entry",
             "1 n exit",
             "0 note log",

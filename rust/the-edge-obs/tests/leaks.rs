@@ -264,7 +264,7 @@ fn secrets_of_nodes_leave_nowhere() {
         let url = given.value(format!("postgres://me:{PASSWORD}@db/x"));
         let run = flow("f").input(&given.value(params("hi"))).start();
         run.in_scope(|| {
-            taint(&given.value(NAMED.to_owned()));
+            taint(given.value(NAMED.to_owned())).unwrap();
             let prompt = given.value(format!("I use {BY_KEY}, {NAMED} and {NUMBER}"));
             let result =
                 node!("call", step: &given.value(format!("ask {PROVIDER}")), input: params(&prompt))
@@ -302,9 +302,7 @@ fn secrets_of_nodes_leave_nowhere() {
                 .end();
             std::thread::scope(|scope| {
                 let here = the_edge_obs::here();
-                scope.spawn(move || {
-                    here.in_scope(|| log!("thread", info, message: &format!("{BY_KEY}")))
-                });
+                scope.spawn(move || here.in_scope(|| log!("thread", info, message: BY_KEY)));
             });
         });
         run.fail(&format!("E {NAMED}"), &format!("gave up on {BY_KEY}"));
@@ -383,7 +381,7 @@ fn a_flow_that_is_printed_shows_no_secret() {
     let kept = common::kept(|| {
         let run = flow("f").start();
         run.in_scope(|| {
-            taint(NAMED);
+            taint(NAMED).unwrap();
             log!("note", info, message: NAMED, data: {"api_key": BY_KEY, "text": BY_KEY});
             let shown = format!(
                 "{:?} {:?} {:?}",

@@ -203,6 +203,32 @@ fn a_flow_inside_another_names_it_and_is_named_in_it() {
 }
 
 #[test]
+fn an_observed_function_logs_its_parameters_and_not_its_state() {
+    let kept = kept(|| {
+        let half = |_: &str, number: &u32| match number % 2 {
+            0 => Ok(number / 2),
+            _ => Err("it is odd"),
+        };
+        let observed = the_edge_obs::observed("math.half", half);
+        assert_eq!(observed("state", &4), Ok(2));
+        assert_eq!(observed("state", &5), Err("it is odd"));
+    });
+    let data: Vec<String> = kept
+        .events()
+        .iter()
+        .filter(|event| text(event, "node") == "math.half")
+        .map(|event| at(event, "data").to_json())
+        .collect();
+    let expected = [
+        r#"{"input":4}"#,
+        r#"{"output":2}"#,
+        r#"{"input":5}"#,
+        r#"{"error":{"type":"str","message":"it is odd"}}"#,
+    ];
+    assert_eq!(data, expected);
+}
+
+#[test]
 fn a_secret_is_redacted_by_key_and_wherever_it_reappears() {
     let kept = kept(|| {
         let run = flow("f").start();
@@ -211,7 +237,7 @@ fn a_secret_is_redacted_by_key_and_wherever_it_reappears() {
                 .into_iter()
                 .collect::<std::collections::BTreeMap<_, _>>();
             let _ = node!("call", input: params).run(|_| Err::<(), _>("refused: k-83hd72hs-xyz"));
-            the_edge_obs::taint("swordfish-9");
+            the_edge_obs::taint("swordfish-9").unwrap();
             log!("x", info, message: "it is swordfish-9");
         });
     });

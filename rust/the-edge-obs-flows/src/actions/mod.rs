@@ -9,7 +9,9 @@ mod llm;
 mod memory;
 mod obs;
 mod scripted;
-mod support;
+pub(crate) mod support;
+#[cfg(feature = "jmespath")]
+mod transform;
 #[cfg(feature = "http")]
 mod web;
 
@@ -114,6 +116,8 @@ impl Actions {
         let actions = actions
             .with("memory.retrieve", memory::Retrieve)
             .with("memory.store", memory::Store);
+        #[cfg(feature = "jmespath")]
+        let actions = actions.with("json.transform", transform::Transform);
         #[cfg(feature = "http")]
         let actions = actions
             .with("http.get", web::http::Get)

@@ -34,8 +34,7 @@ impl Action for Query {
             filters = filters.limit(usize::try_from(count).unwrap_or(usize::MAX));
         }
         let flow = flow_id("obs.query", params, context)?;
-        let store = context.store("obs.query")?;
-        let events = store.query(Some(&flow.to_string()), &filters)?;
+        let events = context.store().query(Some(&flow.to_string()), &filters)?;
         context.log_output(Snap::map([("events", events.len().into())]));
         Ok(Snap::List(events.into()))
     }
@@ -58,8 +57,7 @@ impl Action for Query {
 impl Action for GetFlowLog {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
         let flow = flow_id("obs.get_flow_log", params, context)?;
-        let store = context.store("obs.get_flow_log")?;
-        let log = store.flow_log(&flow.to_string())?.to_snap();
+        let log = context.store().flow_log(&flow.to_string())?.to_snap();
         let same = |key: &'static str| (key, log.get(key).cloned().unwrap_or(Snap::Null));
         let count = |key: &'static str| match log.get(key) {
             Some(Snap::List(items)) => (key, items.len().into()),
@@ -89,8 +87,7 @@ impl Action for Export {
         };
         let filters = filters_of("obs.export", params)?;
         let flow = flow_id("obs.export", params, context)?;
-        let store = context.store("obs.export")?;
-        match export(store, &flow, &filters, format, Path::new(path)) {
+        match export(&context.store(), flow, &filters, format, Path::new(path)) {
             Ok(done) => Ok(done.to_snap()),
             Err(Error::Export(problem, Some(_))) => Ok(failure(
                 &problem,
@@ -120,7 +117,7 @@ impl Action for Export {
 
 fn export(
     store: &Store,
-    flow: &FlowId,
+    flow: FlowId,
     filters: &Filters,
     format: Format,
     path: &Path,

@@ -106,6 +106,7 @@ pub(super) fn unknown(action: &str, name: &str, value: &Snap, allowed: &[&str]) 
 }
 
 /// Returns a parameter as strict JSON (RFC 8259), as Python writes it: with blanks between the parts, and integers of any size.
+#[cfg(any(feature = "http", feature = "jmespath", feature = "memory"))]
 pub(super) fn json_of(action: &str, name: &str, value: &Snap) -> Result<String, Failure> {
     let mut out = String::new();
     if write_json(value, &mut out) {
@@ -116,7 +117,23 @@ pub(super) fn json_of(action: &str, name: &str, value: &Snap) -> Result<String, 
     )))
 }
 
+/// Returns a value as JSON with blanks between its parts. What JSON has no number for becomes a text.
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) fn spaced(value: &Snap) -> String {
+    let mut out = String::new();
+    match write_json(value, &mut out) {
+        true => out,
+        false => value.to_json(),
+    }
+}
+
 /// Appends a value as JSON; returns false for one that holds a number that JSON does not have.
+#[cfg(any(
+    feature = "cli",
+    feature = "http",
+    feature = "jmespath",
+    feature = "memory"
+))]
 fn write_json(value: &Snap, out: &mut String) -> bool {
     match value {
         Snap::Int(number) => out.push_str(&number.to_string()),

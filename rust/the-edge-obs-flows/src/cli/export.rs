@@ -1,11 +1,12 @@
 //! `tea-obs-rs export`: write a log in another format.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use the_edge_obs::export::{export_events, export_flow_logs, indented, Exported, Format};
+use the_edge_obs::export::{export_each, export_flow_logs, indented, Exported, Format};
 use the_edge_obs::jsonl::Skipped;
-use the_edge_obs::{build_flow_log, Filters, Snap};
+use the_edge_obs::{build_flow_log, Filters, Snap, Store};
 
 use super::options::ExportOptions;
 use super::sources::{code_of, read, shown};
@@ -20,10 +21,18 @@ pub(super) fn call(options: &ExportOptions) -> Result<u8, Fault> {
         None if options.output == STDOUT => Format::Jsonl,
         None => Format::of_path(options.output.as_ref())?,
     };
-    let (events, skipped) = events_of(options)?;
+    let flow = options
+        .flow
+        .as_deref()
+        .map(|given| one_flow(&options.log, given));
+    let source = Source {
+        log: &options.log,
+        flow: flow.transpose()?,
+    };
+    let mut skipped = Skipped::default();
     let done = match format {
-        Format::Json => write_logs(&options.output, events, &skipped)?,
-        Format::Jsonl => write_events(&options.output, events)?,
+        Format::Json => write_logs(&options.output, &source, &mut skipped)?,
+        Format::Jsonl => write_events(&options.output, &source, &mut skipped)?,
     };
     let mut out = stdout();
     if let Some(done) = done {
@@ -38,28 +47,49 @@ pub(super) fn call(options: &ExportOptions) -> Result<u8, Fault> {
     Ok(code_of(&skipped.packed))
 }
 
-/// Returns the events of the log, or of the one flow that is wanted.
-fn events_of(options: &ExportOptions) -> Result<(Vec<Snap>, Skipped), Fault> {
-    let (mut events, mut skipped) = (Vec::new(), Skipped::default());
-    let wanted = options.flow.as_deref().map(str::to_lowercase);
-    let mut flows: Vec<String> = Vec::new();
-    read(&options.log, &Filters::new(), &mut skipped, |event| {
-        if let Some(wanted) = &wanted {
-            let flow = flow_of(&event);
-            if !flow.starts_with(wanted) {
-                return Ok(());
+/// What is exported.
+struct Source<'o> {
+    log: &'o Path,
+    /// The only flow that is wanted.
+    flow: Option<String>,
+}
+
+impl Source<'_> {
+    /// Gives the events one by one.
+    fn each(
+        &self,
+        skipped: &mut Skipped,
+        mut take: impl FnMut(Snap) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        read(self.log, &Filters::new(), skipped, |event| {
+            match &self.flow {
+                Some(flow) if flow_of(&event) != flow => Ok(()),
+                _ => take(event),
             }
-            if !flows.iter().any(|known| known == flow) {
-                flows.push(flow.to_owned());
-            }
-        }
-        events.push(event);
-        Ok(())
-    })?;
-    if let (Some(given), true) = (&options.flow, flows.len() != 1) {
-        return Err(not_one(given, flows.len(), &options.log));
+        })
     }
-    Ok((events, skipped))
+}
+
+/// Returns the flow whose id begins as given.
+fn one_flow(log: &Path, given: &str) -> Result<String, Fault> {
+    let wanted = given.to_lowercase();
+    let mut flows: BTreeSet<String> = BTreeSet::new();
+    let mut add = |event: Snap| {
+        let flow = flow_of(&event);
+        if flow.starts_with(&wanted) && !flows.contains(flow) {
+            flows.insert(flow.to_owned());
+        }
+    };
+    let filters = Filters::new();
+    let store = Store::new().path(log);
+    store.for_each(&filters, &mut Skipped::default(), |event| {
+        add(event);
+        ControlFlow::Continue(())
+    })?;
+    match flows.len() {
+        1 => Ok(flows.into_iter().next().unwrap_or_default()),
+        count => Err(not_one(given, count, log)),
+    }
 }
 
 fn flow_of(event: &Snap) -> &str {
@@ -78,34 +108,42 @@ fn not_one(given: &str, count: usize, log: &Path) -> Fault {
     ))
 }
 
-fn write_events(output: &str, events: Vec<Snap>) -> Result<Option<Exported>, Fault> {
+fn write_events(
+    output: &str,
+    source: &Source<'_>,
+    skipped: &mut Skipped,
+) -> Result<Option<Exported>, Fault> {
     if output != STDOUT {
-        return Ok(Some(export_events(events, output.as_ref())?));
+        let done = export_each(output.as_ref(), |write| {
+            source.each(skipped, |event| Ok(write(&event)?))
+        });
+        return done.map(Some);
     }
     let mut out = stdout();
-    for event in events {
+    source.each(skipped, |event| {
         out.json(&event.to_json())?;
-        out.text("\n")?;
-    }
+        out.text("\n")
+    })?;
     out.finish()?;
     Ok(None)
 }
 
 fn write_logs(
     output: &str,
-    events: Vec<Snap>,
-    skipped: &Skipped,
+    source: &Source<'_>,
+    skipped: &mut Skipped,
 ) -> Result<Option<Exported>, Fault> {
     let mut flows: Vec<(String, Vec<Snap>)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    for event in events {
+    source.each(skipped, |event| {
         let flow = flow_of(&event).to_owned();
         let place = *places.entry(flow.clone()).or_insert_with(|| {
             flows.push((flow, Vec::new()));
             flows.len() - 1
         });
         flows[place].1.push(event);
-    }
+        Ok(())
+    })?;
     let log = |(flow, events): (String, Vec<Snap>)| {
         let dropped = skipped.dropped.get(&flow).copied().unwrap_or(0);
         Ok(build_flow_log(events, dropped, 0)?.to_snap())

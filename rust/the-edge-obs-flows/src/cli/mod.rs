@@ -10,6 +10,7 @@ mod sources;
 mod state;
 mod terminal;
 mod totals;
+mod tree;
 mod validate;
 mod vectors;
 mod watch;

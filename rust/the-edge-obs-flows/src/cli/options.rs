@@ -55,8 +55,8 @@ pub(super) enum Command {
 
 /// Run a flow, and show what it does
 ///
-/// Stderr gets one line per finished node; with --level it gets every event. At the end, stdout gets the run's id,
-/// the path of its log, and the final state in short form with secrets redacted (--output writes it in full).
+/// Stderr gets one line per finished node; with --level it gets every event. At the end, stdout gets the tree of the run
+/// with its totals, the path of its log, and the final state in short form with secrets redacted (--output writes it in full).
 ///
 /// The flow is observed unless its observability block says `enabled: false`. A flow without a block is observed at level info: use
 /// --log-dir to keep its log. A block with a console handler prints its events itself. Levels (debug, info, warn, error): --level
@@ -73,6 +73,9 @@ pub(super) struct RunOptions {
     /// Write the final state as JSON; - is stdout, and everything else goes to stderr
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<String>,
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    pub ascii: bool,
     /// Refuse flows that read environment variables
     #[arg(long)]
     pub no_code: bool,

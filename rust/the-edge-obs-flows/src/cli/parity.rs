@@ -8,13 +8,13 @@ use the_edge_obs::parity::report;
 use the_edge_obs::redaction::{redact, KeyClasses};
 use the_edge_obs::text::ascii_json;
 use the_edge_obs::validation::check_whole;
-use the_edge_obs::{build_flow_log, FlowLog, Snap};
+use the_edge_obs::{build_flow_log, FlowLog, Snap, RECORD};
 
 use super::options::ParityOptions;
 use super::sources::shown;
 use super::terminal::{counted, fail, say, stdout, Fault, BAD, DONE, FAILED};
 use super::validate::is_flow;
-use super::watch::{watched, Shown, Watch};
+use super::watch::{watched, Shown, Watch, NOT_RECORDING};
 use crate::actions::Actions;
 use crate::error::Failure;
 use crate::runner::{Flow, Stop};
@@ -96,8 +96,13 @@ fn flow_log(log: &Path) -> Result<FlowLog, Fault> {
 /// The log is the file: what is read back from memory, later steps may have redacted further.
 fn run_to_file(source: &Path, folder: &Path) -> Result<(PathBuf, Option<Failure>), Fault> {
     let flow = Flow::load(source, Actions::builtin())?;
-    let enabled = flow.observability().and_then(|block| block.get("enabled"));
-    if enabled == Some(&Snap::Bool(false)) {
+    if !RECORD {
+        return Err(Fault::Input(format!(
+            "{} logs nothing: {NOT_RECORDING}",
+            shown(source)
+        )));
+    }
+    if flow.config().is_some_and(|config| !config.enabled) {
         return Err(Fault::Input(format!(
             "{} logs nothing: its observability block says enabled: false; remove that",
             shown(source)

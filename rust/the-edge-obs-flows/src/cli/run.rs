@@ -4,17 +4,18 @@ use std::path::Path;
 use std::process;
 
 use the_edge_obs::export::{check_path, indented, write_text};
-use the_edge_obs::redaction::{redact, scrub, snapshot, KeyClasses, Taints};
 use the_edge_obs::text::printable;
-use the_edge_obs::{FlowLog, Snap};
+use the_edge_obs::{Flow as Run, FlowLog, Snap, RECORD};
 
-use super::columns::{fitted, width_of, width_of_terminal};
+use super::columns::{width_of, Cell, View};
 use super::options::RunOptions;
 use super::sources::shown;
 use super::state::initial_state;
 use super::terminal::{fail, say, stdout, tell, Fault, DONE, FAILED, INTERRUPTED};
-use super::totals::{missing, origin, totals};
-use super::watch::{watched, Shown, Watch, Watched};
+use super::totals::{error_text, missing, origin, totals};
+use super::tree::tree;
+use super::watch::{watched, Shown, Watch, Watched, NOT_RECORDING};
+use crate::actions::support::spaced;
 use crate::actions::Actions;
 use crate::error::Failure;
 use crate::python::quoted;
@@ -34,7 +35,9 @@ pub(super) fn call(options: &RunOptions) -> Result<u8, Fault> {
         check_path(path).map_err(|error| Fault::Input(told(error)))?;
     }
     let flow = load(options)?;
-    if is_off(&flow) {
+    if !RECORD {
+        say(&format!("note: nothing is logged: {NOT_RECORDING}"));
+    } else if is_off(&flow) {
         say(&format!(
             "note: nothing is logged: the observability block of {} says enabled: false",
             shown(&options.flow)
@@ -49,7 +52,7 @@ pub(super) fn call(options: &RunOptions) -> Result<u8, Fault> {
         },
     };
     let run = watched(flow, state, &stopped_by_signal(), watch)?;
-    report(&run, output)
+    report(&run, output, options.ascii)
 }
 
 fn load(options: &RunOptions) -> Result<Flow, Fault> {
@@ -62,8 +65,7 @@ fn load(options: &RunOptions) -> Result<Flow, Fault> {
 }
 
 fn is_off(flow: &Flow) -> bool {
-    let enabled = flow.observability().and_then(|block| block.get("enabled"));
-    enabled == Some(&Snap::Bool(false))
+    flow.config().is_some_and(|config| !config.enabled)
 }
 
 /// Returns what interrupts the run at Ctrl-C. A second Ctrl-C ends the process at once; files are whole even then, as each line is
@@ -85,15 +87,16 @@ fn stopped_by_signal() -> Stop {
     stop
 }
 
-fn report(run: &Watched, output: Option<&str>) -> Result<u8, Fault> {
+fn report(run: &Watched, output: Option<&str>, is_ascii: bool) -> Result<u8, Fault> {
+    let view = View::of(output == Some(STDOUT), is_ascii);
     let mut text = run
         .log
         .as_ref()
-        .map_or_else(String::new, |log| about(run, log));
+        .map_or_else(String::new, |log| about(run, log, view));
     let code = match (&run.result, output) {
         (Ok(state), None) => {
             text.push('\n');
-            short(state, &mut text);
+            short(state, &run.flow, &mut text, view);
             DONE
         }
         (Ok(_), Some(_)) => DONE,
@@ -112,16 +115,22 @@ fn report(run: &Watched, output: Option<&str>) -> Result<u8, Fault> {
         (Ok(_), None) => {}
         (Err(_), _) if code == INTERRUPTED => say("interrupted"),
         // The error comes last, even if stdout and stderr are the same file.
-        (Err(failure), _) => drop(fail(&reason(failure, run.log.as_ref()), FAILED)),
+        (Err(failure), _) => drop(fail(&reason(failure, run), FAILED)),
     }
     Ok(code)
 }
 
-/// Returns the totals of a run, its id, and its files.
-fn about(run: &Watched, log: &FlowLog) -> String {
-    let mut text = format!("\n{}\n", totals(log).join(", "));
+/// Returns the tree of a run, its totals, its id, and its files.
+fn about(run: &Watched, log: &FlowLog, view: View) -> String {
+    let mut text = "\n".to_owned();
+    let tree = tree(log, view);
+    for line in &tree {
+        text += &format!("{line}\n");
+    }
+    text += if tree.is_empty() { "" } else { "\n" };
+    text += &format!("{}\n", totals(log).join(", "));
     for line in missing(log) {
-        text += &(line + "\n");
+        text += &(view.paint("warn", &line) + "\n");
     }
     text += &format!("flow {}\n", log.flow_id);
     for file in &run.files {
@@ -131,24 +140,14 @@ fn about(run: &Watched, log: &FlowLog) -> String {
 }
 
 /// Returns why a flow failed, in one line, without the secrets that were found in its log.
-fn reason(failure: &Failure, log: Option<&FlowLog>) -> String {
-    let span = log.and_then(origin);
+fn reason(failure: &Failure, run: &Watched) -> String {
+    let span = run.log.as_ref().and_then(origin);
     let Some((span, error)) = span.and_then(|span| Some((span, span.error.as_ref()?))) else {
         let text = format!("{}: {}", failure.kind, failure.message);
-        let clean = redact(&text, KeyClasses::built_in());
+        let clean = run.flow.policy.scrub_text(&text, &run.flow.taints);
         return clean.trim_end_matches(": ").to_owned();
     };
-    let part = |key: &str| {
-        error
-            .get(key)
-            .and_then(Snap::as_str)
-            .unwrap_or("")
-            .to_owned()
-    };
-    let text = match (part("type"), part("message")) {
-        (kind, message) if message.is_empty() => kind,
-        (kind, message) => format!("{kind}: {message}"),
-    };
+    let text = error_text(error);
     match span.step.as_deref() {
         Some(step) if failure.step.as_deref() != Some(step) => {
             format!("step {} ({}): {text}", quoted(step), span.node)
@@ -158,10 +157,9 @@ fn reason(failure: &Failure, log: Option<&FlowLog>) -> String {
 }
 
 /// Appends the state, one line per key, cut to the width of the terminal and with secrets redacted.
-fn short(state: &State, text: &mut String) {
-    let taints = Taints::new();
-    let taken = snapshot(&state.to_snap(), &taints, KeyClasses::built_in());
-    let Snap::Map(pairs) = scrub(&taken, &taints) else {
+fn short(state: &State, run: &Run, text: &mut String, view: View) {
+    let taken = run.policy.snapshot(&state.to_snap(), &run.taints);
+    let Snap::Map(pairs) = run.policy.scrub(&taken, &run.taints) else {
         return;
     };
     let pairs: Vec<(String, String)> = pairs
@@ -178,34 +176,22 @@ fn short(state: &State, text: &mut String) {
         true => "final state: empty\n",
         false => "final state\n",
     });
-    let width = width_of_terminal();
     let longest = pairs
         .iter()
         .map(|(key, _)| width_of(key))
         .max()
         .unwrap_or(0);
-    let room = longest.min(width / 3);
-    for (key, value) in pairs {
-        let key = fitted(&key, room);
-        let blanks = " ".repeat(room - width_of(&key));
-        let value = fitted(&value, width - room - 4);
-        text.push_str(format!("  {key}{blanks}  {value}").trim_end());
-        text.push('\n');
-    }
-}
-
-/// Returns a value as JSON with blanks between its parts, as Python writes it.
-fn spaced(value: &Snap) -> String {
-    let joined = |parts: Vec<String>| parts.join(", ");
-    match value {
-        Snap::List(items) => format!("[{}]", joined(items.iter().map(spaced).collect())),
-        Snap::Map(pairs) => {
-            let pair = |(key, item): &(Box<str>, Snap)| {
-                format!("{}: {}", Snap::from(&**key).to_json(), spaced(item))
-            };
-            format!("{{{}}}", joined(pairs.iter().map(pair).collect()))
-        }
-        other => other.to_json(),
+    let room = longest.min(view.width / 3);
+    let widths = [room, view.width.saturating_sub(room + 4)];
+    let cell = |text| Cell {
+        text,
+        ..Cell::default()
+    };
+    for (key, value) in &pairs {
+        text.push_str(&format!(
+            "  {}\n",
+            view.line(&[cell(key), cell(value)], &widths)
+        ));
     }
 }
 

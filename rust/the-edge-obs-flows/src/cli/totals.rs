@@ -35,7 +35,8 @@ pub(super) fn totals(log: &FlowLog) -> Vec<String> {
     found
 }
 
-fn number_of(value: &Snap) -> f64 {
+/// Returns a number, or 0 for another value.
+pub(super) fn number_of(value: &Snap) -> f64 {
     match value {
         Snap::Int(number) => *number as f64,
         Snap::Float(number) => *number,
@@ -59,7 +60,7 @@ pub(super) fn missing(log: &FlowLog) -> Vec<String> {
     if log.metrics.dropped_count > 0 {
         let events = counted(log.metrics.dropped_count, "event");
         found.push(format!(
-            "{events} dropped by the ring buffer: the log is not complete"
+            "{events} dropped by the ring buffer: the tree is not complete"
         ));
     }
     if log.metrics.fault_count > 0 {
@@ -75,7 +76,7 @@ pub(super) fn origin(log: &FlowLog) -> Option<&SpanInfo> {
     let same: Vec<&SpanInfo> = log
         .spans
         .iter()
-        .filter(|span| key_of(span) == key_of(root))
+        .filter(|span| is_same_error(span, root))
         .collect();
     let is_deepest = |span: &&&SpanInfo| {
         !same
@@ -85,14 +86,32 @@ pub(super) fn origin(log: &FlowLog) -> Option<&SpanInfo> {
     Some(same.iter().rev().find(is_deepest).copied().unwrap_or(root))
 }
 
-/// Returns what an error is recognised by in several spans.
-fn key_of(span: &SpanInfo) -> Option<(Option<&Snap>, Option<&Snap>)> {
-    let error = span.error.as_ref()?;
-    Some((error.get("type"), error.get("message")))
+/// Tells whether two spans have the same error: one of the same type and message.
+pub(super) fn is_same_error(one: &SpanInfo, other: &SpanInfo) -> bool {
+    let part = |span: &SpanInfo, key: &str| Some(span.error.as_ref()?.get(key)?.clone());
+    let keys = ["type", "message"];
+    one.error.is_some()
+        && other.error.is_some()
+        && keys.iter().all(|key| part(one, key) == part(other, key))
+}
+
+/// Returns an event's `{type, message}` as one text.
+pub(super) fn error_text(error: &Snap) -> String {
+    let part = |key: &str| {
+        error
+            .get(key)
+            .and_then(Snap::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
+    match (part("type"), part("message")) {
+        (kind, message) if message.is_empty() => kind,
+        (kind, message) => format!("{kind}: {message}"),
+    }
 }
 
 /// Returns a duration for people, with its unit.
-fn duration_text(milliseconds: f64) -> String {
+pub(super) fn duration_text(milliseconds: f64) -> String {
     if milliseconds < 9.995 {
         return format!("{milliseconds:.2} ms");
     }
@@ -112,7 +131,7 @@ fn duration_text(milliseconds: f64) -> String {
 }
 
 /// Returns an amount of US dollars for people; a small amount gets more digits.
-fn dollars(cost: f64) -> String {
+pub(super) fn dollars(cost: f64) -> String {
     if cost >= 1.0 {
         let cents = (cost * 100.0).round_ties_even() as u64;
         return format!("${}.{:02}", grouped(cents / 100), cents % 100);

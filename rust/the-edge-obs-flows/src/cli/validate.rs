@@ -126,9 +126,9 @@ fn validate_flow(options: &ValidateOptions, out: &mut Out) -> Result<u8, Fault> 
     if !dead.is_empty() {
         return report(dead, path, out);
     }
-    let observed = match flow.observability() {
+    let observed = match flow.config() {
         None => "no observability block",
-        Some(block) if block.get("enabled") == Some(&false.into()) => "observability off",
+        Some(config) if !config.enabled => "observability off",
         Some(_) => "observability on",
     };
     let edges = match source.data.get("edges").map(|edges| &edges.value) {

@@ -9,7 +9,7 @@ use the_edge_obs::sink::callback::Callback;
 use the_edge_obs::sink::console::Console;
 use the_edge_obs::sink::file::FlowFile;
 use the_edge_obs::sink::ring::Ring;
-use the_edge_obs::{Error, FlowId, FlowLayer, FlowLog, Snap, Store};
+use the_edge_obs::{Error, FlowId, FlowLayer, FlowLog, Snap, Store, RECORD};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::terminal::tell;
@@ -21,6 +21,10 @@ use crate::state::State;
 const CAPACITY: usize = 100_000;
 /// The name of a log file.
 const FILE: &str = "flow-{flow_id}.jsonl";
+
+/// Why a program that was built without recording logs nothing.
+pub(super) const NOT_RECORDING: &str =
+    "this program was built without the feature record; build it with the default features";
 
 /// What stderr shows while a flow runs. A flow with a console handler prints its events itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub(super) struct Watched {
     pub log: Option<FlowLog>,
     /// The log files that it wrote.
     pub files: Vec<PathBuf>,
+    /// The run: what it takes for secret, and its secrets.
+    pub flow: Arc<the_edge_obs::Flow>,
 }
 
 /// Runs a flow.
@@ -73,12 +79,20 @@ pub(super) fn watched(
     watch: Watch<'_>,
 ) -> Result<Watched, Error> {
     let config = config_of(&flow, watch.levels)?;
-    if !config.enabled {
+    let unlogged = || {
+        Arc::new(the_edge_obs::Flow::with_policy(
+            FlowId::random(),
+            "",
+            Arc::clone(&config.redact),
+        ))
+    };
+    if !config.enabled || !RECORD {
         let result = flow.run_until(state, stop);
         return Ok(Watched {
             result,
             log: None,
             files: Vec::new(),
+            flow: unlogged(),
         });
     }
     let mut files = own_files(&config)?;
@@ -103,12 +117,14 @@ pub(super) fn watched(
             result,
             log: None,
             files: Vec::new(),
+            flow: unlogged(),
         });
     };
     Ok(Watched {
         result,
         log: Some(log_of(&ring, &id)?),
         files: written(&files, &id),
+        flow: ring.flow(&id).unwrap_or_else(unlogged),
     })
 }
 
@@ -130,8 +146,7 @@ fn log_of(ring: &Ring, id: &FlowId) -> Result<FlowLog, Error> {
 
 /// Returns the configuration of a flow: its block, below the levels of `TEA_LOG`, below those that are given.
 fn config_of(flow: &Flow, levels: &[String]) -> Result<Config, Error> {
-    let block = flow.observability().unwrap_or(&Snap::Null);
-    let config = Config::from_snap(block)?.with_env()?;
+    let config = flow.config().cloned().unwrap_or_default().with_env()?;
     let mut config = config.with_levels(&levels.join(","), "--level")?;
     config.buffer_size = CAPACITY;
     Ok(config)

@@ -5,6 +5,7 @@ mod bodies;
 mod checks;
 mod edges;
 mod nodes;
+mod observability;
 mod on_error;
 pub(crate) mod source;
 pub(crate) mod spot;
@@ -114,7 +115,9 @@ impl Loading {
         };
         let (nodes, edges) = read_graph(&flow, &fields, &reader)?;
         let name = flow.attempt(read_name(&flow.key("name"), checks::given(&fields, "name")))?;
-        let observability = read_observability(&flow, &fields);
+        let block = checks::field(&fields, "observability");
+        let block = observability::read(&flow.key("observability"), block);
+        let (observability, config) = flow.attempt(block)?.flatten().unzip();
         let positions = nodes.iter().enumerate();
         Ok(Plan {
             name: name.unwrap_or_default(),
@@ -129,7 +132,8 @@ impl Loading {
                 .collect(),
             nodes,
             edges,
-            observability: flow.attempt(observability)?.flatten(),
+            observability,
+            config,
             sha256: source.sha256.clone(),
         })
     }
@@ -272,17 +276,6 @@ fn refuse_imports(flow: &Spot<'_>, fields: &Fields<'_>) -> Read<bool> {
     Ok(false)
 }
 
-fn read_observability(flow: &Spot<'_>, fields: &Fields<'_>) -> Read<Option<Snap>> {
-    let Some(block) = checks::field(fields, "observability") else {
-        return Ok(None);
-    };
-    checks::mapping(&flow.key("observability"), Some(block))?;
-    if checks::is_null(block) {
-        return Ok(Some(Snap::Map(Box::default())));
-    }
-    Ok(Some(block.to_snap()))
-}
-
 /// Returns the folder of a flow's file as an absolute path; `.` for a flow given as text.
 fn folder_of(source: &Source) -> String {
     let Some(path) = &source.path else {
@@ -296,6 +289,3 @@ fn folder_of(source: &Source) -> String {
 fn resolved(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
-
-#[cfg(test)]
-mod tests;

@@ -140,10 +140,11 @@ impl Executor<'_> {
         steps: &[Node],
         state: &mut State,
     ) -> Result<(), Failure> {
+        let input = || Snap::map([("index", index.into())]);
         let call = Call {
             node: "loop.iteration",
             step: None,
-            input: Some(&|| Snap::map([("index", index.into())])),
+            input: Some(&input),
             attempt: None,
         };
         self.run

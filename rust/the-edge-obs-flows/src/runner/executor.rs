@@ -25,7 +25,7 @@ pub(super) struct Run {
     pub tracer: Tracer,
     /// Set when the run must stop before its next node.
     pub stop: Stop,
-    /// Where actions read logs.
+    /// Where actions read logs, if not in the rings in use.
     pub store: Option<Store>,
 }
 

@@ -11,10 +11,12 @@ mod stop;
 use std::fmt;
 use std::path::Path;
 
+use the_edge_obs::config::Config;
 use the_edge_obs::ids::FlowId;
 use the_edge_obs::{Snap, Store};
 
 pub use context::Context;
+pub(crate) use retrying::Retrying;
 pub use stop::Stop;
 
 use crate::actions::Actions;
@@ -91,7 +93,7 @@ impl Flow {
         Flow { plan, store: None }
     }
 
-    /// Sets where the actions `obs.*` find logs: a store with a ring that gets the events of the run.
+    /// Sets where the actions `obs.*` find logs. By default it is where [`the_edge_obs::store()`] looks: in the rings in use.
     #[must_use]
     pub fn with_store(mut self, store: Store) -> Flow {
         self.store = Some(store);
@@ -108,6 +110,12 @@ impl Flow {
     #[must_use]
     pub fn observability(&self) -> Option<&Snap> {
         self.plan.observability.as_ref()
+    }
+
+    /// Returns what the block says. A program configures with it before the run: the flow itself sets no levels and no sinks.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config> {
+        self.plan.config.as_ref()
     }
 
     /// Returns the names of the top-level nodes, in file order.
@@ -153,10 +161,9 @@ impl Flow {
         result
     }
 
-    /// Tells whether runs are observed: a block may say `enabled: false`.
+    /// Tells whether runs are observed: a block may say `enabled: false`, and a build may lack recording.
     fn is_observed(&self) -> bool {
-        let enabled = self.observability().and_then(|block| block.get("enabled"));
-        enabled != Some(&Snap::Bool(false))
+        the_edge_obs::RECORD && self.config().is_none_or(|config| config.enabled)
     }
 
     fn run_with(

@@ -90,10 +90,11 @@ fn run_branch(
     work: Work<'_>,
 ) -> Result<Snap, Failure> {
     let started = Instant::now();
+    let input = || branch.input.clone();
     let call = Call {
         node: "parallel.branch",
         step: None,
-        input: Some(&|| branch.input.clone()),
+        input: Some(&input),
         attempt: None,
     };
     let state = &mut branch.state;

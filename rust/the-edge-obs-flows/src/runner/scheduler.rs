@@ -184,10 +184,11 @@ impl<'a> Scheduler<'a> {
         inner.siblings = targets.iter().copied().collect();
         inner.fan_in = Some(fan_in);
         let names = || Snap::List(targets.iter().map(|name| Snap::from(*name)).collect());
+        let input = || Snap::map([("branches", names())]);
         let call = Call {
             node: "parallel",
             step: Some(fan_in),
-            input: Some(&|| Snap::map([("branches", names())])),
+            input: Some(&input),
             attempt: None,
         };
         self.run.tracer.run(&call, |_| {

@@ -1,12 +1,16 @@
 //! The engine: one environment for all templates of a flow.
 
 use std::collections::HashMap;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{from_args, Enumerator, Object, ObjectRepr};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
+use the_edge_obs::Snap;
+
+use super::values::to_snap;
 use super::{display, filters};
 
 /// How much work one rendering may do. A step of a template costs one, and so do 64 bytes that it makes.
@@ -14,6 +18,9 @@ const FUEL: u64 = 5_000_000;
 
 /// How many characters one rendering can make.
 const MAX_SIZE: usize = 50_000_000;
+
+/// Bytes of stack for a rendering that may nest values deeply.
+const LARGE_STACK: usize = 1 << 30;
 
 /// The name under which the value of an expression is kept.
 const VALUE: &str = "__value__";
@@ -50,7 +57,7 @@ impl Engine {
             }
             match value.as_str() {
                 Some(text) => out.write_str(text),
-                None => out.write_str(&display::text(value)),
+                None => out.write_str(&display::text(value)?),
             }
             .map_err(Error::from)
         });
@@ -74,7 +81,7 @@ impl Engine {
             sources.insert(name.clone(), source);
             name
         };
-        self.environment.get_template(&name)?;
+        shielded(|| self.environment.get_template(&name).map(drop))?;
         Ok(name)
     }
 
@@ -89,10 +96,12 @@ impl Engine {
 
     /// Returns the names that a template uses and does not set, but for the engine's own functions.
     pub(super) fn names(&self, source: &str) -> Result<Vec<String>, Error> {
-        let template = self.environment.template_from_str(source)?;
+        let used = shielded(|| {
+            let template = self.environment.template_from_str(source)?;
+            Ok(template.undeclared_variables(false))
+        });
         let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
-        let mut names: Vec<String> = template
-            .undeclared_variables(false)
+        let mut names: Vec<String> = used?
             .into_iter()
             .filter(|name| !globals.contains(&name.as_str()))
             .collect();
@@ -117,24 +126,65 @@ impl Engine {
     /// # Errors
     ///
     /// It cannot be rendered, or does too much work.
-    pub(super) fn render(&self, name: &str, names: Value) -> Result<String, Error> {
-        let text = self.environment.get_template(name)?.render(names)?;
-        if text.len() > MAX_SIZE && text.chars().count() > MAX_SIZE {
-            return Err(Error::from(ErrorKind::OutOfFuel));
-        }
-        Ok(text)
+    pub(super) fn render(&self, name: &str, names: Value) -> Result<Snap, Error> {
+        self.with_stack(name, || {
+            let text = self.environment.get_template(name)?.render(names)?;
+            if text.len() > MAX_SIZE && text.chars().count() > MAX_SIZE {
+                return Err(Error::from(ErrorKind::OutOfFuel));
+            }
+            Ok(text.into())
+        })
     }
 
     /// Evaluates an expression.
     ///
     /// # Errors
     ///
-    /// As [`Engine::render`].
-    pub(super) fn evaluate(&self, name: &str, names: Value) -> Result<Value, Error> {
-        let template = self.environment.get_template(name)?;
-        let captured = template.render_captured(names)?;
-        Ok(captured.state().lookup(VALUE).unwrap_or_default())
+    /// As [`Engine::render`]; also if its value is too large.
+    pub(super) fn evaluate(&self, name: &str, names: Value) -> Result<Snap, Error> {
+        self.with_stack(name, || {
+            let template = self.environment.get_template(name)?;
+            let captured = template.render_captured(names)?;
+            to_snap(&captured.state().lookup(VALUE).unwrap_or_default())
+        })
     }
+
+    /// Does the work of rendering. A template with a namespace can nest a value as deep as it has fuel; to drop such a value takes
+    /// a large stack.
+    fn with_stack<T: Send>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        let nests = {
+            let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            sources
+                .get(name)
+                .is_some_and(|source| source.contains("namespace"))
+        };
+        if !nests {
+            return shielded(work);
+        }
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(LARGE_STACK);
+            match thread.spawn_scoped(scope, || shielded(work)) {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(broken())),
+                Err(error) => Err(Error::new(ErrorKind::InvalidOperation, error.to_string())),
+            }
+        })
+    }
+}
+
+/// Does work of the engine, whose own mistakes must not end the program.
+fn shielded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(broken()))
+}
+
+fn broken() -> Error {
+    Error::new(
+        ErrorKind::InvalidOperation,
+        "it is nested too deeply, or too long; use several steps",
+    )
 }
 
 /// Returns what went wrong in a template, in one line.

@@ -1,11 +1,11 @@
 //! Filters that the engine has otherwise, or not at all.
 
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind, State};
 use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
-use super::rewrite::{COMPARED, ITEMS};
+use super::rewrite::{COMPARED, ITEMS, MADE};
 use super::{compare, display, values};
 
 /// Adds the filters and tests.
@@ -22,6 +22,11 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("center", center);
     environment.add_test("sequence", is_sequence);
     environment.add_filter(ITEMS, compare::items);
+    environment.add_filter(MADE, made);
+    environment.add_function("dict", dict);
+    for name in NOT_IN_JINJA {
+        environment.remove_filter(name);
+    }
     environment.add_test(COMPARED, compare::is_compared);
     environment.add_test("in", compare::is_in);
     for (name, operator) in compare::TESTS {
@@ -39,11 +44,26 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.remove_global("debug");
 }
 
+/// Filters of the engine that Jinja2 does not have.
+const NOT_IN_JINJA: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
+
+/// Measures a value that a template has made, and returns it. A part that occurs twice counts twice, so that a few lists inside
+/// one another cannot stand for more than a program could ever write.
+fn made(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    let count = values::measured(&value)?;
+    state.consume_fuel(count as u64 / 2)?;
+    Ok(value)
+}
+
+fn dict(state: &State<'_, '_>, value: Option<Value>, more: Kwargs) -> Result<Value, Error> {
+    made(state, minijinja::functions::dict(value, more)?)
+}
+
 fn string(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    Ok(display::text(value))
+    display::text(value)
 }
 
 fn list(value: &Value) -> Result<Value, Error> {
@@ -182,6 +202,9 @@ fn round(
     };
     options.assert_all_used()?;
     let refuse = |problem: &str| Error::new(ErrorKind::InvalidOperation, problem.to_owned());
+    if value.kind() == ValueKind::Bool {
+        return Ok(Value::from(u8::from(value.is_true())));
+    }
     if value.kind() != ValueKind::Number {
         return Err(refuse("only a number can be rounded"));
     }

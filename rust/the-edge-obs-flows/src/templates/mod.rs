@@ -83,11 +83,9 @@ pub(crate) struct Template {
 impl Template {
     fn render(&self, names: &Names) -> Result<Snap, Failure> {
         let rendered = if self.is_whole {
-            let value = self.engine.evaluate(&self.name, names.value());
-            value.and_then(|value| values::to_snap(&value))
+            self.engine.evaluate(&self.name, names.value())
         } else {
-            let text = self.engine.render(&self.name, names.value());
-            text.map(Snap::from)
+            self.engine.render(&self.name, names.value())
         };
         rendered.map_err(|error| {
             let reason = cut(&reason(&error), SHOWN);
@@ -184,8 +182,14 @@ impl Compiler {
         if !source.contains("{{") && !source.contains("{%") {
             return Ok(Renderer::Constant(text.into()));
         }
-        self.check_names(&source, text)?;
         let parts = parts(&source);
+        if scan::is_too_long(&parts) {
+            return Err(Mistake::new(format!(
+                "cannot be compiled in {}: it is nested too deeply, or too long; use several steps",
+                shown(text)
+            )));
+        }
+        self.check_names(&source, text)?;
         self.check_filters(&parts, text)?;
         let expression = if is_whole(text) {
             one_expression(&parts)
@@ -263,35 +267,53 @@ impl Compiler {
         Ok(())
     }
 
-    /// Refuses filters and tests that do not exist. The engine itself would notice them only when the template is rendered.
+    /// Refuses filters and tests that do not exist, and tests of tests. The engine itself would notice them only when the template is
+    /// rendered, or never.
     fn check_filters(&self, parts: &[Part<'_>], text: &str) -> Result<(), Mistake> {
         for expression in parts.iter().filter_map(expression_of) {
             let tokens = tokens(expression);
-            let name = |at: usize| tokens.get(at).filter(|token| token.is_name);
-            for (at, token) in tokens.iter().enumerate() {
-                let unknown = match token.text {
-                    "|" => name(at + 1).filter(|name| !self.engine.has_filter(name.text)),
-                    "filter" if at == 0 => {
-                        name(at + 1).filter(|name| !self.engine.has_filter(name.text))
-                    }
-                    "is" if token.is_name => {
-                        let is_negated = name(at + 1).is_some_and(|next| next.text == "not");
-                        name(at + 1 + usize::from(is_negated))
-                            .filter(|name| !self.engine.has_test(name.text))
-                    }
-                    _ => None,
-                };
-                if let Some(unknown) = unknown {
-                    let kind = if token.text == "is" { "test" } else { "filter" };
-                    return Err(Mistake::new(format!(
-                        "template syntax error in {}: No {kind} named {}.",
-                        shown(text),
-                        quoted(&cut(unknown.text, SHOWN))
-                    )));
+            for at in 0..tokens.len() {
+                if let Some(problem) = self.problem_at(&tokens, at) {
+                    let shown = shown(text);
+                    let problem = format!("template syntax error in {shown}: {problem}");
+                    return Err(Mistake::new(problem));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Returns what is wrong with the filter or test that a token announces.
+    fn problem_at(&self, tokens: &[Token<'_>], at: usize) -> Option<String> {
+        let name = |at: usize| {
+            let token = tokens.get(at).filter(|token| token.is_name);
+            token.map(|token| token.text)
+        };
+        let unknown = |kind: &str, name: &str| {
+            let name = quoted(&cut(name, SHOWN));
+            Some(format!("No {kind} named {name}."))
+        };
+        match tokens[at].text {
+            "|" => name(at + 1)
+                .filter(|name| !self.engine.has_filter(name))
+                .and_then(|name| unknown("filter", name)),
+            "filter" if at == 0 => name(1)
+                .filter(|name| !self.engine.has_filter(name))
+                .and_then(|name| unknown("filter", name)),
+            "is" => {
+                let at = at + 1 + usize::from(name(at + 1) == Some("not"));
+                let test = name(at)?;
+                if !self.engine.has_test(test) {
+                    return unknown("test", test);
+                }
+                let is_again = name(scan::group_end(tokens, at + 1)) == Some("is");
+                let has_argument = tokens.get(at + 1).is_some_and(|next| next.text == "(");
+                let is_next = name(at + 1) == Some("is");
+                (is_next || (has_argument && is_again))
+                    .then(|| "You cannot chain multiple tests with is".to_owned())
+            }
+            _ => None,
+        }
     }
 }
 

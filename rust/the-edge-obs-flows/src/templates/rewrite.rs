@@ -4,13 +4,16 @@
 //! refuses the first and the last. So comparisons become a test, and what a loop goes over goes through a filter, both of this
 //! crate: `a < b` becomes `((a) is __compared__('<', (b)))`.
 
-use super::scan::{keyword, tokens, Part, Token};
+use super::scan::{group_end, keyword, tokens, Part, Token};
 
 /// The test that comparisons become. No user writes it.
 pub(super) const COMPARED: &str = "__compared__";
 
 /// The filter that what a loop goes over goes through.
 pub(super) const ITEMS: &str = "__items__";
+
+/// The filter that lists and mappings go through which a template makes: it measures them.
+pub(super) const MADE: &str = "__made__";
 
 /// Words that end an operand of a comparison, if they stand outside of brackets.
 const BORDERS: [&str; 9] = ["and", "or", "not", "if", "else", ",", ":", "=", "recursive"];
@@ -52,6 +55,10 @@ fn block(content: &str, out: &mut String) {
     let start = content.find(word).unwrap_or(0) + word.len();
     let rest = &content[start..];
     out.push_str(&content[..start]);
+    if matches!(word, "macro" | "call") {
+        out.push_str(rest); // the brackets are parameters
+        return;
+    }
     if word != "for" {
         out.push_str(&expression(rest));
         return;
@@ -116,18 +123,7 @@ impl Rewriter<'_> {
 
     /// Returns the index behind a token, or behind a bracket with its content.
     fn behind(&self, start: usize) -> usize {
-        let mut depth = 0_usize;
-        for (at, token) in self.tokens.iter().enumerate().skip(start) {
-            match token.text {
-                "(" | "[" | "{" => depth += 1,
-                ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            if depth == 0 {
-                return at + 1;
-            }
-        }
-        self.tokens.len()
+        group_end(&self.tokens, start)
     }
 
     /// Appends tokens, with the blanks before them.
@@ -144,7 +140,12 @@ impl Rewriter<'_> {
                 start = at;
             } else if self.is_border(at) {
                 operands.push((start, at));
-                self.chain(&operands, &operators, out);
+                if self.at(at) == "=" {
+                    // A target, or the name of an argument.
+                    out.push_str(&self.text[self.end_of(start)..self.end_of(at)]);
+                } else {
+                    self.chain(&operands, &operators, out);
+                }
                 (operands, operators) = (Vec::new(), Vec::new());
                 out.push_str(&self.text[self.end_of(at)..self.tokens[at].end]);
                 at += 1;
@@ -217,6 +218,28 @@ impl Rewriter<'_> {
         out.push_str("))");
     }
 
+    /// Tells whether a bracket makes a list, a tuple or a mapping that is not empty, and is not an index or the arguments of a call.
+    fn makes(&self, at: usize, from: usize, end: usize) -> bool {
+        let before = at.checked_sub(1).filter(|before| *before >= from);
+        let follows = before.is_some_and(|before| {
+            let token = self.tokens[before];
+            let is_word = matches!(token.text, "is" | "not" | "in");
+            let is_closed =
+                matches!(token.text, ")" | "]" | "}") || token.text.starts_with(['\'', '"']);
+            (token.is_name && !is_word) || is_closed
+        });
+        if follows || end <= at + 2 {
+            return false;
+        }
+        let mut inside = at + 1;
+        let mut has_comma = false;
+        while inside < end - 1 {
+            has_comma |= self.at(inside) == ",";
+            inside = self.behind(inside);
+        }
+        self.at(at) != "(" || has_comma
+    }
+
     /// Appends an operand without the blanks before it.
     fn inside(&self, (from, to): (usize, usize), out: &mut String) {
         let mut text = String::new();
@@ -232,10 +255,18 @@ impl Rewriter<'_> {
         let mut at = from;
         while at < to {
             let end = self.behind(at).min(to);
-            out.push_str(&self.text[self.end_of(at)..self.tokens[at].end]);
+            let is_made = end > at + 1 && self.makes(at, from, end);
+            out.push_str(&self.text[self.end_of(at)..self.start_of(at)]);
+            out.push_str(if is_made { "(" } else { "" });
+            out.push_str(self.at(at));
             if end > at + 1 {
                 self.sequence(at + 1, end - 1, out);
                 out.push_str(&self.text[self.end_of(end - 1)..self.tokens[end - 1].end]);
+            }
+            if is_made {
+                out.push('|');
+                out.push_str(MADE);
+                out.push(')');
             }
             at = end;
         }
@@ -261,7 +292,7 @@ mod tests {
             ),
             (
                 "{{ f(a<=b, [1 in c][0]) }}",
-                "{{ f(((a) is __compared__('<=', (b), )), [((1) is __compared__('in', (c), ))][0]) }}",
+                "{{ f(((a) is __compared__('<=', (b), )), ([((1) is __compared__('in', (c), ))]|__made__)[0]) }}",
             ),
             (
                 "{{ 0 < a == b not in c.in | d }}",
@@ -285,9 +316,11 @@ mod tests {
     fn what_is_no_comparison_stays() {
         for text in [
             "{{ a == b }} < {% set x = a != 'c < d' %}",
-            "{{ a is not none or b is in([1]) }}",
+            "{{ a is not none or b is in(c) }}",
+            "{{ (a) }}{{ [] }}{{ {} }}{{ a[1](2, 3)['b', ] }}",
+            "{% set (a, b) = c %}{% call(a, b) c() %}{% endcall %}{% macro m(a, b=[1]) %}{% endmacro %}",
             "{% if a -%} b {%- endif %}",
-            "{{ f(x=1, y=[2]) | g('a in b') }}",
+            "{{ f(x=1, y=(2)) | g('a in b') }}",
             "{{ a < }}",
             "{{ < b }}",
         ] {

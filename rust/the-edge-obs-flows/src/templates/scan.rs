@@ -165,6 +165,66 @@ pub(super) fn tokens(expression: &str) -> Vec<Token<'_>> {
     tokens
 }
 
+/// The most operators, attributes, calls and brackets around one another.
+const MAX_NESTED: usize = 500;
+
+/// Tells whether a template is one that the engine would need too much of the stack for: it compiles each operator inside the next
+/// one, and each `elif` inside the one before.
+pub(super) fn is_too_long(parts: &[Part<'_>]) -> bool {
+    let mut elifs = 0;
+    parts.iter().any(|part| match part {
+        Part::Output(content, _) => is_too_nested(content),
+        Part::Block(content, _) => {
+            elifs += usize::from(keyword(content) == "elif");
+            elifs > MAX_NESTED || is_too_nested(content)
+        }
+        _ => false,
+    })
+}
+
+fn is_too_nested(expression: &str) -> bool {
+    let mut outer: Vec<(usize, usize)> = Vec::new();
+    // What is around the items of the bracket, and around the current token.
+    let (mut base, mut here) = (0, 0);
+    for token in tokens(expression) {
+        match token.text {
+            "," | ":" => here = base,
+            ")" | "]" | "}" => (base, here) = outer.pop().unwrap_or((0, here)),
+            "(" | "[" | "{" => {
+                here += 1;
+                outer.push((base, here));
+                base = here;
+            }
+            "and" | "or" | "not" | "if" | "else" | "is" | "in" => here += 1,
+            text => here += usize::from(!token.is_name && !is_literal(text)),
+        }
+        if here > MAX_NESTED {
+            return true;
+        }
+    }
+    false
+}
+
+fn is_literal(text: &str) -> bool {
+    text.starts_with(|char: char| char.is_alphanumeric() || matches!(char, '\'' | '"'))
+}
+
+/// Returns the index behind a token, or behind a bracket with its content.
+pub(super) fn group_end(tokens: &[Token<'_>], start: usize) -> usize {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate().skip(start) {
+        match token.text {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    tokens.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

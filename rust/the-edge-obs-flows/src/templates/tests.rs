@@ -269,6 +269,8 @@ fn names_are_checked_when_a_template_is_compiled() {
         "{% if %}",
         "{{ debug() }}",
         "{% include 'x' %}",
+        "{{ 1 is none is defined }}",
+        "{{ 1 is not divisibleby(3) is none }}",
         "{{ a b }}",
     ] {
         let message = rendered(text).unwrap_err();
@@ -293,10 +295,46 @@ fn work_is_limited() {
         "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
         "{{ 'x' * 60000000 }}{{ 1 }}",
         "{{ ('x' * 1000000) * 1000000 }}",
+        "{% set n = namespace(v=[]) %}{% for a in range(3000) %}{% set n.v = [n.v] %}{% endfor %}{{ n.v }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = [n.v, n.v] %}{% endfor %}{{ n.v }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = [n.v, n.v] %}{% endfor %}{{ n.v | tojson }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = {'a': n.v, 'b': n.v} %}{% endfor %}{{ '' ~ n.v }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = (n.v, n.v) %}{% endfor %}{{ n.v | pprint }}",
+        "{% set n = namespace(v=1) %}{% for a in range(60) %}{% set n.v = dict(a=n.v, b=n.v) %}{% endfor %}{{ '' ~ n.v }}",
     ] {
         let message = rendered(text).unwrap_err();
         assert!(message.starts_with("FlowRunError"), "{message}");
     }
+}
+
+#[test]
+fn templates_that_are_too_long_are_refused() {
+    let texts = [
+        format!("{{{{ {} }}}}", vec!["1"; 100_000].join(" + ")),
+        format!("{{{{ {} }}}}", vec!["1"; 20_000].join(" < ")),
+        format!("{{{{ {}1{} }}}}", "(".repeat(200), ")".repeat(200)),
+        format!("{{{{ {} }}}}", "(".repeat(20_000)),
+        format!("{{{{ state{} }}}}", ".a".repeat(20_000)),
+        format!("{{{{ 1{} }}}}", "|int".repeat(20_000)),
+        format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000)),
+        format!(
+            "{}{}",
+            "{% if 1 %}".repeat(2_000),
+            "{% endif %}".repeat(2_000)
+        ),
+        "{% raw %}".repeat(20_000),
+        "{{ '".repeat(20_000),
+    ];
+    for text in texts {
+        let message = rendered(&text).unwrap_err();
+        assert!(message.starts_with("FlowFileError"), "{message}");
+        assert!(message.len() < 3_000);
+    }
+    let long = format!(
+        "{{{{ [{}] | length }}}}",
+        vec!["{'a': 1 + 2}"; 2_000].join(", ")
+    );
+    assert_eq!(rendered(&long), Ok(Snap::Int(2_000)));
 }
 
 #[test]

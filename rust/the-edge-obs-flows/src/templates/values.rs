@@ -14,6 +14,14 @@ use super::display;
 /// Mappings with more keys than this get an index.
 const FEW: usize = 16;
 
+/// The largest value that a template can return, in characters; an item of a list or a mapping counts as 16.
+const MAX_SIZE: usize = 50_000_000;
+
+const ITEM: usize = 16;
+
+/// How deep it can nest.
+const MAX_DEPTH: usize = 400;
+
 /// The content of a mapping.
 pub(crate) trait Fields: Debug + Send + Sync + 'static {
     /// Returns the value of a key.
@@ -104,7 +112,10 @@ impl<T: Fields> Object for Mapping<T> {
     }
 
     fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&display::text(&Value::from_dyn_object(self.clone())))
+        match display::text(&Value::from_dyn_object(self.clone())) {
+            Ok(text) => out.write_str(&text),
+            Err(_) => out.write_str("{...}"),
+        }
     }
 }
 
@@ -225,8 +236,80 @@ pub(crate) fn to_value(value: &Snap) -> Value {
 ///
 /// # Errors
 ///
-/// An iterator in it fails, for example because it does too much work.
+/// It is too large or too deep, or an iterator in it fails, for example because it does too much work.
 pub(crate) fn to_snap(value: &Value) -> Result<Snap, Error> {
+    plain(value, &mut Budget::default())
+}
+
+/// Returns how many values there are in a value.
+///
+/// # Errors
+///
+/// It is too large or too deep for a template to return.
+pub(super) fn measured(value: &Value) -> Result<usize, Error> {
+    let mut budget = Budget {
+        depth: usize::MAX,
+        ..Budget::default()
+    };
+    let mut count = 0;
+    let mut waiting = vec![value.clone()];
+    while let Some(value) = waiting.pop() {
+        budget.spend(&value)?;
+        count += 1;
+        match value.kind() {
+            ValueKind::Seq => waiting.extend(value.try_iter()?),
+            ValueKind::Map => {
+                let pairs = value.as_object().and_then(pairs_of);
+                waiting.extend(pairs.into_iter().flatten().map(|(_, item)| item));
+            }
+            _ => {}
+        }
+    }
+    Ok(count)
+}
+
+/// What is left of the size and depth that a value may have. A part that occurs twice counts twice.
+pub(super) struct Budget {
+    size: usize,
+    depth: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget {
+            size: MAX_SIZE,
+            depth: MAX_DEPTH,
+        }
+    }
+}
+
+impl Budget {
+    /// Takes a value's own size away.
+    pub(super) fn spend(&mut self, value: &Value) -> Result<(), Error> {
+        let own = value.as_str().map_or(ITEM, str::len);
+        let left = self.size.checked_sub(own);
+        self.size = left.ok_or_else(|| Error::from(ErrorKind::OutOfFuel))?;
+        Ok(())
+    }
+
+    /// Does what belongs one level deeper.
+    pub(super) fn inside<T>(
+        &mut self,
+        work: impl FnOnce(&mut Budget) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let depth = self.depth.checked_sub(1);
+        self.depth = depth.ok_or_else(|| {
+            let problem = format!("a value nests deeper than {MAX_DEPTH} levels");
+            Error::new(ErrorKind::InvalidOperation, problem)
+        })?;
+        let done = work(self);
+        self.depth += 1;
+        done
+    }
+}
+
+fn plain(value: &Value, budget: &mut Budget) -> Result<Snap, Error> {
+    budget.spend(value)?;
     Ok(match value.kind() {
         ValueKind::Undefined | ValueKind::None => Snap::Null,
         ValueKind::Bool => Snap::Bool(value.is_true()),
@@ -235,7 +318,8 @@ pub(crate) fn to_snap(value: &Value) -> Result<Snap, Error> {
         ValueKind::Seq | ValueKind::Iterable => {
             let mut items = Vec::new();
             for item in value.try_iter()?.checked() {
-                items.push(to_snap(&item?)?);
+                let item = item?;
+                items.push(budget.inside(|budget| plain(&item, budget))?);
             }
             Snap::List(items.into())
         }
@@ -244,15 +328,15 @@ pub(crate) fn to_snap(value: &Value) -> Result<Snap, Error> {
             for (key, item) in value.as_object().and_then(pairs_of).into_iter().flatten() {
                 let key = match key.as_str() {
                     Some(key) => key.to_owned(),
-                    None => display::text(&key),
+                    None => display::text(&key)?,
                 };
-                pairs.push((key, to_snap(&item)?));
+                pairs.push((key, budget.inside(|budget| plain(&item, budget))?));
             }
             Snap::map(pairs)
         }
         _ => match value.downcast_object_ref::<LargeInteger>() {
             Some(number) => Snap::Big(number.0.clone()),
-            None => display::text(value).into(),
+            None => display::text(value)?.into(),
         },
     })
 }

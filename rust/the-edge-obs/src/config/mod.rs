@@ -1,6 +1,5 @@
 //! Configurations: the `observability:` block, checked, as plain data.
 
-mod build;
 mod handlers;
 mod read;
 #[cfg(test)]
@@ -16,10 +15,9 @@ use crate::levels::{self, Levels, Threshold};
 use crate::redaction::Policy;
 use crate::value::Snap;
 
-pub use build::Parts;
 pub use handlers::{Handler, HandlerKind};
 
-/// Events that are kept per flow in memory, unless a configuration says otherwise.
+/// The number of events that are kept per flow in memory by default.
 pub const BUFFER_SIZE: usize = 1_000;
 
 /// What an `observability:` block says. Its keys are those that the Python package knows, and so are their defaults.
@@ -95,8 +93,8 @@ impl Config {
         Config::default().with_env()
     }
 
-    /// Returns the configuration with the levels of the environment variable `TEA_LOG`, such as `info,llm=debug`, which count more than its
-    /// own.
+    /// Returns the configuration with the levels of the environment variable `TEA_LOG`, such as `info,llm=debug`, which take precedence over
+    /// its own.
     ///
     /// # Errors
     ///
@@ -108,7 +106,7 @@ impl Config {
         }
     }
 
-    /// Returns the configuration with the levels that a text such as `info,llm=debug` names, which count more than its own. `place` says
+    /// Returns the configuration with the levels that a text such as `info,llm=debug` names, which take precedence over its own. `place` says
     /// where the text was given.
     ///
     /// # Errors

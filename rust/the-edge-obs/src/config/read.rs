@@ -147,19 +147,7 @@ fn capture(place: &str, value: Option<&Snap>) -> Result<Vec<Box<str>>, Error> {
         names.push(name.ok_or_else(|| wrong(place, &Snap::List(items.clone()), wanted))?);
     }
     for (number, name) in names.iter().enumerate() {
-        let wanted = match *name {
-            "root" => "it has all other loggers below it; write capture: root",
-            name if !is_node(name) => "name a logger such as agent or shop.db, without wildcards",
-            name if name == "tea" || name.starts_with("tea.") => {
-                "the logger tea and those below it are in the run already"
-            }
-            _ => continue,
-        };
-        return Err(wrong(
-            &format!("{place}[{number}]"),
-            &(*name).into(),
-            wanted,
-        ));
+        check_captured(&format!("{place}[{number}]"), name)?;
     }
     let is_below = |name: &str, other: &str| {
         let rest = name.strip_prefix(other);
@@ -173,6 +161,18 @@ fn capture(place: &str, value: Option<&Snap>) -> Result<Vec<Box<str>>, Error> {
         }
     }
     Ok(kept)
+}
+
+fn check_captured(place: &str, name: &str) -> Result<(), Error> {
+    let wanted = match name {
+        "root" => "it has all other loggers below it; write capture: root",
+        name if !is_node(name) => "name a logger such as agent or shop.db, without wildcards",
+        name if name == "tea" || name.starts_with("tea.") => {
+            "the logger tea and those below it are in the run already"
+        }
+        _ => return Ok(()),
+    };
+    Err(wrong(place, &name.into(), wanted))
 }
 
 /// Refuses what Python would take for the name of an object.

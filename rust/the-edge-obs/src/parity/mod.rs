@@ -269,6 +269,15 @@ mod tests {
         }
 
         #[test]
+        fn normalising_again_does_not_turn_the_events_of_a_span(
+            kinds in proptest::collection::vec(("a|b", "entry|exit|error|log", 1..4), 0..6),
+        ) {
+            let event = |(node, kind, time): &(String, String, i32)| event("r", "", node, kind, f64::from(*time));
+            let once = normalise(&kinds.iter().map(event).collect::<Vec<_>>());
+            prop_assert_eq!(normalise(&once), once);
+        }
+
+        #[test]
         fn normalising_again_changes_nothing(tree in trees(), is_turned: bool, kept in proptest::collection::vec(any::<bool>(), 200)) {
             let log = Run::new(1e9, 0.001, is_turned).log(&tree);
             let some = log.into_iter().zip(kept.iter().cycle()).filter(|(_, kept)| **kept);

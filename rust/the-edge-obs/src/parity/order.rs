@@ -42,7 +42,10 @@ impl Place {
 struct Span<'e> {
     id: &'e str,
     parent: Option<&'e str>,
+    /// Its node: that of its entry, else of its last exit, else of its last error.
     node: &'e str,
+    /// How well the node is known, by `telling`.
+    told: u8,
     place: Place,
     /// The positions of its own events, ordered by time.
     events: Vec<usize>,
@@ -57,6 +60,7 @@ impl<'e> Span<'e> {
             id: text(event, "span_id"),
             parent: event.get("parent_id").and_then(Snap::as_str),
             node: text(event, "node"),
+            told: 0,
             place: Place {
                 rank: Rank::Between,
                 index: NO_INDEX,
@@ -72,8 +76,11 @@ impl<'e> Span<'e> {
     fn take(&mut self, event: &'e Snap, position: usize) {
         self.place.end = timestamp(event);
         self.events.push(position);
+        let told = telling(event);
+        if told >= self.told {
+            (self.node, self.told) = (text(event, "node"), told);
+        }
         if text(event, "event_type") == EventType::Entry.name() {
-            self.node = text(event, "node");
             self.place.index = index_of(event);
         }
     }
@@ -98,6 +105,14 @@ impl<'e> Span<'e> {
             position,
         }
     }
+}
+
+/// Returns how well an event tells the node of its span.
+fn telling(event: &Snap) -> u8 {
+    let named = [EventType::Error, EventType::Exit, EventType::Entry];
+    let kind = text(event, "event_type");
+    let rank = named.iter().position(|one| one.name() == kind);
+    rank.map_or(0, |rank| rank as u8 + 1)
 }
 
 fn text<'e>(event: &'e Snap, key: &str) -> &'e str {

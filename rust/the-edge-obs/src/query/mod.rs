@@ -23,10 +23,10 @@ pub const FILTERS: [&str; 10] = [
     "limit",
 ];
 
-/// Which events are wanted. An event is kept if it passes all filters that are set.
+/// Which events to keep: those that pass all filters that are set.
 ///
 /// A filter that is set several times by [`node`](Filters::node), [`step`](Filters::step), [`event_type`](Filters::event_type) or
-/// [`span_id`](Filters::span_id) wants one of the values; of the others the last value counts.
+/// [`span_id`](Filters::span_id) keeps the events of each of its values; of the others the last value counts.
 ///
 /// ```
 /// use the_edge_obs::event::Level;
@@ -58,55 +58,55 @@ impl Filters {
         Filters::default()
     }
 
-    /// Wants a node by its name, or by a [glob](crate::globs) such as `llm.*`.
+    /// Keeps the events of a node: its name, or a [glob](crate::globs) such as `llm.*`.
     pub fn node(mut self, glob: &str) -> Filters {
         self.node.get_or_insert_default().push(Glob::new(glob));
         self
     }
 
-    /// Wants a step by its name, or by a [glob](crate::globs). Events without a step do not pass.
+    /// Keeps the events of a step: its name, or a [glob](crate::globs). Events without a step do not pass.
     pub fn step(mut self, glob: &str) -> Filters {
         self.step.get_or_insert_default().push(Glob::new(glob));
         self
     }
 
-    /// Wants exactly this level.
+    /// Keeps the events of exactly this level.
     pub fn level(mut self, level: Level) -> Filters {
         self.level = Some(level);
         self
     }
 
-    /// Wants this level or a higher one.
+    /// Keeps the events of this level and of higher ones.
     pub fn min_level(mut self, level: Level) -> Filters {
         self.min_level = Some(level);
         self
     }
 
-    /// Wants a type of event.
+    /// Keeps the events of a type.
     pub fn event_type(mut self, kind: EventType) -> Filters {
         self.event_types.get_or_insert_default().push(kind);
         self
     }
 
-    /// Wants events at or after a time in Unix seconds. [`parse_time`] reads texts such as `-5m`.
+    /// Keeps the events at or after a time in Unix seconds. [`parse_time`] reads texts such as `-5m`.
     pub fn start_time(mut self, seconds: f64) -> Filters {
         self.start = Some(seconds);
         self
     }
 
-    /// Wants events at or before a time in Unix seconds. [`parse_time`] reads texts such as `-5m`.
+    /// Keeps the events at or before a time in Unix seconds. [`parse_time`] reads texts such as `-5m`.
     pub fn end_time(mut self, seconds: f64) -> Filters {
         self.end = Some(seconds);
         self
     }
 
-    /// Wants the events of a span.
+    /// Keeps the events of a span.
     pub fn span_id(mut self, id: impl Into<String>) -> Filters {
         self.span_ids.get_or_insert_default().push(id.into());
         self
     }
 
-    /// Wants a text that is a part of the message, or of a key or value in the data, in any case.
+    /// Keeps the events with a text in their message, or in a key or value of their data. Case is ignored.
     ///
     /// Both are converted to lower case, and not case-folded: `STRASSE` does not find `Straße`.
     pub fn text(mut self, text: &str) -> Filters {
@@ -114,7 +114,7 @@ impl Filters {
         self
     }
 
-    /// Wants at most so many events. [`Filters::select`] applies it; [`Filters::keeps`] does not.
+    /// Keeps at most so many events. [`Filters::select`] applies it; [`Filters::keeps`] does not.
     pub fn limit(mut self, count: usize) -> Filters {
         self.limit = Some(count);
         self

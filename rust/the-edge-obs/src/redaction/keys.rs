@@ -1,15 +1,18 @@
 //! Secret keys: what a key, or a name in a text, tells of the value beside it.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::chars::{is_alnum, is_longer, len, strip, tail};
+use super::memory::Memory;
 use super::pattern::patterns;
 use super::tables::tables;
 use super::values::{is_digits, is_random, look_of, Look};
 use crate::value::Snap;
 
-/// The most characters of a key that is judged; a longer one is cut before.
+/// The most characters of a key that is judged; a longer one is cut first.
 pub const MAX_KEY: usize = 256;
 const MAX_COUNTS: usize = 200; // items that are looked at to tell whether all are counts
 const MAX_COUNT: i64 = 99_999; // a larger number under a bare "token" does not count anything
@@ -389,13 +392,29 @@ pub(super) fn describes(key: &str) -> bool {
     is_safe && classify(key) == Plain
 }
 
+/// What is known of a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About {
+    pub verdict: Verdict,
+    /// Whether it is one such as `name`, whose value says what the `value` beside it is.
+    pub is_name: bool,
+}
+
 /// `classify` with a memory that cannot grow without bound, further secret keys, and keys that are not secret.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KeyClasses {
     /// Folded, as are the safe ones. These count more than safe ones, and safe ones more than what `classify` says.
     pub(super) extra: HashSet<String>,
     pub(super) safe: HashSet<String>,
     known: Mutex<HashMap<Box<str>, Verdict>>,
+    /// No two of a process have the same number.
+    number: u64,
+}
+
+impl Default for KeyClasses {
+    fn default() -> KeyClasses {
+        KeyClasses::new([])
+    }
 }
 
 impl KeyClasses {
@@ -406,10 +425,12 @@ impl KeyClasses {
 
     /// Returns a classifier with further secret keys and safe ones, both folded.
     pub(super) fn of(extra: HashSet<String>, safe: HashSet<String>) -> KeyClasses {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         KeyClasses {
             extra,
             safe,
             known: Mutex::default(),
+            number: COUNT.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -422,6 +443,24 @@ impl KeyClasses {
     /// Tells what a key says of its value.
     #[must_use]
     pub fn verdict(&self, key: &str) -> Verdict {
+        self.about(key).verdict
+    }
+
+    /// Tells what a key says of its value, and whether the value may say what a `value` beside it is.
+    pub(super) fn about(&self, key: &str) -> About {
+        let known = MET.try_with(|met| met.borrow().get(self.number, key));
+        if let Ok(Some(about)) = known {
+            return about;
+        }
+        let about = About {
+            verdict: self.shared_verdict(key),
+            is_name: !is_longer(key, MAX_KEY) && tables().has("name_keys", &fold(key)),
+        };
+        let _ = MET.try_with(|met| met.borrow_mut().put(self.number, key, about));
+        about
+    }
+
+    fn shared_verdict(&self, key: &str) -> Verdict {
         if let Some(known) = self.memory().get(key) {
             return *known;
         }
@@ -448,6 +487,10 @@ impl KeyClasses {
     fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, Verdict>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+thread_local! {
+    static MET: RefCell<Memory<About>> = const { RefCell::new(Memory::new()) };
 }
 
 #[cfg(test)]

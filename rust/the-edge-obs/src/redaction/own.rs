@@ -84,6 +84,17 @@ fn reason(error: &regex::Error) -> String {
     format!("{problem} (this runtime knows no look-around, no back-references and no conditions, which Python has)")
 }
 
+/// Adds what stands behind a backslash: Python takes a letter or digit for a class, and everything else for itself.
+fn push_escaped(out: &mut String, next: Option<char>, in_class: bool) {
+    match next {
+        Some('Z') if !in_class => out.push_str(r"\z"),
+        Some(' ') => out.push_str(r"\x20"),
+        Some(next) if next.is_ascii_alphanumeric() => out.extend(['\\', next]),
+        Some(next) => out.push_str(&regex::escape(next.encode_utf8(&mut [0; 4]))),
+        None => out.push('\\'),
+    }
+}
+
 /// Returns a pattern of Python as the crate `regex` writes it, and whether a bare `$` is in it.
 fn translated(source: &str) -> Result<(String, bool), String> {
     let (mut out, mut has_end) = (String::with_capacity(source.len()), false);
@@ -93,13 +104,7 @@ fn translated(source: &str) -> Result<(String, bool), String> {
         let was_first = std::mem::take(&mut is_first);
         let is_doubled = chars.peek() == Some(&char);
         match char {
-            '\\' => match chars.next() {
-                Some('Z') if !in_class => out.push_str(r"\z"),
-                Some(' ') => out.push_str(r"\x20"),
-                Some(next) if next.is_ascii_alphanumeric() => out.extend(['\\', next]),
-                Some(next) => out.push_str(&regex::escape(next.encode_utf8(&mut [0; 4]))),
-                None => out.push('\\'),
-            },
+            '\\' => push_escaped(&mut out, chars.next(), in_class),
             '[' if !in_class => {
                 (in_class, is_first) = (true, true);
                 out.push('[');

@@ -53,8 +53,8 @@ impl Policy {
         }
     }
 
-    /// Returns the policy under which everything is secret that is so under this one or the other. A secret key of one counts more than
-    /// a safe key of the other.
+    /// Returns a policy that combines both: what is a secret under either is a secret under it. A secret key of one takes precedence
+    /// over a safe key of the other.
     ///
     /// So the policy of the whole program and a flow's own become that of the flow.
     #[must_use]
@@ -120,7 +120,7 @@ impl Policy {
         let clean = masked(text, &self.classes, |secret| self.mask(secret));
         match self.by_own_patterns(&clean) {
             Some(own) => own.into(),
-            None => clean.into(),
+            None => clean,
         }
     }
 

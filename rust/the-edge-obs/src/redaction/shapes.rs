@@ -276,6 +276,11 @@ const COMMANDS: [Command; 11] = [
     ("identified by", identified),
 ];
 
+/// Returns the names of the programs, in lower case, whose flags are looked at.
+pub(super) fn programs() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|(program, _)| *program)
+}
+
 /// Adds passwords that programs take as flags. `folded` is the text in lower case.
 pub(super) fn commands(text: &str, folded: &str, spans: &mut Vec<Span>) {
     for (program, flag) in COMMANDS {

@@ -11,7 +11,6 @@ use super::chars::{head, is_longer, len};
 use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA_KEYS};
 use super::mistakes::mistake;
 use super::policy::Policy;
-use super::tables::tables;
 use super::taints::{Taints, MAX_STRING, SHORTEST_NUMBER};
 use crate::error::Error;
 use crate::value::{integer_text, Snap, MAX_INT};
@@ -50,10 +49,10 @@ const MAX_LEAVES: usize = 64;
 /// ```
 #[must_use]
 pub fn snapshot(value: &Snap, taints: &Taints, classes: &KeyClasses) -> Snap {
-    taken(value, taints, classes, Policy::shared())
+    taken(value.clone(), taints, classes, Policy::shared())
 }
 
-fn taken(value: &Snap, taints: &Taints, classes: &KeyClasses, policy: &Policy) -> Snap {
+fn taken(value: Snap, taints: &Taints, classes: &KeyClasses, policy: &Policy) -> Snap {
     let mut pass = Pass {
         taints,
         classes,
@@ -68,14 +67,27 @@ impl Policy {
     /// Returns what is kept of a value, as [`snapshot`] does, under the policy.
     #[must_use]
     pub fn snapshot(&self, value: &Snap, taints: &Taints) -> Snap {
+        self.snapshot_owned(value.clone(), taints)
+    }
+
+    /// As [`Policy::snapshot`], of a value that nobody else needs: what is kept of it is moved.
+    #[must_use]
+    pub fn snapshot_owned(&self, value: Snap, taints: &Taints) -> Snap {
         taken(value, taints, &self.classes, self)
     }
 
     /// Returns a text without secrets, as [`scrub_text`] does, under the policy.
     #[must_use]
     pub fn scrub_text(&self, text: &str, taints: &Taints) -> String {
-        let clean = taints.masked(text, |secret| self.mask(secret));
-        self.by_shape(&clean).into_owned()
+        self.cleaned(text, taints).into_owned()
+    }
+
+    /// As [`Policy::scrub_text`], without a copy of a text that does not change.
+    fn cleaned<'t>(&self, text: &'t str, taints: &Taints) -> Cow<'t, str> {
+        match taints.masked(text, |secret| self.mask(secret)) {
+            Cow::Borrowed(text) => self.by_shape(text),
+            Cow::Owned(text) => self.by_shape(&text).into_owned().into(),
+        }
     }
 
     /// Returns a copy of a snapshot that is fit to leave, as [`scrub`] does, under the policy.
@@ -137,6 +149,9 @@ impl Policy {
     }
 }
 
+/// An argument such as `--password`, which tells that the next one is a secret.
+type Flag = Option<(Box<str>, Verdict)>;
+
 /// One pass over one value, with what it may still spend.
 struct Pass<'a> {
     taints: &'a Taints,
@@ -177,34 +192,34 @@ fn is_sure(verdict: Verdict) -> bool {
 }
 
 impl Pass<'_> {
-    fn take(&mut self, value: &Snap, depth: usize) -> Snap {
+    fn take(&mut self, value: Snap, depth: usize) -> Snap {
         match value {
             Snap::Str(text) => self.text(text),
             Snap::List(_) | Snap::Map(_) if depth >= MAX_DEPTH => mark("[depth]".to_owned()),
-            Snap::List(items) => self.items(items, depth),
-            Snap::Map(pairs) => self.mapping(pairs, depth),
-            other => other.clone(),
+            Snap::List(items) => self.items(items.into_vec(), depth),
+            Snap::Map(pairs) => self.mapping(pairs.into_vec(), depth),
+            other => other,
         }
     }
 
-    fn text(&mut self, text: &str) -> Snap {
-        if !is_longer(text, SHORT_STRING) {
+    fn text(&mut self, text: Box<str>) -> Snap {
+        if !is_longer(&text, SHORT_STRING) {
             return self.whole(text);
         }
         let room = MAX_STRING.min(self.chars.max(SHORT_STRING));
-        let length = len(text);
+        let length = len(&text);
         self.chars = self.chars.saturating_sub(length.min(room));
         if length <= room {
             return self.whole(text);
         }
-        self.head(text, length, room)
+        self.head(&text, length, room)
     }
 
     /// Returns a text that is not cut, without what has a shape of the policy's own: the policy may be gone when the event is read.
-    fn whole(&self, text: &str) -> Snap {
-        match self.policy.by_own_patterns(text) {
-            Some(clean) if clean != text => mark(clean),
-            _ => Snap::from(text),
+    fn whole(&self, text: Box<str>) -> Snap {
+        match self.policy.by_own_patterns(&text) {
+            Some(clean) if *clean != *text => mark(clean),
+            _ => Snap::Str(text),
         }
     }
 
@@ -226,54 +241,71 @@ impl Pass<'_> {
         mark(format!("{}…[+{missing} chars]", head(&clean, kept)))
     }
 
-    fn mapping(&mut self, pairs: &[(Box<str>, Snap)], depth: usize) -> Snap {
-        let mut taken: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.len().min(MAX_ITEMS));
-        let mut known: HashSet<Box<str>> = HashSet::new();
-        let mut has_cut_key = false;
-        let seen = &pairs[..pairs.len().min(MAX_ITEMS)];
-        for (key, value) in seen {
-            if self.left == 0 {
-                break;
-            }
+    fn mapping(&mut self, mut pairs: Vec<(Box<str>, Snap)>, depth: usize) -> Snap {
+        let count = pairs.len();
+        let unseen = uncaptured(pairs.last().map(|(_, value)| value));
+        pairs.truncate(MAX_ITEMS);
+        // A name beside a value is judged as it came, so before anything is taken.
+        let mut verdicts = [Verdict::Plain; MAX_ITEMS];
+        for (verdict, (key, _)) in verdicts.iter_mut().zip(&pairs) {
+            *verdict = self.verdict(key, &pairs);
+        }
+        let mut known = None;
+        let mut taken = 0;
+        while taken < pairs.len() && self.left > 0 {
             self.left -= 1;
-            let mut key = key.clone();
-            if is_longer(&key, MAX_KEY) {
-                key = self.key(&key);
-                if !has_cut_key {
-                    known.extend(taken.iter().map(|(key, _)| key.clone()));
-                    has_cut_key = true;
-                }
+            if known.is_some() || is_longer(&pairs[taken].0, MAX_KEY) {
+                self.rename(&mut pairs, taken, &mut known);
+                verdicts[taken] = self.verdict(&pairs[taken].0, &pairs);
             }
-            if has_cut_key {
-                while !known.insert(key.clone()) {
-                    key = format!("{key}'").into();
-                }
-            }
-            let mut verdict = self.classes.verdict(&key);
-            if verdict == Verdict::Value {
-                verdict = self.named(&key, seen);
-            }
-            let siblings = || seen.iter().map(|(key, _)| &**key);
-            let is_secret = verdict != Verdict::Plain && reveals(verdict, value, &key, siblings());
-            let item = if is_secret {
+            let (verdict, (key, value)) = (verdicts[taken], &pairs[taken]);
+            let siblings = || pairs.iter().map(|(key, _)| &**key);
+            let is_secret = verdict != Verdict::Plain && reveals(verdict, value, key, siblings());
+            pairs[taken].1 = if is_secret {
                 self.secret(value, verdict)
             } else {
+                let value = std::mem::replace(&mut pairs[taken].1, Snap::Null);
                 self.take(value, depth + 1)
             };
-            taken.push((key, item));
+            taken += 1;
         }
-        if taken.len() < pairs.len() {
-            let unseen = uncaptured(pairs.last().map(|(_, value)| value));
-            let missing = items_mark(pairs.len() - taken.len() + unseen);
-            taken.push(("…".into(), missing));
-            return Snap::map(taken);
+        if taken < count {
+            pairs.truncate(taken);
+            pairs.push(("…".into(), items_mark(count - taken + unseen)));
+            return Snap::map(pairs);
         }
-        Snap::Map(taken.into())
+        Snap::Map(pairs.into())
+    }
+
+    fn verdict(&self, key: &str, pairs: &[(Box<str>, Snap)]) -> Verdict {
+        match self.classes.verdict(key) {
+            Verdict::Value => self.named(key, pairs),
+            verdict => verdict,
+        }
+    }
+
+    /// Gives a pair a key that is not too long, and differs from those before it.
+    fn rename(
+        &mut self,
+        pairs: &mut [(Box<str>, Snap)],
+        at: usize,
+        known: &mut Option<HashSet<Box<str>>>,
+    ) {
+        let (before, rest) = pairs.split_at_mut(at);
+        let key = &mut rest[0].0;
+        if is_longer(key, MAX_KEY) {
+            *key = self.key(key);
+        }
+        let known =
+            known.get_or_insert_with(|| before.iter().map(|(key, _)| key.clone()).collect());
+        while !known.insert(key.clone()) {
+            *key = format!("{key}'").into();
+        }
     }
 
     /// Returns a key that is not too long.
     fn key(&mut self, key: &str) -> Box<str> {
-        match self.text(key) {
+        match self.text(key.into()) {
             Snap::Str(text) | Snap::Mark(text) if !is_longer(&text, LONGEST_WHOLE_KEY) => text,
             Snap::Str(text) | Snap::Mark(text) => {
                 match self.head(&text, len(&text), LONGEST_WHOLE_KEY) {
@@ -285,45 +317,49 @@ impl Pass<'_> {
         }
     }
 
-    fn items(&mut self, items: &[Snap], depth: usize) -> Snap {
-        let mut taken = Vec::with_capacity(items.len().min(MAX_ITEMS));
-        let mut flag: Option<&str> = None;
-        for item in items.iter().take(MAX_ITEMS) {
-            if self.left == 0 {
-                break;
-            }
+    fn items(&mut self, mut items: Vec<Snap>, depth: usize) -> Snap {
+        let (count, unseen) = (items.len(), uncaptured(items.last()));
+        items.truncate(MAX_ITEMS);
+        let mut flag = None;
+        let mut taken = 0;
+        while taken < items.len() && self.left > 0 {
             self.left -= 1;
-            let text = match item {
-                Snap::Str(text) => Some(&**text),
-                _ => None,
-            };
-            if let Some(name) = flag.take() {
-                let verdict = self.classes.verdict(name);
-                let is_value = text.is_some_and(|text| !text.starts_with('-'));
-                if is_value && reveals(verdict, item, name, []) {
-                    taken.push(self.secret(item, verdict));
-                    continue;
-                }
+            let item = std::mem::replace(&mut items[taken], Snap::Null);
+            items[taken] = self.item(item, &mut flag, depth);
+            taken += 1;
+        }
+        if taken < count {
+            items.truncate(taken);
+            items.push(items_mark(count - taken + unseen));
+        }
+        Snap::List(items.into())
+    }
+
+    fn item(&mut self, item: Snap, flag: &mut Flag, depth: usize) -> Snap {
+        let text = match &item {
+            Snap::Str(text) => Some(&**text),
+            _ => None,
+        };
+        if let Some((name, verdict)) = flag.take() {
+            let is_value = text.is_some_and(|text| !text.starts_with('-'));
+            if is_value && reveals(verdict, &item, &name, []) {
+                return self.secret(&item, verdict);
             }
-            let name = text.filter(|text| text.starts_with('-') && !is_longer(text, MAX_KEY));
-            // An argument list: ["--password", "x"].
-            flag = name.filter(|name| {
-                matches!(self.classes.verdict(name), Verdict::Secret | Verdict::Token)
-            });
-            // A list of pairs, such as headers: [("Authorization", "Bearer x")].
-            taken.push(match item {
-                Snap::List(pair) if pair.len() == 2 && self.names_secret(&pair[0], &pair[1]) => {
-                    let name = self.take(&pair[0], depth + 1);
-                    Snap::List([name, self.secret(&pair[1], Verdict::Secret)].into())
-                }
-                item => self.take(item, depth + 1),
-            });
         }
-        if taken.len() < items.len() {
-            let unseen = uncaptured(items.last());
-            taken.push(items_mark(items.len() - taken.len() + unseen));
+        // An argument list: ["--password", "x"].
+        let name = text.filter(|text| text.starts_with('-') && !is_longer(text, MAX_KEY));
+        let verdict = name.map_or(Verdict::Plain, |name| self.classes.verdict(name));
+        if matches!(verdict, Verdict::Secret | Verdict::Token) {
+            *flag = name.map(|name| (name.into(), verdict));
         }
-        Snap::List(taken.into())
+        // A list of pairs, such as headers: [("Authorization", "Bearer x")].
+        match item {
+            Snap::List(pair) if pair.len() == 2 && self.names_secret(&pair[0], &pair[1]) => {
+                let name = self.take(pair[0].clone(), depth + 1);
+                Snap::List([name, self.secret(&pair[1], Verdict::Secret)].into())
+            }
+            item => self.take(item, depth + 1),
+        }
     }
 
     /// Tells whether a text is a secret key of the value beside it.
@@ -340,7 +376,7 @@ impl Pass<'_> {
     fn named(&self, key: &str, pairs: &[(Box<str>, Snap)]) -> Verdict {
         for (other, name) in pairs {
             let Snap::Str(name) = name else { continue };
-            if is_longer(other, MAX_KEY) || !tables().has("name_keys", &fold(other)) {
+            if !self.classes.about(other).is_name {
                 continue;
             }
             if name.matches(' ').count() >= 3 || is_longer(name, MAX_KEY) {
@@ -450,26 +486,41 @@ pub fn scrub(value: &Snap, taints: &Taints) -> Snap {
     scrubbed(value, taints, Policy::shared())
 }
 
+/// In objects of up to so many pairs, a key is compared with each before it.
+const FEW: usize = 16;
+
+fn scrubbed_pairs(
+    pairs: &[(Box<str>, Snap)],
+    taints: &Taints,
+    policy: &Policy,
+) -> Box<[(Box<str>, Snap)]> {
+    let mut clean: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.len());
+    let mut known: HashSet<Box<str>> = HashSet::new();
+    for (key, value) in pairs {
+        let mut name: Box<str> = policy.by_shape(key).into();
+        let mut is_taken = |name: &Box<str>| match pairs.len() {
+            0..=FEW => clean.iter().any(|(known, _)| known == name),
+            _ => !known.insert(name.clone()),
+        };
+        while is_taken(&name) {
+            name = format!("{name}'").into();
+        }
+        clean.push((name, scrubbed(value, taints, policy)));
+    }
+    clean.into()
+}
+
 fn scrubbed(value: &Snap, taints: &Taints, policy: &Policy) -> Snap {
     match value {
-        Snap::Str(text) | Snap::Mark(text) => policy.scrub_text(text, taints).into(),
+        Snap::Str(text) | Snap::Mark(text) => Snap::Str(policy.cleaned(text, taints).into()),
         Snap::List(items) => {
             let items = items.iter().map(|item| scrubbed(item, taints, policy));
             Snap::List(items.collect())
         }
-        Snap::Map(pairs) => {
-            let mut known: HashSet<Box<str>> = HashSet::new();
-            let pairs = pairs.iter().map(|(key, value)| {
-                let mut name = policy.by_shape(key).into_owned().into_boxed_str();
-                while !known.insert(name.clone()) {
-                    name = format!("{name}'").into();
-                }
-                (name, scrubbed(value, taints, policy))
-            });
-            Snap::Map(pairs.collect())
-        }
+        Snap::Map(pairs) => Snap::Map(scrubbed_pairs(pairs, taints, policy)),
         Snap::Int(number) => {
-            if taints.has_number(&number.to_string()) {
+            let is_long = number.unsigned_abs() >= SHORTEST_NUMBER;
+            if is_long && taints.has_number(&number.to_string()) {
                 Snap::from(policy.mask(&number.to_string()).into_owned())
             } else if *number < -MAX_INT {
                 number.to_string().into()

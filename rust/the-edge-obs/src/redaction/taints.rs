@@ -130,7 +130,7 @@ impl Taints {
         self.learn_number(digits, false, true);
     }
 
-    /// Returns how many secrets are not remembered any more, for want of room or because they are too short.
+    /// Returns how many secrets are no longer remembered, for want of room or because they are too short.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.state().lost
@@ -222,29 +222,37 @@ impl Taints {
         digits.len() > 4 && self.state().numbers.contains(digits)
     }
 
-    /// Returns a text with the placeholder where a taint stood.
+    /// Returns a text with the placeholder in place of each taint.
     ///
     /// Where a text was cut before its flow knew the taint, the half before the cut is taken out too.
     #[must_use]
     pub fn without(&self, text: &str) -> String {
-        self.masked(text, |_| PLACEHOLDER.into())
+        self.masked(text, |_| PLACEHOLDER.into()).into_owned()
     }
 
     /// Returns a text with a mask where a taint stood, as [`Taints::without`] does.
-    pub(super) fn masked<'m>(&self, text: &str, mask: impl Fn(&str) -> Cow<'m, str>) -> String {
+    pub(super) fn masked<'t, 'm>(
+        &self,
+        text: &'t str,
+        mask: impl Fn(&str) -> Cow<'m, str>,
+    ) -> Cow<'t, str> {
         let needles = self.needles();
         if needles.is_empty() {
-            return text.to_owned();
+            return text.into();
         }
         let cut = text
             .rfind(CUT)
             .map(|at| without_half(text, at, &needles, &mask));
-        let text = cut.as_deref().unwrap_or(text);
+        let text = cut.map_or(Cow::Borrowed(text), Cow::Owned);
         // Longest first, by their first byte.
         let mut found: HashMap<u8, Vec<&str>> = HashMap::new();
         for needle in needles.iter().filter(|needle| text.contains(&***needle)) {
             found.entry(needle.as_bytes()[0]).or_default().push(needle);
         }
+        if found.is_empty() {
+            return text;
+        }
+        let text = &*text;
         let mut out = String::with_capacity(text.len());
         let (mut at, mut done) = (0, 0);
         while at < text.len() && !found.is_empty() {
@@ -265,7 +273,7 @@ impl Taints {
             }
         }
         out.push_str(&text[done..]);
-        out
+        out.into()
     }
 
     fn needles(&self) -> Arc<[Box<str>]> {

@@ -16,6 +16,7 @@ use super::shapes::{
     by_format, commands, in_encoded_urls, in_urls, is_long_enough, is_upper_at, key_blocks,
     key_parameters, schemes, Span,
 };
+use super::signs::Signs;
 use super::spans::{
     authorization, cookie, indented, is_delimiter, judged, quoted, starts_quoted, without_closers,
     Name, MAX_ORDINARY, MAX_VALUE,
@@ -76,26 +77,31 @@ patterns! {
 /// ```
 #[must_use]
 pub fn redact(text: &str, classes: &KeyClasses) -> String {
-    masked(text, classes, |_| PLACEHOLDER.into())
+    masked(text, classes, |_| PLACEHOLDER.into()).into_owned()
 }
 
 /// Returns a text with a mask in place of each secret that its shape, and the names in it, give away.
-pub(super) fn masked<'m>(
-    text: &str,
+pub(super) fn masked<'t, 'm>(
+    text: &'t str,
     classes: &KeyClasses,
     mask: impl Fn(&str) -> Cow<'m, str>,
-) -> String {
+) -> Cow<'t, str> {
+    if !is_longer(text, SHORTEST - 1) {
+        return text.into();
+    }
+    let spans = secret_spans(text, classes);
+    if spans.is_empty() {
+        return text.into();
+    }
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
-    if is_longer(text, SHORTEST - 1) {
-        for (start, end) in secret_spans(text, classes) {
-            out.push_str(&text[at..start]);
-            out.push_str(&mask(&text[start..end]));
-            at = end;
-        }
+    for (start, end) in spans {
+        out.push_str(&text[at..start]);
+        out.push_str(&mask(&text[start..end]));
+        at = end;
     }
     out.push_str(&text[at..]);
-    out
+    out.into()
 }
 
 /// Returns where secrets stand in a text: first and last bytes, in order; they neither touch nor overlap.
@@ -103,79 +109,90 @@ pub(super) fn masked<'m>(
 /// `classes` judges names: further secret keys count here too.
 #[must_use]
 pub fn secret_spans(text: &str, classes: &KeyClasses) -> Vec<(usize, usize)> {
+    let signs = Signs::of(text);
     if !classes.is_built_in() {
-        return searched(text, classes);
+        return searched(text, signs, classes);
     }
-    if is_ordinary(text) {
+    if signs == Signs::NONE || is_ordinary(text) {
         return Vec::new();
     }
-    let spans = searched(text, classes);
+    let spans = searched(text, signs, classes);
     if spans.is_empty() {
         note(text);
     }
     spans
 }
 
-fn searched(text: &str, classes: &KeyClasses) -> Vec<(usize, usize)> {
+fn searched(text: &str, signs: Signs, classes: &KeyClasses) -> Vec<(usize, usize)> {
     let mut spans = Vec::new();
-    if text.contains("://") {
+    if signs.has(Signs::URL) {
         in_urls(text, &mut spans);
     }
-    let runs: HashSet<&str> = run()
-        .all(text)
-        .map(|found| &text[found.start..found.end])
-        .collect();
-    if !runs.is_empty() {
-        in_words(text, &runs, classes, &mut spans);
+    if !classes.is_built_in() || signs.has(Signs::NAME) || signs.has(Signs::LONG) {
+        in_words(text, classes, &mut spans);
     }
+    by_sign(text, signs, &mut spans);
     merged(spans)
 }
 
-/// Adds secrets in a text some of whose words are long, or names of secrets, or say that one follows.
-fn in_words(text: &str, runs: &HashSet<&str>, classes: &KeyClasses, spans: &mut Vec<Span>) {
-    let verdicts = verdicts(runs, classes);
+/// Adds secrets in a text some of whose words are long, or names of secrets.
+fn in_words(text: &str, classes: &KeyClasses, spans: &mut Vec<Span>) {
+    let runs = run().all(text);
+    let runs: HashSet<&str> = runs.map(|found| found.text(text)).collect();
     if runs.iter().any(|run| is_long_enough(run)) {
         by_format(text, spans);
     }
+    let verdicts = verdicts(&runs, classes);
     if !verdicts.is_empty() {
         by_name(text, &verdicts, spans);
     }
-    if text.contains("-----BEGIN ") {
+}
+
+/// Adds secrets in a text that says that one follows.
+fn by_sign(text: &str, signs: Signs, spans: &mut Vec<Span>) {
+    if signs.has(Signs::BLOCK) {
         key_blocks(text, spans);
     }
-    let folded = text.to_lowercase();
-    if folded.contains("bearer") || folded.contains("basic") {
+    if signs.has(Signs::SCHEME) {
         schemes(text, spans);
     }
-    if folded.contains("%2f%2f") {
+    if signs.has(Signs::ENCODED_URL) {
         in_encoded_urls(text, spans);
     }
-    if folded.contains("key=") || folded.contains("code=") {
+    if signs.has(Signs::PARAMETER) {
         key_parameters(text, spans);
     }
-    commands(text, &folded, spans);
+    if signs.has(Signs::COMMAND) {
+        commands(text, &text.to_lowercase(), spans);
+    }
 }
 
 fn verdicts<'t>(runs: &HashSet<&'t str>, classes: &KeyClasses) -> HashMap<&'t str, Verdict> {
-    let tables = tables();
     let mut found = HashMap::new();
+    let judges_all = !classes.is_built_in();
     for run in runs {
         let name = tail(run.trim_matches(['-', '.']), MAX_NAME);
-        let lower = name.to_lowercase();
-        let stems = tables.list("stems");
-        let may_be = !classes.is_built_in() || stems.iter().any(|stem| lower.contains(&**stem));
-        let verdict = if may_be {
+        let verdict = if judges_all || may_be_name(name) {
             classes.verdict(name)
         } else {
             Verdict::Plain
         };
         if matches!(verdict, Verdict::Secret | Verdict::Token | Verdict::Weak) {
             found.insert(*run, verdict);
-        } else if tables.has("later_words", &lower) {
+        } else if tables().has("later_words", &name.to_lowercase()) {
             found.insert(*run, Verdict::Key);
         }
     }
     found
+}
+
+/// Tells whether a word has the part of a name that a secret can have.
+fn may_be_name(word: &str) -> bool {
+    let has_stem = || {
+        let (lower, stems) = (word.to_lowercase(), tables().list("stems"));
+        stems.iter().any(|stem| lower.contains(&**stem))
+    };
+    Signs::of(word).has(Signs::NAME) && (word.is_ascii() || has_stem())
 }
 
 fn merged(mut spans: Vec<Span>) -> Vec<Span> {
@@ -717,7 +734,7 @@ mod tests {
                 })
             };
             let (short, long) = (steps(1_000), steps(4_000));
-            assert!(long < short * 6, "{part:?}: {short} steps, then {long}");
+            assert!(long <= short * 6, "{part:?}: {short} steps, then {long}");
         }
     }
 

@@ -19,9 +19,9 @@ use crate::ids::FlowId;
 use crate::line::line_of;
 use log::LogFile;
 
-/// The path of flow files, unless you say otherwise.
+/// The default path of flow files.
 pub const DEFAULT_PATH: &str = "logs/flow-{flow_id}.jsonl";
-/// The mode of new files, unless you say otherwise: only the owner reads logs.
+/// The default mode of new files: only the owner reads logs.
 pub const FILE_MODE: u32 = 0o600;
 /// The most files that are open at once; with more, the one that waits longest for a line is closed.
 pub const MAX_OPEN_FILES: usize = 64;

@@ -1,6 +1,5 @@
 //! Sinks: where events go.
 
-pub mod at_level;
 pub mod callback;
 pub mod console;
 pub mod file;

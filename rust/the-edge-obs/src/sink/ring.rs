@@ -16,11 +16,11 @@ use crate::ids::FlowId;
 use crate::value::Snap;
 use room::Room;
 
-/// The number of events that are kept per flow, unless you say otherwise.
+/// The number of events that are kept per flow by default.
 pub const DEFAULT_CAPACITY: usize = 1_000;
-/// The number of flows that are kept, unless you say otherwise.
+/// The number of flows that are kept by default.
 pub const DEFAULT_MAX_FLOWS: usize = 1_000;
-/// The bytes that all events may take, unless you say otherwise or the capacity is large: 64 MiB.
+/// The bytes that all events may take by default, unless the capacity is large: 64 MiB.
 pub const DEFAULT_MAX_BYTES: u64 = 64 << 20;
 /// With a large capacity, the default is so many bytes per event of it: more than most events take.
 const BYTES_OF_EVENT: u64 = 2_048;

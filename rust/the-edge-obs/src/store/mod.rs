@@ -44,7 +44,7 @@ pub struct FlowEvents {
     pub dropped: u64,
     /// How many times logging itself failed for an event.
     pub faults: u64,
-    /// What the reading of files skipped.
+    /// What was skipped while files were read.
     pub skipped: Skipped,
     /// What a ring knows of the flow beside its events.
     pub known: Option<Outcome>,

@@ -2,6 +2,8 @@
 //!
 //! A [`Snap`] is a JSON value of a fixed shape. It keeps the order of the keys of an object, and integers of any size.
 
+use std::collections::HashMap;
+
 mod read;
 mod write;
 
@@ -11,6 +13,9 @@ pub(crate) use read::from_lenient_json;
 pub use read::{
     from_json, from_json_of_others, from_json_within, JsonError, MAX_DEPTH, MAX_DIGITS,
 };
+
+/// Of so few pairs, the key of each is compared with those of the others.
+const FEW: usize = 16;
 
 /// The largest integer that is written as a JSON number. Larger ones, and those below `-MAX_INT`, are written as strings.
 pub const MAX_INT: i64 = i64::MAX;
@@ -76,17 +81,25 @@ impl Snap {
 
     /// Returns an object made of pairs. Of two pairs with the same key, the later value stays, in the place of the first.
     pub fn map<K: Into<Box<str>>>(pairs: impl IntoIterator<Item = (K, Snap)>) -> Snap {
-        let mut taken: Vec<(Box<str>, Snap)> = Vec::new();
-        let mut at = std::collections::HashMap::new();
+        let pairs = pairs.into_iter();
+        let mut taken: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.size_hint().0);
+        let mut places = HashMap::new(); // of more than a few keys
         for (key, value) in pairs {
             let key = key.into();
-            match at.get(&key) {
-                Some(&index) => {
-                    let pair: &mut (Box<str>, Snap) = &mut taken[index];
-                    pair.1 = value;
-                }
+            if taken.len() == FEW && places.is_empty() {
+                let keys = taken.iter().enumerate();
+                places.extend(keys.map(|(at, (key, _))| (key.clone(), at)));
+            }
+            let place = match taken.len() {
+                0..FEW => taken.iter().position(|(known, _)| *known == key),
+                _ => places.get(&key).copied(),
+            };
+            match place {
+                Some(at) => taken[at].1 = value,
                 None => {
-                    at.insert(key.clone(), taken.len());
+                    if taken.len() >= FEW {
+                        places.insert(key.clone(), taken.len());
+                    }
                     taken.push((key, value));
                 }
             }

@@ -1,5 +1,7 @@
 //! Writes JSON as Python's `json.dumps` does.
 
+use std::fmt::Write;
+
 use super::{integer_text, Snap};
 
 pub(super) fn value(value: &Snap, out: &mut String) {
@@ -8,7 +10,9 @@ pub(super) fn value(value: &Snap, out: &mut String) {
         Snap::Bool(true) => out.push_str("true"),
         Snap::Bool(false) => out.push_str("false"),
         Snap::Int(i64::MIN) => string(&i64::MIN.to_string(), out),
-        Snap::Int(number) => out.push_str(&number.to_string()),
+        Snap::Int(number) => {
+            let _ = write!(out, "{number}"); // writing to a string cannot fail
+        }
         Snap::Float(number) => float(*number, out),
         Snap::Big(digits) => string(&integer_text(digits), out),
         Snap::Str(text) | Snap::Mark(text) => string(text, out),
@@ -40,6 +44,17 @@ pub(super) fn value(value: &Snap, out: &mut String) {
 /// Appends a text in quotes. Only quotes, backslashes and control characters are escaped.
 pub(crate) fn string(text: &str, out: &mut String) {
     out.push('"');
+    let escapes = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    // Without a way out of the loop it takes many bytes at once.
+    if !text
+        .as_bytes()
+        .iter()
+        .fold(false, |any, byte| any | escapes(byte))
+    {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut done = 0;
     for (at, byte) in text.bytes().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -74,6 +89,9 @@ fn float(number: f64, out: &mut String) {
         });
         return;
     }
+    if millionths(number, out) {
+        return;
+    }
     let (digits, exponent) = shortest(number);
     let count = digits.len() as i32;
     if number.is_sign_negative() {
@@ -105,6 +123,29 @@ fn float(number: f64, out: &mut String) {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     out.push_str(&format!("e{sign}{:02}", exponent.abs()));
+}
+
+/// Appends a number that has at most six decimal places, such as a time; returns false for others.
+///
+/// Below 2^33, neighbouring numbers are less than a millionth apart: so of all texts with six places at most one reads back as the
+/// number, and none with fewer does.
+fn millionths(number: f64, out: &mut String) -> bool {
+    let size = number.abs();
+    let count = (size * 1e6).round();
+    if !(1e-4..8_589_934_592.0).contains(&size) || count / 1e6 != size {
+        return false;
+    }
+    let (whole, rest) = (count as u64 / 1_000_000, count as u64 % 1_000_000);
+    let sign = if number < 0.0 { "-" } else { "" };
+    let _ = write!(out, "{sign}{whole}.{rest:06}"); // writing to a string cannot fail
+    let zeros = out
+        .bytes()
+        .rev()
+        .take(5)
+        .take_while(|byte| *byte == b'0')
+        .count();
+    out.truncate(out.len() - zeros);
+    true
 }
 
 /// Returns the fewest digits that read back as a number, and its decimal exponent: `(15, -1)` for 0.15.
@@ -150,6 +191,21 @@ mod tests {
         ];
         for (number, text) in cases {
             assert_eq!(Snap::Float(number).to_json(), text);
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_the_fewest_digits_that_read_back() {
+        for count in (0..20_000u64).map(|step| step * step * 4_294_967 % 8_589_934_592_000_000) {
+            let number = count as f64 / 1e6;
+            let (digits, exponent) = super::shortest(number);
+            let text = Snap::Float(number).to_json();
+            assert_eq!(text.parse(), Ok(number));
+            if (1e-4..1e16).contains(&number) {
+                let plain: String = text.chars().filter(|char| *char != '.').collect();
+                let bare = plain.trim_start_matches('0').trim_end_matches('0');
+                assert_eq!(bare, digits.trim_end_matches('0'), "{number} {exponent}");
+            }
         }
     }
 

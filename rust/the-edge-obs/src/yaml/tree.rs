@@ -171,20 +171,11 @@ impl<'t> Reader<'t> {
         }
         let before = self.size;
         self.grow(1, span.start, "")?;
-        let mut read = Yaml {
-            value: YamlValue::Scalar(Snap::Null),
-            line: span.start.line(),
-            column: span.start.col() + 1,
-            text_line: span.start.line(),
-        };
+        let mut read = null_at(span.start);
         let mut height = 1;
         let anchor = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let text = self.place(&mut read, text, style, span);
-                self.size.bytes += text.len();
-                let kind = scalar_kind(&text, style, tag.as_deref(), span.start)?;
-                read.value =
-                    value_of(kind, &text).map_err(|problem| Mistake::at(&read, problem))?;
+                self.scalar(&mut read, (text, style), tag.as_deref(), span)?;
                 anchor
             }
             Event::SequenceStart(anchor, tag) => {
@@ -201,15 +192,27 @@ impl<'t> Reader<'t> {
                 read.value = YamlValue::Map(pairs);
                 anchor
             }
-            _ => {
-                let problem = "broken YAML: a value is missing";
-                return Err(Mistake::mark(span.start, problem));
-            }
+            _ => return Err(Mistake::mark(span.start, "broken YAML: a value is missing")),
         };
         if anchor > 0 {
             self.remember(anchor, &read, before, height)?;
         }
         Ok((read, height))
+    }
+
+    fn scalar(
+        &mut self,
+        read: &mut Yaml,
+        (text, style): (Cow<'t, str>, ScalarStyle),
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<(), Mistake> {
+        let text = self.place(read, text, style, span);
+        self.size.bytes += text.len();
+        let kind = scalar_kind(&text, style, tag, span.start)?;
+        let value = value_of(kind, &text);
+        read.value = value.map_err(|problem| Mistake::at(read, problem))?;
+        Ok(())
     }
 
     /// Corrects where a block scalar begins, and returns the text of a scalar as Python reads it.
@@ -332,6 +335,15 @@ impl<'t> Reader<'t> {
             return Err(Mistake::mark(mark, problem));
         }
         Ok(())
+    }
+}
+
+fn null_at(mark: Marker) -> Yaml {
+    Yaml {
+        value: YamlValue::Scalar(Snap::Null),
+        line: mark.line(),
+        column: mark.col() + 1,
+        text_line: mark.line(),
     }
 }
 

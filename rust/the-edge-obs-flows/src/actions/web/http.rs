@@ -1,6 +1,5 @@
 //! `http.get` and `http.post`: one request, its answer as an object.
 
-use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
 use super::transport::{fetch, interruptible, running_span, Request, Response, Trouble};
@@ -179,9 +178,8 @@ fn body_of(response: &Response) -> Result<Snap, String> {
     if kind != "application/json" && !kind.ends_with("+json") {
         return Ok(response.text().into());
     }
-    let text = std::str::from_utf8(&response.body).map_err(|error| error.to_string())?;
-    if text.trim().is_empty() {
+    if response.body.trim_ascii().is_empty() {
         return Ok(Snap::Null);
     }
-    from_json_of_others(text, MAX_DEPTH).map_err(|error| error.to_string())
+    response.json()
 }

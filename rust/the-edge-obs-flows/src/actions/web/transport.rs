@@ -9,39 +9,20 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use the_edge_obs::traceparent::traceparent;
+use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
-use ureq::http::{HeaderName, HeaderValue, Method};
-use ureq::{Agent, Body, BodyReader};
+use ureq::{Body, BodyReader};
 
-use super::urls::Url;
+use super::hops::{first_hop, redirected, send};
 use crate::actions::support::{failure, positive};
 use crate::error::Failure;
-use crate::python::{quoted, repr};
+use crate::python::repr;
 use crate::runner::Context;
 
 /// How many bytes of an error's body are kept for its explanation.
 const ERROR_BODY: usize = 65_536;
 /// The limit of browsers (<https://fetch.spec.whatwg.org/#http-redirect-fetch>).
 const MAX_REDIRECTS: usize = 20;
-/// Headers that are sent to another origin. A list of those that are allowed, because secrets have any name.
-const PUBLIC_HEADERS: [&str; 6] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "traceparent",
-    "tracestate",
-    "user-agent",
-];
-/// Headers that describe a body; dropped with it when a redirect turns a POST into a GET (RFC 9110, section 15.4).
-const BODY_HEADERS: [&str; 6] = [
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-location",
-    "content-type",
-    "transfer-encoding",
-];
-const USER_AGENT: &str = concat!("the_edge_obs/", env!("CARGO_PKG_VERSION"));
 /// The longest time of a call, where the given one is longer.
 const LONGEST: Duration = Duration::from_secs(2_000_000);
 /// How often a waiting call looks whether the run is interrupted.
@@ -62,12 +43,6 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<Box<TransportError>> for Trouble {
-    fn from(error: Box<TransportError>) -> Self {
-        Trouble::Transport(error)
-    }
-}
-
 impl From<TransportError> for Trouble {
     fn from(error: TransportError) -> Self {
         Trouble::Transport(Box::new(error))
@@ -84,7 +59,7 @@ pub(in crate::actions) struct TransportError {
     /// The HTTP status that the error stands for, where it is another than that of the answer.
     pub status: Option<u16>,
     /// The answer, if one came.
-    pub response: Option<Response>,
+    pub response: Option<Box<Response>>,
 }
 
 impl TransportError {
@@ -140,6 +115,24 @@ pub(in crate::actions) struct Response {
 }
 
 impl Response {
+    /// Returns an answer whose body is not known.
+    fn empty(url: String, status: u16, headers: Vec<(String, String)>) -> Response {
+        Response {
+            url,
+            status,
+            headers,
+            body: Vec::new(),
+            is_cut: true,
+        }
+    }
+
+    /// Returns the value of the body, which is JSON.
+    pub(in crate::actions) fn json(&self) -> Result<Snap, String> {
+        let text = std::str::from_utf8(&self.body).map_err(|error| error.to_string())?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        from_json_of_others(text, MAX_DEPTH).map_err(|error| error.to_string())
+    }
+
     /// Returns a header; several of one name are joined.
     pub(in crate::actions) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(own, _)| own == name);
@@ -189,6 +182,8 @@ pub(in crate::actions) struct Answer {
     pub url: String,
     /// The seconds of the call, as given.
     pub seconds: String,
+    /// The same as a duration.
+    pub limit: Duration,
     response: Response,
     body: BodyReader<'static>,
 }
@@ -205,7 +200,7 @@ impl Answer {
     }
 
     /// Reads the body, up to a number of bytes.
-    pub(in crate::actions) fn read(mut self, most: usize) -> Result<Response, Box<TransportError>> {
+    pub(in crate::actions) fn read(mut self, most: usize) -> Result<Response, TransportError> {
         let mut body = Vec::new();
         let cap = (most as u64).saturating_add(1);
         if let Err(error) = (&mut self.body).take(cap).read_to_end(&mut body) {
@@ -222,7 +217,7 @@ impl Answer {
                     "connection",
                 )
             };
-            return Err(Box::new(TransportError::new(told, kind)));
+            return Err(TransportError::new(told, kind));
         }
         self.response.is_cut = body.len() > most;
         body.truncate(most);
@@ -276,6 +271,7 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
     let limit = Duration::try_from_secs_f64(seconds).map_or(LONGEST, |limit| limit.min(LONGEST));
     let end = Instant::now() + limit;
     let mut hop = first_hop(request)?;
+    let mut last = None;
     for _ in 0..=MAX_REDIRECTS {
         let left = end.saturating_duration_since(Instant::now());
         let sent = send(
@@ -294,10 +290,14 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
         };
         match redirected(request.action, &hop, &response)? {
             // The body of a redirect is not read: it could be endless.
-            Some(next) => hop = next,
+            Some(next) => {
+                let (url, status) = (response.url, response.status);
+                last = Some(Box::new(Response::empty(url, status, Vec::new())));
+                hop = next;
+            }
             None => {
                 let reason = head.status.canonical_reason().unwrap_or_default();
-                return answer_of(request, response, body, reason);
+                return answer_of(request, response, body, reason, limit);
             }
         }
     }
@@ -305,7 +305,9 @@ pub(in crate::actions) fn open(request: &Request, is_stream: bool) -> Result<Ans
         "more than {MAX_REDIRECTS} redirects, the last one to {}",
         hop.url
     );
-    Err(TransportError::new(told, "http_error").into())
+    let mut error = TransportError::new(told, "http_error");
+    error.response = last;
+    Err(error.into())
 }
 
 fn answer_of(
@@ -313,11 +315,13 @@ fn answer_of(
     response: Response,
     body: Body,
     reason: &str,
+    limit: Duration,
 ) -> Result<Answer, Trouble> {
     let status = response.status;
     let answer = Answer {
         url: response.url.clone(),
         seconds: repr(&request.timeout),
+        limit,
         response,
         body: body.into_with_config().limit(u64::MAX).reader(),
     };
@@ -328,137 +332,10 @@ fn answer_of(
     let (url, headers) = (answer.url.clone(), answer.response.headers.clone());
     let read = answer.read(ERROR_BODY);
     // The status alone is enough.
-    let response = read.unwrap_or_else(|_| Response {
-        url,
-        status,
-        headers,
-        body: Vec::new(),
-        is_cut: true,
-    });
+    let response = read.unwrap_or_else(|_| Response::empty(url, status, headers));
     let mut error = TransportError::new(told, "http_error");
-    error.response = Some(response);
+    error.response = Some(Box::new(response));
     Err(error.into())
-}
-
-/// One request of a chain of redirects.
-struct Hop {
-    url: Url,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    body: Option<Vec<u8>>,
-}
-
-fn first_hop(request: &Request) -> Result<Hop, Failure> {
-    let url = Url::checked(request.action, &request.url, &request.params)?;
-    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    let usual = [
-        ("user-agent", USER_AGENT.into()),
-        ("accept", Snap::from("*/*")),
-    ];
-    let usual = usual.map(|(name, value)| (Box::from(name), value));
-    for (name, value) in usual.iter().chain(&request.headers) {
-        if *value == Snap::Null {
-            continue;
-        }
-        let (name, value) = header(name, value).ok_or_else(|| {
-            let name = quoted(name);
-            let told =
-                "has an invalid name, or a value with a line break or non-Latin-1 characters";
-            Failure::action(format!("{}: header {name} {told}", request.action))
-        })?;
-        headers.retain(|(own, _)| *own != name);
-        headers.push((name, value));
-    }
-    if let Some(own) = &request.traceparent {
-        if !headers.iter().any(|(name, _)| name == "traceparent") {
-            headers.extend(header("traceparent", &Snap::from(&**own)));
-        }
-    }
-    let body = request.body.clone();
-    Ok(Hop { url, headers, body })
-}
-
-fn header(name: &str, value: &Snap) -> Option<(HeaderName, HeaderValue)> {
-    let text = value.as_str().map_or_else(|| repr(value), str::to_owned);
-    let bytes: Option<Vec<u8>> = text
-        .chars()
-        .map(|char| u8::try_from(char as u32).ok())
-        .collect();
-    let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
-    Some((name, HeaderValue::from_bytes(&bytes?).ok()?))
-}
-
-fn send(
-    hop: &Hop,
-    left: Duration,
-    per_piece: Option<Duration>,
-) -> Result<ureq::http::Response<Body>, ureq::Error> {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .max_idle_connections(0);
-    let config = match per_piece {
-        None => config.timeout_global(Some(left)),
-        Some(limit) => config
-            .timeout_resolve(Some(left))
-            .timeout_connect(Some(left))
-            .timeout_send_request(Some(left))
-            .timeout_send_body(Some(left))
-            .timeout_recv_response(Some(left))
-            .timeout_per_read(Some(limit)),
-    };
-    let agent: Agent = config.build().into();
-    let method = if hop.body.is_some() {
-        Method::POST
-    } else {
-        Method::GET
-    };
-    let mut request = ureq::http::Request::builder()
-        .method(method)
-        .uri(hop.url.to_string());
-    for (name, value) in &hop.headers {
-        request = request.header(name, value);
-    }
-    match &hop.body {
-        Some(body) => agent.run(request.body(body)?),
-        None => agent.run(request.body(())?),
-    }
-}
-
-/// Returns the request that an answer redirects to; `None` for an answer that is not a redirect to follow.
-fn redirected(action: &str, hop: &Hop, answer: &Response) -> Result<Option<Hop>, Trouble> {
-    let Some(location) = answer.header("location") else {
-        return Ok(None);
-    };
-    let is_post = hop.body.is_some();
-    // 307 and 308 ask for the same POST elsewhere, which is the flow's decision.
-    let is_followed = match answer.status {
-        301..=303 => true,
-        307 | 308 => !is_post,
-        _ => false,
-    };
-    if !is_followed {
-        return Ok(None);
-    }
-    let url = Url::checked(action, &hop.url.joined(location), &[]).map_err(|error| {
-        let problem = error.message.replacen(&format!("{action}: "), "", 1);
-        let told = format!(
-            "{} redirects to a URL that is not allowed: {problem}",
-            hop.url
-        );
-        TransportError::new(told, "http_error")
-    })?;
-    let is_same = url.origin() == hop.url.origin();
-    let mut headers = hop.headers.clone();
-    headers.retain(|(name, _)| {
-        let name = name.as_str();
-        !(is_post && BODY_HEADERS.contains(&name)) && (is_same || PUBLIC_HEADERS.contains(&name))
-    });
-    Ok(Some(Hop {
-        url,
-        headers,
-        body: None,
-    }))
 }
 
 fn headers_of(headers: &ureq::http::HeaderMap) -> Vec<(String, String)> {

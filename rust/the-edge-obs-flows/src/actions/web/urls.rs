@@ -73,8 +73,11 @@ impl Url {
     fn has_usable_authority(&self) -> bool {
         let port = self.authority[self.host().len()..].trim_start_matches(':');
         let is_port = port.is_empty() || port.parse::<u16>().is_ok();
+        let host = self.host();
+        let is_whole =
+            host.starts_with('[') == host.ends_with(']') && host.matches('[').count() < 2;
         let is_host = |char: char| char.is_ascii_graphic() && !"<>\"{}|\\^`".contains(char);
-        is_port && self.authority.chars().all(is_host)
+        is_port && is_whole && self.authority.chars().all(is_host)
     }
 
     /// Returns what decides whether headers may follow a redirect: scheme, host and port.

@@ -4,7 +4,7 @@ use the_edge_obs::config::Config;
 use the_edge_obs::parity::{normalise, report};
 use the_edge_obs::validation::{check_event, Verdict};
 use the_edge_obs::whole_log::WholeLog;
-use the_edge_obs::{build_flow_log, Filters, FlowLog, Snap};
+use the_edge_obs::{build_flow_log, Error, Filters, FlowLog, Snap};
 
 use super::{list_of, now_of, text_of, value_of, Answer, Question};
 use crate::actions::Actions;
@@ -74,12 +74,16 @@ fn faults(case: &Snap) -> Answer {
     Ok(found.collect::<Vec<_>>().into_list())
 }
 
-/// Checks an observability block.
+/// Returns null for an observability block without a mistake, or else the place of the mistake and what is wrong.
 fn block(case: &Snap) -> Answer {
-    let checked = Config::from_snap(value_of(case, "block")?);
-    checked
-        .map(|_| Snap::Null)
-        .map_err(|error| error.to_string())
+    match Config::from_snap(value_of(case, "block")?) {
+        Ok(_) => Ok(Snap::Null),
+        Err(Error::Configuration { place, problem }) => {
+            let pairs = [("where", Snap::from(place)), ("error", problem.into())];
+            Ok(Snap::map(pairs))
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Runs a flow that is given as text; answers with its final state and its log, or with the failure and the log.

@@ -117,7 +117,7 @@ mod tests {
                 r#""a\\x1b[2J""#,
             ),
             (
-                r#"{"ask": "glob", "pattern": "llm.*", "text": "llm.call"}"#,
+                r#"{"ask": "glob", "pattern": "llm.*", "name": "llm.call"}"#,
                 "true",
             ),
             (r#"{"ask": "time", "given": "-5m", "now": 1000}"#, "700.0"),
@@ -129,6 +129,17 @@ mod tests {
                 r#"{"ask": "yaml", "text": "a: [yes, 010]"}"#,
                 r#"{"a":[true,8]}"#,
             ),
+            (
+                r#"{"ask": "yaml_types", "text": "{1: .inf, a: [2026-01-31, ~, 1.5, no]}"}"#,
+                r#"["map",[["int","1"],["float","inf"]],[["str","a"],["list",["time","2026-01-31"],["null"],["float","1.5"],["bool","false"]]]]"#,
+            ),
+            (r#"{"ask": "yaml_types", "text": "a: 1\na: 2"}"#, "error: "),
+            (r#"{"ask": "check", "text": "{}"}"#, "null"),
+            (
+                r#"{"ask": "block", "block": {"level": "loud"}}"#,
+                r#"{"where":"observability.level","error":"#,
+            ),
+            (r#"{"ask": "block", "block": {"level": "info"}}"#, "null"),
             (
                 r#"{"ask": "template", "template": "{{ state.a + 1 }}", "state": {"a": 1}}"#,
                 "2",

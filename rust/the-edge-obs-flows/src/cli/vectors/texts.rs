@@ -10,13 +10,15 @@ use the_edge_obs::redaction::{
 use the_edge_obs::text::printable;
 use the_edge_obs::times::parse_time;
 use the_edge_obs::traceparent::RemoteParent;
+use the_edge_obs::validation::{check_line, Verdict};
+use the_edge_obs::yaml::{Yaml, YamlValue};
 use the_edge_obs::{yaml, Snap};
 
 use super::{now_of, text_of, value_of, Answer, Question};
 use crate::state::State;
 use crate::templates::{Compiler, Fixed, Names};
 
-pub(super) const QUESTIONS: [Question; 13] = [
+pub(super) const QUESTIONS: [Question; 15] = [
     ("classify", |case| {
         Ok(classify(text_of(case, "text")?).name().into())
     }),
@@ -33,7 +35,7 @@ pub(super) const QUESTIONS: [Question; 13] = [
     ("problems", |case| Ok(problems(&json_of(case)?).into())),
     ("glob", |case| {
         Ok(Glob::new(text_of(case, "pattern")?)
-            .matches(text_of(case, "text")?)
+            .matches(text_of(case, "name")?)
             .into())
     }),
     ("time", time),
@@ -43,6 +45,18 @@ pub(super) const QUESTIONS: [Question; 13] = [
             Ok(value) => Ok(value.to_snap()),
             Err(error) => Err(error.to_string()),
         }
+    }),
+    ("yaml_types", |case| {
+        let read = yaml::read(text_of(case, "text")?, "text");
+        read.map(|value| typed(&value))
+            .map_err(|error| error.to_string())
+    }),
+    ("check", |case| {
+        Ok(match check_line(text_of(case, "text")?.as_bytes()) {
+            Verdict::Valid(_) => "event".into(),
+            Verdict::Loose => "loose".into(),
+            Verdict::Invalid(_) => Snap::Null,
+        })
     }),
     ("template", template),
 ];
@@ -66,6 +80,33 @@ fn take_snapshot(case: &Snap) -> Answer {
     let clean = scrub(&taken, &taints);
     let paths = cut_paths("input", &taken, &clean);
     Ok(Snap::List([clean.to_json().into(), paths.into()].into()))
+}
+
+/// Returns a YAML value with the types that JSON lacks: each scalar as its type and its text, each mapping as pairs.
+fn typed(value: &Yaml) -> Snap {
+    let named = |name: &str, items: Vec<Snap>| {
+        Snap::List(std::iter::once(name.into()).chain(items).collect())
+    };
+    let scalar = |name: &str, text: String| named(name, vec![text.into()]);
+    match &value.value {
+        YamlValue::Time(text) => scalar("time", text.to_string()),
+        YamlValue::List(items) => named("list", items.iter().map(typed).collect()),
+        YamlValue::Map(pairs) => {
+            let pair = |(key, item)| Snap::List([typed(key), typed(item)].into());
+            named(
+                "map",
+                pairs.iter().map(|(key, item)| pair((key, item))).collect(),
+            )
+        }
+        YamlValue::Scalar(Snap::Null) => named("null", Vec::new()),
+        YamlValue::Scalar(Snap::Bool(is)) => scalar("bool", is.to_string()),
+        YamlValue::Scalar(Snap::Float(number)) if !number.is_finite() => {
+            scalar("float", number.to_string().to_lowercase())
+        }
+        YamlValue::Scalar(Snap::Float(number)) => scalar("float", Snap::Float(*number).to_json()),
+        YamlValue::Scalar(Snap::Str(text)) => scalar("str", text.to_string()),
+        YamlValue::Scalar(number) => scalar("int", number.to_json()),
+    }
 }
 
 fn time(case: &Snap) -> Answer {

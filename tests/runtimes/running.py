@@ -1,0 +1,97 @@
+"""Runs of flows in both runtimes, and what of a run is compared."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from the_edge_obs import errors
+from the_edge_obs.cli import main
+from the_edge_obs.errors import ObservabilityError
+
+from .asking import Rust, check_same
+
+_OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ObservabilityError)}
+_OF_ONE_RUN = ("flow_id", "span_id", "parent_id", "timestamp", "timing_ms", "duration_ms", "time_to_first_chunk_ms")
+_OF_ONE_PLACE = ("traceback", "where", "runtime", "resource", "path", "sha256")
+_WORDS = {"error_type": "error", "type": "message"}  # of an error of this package, which each runtime phrases itself (N11)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of a flow ended.
+
+    Args:
+        code: The exit code.
+        state: The final state; None if there is none.
+        log: The file of the log; None if there is none.
+        said: What the program wrote to stderr and stdout.
+    """
+
+    code: int
+    state: dict[str, Any] | None
+    log: Path | None
+    said: str
+
+
+def run_in_python(flow: Path, folder: Path) -> Run:
+    """Run a flow with ``tea-obs run``."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = main(["run", *_arguments(flow, folder)])
+    return _run(code, folder, said.getvalue())
+
+
+def run_in_rust(program: Path, flow: Path, folder: Path) -> Run:
+    """Run a flow with ``tea-obs-rs run``."""
+    done = subprocess.run([str(program), "run", *_arguments(flow, folder)], capture_output=True, check=False, timeout=60)
+    return _run(done.returncode, folder, (done.stderr + done.stdout).decode(errors="replace"))
+
+
+def _arguments(flow: Path, folder: Path) -> list[str]:
+    return [str(flow), "-o", str(folder / "state.json"), "--log-dir", str(folder / "logs")]
+
+
+def _run(code: int, folder: Path, said: str) -> Run:
+    state = folder / "state.json"
+    logs = sorted(folder.glob("logs/*.jsonl"))
+    assert len(logs) <= 1, logs
+    return Run(
+        code, json.loads(state.read_text(encoding="utf-8")) if state.exists() else None, logs[0] if logs else None, said[-2_000:]
+    )
+
+
+def neutral(value: Any) -> Any:
+    """Return a final state without ids, times, places in code and the words of this package's errors, which two runs do not share."""
+    if isinstance(value, list):
+        return [neutral(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    made = {key: neutral(item) for key, item in value.items() if key not in _OF_ONE_PLACE}
+    made.update(dict.fromkeys(key for key in _OF_ONE_RUN if key in made))
+    for kind, words in _WORDS.items():
+        if value.get(kind) in _OWN_ERRORS and words in made:
+            made[words] = None
+    if isinstance(error := made.get("data"), Mapping) and value.get("event_type") == "error":
+        inner = error.get("error")
+        made["message"] = None if isinstance(inner, Mapping) and inner.get("type") in _OWN_ERRORS else made["message"]
+    return made
+
+
+def check_same_end(case: Any, python: Run, rust: Run) -> None:
+    """Fail if two runs of a flow differ in their exit codes or final states."""
+    shown = {"case": case, "Python said": python.said, "Rust said": rust.said}
+    check_same(shown, [python.code, neutral(python.state)], [rust.code, neutral(rust.state)])
+
+
+def normalised_by_rust(rust: Rust, log: Path) -> list[dict[str, Any]]:
+    """Return a log as the Rust runtime normalises it."""
+    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    made: list[dict[str, Any]] = rust.ask("normalise", events=events)
+    return made
