@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process;
 
-use the_edge_obs::export::{check_path, indented, write_text};
+use the_edge_obs::export::{check_path, indented_exactly, write_text};
 use the_edge_obs::text::printable;
 use the_edge_obs::{Flow as Run, FlowLog, Snap, RECORD};
 
@@ -198,7 +198,7 @@ fn short(state: &State, run: &Run, text: &mut String, view: View) {
 /// Writes the final state in full.
 fn write(state: &State, output: &str) -> Result<(), Fault> {
     let pairs = state.iter().filter(|(key, _)| *key != "_observability");
-    let text = indented(&Snap::map(pairs.map(|(key, value)| (key, value.clone())))) + "\n";
+    let text = indented_exactly(&Snap::map(pairs.map(|(key, value)| (key, value.clone())))) + "\n";
     if output == STDOUT {
         let mut out = stdout();
         out.json(&text)?;
