@@ -115,6 +115,13 @@ def test_fail_fast_leaves_out_what_has_not_begun(fail_fast: bool, ran: list[int]
     undo()
 
 
+def test_a_branch_that_is_left_out_does_not_keep_the_results_of_an_earlier_fork() -> None:
+    fan = {**FAN, "fail_fast": True, "action": {"uses": "json.parse", "with": {"text": "{{ item.a.b }}"}}}
+    state = flows.load({"nodes": [fan, {**fan, "name": "again"}]}).run()
+    assert [one.error_type for one in state["all"]] == ["FlowRunError", "CancelledError", "CancelledError"]
+    assert ["parallel_results" in one.state for one in state["all"]] == [False, False, False]
+
+
 def test_fail_fast_is_true_or_false() -> None:
     fan = {**FAN, "fail_fast": "yes", "action": {"uses": "obs.query"}}
     assert refused({"nodes": [fan]}) == ["step 'each': fail_fast is 'yes'; it must be true or false"]

@@ -145,6 +145,7 @@ def _awaited(future: Future[BranchResult]) -> BranchResult:
 
 def _run(tracer: Tracer, stop: threading.Event, branch: Branch, failed: threading.Event | None) -> BranchResult:
     if failed is not None and failed.is_set():
+        branch.state.pop(RESULTS, None)
         return BranchResult(branch.name, False, branch.state, "left out: another branch has failed (fail_fast)", "CancelledError")
     started = time.monotonic()
     error: Exception | None = None
