@@ -437,7 +437,10 @@ fn check_provider(action: &str, provider: &Snap) -> Result<(), Failure> {
     if is_known {
         return Ok(());
     }
-    Err(unknown(action, "provider", provider, &PROVIDERS))
+    let mut failure = unknown(action, "provider", provider, &PROVIDERS);
+    let way = "; any endpoint that speaks OpenAI's protocol works with base_url";
+    failure.message.push_str(way);
+    Err(failure)
 }
 
 fn check(action: &str, param: &str, value: &Snap) -> Result<(), Failure> {
