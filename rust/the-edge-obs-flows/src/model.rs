@@ -86,6 +86,8 @@ pub(crate) struct FanOutBody {
     pub item_var: Box<str>,
     pub index_var: Box<str>,
     pub max_concurrency: Renderer,
+    /// Whether branches that have not begun when another one fails are left out.
+    pub fail_fast: bool,
     pub steps: Box<[Node]>,
     pub fan_in: Option<Box<str>>,
     pub output: Option<Box<str>>,

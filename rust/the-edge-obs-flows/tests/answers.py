@@ -66,7 +66,12 @@ MISTAKES = [
     node("fan_in: b"),
     node("goto: c"),
     node("goto: []"),
-    node("goto: {to: b}"),
+    node("goto: {}"),
+    node("goto: 3"),
+    node("goto: {to: c}"),
+    node("goto: {then: b}"),
+    node("goto: {if: 'stat.a < 3', to: b}"),
+    "nodes: [{name: a, steps: [{uses: json.parse, text: '1', goto: {to: a}}]}]",
     node("goto: [{to: c}, {if: yes, to: b}, {fi: a, to: b}]"),
     node("goto: [{if: 'yes', to: b}]"),
     node("goto: [{if: ' ', to: b}, {if: 3, to: b}]"),
@@ -125,10 +130,31 @@ MISTAKES = [
     f"observability: [a]\nnodes: [{NODE}]",
     "a: 1\na: 2",
     "",
+    f"config: [a]\nnodes: [{NODE}]",
+    f"config: {{1: a}}\nnodes: [{NODE}]",
+    f"config:\n  raise_exceptions: 'no'\n  colour: 1\n  checkpoint: x.pkl\nnodes: [{NODE}]",
+    f"config:\n  raise_exceptions:\n  interrupt_before: [a]\n  interrupt_after: true\nnodes: [{NODE}]",
+    f"data: {{}}\nendpoint: a\nnods: 1\nnodes: [{NODE}]",
+    "nodes: [{name: a, interrupt: before, stps: 1, steps: [{uses: json.parse, text: '1', strategy: x}]}]",
+    "nodes: [{name: a, flow: 3, parallel_each: '{{ [1] }}'}]",
+    "nodes: [{name: a, type: while_loop, condition: x, max_iterations: 1, body: [" + NODE + "], streams: 1, subgraph: 2}]",
+    "nodes: [{name: a, type: dynamic_parallel, items: [1], action: " + NODE + ", max_workers: 2, subgraph: x, input: 1, inputs: 2}]",
+    "nodes: [{name: a, type: dynamic_parallel, items: [1], action: " + NODE + ", fail_fast: 'yes'}]",
+    "nodes: [{name: a, type: dynamic_parallel, items: [1], action: " + NODE + ", fail_fast: }]",
+    node("language: prolog"),
+    node("language: ruby"),
+    node("language: [lua]"),
+    "nodes: [{uses: ltm.store}, {uses: actions.ltm.store}, {uses: rag.query}, {uses: obs.qery}, {uses: ltm}, {uses: mine.ltm}]",
+    "nodes: [{uses: llm.call, with: {prompt: a, provider: shell}}, {uses: llm.stream, with: {prompt: a, provider: cloud}}]",
+    "nodes: [{uses: llm.call, with: {prompt: a, provider: [shell]}}]",
 ]
 
 PARSE = "{name: %s, uses: json.parse, with: {text: '%s'}, output: %s}"
 SOFT = "uses: llm.call, with: {prompt: a, answers: [{error: busy, error_type: rate}, b]}"
+FAN = (
+    "{type: dynamic_parallel, items: %s, fail_fast: %s, output: %s, max_concurrency: 1, "
+    "action: {uses: json.parse, text: '[{{ item.a.b }}]', output: y}}"
+)
 
 RUNS = [
     "nodes: [" + PARSE % ("a", '[1, {"a": null}]', "x") + "]",
@@ -172,6 +198,14 @@ RUNS = [
     "initial_state: {a: 'no'}\nnodes:\n  - {name: a, uses: json.parse, text: '1', goto: [{if: a, to: b}, {if: '!a', to: __end__}]}\n"
     f"  - {PARSE % ('b', '1', 'b')}",
     "nodes:\n  - {name: a, uses: json.parse, text: '1', goto: [{if: missing, to: a}]}",
+    "config: {raise_exceptions: false, interrupt_before: [], interrupt_after: '', checkpoint_dir: x, checkpoint: }\nnodes:\n"
+    "  - {name: a, uses: json.parse, text: '{{ state.a.b.c }}'}",
+    f"config:\nnodes:\n  - {PARSE % ('a', '1', 'a')}",
+    f"initial_state: {{n: 1}}\nnodes:\n  - {{name: a, uses: json.parse, text: '1', goto: {{if: n, to: c}}}}\n  - {PARSE % ('b', '1', 'b')}\n"
+    f"  - {PARSE % ('c', '1', 'c')}",
+    f"nodes:\n  - {{name: a, uses: json.parse, text: '1', goto: {{to: __end__}}}}\n  - {PARSE % ('b', '1', 'b')}",
+    f"nodes:\n  - {FAN % ('[1, 2]', 'false', 'first')}\n  - {FAN % ('[{a: {b: 1}}, 1, {a: {b: 2}}]', 'true', 'x')}",
+    f"nodes:\n  - {FAN % ('[1, {a: {b: 2}}]', 'false', 'x')}",
     "nodes:\n  - {name: a, uses: llm.stream, with: {prompt: hello, answers: [{content: one two, match: ell}, x]}, output: x}",
     "nodes:\n  - {name: a, uses: llm.call, with: {messages: [{role: user, content: [{type: text, text: abcde}]}], answers: [ok]}, output: x}",
     "nodes:\n  - {name: a, uses: llm.call, with: {answers: [ok]}}",

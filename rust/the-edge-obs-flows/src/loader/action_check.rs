@@ -6,6 +6,7 @@ use the_edge_obs::Snap;
 
 use super::source::Read;
 use super::spot::Spot;
+use super::tea;
 use crate::actions::{Action, Actions};
 use crate::closest::{allowed, allowed_for, did_you_mean};
 use crate::python::quoted;
@@ -33,8 +34,10 @@ pub(super) fn find_action(spot: &Spot<'_>, actions: &Actions, name: &str) -> Rea
     } else {
         allowed(siblings)
     };
+    let theirs = category(name.strip_prefix("actions.").unwrap_or(name));
+    let way = tea::way_for(Some(&theirs), &tea::CATEGORIES);
     Err(spot.error(format!(
-        "unknown action {}; {}{known}",
+        "unknown action {}; {}{known}{way}",
         quoted(name),
         did_you_mean(name, &names)
     )))
@@ -84,7 +87,7 @@ pub(super) fn check_parameters(
 pub(super) fn check_value(
     spot: &Spot<'_>,
     action: &dyn Action,
-    param: &str,
+    (name, param): (&str, &str),
     value: &Renderer,
 ) -> Read<()> {
     let value = constant(value);
@@ -93,7 +96,13 @@ pub(super) fn check_value(
     }
     match action.check(param, &value) {
         Ok(()) => Ok(()),
-        Err(failure) => spot.note(failure.message),
+        Err(failure) => {
+            // An action of the program has providers of its own.
+            let is_models = param == "provider" && name.starts_with("llm.");
+            let theirs = value.as_str().filter(|_| is_models);
+            let way = tea::way_for(theirs, &tea::PROVIDERS);
+            spot.note(format!("{}{way}", failure.message))
+        }
     }
 }
 

@@ -9,18 +9,19 @@ use super::checks::{self, Fields};
 use super::nodes::{empty, read_item, NodeReader, COMMON};
 use super::source::Read;
 use super::spot::Spot;
-use super::{action_check, values};
+use super::{action_check, tea, values};
 use crate::conditions::{self, is_identifier, Condition, Sense};
 use crate::model::{ActionBody, Body, FanOutBody, LoopBody, Output, SubflowBody};
 use crate::python::quoted;
 use crate::templates::Renderer;
 
-const FAN_OUT: [&str; 9] = [
+const FAN_OUT: [&str; 10] = [
     "type",
     "items",
     "item_var",
     "index_var",
     "max_concurrency",
+    "fail_fast",
     "steps",
     "action",
     "output",
@@ -68,7 +69,7 @@ impl NodeReader<'_> {
             return Ok(empty());
         };
         for ((param, value), (_, _, place)) in params.iter().zip(&given) {
-            action_check::check_value(place, &*action, param, value)?;
+            action_check::check_value(place, &*action, (name, param), value)?;
         }
         Ok(Body::Action(ActionBody {
             name: name.into(),
@@ -141,7 +142,8 @@ impl NodeReader<'_> {
 
     pub(super) fn fan_out(&self, spot: &Spot<'_>, fields: &Fields<'_>) -> Read<Body> {
         let known: Vec<&str> = COMMON.into_iter().chain(FAN_OUT).collect();
-        checks::refuse_unknown(spot, fields, &known)?;
+        let theirs: Vec<&str> = tea::NODE.into_iter().chain(tea::FAN_OUT).collect();
+        tea::refuse_unknown(spot, fields, &known, &theirs)?;
         note_missing(spot, fields, &["items"])?;
         let Some(body) = checks::one_of(spot, fields, ["steps", "action"])? else {
             return Err(spot.error("nothing runs for the items; give steps or action"));
@@ -160,6 +162,7 @@ impl NodeReader<'_> {
             Some(limit) => values::noted(&self.compiler, limit, &spot.at("max_concurrency"))?,
             None => Renderer::Constant(Snap::Null),
         };
+        let fail_fast = read_fail_fast(spot, fields)?;
         let steps = self.fan_out_steps(spot, fields, body, &[item_var, index_var])?;
         let fan_in = self.fan_in(&spot.key("fan_in"), checks::given(fields, "fan_in"));
         let fan_in = spot.attempt(fan_in)?.flatten();
@@ -176,6 +179,7 @@ impl NodeReader<'_> {
             item_var: item_var.into(),
             index_var: index_var.into(),
             max_concurrency,
+            fail_fast,
             steps,
             fan_in,
             output,
@@ -306,7 +310,15 @@ fn read_given<'a, 's>(spot: &Spot<'s>, fields: &Fields<'a>, key: &str) -> Read<G
 
 fn refuse_unknown(spot: &Spot<'_>, fields: &Fields<'_>, keys: &[&str]) -> Read<()> {
     let known: Vec<&str> = COMMON.iter().chain(keys).copied().collect();
-    checks::refuse_unknown(spot, fields, &known)
+    tea::refuse_unknown(spot, fields, &known, &tea::NODE)
+}
+
+fn read_fail_fast(spot: &Spot<'_>, fields: &Fields<'_>) -> Read<bool> {
+    let Some(value) = checks::field(fields, "fail_fast") else {
+        return Ok(false);
+    };
+    let read = spot.attempt(checks::truth(&spot.key("fail_fast"), value))?;
+    Ok(read.unwrap_or(false))
 }
 
 fn note_missing(spot: &Spot<'_>, fields: &Fields<'_>, keys: &[&str]) -> Read<()> {

@@ -84,6 +84,14 @@ pub(crate) fn text<'a>(spot: &Spot<'_>, value: &'a Yaml) -> Read<&'a str> {
     })
 }
 
+/// Returns a value that must be true or false.
+pub(crate) fn truth(spot: &Spot<'_>, value: &Yaml) -> Read<bool> {
+    match value.value {
+        YamlValue::Scalar(Snap::Bool(flag)) => Ok(flag),
+        _ => Err(spot.wrong(value, "true or false")),
+    }
+}
+
 /// Returns a value that must be a whole number, at least `least`.
 pub(crate) fn whole_number(spot: &Spot<'_>, value: &Yaml, least: u64) -> Read<u64> {
     let number = match &value.value {

@@ -9,6 +9,7 @@ mod observability;
 mod on_error;
 pub(crate) mod source;
 pub(crate) mod spot;
+mod tea;
 pub(crate) mod values;
 
 use std::collections::HashMap;
@@ -31,13 +32,14 @@ use nodes::NodeReader;
 use source::{Read, Source};
 use spot::Spot;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "name",
     "description",
     "version",
     "variables",
     "initial_state",
     "settings",
+    "config",
     "state_schema",
     "imports",
     "nodes",
@@ -99,6 +101,8 @@ impl Loading {
         let (variables, initial) = (block("variables")?, block("initial_state")?);
         let written = block("settings")?;
         block("state_schema")?; // it documents the keys of the state, and checks nothing
+        let config = checks::field(&fields, "config");
+        flow.attempt(tea::check_config(&flow.key("config"), config))?;
         let folder = folder_of(source);
         let compiler = Compiler::new(&variables, self.allow_code);
         let settings = flow.attempt(read_settings(&flow, &written, &compiler, &folder))?;
@@ -178,7 +182,7 @@ fn top_level<'a>(flow: &Spot<'a>) -> Read<Fields<'a>> {
         return Err(flow.error_at(&problem, (data.line > 0).then_some(1)));
     }
     let fields = texts_only(&flow.called("the flow"), data)?;
-    checks::refuse_unknown(&flow.called("the flow"), &fields, &KEYS)?;
+    tea::refuse_unknown(&flow.called("the flow"), &fields, &KEYS, &tea::TOP_LEVEL)?;
     if checks::given(&fields, "nodes").is_none() {
         let end = allowed(KEYS);
         return Err(flow.at("nodes").error(format!(

@@ -7,9 +7,9 @@ use the_edge_obs::yaml::{Yaml, YamlValue};
 use the_edge_obs::Snap;
 
 use super::checks::{self, Fields, Names};
-use super::on_error;
 use super::source::Read;
 use super::spot::Spot;
+use super::{on_error, tea};
 use crate::actions::Actions;
 use crate::closest::{allowed, allowed_for};
 use crate::conditions::{self, Condition, Sense};
@@ -102,8 +102,9 @@ impl NodeReader<'_> {
         if let Some(language) = checks::field(fields, "language") {
             if language.as_str() != Some("python") {
                 let given = repr(&language.to_snap());
+                let way = tea::way_for(language.as_str(), &tea::LANGUAGES);
                 spot.note(format!(
-                    "language {given} is not supported; allowed: python"
+                    "language {given} is not supported; allowed: python{way}"
                 ))?;
             }
         }
@@ -182,7 +183,10 @@ impl NodeReader<'_> {
         }
         let rules = match &goto.value {
             YamlValue::List(rules) if !rules.is_empty() => rules,
-            _ => return Err(spot.wrong(goto, "a name or a list of {if, to}")),
+            YamlValue::Map(pairs) if !pairs.is_empty() => {
+                return Ok(Some([self.rule(spot, goto)?].into()));
+            }
+            _ => return Err(spot.wrong(goto, "a name, {if, to}, or a list of {if, to}")),
         };
         let mut jumps = Vec::with_capacity(rules.len());
         for (index, rule) in rules.iter().enumerate() {
@@ -214,11 +218,30 @@ impl NodeReader<'_> {
 
 fn refuse_code(spot: &Spot<'_>, fields: &Fields<'_>) -> Read<Body> {
     let known: Vec<&str> = COMMON.into_iter().chain(["run"]).collect();
-    checks::refuse_unknown(spot, fields, &known)?;
-    Err(spot.key("run").error(
+    tea::refuse_unknown(spot, fields, &known, &tea::NODE)?;
+    let theirs = |name: &&str| tea::LANGUAGES.contains(name);
+    let language = checks::field(fields, "language").and_then(Yaml::as_str);
+    if language.filter(theirs).is_some() {
+        return Ok(empty()); // it is noted with the node, and the code is not Python
+    }
+    let run = spot.key("run");
+    if let Some(kind) = code_type(fields).filter(theirs) {
+        let way = tea::way_for(Some(kind), &tea::LANGUAGES);
+        return Err(run.error(format!("type {} is not supported{way}", quoted(kind))));
+    }
+    Err(run.error(
         "inline Python runs in the Python runtime; use an action, or json.parse with a template: \
          text: \"[{{ state.count + 1 }}]\"",
     ))
+}
+
+/// Returns the type of inline code that is written as a mapping.
+fn code_type<'a>(fields: &Fields<'a>) -> Option<&'a str> {
+    let YamlValue::Map(pairs) = &checks::field(fields, "run")?.value else {
+        return None;
+    };
+    let found = pairs.iter().find(|(key, _)| key.as_str() == Some("type"));
+    found.and_then(|(_, kind)| kind.as_str())
 }
 
 fn jump(target: &str, condition: Condition) -> Jump {

@@ -6,7 +6,7 @@ use the_edge_obs::Snap;
 
 use super::context::Context;
 use super::executor::{Attempt, Executor, Outcome};
-use super::parallel::{run_branches, Branch};
+use super::parallel::{run_branches, Branch, Limits};
 use super::scheduler::run_plan;
 use super::RUN_KEYS;
 use crate::error::Failure;
@@ -167,7 +167,11 @@ impl Executor<'_> {
                 extras.extend(item_names(body, index, &items[index]));
                 self.sequence(&body.steps, state, &extras)
             };
-            run_branches(self.run, branches.collect(), limit, &work)
+            let limits = Limits {
+                at_once: limit,
+                fail_fast: body.fail_fast,
+            };
+            run_branches(self.run, branches.collect(), limits, &work)
         })?;
         let results = Entry::new(Snap::List(results.into()));
         let mut updates: Vec<Pair> = vec![(RESULTS.into(), Arc::clone(&results))];

@@ -1,9 +1,9 @@
 //! Run branches side by side in threads, each with its own copy of the state.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use the_edge_obs::Snap;
 
@@ -25,12 +25,21 @@ pub(super) struct Branch {
     pub state: State,
 }
 
+/// How many branches run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Limits {
+    /// How many run at the same time; `None` for all of them, up to 32.
+    pub at_once: Option<usize>,
+    /// Whether branches that have not begun when another one fails are left out.
+    pub fail_fast: bool,
+}
+
 /// What a branch does with its state; it gets its index.
 pub(super) type Work<'a> = &'a (dyn Fn(usize, &mut State) -> Result<(), Failure> + Sync);
 
 /// Runs branches at the same time and returns their results in the given order.
 ///
-/// A branch that fails gives a result without success. At most `limit` run at the same time, or 32.
+/// A branch that fails gives a result without success, and so does one that is left out, which has no span.
 ///
 /// # Errors
 ///
@@ -38,24 +47,28 @@ pub(super) type Work<'a> = &'a (dyn Fn(usize, &mut State) -> Result<(), Failure>
 pub(super) fn run_branches(
     run: &Run,
     branches: Vec<Branch>,
-    limit: Option<usize>,
+    limits: Limits,
     work: Work<'_>,
 ) -> Result<Vec<Snap>, Failure> {
-    let workers = limit.unwrap_or(MAX_THREADS).min(branches.len());
+    let workers = limits.at_once.unwrap_or(MAX_THREADS).min(branches.len());
     let waiting: Vec<Mutex<Option<Branch>>> = branches
         .into_iter()
         .map(|branch| Mutex::new(Some(branch)))
         .collect();
     let results: Vec<Mutex<Option<Result<Snap, Failure>>>> =
         waiting.iter().map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let here = run.tracer.here();
     let worker = || loop {
         let at = next.fetch_add(1, Ordering::Relaxed);
         let Some(branch) = waiting.get(at).and_then(taken) else {
             break;
         };
-        let result = here.in_scope(|| run_branch(run, at, branch, work));
+        let result = if limits.fail_fast && failed.load(Ordering::SeqCst) {
+            Ok(left_out(branch))
+        } else {
+            here.in_scope(|| run_branch(run, at, branch, work, &failed))
+        };
         *results[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
     };
     thread::scope(|scope| {
@@ -88,6 +101,7 @@ fn run_branch(
     index: usize,
     mut branch: Branch,
     work: Work<'_>,
+    failed: &AtomicBool,
 ) -> Result<Snap, Failure> {
     let started = Instant::now();
     let input = || branch.input.clone();
@@ -102,13 +116,29 @@ fn run_branch(
         run.stop.check()?;
         work(index, state)
     });
-    // This branch could read the results of an earlier fork; kept in its own result, they would pile up from fork to fork.
-    branch.state.remove(RESULTS);
     let failure = match ended {
         Err(failure) if failure.is_cancelled() => return Err(failure),
         ended => ended.err(),
     };
-    let (error, kind) = match &failure {
+    failed.fetch_or(failure.is_some(), Ordering::SeqCst);
+    Ok(result_of(branch, failure.as_ref(), started.elapsed()))
+}
+
+/// Returns the result of a branch that does not begin, because another one has failed.
+fn left_out(branch: Branch) -> Snap {
+    let problem = "left out: another branch has failed (fail_fast)";
+    let failure = Failure {
+        message: problem.to_owned(),
+        ..Failure::cancelled()
+    };
+    result_of(branch, Some(&failure), Duration::ZERO)
+}
+
+/// Returns the result of a branch, as the fan-in sees it.
+fn result_of(mut branch: Branch, failure: Option<&Failure>, elapsed: Duration) -> Snap {
+    // This branch could read the results of an earlier fork; kept in its own result, they would pile up from fork to fork.
+    branch.state.remove(RESULTS);
+    let (error, kind) = match failure {
         None => (Snap::Null, Snap::Null),
         Some(failure) => ((*failure.message).into(), (*failure.kind).into()),
     };
@@ -118,13 +148,13 @@ fn run_branch(
         branch.state.to_snap(),
         error,
         kind,
-        Snap::Float(started.elapsed().as_secs_f64() * 1000.0),
+        Snap::Float(elapsed.as_secs_f64() * 1000.0),
     ];
-    Ok(Snap::Map(
+    Snap::Map(
         BRANCH_KEYS
             .into_iter()
             .map(Into::into)
             .zip(values)
             .collect(),
-    ))
+    )
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use the_edge_obs::Snap;
 
 use super::executor::{Executor, Outcome, Run};
-use super::parallel::{run_branches, Branch};
+use super::parallel::{run_branches, Branch, Limits};
 use crate::error::Failure;
 use crate::model::{Plan, END, START};
 use crate::python::quoted;
@@ -199,7 +199,7 @@ impl<'a> Scheduler<'a> {
             };
             let branches = targets.iter().enumerate().map(branch).collect();
             let work = |index: usize, state: &mut State| self.walk(targets[index], state, &inner);
-            run_branches(self.run, branches, None, &work)
+            run_branches(self.run, branches, Limits::default(), &work)
         })
     }
 }

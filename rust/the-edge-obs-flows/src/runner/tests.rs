@@ -2,6 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
+use tracing_subscriber::prelude::*;
+
 use super::*;
 
 fn parse(text: &str, actions: Actions) -> Flow {
@@ -52,6 +54,63 @@ nodes:
         .run(Snap::Null)
         .unwrap();
     assert_eq!(most.load(Ordering::SeqCst), 2);
+}
+
+/// Runs a flow of three branches, one after the other, of which the first fails; returns their results, and how many had a span.
+fn run_three(fail_fast: bool) -> (Box<[Snap]>, usize) {
+    let text = format!(
+        "
+nodes:
+  - name: all
+    type: dynamic_parallel
+    items: [0, 1, 2]
+    max_concurrency: 1
+    fail_fast: {fail_fast}
+    action: {{uses: refuse, with: {{n: '{{{{ item }}}}'}}}}
+    output: out
+"
+    );
+    let refuse = |params: &Snap, _: &Context<'_>| match params.get("n") {
+        Some(Snap::Int(0)) => Err(Failure::action("no zero")),
+        _ => Ok(Snap::Null),
+    };
+    let flow = parse(&text, Actions::new().with("refuse", refuse));
+    let (layer, ring) = the_edge_obs::config::Config::default().layer().unwrap();
+    let subscriber = tracing_subscriber::registry().with(layer);
+    let state = tracing::subscriber::with_default(subscriber, || flow.run(Snap::Null)).unwrap();
+    let events = ring.events(&ring.flows()[0]);
+    let is_entry = |event: &&Snap, node: &str| {
+        let is = |key: &str, text: &str| event.get(key).and_then(Snap::as_str) == Some(text);
+        is("event_type", "entry") && is("node", node)
+    };
+    let begun = events
+        .iter()
+        .filter(|event| is_entry(event, "parallel.branch"));
+    match state.get("out") {
+        Some(Snap::List(results)) => (results.clone(), begun.count()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn fail_fast_leaves_out_what_has_not_begun() {
+    let succeeded = |results: &[Snap]| -> Vec<_> {
+        let success = results.iter().map(|one| one.get("success").cloned());
+        success
+            .map(|success| success == Some(true.into()))
+            .collect()
+    };
+    let (results, begun) = run_three(false);
+    assert_eq!((succeeded(&results), begun), (vec![false, true, true], 3));
+    let (results, begun) = run_three(true);
+    assert_eq!((succeeded(&results), begun), (vec![false; 3], 1));
+    let text = |at: usize, key: &str| results[at].get(key).unwrap().as_str().unwrap();
+    assert_eq!(text(0, "error"), "no zero");
+    for at in [1, 2] {
+        let problem = "left out: another branch has failed (fail_fast)";
+        assert_eq!(text(at, "error"), problem);
+        assert_eq!(text(at, "error_type"), "CancelledError");
+    }
 }
 
 #[test]
@@ -238,6 +297,44 @@ fn code_is_refused_with_the_way_out() {
              text: \"[{{ state.count + 1 }}]\"",
         ]
     );
+}
+
+#[test]
+fn code_of_the_edge_agents_languages_is_sent_to_its_engine() {
+    let way = "; this agent needs The Edge Agent's own engine; observe it there with \
+               tea run AGENT.yaml --actions-module the_edge_obs.integrations.tea";
+    let cases = [
+        (
+            "{language: lua, run: 'x = 1'}",
+            "step 'step_1': language 'lua' is not supported; allowed: python",
+        ),
+        (
+            "{run: {type: prolog, value: x}}",
+            "step 'step_1': run: type 'prolog' is not supported",
+        ),
+    ];
+    for (node, problem) in cases {
+        let error = Flow::parse(&format!("nodes: [{node}]"), Actions::builtin()).unwrap_err();
+        assert_eq!(error.problem, format!("{problem}{way}"));
+        assert_eq!(error.others, []);
+    }
+}
+
+#[test]
+fn an_action_of_the_program_may_refuse_a_provider_of_the_same_name() {
+    struct Choosy;
+    impl crate::Action for Choosy {
+        fn call(&self, _: &Snap, _: &Context<'_>) -> Result<Snap, Failure> {
+            Ok(Snap::Null)
+        }
+        fn check(&self, _: &str, _: &Snap) -> Result<(), Failure> {
+            Err(Failure::action("no such provider"))
+        }
+    }
+    let actions = Actions::new().with("mine.ask", Choosy);
+    let text = "nodes: [{uses: mine.ask, with: {provider: local}}]";
+    let error = Flow::parse(text, actions).unwrap_err();
+    assert_eq!(error.problem, "step 'step_1': no such provider");
 }
 
 #[test]
