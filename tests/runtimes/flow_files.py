@@ -251,6 +251,8 @@ class _Builder:
                 },
             )
         )
+        if node.get("max_concurrency") == 1:  # otherwise chance says what has begun when a branch fails
+            node["fail_fast"] = self.draw(st.booleans())
         item = node.get("item_var", "item")
         shown = {
             "uses": "obs.log_event",
@@ -289,7 +291,7 @@ class _Builder:
                 continue
             if node["name"] not in forked and self.chance(5):
                 rule = {"if": self.draw(_CONDITIONS), "to": self.draw(st.sampled_from(later))}
-                node["goto"] = [rule] if self.draw(st.booleans()) else [rule, {"to": later[0]}]
+                node["goto"] = self.draw(st.sampled_from([rule, [rule], [rule, {"to": later[0]}]]))
             elif node["name"] not in forked and self.chance(5):
                 edges = [{"from": node["name"], "to": self.draw(st.sampled_from(later)), "when": self.draw(_CONDITIONS)}]
                 self.edges += edges if self.chance(3) else [*edges, {"from": node["name"], "to": later[0]}]
