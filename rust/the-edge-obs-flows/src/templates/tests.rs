@@ -22,7 +22,7 @@ fn render(text: &str, state: &Snap, variables: &Snap) -> Result<Snap, String> {
         .map_err(|failure| format!("{}: {}", failure.kind, failure.message))
 }
 
-fn rendered(text: &str) -> Result<Snap, String> {
+pub(super) fn rendered(text: &str) -> Result<Snap, String> {
     let variables = Snap::map([("limit", Snap::Int(100))]);
     render(text, &from_json(STATE).unwrap(), &variables)
 }
