@@ -6,7 +6,7 @@ use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
 use super::rewrite::{CALCULATED, CHANGED, COMPARED, HELD, INDEX, ITEMS, MADE};
-use super::{compare, display, guarded, limits, operators, values};
+use super::{compare, display, guarded, limits, operators, texts, values};
 
 /// Adds the filters and tests.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -20,6 +20,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     environment.add_filter("center", center);
+    environment.add_filter("truncate", texts::truncate);
+    environment.add_filter("urlencode", texts::urlencode);
     environment.add_test("sequence", is_sequence);
     environment.add_filter(ITEMS, compare::items);
     environment.add_filter(MADE, operators::made);

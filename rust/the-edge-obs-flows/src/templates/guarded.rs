@@ -5,6 +5,7 @@ use std::sync::Arc;
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, UndefinedBehavior, Value};
 
+use super::compare;
 use super::limits::{self, ITEM, MAX_NUMBER};
 
 /// The longest text, in characters, that `pprint` writes: it copies each line for each level around it.
@@ -57,6 +58,8 @@ fn check(name: &str, arguments: &[Value]) -> Result<(), Error> {
             _ => Ok(()),
         },
         "sum" => check_sum(value, options),
+        "sort" | "min" | "max" => check_compared(value)
+            .and_then(|()| check_order(value, options.last().and_then(attribute))),
         _ => check_compared(value),
     }
 }
@@ -74,6 +77,44 @@ fn check_compared(list: &Value) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses items of types that have no order among themselves, as Python does.
+fn check_order(list: &Value, attribute: Option<String>) -> Result<(), Error> {
+    let mut before: Option<Vec<Value>> = None;
+    limits::parts(list, |item| {
+        let keys = keys_of(item, attribute.as_deref())?;
+        for (one, other) in before.iter().flatten().zip(&keys) {
+            compare::holds(one, "<", other)?;
+        }
+        before = Some(keys);
+        Ok(())
+    })
+}
+
+/// Returns the attribute that named options tell.
+fn attribute(options: &Value) -> Option<String> {
+    if options.kind() != ValueKind::Map {
+        return None;
+    }
+    let attribute = options.get_attr("attribute").ok()?;
+    let is_set = !attribute.is_undefined() && !attribute.is_none();
+    is_set.then(|| attribute.to_string())
+}
+
+/// Returns the values that an item is ordered by: itself, or those of its attributes, which commas separate.
+fn keys_of(item: Value, attribute: Option<&str>) -> Result<Vec<Value>, Error> {
+    let Some(attribute) = attribute else {
+        return Ok(vec![item]);
+    };
+    let key = |path: &str| {
+        path.split('.')
+            .try_fold(item.clone(), |value, name| match name.parse::<usize>() {
+                Ok(index) => value.get_item(&Value::from(index)),
+                Err(_) => value.get_attr(name),
+            })
+    };
+    attribute.split(',').map(key).collect()
 }
 
 fn check_sum(list: &Value, options: &[Value]) -> Result<(), Error> {

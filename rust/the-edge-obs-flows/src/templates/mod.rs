@@ -15,6 +15,7 @@ mod names;
 mod operators;
 mod rewrite;
 mod scan;
+mod texts;
 mod values;
 
 use std::collections::BTreeSet;
