@@ -141,6 +141,7 @@ fn one_operation_that_makes_too_much_is_refused() {
         "{{ ('%1000000d' * 100) | format(*[1] * 100) }}",
         "{{ ('{:1000000}' * 100).format(*[1] * 100) }}",
         "{{ [1] | batch(1000000, [1] * 100000) }}",
+        "{{ ('[' ~ '0,' * 4000000 ~ '0]') | fromjson | length }}",
         "{% for i in range(100) %}{{ 'x' * 1000000 }}{% endfor %}",
     ];
     let size = size.map(|text| (text.to_owned(), SIZE));

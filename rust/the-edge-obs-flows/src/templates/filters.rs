@@ -232,11 +232,16 @@ fn round(
 }
 
 /// Reads JSON; what is not JSON is returned unchanged.
-fn from_json(value: Value) -> Value {
-    let read = value
-        .as_str()
-        .and_then(|text| from_json_of_others(text, MAX_DEPTH).ok());
-    read.map_or(value, |snap| values::to_value(&snap))
+fn from_json(value: Value) -> Result<Value, Error> {
+    let Some(text) = value.as_str() else {
+        return Ok(value);
+    };
+    // Each comma may stand between two items.
+    limits::check(text.matches(',').count().saturating_mul(limits::ITEM))?;
+    match from_json_of_others(text, MAX_DEPTH) {
+        Ok(read) => limits::made(values::to_value(&read)),
+        Err(_) => Ok(value),
+    }
 }
 
 /// Writes JSON as Python's `json.dumps` does: in ASCII, with a blank behind each comma and colon.

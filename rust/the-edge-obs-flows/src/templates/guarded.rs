@@ -59,7 +59,7 @@ fn check(name: &str, arguments: &[Value]) -> Result<(), Error> {
         },
         "sum" => check_sum(value, options),
         "sort" | "min" | "max" => check_compared(value)
-            .and_then(|()| check_order(value, options.last().and_then(attribute))),
+            .and_then(|()| check_order(name, value, options.last().and_then(attribute))),
         _ => check_compared(value),
     }
 }
@@ -79,17 +79,21 @@ fn check_compared(list: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses items of types that have no order among themselves, as Python does.
-fn check_order(list: &Value, attribute: Option<String>) -> Result<(), Error> {
+/// Refuses items of types that have no order among themselves, as Python does. Equal ones need none to be sorted.
+fn check_order(name: &str, list: &Value, attribute: Option<String>) -> Result<(), Error> {
+    if !limits::is_container(list) {
+        return Ok(());
+    }
     let mut before: Option<Vec<Value>> = None;
-    limits::parts(list, |item| {
-        let keys = keys_of(item, attribute.as_deref())?;
-        for (one, other) in before.iter().flatten().zip(&keys) {
+    for item in list.try_iter()?.checked() {
+        let keys = keys_of(item?, attribute.as_deref())?;
+        let mut pairs = before.iter().flatten().zip(&keys);
+        if let Some((one, other)) = pairs.find(|(one, other)| name != "sort" || one != other) {
             compare::holds(one, "<", other)?;
         }
         before = Some(keys);
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Returns the attribute that named options tell.

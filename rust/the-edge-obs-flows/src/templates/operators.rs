@@ -62,6 +62,11 @@ fn applied(
         "*" => match (times(right), times(left)) {
             (Some(times), _) if is_sequence(left) => Some(repeated(left, times)?),
             (_, Some(times)) if is_sequence(right) => Some(repeated(right, times)?),
+            _ if is_sequence(left) || is_sequence(right) => {
+                let (one, other) = (left.kind(), right.kind());
+                let problem = format!("* is not supported between {one} and {other}; a text or a list is repeated a whole number of times");
+                return Err(limits::refuse(problem));
+            }
             _ => None,
         },
         _ => None,
