@@ -230,6 +230,8 @@ fn comparisons_of_shared_values_end() {
 #[test]
 fn loops_and_calls_end() {
     let cases = [
+        ("{% set x = 'x ' * 100000 %}{% for a in range(100000) %}{% set y = x | wordcount %}{% endfor %}", STEPS),
+        ("{% set x = 'x ' * 100000 %}{% for a in range(100000) %}{% set y = x | title() %}{% endfor %}", STEPS),
         ("{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}", STEPS),
         ("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", STEPS),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion limit"),
@@ -244,6 +246,7 @@ fn loops_and_calls_end() {
 
 #[test]
 fn deep_values_need_no_large_stack() {
+    TIME.set(Duration::from_secs(60));
     let deep = |name: &str, step: &str| {
         let set = format!("{{% set {name} = namespace(v=1) %}}");
         format!("{set}{{% for i in range(290) %}}{{% set {name}.v = {step} %}}{{% endfor %}}")

@@ -5,7 +5,7 @@ use minijinja::{Environment, Error, ErrorKind};
 use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
-use super::rewrite::{CALCULATED, CHANGED, COMPARED, HELD, INDEX, ITEMS, MADE};
+use super::rewrite::{CALCULATED, CHANGED, COMPARED, HELD, INDEX, ITEMS, MADE, STEP};
 use super::{compare, display, guarded, limits, operators, texts, values};
 
 /// Adds the filters and tests.
@@ -25,6 +25,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_test("sequence", is_sequence);
     environment.add_filter(ITEMS, compare::items);
     environment.add_filter(MADE, operators::made);
+    environment.add_filter(STEP, operators::stepped);
     environment.add_filter(HELD, operators::held);
     environment.add_function(CALCULATED, operators::calculated);
     environment.add_function(INDEX, operators::index);

@@ -182,6 +182,12 @@ pub(super) fn made(value: Value) -> Result<Value, Error> {
     limits::made(value)
 }
 
+/// Looks at the clock, and returns the value.
+pub(super) fn stepped(value: Value) -> Result<Value, Error> {
+    limits::step()?;
+    Ok(value)
+}
+
 /// Measures a value that becomes an index, and returns it: to look it up takes time with its size.
 pub(super) fn index(value: Value) -> Result<Value, Error> {
     if limits::is_container(&value) {

@@ -31,6 +31,9 @@ pub(super) const CHANGED: &str = "__changed__";
 /// The filter that a value goes through which a namespace will keep.
 pub(super) const HELD: &str = "__held__";
 
+/// The filter that the results of other filters go through: it looks at the clock.
+pub(super) const STEP: &str = "__step__";
+
 /// The filter whose result can be of any size, as it puts the results of another one into a list.
 const MAPPING: &str = "map";
 
@@ -356,15 +359,15 @@ impl Rewriter<'_> {
         })
     }
 
-    /// Tells whether a filter ends before a token, and its result has to be measured.
-    fn ends_mapping(&self, at: usize, from: usize) -> bool {
-        let is_filter =
-            |name: usize| name > from && self.at(name) == MAPPING && self.at(name - 1) == "|";
-        let before = at - 1;
-        if self.at(before) != ")" {
-            return is_filter(before) && self.at(at) != "(";
-        }
-        (from..before).any(|name| is_filter(name) && self.behind(name + 1) == at)
+    /// Returns the filter that the result of a filter goes through, if one ends with these tokens.
+    fn behind_filter(&self, start: usize, end: usize, from: usize) -> Option<&'static str> {
+        let name = match self.at(start) {
+            "(" => start.checked_sub(1)?,
+            _ if self.at(end) == "(" => return None,
+            _ => start,
+        };
+        let is_filter = name > from && self.tokens[name].is_name && self.at(name - 1) == "|";
+        is_filter.then_some(if self.at(name) == MAPPING { MADE } else { STEP })
     }
 
     /// Appends an operand without the blanks before it.
@@ -396,10 +399,10 @@ impl Rewriter<'_> {
             if is_made {
                 out.push_str(&format!("|{MADE})"));
             }
-            at = end;
-            if self.ends_mapping(at, from) {
-                out.push_str(&format!("|{MADE}"));
+            if let Some(name) = self.behind_filter(at, end, from) {
+                out.push_str(&format!("|{name}"));
             }
+            at = end;
         }
     }
 }
