@@ -348,7 +348,7 @@ impl Rewriter<'_> {
             let is_changed = at > 1 && self.at(at - 1) == "changed" && self.at(at - 2) == ".";
             return is_changed.then(|| (format!("{CHANGED}("), ")"));
         }
-        let is_literal = last == first + 1 && !self.tokens[first].is_name;
+        let is_literal = last == first + 1 && self.at(first).starts_with(['\'', '"']);
         if self.at(at) != "[" || is_literal || self.has(":", first, last) {
             return None;
         }
