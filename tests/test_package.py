@@ -26,9 +26,9 @@ FLOORS = (
     ("handlers",),
     ("configuration", "store"),
     ("instrumentation", "pages", "testing"),
-    ("comparison", "formats", "integrations"),
+    ("comparison", "formats"),
     ("__init__", "actions"),
-    ("flows",),
+    ("flows", "integrations"),
     ("cli", "parity"),
     ("__main__",),
 )

@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, MissingExtraError, allowed
 
 GROUP: Final = "the_edge_obs.handlers"
 
-BUNDLED: Final[Mapping[str, str]] = {}
+BUNDLED: Final[Mapping[str, str]] = {"otlp": "the_edge_obs.integrations.otel.OtlpHandler"}
 """The types whose classes are in this package and need an extra, with the path of the class."""
 
 _CLASS: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
