@@ -7,16 +7,17 @@ id, and the last 8 bytes of a span id are a span id, so ids are the same whereve
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ..errors import ConfigurationError, allowed
 from ..event import CHECKED_METRICS, MAX_INT, ROOT_NODE, Event, dumps, is_number, level_number
-from ..handlers.span_records import SpanRecord
+from ..handlers.span_records import SpanRecord, records_of
+from ._flow_logs import by_start
 from .otlp_names import CONVENTIONS, Kind, Value, kind_of, title_of
 
-__all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "resource_of"]
+__all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "resource_of", "runs_of"]
 
 Attributes: TypeAlias = "dict[str, Value]"
 
@@ -135,6 +136,15 @@ class Translator:
             if event["data"]:
                 attributes["log.data"] = dumps(event["data"])
         return OtlpEvent(event["event_type"], _ns(event["timestamp"]), _cleaned(attributes))
+
+
+def runs_of(
+    events: Iterable[Event], dropped: Mapping[str, int], translator: Translator
+) -> Iterator[tuple[Attributes, list[OtlpSpan]]]:
+    """Yield the resource and the spans of each run among some events, in the order of their earliest events."""
+    for log in by_start(events, dropped):
+        if records := list(records_of(log)):
+            yield resource_of(records), [translator.translate(record) for record in records]
 
 
 def resource_of(records: Iterable[SpanRecord]) -> Attributes:

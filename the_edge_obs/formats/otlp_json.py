@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ..event import Event, dumps
-from ..handlers.span_records import records_of
-from ._flow_logs import by_start
-from .otlp import OtlpSpan, Translator, Value, resource_of
+from .otlp import OtlpSpan, Translator, Value, runs_of
 
 _INTERNAL, _CLIENT = 1, 3
 _CODES: Final = {"unset": 0, "ok": 1, "error": 2}
@@ -22,14 +20,9 @@ _SAMPLED: Final = 1
 
 def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
     """Yield a line for each flow."""
-    translator = Translator()
-    for log in by_start(events, dropped):
-        records = list(records_of(log))
-        if not records:
-            continue
-        spans = [_span(translator.translate(record)) for record in records]
-        scopes = [{"scope": _SCOPE, "spans": spans}]
-        yield dumps({"resourceSpans": [{"resource": {"attributes": _pairs(resource_of(records))}, "scopeSpans": scopes}]}) + "\n"
+    for resource, spans in runs_of(events, dropped, Translator()):
+        scopes = [{"scope": _SCOPE, "spans": [_span(span) for span in spans]}]
+        yield dumps({"resourceSpans": [{"resource": {"attributes": _pairs(resource)}, "scopeSpans": scopes}]}) + "\n"
 
 
 def _span(span: OtlpSpan) -> dict[str, Any]:

@@ -46,11 +46,17 @@ class Client:
         """Forget the parent's connections in a forked child; new ones are made when they are needed."""
         self._exporter = None
 
-    def send(self, spans: Sequence[OtlpSpan]) -> bool:
-        """Send spans, and tell whether the receiver took them. Instrumented libraries make no spans of the posts."""
+    def send(self, spans: Sequence[OtlpSpan], made_by: Mapping[str, Any] | None = None) -> bool:
+        """Send spans, and tell whether the receiver took them. Instrumented libraries make no spans of the posts.
+
+        Args:
+            spans: The spans.
+            made_by: The attributes of the resource that logged them. Default None: this process.
+        """
         if self._exporter is None:
             self._start()
-        readable = [self._readable(span) for span in spans]
+        logged_by = self._resource if made_by is None else Resource(dict(made_by))
+        readable = [self._readable(span, logged_by) for span in spans]
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             return bool(self._exporter.export(readable) is SpanExportResult.SUCCESS)
@@ -62,13 +68,13 @@ class Client:
         if self._exporter is not None:
             self._exporter.shutdown()
 
-    def _readable(self, span: OtlpSpan) -> ReadableSpan:
+    def _readable(self, span: OtlpSpan, made_by: Resource) -> ReadableSpan:
         """Return a span as the exporter takes it."""
         return ReadableSpan(
             name=span.name,
             context=_context(span.trace_id, span.span_id),
             parent=None if span.parent_id is None else _context(span.trace_id, span.parent_id),
-            resource=self._resource,
+            resource=made_by,
             attributes=span.attributes,
             events=[Event(event.name, event.attributes, event.time_ns) for event in span.events],
             links=[Link(_context(*ids)) for ids in span.links],

@@ -7,16 +7,22 @@ Needs the extra ``otel``. The official exporter sends them, as Protobuf over HTT
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError, ExportError, MissingExtraError
-from ..formats.otlp import CONVENTIONS, Translator
+from ..event import Event
+from ..formats.otlp import CONVENTIONS, Translator, runs_of
 from ..handlers import BatchHandler, SpanRecord
 
-__all__ = ["OtlpHandler"]
+if TYPE_CHECKING:
+    from ._otel_sdk import Client
+
+__all__ = ["OtlpHandler", "send_events"]
 
 _PATH: Final = "/v1/traces"
+_BATCH: Final = 512
+_WHY: Final = "the logger opentelemetry.exporter says why"
 
 
 class OtlpHandler(BatchHandler):
@@ -53,11 +59,7 @@ class OtlpHandler(BatchHandler):
     ) -> None:
         _check(endpoint, headers, service, content)
         self._translator = Translator(content=content, names=names)
-        try:
-            from ._otel_sdk import Client
-        except ImportError as error:
-            raise MissingExtraError("the handler otlp", "otel") from error
-        self._client = Client(None if endpoint is None else _with_path(endpoint), headers, service)
+        self._client = _client("the handler otlp", endpoint, headers, service)
         super().__init__(level, max_spans=max_spans, exit_s=exit_s)
 
     def send(self, spans: list[SpanRecord]) -> None:
@@ -67,7 +69,7 @@ class OtlpHandler(BatchHandler):
             ExportError: the receiver did not take them; the exporter has logged why.
         """
         if not self._client.send([self._translator.translate(span) for span in spans]):
-            raise ExportError("the receiver of OTLP did not take them; the logger opentelemetry.exporter says why")
+            raise ExportError(f"the receiver of OTLP did not take them; {_WHY}")
 
     def give_up(self) -> None:
         """End the exporter's wait for its next try."""
@@ -76,6 +78,45 @@ class OtlpHandler(BatchHandler):
     def after_fork(self) -> None:
         """Leave the connections to the parent."""
         self._client.renew()
+
+
+def send_events(
+    events: Iterable[Event],
+    dropped: Mapping[str, int],
+    endpoint: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    content: bool = True,
+) -> Iterator[int]:
+    """Send the spans of logged events, and yield after each batch how many it had.
+
+    Args:
+        events: The events, of any number of flows.
+        dropped: How many events of each flow are lost, by flow id; complete only when all events have been read.
+        endpoint, headers, content: As in ``OtlpHandler``.
+
+    Raises:
+        ExportError: the receiver did not take a batch; those before it are sent.
+        MissingExtraError: the extra ``otel`` is not installed.
+        ConfigurationError: an argument is not valid.
+    """
+    _check(endpoint, headers, None, content)
+    client, sent = _client("send", endpoint, headers, None), 0
+    for made_by, spans in runs_of(events, dropped, Translator(content=content)):
+        for start in range(0, len(spans), _BATCH):
+            batch = spans[start : start + _BATCH]
+            if not client.send(batch, made_by):
+                raise ExportError(f"{endpoint!r} did not take {len(batch)} spans, after {sent} that were sent; {_WHY}")
+            sent += len(batch)
+            yield len(batch)
+
+
+def _client(feature: str, endpoint: str | None, headers: Mapping[str, str] | None, service: str | None) -> Client:
+    try:
+        from ._otel_sdk import Client
+    except ImportError as error:
+        raise MissingExtraError(feature, "otel") from error
+    return Client(None if endpoint is None else _with_path(endpoint), headers, service)
 
 
 def _check(endpoint: object, headers: object, service: object, content: object) -> None:
