@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import the_edge_obs as obs
+from the_edge_obs import flows
 
 from .otlp_sink import Sink, assert_tree, attributes
 
@@ -205,6 +206,27 @@ def test_dictconfig_during_a_post_returns_at_once_and_later_spans_arrive() -> No
             pass
         assert handler.drain(10)
         assert [span.name for span in sink.spans] == ["first", "second"]
+
+
+def test_a_flow_file_sends_its_own_runs(sink: Sink) -> None:
+    """The block of a flow is active for that flow, and what waits at its end is sent."""
+    block = {"levels": {"json": "warn"}, "handlers": [{"type": "otlp", "endpoint": sink.url}]}
+    flow = flows.load(
+        {
+            "name": "from yaml",
+            "observability": block,
+            "nodes": [
+                {"uses": "json.parse", "with": {"text": "1"}},
+                {"name": "ask", "uses": "llm.call", "with": {"answers": ["yes"], "prompt": "hi"}},
+            ],
+        }
+    )
+    with obs.flow("another"):
+        pass
+    flow.run()
+    sink.wait(2)
+    assert sorted(span.name for span in sink.spans) == ["chat scripted", "from yaml"]
+    assert_tree(sink.spans)
 
 
 def test_threads_share_it(sink: Sink) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextvars
 import logging
+import os
 import sys
 import threading
 import time
@@ -61,7 +62,7 @@ class Sender:
         """Send what waits after the delay."""
         if self._thread is None:
             self._start()
-        self.is_awake = True
+        self.is_awake = self._thread is not None
         self._some.set()
 
     def hurry(self) -> None:
@@ -91,8 +92,10 @@ class Sender:
                 return
             # In a context of its own: what is logged while sending is in no flow.
             run = contextvars.Context().run
-            self._thread = threading.Thread(target=run, args=(self._work, owner), name=f"tea-{type(owner).__name__}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=run, args=(self._work, owner), name=f"tea-{type(owner).__name__}", daemon=True)
+            with suppress(RuntimeError):  # no thread can be started; the next span tries again, and the end reports what waits
+                thread.start()
+                self._thread = thread
             _finish_with_multiprocessing()
 
     # --- in the thread ---
@@ -116,10 +119,10 @@ class Sender:
 
     def _ends(self) -> bool:
         """Let go of the thread, unless a span has come in the meantime."""
-        me, self._thread = self._thread, None
-        self.is_awake = False
         with self._guard:
-            if self._waiting and self._thread is None:
+            me, self._thread = self._thread, None
+            self.is_awake = False
+            if self._waiting:
                 self._thread = me
                 self._some.set()
                 return False
@@ -157,8 +160,7 @@ class Sender:
         if owner is not None:
             owner.take_unfinished()
         if self._waiting or self.in_flight:
-            with suppress(RuntimeError):  # no new thread can be started any more: what waits is reported as not sent
-                self.hurry()
+            self.hurry()
         self._is_exiting = True
         if self._thread is None or not self._thread.is_alive():
             self._done.set()
@@ -193,6 +195,10 @@ def _say(text: str) -> None:
 _live: Final[weakref.WeakSet[Sender]] = weakref.WeakSet()
 
 
+_finished_by_multiprocessing: Final[set[int]] = set()
+"""The processes that have told multiprocessing what to call at their end."""
+
+
 def _finish_all() -> None:
     """Wait for all handlers, with one deadline that begins now."""
     started, senders = time.monotonic(), [sender for sender in list(_live) if not sender.is_over]
@@ -206,8 +212,9 @@ def _finish_with_multiprocessing() -> None:
     """Have a child of multiprocessing, which leaves without ``atexit``, finish as well."""
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
-    if util is None or process is None or process.parent_process() is None:
+    if util is None or process is None or process.parent_process() is None or os.getpid() in _finished_by_multiprocessing:
         return
+    _finished_by_multiprocessing.add(os.getpid())
     util.Finalize(None, _finish_all, exitpriority=0)
 
 

@@ -316,9 +316,14 @@ fn without_half<'m>(
     for needle in needles {
         let start = head(needle, SHORTEST_TAINT);
         let end = tail(before, len(needle) - 1);
-        let half = end
-            .match_indices(start)
-            .map(|(at, _)| &end[at..])
+        // Places may overlap: a secret may repeat its beginning.
+        let places = std::iter::successors(end.find(start), |at| {
+            let next = forward(end, *at, 1);
+            end[next..].find(start).map(|found| next + found)
+        });
+        let half = places
+            .map(|at| &end[at..])
+            .take_while(|half| half.len() > longest)
             .find(|half| needle.starts_with(half));
         let length = half.map_or(0, str::len);
         if length > longest {
@@ -597,6 +602,13 @@ mod tests {
         assert_eq!(
             taints.without("it is cor…[+12 chars]"),
             "it is cor…[+12 chars]"
+        );
+        taints.name("ababab-cd1");
+        let told = "a secret that repeats its beginning";
+        assert_eq!(
+            taints.without("zababababab…[+4 chars]"),
+            "zabab[REDACTED]…[+4 chars]",
+            "{told}"
         );
     }
 
