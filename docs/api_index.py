@@ -34,11 +34,12 @@ _BESIDE = {
     "span": ["Span"],
     "start_span": ["StartedSpan"],
     "tree.render": ["View"],
+    "use_span": ["Using"],
 }
 # Users do not make these themselves.
 _GIVEN = {
     "Change", "Events", "Figure", "Flow", "FlowDiff", "FlowLog", "FlowSummary", "RemoteParent", "Span", "SpanContext", "SpanDiff",
-    "SpanInfo", "SpanRecord", "StartedSpan", "TraceContext",
+    "SpanInfo", "SpanRecord", "StartedSpan", "TraceContext", "Using",
 }  # fmt: skip
 # What logging and the package call, and users do not.
 _INTERNAL = {

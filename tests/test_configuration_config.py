@@ -965,3 +965,43 @@ def test_a_ring_on_two_loggers_keeps_an_event_once(ring: RingBufferHandler):
     with obs.flow() as run, obs.span("plain"), obs.span("filtered"):
         pass
     assert [event["node"] for event in ring.events(run.flow_id)] == ["flow", "plain", "filtered", "filtered", "plain", "flow"]
+
+
+def test_a_configuration_for_a_scope_does_not_count_as_configured() -> None:
+    """What one flow brings for itself is not the program's own configuration; a level or handler by hand is."""
+    undo = obs.configure({"level": "debug", "handlers": [{"type": "console"}]}, scope=object())
+    assert not is_configured()
+    tea = logging.getLogger("tea")
+    handler = logging.NullHandler()
+    tea.addHandler(handler)
+    assert is_configured()
+    tea.removeHandler(handler)
+    assert not is_configured()
+    common = obs.configure({"level": "warn"})
+    assert is_configured()
+    common()
+    assert not is_configured()
+    undo()
+    assert not is_configured()
+    tea.setLevel("ERROR")
+    assert is_configured()
+
+
+def test_a_scope_s_levels_hold_beside_another_scope_s_lower_ones(tmp_path: Path) -> None:
+    """Facts are judged without a record, and a record of another logger is judged alike."""
+    quiet, loud = object(), object()
+    undos = [
+        obs.configure(
+            {"level": level, "handlers": [{"type": "file", "path": str(tmp_path / level) + "-{flow_id}.jsonl"}]}, scope=scope
+        )
+        for level, scope in (("warn", quiet), ("debug", loud))
+    ]
+    for scope in (quiet, loud):
+        with obs.flow("scoped", scope=scope), obs.span("rank"):
+            logging.getLogger("tea.rank").info("a record")
+            logging.getLogger("tea.rank").warning("a warning")
+    for undo in undos:
+        undo()
+    nodes = {path.name.partition("-")[0]: [event["node"] for event in obs.query(path)] for path in tmp_path.iterdir()}
+    assert nodes["warn"].count("flow") == 2
+    assert nodes["debug"].count("rank") > nodes["warn"].count("rank")

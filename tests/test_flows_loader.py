@@ -37,8 +37,13 @@ def refused(folder: Path, text: str, **options: Any) -> tuple[int | None, str]:
     return caught.value.line, caught.value.problem
 
 
-TOP = "name, description, version, variables, initial_state, settings, state_schema, imports, nodes, edges, observability"
+TOP = "name, description, version, variables, initial_state, settings, config, state_schema, imports, nodes, edges, observability"
 BODIES = "allowed: uses (or action), run, steps, flow, type: while_loop, type: dynamic_parallel"
+
+WAY = (
+    "this agent needs The Edge Agent's own engine; observe it there with "
+    "tea run AGENT.yaml --actions-module the_edge_obs.integrations.tea"
+)
 
 MISTAKES = {
     "unknown top-level key": (
@@ -91,7 +96,7 @@ MISTAKES = {
     "another language": (
         "nodes: [{name: a, run: x, language: lua}]\n",
         1,
-        "step 'a': language 'lua' is not supported; allowed: python",
+        f"step 'a': language 'lua' is not supported; allowed: python; {WAY}",
     ),
     "unknown action": (
         "nodes:\n  - name: a\n    uses: file.raed\n",
@@ -156,7 +161,7 @@ MISTAKES = {
     "run of another type": (
         "nodes:\n  - name: a\n    run: {type: lua, value: '1'}\n",
         3,
-        "step 'a': run: type 'lua' is not supported; allowed: expression, or plain text",
+        f"step 'a': run: type 'lua' is not supported; allowed: expression, or plain text; {WAY}",
     ),
     "goto nowhere": (
         "nodes:\n  - name: load\n    run: x = 1\n    goto: laod\n",

@@ -13,7 +13,7 @@ from .errors import show_with
 
 if TYPE_CHECKING:
     from .comparison import diff
-    from .configuration.config import configure
+    from .configuration.config import configure, is_configured
     from .errors import (
         ActionError,
         ConfigurationError,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .instrumentation.running import current
     from .instrumentation.spans import span, start_span
     from .instrumentation.trace_headers import extract, inject
+    from .instrumentation.using import use_span
     from .recording.filters import FlowContextFilter, RedactionFilter
     from .redaction.texts import taint
     from .store.sources import get_flow_log, query, runs
@@ -80,6 +81,7 @@ __all__ = [
     "get_flow_log",
     "inject",
     "instrument",
+    "is_configured",
     "observable",
     "propagate",
     "query",
@@ -87,13 +89,14 @@ __all__ = [
     "span",
     "start_span",
     "taint",
+    "use_span",
     "wrap",
 ]
 
 _HOMES = {
     "instrumentation.carriers": ("propagate", "wrap"),
     "comparison": ("diff",),
-    "configuration.config": ("configure",),
+    "configuration.config": ("configure", "is_configured"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
@@ -109,6 +112,7 @@ _HOMES = {
     "formats.exporting": ("export",),
     "store.sources": ("get_flow_log", "query", "runs"),
     "instrumentation.trace_headers": ("extract", "inject"),
+    "instrumentation.using": ("use_span",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -80,7 +80,7 @@ def logs(draw: st.DrawFn) -> Log:
     first, last = draw(st.integers(0, 3)), draw(st.integers(0, len(whole)))
     log = (whole[first:] if draw(st.booleans()) else whole[: len(whole) - last]) or whole
     lost = draw(st.sets(st.integers(0, len(log) - 1), max_size=4))
-    log = [event for at, event in enumerate(log) if at not in lost] or whole
+    log = [event for at, event in enumerate(log) if at not in lost] or list(whole)
     for event in draw(st.lists(changed(whole), max_size=4)):
         at = draw(st.integers(0, len(log) - 1))
         log[at : at + draw(st.integers(0, 1))] = [event]

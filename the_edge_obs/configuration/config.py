@@ -19,7 +19,7 @@ from ..handlers.appending import checked_path
 from ..recording.dispatch import confine
 from ..secrets.policies import activate, policy_of
 from .handler_types import added_types, check_added, class_path, options_of
-from .logging_tree import Installed, install
+from .logging_tree import Installed, install, is_set
 
 ROOT: Final = "tea"
 ENVIRONMENT: Final = "TEA_LOG"
@@ -102,9 +102,15 @@ def _undo_of(installed: Installed, *, keep_rings: bool) -> Undo:
 
 
 def is_configured() -> bool:
-    """Tell whether the logger ``tea`` has a level or a handler."""
-    logger = logging.getLogger(ROOT)
-    return logger.level != logging.NOTSET or bool(logger.handlers)
+    """Tell whether the logger ``tea`` has a level or a handler for flows without a scope.
+
+    What a flow's own ``observability:`` block brings while it runs does not count: it is for that flow alone.
+
+    Example:
+        >>> obs.is_configured()
+        False
+    """
+    return is_set(ROOT)
 
 
 def check_block(block: Any, *, import_callbacks: bool = True) -> bool:

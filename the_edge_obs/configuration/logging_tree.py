@@ -19,8 +19,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..context import at_fork
 from ..errors import ConfigurationError, allowed, check_keys
+from ..recording.dispatch import FACT_FILTERS
 from ..recording.filters import RedactionFilter, ScopeFilter
-from ..recording.records import NodeRecord, node_of
+from ..recording.records import Facts, NodeRecord, level_of, node_of
 
 CONFIG_KEYS: Final = (
     "version", "disable_existing_loggers", "formatters", "filters", "handlers", "loggers", "root", "incremental",
@@ -75,6 +76,20 @@ def install(config: Mapping[str, Any], *, scope: object = None, replace: bool = 
         return is_active
 
     return Installed(handlers, undo)
+
+
+def is_set(name: str) -> bool:
+    """Tell whether a logger has a level or a handler that is not only for the flows of a scope."""
+    logger = logging.getLogger(name)
+    if logger.level == logging.NOTSET and not logger.handlers:
+        return False
+    with _lock:
+        pile = _piles.get(name)
+        if pile is None:
+            return True
+        pile.notice()
+        scoped = [handler for layer in pile.layers if layer.scope is not None for handler in layer.handlers]
+        return pile.level_for(None) != logging.NOTSET or any(handler not in scoped for handler in logger.handlers)
 
 
 # --- loggers and their layers ---
@@ -171,16 +186,18 @@ class _Pile:
 
 _piles: Final[dict[str, _Pile]] = {}
 _contested = False
+_highest = logging.NOTSET  # the highest level that any scope asks for: what reaches it passes all scopes
 
 
 def _settle() -> None:
     """Set each logger to the lowest level that any configuration asks for, and forget loggers without layers."""
-    global _contested
+    global _contested, _highest
     for pile in _piles.values():
         pile.notice()
     scopes = {id(layer.scope): layer.scope for pile in _piles.values() for layer in pile.layers}.values()
     wanted = {name: {_level_for(name, scope) for scope in (None, *scopes)} for name in _piles}
     _contested = any(len(levels) > 1 for levels in wanted.values())
+    _highest = max((_level_for(name, scope) for name in _piles for scope in scopes if scope is not None), default=logging.NOTSET)
     for name, pile in list(_piles.items()):
         if not pile.layers:
             pile.apply("level", pile.original["level"])
@@ -217,10 +234,17 @@ class _ScopeLevels(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the scope's own levels pass the record."""
-        if not _contested:
-            return True
-        name = "tea." + node_of(record.facts) if type(record) is NodeRecord else record.name
-        return record.levelno >= _level_for(name, self.scope)
+        if type(record) is NodeRecord:
+            return _is_at_level(self, record.facts)
+        return not _contested or record.levelno >= _level_for(record.name, self.scope)
+
+
+def _is_at_level(levels: _ScopeLevels, facts: Facts) -> bool:
+    level = level_of(facts)  # the logger's own level has passed it
+    return not _contested or level >= _highest or level >= _level_for("tea." + node_of(facts), levels.scope)
+
+
+FACT_FILTERS[_ScopeLevels] = _is_at_level
 
 
 # --- building ---

@@ -8,6 +8,7 @@ from typing import Any
 from ..actions.checks import checks_of
 from ..actions.registry import Registry
 from ..errors import ObservabilityError, allowed, did_you_mean
+from . import tea
 from .calling import INJECTED, Calling, calling
 from .spot import Spot
 from .templates import Constant, Listing, Renderer, Table
@@ -24,7 +25,8 @@ def find_action(spot: Spot, registry: Registry, name: str) -> Calling:
     categories = sorted({action.split(".")[0] for action in registry})
     siblings = sorted(action for action in registry if action.split(".")[0] == name.split(".")[0])
     known = allowed(siblings) if siblings else "categories: " + ", ".join(categories)
-    raise spot.error(f"unknown action {name!r}; {did_you_mean(name, registry)}{known}")
+    way = tea.way_for(name.removeprefix("actions.").split(".")[0], tea.CATEGORIES)
+    raise spot.error(f"unknown action {name!r}; {did_you_mean(name, registry)}{known}{way}")
 
 
 def check_parameters(spot: Spot, action: Calling, name: str, given: Mapping[str, Spot]) -> None:
@@ -65,7 +67,7 @@ def check_values(action: Calling, name: str, given: Mapping[str, tuple[Renderer,
         try:
             check(constant)
         except ObservabilityError as error:
-            spot.note(str(error))
+            spot.note(f"{error}{tea.way_for(constant, tea.PROVIDERS) if param == 'provider' else ''}")
 
 
 def _constant(value: Renderer) -> Any:

@@ -50,6 +50,13 @@ def text(spot: Spot, value: Any) -> str:
     return value
 
 
+def truth(spot: Spot, value: Any) -> bool:
+    """Return a value that must be true or false."""
+    if not isinstance(value, bool):
+        raise spot.wrong(value, "true or false")
+    return value
+
+
 def whole_number(spot: Spot, value: Any, least: int) -> int:
     """Return a value that must be a whole number, at least ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:

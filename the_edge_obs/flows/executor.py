@@ -276,7 +276,7 @@ class Executor:
         limit = self._rendered(body.max_concurrency, names, "parallel", at, _limit)
         with self._span("parallel", at, {"items": len(items)}):
             branches = [self._branch(at, body, index, item) for index, item in enumerate(items)]
-            results = run_branches(self._tracer, self._run.stop, branches, limit)
+            results = run_branches(self._tracer, self._run.stop, branches, limit, fail_fast=body.fail_fast)
         updates: dict[str, Any] = {RESULTS: results}
         if body.output is not None:
             updates[body.output] = results

@@ -11,7 +11,7 @@ from ..actions.registry import Registry
 from ..configuration.yaml_reader import Place
 from ..errors import ConfigurationError, FlowFileError, FlowRunError, allowed
 from ..event import ROOT_NODE
-from . import checks
+from . import checks, tea
 from .edges import read_edges
 from .importing import Engine, import_actions
 from .model import Edge, Node, Plan
@@ -28,6 +28,7 @@ _KEYS: Final = (
     "variables",
     "initial_state",
     "settings",
+    "config",
     "state_schema",
     "imports",
     "nodes",
@@ -88,6 +89,7 @@ def _read(source: Source, loading: Loading) -> Plan:
     flow = Spot(source)
     data, attempt = _top_level(flow), source.attempt
     variables, initial, settings, _ = (attempt(checks.mapping, flow.key(key), data.get(key)) or {} for key in _MAPPINGS)
+    attempt(tea.check_config, flow.key("config"), data.get("config"))
     folder = str(Path(source.path).resolve().parent) if source.path else "."
     compiler = Compiler.of(variables, with_env=loading.allow_code)
     settings = attempt(_rendered, flow.key("settings"), compiler, settings, folder) or {}
@@ -124,7 +126,7 @@ def _top_level(flow: Spot) -> dict[str, Any]:
     if not isinstance(data, dict):
         kind = type(data).__name__
         raise flow.error(f"a flow must be a mapping with the key nodes, not a {kind}; {allowed(_KEYS)}", line=1)
-    checks.refuse_unknown(flow.called("the flow"), data, _KEYS)
+    tea.refuse_unknown(flow.called("the flow"), data, _KEYS, tea.TOP_LEVEL)
     if data.get("nodes") is None:
         raise flow.at("nodes").error(f"the flow has no nodes; add nodes: with at least one; {allowed(_KEYS)}")
     return data

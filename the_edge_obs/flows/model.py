@@ -86,6 +86,7 @@ class FanOutBody:
     steps: tuple[Node, ...]
     fan_in: str | None
     output: str | None
+    fail_fast: bool = False
 
 
 Body: TypeAlias = ActionBody | CodeBody | StepsBody | SubflowBody | LoopBody | FanOutBody

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..actions.registry import Registry
 from ..errors import allowed
-from . import checks
+from . import checks, tea
 from .action_check import check_parameters, check_values, find_action
 from .conditions import ALWAYS, compile_condition
 from .inline_code import InlineCode, compile_expression, compile_script
@@ -37,7 +37,7 @@ _COMMON: Final = ("name", "description", "language", "goto", "on_error", "fan_in
 _BODIES: Final = ("uses", "action", "run", "steps", "flow")
 _TYPES: Final = ("while_loop", "dynamic_parallel")
 _VARIABLES: Final = ("item_var", "index_var")
-_FAN_OUT: Final = ("type", "items", *_VARIABLES, "max_concurrency", "steps", "action", "output", "store")
+_FAN_OUT: Final = ("type", "items", *_VARIABLES, "max_concurrency", "fail_fast", "steps", "action", "output", "store")
 _BODY_HELP: Final = allowed(["uses (or action)", "run", "steps", "flow", *(f"type: {name}" for name in _TYPES)])
 
 
@@ -88,7 +88,8 @@ class NodeReader:
 
     def _node(self, spot: Spot, data: Mapping[str, Any], name: str) -> Node:
         if data.get("language", "python") != "python":
-            spot.note(f"language {data['language']!r} is not supported; allowed: python")
+            language = data["language"]
+            spot.note(f"language {language!r} is not supported; allowed: python{tea.way_for(language, tea.LANGUAGES)}")
         body = spot.attempt(self._body, spot, data)
         fan_in = data.get("fan_in", False)
         if body is not None and not isinstance(body, FanOutBody) and not isinstance(fan_in, bool):
@@ -154,7 +155,8 @@ class NodeReader:
         config = checks.mapping(where, run)
         checks.refuse_unknown(where, config, ("type", "value", "output_key"))
         if config.get("type") != "expression":
-            raise where.error(f"type {config.get('type')!r} is not supported; allowed: expression, or plain text")
+            way = tea.way_for(config.get("type"), tea.LANGUAGES)
+            raise where.error(f"type {config.get('type')!r} is not supported; allowed: expression, or plain text{way}")
         value = checks.text(where.key("value"), config.get("value"))
         output = checks.text(where.key("output_key"), config.get("output_key", "result"))
         return CodeBody(self._compiled(where.at("value"), compile_expression, value), output)
@@ -214,6 +216,7 @@ class NodeReader:
             item_var=item,
             index_var=index,
             max_concurrency=self._value(spot.at("max_concurrency"), limit),
+            fail_fast=attempt(checks.truth, spot.key("fail_fast"), data.get("fail_fast", False)) or False,
             steps=reader._nested(spot.key(body), steps),
             fan_in=attempt(self._fan_in, spot.key("fan_in"), data.get("fan_in")),
             output=checks.text(spot.key(output), data[output]) if output else None,
@@ -245,11 +248,13 @@ class NodeReader:
             return None
         if not self.names:
             raise spot.error("only top-level nodes can have a goto; nested steps run one after the other")
-        if not isinstance(goto, (str, list)) or not goto:
-            raise spot.wrong(goto, "a name or a list of {if, to}")
+        if not isinstance(goto, (str, list, dict)) or not goto:
+            raise spot.wrong(goto, "a name, {if, to}, or a list of {if, to}")
         if isinstance(goto, str):
             checks.refuse_unknown_target(spot, goto, self.targets)
             return (Jump(goto, ALWAYS),)
+        if isinstance(goto, dict):
+            return (self._jump(spot, goto),)
         jumps = [spot.attempt(self._jump, spot.item(index), rule) for index, rule in enumerate(goto)]
         return tuple(jump for jump in jumps if jump is not None)
 
@@ -318,7 +323,7 @@ def _name(spot: Spot, item: Mapping[str, Any], index: int, taken: Mapping[str, i
 
 
 def _refuse_unknown(spot: Spot, data: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    checks.refuse_unknown(spot, data, (*_COMMON, *keys))
+    tea.refuse_unknown(spot, data, (*_COMMON, *keys), tea.NODE | tea.FAN_OUT if "items" in keys else tea.NODE)
 
 
 def _note_missing(spot: Spot, data: Mapping[str, Any], keys: tuple[str, ...]) -> None:

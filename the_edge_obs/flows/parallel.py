@@ -108,7 +108,7 @@ def _copies(value: Any) -> bool:
 
 
 def run_branches(
-    tracer: Tracer, stop: threading.Event, branches: Sequence[Branch], limit: int | None = None
+    tracer: Tracer, stop: threading.Event, branches: Sequence[Branch], limit: int | None = None, *, fail_fast: bool = False
 ) -> list[BranchResult]:
     """Run branches at the same time and return their results in the given order.
 
@@ -120,12 +120,14 @@ def run_branches(
         stop: Set when the branches must stop.
         branches: The branches to run.
         limit: How many run at the same time; None for all of them, up to 32.
+        fail_fast: Whether branches that have not begun when another one fails are left out. Default False.
     """
     if not branches:
         return []
     pool = ThreadPoolExecutor(min(limit or _MAX_THREADS, len(branches)), thread_name_prefix="flow-branch")
     try:
-        futures = [pool.submit(wrap(_run), tracer, stop, branch) for branch in branches]
+        failed = threading.Event() if fail_fast else None
+        futures = [pool.submit(wrap(_run), tracer, stop, branch, failed) for branch in branches]
         return [_awaited(future) for future in futures]
     except BaseException:
         stop.set()
@@ -141,7 +143,9 @@ def _awaited(future: Future[BranchResult]) -> BranchResult:
     return future.result()
 
 
-def _run(tracer: Tracer, stop: threading.Event, branch: Branch) -> BranchResult:
+def _run(tracer: Tracer, stop: threading.Event, branch: Branch, failed: threading.Event | None) -> BranchResult:
+    if failed is not None and failed.is_set():
+        return BranchResult(branch.name, False, branch.state, "left out: another branch has failed (fail_fast)", "CancelledError")
     started = time.monotonic()
     error: Exception | None = None
     try:
@@ -149,6 +153,8 @@ def _run(tracer: Tracer, stop: threading.Event, branch: Branch) -> BranchResult:
             branch.work()
     except Exception as failure:  # noqa: BLE001 - the fan-in decides what a failed branch means
         error = failure
+        if failed is not None:
+            failed.set()
     except BaseException:
         stop.set()  # at once, not when the waiting thread reaches this branch
         raise

@@ -14,7 +14,7 @@ from .loader import Loading, load_plan
 from .model import Plan
 from .reach import unreached
 from .scheduler import run_plan
-from .tracing import SILENT, Observed, Tracer, learn_secrets
+from .tracing import SILENT, Observed, Tracer
 
 
 class Flow:
@@ -98,7 +98,7 @@ class Flow:
         context = flow(self.name, scope=scope)
         plan = self._plan
         given = {key: value for key, value in {**plan.initial_state, **state}.items() if key not in RUN_KEYS}
-        learn_secrets({**given, "variables": plan.variables, "settings": plan.settings}, context.context)
+        context.learn_secrets({**given, "variables": plan.variables, "settings": plan.settings})
         context.about = {"input": given, "flow": {"path": self.path, "sha256": plan.sha256}}
         with context:
             yield context.flow_id

@@ -13,13 +13,12 @@ from types import TracebackType
 from typing import Any, Final, Protocol
 
 from ..actions.registry import Registry
-from ..context import SpanContext, current
+from ..context import current
 from ..instrumentation.registries import instrument
-from ..instrumentation.span_events import log_event, node_logger
+from ..instrumentation.span_events import learn_secrets, log_event, node_logger
 from ..instrumentation.spans import Span
 from ..recording.faults import Guard, own_fault
 from ..recording.records import NOTHING
-from ..redaction.snapshots import snapshot
 
 
 class Trace(Protocol):
@@ -131,12 +130,6 @@ class Observed:
                 # The original is kept beside its copy: its id identifies it only while it lives.
                 self._instrumented[id(registry)] = (registry, copied)
             return self._instrumented[id(registry)][1]
-
-
-def learn_secrets(values: Mapping[str, Any], context: SpanContext) -> None:
-    """Remember the values under secret keys as taints of a span's flow."""
-    with Guard(own_fault, "remembering the secrets that a flow starts with", context):
-        snapshot(dict(values), context.flow)
 
 
 SILENT: Final[Tracer] = Silent()

@@ -22,7 +22,7 @@ from .ends import end_of, outcome_of
 from .event_streams import Events, FlowEvents
 from .resources import resource_data, runtime
 from .running import current, enter, leave
-from .span_events import OpenSpan, label_of, log_event, node_logger
+from .span_events import OpenSpan, label_of, learn_secrets, log_event, node_logger
 from .spans import Span
 
 
@@ -186,6 +186,18 @@ class ObservabilityContext:
             log_event(logger, self.context, "error", end.level, end.message, end.payload, None)
         if parts.interrupt is not None:
             raise parts.interrupt
+
+    def begin(self) -> None:
+        """Log the beginning of a flow that is used without ``with``, unless it has begun. It does not become current."""
+        self._begin()
+
+    def learn_secrets(self, values: Mapping[str, Any]) -> None:
+        """Remember the values under secret keys, so that they appear nowhere in this flow's log. Nothing is logged.
+
+        Args:
+            values: What the flow starts with: a state, settings, variables.
+        """
+        learn_secrets(values, self.context)
 
     def log(
         self,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ..context import Entered, Place, SpanContext, child_context
 from ..recording.dispatch import emit
 from ..recording.exits import forget, opened
-from ..recording.faults import own_fault
+from ..recording.faults import Guard, own_fault
 from ..recording.names import fit_name, node_name
 from ..recording.records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
 from ..recording.tracebacks import Parts
@@ -35,6 +36,12 @@ def node_logger(node: str) -> logging.Logger:
 def label_of(value: object) -> str:
     """Return the name of a step or flow as a text that every handler can write."""
     return fit_name(text_of(value))
+
+
+def learn_secrets(values: Mapping[str, Any], context: SpanContext) -> None:
+    """Remember the values under secret keys as taints of a span's flow; nothing is logged."""
+    with Guard(own_fault, "remembering the secrets that a flow starts with", context):
+        snapshot(dict(values), context.flow)
 
 
 class OpenSpan:

@@ -145,10 +145,10 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
                 return hand_on(output, way, node, None, WRAPPERS)
             return output
         parent, capture = places.place(), node.capture
-        if parent is None or capture.takes_node:
+        if parent is None:
             return node.call(fn, args, kwargs)
-        flow, site = parent[0], node.site
-        context = (flow, places.random_bits(62) | VARIANT, parent[1], node.name, None)
+        flow, site, step = parent[0], node.site, node.step(kwargs) if capture.takes_node and kwargs else None
+        context = (flow, places.random_bits(62) | VARIANT, parent[1], node.name, step)
         # The duration begins with the entry's timestamp, so the end's timestamp is that plus the duration.
         wall, take, started = wall_clock(), None, clock()
         try:

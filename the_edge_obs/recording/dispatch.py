@@ -66,7 +66,9 @@ def emit(logger: logging.Logger, facts: Facts, error: BaseException | None = Non
     if above is not None and (above.handlers or above.parent is not None):
         return _to_all(at, facts, error)
     for handler in handlers:
-        if type(handler) not in KEEPERS or handler.filters or facts[2] < handler.level:  # by index: each event passes here
+        if type(handler) not in KEEPERS or facts[2] < handler.level:  # by index: each event passes here
+            return _to_all(at, facts, error)
+        if handler.filters and not _judged(handler.filters, facts):
             return _to_all(at, facts, error)
         if len(handlers) == 1:
             return handler.keep(facts)  # type: ignore[attr-defined, no-any-return]
@@ -132,9 +134,10 @@ def _to_all(at: logging.Logger | None, facts: Facts, error: BaseException | None
     record, take, are_all_direct = None, None, True
     failure: BaseException | None = None
     for handler in _takers(at, facts):
-        if type(handler) in KEEPERS and (not handler.filters or _can_judge(handler.filters)):
-            if handler.filters and not all(FACT_FILTERS[type(check)](check, facts) for check in handler.filters):
-                continue
+        verdict = _judged(handler.filters, facts) if type(handler) in KEEPERS else None
+        if verdict is False:
+            continue
+        if verdict:
             its_take = handler.keep(facts)
             if its_take is None:
                 are_all_direct = False
@@ -162,10 +165,12 @@ def _takers(at: logging.Logger | None, facts: Facts) -> Iterator[Any]:
             if handler not in served or type(handler) not in KEEPERS:
                 yield handler
         served += at.handlers
-        is_confined = is_confined or (bool(_confined) and _stays(at, facts))
+        if _confined and at.name == _ROOT and not is_confined:
+            is_confined = _stays(facts)
         at = at.parent if at.propagate else None
 
 
+_ROOT: Final = "tea"
 _confined: Final[list[object]] = []
 
 
@@ -186,9 +191,9 @@ def confine(scope: object) -> Callable[[], None]:
     return undo
 
 
-def _stays(at: logging.Logger, facts: Facts) -> bool:
+def _stays(facts: Facts) -> bool:
     scope = flow_of(facts).scope
-    return at.name == "tea" and scope is not None and any(scope is other for other in _confined)
+    return scope is not None and any(scope is other for other in _confined)
 
 
 def _is_own(handler: logging.Handler) -> bool:
@@ -197,9 +202,15 @@ def _is_own(handler: logging.Handler) -> bool:
     )
 
 
-def _can_judge(filters: list[Any]) -> bool:
-    """Tell whether all filters work without a record."""
-    return all(type(check) in FACT_FILTERS for check in filters)
+def _judged(filters: list[Any], facts: Facts) -> bool | None:
+    """Tell whether facts pass all filters; None where one of them needs a record."""
+    passes = True
+    for check in filters:
+        judge = FACT_FILTERS.get(type(check))
+        if judge is None:
+            return None
+        passes = passes and judge(check, facts)
+    return passes
 
 
 def _both(first: Take, second: Take) -> Take:

@@ -1,0 +1,174 @@
+"""Actions: the engine's registry, observed in place, and the ``obs.*`` actions in the shapes that its agents expect."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from ... import ObservabilityError, current, instrument, use_span
+from ...actions import obs
+from ._runs import KEY, run_of
+
+_MARK: Final = "__observed__"
+_ENGINE_ARGUMENTS: Final = ("config", "graph", "parallel_results")
+
+
+class Step(str):
+    """The name of a step that its node hands to the action, and what happened there.
+
+    Attributes:
+        outer: What the engine hands over as ``node``, and the action sees.
+        error: What came out of the action, or None.
+    """
+
+    __slots__ = ("error", "outer")
+
+    outer: Any
+    error: BaseException | None
+
+
+class Ended(dict[str, Any]):
+    """The output of an action that ended the run by raising: ``http.respond`` has no other way to return."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(status=getattr(error, "status", None), body=getattr(error, "body", None))
+        self.error = error
+
+
+def is_response(error: BaseException) -> bool:
+    """Tell whether an exception is the engine's HTTPResponse, which ends a run and is no failure."""
+    return type(error).__name__ == "HTTPResponse" and hasattr(error, "status")
+
+
+def observe_actions(registry: MutableMapping[str, Any]) -> Callable[[], None]:
+    """Observe every action of a registry in place, and return the undo."""
+    inner: dict[int, Any] = {}
+    copied: dict[str, Any] = {}
+    for name, fn in registry.items():
+        if _can_be_observed(name, fn):
+            copied[name] = inner.setdefault(id(fn), _inner(fn))
+    forget = instrument(copied)
+    outer: dict[int, Any] = {}
+    ours = {name: outer.setdefault(id(fn), _outer(fn, registry[name])) for name, fn in copied.items()}
+    forget()  # only the wrappers are wanted; the record of what they replaced would keep the engine alive
+    theirs = {name: registry[name] for name in ours}
+    registry.update(ours)
+
+    def undo() -> None:
+        for name, wrapper in ours.items():
+            if registry.get(name) is wrapper:
+                registry[name] = theirs[name]
+
+    return undo
+
+
+def _can_be_observed(name: Any, fn: Any) -> bool:
+    """Tell whether an action can have a span: a function whose name can be a logger's, and that is not one of ours."""
+    is_name = isinstance(name, str) and name.split() == [name] and bool(name.strip(".")) and len(name) <= 256
+    return is_name and callable(fn) and not isinstance(fn, type) and not hasattr(fn, "__in_its_place__")
+
+
+def _inner(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what is observed: the action, which sees the node that the engine named, and returns where it would end the run."""
+
+    @functools.wraps(fn)
+    def action(*args: Any, **kwargs: Any) -> Any:
+        if type(step := kwargs.get("node")) is Step:
+            kwargs["node"] = step.outer
+        try:
+            return fn(*args, **kwargs)
+        except Exception as error:
+            if is_response(error):
+                return Ended(error)
+            raise
+
+    return action
+
+
+def _outer(observed: Callable[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what the registry holds: the observed action, in the run that its state names where a thread was started bare."""
+
+    @functools.wraps(fn)
+    def action(*args: Any, **kwargs: Any) -> Any:
+        step = kwargs.get("node")
+        try:
+            if type(step) is Step or current() is not None:
+                result = observed(*args, **kwargs)
+            else:
+                state = kwargs.get("state", args[0] if args else None)
+                with use_span(run_of(kwargs.get("config"), state)[1]):
+                    result = observed(*args, **kwargs)
+            if type(result) is Ended:
+                raise result.error
+        except BaseException as error:
+            if type(step) is Step:
+                step.error = error
+            raise
+        return result
+
+    setattr(action, _MARK, fn)
+    action.__in_its_place__ = True  # type: ignore[attr-defined]
+    return action
+
+
+# --- obs.* ------------------------------------------------------------------------------------------------------------
+
+
+def put(registry: MutableMapping[str, Any], actions: Mapping[str, Any]) -> Callable[[], None]:
+    """Put actions into a registry, and return the undo."""
+    before = {name: registry[name] for name in actions if name in registry}
+    registry.update(actions)
+
+    def undo() -> None:
+        for name, fn in actions.items():
+            if registry.get(name) is fn:
+                del registry[name]
+                registry.update({name: before[name]} if name in before else {})
+
+    return undo
+
+
+def engine_actions() -> dict[str, Callable[..., Any]]:
+    """Return the ``obs.*`` actions that the engine has as well."""
+    return _named(
+        {
+            "obs.get_flow_log": _adapted(obs.obs_get_flow_log, lambda log: {"success": True, "flow_log": log}),
+            "obs.query_events": _adapted(obs.obs_query, lambda events: {"success": True, "events": events, "count": len(events)}),
+            "obs.log_event": _adapted(_log_event),
+        }
+    )
+
+
+def own_actions() -> dict[str, Callable[..., Any]]:
+    """Return the ``obs.*`` actions that the engine does not have."""
+    return _named({"obs.query": _adapted(obs.obs_query), "obs.export": _adapted(obs.obs_export)})
+
+
+def _named(actions: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    return {**actions, **{"actions." + name.replace(".", "_"): fn for name, fn in actions.items()}}
+
+
+def _adapted(fn: Callable[..., Any], shape: Callable[[Any], Any] = lambda result: result) -> Callable[..., Any]:
+    """Return an action without the engine's own arguments, whose errors are soft failures as the engine's are."""
+
+    @functools.wraps(fn)
+    def action(state: Any = None, **params: Any) -> Any:
+        for key in _ENGINE_ARGUMENTS if fn is _log_event else (*_ENGINE_ARGUMENTS, "node"):
+            params.pop(key, None)
+        meta = state.get(KEY) if isinstance(state, Mapping) else None
+        known = {"flow_id": meta["flow_id"]} if isinstance(meta, Mapping) and meta.get("flow_id") else {}
+        try:
+            return shape(fn(known, **params))
+        except (ObservabilityError, TypeError) as error:
+            return {"success": False, "error": str(error), "error_type": type(error).__name__}
+
+    return action
+
+
+def _log_event(state: Any, *, node: str | None = None, event_type: str = "metric", **params: Any) -> Any:
+    """Add an event to the running flow's log, by default a metric as in the engine; blanks in the node's name become ``_``."""
+    name = None if node is None else "_".join(str(node).split()) or None
+    return obs.obs_log_event(state, node=name, event_type=event_type, **params)
