@@ -2,9 +2,11 @@
 //!
 //! criterion keeps the history of each contender. The table of ratios at the end is measured apart, with contenders that take turns.
 
+mod counted;
 mod setups;
 mod table;
 mod threads;
+mod varied;
 mod work;
 
 use std::hint::black_box;
@@ -61,14 +63,44 @@ fn off() -> [f64; 3] {
     [taken[0], taken[1], taken[2]]
 }
 
-fn filtered() -> [f64; 2] {
+fn call<T: 'static>(name: &'static str, node: fn() -> T) -> Contender<'static> {
+    contender(name, move || drop(black_box(node())))
+}
+
+fn texts<'s>(name: &'static str, node: fn(&work::Params) -> work::Answer) -> Contender<'s> {
+    let mut params = varied::params().into_iter().cycle();
+    contender(name, move || {
+        let params = params.next().unwrap_or(PARAMS);
+        drop(black_box(node(black_box(&params))));
+    })
+}
+
+/// Measures nodes that are filtered, by what they return.
+fn print_filtered() {
     let (dispatch, _ring) = setups::ring();
     let all = vec![
-        under(&dispatch, small("node", work::filtered)),
-        small("bare call", work::bare),
+        under(&dispatch, small("struct", work::filtered)),
+        small("bare struct", work::bare),
+        under(&dispatch, call("unit", work::filtered_unit)),
+        call("bare unit", work::bare_unit),
+        under(&dispatch, call("number", work::filtered_number)),
+        call("bare number", work::bare_number),
+        under(&dispatch, call("text", work::filtered_text)),
+        call("bare text", work::bare_text),
+        under(&dispatch, call("nested struct", work::filtered_reply)),
+        call("bare nested struct", work::bare_reply),
     ];
     let taken = least(all, 4 * ROUNDS, 100_000);
-    [taken[0], taken[1]]
+    let whats = [
+        "filtered by level, against the bare call",
+        "filtered, which returns ()",
+        "filtered, which returns a number",
+        "filtered, which returns a text",
+        "filtered, which returns a nested struct",
+    ];
+    for (what, pair) in whats.iter().zip(taken.chunks(2)) {
+        row(what, pair[0], pair[1], &Goal::Nanoseconds(5.0));
+    }
 }
 
 fn print_table([node, span, fields]: [f64; 3]) {
@@ -85,16 +117,11 @@ fn print_table([node, span, fields]: [f64; 3]) {
         fields,
         &Goal::None,
     );
-    let [own, bare] = filtered();
-    row(
-        "filtered by level, against the bare call",
-        own,
-        bare,
-        &Goal::Nanoseconds(5.0),
-    );
+    print_filtered();
     let folder = Folder::new();
     let (ring, _kept) = setups::ring();
     let file = setups::with(FlowLayer::new().sink(setups::files(&folder)));
+    let both = setups::ring_and_file(&folder);
     let (null, json_file) = (setups::json_null(), setups::json_file(&folder));
     let all = vec![
         under(&ring, small("ring", work::observed)),
@@ -105,6 +132,17 @@ fn print_table([node, span, fields]: [f64; 3]) {
         under(&json_file, small("json file", work::flat_span)),
         under(&file, large("file, chat", work::observed_chat)),
         under(&json_file, large("json file, chat", work::flat_chat)),
+        under(&ring, texts("ring, varied", work::observed_varied)),
+        under(&null, texts("json, varied", work::flat_varied)),
+        under(&file, texts("file, varied", work::observed_varied)),
+        under(&json_file, texts("json file, varied", work::flat_varied)),
+        under(&both, small("ring and file", work::observed)),
+        under(&json_file, small("json file again", work::flat_span)),
+        under(&both, texts("ring and file, varied", work::observed_varied)),
+        under(
+            &json_file,
+            texts("json file again, varied", work::flat_varied),
+        ),
     ];
     let taken = least(all, ROUNDS, 1_000);
     let whats = [
@@ -112,11 +150,15 @@ fn print_table([node, span, fields]: [f64; 3]) {
         ("into the ring, chat", Goal::None),
         ("into a file, against fmt().json()", Goal::Ratio(0.6)),
         ("into a file, chat", Goal::None),
+        ("into the ring, texts that do not repeat", Goal::Ratio(0.25)),
+        ("into a file, texts that do not repeat", Goal::Ratio(0.6)),
+        ("into a ring and a file", Goal::None),
+        ("into both, texts that do not repeat", Goal::None),
     ];
     for ((what, goal), pair) in whats.iter().zip(taken.chunks(2)) {
         row(what, pair[0], pair[1], goal);
     }
-    threads::print(&ring, &null);
+    threads::print(&ring, &file, &null, &json_file);
     let (small, chat) = (memory_of("small"), memory_of("chat"));
     println!("\nbytes an event in the ring: {small} small, {chat} chat");
 }
@@ -218,6 +260,9 @@ fn criterion_groups(criterion: &mut Criterion) {
 fn main() {
     if let Ok(node) = std::env::var(MEMORY) {
         return print!("{:.0}", memory(&node));
+    }
+    if let Ok(what) = std::env::var(counted::RUN) {
+        return counted::run(&what);
     }
     let is_bench = std::env::args().any(|arg| arg == "--bench");
     let is_listing = std::env::args().any(|arg| arg == "--list");

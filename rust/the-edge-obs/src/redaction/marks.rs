@@ -41,6 +41,11 @@ pub fn cut_paths(path: &str, taken: &Snap, clean: &Snap) -> Vec<String> {
     } else if is_cut(taken, clean) {
         found.push(path.to_owned());
     }
+    told(found)
+}
+
+/// Returns the paths that are told of those that were found: each once, and not too many.
+pub(super) fn told(found: Vec<String>) -> Vec<String> {
     let mut known = HashSet::new();
     let mut paths: Vec<String> = Vec::new();
     for path in found.into_iter().take(MAX_PATHS + 1) {
@@ -57,6 +62,24 @@ pub fn cut_paths(path: &str, taken: &Snap, clean: &Snap) -> Vec<String> {
         paths.push(MORE.to_owned());
     }
     paths
+}
+
+/// Where a value stands, from the outside to the inside; it only becomes a text where it is told.
+pub(super) enum Path<'p> {
+    /// What a snapshot is called.
+    Name(&'p str),
+    Key(&'p Path<'p>, &'p str),
+    Item(&'p Path<'p>, usize),
+}
+
+impl Path<'_> {
+    pub fn text(&self) -> String {
+        match self {
+            Path::Name(name) => (*name).to_owned(),
+            Path::Key(path, key) => inside(&path.text(), key),
+            Path::Item(path, at) => format!("{}[{at}]", path.text()),
+        }
+    }
 }
 
 /// Returns the path of a key in an object: `input.prompt`, `input["a b"]`; of a key alone where the path is empty.
@@ -111,7 +134,7 @@ fn add_paths(found: &mut Vec<String>, path: &str, taken: &Snap, clean: &Snap) {
 }
 
 /// Tells whether the last item of a list only says how many more there were; of errors it looks like one.
-fn is_rest(item: &Snap) -> bool {
+pub(super) fn is_rest(item: &Snap) -> bool {
     let is_more = item.get("type").and_then(Snap::as_str) == Some(MORE);
     let text = if is_more {
         item.get("message")
