@@ -3,7 +3,7 @@
 use super::{millionths, Facts, Metrics, Payload};
 use crate::event::{is_error_data, ERROR_KEYS};
 use crate::redaction::Writer;
-use crate::value::{write_string, Snap};
+use crate::value::{write_decimal, write_string, Snap};
 
 impl Facts {
     /// Returns the text of [`Facts::event`] as JSON. It is made without the event in between, which takes a fraction of the time.
@@ -132,27 +132,87 @@ impl Facts {
 /// Below 2^32, floats are nearer to one another than millionths: so no shorter text stands for the float, and no float for two of
 /// these. Below 0.0001 the text has an exponent.
 fn write_millionths(number: u64, out: &mut String) {
-    let (whole, mut rest) = (number / 1_000_000, number % 1_000_000);
-    if whole >> 32 > 0 || number < 100 {
+    if number / 1_000_000 >> 32 > 0 || number < 100 {
         return Snap::Float(millionths(number)).write_json(out);
     }
-    out.push_str(&whole.to_string());
-    out.push('.');
-    let mut digits = [b'0'; 6];
-    for digit in digits.iter_mut().rev() {
-        *digit += (rest % 10) as u8;
-        rest /= 10;
-    }
-    let count = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0) + 1;
-    out.extend(digits[..count].iter().map(|digit| *digit as char));
+    write_decimal(number, out);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{EventType, Level};
+    use crate::line::{line_of, to_line};
+    use crate::redaction::made::{flows, snaps, texts};
     use proptest::prelude::*;
 
+    fn pairs() -> impl Strategy<Value = Box<[(Box<str>, Snap)]>> {
+        let key = prop_oneof![texts(), "cut|error|answered|input".prop_map(String::from)];
+        let error = texts().prop_map(|text| {
+            Snap::map([
+                ("type", "E".into()),
+                ("message", text.into()),
+                ("where", "a:1".into()),
+            ])
+        });
+        let value = prop_oneof![2 => snaps(), 1 => error];
+        let pairs = prop::collection::vec((key.prop_map(Box::from), value), 0..5);
+        pairs.prop_map(Into::into)
+    }
+
+    fn payloads() -> impl Strategy<Value = Payload> {
+        let long = (0..140_000usize).prop_map(|size| "x\" ".repeat(size / 3).into());
+        prop_oneof![
+            Just(Payload::None),
+            prop_oneof![8 => snaps(), 1 => long].prop_map(|taken| Payload::Under("output", taken)),
+            pairs().prop_map(Payload::Data),
+        ]
+    }
+
+    fn all_facts() -> impl Strategy<Value = Facts> {
+        let message = prop_oneof![
+            Just(None),
+            texts().prop_map(|text| Some(text.into())),
+            texts().prop_map(|text| Some(Snap::Mark(text.into()))),
+            Just(Some(Snap::Int(1))),
+        ];
+        let metrics = prop_oneof![
+            Just(Metrics::None),
+            any::<u64>().prop_map(Metrics::Duration),
+            (0..10_000_000u64).prop_map(Metrics::Duration),
+            pairs().prop_map(Metrics::Numbers),
+        ];
+        let place = (any::<u64>(), prop::option::of(any::<u64>()), any::<u64>());
+        let names = (
+            prop::sample::select(EventType::ALL.to_vec()),
+            prop::option::of(texts()),
+        );
+        (flows(), place, names, message, payloads(), metrics).prop_map(
+            |(flow, (number, parent, wall), (event_type, step), message, payload, metrics)| Facts {
+                flow: flow.into(),
+                number,
+                parent,
+                node: "ra\"nk".into(),
+                step: step.map(Into::into),
+                level: Level::Warn,
+                event_type,
+                wall,
+                message,
+                payload,
+                metrics,
+            },
+        )
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn the_line_of_facts_is_that_of_their_event(facts in all_facts()) {
+            prop_assert_eq!(facts.to_json(), facts.event().to_json());
+            prop_assert_eq!(line_of(&facts), to_line(&facts.event()));
+        }
+
         #[test]
         fn millionths_are_written_as_floats_are(number in prop_oneof![any::<u64>(), 0..300u64, 0..5_000_000_000_000_000u64], zeros in 0..7u32) {
             let number = number - number % 10u64.pow(zeros);

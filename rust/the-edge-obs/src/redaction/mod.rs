@@ -7,6 +7,8 @@ mod cards;
 mod chars;
 mod entries;
 mod keys;
+#[cfg(test)]
+pub(crate) mod made;
 mod marks;
 mod memory;
 mod mistakes;
@@ -15,6 +17,7 @@ mod ordinary;
 mod own;
 mod pattern;
 mod policy;
+mod runs;
 mod scrubbing;
 mod shapes;
 mod signs;
