@@ -26,18 +26,35 @@ pub fn run(what: &str) {
         "file" => setups::with(the_edge_obs::FlowLayer::new().sink(setups::files(&folder))),
         "both" => setups::ring_and_file(&folder),
         "json" => setups::json_file(&folder),
-        other => panic!("{RUN} is {other:?}; allowed: ring, file, both, json, each alone or with -chat or -varied"),
+        other => panic!("{RUN} is {other:?}; allowed: ring, file, both, json, each alone or with -chat, -varied or -searched"),
     };
-    let (chat, texts) = (work::chat(), varied::params());
+    let (chat, texts) = (
+        work::chat(),
+        if node == "searched" {
+            varied::params(&varied::SUSPICIOUS)
+        } else {
+            varied::params(&varied::PLAIN)
+        },
+    );
     in_flow(&dispatch, || {
         for at in 0..calls.unwrap_or(1_000) {
             let text = &texts[at % texts.len()];
             match (sink, node) {
-                ("json", "varied") => drop(black_box(flat_varied(text))),
-                ("json", _) => drop(black_box(flat_span(&PARAMS))),
-                (_, "chat") => drop(black_box(observed_chat(&chat))),
-                (_, "varied") => drop(black_box(observed_varied(text))),
-                _ => drop(black_box(observed(&PARAMS))),
+                ("json", "varied" | "searched") => {
+                    let _ = black_box(flat_varied(text));
+                }
+                ("json", _) => {
+                    let _ = black_box(flat_span(&PARAMS));
+                }
+                (_, "chat") => {
+                    let _ = black_box(observed_chat(&chat));
+                }
+                (_, "varied" | "searched") => {
+                    let _ = black_box(observed_varied(text));
+                }
+                _ => {
+                    let _ = black_box(observed(&PARAMS));
+                }
             }
         }
     });

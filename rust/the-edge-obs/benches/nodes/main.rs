@@ -19,6 +19,7 @@ use tracing::Dispatch;
 
 use setups::Folder;
 use table::{contender, head, least, row, Contender, Goal};
+use varied::{PLAIN, SUSPICIOUS};
 use work::{chat, PARAMS};
 
 const ROUNDS: usize = 40;
@@ -34,12 +35,16 @@ fn in_flow<T>(dispatch: &Dispatch, run: impl FnOnce() -> T) -> T {
 }
 
 fn small(name: &'static str, node: fn(&work::Params) -> work::Answer) -> Contender<'static> {
-    contender(name, move || drop(black_box(node(black_box(&PARAMS)))))
+    contender(name, move || {
+        let _ = black_box(node(black_box(&PARAMS)));
+    })
 }
 
 fn large<'s>(name: &'static str, node: fn(&work::Chat) -> work::Reply) -> Contender<'s> {
     let chat = chat();
-    contender(name, move || drop(black_box(node(black_box(&chat)))))
+    contender(name, move || {
+        let _ = black_box(node(black_box(&chat)));
+    })
 }
 
 /// Returns a contender whose samples each run in a flow of its own.
@@ -64,14 +69,16 @@ fn off() -> [f64; 3] {
 }
 
 fn call<T: 'static>(name: &'static str, node: fn() -> T) -> Contender<'static> {
-    contender(name, move || drop(black_box(node())))
+    contender(name, move || {
+        let _ = black_box(node());
+    })
 }
 
-fn texts<'s>(name: &'static str, node: fn(&work::Params) -> work::Answer) -> Contender<'s> {
-    let mut params = varied::params().into_iter().cycle();
-    contender(name, move || {
+fn texts<'s>(words: &[&'static str], node: fn(&work::Params) -> work::Answer) -> Contender<'s> {
+    let mut params = varied::params(words).into_iter().cycle();
+    contender("texts", move || {
         let params = params.next().unwrap_or(PARAMS);
-        drop(black_box(node(black_box(&params))));
+        let _ = black_box(node(black_box(&params)));
     })
 }
 
@@ -123,7 +130,7 @@ fn print_table([node, span, fields]: [f64; 3]) {
     let file = setups::with(FlowLayer::new().sink(setups::files(&folder)));
     let both = setups::ring_and_file(&folder);
     let (null, json_file) = (setups::json_null(), setups::json_file(&folder));
-    let all = vec![
+    let mut all = vec![
         under(&ring, small("ring", work::observed)),
         under(&null, small("json", work::flat_span)),
         under(&ring, large("ring, chat", work::observed_chat)),
@@ -132,28 +139,28 @@ fn print_table([node, span, fields]: [f64; 3]) {
         under(&json_file, small("json file", work::flat_span)),
         under(&file, large("file, chat", work::observed_chat)),
         under(&json_file, large("json file, chat", work::flat_chat)),
-        under(&ring, texts("ring, varied", work::observed_varied)),
-        under(&null, texts("json, varied", work::flat_varied)),
-        under(&file, texts("file, varied", work::observed_varied)),
-        under(&json_file, texts("json file, varied", work::flat_varied)),
         under(&both, small("ring and file", work::observed)),
         under(&json_file, small("json file again", work::flat_span)),
-        under(&both, texts("ring and file, varied", work::observed_varied)),
-        under(
-            &json_file,
-            texts("json file again, varied", work::flat_varied),
-        ),
     ];
+    for words in [&PLAIN[..], &SUSPICIOUS] {
+        for (own, peer) in [(&ring, &null), (&file, &json_file), (&both, &json_file)] {
+            all.push(under(own, texts(words, work::observed_varied)));
+            all.push(under(peer, texts(words, work::flat_varied)));
+        }
+    }
     let taken = least(all, ROUNDS, 1_000);
     let whats = [
         ("into the ring, against fmt().json()", Goal::Ratio(0.25)),
         ("into the ring, chat", Goal::None),
         ("into a file, against fmt().json()", Goal::Ratio(0.6)),
         ("into a file, chat", Goal::None),
-        ("into the ring, texts that do not repeat", Goal::Ratio(0.25)),
-        ("into a file, texts that do not repeat", Goal::Ratio(0.6)),
         ("into a ring and a file", Goal::None),
-        ("into both, texts that do not repeat", Goal::None),
+        ("new texts, into the ring", Goal::Ratio(0.25)),
+        ("new texts, into a file", Goal::Ratio(0.6)),
+        ("new texts, into both", Goal::None),
+        ("new suspicious texts, into the ring", Goal::None),
+        ("new suspicious texts, into a file", Goal::None),
+        ("new suspicious texts, into both", Goal::None),
     ];
     for ((what, goal), pair) in whats.iter().zip(taken.chunks(2)) {
         row(what, pair[0], pair[1], goal);
@@ -188,15 +195,15 @@ fn memory(node: &str) -> f64 {
     let dispatch = setups::with(FlowLayer::new().sink(ring.clone()));
     let chat = chat();
     in_flow(&dispatch, || {
-        drop((work::observed(&PARAMS), work::observed_chat(&chat)))
+        let _ = (work::observed(&PARAMS), work::observed_chat(&chat));
     });
     let before = (resident(), ring.stats().events);
     in_flow(&dispatch, || {
         for _ in 0..NODES {
             if node == "chat" {
-                drop(work::observed_chat(&chat));
+                let _ = work::observed_chat(&chat);
             } else {
-                drop(work::observed(&PARAMS));
+                let _ = work::observed(&PARAMS);
             }
         }
     });

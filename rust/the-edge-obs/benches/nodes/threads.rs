@@ -44,13 +44,13 @@ fn wall(threads: usize, work: &(dyn Fn(usize) + Sync)) -> f64 {
 
 fn nodes(count: usize) {
     for _ in 0..count {
-        drop(black_box(observed(black_box(&PARAMS))));
+        let _ = black_box(observed(black_box(&PARAMS)));
     }
 }
 
 fn spans(count: usize) {
     for _ in 0..count {
-        drop(black_box(flat_span(black_box(&PARAMS))));
+        let _ = black_box(flat_span(black_box(&PARAMS)));
     }
 }
 

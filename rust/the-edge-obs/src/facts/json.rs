@@ -132,7 +132,7 @@ impl Facts {
 /// Below 2^32, floats are nearer to one another than millionths: so no shorter text stands for the float, and no float for two of
 /// these. Below 0.0001 the text has an exponent.
 fn write_millionths(number: u64, out: &mut String) {
-    if number / 1_000_000 >> 32 > 0 || number < 100 {
+    if (number / 1_000_000) >> 32 > 0 || number < 100 {
         return Snap::Float(millionths(number)).write_json(out);
     }
     write_decimal(number, out);

@@ -131,9 +131,22 @@ pub(super) fn by_format(text: &str, spans: &mut Vec<Span>) {
     }
 }
 
+/// By byte, whether it is part of a word in which a secret of a known format can begin.
+const IS_OF_WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let char = byte as u8;
+        let is_sign = matches!(char, b'_' | b'.' | b'~' | b'$' | b'-');
+        table[byte] = char.is_ascii_alphanumeric() || is_sign;
+        byte += 1;
+    }
+    table
+};
+
 /// Returns the words in which secrets of known formats can begin: what `[A-Za-z0-9_.~$-]{5,}|1//0` matches.
 fn long_words(text: &str) -> impl Iterator<Item = Span> + '_ {
-    let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.~$-".contains(byte);
+    let is_of_word = |byte: &u8| IS_OF_WORD[usize::from(*byte)];
     let bytes = text.as_bytes();
     let mut at = 0;
     std::iter::from_fn(move || loop {

@@ -43,28 +43,30 @@ impl Signs {
             return Signs::ALL;
         }
         let bytes = text.as_bytes();
-        let (mut found, mut rest) = (0, bytes);
-        let mut look = |rest: &[u8], four: [u8; 4]| {
-            let beginning = beginning_of(four);
-            if needles.may_begin(beginning) {
-                found |= needles.at(bytes, bytes.len() - rest.len(), beginning);
-            }
-        };
-        // Every second place is enough: a needle is known by what stands there, wherever it begins.
-        while let Some(four) = rest.first_chunk() {
-            look(rest, *four);
-            rest = &rest[2..];
-        }
-        while let [first, behind @ ..] = rest {
-            let byte = |at: usize| behind.get(at).copied().unwrap_or_default();
-            look(rest, [*first, byte(0), byte(1), 0]);
-            rest = behind.get(1..).unwrap_or_default();
-        }
+        let mut found = 0;
+        needles.places(bytes, |at, beginning| {
+            found |= needles
+                .at(bytes, at, beginning)
+                .fold(0, |found, (_, sign)| found | sign);
+        });
         if has_long_run(bytes) {
             found |= Signs::LONG.0;
         }
         Signs(found)
     }
+}
+
+/// Returns where parts of words that can be names of secrets stand in a text of ASCII, in order; some may be told twice.
+pub(super) fn names_in(text: &str) -> Vec<usize> {
+    let (needles, bytes) = (needles(), text.as_bytes());
+    let mut found = Vec::new();
+    needles.places(bytes, |at, beginning| {
+        let names = needles.at(bytes, at, beginning);
+        let names = names.filter(|(_, sign)| Signs(*sign).has(Signs::NAME));
+        found.extend(names.map(|(start, _)| start));
+    });
+    found.sort_unstable();
+    found
 }
 
 /// Tells whether a text has a run of at least [`SHORTEST_FORMAT`] bytes.
@@ -212,21 +214,45 @@ impl Needles {
         self.begins[beginning / 64 % (BEGINNINGS / 64)] & (1 << (beginning % 64)) != 0
     }
 
-    /// Returns the signs of what stands at a place with a beginning.
-    #[cold]
-    fn at(&self, text: &[u8], at: usize, beginning: usize) -> u32 {
+    /// Calls a function for each place of a text, and its beginning, where a needle may be.
+    ///
+    /// Every second place is enough: a needle is known by what stands there, wherever it begins.
+    fn places(&self, bytes: &[u8], mut found: impl FnMut(usize, usize)) {
+        let mut rest = bytes;
+        let mut look = |rest: &[u8], four: [u8; 4]| {
+            let beginning = beginning_of(four);
+            if self.may_begin(beginning) {
+                found(bytes.len() - rest.len(), beginning);
+            }
+        };
+        while let Some(four) = rest.first_chunk() {
+            look(rest, *four);
+            rest = &rest[2..];
+        }
+        while let [first, behind @ ..] = rest {
+            let byte = |at: usize| behind.get(at).copied().unwrap_or_default();
+            look(rest, [*first, byte(0), byte(1), 0]);
+            rest = behind.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// Returns where needles begin that stand at a place with a beginning, and their signs.
+    fn at<'n>(
+        &'n self,
+        text: &'n [u8],
+        at: usize,
+        beginning: usize,
+    ) -> impl Iterator<Item = (usize, u32)> + 'n {
         let from = usize::from(self.starts[beginning / ALIKE % (BEGINNINGS / ALIKE)]);
         let near = self.sorted[from..].iter();
-        let near = near.take_while(|needle| needle.beginning <= beginning);
-        let alike = near.filter(|needle| needle.beginning == beginning);
-        let is_there = |needle: &&Needle| {
-            let start = at.checked_add_signed(-needle.before);
-            let there = start.and_then(|start| text.get(start..start + needle.text.len()));
-            there.is_some_and(|there| there.eq_ignore_ascii_case(&needle.text))
-        };
-        alike
-            .filter(is_there)
-            .fold(0, |found, needle| found | needle.sign)
+        let near = near.take_while(move |needle| needle.beginning <= beginning);
+        let alike = near.filter(move |needle| needle.beginning == beginning);
+        alike.filter_map(move |needle| {
+            let start = at.checked_add_signed(-needle.before)?;
+            let there = text.get(start..start + needle.text.len())?;
+            let is_there = there.eq_ignore_ascii_case(&needle.text);
+            is_there.then_some((start, needle.sign))
+        })
     }
 
     /// Tells whether a character beyond ASCII may be part of a needle.

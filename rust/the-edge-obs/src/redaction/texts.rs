@@ -11,12 +11,12 @@ use super::chars::{
 use super::keys::{classify, KeyClasses, Verdict};
 use super::ordinary::{is_ordinary, note};
 use super::pattern::{patterns, Found, Pattern};
-use super::runs::runs;
+use super::runs::{runs, runs_at};
 use super::shapes::{
     by_format, commands, in_encoded_urls, in_urls, is_long_enough, is_upper_at, key_blocks,
     key_parameters, schemes, Span,
 };
-use super::signs::Signs;
+use super::signs::{names_in, Signs};
 use super::spans::{
     authorization, cookie, indented, is_delimiter, judged, quoted, starts_quoted, without_closers,
     Name, MAX_ORDINARY, MAX_VALUE,
@@ -135,15 +135,24 @@ fn searched(text: &str, signs: Signs, classes: &KeyClasses) -> Vec<(usize, usize
 
 /// Adds secrets in a text some of whose words are long, or names of secrets.
 fn in_words(text: &str, signs: Signs, classes: &KeyClasses, spans: &mut Vec<Span>) {
-    let may_name = !classes.is_built_in() || signs.has(Signs::NAME);
-    let (mut has_long, mut names) = (false, Vec::new());
-    for (start, end) in runs(text) {
-        let run = &text[start..end];
-        has_long = has_long || is_long_enough(run);
-        if may_name {
-            names.extend(verdict(run, classes).map(|verdict| (start, end, verdict)));
-        }
+    let words: Vec<Span>;
+    let has_long;
+    if text.is_ascii() && classes.is_built_in() {
+        // The signs are exact there: only words that have one need a look.
+        has_long = signs.has(Signs::LONG);
+        words = if signs.has(Signs::NAME) {
+            runs_at(text, &names_in(text))
+        } else {
+            Vec::new()
+        };
+    } else {
+        words = runs(text).collect();
+        has_long = words
+            .iter()
+            .any(|(start, end)| is_long_enough(&text[*start..*end]));
     }
+    let verdict = |(start, end)| Some((start, end, verdict(&text[start..end], classes)?));
+    let names: Vec<_> = words.into_iter().filter_map(verdict).collect();
     if has_long {
         by_format(text, spans);
     }
@@ -172,8 +181,8 @@ fn by_sign(text: &str, signs: Signs, spans: &mut Vec<Span>) {
 /// Returns what a word in a text says of what follows; `None` if nothing.
 fn verdict(run: &str, classes: &KeyClasses) -> Option<Verdict> {
     let name = tail(run.trim_matches(['-', '.']), MAX_NAME);
-    let has_sign = Signs::of(name).has(Signs::NAME);
-    let verdict = if !classes.is_built_in() || (has_sign && has_stem(name)) {
+    let has_sign = || Signs::of(name).has(Signs::NAME);
+    let verdict = if !classes.is_built_in() || (has_sign() && has_stem(name)) {
         classes.verdict(name)
     } else {
         Verdict::Plain
@@ -181,7 +190,7 @@ fn verdict(run: &str, classes: &KeyClasses) -> Option<Verdict> {
     if matches!(verdict, Verdict::Secret | Verdict::Token | Verdict::Weak) {
         return Some(verdict);
     }
-    let is_key = has_sign && tables().has("later_words", &name.to_lowercase());
+    let is_key = has_sign() && tables().has("later_words", &name.to_lowercase());
     is_key.then_some(Verdict::Key)
 }
 
