@@ -92,6 +92,36 @@ def optional(session: nox.Session) -> None:
 
 
 @nox.session
+def runtimes(session: nox.Session) -> None:
+    """Hold the Rust runtime equal to Python, if there is cargo; ``-- --hypothesis-profile nightly`` tries many cases."""
+    if shutil.which("cargo") is None:
+        session.skip("cargo is not on this machine; install Rust: https://rustup.rs")
+    install(session, "test")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "rust" / "target")).resolve()
+    has_path = any(argument.startswith("tests") for argument in session.posargs)
+    chosen = [*([] if has_path else ["tests/runtimes"]), *session.posargs]
+    session.run("pytest", "-q", *chosen, env=programs(session, target))
+
+
+def programs(session: nox.Session, target: Path) -> dict[str, str]:
+    """Build tea-obs-rs twice, and return the environment in which tests find it."""
+    build = ("cargo", "build", "--quiet", "--locked", "--manifest-path", "rust/Cargo.toml", "--bin", "tea-obs-rs")
+    bare = ("--no-default-features", "--features", "cli,memory,http,jmespath")
+    suffix = ".exe" if os.name == "nt" else ""
+    found = {}
+    for variable, options in (
+        ("TEA_OBS_RS_BARE", bare),
+        ("TEA_OBS_RS", ()),
+    ):  # the default build comes last, and stays in its place
+        session.run(*build, *options, external=True, env={"CARGO_TARGET_DIR": str(target)})
+        kept = target / "parity" / f"{variable.lower().replace('_', '-')}{suffix}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(target / "debug" / f"tea-obs-rs{suffix}", kept)
+        found[variable] = str(kept)
+    return found
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Run all tests in random order with the optional packages, and fail below the threshold of branch coverage."""
     install(session, "test,dev")

@@ -18,8 +18,8 @@ from the_edge_obs.handlers import RingBufferHandler
 from the_edge_obs.recording.buffers import listeners
 
 # A busy machine is not a failure, so no profile has a deadline. In CI a failure is that of the change: each run tries the same
-# examples, and prints how to repeat the one that fails. Elsewhere each run tries others. The nightly profile is for a run that takes
-# as long as it takes: --hypothesis-profile nightly.
+# examples, and prints how to repeat the one that fails. Elsewhere each run tries others. The profile nightly tries many, for
+# tests that compare with the Rust runtime.
 settings.register_profile("local", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

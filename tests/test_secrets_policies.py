@@ -14,7 +14,7 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.redaction.snapshots import snapshot
-from the_edge_obs.redaction.texts import scrub
+from the_edge_obs.redaction.texts import by_own_patterns, scrub
 from the_edge_obs.secrets.policies import BUILT_IN, activate, effective, policy_of, policy_of_scope, process_policy
 
 
@@ -130,3 +130,12 @@ def test_the_preset_for_payments() -> None:
         undo()
     hidden = dict.fromkeys(("card_number", "CVV", "iban", "pan", "ssn", "pinBlock"), "[REDACTED]")
     assert taken == {**value, **hidden, "note": "card [REDACTED]"}
+
+
+@pytest.mark.parametrize("correlate", [False, True])
+def test_a_pattern_leaves_placeholders_whole(correlate: bool) -> None:
+    """A pattern that matches letters or digits of a placeholder does not redact it again, at any reading."""
+    policy = policy_of({"patterns": ["[A-Z]{8}", "[0-9a-f]{3}"], "correlate": correlate}, "redact")
+    once = by_own_patterns("ABCDEFGH, [REDACTED] and [REDACTED:0d5c4a73a3b7], 0d5", policy)
+    assert re.sub(":[0-9a-f]{12}", "", once) == "[REDACTED], [REDACTED] and [REDACTED], [REDACTED]"
+    assert ("[REDACTED:0d5c4a73a3b7]," in once, by_own_patterns(once, policy)) == (True, once)

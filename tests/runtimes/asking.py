@@ -97,7 +97,9 @@ def check_same(case: Any, python: Any, rust: Any) -> None:
     found = difference(python, rust)
     if found is not None:
         whole = f"\nwhole answers\n  Python: {_short(python)}\n  Rust:   {_short(rust)}"
-        raise AssertionError(f"the runtimes differ {found}\ncase\n  {_short(case)}{'' if found.startswith('at the top') else whole}")
+        raise AssertionError(
+            f"the runtimes differ {found}\ncase\n  {_short(case)}{'' if found.startswith('at the top') else whole}"
+        )
 
 
 def refused(answer: Any) -> bool:

@@ -1,4 +1,7 @@
-"""The programs of the Rust runtime. These tests find them; cargo builds them, which takes minutes, and nox or the script asks it to."""
+"""The programs of the Rust runtime. These tests find them, and never build them: that takes minutes.
+
+``nox -s runtimes`` builds them, and so does ``scripts/observability-parity-test.sh``.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def rust(tea_obs_rs: Path) -> Iterator[Rust]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_way_of_snapshots() -> Iterator[None]:
-    """Take no short way in Python's snapshots: it depends on what was captured before, and counts characters near the caps otherwise."""
+    """Take no short way in Python's snapshots: it depends on what was captured before, and counts otherwise near the caps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshots, "_small_items", -1)
         yield

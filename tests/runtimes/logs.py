@@ -36,9 +36,17 @@ def traceparent(event: dict[str, Any]) -> str:
 
 def _changes(event: dict[str, Any], other: dict[str, Any]) -> list[st.SearchStrategy[dict[str, Any]]]:
     """Return what one field of an event may become; the event stays valid."""
-    errors = {"type": st.sampled_from(["E", "FlowRunError", "QueryError"]), "message": st.just(other["message"] or "m")}
+    errors: dict[str, st.SearchStrategy[Any]] = {
+        "type": st.sampled_from(["E", "FlowRunError", "QueryError"]),
+        "message": st.just(other["message"] or "m"),
+    }
     metrics = {"tokens": st.sampled_from([0, 7, 0.1, 2**53 + 1]), "cost_usd": st.floats(0, 10)}
     cut = st.lists(st.sampled_from(["error", "error.where", "error.message", "error.cause.x", "message", "x"]), max_size=3)
+    failed: dict[str, st.SearchStrategy[Any]] = {
+        "output": st.just([other]),
+        "error": st.fixed_dictionaries(errors | {"where": st.just("f:1")}),
+        "cut": cut,
+    }
     index = st.sampled_from([0, 1.0, 2.5, True, "0", -1, 10**30])
     return [
         st.sampled_from([other["timestamp"], *(event["timestamp"] + by for by in (-1e-3, -1e-6, 1e-6, 1e-3, 1.0))]).map(
@@ -52,9 +60,7 @@ def _changes(event: dict[str, Any], other: dict[str, Any]) -> list[st.SearchStra
         st.sampled_from([0, 5, 12.25, 1e-7, 1e300]).map(lambda time: {"metrics": {"duration_ms": time}}),
         st.just({"message": f"see {other['span_id']} and {traceparent(other)}"}),
         index.map(lambda at: {"data": {"input": {"index": at}, "answered": True}}),
-        st.fixed_dictionaries(
-            {"output": st.just([other]), "error": st.fixed_dictionaries(errors | {"where": st.just("f:1")}), "cut": cut}
-        ).map(lambda data: {"data": data, "message": data["error"]["message"]}),
+        st.fixed_dictionaries(failed).map(lambda data: {"data": data, "message": data["error"]["message"]}),
         st.just({"data": other["data"]}),
         st.sampled_from(["a", other["span_id"]]).map(lambda step: {"step": step}),
     ]
@@ -77,7 +83,7 @@ def logs(draw: st.DrawFn) -> Log:
     log = [event for at, event in enumerate(log) if at not in lost] or whole
     for event in draw(st.lists(changed(whole), max_size=4)):
         at = draw(st.integers(0, len(log) - 1))
-        log[at:at + draw(st.integers(0, 1))] = [event]
+        log[at : at + draw(st.integers(0, 1))] = [event]
     if draw(st.booleans()):
         log = log + log[: draw(st.integers(0, 5))]
     if draw(st.booleans()):

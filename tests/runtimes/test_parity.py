@@ -133,8 +133,7 @@ def test_exit_codes_of_bad_input(tea_obs_rs: Path, tmp_path: Path, capsys: pytes
 def test_without_recording_a_flow_ends_as_if_unobserved(tea_obs_rs_bare: Path, runs: Any, name: str, tmp_path: Path) -> None:
     """The program that was built without it ends as Python's run that logs nothing does, and writes no log.
 
-    The final state is also that of the observed run, but for the results of ``obs.*``: without a log, nothing can be added to it or
-    read from it.
+    The final state is also that of the observed run, but for the results of ``obs.*``, which have no log to read or add to.
     """
     flow = yaml.safe_load((FIXTURES / f"{name}.yaml").read_text(encoding="utf-8"))
     flow["observability"]["enabled"] = False
@@ -144,7 +143,11 @@ def test_without_recording_a_flow_ends_as_if_unobserved(tea_obs_rs_bare: Path, r
     unobserved, quiet = tmp_path / f"{name}.yaml", tmp_path / "python"
     unobserved.write_text(yaml.safe_dump(flow, allow_unicode=True, sort_keys=False), encoding="utf-8")
     quiet.mkdir()
-    python, rust, observed = run_in_python(unobserved, quiet), run_in_rust(tea_obs_rs_bare, FIXTURES / f"{name}.yaml", tmp_path), runs(name, "rust")
+    python, rust, observed = (
+        run_in_python(unobserved, quiet),
+        run_in_rust(tea_obs_rs_bare, FIXTURES / f"{name}.yaml", tmp_path),
+        runs(name, "rust"),
+    )
     check_same_end(name, python, rust)
     assert (python.log, rust.log) == (None, None)
     assert "nothing is logged: this program was built without the feature record" in rust.said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -48,7 +49,7 @@ def names() -> list[str]:
 _NAMES = st.sampled_from(names())
 _LITERALS = st.deferred(lambda: st.sampled_from(literals()))
 _PARTS = st.tuples(_LITERALS, st.integers(0, 200), st.integers(1, 60)).map(lambda one: one[0][one[1] % len(one[0]) :][: one[2]])
-_CASES = st.sampled_from([str, str.upper, str.title])
+_CASES: st.SearchStrategy[Callable[[str], str]] = st.sampled_from([str, str.upper, str.title])
 _PIECES = st.one_of(
     st.sampled_from(_SIGNS),
     st.tuples(_NAMES, _CASES).map(lambda one: one[1](one[0])),
@@ -114,9 +115,7 @@ _LEAVES: list[st.SearchStrategy[Any]] = [
     TOLD,
     st.tuples(_LENGTHS, TOLD).map(lambda one: "x " * one[0][0] + one[1] + " y" * one[0][1]),
 ]
-_SHORT_KEYS = st.sampled_from(
-    [*_SECRETS, "name", "value", "key", "text", "type", "logprob", "a", "b", "c", "user"]
-)
+_SHORT_KEYS = st.sampled_from([*_SECRETS, "name", "value", "key", "text", "type", "logprob", "a", "b", "c", "user"])
 _KEYS_OF_VALUES = [_SHORT_KEYS, _SHORT_KEYS, _NAMES, st.sampled_from([230, 255, 257, 300]).map("k".__mul__), TOLD]
 _FLAGS = st.sampled_from(["--password", "-token", "--verbose", "Authorization"])
 
@@ -132,7 +131,10 @@ def values(draw: st.DrawFn, depth: int = 3) -> Any:
         return [draw(_FLAGS if draw(st.integers(0, 4)) == 0 else inner) for _ in range(draw(st.integers(0, 5)))]
     if kind < 9:
         return {draw(draw(st.sampled_from(_KEYS_OF_VALUES))): draw(inner) for _ in range(draw(st.integers(0, 6)))}
-    some, count = draw(st.lists(inner, min_size=1, max_size=3)), draw(st.sampled_from([40, 199, 200, 201, 230]))  # more than is kept
+    some, count = (
+        draw(st.lists(inner, min_size=1, max_size=3)),
+        draw(st.sampled_from([40, 199, 200, 201, 230])),
+    )  # more than is kept
     many = [some[at % len(some)] for at in range(count)]
     return many if draw(st.booleans()) else {f"k{at}": item for at, item in enumerate(many)}
 
@@ -181,9 +183,13 @@ _DIGITS = st.text("0123456789", min_size=1, max_size=25)
 _LITERAL_NUMBERS = st.tuples(
     st.sampled_from(["", "-", "+"]),
     _DIGITS,
-    st.one_of(st.just(""), _DIGITS.map(".{}".format), st.integers(-330, 330).map("e{}".format), st.sampled_from([".", "e", "E+5"])),
+    st.one_of(
+        st.just(""), _DIGITS.map(".{}".format), st.integers(-330, 330).map("e{}".format), st.sampled_from([".", "e", "E+5"])
+    ),
 ).map("".join)
-_OF_JSON = st.sampled_from(["", "", ",", "]", "}", '"', "\\", "\\u", "\\ud800", "\t", "\x00", "\u2028", "0", "-", ".", "e", " ", "\ufeff"])
+_OF_JSON = st.sampled_from(
+    ["", "", ",", "]", "}", '"', "\\", "\\u", "\\ud800", "\t", "\x00", "\u2028", "0", "-", ".", "e", " ", "\ufeff"]
+)
 JSON_TEXTS = st.one_of(
     VALUES.map(json.dumps),
     VALUES.map(lambda value: json.dumps(value, ensure_ascii=False, indent=1)),

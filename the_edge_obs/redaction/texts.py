@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -45,6 +46,7 @@ def mask(secret: str, policy: Policy) -> str:
     return f"[REDACTED:{_origins.get(digest, digest)}]"
 
 
+_MASKED = re.compile(r"\[REDACTED(?::[0-9a-f]{12})?\]")
 _SCHEME = re.compile(r"(?i)(?:bearer|basic|token|digest|apikey)\s{1,8}(\S+)\Z")
 
 
@@ -179,9 +181,17 @@ followers.append(_follow)
 
 
 def by_own_patterns(text: str, policy: Policy) -> str:
-    """Return a text without what the patterns and presets of a policy match."""
+    """Return a text without what the patterns and presets of a policy match. A match inside a placeholder changes nothing."""
     for pattern in policy.patterns:
-        text = pattern.sub(lambda match: mask(match[0], policy) if match[0] else "", text)
+        kept = [] if "[REDACTED" not in text else [match.span() for match in _MASKED.finditer(text)]
+
+        def masked(match: re.Match[str], kept: list[tuple[int, int]] = kept) -> str:
+            at = bisect_left(kept, (match.start() + 1,))
+            if at and match.end() <= kept[at - 1][1]:
+                return match[0]
+            return mask(match[0], policy) if match[0] else ""
+
+        text = pattern.sub(masked, text)
     if "payment" in policy.presets:
         for start, end in reversed(card_numbers(text)):
             text = f"{text[:start]}{mask(text[start:end], policy)}{text[end:]}"

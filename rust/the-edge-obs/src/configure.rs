@@ -28,8 +28,7 @@ impl Config {
     /// Returns the layer that this configuration describes, to be added to a registry beside other layers, and its ring, which keeps the
     /// last events of each flow.
     ///
-    /// Flows get the configuration's policy by [`FlowBuilder::policy`](crate::context::FlowBuilder::policy). `enabled`, `capture` and
-    /// `propagate` say nothing about a layer: leave it out, or put a filter before it.
+    /// `enabled`, `capture` and `propagate` say nothing about a layer: leave it out, or put a filter before it.
     ///
     /// # Errors
     ///
@@ -48,7 +47,9 @@ impl Config {
     pub fn layer(&self) -> Result<(FlowLayer, Ring), Error> {
         let ring = Limits::new().capacity(self.buffer_size).ring();
         let levels = Arc::new(self.to_levels()?);
-        let mut layer = FlowLayer::with_levels(levels).sink(ring.clone());
+        let mut layer = FlowLayer::with_levels(levels)
+            .policy(Arc::clone(&self.redact))
+            .sink(ring.clone());
         for handler in &self.handlers {
             layer = layer.sink(Behind::new(handler)?);
         }

@@ -17,6 +17,7 @@ use crate::layer::{around, current_place};
 use crate::names::{fit_name, fit_node};
 use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, named, PANICKED};
+use crate::output::policy_in_use;
 use crate::redaction::Policy;
 use crate::run::{Place, Run};
 use crate::span::{end_run, Open};
@@ -40,7 +41,7 @@ pub fn flow(name: &str) -> FlowBuilder {
         name: fit_name(name).into(),
         id: None,
         parent: None,
-        policy: Policy::built_in(),
+        policy: None,
         about: Vec::new(),
         secrets: Vec::new(),
     }
@@ -52,7 +53,7 @@ pub struct FlowBuilder {
     name: Box<str>,
     id: Option<FlowId>,
     parent: Option<u64>,
-    policy: Arc<Policy>,
+    policy: Option<Arc<Policy>>,
     about: Vec<(Box<str>, Snap)>,
     secrets: Vec<Snap>,
 }
@@ -70,9 +71,9 @@ impl FlowBuilder {
         self
     }
 
-    /// Sets what counts as secret in this flow, beside what always does.
+    /// Sets what counts as secret in this flow, beside what always does, and what the layers in use take for secret.
     pub fn policy(mut self, policy: Arc<Policy>) -> FlowBuilder {
-        self.policy = policy;
+        self.policy = Some(policy);
         self
     }
 
@@ -98,11 +99,13 @@ impl FlowBuilder {
     /// The layers of the current dispatcher get its events. Where there are none, the flow has an id and logs nothing.
     #[must_use = "a flow that is dropped has ended"]
     pub fn start(self) -> ObservabilityContext {
-        let flow = Flow::with_policy(
-            self.id.unwrap_or_else(FlowId::random),
-            &self.name,
-            self.policy,
-        );
+        let shared = policy_in_use();
+        let policy = match self.policy {
+            Some(own) if !Arc::ptr_eq(&own, &shared) => Arc::new(shared.with(&own)),
+            _ => shared,
+        };
+        let id = self.id.unwrap_or_else(FlowId::random);
+        let flow = Flow::with_policy(id, &self.name, policy);
         let run = Arc::new(Run::new(flow, self.parent));
         let place = Place::new(
             Arc::clone(&run),

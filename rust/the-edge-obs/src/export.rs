@@ -177,9 +177,9 @@ pub fn export_flow_logs(logs: &[Snap], path: &Path) -> Result<Exported, Error> {
     });
     let mut text = String::new();
     match logs {
-        [log] => indent(log, 0, &mut text),
+        [log] => indent(log, 0, Snap::write_json, &mut text),
         _ => sequence('[', ']', logs, 0, &mut text, |log, depth, out| {
-            indent(log, depth, out)
+            indent(log, depth, Snap::write_json, out)
         }),
     }
     text.push('\n');
@@ -250,21 +250,48 @@ fn cannot_write(path: &Path, error: &io::Error) -> Error {
 #[must_use]
 pub fn indented(value: &Snap) -> String {
     let mut out = String::new();
-    indent(value, 0, &mut out);
+    indent(value, 0, Snap::write_json, &mut out);
     out
 }
 
-fn indent(value: &Snap, depth: usize, out: &mut String) {
+/// Returns a value that is not part of a log as [`indented`] does, and writes integers of any size as numbers. In a log, those that
+/// other readers of JSON cannot read are texts.
+///
+/// ```
+/// use the_edge_obs::export::{indented, indented_exactly};
+/// use the_edge_obs::value::from_json;
+///
+/// let large = from_json("123456789012345678901").unwrap();
+/// assert_eq!(indented_exactly(&large), "123456789012345678901");
+/// assert_eq!(indented(&large), "\"123456789012345678901\"");
+/// ```
+#[must_use]
+pub fn indented_exactly(value: &Snap) -> String {
+    let mut out = String::new();
+    indent(value, 0, write_exactly, &mut out);
+    out
+}
+
+fn write_exactly(value: &Snap, out: &mut String) {
+    match value {
+        Snap::Int(number) => out.push_str(&number.to_string()),
+        Snap::Big(digits) => out.push_str(digits),
+        other => other.write_json(out),
+    }
+}
+
+/// Appends a value; `write` appends those that are not containers.
+fn indent(value: &Snap, depth: usize, write: fn(&Snap, &mut String), out: &mut String) {
     match value {
         Snap::List(items) => sequence('[', ']', items, depth, out, |item, depth, out| {
-            indent(item, depth, out)
+            indent(item, depth, write, out)
         }),
         Snap::Map(pairs) => sequence('{', '}', pairs, depth, out, |(key, item), depth, out| {
             write_string(key, out);
             out.push_str(": ");
-            indent(item, depth, out);
+            indent(item, depth, write, out);
         }),
-        other => other.write_json(out),
+        other => write(other, out),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::levels::Levels;
 use crate::names::fit_node;
 use crate::outcome::{error_data, PANICKED};
 use crate::output::{is_in_sink, Output};
+use crate::redaction::Policy;
 use crate::run::Place;
 use crate::sink::Sink;
 use crate::value::Snap;
@@ -103,9 +104,19 @@ impl FlowLayer {
     /// Adds a sink.
     #[must_use]
     pub fn sink(mut self, sink: impl Sink + 'static) -> FlowLayer {
-        let mut output = Output::new(Arc::clone(&self.output.levels));
-        output.sinks.clone_from(&self.output.sinks);
+        let mut output = self.output.as_new();
         output.sinks.push(Arc::new(sink));
+        self.output = Arc::new(output);
+        self
+    }
+
+    /// Sets what counts as secret, beside what always does, in the flows that start while the layer is in use.
+    ///
+    /// An event is redacted once for all sinks. So of several layers, what is a secret for one is a secret for all.
+    #[must_use]
+    pub fn policy(mut self, policy: Arc<Policy>) -> FlowLayer {
+        let mut output = self.output.as_new();
+        output.policy = policy;
         self.output = Arc::new(output);
         self
     }

@@ -9,6 +9,7 @@ use crate::event::{EventType, Level};
 use crate::facts::{Facts, Metrics, Payload};
 use crate::guard::{caught, note};
 use crate::levels::{self, Levels};
+use crate::redaction::Policy;
 use crate::run::Run;
 use crate::sink::{Ring, Sink};
 use crate::value::Snap;
@@ -17,6 +18,8 @@ use crate::value::Snap;
 pub(crate) struct Output {
     pub levels: Arc<Levels>,
     pub sinks: Vec<Arc<dyn Sink>>,
+    /// What counts as secret in the flows that start while the layer is in use.
+    pub policy: Arc<Policy>,
     is_live: AtomicBool,
     is_retired: AtomicBool,
 }
@@ -42,8 +45,18 @@ impl Output {
         Output {
             levels,
             sinks: Vec::new(),
+            policy: Policy::built_in(),
             is_live: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns an output that is not in use yet, with the same levels, sinks and policy.
+    pub fn as_new(&self) -> Output {
+        Output {
+            sinks: self.sinks.clone(),
+            policy: Arc::clone(&self.policy),
+            ..Output::new(Arc::clone(&self.levels))
         }
     }
 
@@ -128,6 +141,21 @@ fn report(run: &Run, failed: &Arc<dyn Sink>, message: &str) {
 /// Tells whether an output in use lets events of a node pass at a level.
 pub(crate) fn any_passes(node: &str, level: Level) -> bool {
     live().iter().any(|output| output.lets_pass(node, level))
+}
+
+/// Returns the policy of flows that start now: what is a secret for one of the layers in use is one for all of them.
+pub(crate) fn policy_in_use() -> Arc<Policy> {
+    let own = |output: &Arc<Output>| !Arc::ptr_eq(&output.policy, &Policy::built_in());
+    let mut policies: Vec<Arc<Policy>> = live()
+        .iter()
+        .filter(|output| own(output))
+        .map(|output| Arc::clone(&output.policy))
+        .collect();
+    policies.dedup_by(|one, two| Arc::ptr_eq(one, two));
+    let combined = policies
+        .into_iter()
+        .reduce(|one, two| Arc::new(one.with(&two)));
+    combined.unwrap_or_else(Policy::built_in)
 }
 
 /// Returns the outputs in use, for work outside the lock: the last count of an output may go there, and then its sinks are

@@ -21,7 +21,7 @@ use crate::layer::{around, current_place, offer, Around};
 use crate::names::fit_name;
 use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, metrics_of, named, soft_failure, Figures, PANICKED};
-use crate::output::is_in_sink;
+use crate::output::{is_in_sink, policy_in_use};
 use crate::run::{Place, Run};
 use crate::value::Snap;
 
@@ -45,7 +45,10 @@ impl Open {
         let (run, number, up) = match &around.place {
             Some(parent) => (Arc::clone(&parent.run), new_number(), Some(parent.number)),
             None => {
-                let run = Arc::new(Run::new(Flow::new(FlowId::random(), node.name()), None));
+                let run = Arc::new(Run::new(
+                    Flow::with_policy(FlowId::random(), node.name(), policy_in_use()),
+                    None,
+                ));
                 let root = run.root;
                 (run, root, None)
             }

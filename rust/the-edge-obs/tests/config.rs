@@ -92,3 +92,39 @@ fn a_ring_may_be_as_large_as_a_block_can_say() {
     let huge = config(r#"{"buffer_size": 99999999999999999999}"#);
     assert!(huge.layer().is_ok());
 }
+
+#[test]
+fn the_redaction_of_a_configuration_reaches_every_flow_while_it_is_in_use() {
+    let note = || {
+        let run = the_edge_obs::flow("triage").start();
+        run.in_scope(|| the_edge_obs::node!("ask", input: [("internal_note", 7)]).in_scope(|_| ()));
+        the_edge_obs::log("x")
+            .data("internal_note", "kept apart")
+            .emit(); // outside any flow: nothing
+        run.in_scope(|| {
+            the_edge_obs::log("x")
+                .data("internal_note", "kept apart")
+                .emit()
+        });
+        run.flow_id()
+    };
+    let (layer, ring) = config(r#"{"redact": {"keys": ["internal_note"]}}"#)
+        .layer()
+        .unwrap();
+    let registry = tracing_subscriber::registry().with(layer);
+    let id = tracing::subscriber::with_default(registry, note);
+    if RECORD {
+        let all: String = ring.events(&id).iter().map(Snap::to_json).collect();
+        assert!(
+            all.contains("internal_note") && !all.contains("kept apart"),
+            "{all}"
+        );
+        let events = ring.events(&id);
+        assert_eq!(events.len(), 5);
+    }
+    let (layer, ring) = config("{}").layer().unwrap();
+    let registry = tracing_subscriber::registry().with(layer);
+    let id = tracing::subscriber::with_default(registry, note);
+    let all: String = ring.events(&id).iter().map(Snap::to_json).collect();
+    assert_eq!(all.contains("kept apart"), RECORD);
+}

@@ -71,22 +71,34 @@ impl Action for Call {
     }
 }
 
+/// Streams an answer, and counts the chunks that arrived.
+fn stream_answer(
+    params: &Snap,
+    context: &Context<'_>,
+    arrived: &mut usize,
+) -> Result<Snap, Failure> {
+    let chat = Chat::new("llm.stream", params)?;
+    match &chat.source {
+        Source::Script(answers) => chat.stream_script(answers, context, arrived),
+        #[cfg(feature = "http")]
+        Source::Endpoint(endpoint) => {
+            let (asked, endpoint) = (chat.asked(params)?, endpoint.clone());
+            let streamed = interruptible(context, move || stream(&asked, &endpoint))??;
+            if let Some(first_ms) = streamed.first_ms {
+                context.end_metric("time_to_first_chunk_ms", first_ms);
+            }
+            *arrived = streamed.pieces;
+            Ok(streamed.result)
+        }
+    }
+}
+
 impl Action for Stream {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
-        let chat = Chat::new("llm.stream", params)?;
-        match &chat.source {
-            Source::Script(answers) => chat.stream_script(answers, context),
-            #[cfg(feature = "http")]
-            Source::Endpoint(endpoint) => {
-                let (asked, endpoint) = (chat.asked(params)?, endpoint.clone());
-                let streamed = interruptible(context, move || stream(&asked, &endpoint))??;
-                if let Some(first_ms) = streamed.first_ms {
-                    context.end_metric("time_to_first_chunk_ms", first_ms);
-                }
-                context.end_metric("chunks", streamed.pieces);
-                Ok(streamed.result)
-            }
-        }
+        let mut arrived = 0;
+        let result = stream_answer(params, context, &mut arrived);
+        context.end_metric("chunks", arrived); // also of a stream that fails
+        result
     }
 
     fn signature(&self) -> Signature {
@@ -172,7 +184,12 @@ impl<'p> Chat<'p> {
     }
 
     /// Streams a scripted answer, word by word.
-    fn stream_script(&self, answers: &[Snap], context: &Context<'_>) -> Result<Snap, Failure> {
+    fn stream_script(
+        &self,
+        answers: &[Snap],
+        context: &Context<'_>,
+        arrived: &mut usize,
+    ) -> Result<Snap, Failure> {
         let (started, said) = (Instant::now(), self.said());
         let answer = choose(self.action, context.positions(), answers, &said)?;
         let result = result_of(answer, &said, param(self.params, "model"));
@@ -184,12 +201,12 @@ impl<'p> Chat<'p> {
         // One pause before each piece; a failure takes time too.
         for number in 0..count.max(1) {
             pause(answer, count.max(1), context)?;
-            if number == 0 && count > 0 {
+            *arrived = count.min(number + 1);
+            if *arrived == 1 {
                 let elapsed = started.elapsed().as_secs_f64() * 1000.0;
                 context.end_metric("time_to_first_chunk_ms", elapsed);
             }
         }
-        context.end_metric("chunks", count);
         let streamed = [
             ("content".into(), content.into()),
             ("streamed".into(), Snap::Bool(true)),

@@ -8,11 +8,14 @@ use the_edge_obs::{build_flow_log, Error, EventType, Filters, FlowId, Level, Sna
 use super::support::{count_of, failure, mapping_of, missing, param, text_of, unknown};
 use super::{Action, Signature};
 use crate::error::Failure;
-use crate::python::repr;
+use crate::python::{quoted, repr};
 use crate::runner::Context;
 
 /// Only spans log entries and exits: a single one would break the tree.
 const EVENT_TYPES: [&str; 3] = ["log", "metric", "error"];
+
+/// The most characters of the node of an event.
+const MAX_NAME: usize = 256;
 
 /// `obs.query`: the events of a flow that pass the filters. Only their number is logged.
 pub(super) struct Query;
@@ -139,6 +142,21 @@ fn format_of(value: &Snap) -> Result<Format, Failure> {
     Ok(text.parse::<Format>()?)
 }
 
+/// Checks that a node is a name: a text that was meant as a message is refused.
+fn check_node(node: &str) -> Result<(), Failure> {
+    let wrong = match node.chars().count() {
+        count if count > MAX_NAME => format!("has {count} characters, more than {MAX_NAME}"),
+        _ if node.trim_matches('.').is_empty() => "is not a name".to_owned(),
+        _ if node.contains(char::is_whitespace) => "has a blank in it".to_owned(),
+        _ => return Ok(()),
+    };
+    let shown = quoted(&node.chars().take(64).collect::<String>());
+    Err(Failure::new(
+        "ConfigurationError",
+        format!("node {shown} {wrong}; give the name of what runs, such as 'rank' or 'llm.call', and put a text into the message"),
+    ))
+}
+
 impl Action for LogEvent {
     fn call(&self, params: &Snap, context: &Context<'_>) -> Result<Snap, Failure> {
         let given = |name| param(params, name);
@@ -172,6 +190,7 @@ impl Action for LogEvent {
                 vec![("flow_id", flow_id.into())],
             ));
         }
+        check_node(node)?;
         let mut event = the_edge_obs::log(node)
             .in_step()
             .level(level)

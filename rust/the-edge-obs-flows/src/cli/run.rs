@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process;
 
-use the_edge_obs::export::{check_path, indented, write_text};
-use the_edge_obs::redaction::{redact, scrub, snapshot, KeyClasses, Taints};
+use the_edge_obs::export::{check_path, indented_exactly, write_text};
 use the_edge_obs::text::printable;
-use the_edge_obs::{FlowLog, Snap, RECORD};
+use the_edge_obs::{Flow as Run, FlowLog, Snap, RECORD};
 
 use super::columns::{width_of, Cell, View};
 use super::options::RunOptions;
@@ -97,7 +96,7 @@ fn report(run: &Watched, output: Option<&str>, is_ascii: bool) -> Result<u8, Fau
     let code = match (&run.result, output) {
         (Ok(state), None) => {
             text.push('\n');
-            short(state, &mut text, view);
+            short(state, &run.flow, &mut text, view);
             DONE
         }
         (Ok(_), Some(_)) => DONE,
@@ -116,7 +115,7 @@ fn report(run: &Watched, output: Option<&str>, is_ascii: bool) -> Result<u8, Fau
         (Ok(_), None) => {}
         (Err(_), _) if code == INTERRUPTED => say("interrupted"),
         // The error comes last, even if stdout and stderr are the same file.
-        (Err(failure), _) => drop(fail(&reason(failure, run.log.as_ref()), FAILED)),
+        (Err(failure), _) => drop(fail(&reason(failure, run), FAILED)),
     }
     Ok(code)
 }
@@ -141,11 +140,11 @@ fn about(run: &Watched, log: &FlowLog, view: View) -> String {
 }
 
 /// Returns why a flow failed, in one line, without the secrets that were found in its log.
-fn reason(failure: &Failure, log: Option<&FlowLog>) -> String {
-    let span = log.and_then(origin);
+fn reason(failure: &Failure, run: &Watched) -> String {
+    let span = run.log.as_ref().and_then(origin);
     let Some((span, error)) = span.and_then(|span| Some((span, span.error.as_ref()?))) else {
         let text = format!("{}: {}", failure.kind, failure.message);
-        let clean = redact(&text, KeyClasses::built_in());
+        let clean = run.flow.policy.scrub_text(&text, &run.flow.taints);
         return clean.trim_end_matches(": ").to_owned();
     };
     let text = error_text(error);
@@ -158,10 +157,9 @@ fn reason(failure: &Failure, log: Option<&FlowLog>) -> String {
 }
 
 /// Appends the state, one line per key, cut to the width of the terminal and with secrets redacted.
-fn short(state: &State, text: &mut String, view: View) {
-    let taints = Taints::new();
-    let taken = snapshot(&state.to_snap(), &taints, KeyClasses::built_in());
-    let Snap::Map(pairs) = scrub(&taken, &taints) else {
+fn short(state: &State, run: &Run, text: &mut String, view: View) {
+    let taken = run.policy.snapshot(&state.to_snap(), &run.taints);
+    let Snap::Map(pairs) = run.policy.scrub(&taken, &run.taints) else {
         return;
     };
     let pairs: Vec<(String, String)> = pairs
@@ -200,7 +198,7 @@ fn short(state: &State, text: &mut String, view: View) {
 /// Writes the final state in full.
 fn write(state: &State, output: &str) -> Result<(), Fault> {
     let pairs = state.iter().filter(|(key, _)| *key != "_observability");
-    let text = indented(&Snap::map(pairs.map(|(key, value)| (key, value.clone())))) + "\n";
+    let text = indented_exactly(&Snap::map(pairs.map(|(key, value)| (key, value.clone())))) + "\n";
     if output == STDOUT {
         let mut out = stdout();
         out.json(&text)?;

@@ -63,6 +63,8 @@ pub(super) struct Watched {
     pub log: Option<FlowLog>,
     /// The log files that it wrote.
     pub files: Vec<PathBuf>,
+    /// The run: what it takes for secret, and its secrets.
+    pub flow: Arc<the_edge_obs::Flow>,
 }
 
 /// Runs a flow.
@@ -77,12 +79,20 @@ pub(super) fn watched(
     watch: Watch<'_>,
 ) -> Result<Watched, Error> {
     let config = config_of(&flow, watch.levels)?;
+    let unlogged = || {
+        Arc::new(the_edge_obs::Flow::with_policy(
+            FlowId::random(),
+            "",
+            Arc::clone(&config.redact),
+        ))
+    };
     if !config.enabled || !RECORD {
         let result = flow.run_until(state, stop);
         return Ok(Watched {
             result,
             log: None,
             files: Vec::new(),
+            flow: unlogged(),
         });
     }
     let mut files = own_files(&config)?;
@@ -107,12 +117,14 @@ pub(super) fn watched(
             result,
             log: None,
             files: Vec::new(),
+            flow: unlogged(),
         });
     };
     Ok(Watched {
         result,
         log: Some(log_of(&ring, &id)?),
         files: written(&files, &id),
+        flow: ring.flow(&id).unwrap_or_else(unlogged),
     })
 }
 

@@ -180,9 +180,14 @@ impl Needles {
         for needle in &self.texts {
             let start = head(needle, SHORTEST_TAINT);
             let end = tail(before, len(needle) - 1);
-            let half = end
-                .match_indices(start)
-                .map(|(at, _)| &end[at..])
+            // Places may overlap: a secret may repeat its beginning.
+            let places = std::iter::successors(end.find(start), |at| {
+                let next = forward(end, *at, 1);
+                end[next..].find(start).map(|found| next + found)
+            });
+            let half = places
+                .map(|at| &end[at..])
+                .take_while(|half| half.len() > longest)
                 .find(|half| needle.starts_with(half));
             let length = half.map_or(0, str::len);
             if length > longest {

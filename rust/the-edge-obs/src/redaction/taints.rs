@@ -518,6 +518,13 @@ mod tests {
             taints.without("it is cor…[+12 chars]"),
             "it is cor…[+12 chars]"
         );
+        taints.name("ababab-cd1");
+        let told = "a secret that repeats its beginning";
+        assert_eq!(
+            taints.without("zababababab…[+4 chars]"),
+            "zabab[REDACTED]…[+4 chars]",
+            "{told}"
+        );
     }
 
     #[test]

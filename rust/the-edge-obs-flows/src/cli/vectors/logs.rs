@@ -1,5 +1,7 @@
 //! Questions about events, logs, blocks and whole runs.
 
+use std::path::Path;
+
 use the_edge_obs::config::Config;
 use the_edge_obs::parity::{normalise, report};
 use the_edge_obs::validation::{check_event, Verdict};
@@ -86,13 +88,20 @@ fn block(case: &Snap) -> Answer {
     }
 }
 
-/// Runs a flow that is given as text; answers with its final state and its log, or with the failure and the log.
+/// Runs a flow that is given as text, or the one in the file `path`, with `state`; answers with its final state and its log, or with
+/// the failure and the log. With `folder`, the log is kept there.
 fn run(case: &Snap) -> Answer {
-    let flow = Flow::parse(text_of(case, "flow")?, Actions::builtin());
+    let flow = match case.get("path").and_then(Snap::as_str) {
+        Some(path) => Flow::load(path, Actions::builtin()),
+        None => Flow::parse(text_of(case, "flow")?, Actions::builtin()),
+    };
     let flow = flow.map_err(|error| format!("{}: {error}", error.name()))?;
     let state = case.get("state").cloned().unwrap_or(Snap::Null);
-    let run =
-        watched(flow, state, &Stop::new(), Watch::QUIET).map_err(|error| error.to_string())?;
+    let watch = Watch {
+        folder: case.get("folder").and_then(Snap::as_str).map(Path::new),
+        ..Watch::QUIET
+    };
+    let run = watched(flow, state, &Stop::new(), watch).map_err(|error| error.to_string())?;
     let log = run.log.map_or(Snap::Null, |log| log.to_snap());
     let ended = match run.result {
         Ok(state) => ("state", state.to_snap()),

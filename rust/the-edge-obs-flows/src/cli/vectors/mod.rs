@@ -201,4 +201,46 @@ mod tests {
         };
         assert_eq!(events.len(), 4);
     }
+
+    /// Returns the answer to a run of a flow with these nodes.
+    fn run_of(nodes: &str) -> Answer {
+        let flow = Snap::from(format!("name: t\nnodes: {nodes}")).to_json();
+        answer(&format!("{{\"ask\": \"run\", \"flow\": {flow}}}"))
+    }
+
+    #[test]
+    fn flows_fail_where_they_fail_in_python() {
+        let inner = "{name: b, type: dynamic_parallel, items: [1], steps: [{uses: json.parse, with: {text: '1'}}]}";
+        let refused = run_of(&format!(
+            "[{{name: a, type: dynamic_parallel, items: [1], steps: [{inner}]}}]"
+        ));
+        let problem = refused.unwrap_err();
+        assert!(
+            problem.contains("item_var is 'item'; it must be a plain name"),
+            "{problem}"
+        );
+        for node in ["a b", "...", &"x".repeat(257)] {
+            let run = run_of(&format!(
+                "[{{uses: obs.log_event, with: {{node: '{node}', message: m}}}}]"
+            ))
+            .unwrap();
+            let kind = run.get("failure").and_then(|failure| failure.get("type"));
+            assert_eq!(kind, Some(&"ConfigurationError".into()), "{node}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_fails_has_its_chunks() {
+        let run = run_of("[{uses: llm.stream, with: {prompt: '{{ state.none }}', answers: [a]}}]")
+            .unwrap();
+        let Some(Snap::List(events)) = run.get("log").unwrap().get("events") else {
+            panic!("no events")
+        };
+        let failed = events
+            .iter()
+            .find(|event| event.get("event_type") == Some(&"error".into()))
+            .unwrap();
+        let chunks = failed.get("metrics").unwrap().get("chunks");
+        assert_eq!(chunks, Some(&Snap::Int(0)));
+    }
 }
