@@ -219,20 +219,20 @@ impl Needles {
     /// Every second place is enough: a needle is known by what stands there, wherever it begins.
     fn places(&self, bytes: &[u8], mut found: impl FnMut(usize, usize)) {
         let mut rest = bytes;
-        let mut look = |rest: &[u8], four: [u8; 4]| {
+        loop {
+            let four = match (rest.first_chunk(), rest) {
+                (Some(four), _) => *four,
+                (None, []) => return,
+                (None, [a]) => [*a, 0, 0, 0],
+                (None, [a, b]) => [*a, *b, 0, 0],
+                (None, [a, b, c, ..]) => [*a, *b, *c, 0],
+            };
             let beginning = beginning_of(four);
+            // The only call, so that the check stands in the loop itself.
             if self.may_begin(beginning) {
                 found(bytes.len() - rest.len(), beginning);
             }
-        };
-        while let Some(four) = rest.first_chunk() {
-            look(rest, *four);
-            rest = &rest[2..];
-        }
-        while let [first, behind @ ..] = rest {
-            let byte = |at: usize| behind.get(at).copied().unwrap_or_default();
-            look(rest, [*first, byte(0), byte(1), 0]);
-            rest = behind.get(1..).unwrap_or_default();
+            rest = rest.get(2..).unwrap_or_default();
         }
     }
 
