@@ -166,6 +166,7 @@ def rust(session: nox.Session) -> None:
         "fmt --check",
         "clippy --locked --all-targets -- -D warnings",
         "test --locked --quiet",
+        "test --locked --quiet -p the-edge-obs --test compiled_out -- --ignored",
         "test --locked --quiet -p the-edge-obs --no-default-features --lib",
         "doc --locked --quiet --no-deps",
         "package --locked --quiet -p the-edge-obs --allow-dirty",

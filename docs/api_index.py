@@ -39,12 +39,13 @@ _BESIDE = {
 # Users do not make these themselves.
 _GIVEN = {
     "Change", "Events", "Figure", "Flow", "FlowDiff", "FlowLog", "FlowSummary", "RemoteParent", "Span", "SpanContext", "SpanDiff",
-    "SpanInfo", "StartedSpan", "TraceContext", "Using",
+    "SpanInfo", "SpanRecord", "StartedSpan", "TraceContext", "Using",
 }  # fmt: skip
 # What logging and the package call, and users do not.
 _INTERNAL = {
     "after_fork", "emit", "filter", "format", "handle", "handleError", "is_abroad", "keep", "keep_fault", "keep_item",
     "setTarget", "FlowSummary.absorb", "FlowSummary.count", "Skipped.note", "Skipped.note_dropped", "View.paint",
+    "BatchHandler.note_failed", "BatchHandler.records", "BatchHandler.renew", "BatchHandler.take_unfinished",
     "Span.close", "Span.enter", "Span.open", "Span.pass_by", "Span.start",
 }  # fmt: skip
 

@@ -2,8 +2,8 @@
 
     python rust/audit.py
 
-It asks ``cargo metadata``, prints what it objects to, and exits with 1 then. ``deny.toml`` says the same for ``cargo deny check``, which also
-knows the advisories of https://rustsec.org.
+It asks ``cargo metadata``, prints what it objects to, and exits with 1 then. ``deny.toml`` says the same for
+``cargo deny check``, which also knows the advisories of https://rustsec.org.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def is_allowed(expression: str) -> bool:
     tokens = re.findall(r"[()]|[^\s()]+(?: WITH [^\s()]+)?", expression.replace("/", " OR "))
     terms = {"(": "(", ")": ")", "AND": "and", "OR": "or"}
     # Only parentheses, and, or, True and False are left.
-    return bool(eval(" ".join(terms.get(token) or str(token in ALLOWED) for token in tokens)))  # noqa: S307
+    return bool(eval(" ".join(terms.get(token) or str(token in ALLOWED) for token in tokens)))
 
 
 def problems(metadata: dict[str, Any]) -> list[str]:

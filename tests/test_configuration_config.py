@@ -534,7 +534,7 @@ BAD_DICTS: list[tuple[Any, str]] = [
     ),
     (
         bad_dict(handlers={"z": {"class": "the_edge_obs.RingBuferHandler"}}),
-        "handler 'z': the_edge_obs has no 'RingBuferHandler'; did you mean 'RingBufferHandler'? allowed: CallbackHandler, ",
+        "handler 'z': the_edge_obs has no 'RingBuferHandler'; did you mean 'RingBufferHandler'? allowed: BatchHandler, ",
     ),
     (bad_dict(formatters={"f": {"class": "the_edge_obs.Json"}}), "formatter 'f': the_edge_obs has no 'Json'; "),
 ]  # fmt: skip

@@ -24,10 +24,10 @@ from .strategies import OTHER_FLOW, Event, flows, whole
 def test_every_format_has_its_module_and_the_other_way_round():
     """What is offered can be had, and nothing lies about unused."""
     modules = {module.name for module in pkgutil.iter_modules(formats.__path__) if not module.name.startswith("_")}
-    assert set(FORMATS) <= modules
+    assert {name.replace("-", "_") for name in FORMATS} <= modules
     assert list(FORMATS) == sorted(FORMATS)
     for name in FORMATS:
-        assert renderer(name) is importlib.import_module(f"the_edge_obs.formats.{name}").render
+        assert renderer(name) is importlib.import_module(f"the_edge_obs.formats.{name.replace('-', '_')}").render
 
 
 @pytest.mark.parametrize("name", ["xml", "JSON", "", "__init__", "../json", None])

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from .flow_log import FlowLog
     from .formats.exporting import export
-    from .handlers import CallbackHandler, FlowFileHandler, RingBufferHandler
+    from .handlers import BatchHandler, CallbackHandler, FlowFileHandler, RingBufferHandler, SpanRecord
     from .handlers.formatters import ConsoleFormatter, JsonFormatter
     from .instrumentation.carriers import propagate, wrap
     from .instrumentation.decorator import observable
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActionError",
+    "BatchHandler",
     "CallbackHandler",
     "ConfigurationError",
     "ConsoleFormatter",
@@ -70,6 +71,7 @@ __all__ = [
     "QueryError",
     "RedactionFilter",
     "RingBufferHandler",
+    "SpanRecord",
     "configure",
     "current",
     "diff",
@@ -99,7 +101,7 @@ _HOMES = {
     "recording.filters": ("FlowContextFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
     "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
-    "handlers": ("CallbackHandler", "FlowFileHandler", "RingBufferHandler"),
+    "handlers": ("BatchHandler", "CallbackHandler", "FlowFileHandler", "RingBufferHandler", "SpanRecord"),
     "instrumentation.decorator": ("observable",),
     "instrumentation.event_streams": ("EventStream",),
     "instrumentation.flow_context": ("ObservabilityContext", "flow"),

@@ -34,7 +34,9 @@ from .event import (
 )
 from .tree.flow_facts import SpanInfo, came_out, passed_keys
 
-__all__ = ["COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile"]
+__all__ = [
+    "COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile", "spans_of",
+]  # fmt: skip
 
 COUNTED: Final = ("tokens", "input_tokens", "output_tokens", "cost_usd")
 """The metrics that a parent repeats from its children."""
@@ -194,6 +196,15 @@ def _name(root: SpanInfo) -> str | None:
 
 def _time(event: Event) -> float:
     return event["timestamp"]  # type: ignore[no-any-return]
+
+
+def spans_of(events: Sequence[Event]) -> list[SpanInfo]:
+    """Return the spans of events, ordered by start, without a tree or totals.
+
+    Args:
+        events: Events of one flow, ordered by time, without repeats.
+    """
+    return list(_spans(events).values())
 
 
 def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:

@@ -69,7 +69,7 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
     specs = block.get("handlers") or ()
     own: list[dict[str, Any]] = []
     shown: AbstractContextManager[object] = nullcontext()
-    if not any(spec["type"] == "console" for spec in specs) and not _prints(logger):
+    if not any(spec.get("type") == "console" for spec in specs) and not _prints(logger):
         own.append(display.handler())
         shown = display.shown()
     if log_dir is not None:
@@ -82,7 +82,7 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
     undo = configure({**levels, "buffer_size": _CAPACITY, "handlers": own, "propagate": propagates})
     try:
         ring = next(handler for handler in reversed(logger.handlers) if isinstance(handler, RingBufferHandler))
-        files = [os.path.abspath(spec.get("path", DEFAULT_PATH)) for spec in specs if spec["type"] == "file"]
+        files = [os.path.abspath(spec.get("path", DEFAULT_PATH)) for spec in specs if spec.get("type") == "file"]
         yield Watch(ring, [*files, *_paths(logger)], shown)
     finally:
         undo()

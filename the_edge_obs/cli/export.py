@@ -29,7 +29,8 @@ Write a log in another format. The file is written completely or not at all.
   html        a page that shows one run. If PATH is a folder, ends in /, or has no
               suffix while LOG is a folder: one page per run, and an index
   chrome      a trace for https://ui.perfetto.dev and chrome://tracing
-  speedscope  profiles for https://www.speedscope.app"""
+  speedscope  profiles for https://www.speedscope.app
+  otlp-json   OpenTelemetry's spans, a line per run, for the Collector's otlpjsonfile receiver"""
 EPILOG: Final = """\
 examples:
   tea-obs export logs/flow-0b5e7a52-4c1e-4f6b-9d80-2f4f3f0d9a11.jsonl -o run.json
@@ -37,6 +38,7 @@ examples:
   tea-obs export run.jsonl --format json -o - | jq .metrics
   tea-obs export run.jsonl --format chrome -o run.trace.json
   tea-obs export logs -o spans.csv
+  tea-obs export logs --format otlp-json -o spans.jsonl
   tea-obs export run.jsonl -o run.html
   tea-obs export logs --format html -o pages/
 """

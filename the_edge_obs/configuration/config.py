@@ -18,6 +18,7 @@ from ..handlers import CallbackHandler, RingBufferHandler
 from ..handlers.appending import checked_path
 from ..recording.dispatch import confine
 from ..secrets.policies import activate, policy_of
+from .handler_types import added_types, check_added, class_path, options_of
 from .logging_tree import Installed, install, is_set
 
 ROOT: Final = "tea"
@@ -158,10 +159,16 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
         "tea_ring": {"class": "the_edge_obs.RingBufferHandler", "capacity": block.get("buffer_size", 1000)}
     }
     formatters: dict[str, dict[str, Any]] = {}
+    capturing: list[str] = []
     for number, spec in enumerate(_or_empty(block, "handlers", []), 1):
-        name = f"tea_{spec['type']}_{number}"
+        kind = spec.get("type")
+        name = f"tea_{kind or spec['class'].rpartition('.')[2]}_{number}"
         names.append(name)
-        handlers[name] = _HANDLERS[spec["type"]](name, spec, formatters)
+        if kind in _HANDLERS:
+            handlers[name] = _HANDLERS[kind](name, spec, formatters)
+        else:
+            handlers[name] = {"class": class_path(spec), **options_of(spec)}
+            capturing += [name] if kind else []
         if "level" in spec:
             handlers[name]["level"] = _logging_level(spec["level"])
     config: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
@@ -173,7 +180,7 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
         # The filter costs nothing on this logger: filters of a logger do not run for the loggers below it.
         loggers[ROOT]["filters"] = ["tea_redact"]
         config["filters"] = {"tea_redact": {"()": "the_edge_obs.RedactionFilter", **redact}}
-    keepers = [name for name in names if handlers[name]["class"] in _CAPTURING]
+    keepers = [name for name in names if handlers[name]["class"] in _CAPTURING or name in capturing]
     for name in _captured(block):
         (loggers if name else config)[name or "root"] = {"handlers": keepers}
     return {**config, "handlers": handlers, "loggers": loggers}
@@ -255,7 +262,7 @@ DEFAULT_PATH: Final = "logs/flow-{flow_id}.jsonl"
 _HANDLERS: Final = {"console": _console, "file": _file, "callback": _callback}
 
 
-# The handlers of a block that get captured records. A console shows the program's own lines already.
+# The handlers that get captured records, besides those of added types. A console shows the program's own lines already.
 _CAPTURING: Final = ("the_edge_obs.RingBufferHandler", "the_edge_obs.FlowFileHandler")
 
 
@@ -305,15 +312,29 @@ def _refuse_links(where: str, value: Any) -> None:
 
 
 def _check_handler(where: str, handler: Any, import_callbacks: bool) -> None:
-    if not isinstance(handler, Mapping) or "type" not in handler:
-        problem = f"{where} is {handler!r}; it must be a mapping with a type; {allowed(HANDLER_KEYS)}"
+    if not isinstance(handler, Mapping) or not handler.keys() & {"type", "class"}:
+        problem = f"{where} is {handler!r}; it must be a mapping with a type; {allowed(_types())}"
         raise ConfigurationError(problem, where=where)
-    kind = handler["type"]
-    if not isinstance(kind, str) or kind not in HANDLER_KEYS:
-        raise ConfigurationError(f"{where}.type is {kind!r}; {allowed(HANDLER_KEYS, kind)}", where=f"{where}.type")
-    check_keys(where, handler, HANDLER_KEYS[kind])
+    kind = handler.get("type")
+    if "class" in handler and not (isinstance(kind, str) and kind in HANDLER_KEYS):
+        check_added(where, handler, import_it=import_callbacks)
+    elif isinstance(kind, str) and kind in HANDLER_KEYS:
+        _check_builtin(where, kind, handler, import_callbacks)
+    elif isinstance(kind, str) and kind in added_types():
+        check_added(where, handler, import_it=import_callbacks)
+    else:
+        problem = f"{where}.type is {kind!r}; {allowed(_types(), kind)}; or give class: package.Name"
+        raise ConfigurationError(problem, where=f"{where}.type")
     if "level" in handler:
         _level(f"{where}.level", handler["level"])
+
+
+def _types() -> tuple[str, ...]:
+    return (*HANDLER_KEYS, *(name for name in added_types() if name not in HANDLER_KEYS))
+
+
+def _check_builtin(where: str, kind: str, handler: Mapping[str, Any], import_callbacks: bool) -> None:
+    check_keys(where, handler, HANDLER_KEYS[kind])
     _check_bool(f"{where}.verbose", handler.get("verbose", False))
     if kind == "file":
         _check_path(f"{where}.path", handler.get("path", DEFAULT_PATH))

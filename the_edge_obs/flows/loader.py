@@ -178,9 +178,13 @@ def _observability(spot: Spot, data: Mapping[str, Any], loading: Loading) -> Map
 def _refuse_callbacks(spot: Spot, block: Mapping[str, Any]) -> None:
     handlers = block.get("handlers")
     for index, handler in enumerate(handlers if isinstance(handlers, list) else []):
-        if isinstance(handler, Mapping) and (handler.get("type") == "callback" or "callback" in handler):
-            where = spot.at("handlers", index, "callback").called(f"observability.handlers[{index}].callback")
-            raise where.error(f"{handler.get('callback')!r} brings code, which is not allowed here; use type: console or file")
+        if not isinstance(handler, Mapping):
+            continue
+        is_callback = handler.get("type") == "callback" or "callback" in handler
+        if is_callback or ("class" in handler and "type" not in handler):
+            key = "callback" if is_callback else "class"
+            where = spot.at("handlers", index, key).called(f"observability.handlers[{index}].{key}")
+            raise where.error(f"{handler.get(key)!r} brings code, which is not allowed here; use type: console or file")
 
 
 def place_in_block(source: Source, where: str) -> Place:

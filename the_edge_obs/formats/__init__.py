@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 from ..errors import ExportError, allowed
 from ..event import Event
 
-FORMATS: Final = ("chrome", "csv", "html", "json", "jsonl", "speedscope")
+FORMATS: Final = ("chrome", "csv", "html", "json", "jsonl", "otlp-json", "speedscope")
 
 __all__ = ["FORMATS", "Render", "format_of", "renderer"]
 
@@ -41,4 +41,4 @@ def renderer(format: str) -> Render:  # noqa: A002 - the name that flows and the
     """
     if format not in FORMATS:
         raise ExportError(f"unknown format {format!r}; {allowed(FORMATS)}")
-    return cast("Render", importlib.import_module(f"{__name__}.{format}").render)
+    return cast("Render", importlib.import_module(f"{__name__}.{format.replace('-', '_')}").render)

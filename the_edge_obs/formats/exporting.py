@@ -26,8 +26,8 @@ def export(
     Args:
         source: A flow id, a file, a folder, or None for the running flow.
         path: The file to write; missing folders are created.
-        format: ``jsonl``, ``json``, ``csv``, ``html`` (one flow), ``chrome`` or ``speedscope``. Default: the suffix of the path,
-            otherwise ``jsonl``.
+        format: ``jsonl``, ``json``, ``csv``, ``html`` (one flow), ``chrome``, ``speedscope`` or ``otlp-json``. Default: the
+            suffix of the path, otherwise ``jsonl``.
         filters: As in ``query``.
 
     Returns:

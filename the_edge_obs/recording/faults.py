@@ -80,6 +80,13 @@ def own_fault(where: str, place: Place | None = None) -> None:
         pass
 
 
+def note_loss(place: Place, what: str) -> None:
+    """Count something that a handler lost in its flow, and show it there once. Nothing is written to stderr."""
+    place[0].faults += 1
+    with suppress(Exception):  # reporting fails too; that must not break anything
+        _report(context_of(place), what, None)
+
+
 def _write(text: Callable[[], str]) -> None:
     """Write a text to stderr, where ``logging`` reports its own failures."""
     if logging.raiseExceptions and sys.stderr is not None:

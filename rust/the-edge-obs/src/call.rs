@@ -119,11 +119,13 @@ impl<'c, I: FnOnce() -> Snap> Call<'c, I> {
         // Not dropped if the function panics: then the bare call needs no code for that, and a span that is not open ends nothing.
         let span = ManuallyDrop::new(OpenSpan::closed(self.node, self.site));
         let result = work(&span);
-        let span = ManuallyDrop::into_inner(span);
+        // It is only moved where it is needed: that takes longer than all of the rest.
         if is_compiled(Level::Error) && self.node.reports() && is_failure(&result) {
-            return span.finish_unrecorded(self.step, result);
+            return ManuallyDrop::into_inner(span).finish_unrecorded(self.step, result);
         }
-        span.discard();
+        if !span.is_blank() {
+            drop(ManuallyDrop::into_inner(span));
+        }
         result
     }
 

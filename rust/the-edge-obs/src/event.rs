@@ -362,6 +362,17 @@ fn metric_problem(key: &str, value: &Snap) -> Option<String> {
     (!holds).then(|| format!("metrics.{key} is {}; it must be {what}", short(value)))
 }
 
+/// The keys of `data.error` that have a meaning.
+pub(crate) const ERROR_KEYS: [&str; 7] = [
+    "type",
+    "message",
+    "traceback",
+    "where",
+    "notes",
+    "cause",
+    "errors",
+];
+
 /// Tells whether a value is valid as `data.error`: null, or `{type, message}` of strings.
 ///
 /// Further keys are allowed: `traceback` and `where` (strings), `notes` (a list of strings), `cause` (`{type, message}`) and

@@ -3,13 +3,15 @@
 //! Facts are made when something happens, from snapshots. Their event is made when somebody reads it, and is scrubbed then: so a
 //! secret that the flow learns later is taken out too.
 
+mod json;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::event::{is_error_data, EventType, Level, CHECKED_METRICS};
 use crate::flow::Flow;
 use crate::redaction::cut_paths;
-use crate::value::{write_string, Snap};
+use crate::value::Snap;
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,61 +94,6 @@ impl Facts {
         Snap::Map(pairs.into())
     }
 
-    /// Returns the text of [`Facts::event`] as JSON. It is made without the event in between, which takes half of the time.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let (data, message) = self.content();
-        let mut out = String::with_capacity(512);
-        self.write_ids(&mut out);
-        out.push_str(",\"node\":");
-        write_string(&self.node, &mut out);
-        out.extend([",\"level\":\"", self.level.name(), "\",\"timestamp\":"]);
-        write_millionths(self.wall / 1_000, &mut out);
-        out.extend([
-            ",\"event_type\":\"",
-            self.event_type.name(),
-            "\",\"message\":",
-        ]);
-        message.write_json(&mut out);
-        out.push_str(",\"data\":");
-        data.write_json(&mut out);
-        out.push_str(",\"metrics\":");
-        self.write_numbers(&mut out);
-        if let Some(step) = &self.step {
-            out.push_str(",\"step\":");
-            write_string(step, &mut out);
-        }
-        out.push('}');
-        out
-    }
-
-    fn write_ids(&self, out: &mut String) {
-        let flow = self.flow.id;
-        out.push_str("{\"flow_id\":\"");
-        flow.write(out);
-        out.push_str("\",\"span_id\":\"");
-        flow.span(self.number).write(out);
-        out.push_str("\",\"parent_id\":");
-        match self.parent {
-            Some(parent) => {
-                out.push('"');
-                flow.span(parent).write(out);
-                out.push('"');
-            }
-            None => out.push_str("null"),
-        }
-    }
-
-    fn write_numbers(&self, out: &mut String) {
-        if let Metrics::Duration(nanoseconds) = &self.metrics {
-            out.push_str("{\"duration_ms\":");
-            write_millionths(*nanoseconds, out);
-            out.push('}');
-        } else {
-            self.numbers().write_json(out);
-        }
-    }
-
     /// Returns the data and the message, scrubbed; the data says what was cut.
     fn content(&self) -> (Snap, Snap) {
         let (policy, taints) = (&self.flow.policy, &self.flow.taints);
@@ -212,26 +159,6 @@ fn seconds(nanoseconds: u64) -> f64 {
 
 fn millionths(number: u64) -> f64 {
     number as f64 / 1e6
-}
-
-/// Appends a number of millionths as the JSON text of the float that [`millionths`] returns.
-///
-/// Below 2^32, floats are nearer to one another than millionths: so no shorter text stands for the float, and no float for two of
-/// these. Below 0.0001 the text has an exponent.
-fn write_millionths(number: u64, out: &mut String) {
-    let (whole, mut rest) = (number / 1_000_000, number % 1_000_000);
-    if whole >> 32 > 0 || number < 100 {
-        return Snap::Float(millionths(number)).write_json(out);
-    }
-    out.push_str(&whole.to_string());
-    out.push('.');
-    let mut digits = [b'0'; 6];
-    for digit in digits.iter_mut().rev() {
-        *digit += (rest % 10) as u8;
-        rest /= 10;
-    }
-    let count = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0) + 1;
-    out.extend(digits[..count].iter().map(|digit| *digit as char));
 }
 
 /// Returns the pairs of data. Somebody's own `cut` becomes `cut'`, for that key says what was cut; and what stands under `error`
@@ -375,14 +302,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn millionths_are_written_as_floats_are(number in prop_oneof![any::<u64>(), 0..300u64, 0..5_000_000_000_000_000u64], zeros in 0..7u32) {
-            let number = number - number % 10u64.pow(zeros);
-            let mut text = String::new();
-            write_millionths(number, &mut text);
-            prop_assert_eq!(text, Snap::Float(millionths(number)).to_json());
-        }
-
         #[test]
         fn every_event_follows_the_schema(
             key in "error|cut|answered|input|[a-z]{1,5}",

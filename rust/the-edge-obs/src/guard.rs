@@ -5,12 +5,17 @@ use std::io::Write;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// Runs a function, and returns its result, or the text of its panic.
+#[inline]
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let text = panic_text(&*panic);
-        dispose(panic);
-        text
-    })
+    catch_unwind(AssertUnwindSafe(work)).map_err(disposed)
+}
+
+/// Drops what a panic carried, and returns its text.
+#[cold]
+fn disposed(panic: Box<dyn Any + Send>) -> String {
+    let text = panic_text(&*panic);
+    dispose(panic);
+    text
 }
 
 /// Drops what a panic carried. That can panic again.

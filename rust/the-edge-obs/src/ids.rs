@@ -131,15 +131,28 @@ pub fn is_uuid(text: &str) -> bool {
 
 /// Appends a UUID in its canonical form, given as two halves.
 fn write_uuid(first: u64, last: u64, out: &mut impl fmt::Write) -> fmt::Result {
-    let mut bits = (u128::from(first) << 64) | u128::from(last);
     let mut text = [b'-'; 36];
-    for (at, place) in text.iter_mut().enumerate().rev() {
-        if !matches!(at, 8 | 13 | 18 | 23) {
-            *place = b"0123456789abcdef"[(bits & 0xf) as usize];
-            bits >>= 4;
-        }
-    }
+    let [one, two] = [hex(first >> 32), hex(first)];
+    let [three, four] = [hex(last >> 32), hex(last)];
+    text[..8].copy_from_slice(&one);
+    text[9..13].copy_from_slice(&two[..4]);
+    text[14..18].copy_from_slice(&two[4..]);
+    text[19..23].copy_from_slice(&three[..4]);
+    text[24..28].copy_from_slice(&three[4..]);
+    text[28..].copy_from_slice(&four);
     out.write_str(std::str::from_utf8(&text).unwrap_or_default())
+}
+
+/// Returns the lower 32 bits of a number as hexadecimal digits, all of them at once.
+fn hex(number: u64) -> [u8; 8] {
+    const ONES: u64 = u64::MAX / 255;
+    let spread = number & 0xffff_ffff;
+    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let spread = (spread | spread << 4) & (ONES * 0x0f);
+    let are_letters = ((spread + ONES * 6) >> 4) & ONES;
+    let to_letters = u64::from(b'a' - b'0' - 10);
+    (spread + ONES * u64::from(b'0') + are_letters * to_letters).to_be_bytes()
 }
 
 fn read_uuid(text: &str) -> Result<(u64, u64), Error> {
@@ -190,6 +203,17 @@ fn next() -> u64 {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn halves_are_written_as_hexadecimal_digits() {
+        for shift in 0..32 {
+            for digit in 0..16u32 {
+                let number = digit.rotate_left(shift) ^ 0x0123_4567u32.rotate_left(shift / 2);
+                let expected = format!("{number:08x}");
+                assert_eq!(hex(u64::from(number) | 1 << 40), expected.as_bytes());
+            }
+        }
+    }
 
     #[test]
     fn a_flow_id_is_a_uuid_of_version_4() {

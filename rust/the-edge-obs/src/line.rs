@@ -1,5 +1,7 @@
 //! The line of an event: strict JSON of a bounded size, as files hold it.
 
+use std::cell::Cell;
+
 use crate::event::{CHECKED_METRICS, MAX_EVENT_BYTES};
 use crate::facts::Facts;
 use crate::redaction::{inside, MAX_PATH, MAX_PATHS, MORE};
@@ -29,12 +31,34 @@ pub fn to_line(event: &Snap) -> String {
 /// Returns the line of facts: [`to_line`] of their event, made without the event in between if it is not too long.
 #[must_use]
 pub fn line_of(facts: &Facts) -> String {
-    let line = facts.to_json();
-    if line.len() <= MAX_EVENT_BYTES {
-        line
-    } else {
-        to_line(&facts.event())
+    let mut line = String::with_capacity(1_024);
+    write_line(facts, &mut line);
+    line
+}
+
+fn write_line(facts: &Facts, line: &mut String) {
+    facts.write_json(line);
+    if line.len() > MAX_EVENT_BYTES {
+        *line = to_line(&facts.event());
     }
+}
+
+thread_local! {
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Calls a function with the line of facts and a newline behind it. The line is written where the thread wrote the one before.
+pub(crate) fn with_line<T>(facts: &Facts, work: impl FnOnce(&str) -> T) -> T {
+    // A thread that is near its end has no place any more.
+    let mut line = LINE.try_with(Cell::take).unwrap_or_default();
+    line.clear();
+    write_line(facts, &mut line);
+    line.push('\n');
+    let result = work(&line);
+    if line.capacity() <= 2 * MAX_EVENT_BYTES {
+        let _ = LINE.try_with(|place| place.set(line));
+    }
+    result
 }
 
 fn head(text: &str, count: usize) -> &str {

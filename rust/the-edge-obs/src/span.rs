@@ -146,13 +146,11 @@ impl OpenSpan {
         }
     }
 
-    /// Drops a span that is not open. Mostly it has nothing to drop; where no level is compiled, the compiler has to see that.
+    /// Tells whether there is nothing to drop; where no level is compiled, the compiler has to see that.
     #[inline(always)]
-    pub(crate) fn discard(self) {
+    pub(crate) fn is_blank(&self) -> bool {
         let is_blank = || self.open.is_none() && self.step.is_none() && self.kind.get().is_none();
-        if !is_compiled(Level::Error) || is_blank() {
-            std::mem::forget(self);
-        }
+        !is_compiled(Level::Error) || is_blank()
     }
 
     /// Returns what is open; at compile time nothing, where no level is compiled.

@@ -115,6 +115,7 @@ fn names(codes: &[String]) -> Vec<&str> {
 }
 
 #[test]
+#[ignore = "it builds the crate three times; `cargo test --test compiled_out -- --ignored` runs it"]
 fn without_recording_an_observed_call_is_the_bare_call() {
     let folder = program();
     let Some(recording) = built(&folder, "record") else {

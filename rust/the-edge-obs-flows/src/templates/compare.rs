@@ -5,8 +5,15 @@ use std::cmp::Ordering;
 use minijinja::value::{Rest, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
+use super::limits::{self, refuse};
+
 /// Tests that are comparisons by another name.
-pub(super) const TESTS: [(&str, &str); 10] = [
+pub(super) const TESTS: [(&str, &str); 15] = [
+    ("eq", "=="),
+    ("equalto", "=="),
+    ("==", "=="),
+    ("ne", "!="),
+    ("!=", "!="),
     ("lt", "<"),
     ("lessthan", "<"),
     ("<", "<"),
@@ -18,10 +25,6 @@ pub(super) const TESTS: [(&str, &str); 10] = [
     ("ge", ">="),
     (">=", ">="),
 ];
-
-fn refuse(problem: String) -> Error {
-    Error::new(ErrorKind::InvalidOperation, problem)
-}
 
 /// Tells whether a chain of comparisons holds: operators and further values follow the first one.
 pub(super) fn is_compared(first: Value, rest: Rest<Value>) -> Result<bool, Error> {
@@ -41,6 +44,7 @@ pub(super) fn holds(one: &Value, operator: &str, other: &Value) -> Result<bool, 
     if one.is_undefined() || other.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
+    measure(one, other)?;
     match operator {
         "==" => return Ok(one == other),
         "!=" => return Ok(one != other),
@@ -57,6 +61,15 @@ pub(super) fn holds(one: &Value, operator: &str, other: &Value) -> Result<bool, 
         ">" => order.is_gt(),
         _ => order.is_ge(),
     })
+}
+
+/// Measures values whose parts will be compared, and looks at the clock.
+fn measure(one: &Value, other: &Value) -> Result<(), Error> {
+    if limits::is_container(one) && limits::is_container(other) {
+        limits::measured(one)?;
+        limits::measured(other)?;
+    }
+    limits::step()
 }
 
 fn order(one: &Value, other: &Value, operator: &str) -> Result<Option<Ordering>, Error> {
@@ -103,6 +116,7 @@ fn order_of_lists(one: &Value, other: &Value, operator: &str) -> Result<Option<O
 
 /// Tells whether a container has a member: a mapping a key.
 pub(super) fn is_in(value: &Value, container: Value) -> Result<bool, Error> {
+    measure(value, &container)?;
     if let Some(text) = container.as_str() {
         let part = value.as_str();
         let part = part

@@ -1,6 +1,7 @@
 //! The engine: one environment for all templates of a flow.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,16 +12,10 @@ use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 use the_edge_obs::Snap;
 
 use super::values::to_snap;
-use super::{display, filters};
+use super::{display, filters, guarded, limits};
 
 /// How much work one rendering may do. A step of a template costs one, and so do 64 bytes that it makes.
 const FUEL: u64 = 5_000_000;
-
-/// How many characters one rendering can make.
-const MAX_SIZE: usize = 50_000_000;
-
-/// Bytes of stack for a rendering that may nest values deeply.
-const LARGE_STACK: usize = 1 << 30;
 
 /// The name under which the value of an expression is kept.
 const VALUE: &str = "__value__";
@@ -45,8 +40,7 @@ impl Engine {
         environment.set_auto_reload(false);
         environment.set_fuel(Some(FUEL));
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(guarded::method);
         if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
             environment.set_syntax(syntax);
         }
@@ -55,6 +49,7 @@ impl Engine {
                 // An `if` without an `else` gives nothing; anything else that is undefined is an error.
                 return minijinja::escape_formatter(out, state, value);
             }
+            limits::spend(limits::measured(value)?)?;
             match value.as_str() {
                 Some(text) => out.write_str(text),
                 None => out.write_str(&display::text(value)?),
@@ -127,12 +122,15 @@ impl Engine {
     ///
     /// It cannot be rendered, or does too much work.
     pub(super) fn render(&self, name: &str, names: Value) -> Result<Snap, Error> {
-        self.with_stack(name, || {
-            let text = self.environment.get_template(name)?.render(names)?;
-            if text.len() > MAX_SIZE && text.chars().count() > MAX_SIZE {
-                return Err(Error::from(ErrorKind::OutOfFuel));
+        shielded(|| {
+            let mut text = Bounded::default();
+            let template = self.environment.get_template(name)?;
+            let rendered = template.render_captured_to(names, &mut text);
+            if text.size > limits::MAX_SIZE {
+                return Err(limits::too_large());
             }
-            Ok(text.into())
+            rendered?;
+            Ok(Snap::from(&*String::from_utf8_lossy(&text.bytes)))
         })
     }
 
@@ -142,42 +140,40 @@ impl Engine {
     ///
     /// As [`Engine::render`]; also if its value is too large.
     pub(super) fn evaluate(&self, name: &str, names: Value) -> Result<Snap, Error> {
-        self.with_stack(name, || {
+        shielded(|| {
             let template = self.environment.get_template(name)?;
             let captured = template.render_captured(names)?;
             to_snap(&captured.state().lookup(VALUE).unwrap_or_default())
         })
     }
+}
 
-    /// Does the work of rendering. A template with a namespace can nest a value as deep as it has fuel; to drop such a value takes
-    /// a large stack.
-    fn with_stack<T: Send>(
-        &self,
-        name: &str,
-        work: impl FnOnce() -> Result<T, Error> + Send,
-    ) -> Result<T, Error> {
-        let nests = {
-            let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-            sources
-                .get(name)
-                .is_some_and(|source| source.contains("namespace"))
-        };
-        if !nests {
-            return shielded(work);
+/// The output of a rendering, and its size in characters.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    size: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // A byte that begins a character, and none that goes on with it.
+        self.size += bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+        if self.size > limits::MAX_SIZE {
+            return Err(std::io::Error::other("the output is too large"));
         }
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(LARGE_STACK);
-            match thread.spawn_scoped(scope, || shielded(work)) {
-                Ok(thread) => thread.join().unwrap_or_else(|_| Err(broken())),
-                Err(error) => Err(Error::new(ErrorKind::InvalidOperation, error.to_string())),
-            }
-        })
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
-/// Does work of the engine, whose own mistakes must not end the program.
+/// Does work of the engine within the limits of one rendering. The engine's own mistakes must not end the program.
 fn shielded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(broken()))
+    catch_unwind(AssertUnwindSafe(|| limits::allowed(work))).unwrap_or_else(|_| Err(broken()))
 }
 
 fn broken() -> Error {
@@ -190,7 +186,8 @@ fn broken() -> Error {
 /// Returns what went wrong in a template, in one line.
 pub(super) fn reason(error: &Error) -> String {
     if error.kind() == ErrorKind::OutOfFuel {
-        return "it does more work, or makes more text, than a template may".to_owned();
+        return "it takes more than 5,000,000 steps; 64 characters that it makes count as a step"
+            .to_owned();
     }
     let detail = error
         .detail()

@@ -1,12 +1,12 @@
 //! Filters that the engine has otherwise, or not at all.
 
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State};
+use minijinja::{Environment, Error, ErrorKind};
 use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
-use super::rewrite::{COMPARED, ITEMS, MADE};
-use super::{compare, display, values};
+use super::rewrite::{CALCULATED, CHANGED, COMPARED, HELD, INDEX, ITEMS, MADE, STEP};
+use super::{compare, display, guarded, limits, operators, texts, values};
 
 /// Adds the filters and tests.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -20,9 +20,17 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     environment.add_filter("center", center);
+    environment.add_filter("truncate", texts::truncate);
+    environment.add_filter("urlencode", texts::urlencode);
     environment.add_test("sequence", is_sequence);
     environment.add_filter(ITEMS, compare::items);
-    environment.add_filter(MADE, made);
+    environment.add_filter(MADE, operators::made);
+    environment.add_filter(STEP, operators::stepped);
+    environment.add_filter(HELD, operators::held);
+    environment.add_function(CALCULATED, operators::calculated);
+    environment.add_function(INDEX, operators::index);
+    environment.add_function(CHANGED, operators::compared);
+    guarded::add(environment);
     environment.add_function("dict", dict);
     for name in NOT_IN_JINJA {
         environment.remove_filter(name);
@@ -47,26 +55,24 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 /// Filters of the engine that Jinja2 does not have.
 const NOT_IN_JINJA: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
 
-/// Measures a value that a template has made, and returns it. A part that occurs twice counts twice, so that a few lists inside
-/// one another cannot stand for more than a program could ever write.
-fn made(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
-    let count = values::measured(&value)?;
-    state.consume_fuel(count as u64 / 2)?;
-    Ok(value)
-}
-
-fn dict(state: &State<'_, '_>, value: Option<Value>, more: Kwargs) -> Result<Value, Error> {
-    made(state, minijinja::functions::dict(value, more)?)
+fn dict(value: Option<Value>, more: Kwargs) -> Result<Value, Error> {
+    limits::made(minijinja::functions::dict(value, more)?)
 }
 
 fn string(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
+    limits::spend(limits::measured(value)?)?;
     display::text(value)
 }
 
 fn list(value: &Value) -> Result<Value, Error> {
+    let length = match value.as_str() {
+        Some(text) => text.chars().count(),
+        None => value.len().unwrap_or(0),
+    };
+    limits::spend(length.saturating_mul(limits::ITEM))?;
     let items: Result<Vec<Value>, Error> = match value.as_str() {
         Some(text) => Ok(text
             .chars()
@@ -99,6 +105,7 @@ fn join(
     let items = compare::items(value.clone())?;
     for (index, item) in items.try_iter()?.checked().enumerate() {
         if index > 0 {
+            limits::spend(separator.len())?;
             out.push_str(separator);
         }
         let mut item = item?;
@@ -162,12 +169,10 @@ fn float(value: &Value, default: Option<Value>, options: Kwargs) -> Result<Value
 /// Puts blanks on both sides of a text.
 fn center(value: &Value, width: Option<usize>) -> Result<String, Error> {
     let (text, width) = (string(value)?, width.unwrap_or(80));
-    if width > 1_000_000 {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "a width above 1,000,000",
-        ));
+    if width as i128 > limits::MAX_NUMBER {
+        return Err(limits::too_wide());
     }
+    limits::spend(width)?;
     let room = width.saturating_sub(text.chars().count());
     // As Python does: an odd blank is on the left if the width is odd.
     let left = room / 2 + (room & width & 1);
@@ -228,11 +233,16 @@ fn round(
 }
 
 /// Reads JSON; what is not JSON is returned unchanged.
-fn from_json(value: Value) -> Value {
-    let read = value
-        .as_str()
-        .and_then(|text| from_json_of_others(text, MAX_DEPTH).ok());
-    read.map_or(value, |snap| values::to_value(&snap))
+fn from_json(value: Value) -> Result<Value, Error> {
+    let Some(text) = value.as_str() else {
+        return Ok(value);
+    };
+    // Each comma may stand between two items.
+    limits::check(text.matches(',').count().saturating_mul(limits::ITEM))?;
+    match from_json_of_others(text, MAX_DEPTH) {
+        Ok(read) => limits::made(values::to_value(&read)),
+        Err(_) => Ok(value),
+    }
 }
 
 /// Writes JSON as Python's `json.dumps` does: in ASCII, with a blank behind each comma and colon.
@@ -251,9 +261,28 @@ fn to_json(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<Stri
             "an indent above 1,000",
         ));
     }
+    limits::spend(limits::measured(value)?)?;
+    let value = values::to_snap(value)?;
+    if let Some(indent) = indent {
+        limits::spend(indentation(&value, indent, 1))?;
+    }
     let mut out = String::new();
-    write(&values::to_snap(value)?, indent, 0, &mut out);
+    write(&value, indent, 0, &mut out);
     Ok(out)
+}
+
+/// Returns how many blanks stand before the items of a value that is written with an indent.
+fn indentation(value: &Snap, indent: usize, depth: usize) -> usize {
+    let inside = |item: &Snap| {
+        let own = indent.saturating_mul(depth);
+        own.saturating_add(indentation(item, indent, depth + 1))
+    };
+    let add = usize::saturating_add;
+    match value {
+        Snap::List(items) => items.iter().map(inside).fold(0, add),
+        Snap::Map(pairs) => pairs.iter().map(|(_, item)| inside(item)).fold(0, add),
+        _ => 0,
+    }
 }
 
 fn write(value: &Snap, indent: Option<usize>, depth: usize, out: &mut String) {

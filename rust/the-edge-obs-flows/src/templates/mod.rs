@@ -4,13 +4,18 @@
 //! stands for the text of a variable. A missing key of the state (or of any mapping) is none, and a key hides a method of the same
 //! name. An attribute of none is undefined: as a whole expression it is none, any other use of it is an error.
 
+mod arithmetic;
 mod compare;
 mod display;
 mod environment;
 mod filters;
+mod guarded;
+mod limits;
 mod names;
+mod operators;
 mod rewrite;
 mod scan;
+mod texts;
 mod values;
 
 use std::collections::BTreeSet;
@@ -391,5 +396,7 @@ fn uses_whole_env(part: &Part<'_>) -> bool {
     })
 }
 
+#[cfg(test)]
+mod bounds;
 #[cfg(test)]
 mod tests;

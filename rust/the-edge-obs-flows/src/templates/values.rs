@@ -10,17 +10,10 @@ use minijinja::{Error, ErrorKind, State, Value};
 use the_edge_obs::Snap;
 
 use super::display;
+use super::limits::{self, ITEM, MAX_DEPTH, MAX_SIZE};
 
 /// Mappings with more keys than this get an index.
 const FEW: usize = 16;
-
-/// The largest value that a template can return, in characters; an item of a list or a mapping counts as 16.
-const MAX_SIZE: usize = 50_000_000;
-
-const ITEM: usize = 16;
-
-/// How deep it can nest.
-const MAX_DEPTH: usize = 400;
 
 /// The content of a mapping.
 pub(crate) trait Fields: Debug + Send + Sync + 'static {
@@ -241,33 +234,6 @@ pub(crate) fn to_snap(value: &Value) -> Result<Snap, Error> {
     plain(value, &mut Budget::default())
 }
 
-/// Returns how many values there are in a value.
-///
-/// # Errors
-///
-/// It is too large or too deep for a template to return.
-pub(super) fn measured(value: &Value) -> Result<usize, Error> {
-    let mut budget = Budget {
-        depth: usize::MAX,
-        ..Budget::default()
-    };
-    let mut count = 0;
-    let mut waiting = vec![value.clone()];
-    while let Some(value) = waiting.pop() {
-        budget.spend(&value)?;
-        count += 1;
-        match value.kind() {
-            ValueKind::Seq => waiting.extend(value.try_iter()?),
-            ValueKind::Map => {
-                let pairs = value.as_object().and_then(pairs_of);
-                waiting.extend(pairs.into_iter().flatten().map(|(_, item)| item));
-            }
-            _ => {}
-        }
-    }
-    Ok(count)
-}
-
 /// What is left of the size and depth that a value may have. A part that occurs twice counts twice.
 pub(super) struct Budget {
     size: usize,
@@ -288,7 +254,7 @@ impl Budget {
     pub(super) fn spend(&mut self, value: &Value) -> Result<(), Error> {
         let own = value.as_str().map_or(ITEM, str::len);
         let left = self.size.checked_sub(own);
-        self.size = left.ok_or_else(|| Error::from(ErrorKind::OutOfFuel))?;
+        self.size = left.ok_or_else(limits::too_large_a_value)?;
         Ok(())
     }
 
@@ -298,10 +264,7 @@ impl Budget {
         work: impl FnOnce(&mut Budget) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let depth = self.depth.checked_sub(1);
-        self.depth = depth.ok_or_else(|| {
-            let problem = format!("a value nests deeper than {MAX_DEPTH} levels");
-            Error::new(ErrorKind::InvalidOperation, problem)
-        })?;
+        self.depth = depth.ok_or_else(limits::too_deep)?;
         let done = work(self);
         self.depth += 1;
         done

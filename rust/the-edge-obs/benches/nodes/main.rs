@@ -2,9 +2,11 @@
 //!
 //! criterion keeps the history of each contender. The table of ratios at the end is measured apart, with contenders that take turns.
 
+mod counted;
 mod setups;
 mod table;
 mod threads;
+mod varied;
 mod work;
 
 use std::hint::black_box;
@@ -17,6 +19,7 @@ use tracing::Dispatch;
 
 use setups::Folder;
 use table::{contender, head, least, row, Contender, Goal};
+use varied::{PLAIN, SUSPICIOUS};
 use work::{chat, PARAMS};
 
 const ROUNDS: usize = 40;
@@ -32,12 +35,16 @@ fn in_flow<T>(dispatch: &Dispatch, run: impl FnOnce() -> T) -> T {
 }
 
 fn small(name: &'static str, node: fn(&work::Params) -> work::Answer) -> Contender<'static> {
-    contender(name, move || drop(black_box(node(black_box(&PARAMS)))))
+    contender(name, move || {
+        let _ = black_box(node(black_box(&PARAMS)));
+    })
 }
 
 fn large<'s>(name: &'static str, node: fn(&work::Chat) -> work::Reply) -> Contender<'s> {
     let chat = chat();
-    contender(name, move || drop(black_box(node(black_box(&chat)))))
+    contender(name, move || {
+        let _ = black_box(node(black_box(&chat)));
+    })
 }
 
 /// Returns a contender whose samples each run in a flow of its own.
@@ -61,14 +68,46 @@ fn off() -> [f64; 3] {
     [taken[0], taken[1], taken[2]]
 }
 
-fn filtered() -> [f64; 2] {
+fn call<T: 'static>(name: &'static str, node: fn() -> T) -> Contender<'static> {
+    contender(name, move || {
+        let _ = black_box(node());
+    })
+}
+
+fn texts<'s>(words: &[&'static str], node: fn(&work::Params) -> work::Answer) -> Contender<'s> {
+    let mut params = varied::params(words).into_iter().cycle();
+    contender("texts", move || {
+        let params = params.next().unwrap_or(PARAMS);
+        let _ = black_box(node(black_box(&params)));
+    })
+}
+
+/// Measures nodes that are filtered, by what they return.
+fn print_filtered() {
     let (dispatch, _ring) = setups::ring();
     let all = vec![
-        under(&dispatch, small("node", work::filtered)),
-        small("bare call", work::bare),
+        under(&dispatch, small("struct", work::filtered)),
+        small("bare struct", work::bare),
+        under(&dispatch, call("unit", work::filtered_unit)),
+        call("bare unit", work::bare_unit),
+        under(&dispatch, call("number", work::filtered_number)),
+        call("bare number", work::bare_number),
+        under(&dispatch, call("text", work::filtered_text)),
+        call("bare text", work::bare_text),
+        under(&dispatch, call("nested struct", work::filtered_reply)),
+        call("bare nested struct", work::bare_reply),
     ];
     let taken = least(all, 4 * ROUNDS, 100_000);
-    [taken[0], taken[1]]
+    let whats = [
+        "filtered by level, against the bare call",
+        "filtered, which returns ()",
+        "filtered, which returns a number",
+        "filtered, which returns a text",
+        "filtered, which returns a nested struct",
+    ];
+    for (what, pair) in whats.iter().zip(taken.chunks(2)) {
+        row(what, pair[0], pair[1], &Goal::Nanoseconds(5.0));
+    }
 }
 
 fn print_table([node, span, fields]: [f64; 3]) {
@@ -85,18 +124,13 @@ fn print_table([node, span, fields]: [f64; 3]) {
         fields,
         &Goal::None,
     );
-    let [own, bare] = filtered();
-    row(
-        "filtered by level, against the bare call",
-        own,
-        bare,
-        &Goal::Nanoseconds(5.0),
-    );
+    print_filtered();
     let folder = Folder::new();
     let (ring, _kept) = setups::ring();
     let file = setups::with(FlowLayer::new().sink(setups::files(&folder)));
+    let both = setups::ring_and_file(&folder);
     let (null, json_file) = (setups::json_null(), setups::json_file(&folder));
-    let all = vec![
+    let mut all = vec![
         under(&ring, small("ring", work::observed)),
         under(&null, small("json", work::flat_span)),
         under(&ring, large("ring, chat", work::observed_chat)),
@@ -105,18 +139,33 @@ fn print_table([node, span, fields]: [f64; 3]) {
         under(&json_file, small("json file", work::flat_span)),
         under(&file, large("file, chat", work::observed_chat)),
         under(&json_file, large("json file, chat", work::flat_chat)),
+        under(&both, small("ring and file", work::observed)),
+        under(&json_file, small("json file again", work::flat_span)),
     ];
+    for words in [&PLAIN[..], &SUSPICIOUS] {
+        for (own, peer) in [(&ring, &null), (&file, &json_file), (&both, &json_file)] {
+            all.push(under(own, texts(words, work::observed_varied)));
+            all.push(under(peer, texts(words, work::flat_varied)));
+        }
+    }
     let taken = least(all, ROUNDS, 1_000);
     let whats = [
         ("into the ring, against fmt().json()", Goal::Ratio(0.25)),
         ("into the ring, chat", Goal::None),
         ("into a file, against fmt().json()", Goal::Ratio(0.6)),
         ("into a file, chat", Goal::None),
+        ("into a ring and a file", Goal::None),
+        ("new texts, into the ring", Goal::Ratio(0.25)),
+        ("new texts, into a file", Goal::Ratio(0.6)),
+        ("new texts, into both", Goal::None),
+        ("new suspicious texts, into the ring", Goal::None),
+        ("new suspicious texts, into a file", Goal::None),
+        ("new suspicious texts, into both", Goal::None),
     ];
     for ((what, goal), pair) in whats.iter().zip(taken.chunks(2)) {
         row(what, pair[0], pair[1], goal);
     }
-    threads::print(&ring, &null);
+    threads::print(&ring, &file, &null, &json_file);
     let (small, chat) = (memory_of("small"), memory_of("chat"));
     println!("\nbytes an event in the ring: {small} small, {chat} chat");
 }
@@ -146,15 +195,15 @@ fn memory(node: &str) -> f64 {
     let dispatch = setups::with(FlowLayer::new().sink(ring.clone()));
     let chat = chat();
     in_flow(&dispatch, || {
-        drop((work::observed(&PARAMS), work::observed_chat(&chat)))
+        let _ = (work::observed(&PARAMS), work::observed_chat(&chat));
     });
     let before = (resident(), ring.stats().events);
     in_flow(&dispatch, || {
         for _ in 0..NODES {
             if node == "chat" {
-                drop(work::observed_chat(&chat));
+                let _ = work::observed_chat(&chat);
             } else {
-                drop(work::observed(&PARAMS));
+                let _ = work::observed(&PARAMS);
             }
         }
     });
@@ -218,6 +267,9 @@ fn criterion_groups(criterion: &mut Criterion) {
 fn main() {
     if let Ok(node) = std::env::var(MEMORY) {
         return print!("{:.0}", memory(&node));
+    }
+    if let Ok(what) = std::env::var(counted::RUN) {
+        return counted::run(&what);
     }
     let is_bench = std::env::args().any(|arg| arg == "--bench");
     let is_listing = std::env::args().any(|arg| arg == "--list");

@@ -29,6 +29,11 @@ pub fn files(folder: &Folder) -> FlowFile {
     FlowFile::new(folder.0.join("flow-{flow_id}.jsonl")).expect("the folder is there")
 }
 
+/// This crate, into a ring and a file for each flow.
+pub fn ring_and_file(folder: &Folder) -> Dispatch {
+    with(FlowLayer::new().sink(Ring::new()).sink(files(folder)))
+}
+
 /// `tracing-subscriber`'s JSON, with a line when a span opens and one when it closes.
 pub fn json<W>(writer: W) -> Dispatch
 where

@@ -44,12 +44,18 @@ fn wall(threads: usize, work: &(dyn Fn(usize) + Sync)) -> f64 {
 
 fn nodes(count: usize) {
     for _ in 0..count {
-        drop(black_box(observed(black_box(&PARAMS))));
+        let _ = black_box(observed(black_box(&PARAMS)));
+    }
+}
+
+fn spans(count: usize) {
+    for _ in 0..count {
+        let _ = black_box(flat_span(black_box(&PARAMS)));
     }
 }
 
 /// Prints nanoseconds of wall time a node by the number of threads.
-pub fn print(ring: &Dispatch, json: &Dispatch) {
+pub fn print(ring: &Dispatch, file: &Dispatch, json: &Dispatch, json_file: &Dispatch) {
     println!(
         "\n{:<44} {:>10} {:>10} {:>10}",
         "ns of wall time a node, by threads", 1, 2, 8
@@ -58,21 +64,21 @@ pub fn print(ring: &Dispatch, json: &Dispatch) {
         let [one, two, eight] = [1, 2, 8].map(|threads| wall(threads, work));
         println!("{what:<44} {one:>10.1} {two:>10.1} {eight:>10.1}");
     };
-    print("into the ring, a flow each", &|count| {
-        with_default(ring, || flow("bench").start().in_scope(|| nodes(count)));
-    });
-    with_default(ring, || {
-        let run = flow("bench").start();
-        let here = run.in_scope(here);
-        print("into the ring, all in one flow", &|count| {
-            here.in_scope(|| nodes(count))
+    for (to, dispatch) in [("the ring", ring), ("files", file)] {
+        print(&format!("into {to}, a flow each"), &|count| {
+            with_default(dispatch, || flow("bench").start().in_scope(|| nodes(count)));
         });
-    });
-    print("fmt().json(), null writer", &|count| {
-        with_default(json, || {
-            for _ in 0..count {
-                drop(black_box(flat_span(black_box(&PARAMS))));
-            }
+        with_default(dispatch, || {
+            let run = flow("bench").start();
+            let here = run.in_scope(here);
+            print(&format!("into {to}, all in one flow"), &|count| {
+                here.in_scope(|| nodes(count))
+            });
         });
-    });
+    }
+    for (what, dispatch) in [("null writer", json), ("one file", json_file)] {
+        print(&format!("fmt().json(), {what}"), &|count| {
+            with_default(dispatch, || spans(count));
+        });
+    }
 }

@@ -49,6 +49,16 @@ pub const PARAMS: Params = Params {
     temperature: 0.2,
 };
 
+impl Params {
+    /// Returns parameters with another prompt.
+    pub fn with_prompt(&self, prompt: &'static str) -> Params {
+        Params {
+            prompt,
+            ..self.clone()
+        }
+    }
+}
+
 const ANSWER: Answer = Answer {
     text: TEXT,
     finish_reason: "stop",
@@ -143,6 +153,55 @@ pub fn flat_span(params: &Params) -> Answer {
         temperature = params.temperature
     );
     span.in_scope(answer)
+}
+
+/// Returns an answer that differs as the prompts do, without an observer.
+#[inline(always)]
+fn varied_answer(params: &Params) -> Answer {
+    black_box(Answer {
+        text: params.prompt,
+        ..ANSWER
+    })
+}
+
+/// The small node, whose texts do not repeat, observed by this crate.
+#[inline(never)]
+pub fn observed_varied(params: &Params) -> Answer {
+    node!("llm.call", step: "ask", input: params).in_scope(|_| varied_answer(params))
+}
+
+/// The small node, whose texts do not repeat, in a span of `tracing` with flat fields.
+#[inline(never)]
+pub fn flat_varied(params: &Params) -> Answer {
+    let span = tracing::info_span!(
+        "llm.call",
+        model = params.model,
+        prompt = params.prompt,
+        max_tokens = params.max_tokens,
+        temperature = params.temperature
+    );
+    span.in_scope(|| varied_answer(params))
+}
+
+/// Nodes at the level debug, which the layers of the benchmark filter, by what they return.
+macro_rules! filtered {
+    ($($name:ident, $bare:ident: $type:ty = $value:expr;)*) => { $(
+        #[inline(never)]
+        pub fn $name() -> $type {
+            node!("llm.call", debug, step: "ask").in_scope(|_| black_box($value))
+        }
+
+        #[inline(never)]
+        pub fn $bare() -> $type {
+            black_box($value)
+        }
+    )* };
+}
+filtered! {
+    filtered_unit, bare_unit: () = ();
+    filtered_number, bare_number: u64 = 7;
+    filtered_text, bare_text: &'static str = TEXT;
+    filtered_reply, bare_reply: Reply = REPLY;
 }
 
 /// The conversation, observed by this crate.

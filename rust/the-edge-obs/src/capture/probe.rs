@@ -1,13 +1,17 @@
 //! A look at whether a result describes a failure, for nodes that are not recorded: nothing of it is taken.
 
-use serde::ser::{Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
+use std::fmt;
 
-use super::key::Key;
-use super::{Refusal, MAX_NESTED};
+use serde::ser::{self, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
+
+use super::MAX_NESTED;
 use crate::guard::caught;
 use crate::redaction::MAX_ITEMS;
 
+const SUCCESS: &str = "success";
+
 /// Tells whether a value is an object whose `success` is false.
+#[inline]
 pub(crate) fn describes_failure<T: Serialize + ?Sized>(value: &T) -> bool {
     let probe = Probe {
         wanted: Wanted::Object,
@@ -19,6 +23,8 @@ pub(crate) fn describes_failure<T: Serialize + ?Sized>(value: &T) -> bool {
 #[derive(Clone, Copy, PartialEq)]
 enum Wanted {
     Object,
+    /// The name of the key.
+    Name,
     False,
 }
 
@@ -30,25 +36,40 @@ struct Probe {
     nested: usize,
 }
 
-type None = Impossible<bool, Refusal>;
+/// Says that no more need be looked at. It holds nothing, so that the compiler can see through a whole look.
+#[derive(Debug)]
+struct Stop;
 
-/// Refuses what is not looked into: a list, or what comes after enough items.
-fn other<T>() -> Result<T, Refusal> {
-    Err(Refusal::new(String::new()))
+impl fmt::Display for Stop {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("no more need be looked at")
+    }
 }
 
+impl std::error::Error for Stop {}
+
+impl ser::Error for Stop {
+    fn custom<T: fmt::Display>(_message: T) -> Stop {
+        Stop
+    }
+}
+
+type None = Impossible<bool, Stop>;
+
 impl Probe {
-    fn unwrap<T: Serialize + ?Sized>(self, value: &T) -> Result<bool, Refusal> {
+    #[inline]
+    fn unwrap<T: Serialize + ?Sized>(self, value: &T) -> Result<bool, Stop> {
         if self.nested >= MAX_NESTED {
-            return other();
+            return Err(Stop);
         }
         let nested = self.nested + 1;
         value.serialize(Probe { nested, ..self })
     }
 
-    fn object(self) -> Result<Object, Refusal> {
+    #[inline]
+    fn object(self) -> Result<Object, Stop> {
         if self.wanted != Wanted::Object {
-            return other();
+            return Err(Stop);
         }
         Ok(Object {
             is_next: false,
@@ -60,7 +81,8 @@ impl Probe {
 
 macro_rules! others {
     ($($name:ident: $type:ty),*) => { $(
-        fn $name(self, _value: $type) -> Result<bool, Refusal> {
+        #[inline]
+        fn $name(self, _value: $type) -> Result<bool, Stop> {
             Ok(false)
         }
     )* };
@@ -68,7 +90,7 @@ macro_rules! others {
 
 impl Serializer for Probe {
     type Ok = bool;
-    type Error = Refusal;
+    type Error = Stop;
     type SerializeSeq = None;
     type SerializeTuple = None;
     type SerializeTupleStruct = None;
@@ -79,77 +101,99 @@ impl Serializer for Probe {
 
     others!(serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
             serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128,
-            serialize_f32: f32, serialize_f64: f64, serialize_char: char, serialize_str: &str, serialize_bytes: &[u8],
-            serialize_unit_struct: &'static str);
+            serialize_f32: f32, serialize_f64: f64, serialize_char: char, serialize_bytes: &[u8]);
 
-    fn serialize_bool(self, value: bool) -> Result<bool, Refusal> {
+    #[inline]
+    fn serialize_str(self, value: &str) -> Result<bool, Stop> {
+        Ok(self.wanted == Wanted::Name && value == SUCCESS)
+    }
+    #[inline]
+    fn serialize_unit_struct(self, name: &'static str) -> Result<bool, Stop> {
+        self.serialize_str(name)
+    }
+
+    #[inline]
+    fn serialize_bool(self, value: bool) -> Result<bool, Stop> {
         Ok(self.wanted == Wanted::False && !value)
     }
-    fn serialize_none(self) -> Result<bool, Refusal> {
+    #[inline]
+    fn serialize_none(self) -> Result<bool, Stop> {
         Ok(false)
     }
-    fn serialize_unit(self) -> Result<bool, Refusal> {
+    #[inline]
+    fn serialize_unit(self) -> Result<bool, Stop> {
         Ok(false)
     }
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<bool, Refusal> {
+    #[inline]
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<bool, Stop> {
         self.unwrap(value)
     }
+    #[inline]
     fn serialize_unit_variant(
         self,
         _name: &'static str,
         _index: u32,
-        _variant: &'static str,
-    ) -> Result<bool, Refusal> {
-        Ok(false)
+        variant: &'static str,
+    ) -> Result<bool, Stop> {
+        self.serialize_str(variant)
     }
+    #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         _name: &'static str,
         value: &T,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, Stop> {
         self.unwrap(value)
     }
+    #[inline]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         _name: &'static str,
         _index: u32,
         _variant: &'static str,
         _value: &T,
-    ) -> Result<bool, Refusal> {
-        other()
+    ) -> Result<bool, Stop> {
+        Err(Stop)
     }
-    fn serialize_seq(self, _len: Option<usize>) -> Result<None, Refusal> {
-        other()
+    #[inline]
+    fn serialize_seq(self, _len: Option<usize>) -> Result<None, Stop> {
+        Err(Stop)
     }
-    fn serialize_tuple(self, _len: usize) -> Result<None, Refusal> {
-        other()
+    #[inline]
+    fn serialize_tuple(self, _len: usize) -> Result<None, Stop> {
+        Err(Stop)
     }
-    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<None, Refusal> {
-        other()
+    #[inline]
+    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<None, Stop> {
+        Err(Stop)
     }
+    #[inline]
     fn serialize_tuple_variant(
         self,
         _name: &'static str,
         _index: u32,
         _variant: &'static str,
         _len: usize,
-    ) -> Result<None, Refusal> {
-        other()
+    ) -> Result<None, Stop> {
+        Err(Stop)
     }
-    fn serialize_map(self, _len: Option<usize>) -> Result<Object, Refusal> {
+    #[inline]
+    fn serialize_map(self, _len: Option<usize>) -> Result<Object, Stop> {
         self.object()
     }
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Object, Refusal> {
+    #[inline]
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Object, Stop> {
         self.object()
     }
+    #[inline]
     fn serialize_struct_variant(
         self,
         _name: &'static str,
         _index: u32,
         _variant: &'static str,
         _len: usize,
-    ) -> Result<None, Refusal> {
-        other()
+    ) -> Result<None, Stop> {
+        Err(Stop)
     }
 }
 
@@ -162,7 +206,8 @@ struct Object {
 }
 
 impl Object {
-    fn look<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
+    #[inline]
+    fn look<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stop> {
         self.seen += 1;
         if self.is_next {
             self.found = value.serialize(Probe {
@@ -171,7 +216,7 @@ impl Object {
             })?;
         }
         if self.seen >= MAX_ITEMS && !self.found {
-            return other(); // as far as a capture looks
+            return Err(Stop); // as far as a capture looks
         }
         Ok(())
     }
@@ -179,31 +224,39 @@ impl Object {
 
 impl SerializeMap for Object {
     type Ok = bool;
-    type Error = Refusal;
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refusal> {
-        self.is_next = &*key.serialize(Key::new())? == "success";
+    type Error = Stop;
+    #[inline]
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Stop> {
+        self.is_next = key.serialize(Probe {
+            wanted: Wanted::Name,
+            nested: 0,
+        })?;
         Ok(())
     }
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
+    #[inline]
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stop> {
         self.look(value)
     }
-    fn end(self) -> Result<bool, Refusal> {
+    #[inline]
+    fn end(self) -> Result<bool, Stop> {
         Ok(self.found)
     }
 }
 
 impl SerializeStruct for Object {
     type Ok = bool;
-    type Error = Refusal;
+    type Error = Stop;
+    #[inline]
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
         key: &'static str,
         value: &T,
-    ) -> Result<(), Refusal> {
-        self.is_next = key == "success";
+    ) -> Result<(), Stop> {
+        self.is_next = key == SUCCESS;
         self.look(value)
     }
-    fn end(self) -> Result<bool, Refusal> {
+    #[inline]
+    fn end(self) -> Result<bool, Stop> {
         Ok(self.found)
     }
 }

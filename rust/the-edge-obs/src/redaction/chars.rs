@@ -92,7 +92,8 @@ pub(super) fn len(text: &str) -> usize {
 
 /// Tells whether a text has more code points than a number, without counting all of a long one.
 pub(super) fn is_longer(text: &str, most: usize) -> bool {
-    text.len() > most && text.chars().nth(most).is_some()
+    let head = text.as_bytes().get(..=most);
+    head.is_some_and(|head| head.is_ascii() || text.chars().nth(most).is_some())
 }
 
 /// Returns the place that is a number of code points behind another, or the end of the text.
@@ -116,11 +117,17 @@ pub(super) fn back(text: &str, at: usize, count: usize) -> usize {
 
 /// Returns the first characters of a text.
 pub(crate) fn head(text: &str, count: usize) -> &str {
+    if text.len() <= count {
+        return text;
+    }
     &text[..forward(text, 0, count)]
 }
 
 /// Returns the last characters of a text.
 pub(super) fn tail(text: &str, count: usize) -> &str {
+    if text.len() <= count {
+        return text;
+    }
     &text[back(text, text.len(), count)..]
 }
 

@@ -490,7 +490,7 @@ impl KeyClasses {
 }
 
 thread_local! {
-    static MET: RefCell<Memory<About>> = const { RefCell::new(Memory::new()) };
+    static MET: RefCell<Memory<About, 256, 48>> = const { RefCell::new(Memory::new()) };
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! What a capture cut or redacted, told beside the data: `data.cut` lists the paths.
 
-use std::collections::HashSet;
-
-use super::chars::{head, is_longer};
-use super::pattern::patterns;
+use super::chars::{head, is_longer, is_word};
 use super::snapshot::LONGEST_WHOLE_KEY;
 use crate::value::{write_string, Snap};
 
@@ -13,10 +10,6 @@ pub const MAX_PATHS: usize = 50;
 pub const MAX_PATH: usize = 256;
 /// Stands for paths that are not told: those beyond the first [`MAX_PATHS`].
 pub const MORE: &str = "…";
-
-patterns! {
-    plain_key = r"[A-Za-z_]\w*";
-}
 
 /// Returns where a snapshot does not hold all of what was captured: of a container that lost items, its own path.
 ///
@@ -41,14 +34,18 @@ pub fn cut_paths(path: &str, taken: &Snap, clean: &Snap) -> Vec<String> {
     } else if is_cut(taken, clean) {
         found.push(path.to_owned());
     }
-    let mut known = HashSet::new();
+    told(found)
+}
+
+/// Returns the paths that are told of those that were found: each once, and not too many.
+pub(super) fn told(found: Vec<String>) -> Vec<String> {
     let mut paths: Vec<String> = Vec::new();
-    for path in found.into_iter().take(MAX_PATHS + 1) {
-        let path = match head(&path, MAX_PATH) {
-            "" => MORE.to_owned(),
-            path => path.to_owned(),
-        };
-        if known.insert(path.clone()) {
+    for mut path in found.into_iter().take(MAX_PATHS + 1) {
+        path.truncate(head(&path, MAX_PATH).len());
+        if path.is_empty() {
+            path.push_str(MORE);
+        }
+        if !paths.contains(&path) {
             paths.push(path);
         }
     }
@@ -59,9 +56,27 @@ pub fn cut_paths(path: &str, taken: &Snap, clean: &Snap) -> Vec<String> {
     paths
 }
 
+/// Where a value stands, from the outside to the inside; it only becomes a text where it is told.
+pub(super) enum Path<'p> {
+    /// What a snapshot is called.
+    Name(&'p str),
+    Key(&'p Path<'p>, &'p str),
+    Item(&'p Path<'p>, usize),
+}
+
+impl Path<'_> {
+    pub fn text(&self) -> String {
+        match self {
+            Path::Name(name) => (*name).to_owned(),
+            Path::Key(path, key) => inside(&path.text(), key),
+            Path::Item(path, at) => format!("{}[{at}]", path.text()),
+        }
+    }
+}
+
 /// Returns the path of a key in an object: `input.prompt`, `input["a b"]`; of a key alone where the path is empty.
 pub(crate) fn inside(path: &str, key: &str) -> String {
-    match (plain_key().is_all(key), path) {
+    match (is_plain(key), path) {
         (true, "") => key.to_owned(),
         (true, path) => format!("{path}.{key}"),
         (false, path) => {
@@ -70,6 +85,12 @@ pub(crate) fn inside(path: &str, key: &str) -> String {
             format!("{path}[{quoted}]")
         }
     }
+}
+
+/// Tells whether a key stands in a path as it is: `[A-Za-z_]\w*`.
+fn is_plain(key: &str) -> bool {
+    let is_first = |char: char| char == '_' || char.is_ascii_alphabetic();
+    key.starts_with(is_first) && key.chars().all(is_word)
 }
 
 /// Adds where a container, and what is in it, does not hold all.
@@ -111,7 +132,7 @@ fn add_paths(found: &mut Vec<String>, path: &str, taken: &Snap, clean: &Snap) {
 }
 
 /// Tells whether the last item of a list only says how many more there were; of errors it looks like one.
-fn is_rest(item: &Snap) -> bool {
+pub(super) fn is_rest(item: &Snap) -> bool {
     let is_more = item.get("type").and_then(Snap::as_str) == Some(MORE);
     let text = if is_more {
         item.get("message")

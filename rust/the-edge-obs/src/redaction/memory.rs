@@ -1,23 +1,23 @@
 //! What a thread remembers of the short texts that it has met, so that threads do not wait for each other.
 
-/// Texts that are remembered, of
-const PLACES: usize = 256;
-/// bytes at most.
-const LONGEST: usize = 48;
-
 /// A memory of short texts: each has one place, and a new one takes the place of another.
-pub(super) struct Memory<T> {
+///
+/// It holds so many texts at most, of so many bytes at most.
+pub(super) struct Memory<T, const PLACES: usize, const LONGEST: usize> {
     places: Vec<Option<(u64, Box<str>, T)>>,
 }
 
-impl<T: Copy> Memory<T> {
-    pub const fn new() -> Memory<T> {
+impl<T: Copy, const PLACES: usize, const LONGEST: usize> Memory<T, PLACES, LONGEST> {
+    pub const fn new() -> Self {
         Memory { places: Vec::new() }
     }
 
     /// Returns what is remembered of a text by somebody, who is a number.
     pub fn get(&self, whose: u64, text: &str) -> Option<T> {
-        let (owner, known, value) = self.places.get(place_of(text))?.as_ref()?;
+        if text.len() > LONGEST {
+            return None;
+        }
+        let (owner, known, value) = self.places.get(place_of(text) % PLACES)?.as_ref()?;
         (*owner == whose && **known == *text).then_some(*value)
     }
 
@@ -29,32 +29,33 @@ impl<T: Copy> Memory<T> {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
-        self.places[place_of(text)] = Some((whose, text.into(), value));
+        self.places[place_of(text) % PLACES] = Some((whose, text.into(), value));
     }
 }
 
+/// Returns a number that different texts seldom share.
 fn place_of(text: &str) -> usize {
-    let mix = |hash: u32, part: u32| (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9);
-    let head = text.as_bytes().get(..LONGEST).unwrap_or(text.as_bytes());
-    let mut words = head.chunks_exact(4);
-    let numbers = words
-        .by_ref()
-        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-    let hash = numbers.fold(text.len() as u32, mix);
-    let hash = words
-        .remainder()
-        .iter()
-        .fold(hash, |hash, byte| mix(hash, u32::from(*byte)));
-    (hash >> 16) as usize % PLACES
+    let mix =
+        |hash: u64, part: u64| (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut words = text.as_bytes().chunks_exact(8);
+    let numbers = words.by_ref().filter_map(<[u8]>::first_chunk);
+    let numbers = numbers.map(|word| u64::from_le_bytes(*word));
+    let hash = numbers.fold(text.len() as u64, mix);
+    let rest = words.remainder().iter();
+    let rest = rest.fold(0, |rest, byte| rest << 8 | u64::from(*byte));
+    (mix(hash, rest) >> 40) as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PLACES: usize = 256;
+    const LONGEST: usize = 48;
+
     #[test]
     fn only_the_same_text_of_the_same_owner_is_remembered() {
-        let mut memory = Memory::new();
+        let mut memory = Memory::<usize, PLACES, LONGEST>::new();
         let texts: Vec<String> = (0..1_000).map(|number| format!("key_{number}")).collect();
         for (value, text) in texts.iter().enumerate() {
             memory.put(1, text, value);

@@ -7,13 +7,18 @@ mod cards;
 mod chars;
 mod entries;
 mod keys;
+#[cfg(test)]
+pub(crate) mod made;
 mod marks;
 mod memory;
 mod mistakes;
+mod needles;
 mod ordinary;
 mod own;
 mod pattern;
 mod policy;
+mod runs;
+mod scrubbing;
 mod shapes;
 mod signs;
 mod snapshot;
@@ -23,6 +28,7 @@ mod tables;
 mod taints;
 mod texts;
 mod values;
+mod written;
 
 pub(crate) use chars::head;
 pub(crate) use chars::is_printable;
@@ -39,3 +45,4 @@ pub use snapshot::{
 pub use taints::{Taints, MAX_SECRETS, MAX_SPELLED, MAX_STRING, SHORTEST_NUMBER, SHORTEST_TAINT};
 pub use texts::{redact, secret_spans, PLACEHOLDER};
 pub use values::{look_of, Look};
+pub(crate) use written::Writer;

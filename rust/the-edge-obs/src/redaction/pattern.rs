@@ -9,6 +9,8 @@
 //! What is known: classes, groups (named ones too), alternatives, greedy and lazy repeats, look-ahead, look-behind of one character,
 //! `^`, `\Z`, `\b`, `\d`, `\w`, `\s` and their opposites, `\uXXXX`, `\xXX`, and `(?i)` at the beginning.
 
+mod firsts;
+
 use super::chars::{is_decimal, is_space, is_word};
 
 /// A compiled expression.
@@ -17,6 +19,8 @@ pub(super) struct Pattern {
     names: Vec<(Box<str>, usize)>,
     groups: usize,
     is_folded: bool,
+    /// A bit for each character of ASCII that a match can begin with; `None` if it may be empty.
+    firsts: Option<u128>,
 }
 
 /// A match: where it and its groups stand.
@@ -92,6 +96,8 @@ struct Set {
     ranges: Vec<(char, char)>,
     classes: Vec<(char, bool)>,
     is_negative: bool,
+    /// A bit for each character of ASCII that is in the set, once the expression is whole.
+    ascii: u128,
 }
 
 impl Set {
@@ -103,7 +109,17 @@ impl Set {
     }
 
     fn has(&self, char: char, is_folded: bool) -> bool {
+        if char.is_ascii() {
+            return self.ascii >> u32::from(char) & 1 != 0;
+        }
         self.holds(char, is_folded) != self.is_negative
+    }
+
+    /// Finds out which characters of ASCII are in the set.
+    fn complete(&mut self, is_folded: bool) {
+        let is_in = |char: &char| self.holds(*char, is_folded) != self.is_negative;
+        let chars = ('\0'..='\x7f').filter(is_in);
+        self.ascii = chars.fold(0, |bits, char| bits | 1 << u32::from(char));
     }
 
     fn holds(&self, char: char, is_folded: bool) -> bool {
@@ -165,9 +181,11 @@ impl Pattern {
             groups: 0,
             names: Vec::new(),
         };
-        let branches = parser.branches();
+        let mut branches = parser.branches();
         assert_eq!(parser.at, parser.chars.len(), "{source}");
+        firsts::complete(&mut branches, is_folded);
         Pattern {
+            firsts: firsts::of(&branches),
             branches,
             names: parser.names,
             groups: parser.groups,
@@ -202,6 +220,13 @@ impl Pattern {
     pub fn find(&self, text: &str, at: usize) -> Option<Found> {
         let mut at = at;
         loop {
+            if let Some(firsts) = self.firsts {
+                let may_begin = |byte: u8| !byte.is_ascii() || firsts >> byte & 1 != 0;
+                // No byte inside a character is in ASCII: its first one is found.
+                at += text.as_bytes()[at..]
+                    .iter()
+                    .position(|byte| may_begin(*byte))?;
+            }
             if let Some(found) = self.run(text, at, false) {
                 return Some(found);
             }

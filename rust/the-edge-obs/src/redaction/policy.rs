@@ -124,6 +124,13 @@ impl Policy {
         }
     }
 
+    /// Tells whether texts hold no secret by their shape.
+    pub(crate) fn keeps(&self, texts: &[&str]) -> bool {
+        texts
+            .iter()
+            .all(|text| matches!(self.by_shape(text), Cow::Borrowed(_)))
+    }
+
     /// Returns a text without what the patterns and presets match; `None` if they match nothing.
     pub(super) fn by_own_patterns(&self, text: &str) -> Option<String> {
         let mut clean: Option<String> = None;

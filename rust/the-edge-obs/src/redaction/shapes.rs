@@ -2,6 +2,7 @@
 //!
 //! Every search is bounded, or goes on behind what the one before has looked at: the time is linear in the text.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -76,8 +77,6 @@ fn dotted() -> &'static Pattern {
 }
 
 patterns! {
-    long = r"[A-Za-z0-9_.~$-]{5,}|1//0";
-    inside_long = r"[-_.]+";
     authority = r#"[^\s"<>`\\]{1,8192}"#;
     port = r"\d{1,5}(?:[/?#]|\Z)";
     host_like = r"[A-Za-z0-9\[$%{<]";
@@ -100,25 +99,24 @@ patterns! {
 
 /// Adds secrets whose format is known: the beginnings of long words, and of their parts, are looked up in a table.
 pub(super) fn by_format(text: &str, spans: &mut Vec<Span>) {
-    for word in long().all(text) {
-        let (start, end) = word.span();
+    for (start, end) in long_words(text) {
         let mut at = start;
         while at < end {
             if let Some(stop) = format_end(text, at, at == start) {
                 spans.push((at, stop));
                 at = stop;
             }
-            if at >= end {
-                break;
-            }
-            match inside_long().find(&text[..end], at) {
-                Some(inside) => at = inside.end.max(at + 1),
+            match behind_joint(text, at, end) {
+                Some(behind) => at = behind,
                 None => break,
             }
         }
     }
     for (format, pattern) in tables().inner_formats.iter().zip(inner_patterns()) {
         let (inner, before, behind, _) = format;
+        if !text.contains(&**inner) {
+            continue; // seen faster than by a search for its place
+        }
         let mut next = text.find(&**inner);
         while let Some(at) = next {
             let window = &text[..forward(text, at, *behind)];
@@ -131,6 +129,54 @@ pub(super) fn by_format(text: &str, spans: &mut Vec<Span>) {
             next = find(text, inner, from, text.len());
         }
     }
+}
+
+/// By byte, whether it is part of a word in which a secret of a known format can begin.
+const IS_OF_WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let char = byte as u8;
+        let is_sign = matches!(char, b'_' | b'.' | b'~' | b'$' | b'-');
+        table[byte] = char.is_ascii_alphanumeric() || is_sign;
+        byte += 1;
+    }
+    table
+};
+
+/// Returns the words in which secrets of known formats can begin: what `[A-Za-z0-9_.~$-]{5,}|1//0` matches.
+fn long_words(text: &str) -> impl Iterator<Item = Span> + '_ {
+    let is_of_word = |byte: &u8| IS_OF_WORD[usize::from(*byte)];
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || loop {
+        let start = at + bytes[at..].iter().position(is_of_word)?;
+        let length = bytes[start..]
+            .iter()
+            .take_while(|byte| is_of_word(byte))
+            .count();
+        at = start + length;
+        if length >= 5 {
+            return Some((start, at));
+        }
+        let slashes = (start..at).find(|at| bytes[*at..].starts_with(b"1//0"));
+        if let Some(start) = slashes {
+            at = start + 4;
+            return Some((start, at));
+        }
+    })
+}
+
+/// Returns where a part of a word begins, behind the signs that join it to the part before: what follows `[-_.]+`.
+fn behind_joint(text: &str, at: usize, end: usize) -> Option<usize> {
+    let is_joint = |byte: &u8| b"-_.".contains(byte);
+    let word = text.as_bytes().get(at..end)?;
+    let joint = word.iter().position(is_joint)?;
+    let length = word[joint..]
+        .iter()
+        .take_while(|byte| is_joint(byte))
+        .count();
+    Some(at + joint + length)
 }
 
 /// Returns where a secret of a known format ends that begins at a place.
@@ -260,31 +306,34 @@ pub(super) fn key_parameters(text: &str, spans: &mut Vec<Span>) {
     }
 }
 
-type Command = (&'static str, fn() -> &'static Pattern);
+/// The name of a program in lower case, what stands in each of its flags, and the expression of the flags.
+type Command = (&'static str, &'static str, fn() -> &'static Pattern);
 
 const COMMANDS: [Command; 11] = [
-    ("curl", curl),
-    ("wget", wget),
-    ("sshpass", sshpass),
-    ("mysql", mysql),
-    ("redis-cli", redis),
-    ("docker login", docker),
-    ("securestring", secure_string),
-    ("htpasswd", htpasswd),
-    ("smbclient", smbclient),
-    ("http", http),
-    ("identified by", identified),
+    ("curl", "-", curl),
+    ("wget", "--", wget),
+    ("sshpass", "-p", sshpass),
+    ("mysql", "-p", mysql),
+    ("redis-cli", "-a", redis),
+    ("docker login", "-p", docker),
+    ("securestring", "", secure_string),
+    ("htpasswd", "-", htpasswd),
+    ("smbclient", "-U", smbclient),
+    ("http", "-a", http),
+    ("identified by", "", identified),
 ];
 
 /// Returns the names of the programs, in lower case, whose flags are looked at.
 pub(super) fn programs() -> impl Iterator<Item = &'static str> {
-    COMMANDS.iter().map(|(program, _)| *program)
+    COMMANDS.iter().map(|(program, _, _)| *program)
 }
 
-/// Adds passwords that programs take as flags. `folded` is the text in lower case.
-pub(super) fn commands(text: &str, folded: &str, spans: &mut Vec<Span>) {
-    for (program, flag) in COMMANDS {
-        if !folded.contains(program) {
+/// Adds passwords that programs take as flags. `may_run` tells of a program, by its number, whether it may be named.
+pub(super) fn commands(text: &str, may_run: impl Fn(usize) -> bool, spans: &mut Vec<Span>) {
+    let folded = OnceCell::new();
+    let names = |program: &str| folded.get_or_init(|| text.to_lowercase()).contains(program);
+    for (number, (program, mark, flag)) in COMMANDS.into_iter().enumerate() {
+        if !may_run(number) || !text.contains(mark) || !names(program) {
             continue;
         }
         let pattern = flag();
@@ -312,6 +361,7 @@ pub(super) fn is_upper_at(text: &str, at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_format_compiles() {
@@ -320,5 +370,21 @@ mod tests {
         }
         assert_eq!(inner_patterns().len(), tables().inner_formats.len());
         dotted();
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_those_of_the_expressions(text in "[a1/0_.~ é-]{0,40}|(1//0|a1//0|[.-]{1,3}|\\PC{0,6}){0,9}") {
+            let (long, joint) = (Pattern::new("[A-Za-z0-9_.~$-]{5,}|1//0"), Pattern::new("[-_.]+"));
+            let words: Vec<Span> = long_words(&text).collect();
+            let expected: Vec<Span> = long.all(&text).map(|found| found.span()).collect();
+            prop_assert_eq!(&words, &expected);
+            for (start, end) in words {
+                for at in start..end {
+                    let expected = joint.find(&text[..end], at).map(|found| found.end);
+                    prop_assert_eq!(behind_joint(&text, at, end), expected);
+                }
+            }
+        }
     }
 }

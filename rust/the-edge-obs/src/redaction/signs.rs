@@ -7,7 +7,7 @@ use super::tables::tables;
 
 /// The signs that a text bears. A sign that is not set proves that its search finds nothing; one that is set proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Signs(u8);
+pub(super) struct Signs(u32);
 
 impl Signs {
     pub const NONE: Signs = Signs(0);
@@ -20,8 +20,14 @@ impl Signs {
     pub const SCHEME: Signs = Signs(16);
     pub const ENCODED_URL: Signs = Signs(32);
     pub const PARAMETER: Signs = Signs(64);
-    pub const COMMAND: Signs = Signs(128);
-    const ALL: Signs = Signs(255);
+    /// Any of the programs.
+    pub const COMMAND: Signs = Signs(u32::MAX << 7);
+    const ALL: Signs = Signs(u32::MAX);
+
+    /// Returns the sign of a program, by its number among [`programs`].
+    pub fn program(number: usize) -> Signs {
+        Signs(1 << 7 << number)
+    }
 
     pub fn has(self, sign: Signs) -> bool {
         self.0 & sign.0 != 0
@@ -37,51 +43,92 @@ impl Signs {
             return Signs::ALL;
         }
         let bytes = text.as_bytes();
-        let (mut found, mut window, mut run, mut longest) = (0, 0, 0, 0);
-        for (at, byte) in bytes.iter().enumerate() {
-            // Of a beginning, the five lowest bits of each byte: they are the same for capital letters.
-            window = (window << 5 | usize::from(byte & 31)) & (BEGINNINGS - 1);
-            if needles.may_begin(window) {
-                found |= needles.at(&bytes[at.saturating_sub(2)..], window);
-            }
-            run = (run + 1) * IS_OF_RUN[usize::from(*byte)];
-            longest = longest.max(run);
-        }
-        if longest >= SHORTEST_FORMAT {
+        let mut found = 0;
+        needles.places(bytes, |at, beginning| {
+            found |= needles
+                .at(bytes, at, beginning)
+                .fold(0, |found, (_, sign)| found | sign);
+        });
+        if has_long_run(bytes) {
             found |= Signs::LONG.0;
-        }
-        // A beginning of two bytes at the end of the text.
-        if let Some(last) = bytes.len().checked_sub(2) {
-            found |= needles.at(&bytes[last..], (window << 5) & (BEGINNINGS - 1));
         }
         Signs(found)
     }
 }
 
-/// By byte, 1 if it is, or may be, part of a word as [`secret_spans`](super::secret_spans) takes them, and 0 otherwise.
-const IS_OF_RUN: [usize; 256] = {
-    let mut table = [0; 256];
+/// Returns where parts of words that can be names of secrets stand in a text of ASCII, in order; some may be told twice.
+pub(super) fn names_in(text: &str) -> Vec<usize> {
+    let (needles, bytes) = (needles(), text.as_bytes());
+    let mut found = Vec::new();
+    needles.places(bytes, |at, beginning| {
+        let names = needles.at(bytes, at, beginning);
+        let names = names.filter(|(_, sign)| Signs(*sign).has(Signs::NAME));
+        found.extend(names.map(|(start, _)| start));
+    });
+    found.sort_unstable();
+    found
+}
+
+/// Tells whether a text has a run of at least [`SHORTEST_FORMAT`] bytes.
+fn has_long_run(bytes: &[u8]) -> bool {
+    let mut start = 0;
+    while let Some(window) = bytes.get(start..start + SHORTEST_FORMAT) {
+        // No run goes on across the last byte that is part of none.
+        match window
+            .iter()
+            .rposition(|byte| !IS_OF_RUN[usize::from(*byte)])
+        {
+            Some(at) => start += at + 1,
+            None => return true,
+        }
+    }
+    false
+}
+
+/// By byte, whether it is, or may be, part of a word as [`secret_spans`](super::secret_spans) takes them.
+const IS_OF_RUN: [bool; 256] = {
+    let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         let char = byte as u8;
         let is_sign = matches!(char, b'_' | b'$' | b'.' | b'-');
-        table[byte] = (char.is_ascii_alphanumeric() || is_sign || !char.is_ascii()) as usize;
+        table[byte] = char.is_ascii_alphanumeric() || is_sign || !char.is_ascii();
         byte += 1;
     }
     table
 };
 
-/// The number of beginnings: of three bytes the five lowest bits.
+/// The number of beginnings: of three bytes the five lowest bits, which are the same for capital letters.
 const BEGINNINGS: usize = 1 << 15;
+
+/// Beginnings that share one place of an index.
+const ALIKE: usize = 16;
+
+/// Returns the beginning of a text. Different texts may have the same one.
+fn beginning_of(text: [u8; 4]) -> usize {
+    let bits = u32::from_le_bytes(text) & 0x1f_1f1f;
+    (bits.wrapping_mul(1 << 17 | 1 << 14 | 1 << 11) >> 17) as usize
+}
 
 /// What is looked for, in lower case, by its beginning.
 struct Needles {
     /// A bit for each beginning.
     begins: Box<[u64; BEGINNINGS / 64]>,
-    /// Beginning, needle and sign, sorted.
-    sorted: Vec<(usize, Box<[u8]>, u8)>,
+    /// Sorted by their beginning.
+    sorted: Vec<Needle>,
+    /// By the highest bits of a beginning, where those that have them begin in `sorted`.
+    starts: Box<[u16; BEGINNINGS / ALIKE]>,
     /// The characters beyond ASCII of words in the tables.
     special: Vec<char>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Needle {
+    beginning: usize,
+    text: Box<[u8]>,
+    /// How many bytes of the needle stand before its beginning; -1 where the beginning has another byte first.
+    before: isize,
+    sign: u32,
 }
 
 fn needles() -> &'static Needles {
@@ -101,6 +148,7 @@ impl Needles {
         let mut needles = Needles {
             begins: Box::new([0; BEGINNINGS / 64]),
             sorted: Vec::new(),
+            starts: Box::new([0; BEGINNINGS / ALIKE]),
             special: special.filter(|char| !char.is_ascii()).collect(),
         };
         let shapes = [
@@ -114,47 +162,97 @@ impl Needles {
         ];
         let names = names.into_iter().filter(|name| name.is_ascii());
         let names = names.map(|name| (name, Signs::NAME));
-        let programs = programs().map(|name| (name, Signs::COMMAND));
+        let programs = programs().enumerate();
+        let programs = programs.map(|(number, name)| (name, Signs::program(number)));
         for (needle, sign) in names.chain(shapes).chain(programs) {
             needles.add(needle.as_bytes(), sign);
         }
         needles.sorted.sort_unstable();
+        for (place, start) in needles.starts.iter_mut().enumerate() {
+            let is_before = |needle: &Needle| needle.beginning / ALIKE < place;
+            *start = needles.sorted.partition_point(is_before) as u16;
+        }
         needles
     }
 
+    /// Adds a needle by what stands at its first byte, and beside that: the places that are looked at may be the odd ones of it.
     fn add(&mut self, needle: &[u8], sign: Signs) {
-        let bits = |byte: u8| usize::from(byte & 31);
-        let first = bits(needle[0]) << 10 | bits(needle[1]) << 5;
-        let thirds = match needle.get(2) {
-            Some(third) => bits(*third)..bits(*third) + 1,
-            None => 0..32,
-        };
-        for third in thirds {
-            let beginning = first | third;
-            self.begins[beginning / 64] |= 1 << (beginning % 64);
-            self.sorted.push((beginning, needle.into(), sign.0));
+        let any = 0..=31;
+        match *needle {
+            [first, second] => {
+                for byte in any {
+                    self.add_at(needle, sign, 0, [first, second, byte]);
+                    self.add_at(needle, sign, -1, [byte, first, second]);
+                }
+            }
+            [first, second, third] => {
+                self.add_at(needle, sign, 0, [first, second, third]);
+                for byte in any {
+                    self.add_at(needle, sign, -1, [byte, first, second]);
+                }
+            }
+            [first, second, third, fourth, ..] => {
+                self.add_at(needle, sign, 0, [first, second, third]);
+                self.add_at(needle, sign, 1, [second, third, fourth]);
+            }
+            _ => {}
         }
+    }
+
+    fn add_at(&mut self, needle: &[u8], sign: Signs, before: isize, [a, b, c]: [u8; 3]) {
+        let beginning = beginning_of([a, b, c, 0]);
+        self.begins[beginning / 64] |= 1 << (beginning % 64);
+        self.sorted.push(Needle {
+            beginning,
+            text: needle.into(),
+            before,
+            sign: sign.0,
+        });
     }
 
     fn may_begin(&self, beginning: usize) -> bool {
         self.begins[beginning / 64 % (BEGINNINGS / 64)] & (1 << (beginning % 64)) != 0
     }
 
-    /// Returns the signs of what a text begins with.
-    #[cold]
-    fn at(&self, text: &[u8], beginning: usize) -> u8 {
-        let from = self
-            .sorted
-            .partition_point(|(known, _, _)| *known < beginning);
-        let alike = self.sorted[from..].iter();
-        let alike = alike.take_while(|(known, _, _)| *known == beginning);
-        let is_there = |needle: &[u8]| {
-            let head = text.get(..needle.len());
-            head.is_some_and(|head| head.eq_ignore_ascii_case(needle))
-        };
-        alike
-            .filter(|(_, needle, _)| is_there(needle))
-            .fold(0, |found, (_, _, sign)| found | sign)
+    /// Calls a function for each place of a text, and its beginning, where a needle may be.
+    ///
+    /// Every second place is enough: a needle is known by what stands there, wherever it begins.
+    fn places(&self, bytes: &[u8], mut found: impl FnMut(usize, usize)) {
+        let mut rest = bytes;
+        loop {
+            let four = match (rest.first_chunk(), rest) {
+                (Some(four), _) => *four,
+                (None, []) => return,
+                (None, [a]) => [*a, 0, 0, 0],
+                (None, [a, b]) => [*a, *b, 0, 0],
+                (None, [a, b, c, ..]) => [*a, *b, *c, 0],
+            };
+            let beginning = beginning_of(four);
+            // The only call, so that the check stands in the loop itself.
+            if self.may_begin(beginning) {
+                found(bytes.len() - rest.len(), beginning);
+            }
+            rest = rest.get(2..).unwrap_or_default();
+        }
+    }
+
+    /// Returns where needles begin that stand at a place with a beginning, and their signs.
+    fn at<'n>(
+        &'n self,
+        text: &'n [u8],
+        at: usize,
+        beginning: usize,
+    ) -> impl Iterator<Item = (usize, u32)> + 'n {
+        let from = usize::from(self.starts[beginning / ALIKE % (BEGINNINGS / ALIKE)]);
+        let near = self.sorted[from..].iter();
+        let near = near.take_while(move |needle| needle.beginning <= beginning);
+        let alike = near.filter(move |needle| needle.beginning == beginning);
+        alike.filter_map(move |needle| {
+            let start = at.checked_add_signed(-needle.before)?;
+            let there = text.get(start..start + needle.text.len())?;
+            let is_there = there.eq_ignore_ascii_case(&needle.text);
+            is_there.then_some((start, needle.sign))
+        })
     }
 
     /// Tells whether a character beyond ASCII may be part of a needle.

@@ -10,10 +10,12 @@ use std::collections::HashSet;
 use super::chars::{head, is_longer, len};
 use super::keys::{describes, fold, reveals, KeyClasses, Verdict, MAX_KEY, SCHEMA_KEYS};
 use super::mistakes::mistake;
+use super::needles::Needles;
 use super::policy::Policy;
+use super::scrubbing::Scrub;
 use super::taints::{Taints, MAX_STRING, SHORTEST_NUMBER};
 use crate::error::Error;
-use crate::value::{integer_text, Snap, MAX_INT};
+use crate::value::Snap;
 
 /// The most items of one container.
 pub const MAX_ITEMS: usize = 200;
@@ -79,12 +81,12 @@ impl Policy {
     /// Returns a text without secrets, as [`scrub_text`] does, under the policy.
     #[must_use]
     pub fn scrub_text(&self, text: &str, taints: &Taints) -> String {
-        self.cleaned(text, taints).into_owned()
+        self.cleaned(text, &taints.needles()).into_owned()
     }
 
     /// As [`Policy::scrub_text`], without a copy of a text that does not change.
-    fn cleaned<'t>(&self, text: &'t str, taints: &Taints) -> Cow<'t, str> {
-        match taints.masked(text, |secret| self.mask(secret)) {
+    pub(super) fn cleaned<'t>(&self, text: &'t str, needles: &Needles) -> Cow<'t, str> {
+        match needles.masked(text, |secret| self.mask(secret)) {
             Cow::Borrowed(text) => self.by_shape(text),
             Cow::Owned(text) => self.by_shape(&text).into_owned().into(),
         }
@@ -486,63 +488,8 @@ pub fn scrub(value: &Snap, taints: &Taints) -> Snap {
     scrubbed(value, taints, Policy::shared())
 }
 
-/// In objects of up to so many pairs, a key is compared with each before it.
-const FEW: usize = 16;
-
-fn scrubbed_pairs(
-    pairs: &[(Box<str>, Snap)],
-    taints: &Taints,
-    policy: &Policy,
-) -> Box<[(Box<str>, Snap)]> {
-    let mut clean: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.len());
-    let mut known: HashSet<Box<str>> = HashSet::new();
-    for (key, value) in pairs {
-        let mut name: Box<str> = policy.by_shape(key).into();
-        let mut is_taken = |name: &Box<str>| match pairs.len() {
-            0..=FEW => clean.iter().any(|(known, _)| known == name),
-            _ => !known.insert(name.clone()),
-        };
-        while is_taken(&name) {
-            name = format!("{name}'").into();
-        }
-        clean.push((name, scrubbed(value, taints, policy)));
-    }
-    clean.into()
-}
-
 fn scrubbed(value: &Snap, taints: &Taints, policy: &Policy) -> Snap {
-    match value {
-        Snap::Str(text) | Snap::Mark(text) => Snap::Str(policy.cleaned(text, taints).into()),
-        Snap::List(items) => {
-            let items = items.iter().map(|item| scrubbed(item, taints, policy));
-            Snap::List(items.collect())
-        }
-        Snap::Map(pairs) => Snap::Map(scrubbed_pairs(pairs, taints, policy)),
-        Snap::Int(number) => {
-            let is_long = number.unsigned_abs() >= SHORTEST_NUMBER;
-            if is_long && taints.has_number(&number.to_string()) {
-                Snap::from(policy.mask(&number.to_string()).into_owned())
-            } else if *number < -MAX_INT {
-                number.to_string().into()
-            } else {
-                Snap::Int(*number)
-            }
-        }
-        Snap::Big(digits) if taints.has_number(digits) => {
-            Snap::from(policy.mask(digits).into_owned())
-        }
-        Snap::Big(digits) => integer_text(digits).into(),
-        Snap::Float(number) if number.is_nan() => "NaN".into(),
-        Snap::Float(number) if number.is_infinite() => {
-            let text = if *number > 0.0 {
-                "Infinity"
-            } else {
-                "-Infinity"
-            };
-            text.into()
-        }
-        other => other.clone(),
-    }
+    Scrub::new(policy, taints).value(value)
 }
 
 #[cfg(test)]

@@ -6,10 +6,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bytes::{latin1, spellings_of_bytes};
-use super::chars::{
-    all_alnum, all_alpha, forward, head, is_decimal, is_longer, len, strip, tail, words,
-};
+use super::chars::{all_alnum, all_alpha, head, is_longer, len, strip, words};
 use super::keys::{describes, KeyClasses};
+use super::needles::Needles;
 use super::pattern::patterns;
 use super::spellings::spellings;
 use super::texts::{secret_spans, PLACEHOLDER};
@@ -97,7 +96,7 @@ struct State {
     age: u64,
     /// By spelling, how many secrets have it.
     uses: HashMap<Box<str>, usize>,
-    needles: Option<Arc<[Box<str>]>>,
+    needles: Option<Arc<Needles>>,
     numbers: HashSet<Box<str>>,
     passed: HashSet<Box<str>>,
     chars: usize,
@@ -236,105 +235,21 @@ impl Taints {
         text: &'t str,
         mask: impl Fn(&str) -> Cow<'m, str>,
     ) -> Cow<'t, str> {
-        let needles = self.needles();
-        if needles.is_empty() {
-            return text.into();
-        }
-        let cut = text
-            .rfind(CUT)
-            .map(|at| without_half(text, at, &needles, &mask));
-        let text = cut.map_or(Cow::Borrowed(text), Cow::Owned);
-        // Longest first, by their first byte.
-        let mut found: HashMap<u8, Vec<&str>> = HashMap::new();
-        for needle in needles.iter().filter(|needle| text.contains(&***needle)) {
-            found.entry(needle.as_bytes()[0]).or_default().push(needle);
-        }
-        if found.is_empty() {
-            return text;
-        }
-        let text = &*text;
-        let mut out = String::with_capacity(text.len());
-        let (mut at, mut done) = (0, 0);
-        while at < text.len() && !found.is_empty() {
-            let here = found.get(&text.as_bytes()[at]);
-            let needle = here.and_then(|needles| {
-                needles
-                    .iter()
-                    .find(|needle| text[at..].starts_with(**needle) && stands(text, at, needle))
-            });
-            match needle {
-                Some(needle) => {
-                    out.push_str(&text[done..at]);
-                    out.push_str(&mask(needle));
-                    at += needle.len();
-                    done = at;
-                }
-                None => at = forward(text, at, 1),
-            }
-        }
-        out.push_str(&text[done..]);
-        out.into()
+        self.needles().masked(text, mask)
     }
 
-    fn needles(&self) -> Arc<[Box<str>]> {
+    /// Returns the spellings of all secrets, for a look at one text or several.
+    pub(super) fn needles(&self) -> Arc<Needles> {
         let mut state = self.state();
-        if let Some(needles) = &state.needles {
-            return needles.clone();
-        }
-        let mut needles: Vec<Box<str>> = state.uses.keys().cloned().collect();
-        needles.sort_by(|one, two| len(two).cmp(&len(one)).then_with(|| one.cmp(two)));
-        let needles: Arc<[Box<str>]> = needles.into();
-        state.needles = Some(needles.clone());
-        needles
+        let State { needles, uses, .. } = &mut *state;
+        let needles =
+            needles.get_or_insert_with(|| Arc::new(Needles::new(uses.keys().cloned().collect())));
+        Arc::clone(needles)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-const CUT: &str = "…[+";
-
-/// Tells whether a taint at a place stands for itself: a number is not part of a longer one.
-fn stands(text: &str, at: usize, needle: &str) -> bool {
-    if !needle.chars().all(is_decimal) {
-        return true;
-    }
-    let before = text[..at].chars().next_back();
-    let behind = text[at + needle.len()..].chars().next();
-    !before.is_some_and(is_decimal) && !behind.is_some_and(is_decimal)
-}
-
-fn without_half<'m>(
-    text: &str,
-    cut: usize,
-    needles: &[Box<str>],
-    mask: impl Fn(&str) -> Cow<'m, str>,
-) -> String {
-    let (before, rest) = text.split_at(cut);
-    let (mut longest, mut whole) = (0, "");
-    for needle in needles {
-        let start = head(needle, SHORTEST_TAINT);
-        let end = tail(before, len(needle) - 1);
-        // Places may overlap: a secret may repeat its beginning.
-        let places = std::iter::successors(end.find(start), |at| {
-            let next = forward(end, *at, 1);
-            end[next..].find(start).map(|found| next + found)
-        });
-        let half = places
-            .map(|at| &end[at..])
-            .take_while(|half| half.len() > longest)
-            .find(|half| needle.starts_with(half));
-        let length = half.map_or(0, str::len);
-        if length > longest {
-            (longest, whole) = (length, needle);
-        }
-    }
-    if longest == 0 {
-        return text.to_owned();
-    }
-    let kept = &before[..before.len() - longest];
-    format!("{kept}{}{rest}", mask(whole))
 }
 
 impl State {

@@ -4,7 +4,6 @@
 //! a narrow shape (a known key format) cannot disarm the wider rule of the name before it.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
 use super::chars::{
     all_alnum, back, char_at, find, forward, is_longer, is_space, rfind, strip, tail, words,
@@ -12,11 +11,12 @@ use super::chars::{
 use super::keys::{classify, KeyClasses, Verdict};
 use super::ordinary::{is_ordinary, note};
 use super::pattern::{patterns, Found, Pattern};
+use super::runs::{runs, runs_at};
 use super::shapes::{
     by_format, commands, in_encoded_urls, in_urls, is_long_enough, is_upper_at, key_blocks,
     key_parameters, schemes, Span,
 };
-use super::signs::Signs;
+use super::signs::{names_in, Signs};
 use super::spans::{
     authorization, cookie, indented, is_delimiter, judged, quoted, starts_quoted, without_closers,
     Name, MAX_ORDINARY, MAX_VALUE,
@@ -31,8 +31,6 @@ const SHORTEST: usize = 7; // characters of the shortest text that holds a secre
 const MAX_NAME: usize = 96; // characters of a name in a text that are judged: its end, which stands beside the value
 
 patterns! {
-    /// What a name can be: whole, with what stands before and behind it.
-    run = r"[\w$.-]{2,}";
     before_key = r"(?:[^\W\d_]{1,16} ){1,2}\Z";
     close = r#"(?:\\{0,8}["'`]|&(?:quot|apos|#34|#39|#x22|#x27|#X27);|%22|%27|\\u002[27]|\*\*)?(?:[\])}]|%5[dD])?"#;
     separator = r"[ \t]{0,16}(?P<s>:{1,4}=|[-=]>|<-|\|\||[?.+|&]?={1,3}(?!>)|:(?![:/])|\uff1a|%3[dDaA]|&#61;|\\u003[dD])(?:%20|\+(?=%22)|\*\*)?[ \t]{0,16}";
@@ -129,23 +127,36 @@ fn searched(text: &str, signs: Signs, classes: &KeyClasses) -> Vec<(usize, usize
         in_urls(text, &mut spans);
     }
     if !classes.is_built_in() || signs.has(Signs::NAME) || signs.has(Signs::LONG) {
-        in_words(text, classes, &mut spans);
+        in_words(text, signs, classes, &mut spans);
     }
     by_sign(text, signs, &mut spans);
     merged(spans)
 }
 
 /// Adds secrets in a text some of whose words are long, or names of secrets.
-fn in_words(text: &str, classes: &KeyClasses, spans: &mut Vec<Span>) {
-    let runs = run().all(text);
-    let runs: HashSet<&str> = runs.map(|found| found.text(text)).collect();
-    if runs.iter().any(|run| is_long_enough(run)) {
+fn in_words(text: &str, signs: Signs, classes: &KeyClasses, spans: &mut Vec<Span>) {
+    let words: Vec<Span>;
+    let has_long;
+    if text.is_ascii() && classes.is_built_in() {
+        // The signs are exact there: only words that have one need a look.
+        has_long = signs.has(Signs::LONG);
+        words = if signs.has(Signs::NAME) {
+            runs_at(text, &names_in(text))
+        } else {
+            Vec::new()
+        };
+    } else {
+        words = runs(text).collect();
+        has_long = words
+            .iter()
+            .any(|(start, end)| is_long_enough(&text[*start..*end]));
+    }
+    let verdict = |(start, end)| Some((start, end, verdict(&text[start..end], classes)?));
+    let names: Vec<_> = words.into_iter().filter_map(verdict).collect();
+    if has_long {
         by_format(text, spans);
     }
-    let verdicts = verdicts(&runs, classes);
-    if !verdicts.is_empty() {
-        by_name(text, &verdicts, spans);
-    }
+    by_name(text, &names, spans);
 }
 
 /// Adds secrets in a text that says that one follows.
@@ -163,36 +174,33 @@ fn by_sign(text: &str, signs: Signs, spans: &mut Vec<Span>) {
         key_parameters(text, spans);
     }
     if signs.has(Signs::COMMAND) {
-        commands(text, &text.to_lowercase(), spans);
+        commands(text, |number| signs.has(Signs::program(number)), spans);
     }
 }
 
-fn verdicts<'t>(runs: &HashSet<&'t str>, classes: &KeyClasses) -> HashMap<&'t str, Verdict> {
-    let mut found = HashMap::new();
-    let judges_all = !classes.is_built_in();
-    for run in runs {
-        let name = tail(run.trim_matches(['-', '.']), MAX_NAME);
-        let verdict = if judges_all || may_be_name(name) {
-            classes.verdict(name)
-        } else {
-            Verdict::Plain
-        };
-        if matches!(verdict, Verdict::Secret | Verdict::Token | Verdict::Weak) {
-            found.insert(*run, verdict);
-        } else if tables().has("later_words", &name.to_lowercase()) {
-            found.insert(*run, Verdict::Key);
-        }
+/// Returns what a word in a text says of what follows; `None` if nothing.
+fn verdict(run: &str, classes: &KeyClasses) -> Option<Verdict> {
+    let name = tail(run.trim_matches(['-', '.']), MAX_NAME);
+    let has_sign = || Signs::of(name).has(Signs::NAME);
+    let verdict = if !classes.is_built_in() || (has_sign() && has_stem(name)) {
+        classes.verdict(name)
+    } else {
+        Verdict::Plain
+    };
+    if matches!(verdict, Verdict::Secret | Verdict::Token | Verdict::Weak) {
+        return Some(verdict);
     }
-    found
+    let is_key = has_sign() && tables().has("later_words", &name.to_lowercase());
+    is_key.then_some(Verdict::Key)
 }
 
-/// Tells whether a word has the part of a name that a secret can have.
-fn may_be_name(word: &str) -> bool {
+/// Tells whether a word that bears the sign of a name has the part of one that a secret can have. In ASCII the sign is proof enough.
+fn has_stem(word: &str) -> bool {
     let has_stem = || {
         let (lower, stems) = (word.to_lowercase(), tables().list("stems"));
         stems.iter().any(|stem| lower.contains(&**stem))
     };
-    Signs::of(word).has(Signs::NAME) && (word.is_ascii() || has_stem())
+    word.is_ascii() || has_stem()
 }
 
 fn merged(mut spans: Vec<Span>) -> Vec<Span> {
@@ -209,16 +217,12 @@ fn merged(mut spans: Vec<Span>) -> Vec<Span> {
 
 // --- names ------------------------------------------------------------------------------------------------------------
 
-/// Adds the values of secret names: assignments, headers, flags, elements, pairs.
-fn by_name(text: &str, verdicts: &HashMap<&str, Verdict>, spans: &mut Vec<Span>) {
+/// Adds the values of secret names, which are given in order: assignments, headers, flags, elements, pairs.
+fn by_name(text: &str, names: &[(usize, usize, Verdict)], spans: &mut Vec<Span>) {
     let mut done = 0;
-    for found in run().all(text) {
-        let whole = found.text(text);
-        let Some(verdict) = verdicts.get(whole) else {
-            continue;
-        };
-        let without = whole.trim_start_matches(['-', '.']);
-        let mut start = found.end - without.len();
+    for (start, end, verdict) in names {
+        let without = text[*start..*end].trim_start_matches(['-', '.']);
+        let mut start = end - without.len();
         let inner = without.trim_end_matches(['-', '.']);
         let end = start + inner.len();
         let mut verdict = *verdict;

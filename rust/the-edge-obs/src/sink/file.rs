@@ -16,7 +16,7 @@ use crate::event::root_rank;
 use crate::facts::Facts;
 use crate::flow::Flow;
 use crate::ids::FlowId;
-use crate::line::line_of;
+use crate::line::with_line;
 use log::LogFile;
 
 /// The default path of flow files.
@@ -253,13 +253,13 @@ fn lost(what: &str) -> io::Error {
 
 impl Sink for FlowFile {
     fn take(&self, facts: &Arc<Facts>) -> io::Result<()> {
-        let mut line = line_of(facts);
-        line.push('\n');
         let is_root = root_rank(&facts.node, facts.parent.is_some()) > 0;
         let is_end = is_root && facts.event_type.is_end();
         let slot = self.slot(&facts.flow.id);
-        slot.append(line.as_bytes(), facts.wall, self.mode, is_end)
-            .map_err(|error| slot.named(&error))
+        with_line(facts, |line| {
+            slot.append(line.as_bytes(), facts.wall, self.mode, is_end)
+        })
+        .map_err(|error| slot.named(&error))
     }
 
     fn flow_ended(&self, flow: &Arc<Flow>) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 mod read;
 mod write;
 
-pub(crate) use write::string as write_string;
+pub(crate) use write::{decimal as write_decimal, string as write_string};
 
 pub(crate) use read::from_lenient_json;
 pub use read::{

@@ -43,14 +43,9 @@ pub(super) fn value(value: &Snap, out: &mut String) {
 
 /// Appends a text in quotes. Only quotes, backslashes and control characters are escaped.
 pub(crate) fn string(text: &str, out: &mut String) {
+    out.reserve(text.len() + 2);
     out.push('"');
-    let escapes = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
-    // Without a way out of the loop it takes many bytes at once.
-    if !text
-        .as_bytes()
-        .iter()
-        .fold(false, |any, byte| any | escapes(byte))
-    {
+    if !has_escapes(text.as_bytes()) {
         out.push_str(text);
         out.push('"');
         return;
@@ -75,6 +70,28 @@ pub(crate) fn string(text: &str, out: &mut String) {
     }
     out.push_str(&text[done..]);
     out.push('"');
+}
+
+/// Tells whether something is escaped, eight bytes at a time.
+fn has_escapes(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk() else {
+        let is_escaped = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+        return text.iter().any(is_escaped);
+    };
+    let eights = text.chunks_exact(8).filter_map(<[u8]>::first_chunk);
+    eights
+        .chain([last])
+        .fold(0, |any, eight| any | escapes(*eight))
+        != 0
+}
+
+/// Returns zero if no byte is escaped. Of a byte below a bound, a subtraction of the bound sets the highest bit, which it had not.
+fn escapes(eight: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let all = u64::from_le_bytes(eight);
+    let below = |bytes: u64, bound: u64| bytes.wrapping_sub(ONES * bound) & !bytes;
+    let is = |byte: u8| below(all ^ (ONES * u64::from(byte)), 1);
+    (below(all, 0x20) | is(b'"') | is(b'\\')) & (ONES << 7)
 }
 
 /// Appends the shortest text that reads back as the same number: with an exponent below 1e-4 and from 1e16 on.
@@ -135,17 +152,32 @@ fn millionths(number: f64, out: &mut String) -> bool {
     if !(1e-4..8_589_934_592.0).contains(&size) || count / 1e6 != size {
         return false;
     }
-    let (whole, rest) = (count as u64 / 1_000_000, count as u64 % 1_000_000);
-    let sign = if number < 0.0 { "-" } else { "" };
-    let _ = write!(out, "{sign}{whole}.{rest:06}"); // writing to a string cannot fail
-    let zeros = out
-        .bytes()
-        .rev()
-        .take(5)
-        .take_while(|byte| *byte == b'0')
-        .count();
-    out.truncate(out.len() - zeros);
+    if number < 0.0 {
+        out.push('-');
+    }
+    decimal(count as u64, out);
     true
+}
+
+/// Appends a number of millionths with its whole part, and as many decimal places as it needs, but one.
+pub(crate) fn decimal(millionths: u64, out: &mut String) {
+    let mut text = [b'0'; 22];
+    let (mut start, mut end) = (text.len(), text.len());
+    let mut rest = millionths;
+    // A zero before the point, too.
+    while rest > 0 || start > 14 {
+        start -= 1;
+        if start == 15 {
+            text[start] = b'.';
+            continue;
+        }
+        text[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    while end > 17 && text[end - 1] == b'0' {
+        end -= 1;
+    }
+    out.push_str(std::str::from_utf8(&text[start..end]).unwrap_or_default());
 }
 
 /// Returns the fewest digits that read back as a number, and its decimal exponent: `(15, -1)` for 0.15.
@@ -205,6 +237,20 @@ mod tests {
                 let plain: String = text.chars().filter(|char| *char != '.').collect();
                 let bare = plain.trim_start_matches('0').trim_end_matches('0');
                 assert_eq!(bare, digits.trim_end_matches('0'), "{number} {exponent}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_escape_is_seen_wherever_it_stands() {
+        for length in 1..40 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut text = vec![b'a'; length];
+                    text[at] = byte;
+                    let is_escaped = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    assert_eq!(super::has_escapes(&text), is_escaped, "{text:?}");
+                }
             }
         }
     }

@@ -1,0 +1,207 @@
+"""Spans in the terms of OpenTelemetry's protocol (OTLP): the one translator of exports and of what is sent.
+
+https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto. A flow id is a trace
+id, and the last 8 bytes of a span id are a span id, so ids are the same wherever a run is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from ..errors import ConfigurationError, allowed
+from ..event import CHECKED_METRICS, MAX_INT, ROOT_NODE, Event, dumps, is_number, level_number
+from ..handlers.span_records import SpanRecord, records_of
+from ._flow_logs import by_start
+from .otlp_names import CONVENTIONS, Kind, Value, kind_of, title_of
+
+__all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "resource_of", "runs_of"]
+
+Attributes: TypeAlias = "dict[str, Value]"
+
+_HEX: Final = re.compile(r"[0-9a-f]{16}")
+_SEVERITIES: Final = {"debug": "DEBUG", "info": "INFO", "warn": "WARN", "error": "ERROR"}
+# Metrics for which the conventions have names.
+_MOST_NS: Final = 2**64 - 1
+_NAMED_METRICS: Final = frozenset(CHECKED_METRICS)
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpEvent:
+    """An event of a span: its name, nanoseconds of the Unix clock, and attributes."""
+
+    name: str
+    time_ns: int
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpSpan:
+    """A span as OTLP has it.
+
+    Attributes:
+        trace_id, span_id, parent_id: Hexadecimal, 32 and 16 digits; parent_id is None for a root.
+        is_client: Whether the kind of the span is CLIENT; otherwise it is INTERNAL.
+        start_ns, end_ns: Nanoseconds of the Unix clock. The end of an unfinished span is its last event.
+        status: ok, error, or unset, as for a span that was cancelled or has not ended; ``message`` belongs to an error.
+        links: The trace ids and span ids of related spans.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    is_client: bool
+    start_ns: int
+    end_ns: int
+    attributes: Attributes
+    status: str
+    message: str
+    events: list[OtlpEvent] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Translator:
+    """Translates spans.
+
+    Args:
+        content: Whether inputs, outputs, messages of models and texts of log events are included. Default True. Errors are in any
+            case.
+        names: The conventions whose attributes are set: ``gen_ai`` (OpenTelemetry's own) and ``openinference`` (Phoenix, MLflow).
+            Default: both.
+
+    Raises:
+        ConfigurationError: a convention is unknown.
+    """
+
+    def __init__(self, *, content: bool = True, names: Iterable[str] = tuple(CONVENTIONS)) -> None:
+        names = [names] if isinstance(names, str) else list(names)
+        for name in names:
+            if name not in CONVENTIONS:
+                raise ConfigurationError(f"names has {name!r}; {allowed(CONVENTIONS, name)}")
+        self._content = content
+        self._conventions = [CONVENTIONS[name] for name in names]
+
+    def translate(self, record: SpanRecord) -> OtlpSpan:
+        """Return a span in the terms of OTLP."""
+        kind = kind_of(record.node)
+        start, error = _ns(record.start), record.error or {}
+        is_error = record.status == "error"
+        last = max((event["timestamp"] for event in record.events), default=record.start)
+        return OtlpSpan(
+            trace_id=record.flow_id.replace("-", ""),
+            span_id=_short(record.span_id),
+            parent_id=None if record.parent_id is None else _short(record.parent_id),
+            name=_clean(title_of(kind, record)),
+            is_client=kind in (Kind.LLM, Kind.HTTP),
+            start_ns=start,
+            end_ns=max(start, _ns(last if record.end is None else record.end)),
+            attributes=self._attributes(kind, record),
+            status="error" if is_error else "ok" if record.status == "ok" else "unset",
+            message=_clean(str(error.get("message") or error.get("type") or "")) if is_error else "",
+            events=[*map(self._event, record.inner), *_exceptions(record)],
+            links=_links(record),
+        )
+
+    def _attributes(self, kind: Kind, record: SpanRecord) -> Attributes:
+        attributes: Attributes = {"tea.node": record.node}
+        if record.step is not None:
+            attributes["tea.step"] = record.step
+        if record.status == "running":
+            attributes["tea.unfinished"] = True
+        elif record.status not in ("ok", "error"):
+            attributes["tea.status"] = record.status
+        if record.partial:
+            attributes["tea.partial"] = True
+        for name, value in record.metrics.items():
+            if name not in _NAMED_METRICS and is_number(value):
+                attributes[f"tea.metrics.{name}"] = value
+        if record.status == "error" and record.error:
+            attributes["error.type"] = str(record.error.get("type"))
+        for convention in self._conventions:
+            attributes.update(convention(kind, record, self._content))
+        return _cleaned(attributes)
+
+    def _event(self, event: Event) -> OtlpEvent:
+        attributes: Attributes = {"log.logger": event["node"], "log.severity": _SEVERITIES[event["level"]]}
+        attributes["log.severity_number"] = level_number(event["level"])
+        for name, value in event["metrics"].items():
+            if is_number(value):
+                attributes[f"tea.metrics.{name}"] = value
+        if self._content:
+            if event["message"] is not None:
+                attributes["log.message"] = event["message"]
+            if event["data"]:
+                attributes["log.data"] = dumps(event["data"])
+        return OtlpEvent(event["event_type"], _ns(event["timestamp"]), _cleaned(attributes))
+
+
+def runs_of(
+    events: Iterable[Event], dropped: Mapping[str, int], translator: Translator
+) -> Iterator[tuple[Attributes, list[OtlpSpan]]]:
+    """Yield the resource and the spans of each run among some events, in the order of their earliest events."""
+    for log in by_start(events, dropped):
+        if records := list(records_of(log)):
+            yield resource_of(records), [translator.translate(record) for record in records]
+
+
+def resource_of(records: Iterable[SpanRecord]) -> Attributes:
+    """Return the attributes of what logged some spans: of the first root that names its host, process and service."""
+    for record in records:
+        resource = record.entry.get("resource") if record.node == ROOT_NODE else None
+        if isinstance(resource, Mapping):
+            named = {
+                "service.name": resource.get("service"),
+                "host.name": resource.get("host"),
+                "process.pid": resource.get("pid"),
+            }
+            return _cleaned({name: value for name, value in named.items() if isinstance(value, (str, int))})
+    return {"service.name": "unknown_service"}
+
+
+def _exceptions(record: SpanRecord) -> Iterable[OtlpEvent]:
+    """Yield the event ``exception`` of a span that failed."""
+    if record.status != "error" or not record.error:
+        return
+    error = record.error
+    named = {"type": error.get("type"), "message": error.get("message"), "stacktrace": error.get("traceback")}
+    attributes: Attributes = {f"exception.{name}": value for name, value in named.items() if isinstance(value, str)}
+    yield OtlpEvent("exception", _ns(record.start if record.end is None else record.end), _cleaned(attributes))
+
+
+def _links(record: SpanRecord) -> list[tuple[str, str]]:
+    """Return the link of a flow to the span in which it was opened."""
+    outer = record.entry.get("outer")
+    if not isinstance(outer, Mapping):
+        return []
+    trace_id, span_id = str(outer.get("flow_id")).replace("-", ""), _short(str(outer.get("span_id")))
+    return [(trace_id, span_id)] if len(trace_id) == 32 and _HEX.fullmatch(span_id) else []
+
+
+def _short(span_id: str) -> str:
+    """Return the last 8 bytes of a UUID, in hexadecimal."""
+    return span_id.replace("-", "")[16:]
+
+
+def _ns(seconds: float) -> int:
+    return min(max(0, round(seconds * 1e6) * 1000), _MOST_NS)  # an event has microseconds
+
+
+def _cleaned(attributes: Attributes) -> Attributes:
+    """Return attributes as Protobuf takes them. Otherwise one span would cost its whole batch."""
+    return {_clean(name): _fit(value) for name, value in attributes.items()}
+
+
+def _fit(value: Value) -> Value:
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return float(value) if abs(value) > MAX_INT else value
+
+
+def _clean(text: str) -> str:
+    """Return a text without surrogates, which UTF-8 does not have."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

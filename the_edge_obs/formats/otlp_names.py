@@ -1,0 +1,261 @@
+"""The attributes of spans of models, tools and agents, in the two conventions that viewers read.
+
+``gen_ai``: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. ``openinference``:
+https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md; Phoenix and MLflow show kinds, inputs and
+outputs only with these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from ..event import dumps, is_number
+from ..handlers.span_records import SpanRecord
+
+Value: TypeAlias = "str | bool | int | float | list[str]"
+
+_Pairs: TypeAlias = "Iterator[tuple[str, Any]]"
+
+
+class Kind(Enum):
+    """What a node is, by its name."""
+
+    LLM = "llm"
+    EMBEDDING = "embedding"
+    TOOL = "tool"
+    AGENT = "agent"
+    RETRIEVER = "retriever"
+    HTTP = "http"
+    OTHER = "other"
+
+
+_KINDS: Final = {
+    "llm": Kind.LLM,
+    "embedding": Kind.EMBEDDING,
+    "embeddings": Kind.EMBEDDING,
+    "tool": Kind.TOOL,
+    "agent": Kind.AGENT,
+    "retriever": Kind.RETRIEVER,
+    "http": Kind.HTTP,
+    "web": Kind.HTTP,
+}
+_OPERATIONS: Final = {
+    Kind.LLM: "chat",
+    Kind.EMBEDDING: "embeddings",
+    Kind.TOOL: "execute_tool",
+    Kind.AGENT: "invoke_agent",
+}
+_SPAN_KINDS: Final = {
+    Kind.LLM: "LLM",
+    Kind.EMBEDDING: "EMBEDDING",
+    Kind.TOOL: "TOOL",
+    Kind.AGENT: "AGENT",
+    Kind.RETRIEVER: "RETRIEVER",
+}
+_PARAMETERS: Final = (
+    "temperature", "top_p", "top_k", "max_tokens", "frequency_penalty", "presence_penalty", "seed", "stop", "stop_sequences",
+)  # fmt: skip
+
+
+def kind_of(node: str) -> Kind:
+    """Return what a node is: the first part of its name tells."""
+    return _KINDS.get(node.partition(".")[0], Kind.OTHER)
+
+
+def title_of(kind: Kind, record: SpanRecord) -> str:
+    """Return the name of a span: ``chat {model}``, ``execute_tool {tool}``, the flow's name, the step, or the node."""
+    subject = _request_model(record) if kind in (Kind.LLM, Kind.EMBEDDING) else _tail(record.node)
+    if kind in _OPERATIONS:
+        return f"{_OPERATIONS[kind]} {subject}" if subject else _OPERATIONS[kind]
+    return record.name or record.step or record.node
+
+
+def _gen_ai(kind: Kind, record: SpanRecord, content: bool) -> dict[str, Value]:
+    return dict(_present(_gen_ai_pairs(kind, record, content)))
+
+
+def _gen_ai_pairs(kind: Kind, record: SpanRecord, content: bool) -> _Pairs:
+    if kind not in _OPERATIONS:
+        return
+    yield "gen_ai.operation.name", _OPERATIONS[kind]
+    if kind in (Kind.TOOL, Kind.AGENT):
+        yield f"gen_ai.{kind.value}.name", _tail(record.node)
+        if kind is Kind.TOOL and content:
+            yield "gen_ai.tool.call.arguments", _text(record.input)
+            yield "gen_ai.tool.call.result", _text(record.output)
+        return
+    given, answer = _mapping(record.input), _mapping(record.output)
+    yield "gen_ai.provider.name", _provider(given)
+    yield "gen_ai.request.model", _request_model(record)
+    yield "gen_ai.response.model", _string(answer.get("model"))
+    yield "gen_ai.response.id", _string(answer.get("id"))
+    for name in _PARAMETERS:
+        value = given.get(name)
+        yield f"gen_ai.request.{name}" if name != "stop" else "gen_ai.request.stop_sequences", _parameter(name, value)
+    yield "gen_ai.response.finish_reasons", _finish_reasons(answer)
+    for name in ("input_tokens", "output_tokens"):
+        yield f"gen_ai.usage.{name}", record.metrics.get(name)
+    yield "gen_ai.usage.cache_read.input_tokens", _cached(answer)
+    first: Any = record.metrics.get("time_to_first_chunk_ms")
+    yield "gen_ai.response.time_to_first_chunk", first / 1000 if is_number(first) else None
+    if content and kind is Kind.LLM:
+        if asked := _asked(given):
+            yield "gen_ai.input.messages", dumps([_with_parts(message) for message in asked])
+        if answered := _answered(answer):
+            reasons = _finish_reasons(answer) or ["stop"]
+            yield "gen_ai.output.messages", dumps([{**_with_parts(one), "finish_reason": reasons[0]} for one in answered])
+
+
+def _openinference(kind: Kind, record: SpanRecord, content: bool) -> dict[str, Value]:
+    return dict(_present(_openinference_pairs(kind, record, content)))
+
+
+def _openinference_pairs(kind: Kind, record: SpanRecord, content: bool) -> _Pairs:
+    yield "openinference.span.kind", _SPAN_KINDS.get(kind, "CHAIN")
+    if content:
+        for key, value in (("input", record.input), ("output", record.output)):
+            if value is not None:
+                yield f"{key}.value", _text(value)
+                yield f"{key}.mime_type", "text/plain" if isinstance(value, str) else "application/json"
+    if kind is Kind.TOOL:
+        yield "tool.name", _tail(record.node)
+    if kind is Kind.AGENT:
+        yield "agent.name", _tail(record.node)
+    if kind not in (Kind.LLM, Kind.EMBEDDING):
+        return
+    given, answer = _mapping(record.input), _mapping(record.output)
+    model = _string(answer.get("model")) or _request_model(record)
+    yield "llm.model_name" if kind is Kind.LLM else "embedding.model_name", model
+    yield "llm.provider", _provider(given)
+    parameters = {name: given[name] for name in _PARAMETERS if given.get(name) is not None}
+    yield "llm.invocation_parameters", dumps(parameters) if parameters else None
+    counts = {"prompt": "input_tokens", "completion": "output_tokens", "total": "tokens"}
+    for name, metric in counts.items():
+        yield f"llm.token_count.{name}", record.metrics.get(metric)
+    yield "llm.token_count.prompt_details.cache_read", _cached(answer)
+    yield "llm.cost.total", record.metrics.get("cost_usd")
+    if content and kind is Kind.LLM:
+        yield from _numbered("llm.input_messages", _asked(given))
+        yield from _numbered("llm.output_messages", _answered(answer))
+
+
+def _numbered(prefix: str, messages: list[Mapping[str, Any]]) -> _Pairs:
+    for number, message in enumerate(messages):
+        path = f"{prefix}.{number}.message"
+        yield f"{path}.role", _string(message.get("role"))
+        content = message.get("content")
+        yield f"{path}.content", None if content is None else _text(content)
+        for at, (_, name, arguments) in enumerate(_tool_calls(message)):
+            yield f"{path}.tool_calls.{at}.tool_call.function.name", name
+            yield f"{path}.tool_calls.{at}.tool_call.function.arguments", arguments
+
+
+CONVENTIONS: Final[Mapping[str, Callable[[Kind, SpanRecord, bool], dict[str, Value]]]] = {
+    "gen_ai": _gen_ai,
+    "openinference": _openinference,
+}
+"""The conventions by name: each gives the attributes of a span, with or without its content."""
+
+
+# --- what a span of a model was given and answered: OpenAI's form, as llm.call and most libraries have it ---
+
+
+def _asked(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the messages that a model was given."""
+    system = given.get("system")
+    before: list[Mapping[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
+    messages = given.get("messages")
+    if isinstance(messages, list):
+        return [*before, *(message for message in messages if isinstance(message, Mapping))]
+    prompt = given.get("prompt", given.get("input"))
+    return before if prompt is None else [*before, {"role": "user", "content": prompt}]
+
+
+def _answered(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the messages that a model answered: of each choice, or the answer itself."""
+    choices = answer.get("choices")
+    if isinstance(choices, list):
+        messages = [_mapping(_mapping(choice).get("message")) for choice in choices]
+        if messages := [message for message in messages if message]:
+            return [{"role": "assistant", **message} for message in messages]
+    content, calls = answer.get("content", answer.get("text")), answer.get("tool_calls")
+    if content is None and not calls:
+        return []
+    return [{"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}]
+
+
+def _with_parts(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message in the form of ``gen_ai.input.messages``."""
+    content = message.get("content")
+    parts: list[dict[str, Any]] = [] if content is None else [{"type": "text", "content": _text(content)}]
+    for call_id, name, arguments in _tool_calls(message):
+        parts.append({"type": "tool_call", "id": call_id, "name": name, "arguments": arguments})
+    return {"role": str(message.get("role")), "parts": parts}
+
+
+def _tool_calls(message: Mapping[str, Any]) -> Iterator[tuple[str | None, str | None, str | None]]:
+    """Yield the id, name and arguments of each tool call in a message."""
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = _mapping(_mapping(call).get("function"))
+        if function:
+            arguments = function.get("arguments")
+            yield _string(call.get("id")), _string(function.get("name")), None if arguments is None else _text(arguments)
+
+
+def _finish_reasons(answer: Mapping[str, Any]) -> list[str] | None:
+    reasons = [answer.get("finish_reason", answer.get("stop_reason"))]
+    if isinstance(choices := answer.get("choices"), list):
+        reasons += [_mapping(choice).get("finish_reason") for choice in choices]
+    return [reason for reason in reasons if isinstance(reason, str)] or None
+
+
+def _cached(answer: Mapping[str, Any]) -> Any:
+    """Return how many of the input tokens came from a cache."""
+    usage = _mapping(answer.get("usage"))
+    details = _mapping(usage.get("prompt_tokens_details", usage.get("input_tokens_details")))
+    return details.get("cached_tokens", usage.get("cache_read_input_tokens"))
+
+
+def _request_model(record: SpanRecord) -> str | None:
+    return _string(_mapping(record.input).get("model")) or _string(_mapping(record.output).get("model"))
+
+
+def _provider(given: Mapping[str, Any]) -> str | None:
+    provider = _string(given.get("provider"))
+    return None if provider == "auto" else provider
+
+
+def _parameter(name: str, value: Any) -> Any:
+    if name in ("stop", "stop_sequences"):
+        return [value] if isinstance(value, str) else value
+    return value if is_number(value) else None
+
+
+# --- values ---
+
+
+def _present(pairs: _Pairs) -> Iterator[tuple[str, Value]]:
+    """Yield the pairs whose value OTLP can have: no None, and lists of texts only."""
+    for name, value in pairs:
+        is_texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        if isinstance(value, (str, bool)) or is_number(value) or is_texts:
+            yield name, value
+
+
+def _tail(node: str) -> str:
+    return node.partition(".")[2] or node
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value)

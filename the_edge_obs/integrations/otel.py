@@ -1,0 +1,137 @@
+"""OpenTelemetry: spans of runs are sent to any receiver of OTLP, such as Phoenix, MLflow, Jaeger or the Collector.
+
+Needs the extra ``otel``. The official exporter sends them, as Protobuf over HTTP, so the standard variables
+``OTEL_EXPORTER_OTLP_*`` apply where an argument is not given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ConfigurationError, ExportError, MissingExtraError
+from ..event import Event
+from ..formats.otlp import CONVENTIONS, Translator, runs_of
+from ..handlers import BatchHandler, SpanRecord
+
+if TYPE_CHECKING:
+    from ._otel_sdk import Client
+
+__all__ = ["OtlpHandler", "send_events"]
+
+_PATH: Final = "/v1/traces"
+_BATCH: Final = 512
+_WHY: Final = "the logger opentelemetry.exporter says why"
+
+
+class OtlpHandler(BatchHandler):
+    """Send spans to a receiver of OTLP over HTTP.
+
+    In a block: ``{type: otlp, endpoint: http://localhost:4318}``. A receiver that is slow, dead or refuses spans does not hold
+    the flow up: what could not be sent is counted, see ``BatchHandler``.
+
+    Args:
+        endpoint: The receiver, without ``/v1/traces``. Default None: ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or
+            ``OTEL_EXPORTER_OTLP_ENDPOINT``, otherwise http://localhost:4318.
+        headers: Headers of each request, such as ``{"x-mlflow-experiment-id": "1"}``. Default None: those of the environment.
+        service: The name of the service. Default None: ``OTEL_SERVICE_NAME``, otherwise the program's name.
+        content: Whether inputs, outputs, messages of models and texts of log events are sent. Default True. Errors are sent in
+            any case.
+        names: The conventions for models and tools whose attributes are set. Default: ``gen_ai`` and ``openinference``.
+        max_spans, exit_s, level: As in ``BatchHandler``.
+
+    Raises:
+        MissingExtraError: the extra ``otel`` is not installed.
+        ConfigurationError: an argument is not valid.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        service: str | None = None,
+        content: bool = True,
+        names: Iterable[str] = tuple(CONVENTIONS),
+        max_spans: int = 8_192,
+        exit_s: float = 2.0,
+        level: int | str = logging.NOTSET,
+    ) -> None:
+        _check(endpoint, headers, service, content)
+        self._translator = Translator(content=content, names=names)
+        self._client = _client("the handler otlp", endpoint, headers, service)
+        super().__init__(level, max_spans=max_spans, exit_s=exit_s)
+
+    def send(self, spans: list[SpanRecord]) -> None:
+        """Send spans.
+
+        Raises:
+            ExportError: the receiver did not take them; the exporter has logged why.
+        """
+        if not self._client.send([self._translator.translate(span) for span in spans]):
+            raise ExportError(f"the receiver of OTLP did not take them; {_WHY}")
+
+    def give_up(self) -> None:
+        """End the exporter's wait for its next try."""
+        self._client.shutdown()
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent."""
+        self._client.renew()
+
+
+def send_events(
+    events: Iterable[Event],
+    dropped: Mapping[str, int],
+    endpoint: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    content: bool = True,
+) -> Iterator[int]:
+    """Send the spans of logged events, and yield after each batch how many it had.
+
+    Args:
+        events: The events, of any number of flows.
+        dropped: How many events of each flow are lost, by flow id; complete only when all events have been read.
+        endpoint, headers, content: As in ``OtlpHandler``.
+
+    Raises:
+        ExportError: the receiver did not take a batch; those before it are sent.
+        MissingExtraError: the extra ``otel`` is not installed.
+        ConfigurationError: an argument is not valid.
+    """
+    _check(endpoint, headers, None, content)
+    client, sent = _client("send", endpoint, headers, None), 0
+    for made_by, spans in runs_of(events, dropped, Translator(content=content)):
+        for start in range(0, len(spans), _BATCH):
+            batch = spans[start : start + _BATCH]
+            if not client.send(batch, made_by):
+                raise ExportError(f"{endpoint!r} did not take {len(batch)} spans, after {sent} that were sent; {_WHY}")
+            sent += len(batch)
+            yield len(batch)
+
+
+def _client(feature: str, endpoint: str | None, headers: Mapping[str, str] | None, service: str | None) -> Client:
+    try:
+        from ._otel_sdk import Client
+    except ImportError as error:
+        raise MissingExtraError(feature, "otel") from error
+    return Client(None if endpoint is None else _with_path(endpoint), headers, service)
+
+
+def _check(endpoint: object, headers: object, service: object, content: object) -> None:
+    if endpoint is not None and not (isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))):
+        raise ConfigurationError(
+            f"endpoint {endpoint!r} is not the address of a receiver; write one such as http://localhost:4318"
+        )
+    pairs = headers.items() if isinstance(headers, Mapping) else () if headers is None else [(headers,)]
+    if not all(isinstance(part, str) for pair in pairs for part in pair) or isinstance(headers, str):
+        raise ConfigurationError("headers is not a mapping of texts to texts")  # without the values, which may be secrets
+    if service is not None and not (isinstance(service, str) and service):
+        raise ConfigurationError(f"service is {service!r}; it must be a name")
+    if not isinstance(content, bool):
+        raise ConfigurationError(f"content is {content!r}; allowed: true, false")
+
+
+def _with_path(endpoint: str) -> str:
+    return endpoint if endpoint.rstrip("/").endswith(_PATH) else endpoint.rstrip("/") + _PATH
