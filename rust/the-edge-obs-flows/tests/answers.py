@@ -138,7 +138,9 @@ MISTAKES = [
     "nodes: [{name: a, interrupt: before, stps: 1, steps: [{uses: json.parse, text: '1', strategy: x}]}]",
     "nodes: [{name: a, flow: 3, parallel_each: '{{ [1] }}'}]",
     "nodes: [{name: a, type: while_loop, condition: x, max_iterations: 1, body: [" + NODE + "], streams: 1, subgraph: 2}]",
-    "nodes: [{name: a, type: dynamic_parallel, items: [1], action: " + NODE + ", max_workers: 2, subgraph: x, input: 1, inputs: 2}]",
+    "nodes: [{name: a, type: dynamic_parallel, items: [1], action: "
+    + NODE
+    + ", max_workers: 2, subgraph: x, input: 1, inputs: 2}]",
     "nodes: [{name: a, type: dynamic_parallel, items: [1], action: " + NODE + ", fail_fast: 'yes'}]",
     "nodes: [{name: a, type: dynamic_parallel, items: [1], action: " + NODE + ", fail_fast: }]",
     node("language: prolog"),

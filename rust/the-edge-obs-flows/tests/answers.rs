@@ -21,10 +21,13 @@ fn text<'a>(case: &'a Snap, key: &str) -> &'a str {
 /// Returns a mistake without what the parser of a runtime says in its own words.
 fn shown(line: Option<usize>, step: Option<&str>, problem: &str) -> String {
     let own = ["template syntax error in", "broken YAML"];
-    let end = own
+    let mut end = own
         .iter()
         .filter_map(|words| Some(problem.find(words)? + words.len()))
         .min();
+    if problem.starts_with("observability.handlers[") && problem.contains("].type is ") {
+        end = problem.find("; "); // each runtime has handlers of its own
+    }
     let problem = &problem[..end.unwrap_or(problem.len())];
     // The crate the-edge-obs suggests no names in blocks.
     let problem = match (problem.find("did you mean"), problem.find("? allowed")) {
