@@ -94,8 +94,7 @@ def optional(session: nox.Session) -> None:
 @nox.session
 def runtimes(session: nox.Session) -> None:
     """Hold the Rust runtime equal to Python, if there is cargo; ``-- --hypothesis-profile nightly`` tries many cases."""
-    if shutil.which("cargo") is None:
-        session.skip("cargo is not on this machine; install Rust: https://rustup.rs")
+    need_crates(session)
     install(session, "test")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "rust" / "target")).resolve()
     has_path = any(argument.startswith("tests") for argument in session.posargs)
