@@ -55,7 +55,7 @@ def _faults(log: Path) -> list[str]:
 
 @given(flows())
 def test_flows(rust: Rust, folder: Path, flow: dict[str, Any]) -> None:
-    """Within the rules F1 to F7. In a flow with branches, whose threads take turns as they like, a difference has to show twice."""
+    """Within the rules F1 to F7. Where branches run, whose threads take turns as they like, a difference has to show twice."""
     case = json.dumps(flow, ensure_ascii=False)
     try:
         _compare(rust, folder, flow, case)
