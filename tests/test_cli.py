@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,24 @@ def test_run_shows_nodes_tree_and_state(capsys: pytest.CaptureFixture[str]) -> N
         "info  file.read exit [load]",
         "info  python.run exit [count]",
         "info  flow exit",
+    ]
+
+
+def test_run_shows_the_state_under_the_redaction_of_the_flow(capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys of the flow's own ``redact:`` are secret on stdout too, and so is what stood under them, wherever it reappears."""
+    flow = """
+        name: notes
+        observability: {redact: {keys: [internal_note]}}
+        initial_state: {internal_note: kept-apart-17}
+        nodes:
+          - {name: echo, uses: json.parse, with: {text: '["kept-apart-17"]'}, output: {said: '{{ result.data[0] }}'}}
+    """
+    assert main(["run", write_flow(textwrap.dedent(flow))]) == 0
+    out = capsys.readouterr().out
+    assert out[out.index("final state") :].splitlines() == [
+        "final state",
+        '  internal_note  "[REDACTED]"',
+        '  said           "[REDACTED]"',
     ]
 
 

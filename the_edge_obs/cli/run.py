@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from ..context import flows_known
 from ..errors import ConfigurationError, FlowRunError
 from ..event import LEVELS
 from ..files import writable, write_atomically
@@ -176,8 +177,10 @@ def _failure(error: BaseException, log: FlowLog | None) -> str:
 
 
 def _short(state: Mapping[str, Any], view: View) -> Iterator[str]:
-    """Yield the state, one line per key, cut to the width of the view and with secrets redacted."""
-    shown = {printable(key): value for key, value in scrub(snapshot(dict(state))).items() if key not in _RUN_KEYS}
+    """Yield the state, one line per key, cut to the width of the view and without what the flow takes for secret."""
+    flow = flows_known.get(str(state.get("flow_id")))
+    clean = scrub(snapshot(dict(state), flow), flow.taints if flow is not None else ())
+    shown = {printable(key): value for key, value in clean.items() if key not in _RUN_KEYS}
     width = min(max(map(columns, shown), default=0), view.width // 3)
     yield "final state" if shown else "final state: empty"
     for key, value in shown.items():
