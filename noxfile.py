@@ -194,7 +194,7 @@ def mutants(session: nox.Session) -> None:
 
 
 def need_crates(session: nox.Session) -> None:
-    """Skip a session, and say why, where there is no cargo, or where it cannot get the crates that Cargo.lock names."""
+    """Skip the session, with a reason, if cargo is missing or cannot download the crates in Cargo.lock."""
     if shutil.which("cargo") is None:
         session.skip("cargo is not on this machine, so the Rust runtime is not checked")
     if subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT / "rust", check=False).returncode:

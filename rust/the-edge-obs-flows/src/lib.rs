@@ -32,7 +32,7 @@
 //! - `http` (default): the actions that ask a server: `http.get`, `http.post`, and the endpoints of `llm.call` and `llm.stream`.
 //! - `jmespath` (default): the action `json.transform`.
 //!
-//! The oldest supported compiler is Rust 1.85. There is no unsafe code of its own; SQLite is C.
+//! The crate needs Rust 1.85 or later and forbids unsafe code in its own modules; SQLite is written in C.
 #![forbid(unsafe_code)]
 
 pub mod actions;

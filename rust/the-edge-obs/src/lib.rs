@@ -54,7 +54,7 @@
 //! With `tracing`'s feature `release_max_level_off`, a release build also has nothing of an observed call left. Both are for the
 //! program to set, not for a library.
 //!
-//! The oldest supported compiler is Rust 1.85. There is no unsafe code. The
+//! The crate needs Rust 1.85 or later and forbids unsafe code. The
 //! [guide](https://github.com/fabceolin/the_edge_obs/blob/main/docs/rust.md) explains more.
 #![forbid(unsafe_code)]
 

@@ -8,17 +8,18 @@ use crate::redaction::{head, scrub_text, Taints, MAX_STRING};
 pub const MAX_NAME: usize = 256;
 /// Characters of a longer name that stay before the mark of the cut.
 const ROOM: usize = MAX_NAME - 24;
+/// A name with fewer bytes cannot be a key of a known format.
+const SHORTEST_KEY: usize = 12;
 
 /// Returns a name that is safe to write; most names are not changed.
 ///
 /// Unsafe characters are escaped as Python writes them, secrets are removed by their shape, and a name of more than [`MAX_NAME`]
 /// characters is cut, with `[+N chars]` at its end.
 pub(crate) fn fit_name(name: &str) -> Cow<'_, str> {
-    if name.len() <= 64
+    if name.len() < SHORTEST_KEY
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        && !may_be_key(name)
     {
         return name.into();
     }
@@ -43,11 +44,6 @@ pub(crate) fn fit_node(name: &str) -> Cow<'_, str> {
     } else {
         fit_name(name)
     }
-}
-
-/// Tells whether a text is long enough for a key of a known format.
-fn may_be_key(name: &str) -> bool {
-    name.len() >= 12
 }
 
 fn escape(character: char) -> Cow<'static, str> {

@@ -39,7 +39,7 @@ fn a_flow_is_a_tree_of_spans() {
     assert_eq!(at(&events[1], "data").to_json(), r#"{"input":[1,2]}"#);
     assert_eq!(at(&events[2], "metrics").to_json(), r#"{"candidates":12}"#);
     assert_eq!(at(&events[4], "data").to_json(), r#"{"best":0.5}"#);
-    assert_eq!(at(&events[5], "data").to_json(), "{}"); // `()` is no output
+    assert_eq!(at(&events[5], "data").to_json(), "{}"); // `()` adds no output
     assert_eq!(at(&events[6], "metrics.tokens"), &Snap::Int(7));
     assert!(
         matches!(at(&events[6], "metrics.duration_ms"), Snap::Float(duration) if *duration >= 0.0)

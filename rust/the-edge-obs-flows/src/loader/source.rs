@@ -21,7 +21,7 @@ pub(crate) const MAX_MISTAKES: usize = 100;
 pub(crate) enum Refusal {
     /// A mistake in it.
     Mistake(Box<FlowFileError>),
-    /// As many mistakes are noted as are reported at once, so there is no point in reading further.
+    /// The limit of reported mistakes is reached, so reading stops.
     Enough,
 }
 

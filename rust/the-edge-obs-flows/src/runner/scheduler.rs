@@ -35,7 +35,7 @@ struct Borders<'a> {
 ///
 /// # Errors
 ///
-/// A node fails and nothing handles it, or there is no way from one.
+/// A node fails and nothing handles the failure, or no edge or goto that leaves a node applies.
 pub(super) fn run_plan(plan: &Plan, given: State, run: &Run) -> Result<State, Failure> {
     let mut state = plan.initial_state.clone().counting_with(&given);
     state.update(given.pairs().iter().cloned());

@@ -24,7 +24,7 @@ pub(super) const MAX_NUMBER: i128 = 1_000_000;
 /// How deep a value can nest. The engine drops, compares and writes a value on the stack.
 pub(super) const MAX_DEPTH: usize = 300;
 
-/// What an item of a container, or a value that is no text, counts.
+/// The size charged for an item of a container, or for a value that is not a text.
 pub(super) const ITEM: usize = 16;
 
 /// After so many values a walk looks at the clock.
