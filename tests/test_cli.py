@@ -164,7 +164,12 @@ def test_run_of_a_failing_flow(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert (code, tree_of(out)[1:5], err.splitlines()[-1]) == (
         1,
-        ["broken    flow  error", "└─ fetch  python.run  error", "     ValueError: no route to\\nhost", ""],
+        [
+            "broken    flow  error",
+            "└─ fetch  python.run  error",
+            "     ValueError: no route to\\nhost (flow.yaml:6 in <module>)",
+            "",
+        ],
         "tea-obs: error: step 'fetch' (python.run): ValueError: no route to\\nhost",
     )
     assert "Traceback" not in out + err
@@ -440,7 +445,7 @@ def test_show_lists_several_flows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "logs"]) == 0
     lines = [re.sub(r"  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "", line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        "2 runs in 'logs'; choose one with --flow ID",
+        "2 runs in 'logs'; choose one with --flow ID or --last",
         "",
         "name    status   started (local)      duration  flow",
         f"triage  running         -  {OTHER_FLOW}",
@@ -468,8 +473,9 @@ def test_show_marks_what_a_kill_has_left(capsys: pytest.CaptureFixture[str]) -> 
         (["nope"], "'nope' cannot be read: no such file or directory"),
         (["."], "folder '.' holds no logs; the name of a log ends in .jsonl or .jsonl.gz"),
         (["access.log"], "'access.log' holds no events"),
-        (["run.jsonl", "--flow", "zz"], "no flow of 'run.jsonl' begins with 'zz'; tea-obs show 'run.jsonl' lists the flows"),
-        (["run.jsonl", "--flow", ""], "2 flows of 'run.jsonl' begin with ''"),
+        (["run.jsonl", "--flow", "zz"], "no flow of 'run.jsonl' begins with 'zz'; tea-obs ls 'run.jsonl' lists the runs"),
+        (["run.jsonl", "--name", "x*"], "no run of 'run.jsonl' passes these filters; tea-obs ls 'run.jsonl' lists the runs"),
+        ([], "no folder 'logs' is here; give a log, or write one: tea-obs run FLOW.yaml --log-dir logs"),
     ],
 )
 def test_what_show_refuses(args: list[str], message: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -513,7 +519,7 @@ def test_query_streams_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_query_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """--format console gives the lines that a running flow shows."""
     main(["query", write_log(triage()), "--format", "console", "--node", "llm.call"])
-    assert [line[13:] for line in capsys.readouterr().out.splitlines()] == [
+    assert [line[30:] for line in capsys.readouterr().out.splitlines()] == [
         "debug llm.call entry [think]",
         "debug llm.call exit (1000.0 ms) [think]",
     ]

@@ -263,7 +263,6 @@ def _count(name: str, value: Any, now: float) -> None:
 
 
 FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
-    "flow_id": _flow_id,
     "node": _glob,
     "level": _level,
     "min_level": _min_level,
@@ -273,6 +272,7 @@ FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
     "span_id": _span_id,
     "step": _glob,
     "text": _text,
+    "flow_id": _flow_id,
     "limit": _count,
     "last": _count,
 }

@@ -40,9 +40,7 @@ def log_or_latest(log: Path | None, choice: dict[str, Any]) -> tuple[Path, dict[
     if log is not None:
         return log, choice
     if not _LOGS.is_dir():
-        raise LogFileError(
-            f"there is no folder {str(_LOGS)!r} here; give a log, or write one: tea-obs run FLOW.yaml --log-dir logs"
-        )
+        raise LogFileError(f"no folder {str(_LOGS)!r} is here; give a log, or write one: tea-obs run FLOW.yaml --log-dir logs")
     return _LOGS, {"last": 1, **choice}
 
 

@@ -107,7 +107,7 @@ def _logs(args: argparse.Namespace) -> tuple[FlowLog, FlowLog]:
         if len(latest) < 2:
             raise LogFileError(f"only one run of {str(args.a)!r} is chosen; a comparison without B needs two of them")
         args.flow_a, args.flow_b = latest
-    first, second = ({**choice, "flow_id": flow} if flow else choice for flow in (args.flow_a, args.flow_b))
+    first, second = ({**choice, "flow_id": [flow]} if flow else choice for flow in (args.flow_a, args.flow_b))
     return _log(args.a, first, "--flow-a"), _log(args.b or args.a, second, "--flow-b")
 
 

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-on",
         choices=("errors",),
-        help="errors: exit with 1 also if the flow ended well but logged an error that it handled",
+        help="errors: exit with 1 also if the flow ended well but logged errors that it handled",
     )
     parser.add_argument(
         "--no-code",

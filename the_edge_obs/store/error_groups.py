@@ -14,9 +14,9 @@ MAX_GROUPS: Final = 1_000
 """How many groups are kept apart; the errors of further ones are counted together, per node."""
 _MAX_SHAPE: Final = 300  # characters of a message that are compared
 
-# What differs between two messages of one cause: quoted texts, ids, hexadecimal and decimal numbers. Each alternative is linear.
+# What differs between two messages of one cause: quoted texts, ids, hexadecimal and decimal numbers.
 _VARYING: Final = re.compile(
-    r"""'[^'\n]{0,200}'|"[^"\n]{0,200}"|`[^`\n]{0,200}`"""
+    r"""(?<!\w)'[^'\n]{0,200}'(?!\w)|"[^"\n]{0,200}"|`[^`\n]{0,200}`"""
     r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"
     r"|\b0[xX][0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]{0,63}[0-9])[0-9a-fA-F]{8,64}\b"
     r"|[+-]?[0-9]+(?:[.,:][0-9]+)*"
