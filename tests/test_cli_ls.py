@@ -35,9 +35,9 @@ def test_runs_by_their_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert main(["ls", str(logs(tmp_path / "logs"))]) == 0
     at = [clock_text(T0, zone=False), clock_text(T0 + 60, zone=False)]
     name = "a\\x1b[31m name that is long " + "x" * 20
+    head = f"{'name':<{len(name)}}  status  started (local)      duration  errors  tokens     cost  "
     assert capsys.readouterr().out.splitlines() == [
-        f"{'name':<{len(name)}}  status  started (local)      duration  errors  tokens     cost  "
-        f"{'flow':<{len(FLOW)}}  first error",
+        f"{head}{'flow':<{len(FLOW)}}  first error",
         f"{'triage':<{len(name)}}  ok      {at[0]}    2.00 s           1,200  $0.5000  {FLOW}",
         f"{name}  error   {at[1]}         -       1                   {OTHER_FLOW}  E: no",
         "",
@@ -146,7 +146,7 @@ def test_every_command_chooses_the_same_runs(many: str, tmp_path: Path, capsys: 
     assert main(["tail", many, "--flow", last[:10], "-n", "1"]) == 0
     capsys.readouterr()
     assert main(["diff", many, "--name", "triage"]) == 0
-    assert [line.split()[-3].partition("-")[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["aaaaaaaa"] * 2
+    assert [line.split()[-4].partition("-")[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["aaaaaaaa"] * 2
     assert main(["diff", many, many, "--status", "ok"]) == 2
     assert "2 runs of" in capsys.readouterr().err
 
