@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -67,7 +68,7 @@ def select(events: Iterable[Event], filters: Mapping[str, Any], *, now: float | 
 
 
 def _last(events: Iterable[Event], count: int) -> Iterator[Event]:
-    yield from deque(events, count)
+    yield from deque(events, min(count, sys.maxsize))
 
 
 def _limited(events: Iterable[Event], limit: int | None) -> Iterator[Event]:
