@@ -25,7 +25,7 @@ FLOORS = (
     ("recording",),
     ("handlers",),
     ("configuration", "store"),
-    ("instrumentation", "pages", "testing"),
+    ("instrumentation", "pages", "sql", "testing"),
     ("comparison", "formats"),
     ("__init__", "actions"),
     ("flows", "integrations"),

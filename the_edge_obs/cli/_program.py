@@ -13,12 +13,12 @@ from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
 from ..files import BROKEN_PIPE, abandon_stdout
-from . import clean, config, diff, errors, export, lnav, ls, mcp, query, run, send, show, stats, tail, validate, view
+from . import clean, config, diff, errors, export, lnav, ls, mcp, query, run, send, show, sql, stats, tail, validate, view
 from ._terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
 
-_COMMANDS: Final = (run, show, view, ls, errors, stats, tail, query, export, send, diff, validate, config, clean, lnav, mcp)
+_COMMANDS: Final = (run, show, view, ls, errors, stats, tail, query, sql, export, send, diff, validate, config, clean, lnav, mcp)
 # Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text", "--sort"})
 _LAST: Final = "--last"

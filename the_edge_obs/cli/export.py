@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..errors import ExportError
 from ..event import Event
 from ..files import write_atomically
 from ..formats import FORMATS, format_of, renderer
@@ -16,7 +17,7 @@ from ..jsonl import Skipped
 from ..text import counted, printable
 from ._filters import add_choice, choice_of
 from ._progress import Progress
-from ._sources import add_log, chosen_flows, read
+from ._sources import add_log, chosen_flows, files_of, read
 from ._terminal import DONE, prepare_json, say_skipped, write_json
 
 NAME: Final = "export"
@@ -31,7 +32,9 @@ Write a log in another format. The file is written completely or not at all.
               suffix while LOG is a folder: one page per run, and an index
   chrome      a trace for https://ui.perfetto.dev and chrome://tracing
   speedscope  profiles for https://www.speedscope.app
-  otlp-json   OpenTelemetry's spans, a line per run, for the Collector's otlpjsonfile receiver"""
+  otlp-json   OpenTelemetry's spans, a line per run, for the Collector's otlpjsonfile receiver
+  parquet     one event per row, for DuckDB and others; needs the extra sql. If PATH is a
+              folder or ends in /: new files in it, one per day (UTC), beside those of others"""
 EPILOG: Final = """\
 examples:
   tea-obs export logs/flow-0b5e7a52-4c1e-4f6b-9d80-2f4f3f0d9a11.jsonl -o run.json
@@ -44,9 +47,12 @@ examples:
   tea-obs export logs --format otlp-json -o spans.jsonl
   tea-obs export run.jsonl -o run.html
   tea-obs export logs --format html -o pages/
+  tea-obs export logs -o spans.parquet
+  tea-obs export logs --since -1d --format parquet -o shared/
 """
 
 _STDOUT: Final = "-"
+_PARQUET: Final = "parquet"
 _SLASHES: Final = tuple(filter(None, (os.sep, os.altsep)))
 
 
@@ -55,15 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_log(parser)
     add_choice(parser)
     parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the file to write; - is stdout")
-    parser.add_argument("--format", choices=FORMATS, help="default: the suffix of PATH, otherwise jsonl")
+    parser.add_argument("--format", choices=(*FORMATS, _PARQUET), help="default: the suffix of PATH, otherwise jsonl")
 
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    format_name = args.format or format_of(args.output)
+    format_name = args.format or (_PARQUET if args.output.endswith(f".{_PARQUET}") else format_of(args.output))
     wanted = chosen_flows(args.log, choice_of(args))
     if format_name == "html" and _is_folder(args.log, args.output):
         return _pages(args.log, args.output, wanted)
+    if format_name == _PARQUET:
+        return _parquet(args.log, args.output, wanted.get("flow_id"))
     count, skipped = 0, Skipped()
 
     def events() -> Iterator[Event]:
@@ -80,6 +88,20 @@ def call(args: argparse.Namespace) -> int:
         return DONE
     size = write_atomically(args.output, text)
     print(f"{printable(args.output)}: {counted(count, 'event')} as {format_name}, {counted(size, 'byte')}")
+    return DONE
+
+
+def _parquet(log: Path, output: str, flow_ids: Sequence[str] | None) -> int:
+    from ..sql import write_days, write_parquet
+
+    if output == _STDOUT:
+        raise ExportError("a Parquet file cannot be written to stdout; give a path")
+    skipped, by_day = Skipped(), output.endswith(_SLASHES) or os.path.isdir(output)
+    written = (write_days if by_day else write_parquet)(files_of(log), output, skipped, flow_ids)
+    say_skipped(str(log), skipped)
+    where = output if by_day else written.files[0]
+    of = f" in {counted(len(written.files), 'file')}" if by_day else ""
+    print(f"{printable(where)}: {counted(written.events, 'event')} as {_PARQUET}{of}, {counted(written.size, 'byte')}")
     return DONE
 
 

@@ -31,9 +31,9 @@ _FORMULA: Final = re.compile("(^|;)(?=[-=+@\uff1d\uff0b\uff0d\uff20])")
 
 def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[str]:
     """Yield the names of the columns, and then a row for each span, parents before children; lines end in CR LF."""
-    yield _line(COLUMNS)
+    yield row_text(COLUMNS)
     for log in by_start(events, dropped):
-        yield from map(_line, _rows(log))
+        yield from map(row_text, _rows(log))
 
 
 def _rows(log: FlowLog) -> Iterator[list[Any]]:
@@ -47,13 +47,13 @@ def _rows(log: FlowLog) -> Iterator[list[Any]]:
     for span_id, depth in depths.items():
         span = spans[span_id]
         cells = {
-            "flow": _text(log.name),
+            "flow": cell_text(log.name),
             "depth": depth,
             **_facts(span),
             "start_ms": round((span.start - begin) * 1000, 3),
             **{key: figures[key].get(span_id) for key in COUNTED},
-            **{key: _text(captured[key].get(span_id)) for key in captured},
-            "flow_id": _text(log.flow_id),
+            **{key: cell_text(captured[key].get(span_id)) for key in captured},
+            "flow_id": cell_text(log.flow_id),
         }
         yield [cells[column] for column in COLUMNS]
 
@@ -61,16 +61,16 @@ def _rows(log: FlowLog) -> Iterator[list[Any]]:
 def _facts(span: SpanInfo) -> dict[str, Any]:
     error = span.error or {}
     return {
-        "step": _text(span.step),
-        "node": _text(span.node),
+        "step": cell_text(span.step),
+        "node": cell_text(span.node),
         "status": span.status,
         "start": _moment(span.start),
         "duration_ms": span.duration_ms,
-        "metrics": _text({key: value for key, value in span.metrics.items() if key not in COUNTED} or None),
-        "error_type": _text(error.get("type")),
-        "error_message": _text(error.get("message")),
-        "span_id": _text(span.span_id),
-        "parent_id": _text(span.parent_id),
+        "metrics": cell_text({key: value for key, value in span.metrics.items() if key not in COUNTED} or None),
+        "error_type": cell_text(error.get("type")),
+        "error_message": cell_text(error.get("message")),
+        "span_id": cell_text(span.span_id),
+        "parent_id": cell_text(span.parent_id),
     }
 
 
@@ -86,7 +86,7 @@ def _moment(seconds: float) -> str:
         return ""
 
 
-def _text(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """Return a value as the text of a cell: one line, not a formula, and not longer than a spreadsheet allows."""
     if value is None:
         return ""
@@ -97,7 +97,8 @@ def _text(value: Any) -> str:
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
 
-def _line(cells: Iterable[Any]) -> str:
+def row_text(cells: Iterable[Any]) -> str:
+    """Return cells as a row of the file."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(cells)
     return line.getvalue()

@@ -181,9 +181,11 @@ class _Flow:
                 runs.append(replace(root.run))
         runs.sort(key=lambda run: run.start)
         if not runs:
-            return [loose]
-        if loose.events:
+            runs = [loose]
+        elif loose.events:
             runs[0].absorb(loose)
+        for run in runs:
+            run.cost_usd = round(run.cost_usd, 12)  # as in a flow log: what sums of floats add beyond says nothing
         return runs
 
 
