@@ -26,6 +26,7 @@ from .duck import connected, failing, quoted
 from .lines import Checked, all_events, check, clean_lines, define_lines, prepare
 
 SUFFIX: Final = ".parquet"
+_DAY: Final = "coalesce(ts::DATE::VARCHAR, '__HIVE_DEFAULT_PARTITION__')"  # what Hive calls the part of those that have none
 COLUMNS: Final = (
     *("flow_id", "span_id", "parent_id", "node", "step", "level", "event_type", "ts", "timestamp", "message"),
     *("duration_ms", "tokens", "input_tokens", "output_tokens", "cost_usd", "error_type", "error_message", "inner_errors"),
@@ -88,11 +89,11 @@ def write_days(logs: Sequence[Path], folder: str, skipped: Skipped, flow_ids: Se
         whole = quoted(os.path.join(scratch, "whole.parquet"))
         with failing(f"{folder!r} cannot be written"):
             connection.execute(f"COPY (FROM rows) TO {whole} (FORMAT parquet)")
-            days = connection.execute(f"SELECT DISTINCT ts::DATE::VARCHAR FROM {whole} ORDER BY 1").fetchall()
+            days = connection.execute(f"SELECT DISTINCT {_DAY} FROM {whole} ORDER BY 1").fetchall()
         return _written(
             {
                 os.path.join(folder, f"day={day}", f"events-{secrets.token_hex(8)}{SUFFIX}"): (
-                    f"FROM {whole} WHERE ts::DATE = {quoted(day)}"
+                    f"FROM {whole} WHERE {_DAY} = {quoted(day)}"
                 )
                 for (day,) in days
             },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from .duck import duckdb, line_of, listed, quoted, script
 from .parquet import COLUMNS, SUFFIX, staged
 
 VIEWS: Final = ("events", "spans", "runs")
+_END: Final = re.compile(r";(\s|--[^\n]*(\n|\Z)|/\*.*?\*/)*\Z", re.DOTALL)  # a semicolon, and what says nothing behind it
 _BATCH: Final = 10_000  # rows
 # What Python cannot hold, or holds only with packages that need not be there, comes as text.
 _AS_TEXT: Final = ("TIMESTAMP", "TIME", "DATE", "INTERVAL", "UUID", "BIT", "BLOB", "JSON", "ENUM", "UNION", "VARIANT", "DECIMAL")
@@ -54,7 +56,7 @@ class SqlLog:
             statements = self._connection.extract_statements(text)
             if len(statements) != 1 or statements[0].type != duckdb().StatementType.SELECT:
                 raise QueryError(f"the query is not one SELECT; the views are {', '.join(VIEWS)}")
-            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE result AS FROM ({statements[0].query.strip().rstrip(';')}\n)")
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE result AS FROM ({_END.sub('', text)}\n)")
             described = self._connection.execute("DESCRIBE result").fetchall()
         except duckdb().Error as error:
             raise QueryError(f"the query failed: {line_of(error)}") from error

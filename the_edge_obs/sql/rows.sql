@@ -3,6 +3,9 @@
 -- is_plain tells whether a line is surely an event as jsonl.is_readable knows it, with the same values. DuckDB reads more than
 -- JSON: NaN, infinities, commas before a bracket. A file with any other line is read by Python instead.
 
+-- A time, Unix seconds, as a timestamp; NULL if no calendar has it.
+CREATE MACRO moment(seconds) AS CASE WHEN seconds BETWEEN -6e10 AND 9e12 THEN to_timestamp(seconds) END;
+
 CREATE MACRO types_of(line) AS json_type(line, [
     '$.flow_id', '$.span_id', '$.parent_id', '$.node', '$.level', '$.timestamp', '$.event_type', '$.message', '$.data',
     '$.metrics', '$.step', '$.data.error', '$.data.error.type', '$.data.error.message', '$.data.error.traceback',
@@ -29,12 +32,12 @@ CREATE MACRO is_plain(line) AS line IS NOT NULL AND coalesce((
                 t[21] = 'ARRAY' AND all_texts(line, '$.data.error.errors', '$.data.error.errors[*].type')
                 AND all_texts(line, '$.data.error.errors', '$.data.error.errors[*].message') END
         END
-        -- a metric is a number that a float can hold, or null
-        AND NOT regexp_matches(v[3], ':["tf\[{]|[0-9]{19}|[eE][+]?[0-9]{3}')
+        -- a metric is a number within 64 bits, or null
+        AND NOT regexp_matches(v[3], ':["tf\[{]|[0-9]{19}')
         AND strlen(line::VARCHAR) <= 1048576
         AND NOT regexp_matches(
             line::VARCHAR,
-            '[:,\[]\s*([-+]?(?i:nan|inf|infinity)\s*[,}\]]|-?[0-9][0-9.]*[eE][+]?[0-9]{3}|[}\]])'
+            '[:,\[]\s*([-+]?(?i:nan|inf|infinity)\s*[,}\]]|-?[0-9][0-9.]*[eE][+]?[0-9]{3})|,\s*[}\]]'
         )
     FROM (SELECT types_of(line) AS t, json_extract_string(line, ['$.level', '$.timestamp', '$.metrics']) AS v)
 ), false);
@@ -59,7 +62,7 @@ CREATE MACRO attributes_of(input) AS to_json(map_from_entries([
 CREATE TEMP VIEW rows AS
     SELECT
         v[1] AS flow_id, v[2] AS span_id, v[3] AS parent_id, v[4] AS node, v[5] AS step, v[6] AS level, v[7] AS event_type,
-        to_timestamp(v[8]::DOUBLE) AS ts, v[8]::DOUBLE AS "timestamp", v[9] AS message,
+        moment(v[8]::DOUBLE) AS ts, v[8]::DOUBLE AS "timestamp", v[9] AS message,
         v[10]::DOUBLE AS duration_ms, v[11]::DOUBLE AS tokens, v[12]::DOUBLE AS input_tokens, v[13]::DOUBLE AS output_tokens,
         v[14]::DOUBLE AS cost_usd, v[15] AS error_type, v[16] AS error_message,
         -- the errors of a group, as tree.flow_facts knows them

@@ -81,9 +81,9 @@ by_hand AS (  -- errors that were logged in a span and did not end it
     GROUP BY flow_id, span_id
 )
 SELECT flow_id, span_id, parent_id, node, step, status,
-    to_timestamp(CASE WHEN has_entry THEN entered WHEN duration_ms IS NULL THEN first_seen
+    moment(CASE WHEN has_entry THEN entered WHEN duration_ms IS NULL THEN first_seen
         ELSE ended - duration_ms / 1000 END) AS started,
-    to_timestamp(ended) AS ended,
+    moment(ended) AS ended,
     duration_ms,
     CASE WHEN NOT answered AND coalesce(below, 0) & 1 = 0 THEN tokens END AS tokens,
     CASE WHEN NOT answered AND coalesce(below, 0) & 2 = 0 THEN input_tokens END AS input_tokens,
@@ -144,8 +144,8 @@ failures AS (
 SELECT flow_id,
     CASE WHEN has_entry THEN coalesce("name", node) END AS "name",
     coalesce(status, 'unknown') AS status,
-    to_timestamp(first_seen) AS started,
-    to_timestamp(last_seen) AS ended,
+    moment(first_seen) AS started,
+    moment(last_seen) AS ended,
     duration_ms, events, coalesce(totals.errors, 0) AS errors,
     coalesce(totals.tokens, 0) AS tokens,
     -- at most 12 digits after the point, as in a flow log; beyond this limit a float has fewer
