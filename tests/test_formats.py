@@ -15,7 +15,7 @@ from the_edge_obs.actions.obs import obs_export
 from the_edge_obs.cli import main
 from the_edge_obs.errors import ExportError
 from the_edge_obs.flow_log import build_flow_log
-from the_edge_obs.formats import FORMATS, renderer
+from the_edge_obs.formats import FORMATS, PARQUET, renderer
 from the_edge_obs.jsonl import parsed
 
 from .strategies import OTHER_FLOW, Event, flows, whole
@@ -36,7 +36,7 @@ def test_unknown_formats(name: str):
     with pytest.raises(ExportError) as caught:
         renderer(name)
     assert str(caught.value).startswith(f"unknown format {name!r}; ")
-    assert str(caught.value).endswith("allowed: " + ", ".join(FORMATS))
+    assert str(caught.value).endswith("allowed: " + ", ".join([*FORMATS, PARQUET]))
 
 
 @given(flows(max_spans=4))

@@ -167,3 +167,17 @@ def test_a_torn_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     skipped = Skipped()
     assert write_parquet([path], str(tmp_path / "x.parquet"), skipped).events == len(MADE)
     assert (skipped.lines, skipped.torn, skipped.first) == (1, True, f"line {len(MADE) + 1}: not valid JSON")
+
+
+def test_a_run_in_memory_is_exported(tmp_path: Path) -> None:
+    """``obs.export`` writes what the ring has, by the suffix of the path."""
+    undo = obs.configure({"level": "info"})
+    try:
+        with obs.flow("memory", topic="cats") as run:
+            obs.start_span("llm.call").end()
+        done = obs.export(run.flow_id, tmp_path / "x.parquet")
+    finally:
+        undo()
+    assert (done["format"], done["events"]) == ("parquet", 4)
+    with opened(tmp_path / "x.parquet", Skipped()) as log:
+        assert list(log.query("SELECT name, events, attributes FROM runs").rows) == [("memory", 4, '{"topic":"cats"}')]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..errors import ExportError
 from ..event import Event
 from ..files import write_atomically
-from ..formats import FORMATS, format_of, renderer
+from ..formats import FORMATS, PARQUET, format_of, renderer
 from ..jsonl import Skipped
 from ..text import counted, printable
 from ._filters import add_choice, choice_of
@@ -52,7 +52,6 @@ examples:
 """
 
 _STDOUT: Final = "-"
-_PARQUET: Final = "parquet"
 _SLASHES: Final = tuple(filter(None, (os.sep, os.altsep)))
 
 
@@ -61,16 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_log(parser)
     add_choice(parser)
     parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the file to write; - is stdout")
-    parser.add_argument("--format", choices=(*FORMATS, _PARQUET), help="default: the suffix of PATH, otherwise jsonl")
+    parser.add_argument("--format", choices=(*FORMATS, PARQUET), help="default: the suffix of PATH, otherwise jsonl")
 
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    format_name = args.format or (_PARQUET if args.output.endswith(f".{_PARQUET}") else format_of(args.output))
+    format_name = args.format or format_of(args.output)
     wanted = chosen_flows(args.log, choice_of(args))
     if format_name == "html" and _is_folder(args.log, args.output):
         return _pages(args.log, args.output, wanted)
-    if format_name == _PARQUET:
+    if format_name == PARQUET:
         return _parquet(args.log, args.output, wanted.get("flow_id"))
     count, skipped = 0, Skipped()
 
@@ -101,7 +100,7 @@ def _parquet(log: Path, output: str, flow_ids: Sequence[str] | None) -> int:
     say_skipped(str(log), skipped)
     where = output if by_day else written.files[0]
     of = f" in {counted(len(written.files), 'file')}" if by_day else ""
-    print(f"{printable(where)}: {counted(written.events, 'event')} as {_PARQUET}{of}, {counted(written.size, 'byte')}")
+    print(f"{printable(where)}: {counted(written.events, 'event')} as {PARQUET}{of}, {counted(written.size, 'byte')}")
     return DONE
 
 

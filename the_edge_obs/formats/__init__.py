@@ -11,8 +11,10 @@ from ..errors import ExportError, allowed
 from ..event import Event
 
 FORMATS: Final = ("chrome", "csv", "html", "json", "jsonl", "otlp-json", "speedscope")
+PARQUET: Final = "parquet"
+"""The format that is not text: ``the_edge_obs.sql`` writes it."""
 
-__all__ = ["FORMATS", "Render", "format_of", "renderer"]
+__all__ = ["FORMATS", "PARQUET", "Render", "format_of", "renderer"]
 
 
 class Render(Protocol):
@@ -30,7 +32,7 @@ class Render(Protocol):
 def format_of(path: str | os.PathLike[str]) -> str:
     """Return the format that the suffix of a path names: ``html`` for ``x.html`` and ``x.html.gz``. Default: ``jsonl``."""
     suffix = os.path.splitext(os.fspath(path).removesuffix(".gz"))[1].removeprefix(".").lower()
-    return {"htm": "html"}.get(suffix, suffix if suffix in FORMATS else "jsonl")
+    return {"htm": "html"}.get(suffix, suffix if suffix in (*FORMATS, PARQUET) else "jsonl")
 
 
 def renderer(format: str) -> Render:  # noqa: A002 - the name that flows and the command line use
@@ -40,5 +42,5 @@ def renderer(format: str) -> Render:  # noqa: A002 - the name that flows and the
         ExportError: the format is unknown.
     """
     if format not in FORMATS:
-        raise ExportError(f"unknown format {format!r}; {allowed(FORMATS)}")
+        raise ExportError(f"unknown format {format!r}; {allowed([*FORMATS, PARQUET])}")
     return cast("Render", importlib.import_module(f"{__name__}.{format.replace('-', '_')}").render)

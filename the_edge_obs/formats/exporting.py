@@ -12,7 +12,7 @@ from ..event import Event
 from ..files import write_atomically
 from ..jsonl import Skipped
 from ..store.sources import iter_query
-from . import format_of, renderer
+from . import PARQUET, format_of, renderer
 
 
 def export(
@@ -26,8 +26,8 @@ def export(
     Args:
         source: A flow id, a file, a folder, or None for the running flow.
         path: The file to write; missing folders are created.
-        format: ``jsonl``, ``json``, ``csv``, ``html`` (one flow), ``chrome``, ``speedscope`` or ``otlp-json``. Default: the
-            suffix of the path, otherwise ``jsonl``.
+        format: ``jsonl``, ``json``, ``csv``, ``html`` (one flow), ``chrome``, ``speedscope``, ``otlp-json`` or ``parquet`` (extra
+            ``sql``). Default: the suffix of the path, otherwise ``jsonl``.
         filters: As in ``query``.
 
     Returns:
@@ -36,12 +36,18 @@ def export(
     Raises:
         ExportError: the format is unknown, or the path cannot be written.
         QueryError, FlowNotFoundError, LogFileError: as in ``query``.
+        MissingExtraError: the format needs a package that is not installed.
     """
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise ExportError(f"path {path!r} is not a file to write; give one such as run.jsonl or run.html")
     format = format_of(path) if format is None else format  # noqa: A001
-    render = renderer(format)
     skipped = Skipped()
+    if format == PARQUET:
+        from ..sql import write_parquet
+
+        written = write_parquet(iter_query(source, skipped, **filters), os.fspath(path), skipped)
+        return {"path": os.fspath(path), "format": format, "events": written.events, "bytes": written.size}
+    render = renderer(format)
     events = _started(iter_query(source, skipped, **filters))
     count = 0
 
