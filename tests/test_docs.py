@@ -43,7 +43,9 @@ FILE_NAME = re.compile(r"[#;] ([\w.-]+\.\w+)\n")
 # A flow with a web address in it needs a network to run; everything else runs here.
 NEEDS_NETWORK = "https://"
 # tea-obs, with levels before it and a file behind it; pipes and other programs are the shell's.
-TEA_OBS = re.compile(r"(?:TEA_LOG=(?P<levels>\S+) )?tea-obs (?P<arguments>[^|>]*)(?:> (?P<file>\S+))?(?P<fails>\|\| true)?$")
+TEA_OBS = re.compile(
+    r"""(?:TEA_LOG=(?P<levels>\S+) )?tea-obs (?P<arguments>(?:"[^"]*"|[^|>"])*)(?:> (?P<file>\S+))?(?P<fails>\|\| true)?$"""
+)
 # Commands that need DuckDB, which not everybody who runs the tests has.
 NEEDS_DUCKDB = re.compile(r"sql |.*parquet")
 
@@ -110,7 +112,7 @@ def normal(text: str) -> list[str]:
     """Return the lines of an output without what differs from run to run: ids, times, durations, folders, bars, column widths."""
     for pattern, mark in (
         (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "ID"),
-        (r"^[0-9a-f]{8}  (?=\d{4}-)", "ID  "),
+        (r"^[0-9a-f]{8}  (?=\d{4}-|\d\d:\d\d:)", "ID  "),
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3})?|\b\d\d:\d\d:\d\d\.\d{3}", "TIME"),
         (r"\b\d{10}\.\d+", "TIME"),
         (r"_ms(['\"]): ?[\d.e-]+", r"_ms\1: N"),
