@@ -92,6 +92,27 @@ def test_a_block_that_is_left_in_another_context_changes_nothing_there(ring: obs
     run.close()
 
 
+def test_a_started_span_that_has_ended_gives_way_to_its_parent(ring: obs.RingBufferHandler) -> None:
+    """A block that is left in another context leaves the span where it was entered: there, its parent is current once it ends."""
+    with obs.flow() as run:
+        outer = obs.start_span("outer")
+        inner = obs.start_span("inner", parent=outer)
+        block = obs.use_span(inner)
+        block.__enter__()
+        contextvars.copy_context().run(block.__exit__, None, None, None)
+        assert node() == "inner"
+        contextvars.copy_context().run(inner.end)
+        assert node() == "outer"
+        contextvars.copy_context().run(outer.end)
+        assert node() == "flow"
+        with obs.span("after"):
+            pass
+    assert node() is None
+    assert [(depth, span.node) for depth, span in run.get_flow_log().walk()] == [
+        (0, "flow"), (1, "outer"), (2, "inner"), (1, "after"),
+    ]  # fmt: skip
+
+
 def test_an_ended_flow_is_not_current(ring: obs.RingBufferHandler) -> None:
     run = obs.flow()
     run.close()

@@ -112,7 +112,9 @@ class Span:
         elif parent is None:
             self.open(Entered(*root_context(self._node, self._step)))
         else:
-            self.open(Entered(parent[0], new_number(), parent[1], self._node, self._step))
+            context = Entered(parent[0], new_number(), parent[1], self._node, self._step)
+            context.before = parent  # where ``use_span`` made it current, and it has ended, its parent is
+            self.open(context)
 
     def pass_by(self) -> None:
         """Open no span because its level is filtered; the end logs only an error."""
