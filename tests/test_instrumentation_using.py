@@ -103,13 +103,15 @@ def test_a_started_span_that_has_ended_gives_way_to_its_parent(ring: obs.RingBuf
         assert node() == "inner"
         contextvars.copy_context().run(inner.end)
         assert node() == "outer"
+        with obs.span("block"):
+            obs.observable("call")(lambda: None)()
+        obs.observable("call")(lambda: None)()
         contextvars.copy_context().run(outer.end)
         assert node() == "flow"
-        with obs.span("after"):
-            pass
+        obs.observable("last")(lambda: None)()
     assert node() is None
     assert [(depth, span.node) for depth, span in run.get_flow_log().walk()] == [
-        (0, "flow"), (1, "outer"), (2, "inner"), (1, "after"),
+        (0, "flow"), (1, "outer"), (2, "inner"), (2, "block"), (3, "call"), (2, "call"), (1, "last"),
     ]  # fmt: skip
 
 

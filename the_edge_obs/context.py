@@ -125,6 +125,14 @@ class Entered(SpanContext):
     is_ended = is_late = False
 
 
+class Started(Entered):
+    """The context of a span that ``start_span`` started.
+
+    A library may call the end in another context than the start. Code that still has the ended span as its current one is not
+    inside it, so it is below the nearest span around it that is open.
+    """
+
+
 class RemoteParent(NamedTuple):
     """A span in another process, as its ``traceparent`` names it, with the trace's flags and ``tracestate``."""
 
@@ -223,9 +231,18 @@ def checked_flow_id(flow_id: object) -> str:
         ) from error
 
 
+def nearest_open(span: Place | None) -> Place | None:
+    """Return the span itself if it is open, otherwise the nearest one that was current before it and is open, or None."""
+    while isinstance(span, Entered) and span.is_ended:
+        span = span.before
+    return span
+
+
 def child_context(node: str, step: str | None = None) -> Entered:
     """Return the context of a new span below the running one; outside any flow, the root of a new flow."""
     parent = place()
+    if parent.__class__ is Started:
+        parent = nearest_open(parent)
     if parent is None:
         return Entered(*root_context(node, step))
     child: Entered = _new(Entered, (parent[0], new_number(), parent[1], node, step))  # half the time of Entered(...)

@@ -10,7 +10,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from ..context import Entered, SpanContext, child_context, new_number, root_context
+from ..context import Entered, SpanContext, Started, child_context, new_number, root_context
 from ..event import level_number
 from ..recording.faults import own_fault
 from ..recording.names import node_name
@@ -110,10 +110,10 @@ class Span:
         if not self._logger.isEnabledFor(self._level):
             self.pass_by()
         elif parent is None:
-            self.open(Entered(*root_context(self._node, self._step)))
+            self.open(Started(*root_context(self._node, self._step)))
         else:
-            context = Entered(parent[0], new_number(), parent[1], self._node, self._step)
-            context.before = parent  # where ``use_span`` made it current, and it has ended, its parent is
+            context = Started(parent[0], new_number(), parent[1], self._node, self._step)
+            context.before = parent
             self.open(context)
 
     def pass_by(self) -> None:
