@@ -126,11 +126,34 @@ class Entered(SpanContext):
 
 
 class Started(Entered):
-    """The context of a span that ``start_span`` started.
+    """The context of a span that ``start_span`` started; ``use_span`` makes a ``Lent`` of it current."""
 
-    A library may call the end in another context than the start. Code that still has the ended span as its current one is not
-    inside it, so it is below the nearest span around it that is open.
+
+class Lent(Entered):
+    """A started span in the block of one ``use_span``.
+
+    A library may leave the block, and end the span, in another context than that in which the block began. Code that still has
+    it as its current span is then in neither, but in what was current before.
+
+    Attributes:
+        of: The started span.
+        is_left: Whether the block was left.
     """
+
+    of: Started
+    is_left = False
+
+    @property
+    def is_ended(self) -> bool:  # type: ignore[override]
+        """Whether the span has ended."""
+        return self.of.is_ended
+
+
+def lent(span: Started) -> Lent:
+    """Return a started span for a block that begins now."""
+    made = Lent(*span)
+    made.of, made.before = span, nearest_open(place())
+    return made
 
 
 class RemoteParent(NamedTuple):
@@ -241,7 +264,7 @@ def nearest_open(span: Place | None) -> Place | None:
 def child_context(node: str, step: str | None = None) -> Entered:
     """Return the context of a new span below the running one; outside any flow, the root of a new flow."""
     parent = place()
-    if parent.__class__ is Started:
+    if parent.__class__ is Lent and parent.is_left:
         parent = nearest_open(parent)
     if parent is None:
         return Entered(*root_context(node, step))

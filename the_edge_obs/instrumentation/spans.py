@@ -112,9 +112,7 @@ class Span:
         elif parent is None:
             self.open(Started(*root_context(self._node, self._step)))
         else:
-            context = Started(parent[0], new_number(), parent[1], self._node, self._step)
-            context.before = parent
-            self.open(context)
+            self.open(Started(parent[0], new_number(), parent[1], self._node, self._step))
 
     def pass_by(self) -> None:
         """Open no span because its level is filtered; the end logs only an error."""

@@ -23,6 +23,7 @@ from .. import ObservabilityContext, current, flow, is_configured, start_span, u
 from ..context import SpanContext
 from ..instrumentation.spans import StartedSpan
 from ..instrumentation.using import Using
+from ..recording.faults import Guard, own_fault
 
 GRAPH: Final = "graph"
 NODE: Final = "graph.node"
@@ -57,7 +58,7 @@ class Run:
         node: Its node, or what it would be if it were shown.
         span: Its span, or None if it is not shown.
         anchor: The run itself if it is shown, otherwise the nearest run around it that is.
-        parent: The run that LangChain names as its parent, if that is open.
+        parent: The run around it, as LangChain names it or as the context has it, if that is open.
         outer: The span around it, or None outside any flow.
         place: The span that everything inside is below.
         flow: The flow that was opened for it, or None.
@@ -75,7 +76,6 @@ class Run:
         self.node, self.name, self.parent = node, name, parent
         self.span: StartedSpan | None = None
         self.flow: ObservabilityContext | None = None
-        self.anchor: Run | None = None if parent is None else parent.anchor
         self.chunks = self.first = self.seen = 0
         self.started = perf_counter_ns()
         self._before: Run | None = None
@@ -83,17 +83,18 @@ class Run:
         self._token: Token[Run | None] | None = None
         self._using: Using | None = None
         self.outer = self.place = self._around()
+        self.anchor: Run | None = None if self.parent is None else self.parent.anchor
 
     def _around(self) -> SpanContext | None:
         """Return the span around the run."""
         here = _innermost()
-        if self.parent is not None:
-            if here is self.parent.anchor:
-                return current() or self.parent.place
-            return self.parent.place
-        if here is not None and here.node == CHAIN and here.began_here():
-            return here.outer  # a batch of chains, or two streams in turns: both start in the context of the caller
-        return current()
+        if self.parent is None and here is not None:
+            if here.node == CHAIN and here.began_here():
+                return here.outer  # a batch of chains, or two streams in turns: both start in the context of the caller
+            self.parent = here  # LangChain lost it, as it does where a run inside gets callbacks of its own
+        if self.parent is None or here is self.parent.anchor:
+            return current() or (None if self.parent is None else self.parent.place)
+        return self.parent.place
 
     def began_here(self) -> bool:
         """Tell whether the run became current in the running context itself, not in one that this is a copy of."""
@@ -117,11 +118,11 @@ class Run:
         if self.outer is None and self.node in (GRAPH, CHAIN):
             self.flow = flow(self.name or self.node)
             self.place = Context().run(_begun, self.flow)  # a chain of the same batch may be current here, and is not around it
-        node = self.node + tool
-        if given is None or not logging.getLogger(f"tea.{node}").isEnabledFor(level):
-            self.span = start_span(node, parent=self.place, step=self.name, level=level)
-        else:
-            self.span = start_span(node, given(), self.place, step=self.name, level=level)
+        node, about = self.node + tool, {}
+        if given is not None and logging.getLogger(f"tea.{node}").isEnabledFor(level):
+            with Guard(own_fault, "reading the input of a run of LangChain", self.place):
+                about["input"] = given()
+        self.span = start_span(node, parent=self.place, step=self.name, level=level, **about)
         self.place, self.anchor = self.span.context or self.place, self
 
     def enter(self) -> None:
@@ -132,9 +133,8 @@ class Run:
         if self.anchor is self:
             self._before = here
         self._token = _HERE.set(self.anchor)
-        if self.place is not None:
-            self._using = use_span(self.place)
-            self._using.__enter__()
+        self._using = use_span(self.place)
+        self._using.__enter__()
 
     def leave(self) -> None:
         """Make what was before the run current again, if this is the context in which it became current."""

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Final, TypeVar, cast
 
 from ..errors import MissingExtraError
-from ..recording.faults import own_fault
+from ..recording.faults import Guard, own_fault
 
 try:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -259,14 +259,12 @@ def _start(
 
 
 def _end(run_id: Any, output: Callable[[], Any]) -> None:
-    run = take(run_id)
+    run, given = take(run_id), None
     if run is None:
         return
-    try:
-        given = output() if run.span is not None else None
-    except Exception:
-        run.end()  # it ends in any case
-        raise
+    if run.span is not None:
+        with Guard(own_fault, "reading the output of a run of LangChain", run.place):
+            given = output()
     run.end(given)
 
 
