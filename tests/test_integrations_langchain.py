@@ -922,5 +922,6 @@ def test_every_run_ends_in_one_tree(
                 run(graph, how)
         assert obs.current() == (None if flow is None else flow.context)
     found = logs(ring)
-    assert len(found) == (2 if how == "batch" and not is_in_flow else 1)
+    if "fails" not in kinds:  # the first failure of a batch cancels those that have not begun
+        assert len(found) == (2 if how == "batch" and not is_in_flow else 1)
     assert _langchain_runs._open == {}
