@@ -215,6 +215,8 @@ def _finish_reasons(answer: Mapping[str, Any]) -> list[str] | None:
 def _cached(answer: Mapping[str, Any]) -> Any:
     """Return how many of the input tokens came from a cache."""
     usage = _mapping(answer.get("usage"))
+    if "input_token_details" in usage:  # of LangChain
+        return _mapping(usage["input_token_details"]).get("cache_read")
     details = _mapping(usage.get("prompt_tokens_details", usage.get("input_tokens_details")))
     return details.get("cached_tokens", usage.get("cache_read_input_tokens"))
 

@@ -12,9 +12,10 @@ from langchain_core.messages import BaseMessage
 
 _ROLES: Final = {"human": "user", "HumanMessageChunk": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 _PARAMETERS: Final = (
-    "temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "max_output_tokens", "frequency_penalty",
-    "presence_penalty", "seed", "stop", "stop_sequences", "reasoning_effort", "response_format", "tool_choice",
+    "temperature", "top_p", "top_k", "max_tokens", "frequency_penalty", "presence_penalty", "seed", "stop", "stop_sequences",
+    "reasoning_effort", "response_format", "tool_choice",
 )  # fmt: skip
+_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _REASONS: Final = ("finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason")
 _ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes})
 _MAX_VALUES: Final = 2_000  # of one input or output; as many as a snapshot keeps
@@ -90,6 +91,7 @@ def asked(about: Mapping[str, Any], metadata: Mapping[str, Any] | None, said: di
         "model": given.get("model") or given.get("model_name") or standard.get("ls_model_name"),
         **said,
         **{name: given.get(name, standard.get(f"ls_{name}")) for name in _PARAMETERS},
+        "max_tokens": _first(given, *_LIMITS) or standard.get("ls_max_tokens"),
         "tools": [_tool_name(tool) for tool in given.get("tools") or given.get("functions") or ()] or None,
     }
     return {name: value for name, value in found.items() if value is not None}
@@ -140,7 +142,9 @@ def _metadata(generation: Any) -> Mapping[str, Any]:
 def _usage(generation: Any, metadata: Mapping[str, Any], total: Mapping[str, Any]) -> Any:
     """Return the counts of tokens: ``usage_metadata`` of the message, else what the provider's package left elsewhere."""
     counts = getattr(getattr(generation, "message", None), "usage_metadata", None)
-    return counts or _first(total, "token_usage", "usage") or _first(metadata, "token_usage", "usage")
+    if counts:
+        return {name: count for name, count in counts.items() if count != {}}
+    return _first(total, "token_usage", "usage") or _first(metadata, "token_usage", "usage")
 
 
 def _first(values: Mapping[str, Any], *names: str) -> Any:
