@@ -170,6 +170,21 @@ def test_async_nodes_are_parents_of_what_they_call(ring: obs.RingBufferHandler, 
     assert drawn(only(ring)) == f"flow\n  graph triage\n    graph.node one\n{node}\n    graph.node two\n{node}"
 
 
+def test_async_nodes_that_pass_no_config(ring: obs.RingBufferHandler) -> None:
+    """Before Python 3.11 LangChain does not know the parent of such runs; the context does."""
+
+    async def node(state: State) -> State:
+        await Model(answers=["a"]).ainvoke("hi")
+        await (RunnableLambda(work) | RunnableLambda(later)).ainvoke(1)
+        work("after")
+        return {"log": []}
+
+    asyncio.run(graph_of("g", ("ask", node)).ainvoke({"log": []}))
+    tree = drawn(only(ring)).replace("      chain RunnableSequence\n  ", "")
+    called = "      llm.call\n      shop.work\n      shop.later\n      shop.work"
+    assert tree == f"flow\n  graph g\n    graph.node ask\n{called}"
+
+
 @HOW
 def test_a_fan_out_by_send(ring: obs.RingBufferHandler, how: str) -> None:
     """Each branch is a node of its own, with what it was sent and what it calls."""

@@ -148,6 +148,7 @@ def test_what_a_model_was_asked(parameters: Any, metadata: Any, expected: dict[s
     assert asked({"invocation_params": parameters}, metadata, {"prompt": "hi"}) == {"prompt": "hi", **expected}
 
 
+SENT = {"input_tokens": 10, "output_tokens": 3}
 USED = {"input_tokens": 10, "output_tokens": 3, "total_tokens": 13}
 OPENAI = {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}
 
@@ -167,13 +168,13 @@ def chat(**fields: Any) -> list[list[ChatGeneration]]:
             {"usage": {**USED, "input_token_details": {"cache_read": 4}}},
         ),
         (chat(), {"token_usage": OPENAI, "model_name": "m"}, {"usage": OPENAI, "model": "m"}),
-        (chat(), {"usage": {"input_tokens": 10, "output_tokens": 3}, "model": "m"}, {"usage": {"input_tokens": 10, "output_tokens": 3}, "model": "m"}),
+        (chat(), {"usage": SENT, "model": "m"}, {"usage": SENT, "model": "m"}),
         (
             chat(response_metadata={"token_usage": OPENAI, "model_name": "m", "finish_reason": "length"}),
             {},
             {"usage": OPENAI, "model": "m", "finish_reason": "length"},
         ),
-        (chat(response_metadata={"stop_reason": "end_turn", "model": "claude"}), None, {"finish_reason": "end_turn", "model": "claude"}),
+        (chat(response_metadata={"stop_reason": "end_turn", "model": "m"}), None, {"finish_reason": "end_turn", "model": "m"}),
         (chat(response_metadata={"done_reason": "stop"}), None, {"finish_reason": "stop"}),
         (chat(generation_info={"finish_reason": "stop"}), None, {"finish_reason": "stop"}),
         (chat(tool_calls=[CALL]), None, {"tool_calls": [CALLED]}),
@@ -234,7 +235,7 @@ def test_a_real_client_of_openai(ring: obs.RingBufferHandler, endpoint: Endpoint
         sse(piece("hel"), piece("lo", "stop"), piece(usage=OPENAI), "data: [DONE]\n\n"),
         answer({"error": {"message": f"bad key {KEY}"}}, 401),
     ]
-    model = chat_models.ChatOpenAI(model="m-1", base_url=endpoint.url, api_key=KEY, temperature=0.5, max_tokens=20, max_retries=0)
+    model = chat_models.ChatOpenAI(model="m-1", base_url=endpoint.url, api_key=KEY, temperature=0.5, max_tokens=20, max_retries=3)
     config = {"callbacks": [FlowCallback()]}
     with obs.flow("desk") as run:
         model.invoke([("system", "be brief"), ("user", "hi")], config, stop=["\n"])

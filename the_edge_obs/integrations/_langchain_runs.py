@@ -77,7 +77,7 @@ class Run:
         self.span: StartedSpan | None = None
         self.flow: ObservabilityContext | None = None
         self.chunks = self.first = self.seen = 0
-        self.started = perf_counter_ns()
+        self.started = 0
         self._before: Run | None = None
         self._is_ended = False
         self._token: Token[Run | None] | None = None
@@ -124,6 +124,7 @@ class Run:
                 about["input"] = given()
         self.span = start_span(node, parent=self.place, step=self.name, level=level, **about)
         self.place, self.anchor = self.span.context or self.place, self
+        self.started = perf_counter_ns()
 
     def enter(self) -> None:
         """Make the run current in the running context, unless it is."""
