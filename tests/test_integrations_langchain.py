@@ -38,19 +38,20 @@ from the_edge_obs.integrations.langchain import FlowCallback, install
 from .langchain_parts import Model, State, agent_of, assert_whole, calling, data, drawn, graph_of, logs, only, says
 
 try:
-    from langgraph.types import Send
-except ImportError:
+    from langgraph.types import RetryPolicy, Send
+except ImportError:  # the oldest version
     from langgraph.constants import Send
+    from langgraph.pregel.types import RetryPolicy
 
 SECRET = "sk-proj-1234567890abcdefghijABCDEFGHIJ"
 
 
 @pytest.fixture(autouse=True)
-def installed(ring: obs.RingBufferHandler) -> Iterator[None]:
-    """Observe everything into the ring, at level info."""
+def undo(ring: obs.RingBufferHandler) -> Iterator[Callable[[], None]]:
+    """Observe everything into the ring, at level info; return the undo."""
     logging.getLogger("tea").setLevel(logging.INFO)
     undo = install()
-    yield
+    yield undo
     undo()
     assert _langchain_runs._open == {}
 
@@ -266,6 +267,35 @@ def test_a_graph_in_a_graph(ring: obs.RingBufferHandler, how: str) -> None:
     )
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_tasks_of_the_functional_api(ring: obs.RingBufferHandler, is_async: bool) -> None:
+    """A task is a node below the one that calls it."""
+    func = pytest.importorskip("langgraph.func")
+    if is_async and sys.version_info < (3, 11):
+        pytest.skip("LangGraph cannot call tasks of coroutine functions then")
+
+    @func.task
+    def add(number: int) -> Any:
+        return work(number + 1)
+
+    @func.task
+    async def aadd(number: int) -> Any:
+        return await later(number + 1)
+
+    @func.entrypoint()
+    def sums(number: int) -> list[int]:
+        return [one.result() for one in [add(number), add(number)]]
+
+    @func.entrypoint()
+    async def asums(number: int) -> list[int]:
+        return [await one for one in [aadd(number), aadd(number)]]
+
+    assert (asyncio.run(asums.ainvoke(1)) if is_async else sums.invoke(1)) == [2, 2]
+    a, call = ("a", "shop.later") if is_async else ("", "shop.work")
+    task = f"      graph.node {a}add\n        {call}"
+    assert drawn(only(ring)) == f"flow\n  graph LangGraph\n    graph.node {a}sums\n{task}\n{task}"
+
+
 def test_async_streaming(ring: obs.RingBufferHandler) -> None:
     """The chunks of a model are counted, the first one is timed, and what reads a graph's stream is not inside the graph."""
 
@@ -479,13 +509,8 @@ def test_a_node_that_fails(ring: obs.RingBufferHandler, how: str) -> None:
 
 def test_attempts_are_spans(ring: obs.RingBufferHandler) -> None:
     """A retry of a node, of a chain and of a model."""
-    from langgraph.graph.state import StateGraph as Graph
-
-    policy = importlib.import_module(
-        "langgraph.types" if hasattr(sys.modules.get("langgraph.types"), "RetryPolicy") else "langgraph.pregel.types"
-    ).RetryPolicy
-    name = "retry_policy" if "retry_policy" in Graph.add_node.__kwdefaults__ else "retry"
-    retry = {name: policy(initial_interval=0.001, max_attempts=2, retry_on=ValueError)}
+    name = "retry_policy" if "retry_policy" in (StateGraph.add_node.__kwdefaults__ or {}) else "retry"
+    retry = {name: RetryPolicy(initial_interval=0.001, max_attempts=2, retry_on=ValueError)}
     left = [ValueError("busy")]
 
     def flaky(state: State) -> State:
@@ -671,15 +696,9 @@ def test_a_model_that_is_asked_again(ring: obs.RingBufferHandler) -> None:
     class Flaky(Model):
         def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
             again = create_base_retry_decorator([ConnectionError], max_retries=2, run_manager=run_manager)
-            again.keywords if hasattr(again, "keywords") else None
-            from tenacity import wait_none
-
-            def asked() -> Any:
-                return super(Flaky, self)._generate(messages, stop)
-
-            wrapped = again(asked)
-            wrapped.retry.wait = wait_none()
-            return wrapped()
+            asked = again(super()._generate)
+            asked.retry.wait = lambda state: 0
+            return asked(messages, stop)
 
     Flaky(answers=[ConnectionError("reset"), "ok"]).invoke("hi")
     log = only(ring)
@@ -710,25 +729,26 @@ def test_levels_of_categories(ring: obs.RingBufferHandler) -> None:
 
 
 def test_off_means_no_handler(ring: obs.RingBufferHandler) -> None:
-    """While nothing is configured, LangChain gets no handler; also after the undo, which may be called twice."""
+    """While nothing is configured, LangChain gets no handler, and one that is given logs nothing."""
     assert [type(one) for one in CallbackManager.configure().handlers] == [FlowCallback]
     logging.getLogger("tea").setLevel(logging.NOTSET)
     logging.getLogger("tea").removeHandler(ring)
     assert CallbackManager.configure().handlers == []
     graph_of("g", ("a", says("a"))).invoke({"log": []}, {"callbacks": [FlowCallback()]})
-    undo = obs.configure({})
-    more = install()
-    more()
-    more()
+    unconfigure = obs.configure({})
     assert [type(one) for one in CallbackManager.configure().handlers] == [FlowCallback]
-    undo()
+    unconfigure()
+    assert CallbackManager.configure().handlers == []
     assert ring.flow_ids() == []
 
 
-def test_undone_means_no_handler(ring: obs.RingBufferHandler) -> None:
-    assert len(CallbackManager.configure().handlers) == 1
-    for mark in list(sys.modules[FlowCallback.__module__]._installed):
-        sys.modules[FlowCallback.__module__]._installed.discard(mark)
+def test_the_last_undo_counts(undo: Callable[[], None]) -> None:
+    """Whoever installs gets an undo of their own, which may be called twice."""
+    another = install()
+    undo()
+    undo()
+    assert [type(one) for one in CallbackManager.configure().handlers] == [FlowCallback]
+    another()
     assert CallbackManager.configure().handlers == []
 
 
@@ -739,8 +759,8 @@ def test_a_run_is_logged_once(ring: obs.RingBufferHandler) -> None:
     assert drawn(only(ring)) == "flow\n  graph g\n    graph.node a\n      shop.work"
 
 
-def test_only_the_given_runs_without_install(ring: obs.RingBufferHandler) -> None:
-    sys.modules[FlowCallback.__module__]._installed.clear()
+def test_only_the_given_runs_without_install(ring: obs.RingBufferHandler, undo: Callable[[], None]) -> None:
+    undo()
     graph = graph_of("g", ("ask", asks(Model(answers=["a"]))))
     graph.invoke({"log": []})
     seen = {obs.get_flow_log(flow_id).spans[0].node for flow_id in ring.flow_ids()}

@@ -81,9 +81,12 @@ class FlowCallback(BaseCallbackHandler):
         """Start a graph, a node of a graph, a chain, or a step of a chain."""
         if not is_on() or open_run(run_id) is not None:
             return
-        tags = tags or []
-        node = NODE if any(tag.startswith(_STEP) for tag in tags) else GRAPH if _is_graph(sys._getframe(1)) else CHAIN
-        run = Run(node, _name(kwargs, serialized), open_run(parent_run_id))
+        tags, name, parent = tags or [], _name(kwargs, serialized), open_run(parent_run_id)
+        if any(tag.startswith(_STEP) for tag in tags) or _is_task(name, metadata, parent):
+            node = NODE
+        else:
+            node = GRAPH if _is_graph(sys._getframe(1)) else CHAIN
+        run = Run(node, name, parent)
         level = logging.DEBUG if node == CHAIN and run.parent is not None else logging.INFO
         if _HIDDEN not in tags and (level == logging.INFO or _CHAINS.isEnabledFor(level)):
             run.show(None if inputs == _NO_INPUT else lambda: plain(inputs), level)
@@ -277,6 +280,13 @@ def _result(output: Any) -> Any:
 
 def _name(about: Mapping[str, Any], serialized: Mapping[str, Any] | None) -> str | None:
     return about.get("name") or (serialized or {}).get("name")
+
+
+def _is_task(name: str | None, metadata: Mapping[str, Any] | None, parent: Run | None) -> bool:
+    """Tell whether a run inside a node of a graph is a task, which LangGraph's functional API runs like a node."""
+    if parent is None or parent.anchor is None or not metadata or metadata.get("langgraph_node") != name:
+        return False
+    return parent.anchor.node == NODE and parent.anchor.name != name
 
 
 def _is_graph(frame: FrameType | None) -> bool:
