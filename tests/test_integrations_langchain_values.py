@@ -87,7 +87,7 @@ def test_messages_and_documents_are_found_in_containers() -> None:
         "number": 1,
     }
     assert plain(given) == {
-        "messages": [{"role": "user", "content": "hi"}, ["user", "hi"]],
+        "messages": [{"role": "user", "content": "hi"}, ("user", "hi")],
         "found": {"documents": [{"content": "x", "metadata": {"page": 1}}]},
         "prompt": [{"role": "user", "content": "hi"}],
         "own": own,

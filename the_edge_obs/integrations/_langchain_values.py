@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
+from langchain_core.prompt_values import PromptValue
 
 _ROLES: Final = {"human": "user", "HumanMessageChunk": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 _PARAMETERS: Final = (
@@ -25,32 +27,60 @@ _MAX_ITEMS: Final = 201  # of one container; one more than a snapshot shows, so 
 
 def plain(value: Any) -> Any:
     """Return a value with messages and documents as dicts, wherever they are in dicts, lists and commands."""
-    return _plain(value, [_MAX_VALUES], 0)
+    return _Walk().take(value, 0)
 
 
-def _plain(value: Any, left: list[int], depth: int) -> Any:
-    kind = type(value)
-    if kind in _ATOMS or depth > _MAX_DEPTH or left[0] <= 0:
-        return value
-    left[0] -= 1
-    if isinstance(value, BaseMessage):
-        return message(value)
-    if isinstance(value, Document):
-        return {"content": value.page_content, "metadata": value.metadata}
-    if isinstance(value, dict):
-        if len(value) < _MAX_ITEMS and all(type(item) in _ATOMS for item in value.values()):
+class _Walk:
+    """One pass over one value, with what is left of its cap."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = _MAX_VALUES
+
+    def take(self, value: Any, depth: int) -> Any:
+        convert = _conversion(type(value))  # type: ignore[arg-type]  # mypy does not treat a class as hashable
+        if convert is None or depth > _MAX_DEPTH or self.left <= 0:
             return value
-        return {key: _plain(item, left, depth + 1) for key, item in islice(value.items(), _MAX_ITEMS)}
-    if kind is list or kind is tuple:
-        return [_plain(item, left, depth + 1) for item in islice(value, _MAX_ITEMS)]
-    if is_dataclass(kind) and kind.__module__.startswith("langgraph."):  # Command, Send, Interrupt
-        given = {field.name: getattr(value, field.name, None) for field in fields(kind)}
-        return {name: _plain(item, left, depth + 1) for name, item in given.items() if item is not None and item != ()}
-    if kind.__module__ == "langgraph.types":
-        return {name: _plain(getattr(value, name, None), left, depth + 1) for name in getattr(kind, "__slots__", ())}
-    if (messages := getattr(value, "to_messages", None)) is not None and kind.__module__.startswith("langchain_core."):
-        return _plain(messages(), left, depth + 1)  # the value of a prompt
-    return value
+        self.left -= 1
+        return convert(self, value, depth + 1)
+
+    def mapping(self, value: Any, depth: int) -> Any:
+        if len(value) < _MAX_ITEMS and _ATOMS.issuperset(map(type, value.values())):
+            return value
+        return {key: self.take(item, depth) for key, item in islice(value.items(), _MAX_ITEMS)}
+
+    def items(self, value: Any, depth: int) -> Any:
+        if len(value) < _MAX_ITEMS and _ATOMS.issuperset(map(type, value)):
+            return value
+        return [self.take(item, depth) for item in islice(value, _MAX_ITEMS)]
+
+    def fields(self, value: Any, depth: int) -> Any:
+        """Return the fields of LangGraph's own objects that are set: of a command, a packet for a node, an interrupt."""
+        names = [field.name for field in fields(value)] if is_dataclass(value) else type(value).__slots__
+        given = ((name, getattr(value, name, None)) for name in names)
+        return {name: self.take(item, depth) for name, item in given if item is not None and item != ()}
+
+
+_Conversion: TypeAlias = "Callable[[_Walk, Any, int], Any]"
+
+
+@lru_cache(maxsize=1024)
+def _conversion(kind: type) -> _Conversion | None:
+    """Return the function that makes a value of a type plain, or None for one that stays. Asking the type takes long."""
+    if issubclass(kind, dict):
+        return _Walk.mapping
+    if kind in (list, tuple):
+        return _Walk.items
+    if issubclass(kind, BaseMessage):
+        return lambda walk, value, depth: message(value)
+    if issubclass(kind, Document):
+        return lambda walk, value, depth: {"content": value.page_content, "metadata": value.metadata}
+    if issubclass(kind, PromptValue):
+        return lambda walk, value, depth: walk.take(value.to_messages(), depth)
+    if kind.__module__ in ("langgraph.types", "langgraph.constants") and (is_dataclass(kind) or hasattr(kind, "__slots__")):
+        return _Walk.fields
+    return None
 
 
 def message(value: BaseMessage) -> dict[str, Any]:
