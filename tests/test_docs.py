@@ -149,7 +149,9 @@ def assert_like(shown: str, real: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("snippet", PYTHON, ids=place_of)
 def test_python_snippets_run_and_print_what_is_shown(snippet: Snippet, workplace: Path) -> None:
-    """Every Python snippet runs by itself, and prints what stands behind it."""
+    """Every Python snippet runs by itself, and prints what stands behind it; without a package that it is about, it is skipped."""
+    for package in re.findall(r"^from (lang\w+)", snippet.text, flags=re.MULTILINE):
+        pytest.importorskip(package)
     write_files(snippet.document)
     logging.getLogger().handlers.clear()  # pytest's; logging.basicConfig does nothing beside them
     printed = io.StringIO()
