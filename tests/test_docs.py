@@ -149,7 +149,7 @@ def assert_like(shown: str, real: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("snippet", PYTHON, ids=place_of)
 def test_python_snippets_run_and_print_what_is_shown(snippet: Snippet, workplace: Path) -> None:
-    """Every Python snippet runs by itself, and prints what stands behind it; without a package that it is about, it is skipped."""
+    """Every Python snippet runs by itself, and prints what stands behind it, if the packages that it is about are there."""
     for package in re.findall(r"^from (lang\w+)", snippet.text, flags=re.MULTILINE):
         pytest.importorskip(package)
     write_files(snippet.document)

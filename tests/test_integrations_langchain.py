@@ -432,6 +432,36 @@ def test_two_streams_in_turns_are_flows_of_their_own(ring: obs.RingBufferHandler
     assert [drawn(log) for log in logs(ring)] == ["flow\n  graph g\n    graph.node a\n    graph.node b"] * 2 + [tree] * 2
 
 
+def test_what_is_asked_while_a_chain_is_read_is_not_in_it(ring: obs.RingBufferHandler) -> None:
+    """The chain is current in the reader's context, but has begun there itself. Other context variables stay."""
+    stream = (RunnableLambda(lambda text: text) | Model(answers=["a b c"])).stream("x")
+    next(stream)
+    Model(answers=["d"]).invoke("hi")
+    RunnableLambda(work).invoke(1)
+    list(stream)
+    assert [drawn(log) for log in logs(ring)] == [
+        "flow\n  chain RunnableSequence\n    llm.call",
+        "llm.call",
+        "flow\n  chain work\n    shop.work",
+    ]
+
+
+def test_inputs_of_foreign_types(ring: obs.RingBufferHandler) -> None:
+    """What compares in its own way, such as an array, is logged as any value is."""
+
+    class Array:
+        def __eq__(self, other: object) -> Any:
+            raise ValueError("the truth value of an array is ambiguous")
+
+    RunnableLambda(work).invoke(Array())
+    RunnableLambda(work).invoke({"input": Array()})
+    list(RunnableLambda(work).stream("x"))
+    first, second, streamed = logs(ring)
+    assert "Array" in data(first, "chain", "entry")["input"]
+    assert list(data(second, "chain", "entry")["input"]) == ["input"]
+    assert data(streamed, "chain", "entry") == {}
+
+
 def test_graphs_in_threads_and_in_one_loop(ring: obs.RingBufferHandler) -> None:
     """Ten at once, each with its own answers below its own nodes."""
     barrier = threading.Barrier(5)

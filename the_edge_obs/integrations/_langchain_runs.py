@@ -15,12 +15,13 @@ import sys
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context, ContextVar, Token
+from contextvars import ContextVar, Token, copy_context
+from functools import partial
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from .. import ObservabilityContext, current, flow, is_configured, start_span, use_span
-from ..context import SpanContext
+from ..context import CURRENT, SpanContext
 from ..instrumentation.spans import StartedSpan
 from ..instrumentation.using import Using
 from ..recording.faults import Guard, own_fault
@@ -38,6 +39,8 @@ _LOGGERS: Final = tuple(logging.getLogger(f"tea.{node}") for node in (GRAPH, LLM
 
 # Before Python 3.11, an async step runs in the context in which its run started, and does not know its parent.
 _SHARES_CONTEXTS: Final = sys.version_info < (3, 11)
+
+_T = TypeVar("_T")
 
 _HERE: Final[ContextVar[Run | None]] = ContextVar("the_edge_obs.langchain", default=None)
 
@@ -117,12 +120,15 @@ class Run:
         """
         if self.outer is None and self.node in (GRAPH, CHAIN):
             self.flow = flow(self.name or self.node)
-            self.place = Context().run(_begun, self.flow)  # a chain of the same batch may be current here, and is not around it
+            self.place = _apart(_begun, self.flow)
         node, about = self.node + tool, {}
         if given is not None and logging.getLogger(f"tea.{node}").isEnabledFor(level):
             with Guard(own_fault, "reading the input of a run of LangChain", self.place):
                 about["input"] = given()
-        self.span = start_span(node, parent=self.place, step=self.name, level=level, **about)
+        if self.place is None:
+            self.span = _apart(partial(start_span, node, step=self.name, level=level, **about))
+        else:
+            self.span = start_span(node, parent=self.place, step=self.name, level=level, **about)
         self.place, self.anchor = self.span.context or self.place, self
         self.started = perf_counter_ns()
 
@@ -206,6 +212,16 @@ def _innermost() -> Run | None:
     while run is not None and run._is_ended:
         run = run._before
     return run
+
+
+def _apart(call: Callable[..., _T], *args: Any) -> _T:
+    """Call a function outside any span: a chain that began in the same context may be current here, and not be around it."""
+    return call(*args) if current() is None else copy_context().run(_outside, call, *args)
+
+
+def _outside(call: Callable[..., _T], *args: Any) -> _T:
+    CURRENT.set(None)
+    return call(*args)
 
 
 def _begun(opened: ObservabilityContext) -> SpanContext | None:

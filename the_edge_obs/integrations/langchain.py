@@ -33,7 +33,6 @@ __all__ = ["FlowCallback", "install"]
 
 _HIDDEN: Final = "langsmith:hidden"  # LangGraph's own steps, which it wants to be in no trace
 _STEP: Final = "graph:step:"  # the tag of a node
-_NO_INPUT: Final = {"input": ""}  # of a stream, when it starts
 _UNFIT: Final = re.compile(r"[^\w-]+")  # what a logger's name should not have
 _LONGEST_TOOL: Final = 64  # characters
 _CHAINS: Final = logging.getLogger(f"tea.{CHAIN}")
@@ -89,7 +88,7 @@ class FlowCallback(BaseCallbackHandler):
         run = Run(node, name, parent)
         level = logging.DEBUG if node == CHAIN and run.parent is not None else logging.INFO
         if _HIDDEN not in tags and (level == logging.INFO or _CHAINS.isEnabledFor(level)):
-            run.show(None if inputs == _NO_INPUT else lambda: plain(inputs), level)
+            run.show(None if _is_unknown(inputs) else lambda: plain(inputs), level)
         opened(run_id, run)
         if node != GRAPH:  # of a graph, only its nodes run the user's code; and what reads its stream is not inside it
             run.enter()
@@ -276,6 +275,11 @@ def _result(output: Any) -> Any:
     if getattr(output, "status", None) == "error" and isinstance(found, dict):
         return {"success": False, "error": found.get("content"), **found}
     return found
+
+
+def _is_unknown(inputs: Any) -> bool:
+    """Tell whether the inputs are those that LangChain gives for a stream when it starts, ``{"input": ""}``."""
+    return type(inputs) is dict and len(inputs) == 1 and type(text := inputs.get("input")) is str and not text
 
 
 def _name(about: Mapping[str, Any], serialized: Mapping[str, Any] | None) -> str | None:
