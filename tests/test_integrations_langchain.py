@@ -432,6 +432,27 @@ def test_two_streams_in_turns_are_flows_of_their_own(ring: obs.RingBufferHandler
     assert [drawn(log) for log in logs(ring)] == ["flow\n  graph g\n    graph.node a\n    graph.node b"] * 2 + [tree] * 2
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="LangChain hands no context to coroutines then")
+def test_two_async_streams_in_turns_are_flows_of_their_own(ring: obs.RingBufferHandler) -> None:
+    chain = RunnableLambda(lambda text: text) | Model(answers=["a b c"])
+
+    async def read() -> None:
+        one, two = chain.astream("x"), chain.astream("y")
+        for stream in (one, two, one, two):
+            await stream.__anext__()
+        work("between")
+        for stream in (one, two):
+            async for _ in stream:
+                pass
+        work("after")
+
+    asyncio.run(read())
+    tree = "flow\n  chain RunnableSequence\n    llm.call"
+    first, second, *after = logs(ring)
+    assert (drawn(first), drawn(after[-1])) == (tree, "shop.work")
+    assert drawn(second).startswith(tree)
+
+
 def test_what_is_asked_while_a_chain_is_read_is_not_in_it(ring: obs.RingBufferHandler) -> None:
     """The chain is current in the reader's context, but has begun there itself. Other context variables stay."""
     stream = (RunnableLambda(lambda text: text) | Model(answers=["a b c"])).stream("x")

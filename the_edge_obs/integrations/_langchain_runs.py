@@ -96,7 +96,7 @@ class Run:
                 return here.outer  # a batch of chains, or two streams in turns: both start in the context of the caller
             self.parent = here  # LangChain lost it, as it does where a run inside gets callbacks of its own
         if self.parent is None or here is self.parent.anchor:
-            return current() or (None if self.parent is None else self.parent.place)
+            return current()
         return self.parent.place
 
     def began_here(self) -> bool:
