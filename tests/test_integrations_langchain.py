@@ -878,6 +878,24 @@ def test_nothing_is_raised_into_the_observed_code(ring: obs.RingBufferHandler, c
     ]
 
 
+def test_runs_without_a_name_and_hidden_ones(ring: obs.RingBufferHandler) -> None:
+    """What LangChain's own packages do not do, others may: a chain without a name, a hidden run at the top."""
+    callback = FlowCallback()
+    callback.on_chain_start(None, {}, run_id=1)
+    callback.on_chain_end({}, run_id=1)
+    callback.on_chain_start(None, {}, run_id=2, name="hidden", tags=["langsmith:hidden"])
+    callback.on_tool_start({"name": "send mail/now"}, "{'to': 'ada'}", run_id=3, parent_run_id=2)
+    callback.on_tool_end("sent", run_id=3)
+    callback.on_chain_end({}, run_id=2)
+    callback.on_tool_start(None, "x", run_id=4, parent_run_id=2)
+    callback.on_tool_end("y", run_id=4)
+    first, second, third = logs(ring)
+    assert (first.name, drawn(first)) == ("chain", "flow\n  chain")
+    assert (drawn(second), data(second, "tool.send_mail_now", "entry")["input"]) == ("tool.send_mail_now", "{'to': 'ada'}")
+    assert drawn(third) == "tool.tool"
+    assert (_langchain_runs._HERE.get(), obs.current()) == (None, None)
+
+
 def test_secrets_are_nowhere(tmp_path: Path) -> None:
     """Keys in a model's arguments, messages, tool calls, states and errors."""
     undo = obs.configure({"handlers": [{"type": "file", "path": str(tmp_path / "flow-{flow_id}.jsonl")}]})
