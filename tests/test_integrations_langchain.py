@@ -893,7 +893,7 @@ def test_runs_without_a_name_and_hidden_ones(ring: obs.RingBufferHandler) -> Non
     assert (first.name, drawn(first)) == ("chain", "flow\n  chain")
     assert (drawn(second), data(second, "tool.send_mail_now", "entry")["input"]) == ("tool.send_mail_now", "{'to': 'ada'}")
     assert drawn(third) == "tool.tool"
-    assert (_langchain_runs._HERE.get(), obs.current()) == (None, None)
+    assert (_langchain_runs._innermost(), obs.current()) == (None, None)
 
 
 def test_secrets_are_nowhere(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ except ImportError as error:
     raise MissingExtraError("the integration with LangChain", "langchain") from error
 
 from ._langchain_runs import CHAIN, GRAPH, LLM, NODE, RETRIEVER, TOOL, Run, is_on, open_run, opened, take
-from ._langchain_values import answered, asked, bubbled, is_bubble, message, plain
+from ._langchain_values import answered, asked, bubbled, is_bubble, plain
 
 __all__ = ["FlowCallback", "install"]
 
@@ -106,8 +106,7 @@ class FlowCallback(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Start a chat model."""
-        said = messages[0] if messages else []
-        given = lambda: asked(kwargs, metadata, {"messages": [message(one) for one in said]})  # noqa: E731
+        given = lambda: asked(kwargs, metadata, {"messages": plain(messages[0]) if messages else []})  # noqa: E731
         _start(LLM, kwargs, run_id, parent_run_id, given)
 
     @_harmless
