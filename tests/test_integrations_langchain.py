@@ -658,6 +658,28 @@ def test_an_interrupt_in_a_graph_in_a_graph(ring: obs.RingBufferHandler) -> None
     assert [(log.status, drawn(log)) for log in logs(ring)] == [("ok", tree)] * 2
 
 
+@HOW
+def test_a_command_to_a_parent_graph_is_not_an_error(ring: obs.RingBufferHandler, how: str) -> None:
+    """LangGraph raises it through the inner graph."""
+    types = pytest.importorskip("langgraph.types")
+    if not hasattr(types, "Command"):
+        pytest.skip("this version has no commands")
+    inner = StateGraph(State)
+    inner.add_node("hands_over", lambda state: types.Command(graph=types.Command.PARENT, goto="other", update={"log": ["x"]}))
+    inner.add_edge(START, "hands_over")
+    outer = StateGraph(State)
+    outer.add_node("sub", inner.compile())
+    outer.add_node("other", says("other"))
+    outer.add_edge(START, "sub")
+    run(outer.compile(), how)
+    log = only(ring)
+    assert drawn(log) == (
+        "flow\n  graph LangGraph\n    graph.node sub\n      graph LangGraph\n        graph.node hands_over\n    graph.node other"
+    )
+    handed = data(log, "graph.node", step="hands_over")["output"]["ParentCommand"]
+    assert (handed["goto"], handed["update"]) == ("other", {"log": ["x"]})
+
+
 def test_too_many_steps_are_an_error(ring: obs.RingBufferHandler) -> None:
     builder = StateGraph(State)
     builder.add_node("again", says("again"))
