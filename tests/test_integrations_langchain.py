@@ -21,7 +21,7 @@ import the_edge_obs as obs
 
 pytest.importorskip("langgraph")
 
-from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, dispatch_custom_event
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, CallbackManager, dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
@@ -747,6 +747,37 @@ def test_a_cancelled_run(ring: obs.RingBufferHandler) -> None:
 
     asyncio.run(main())
     assert drawn(only(ring)) == "flow !cancelled\n  graph g !cancelled\n    graph.node waits !cancelled"
+
+
+def test_a_run_that_is_cancelled_while_it_starts(ring: obs.RingBufferHandler) -> None:
+    """LangChain tells nobody its end if another handler is slow to take its start. It ends with the run around it."""
+
+    async def main() -> None:
+        began = asyncio.Event()
+
+        class Slow(AsyncCallbackHandler):
+            async def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+                if kwargs["name"] == "inner":
+                    began.set()
+                    await asyncio.sleep(60)
+
+        step = RunnableLambda(later).with_config(run_name="inner")
+
+        async def node(state: State, config: RunnableConfig) -> State:
+            return {"log": [await (step | RunnableLambda(later)).ainvoke(1, config)]}
+
+        graph = graph_of("g", ("calls", node))
+        task = asyncio.ensure_future(graph.ainvoke({"log": []}, {"callbacks": [Slow()]}))
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    logging.getLogger("tea").setLevel(logging.DEBUG)
+    asyncio.run(main())
+    log = only(ring)
+    assert drawn(log).splitlines()[-1].strip() == "chain inner !cancelled"
+    assert {span.status for span in log.spans} == {"cancelled"}
 
 
 # --- events ---

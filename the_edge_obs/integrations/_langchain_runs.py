@@ -206,6 +206,19 @@ def take(run_id: Any) -> Run | None:
     return _open.pop(run_id, None)
 
 
+def take_inner(run: Run) -> list[Run]:
+    """Return the open runs inside a run, the innermost first, and forget them.
+
+    LangChain ends the runs inside a cancelled run before it, but those of which it was cancelled while they started.
+    """
+    inside, ids = [run], []
+    for run_id, other in list(_open.items()):
+        if any(other.parent is around for around in inside):
+            inside.append(other)
+            ids.append(run_id)
+    return [taken for run_id in reversed(ids) if (taken := take(run_id)) is not None]
+
+
 def _innermost() -> Run | None:
     """Return the innermost shown run that is current in this context and still open."""
     run = _HERE.get()

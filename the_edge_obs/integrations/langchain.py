@@ -26,7 +26,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("the integration with LangChain", "langchain") from error
 
-from ._langchain_runs import CHAIN, GRAPH, LLM, NODE, RETRIEVER, TOOL, Run, is_on, open_run, opened, take
+from ._langchain_runs import CHAIN, GRAPH, LLM, NODE, RETRIEVER, TOOL, Run, is_on, open_run, opened, take, take_inner
 from ._langchain_values import answered, asked, bubbled, is_bubble, plain
 
 __all__ = ["FlowCallback", "install"]
@@ -195,7 +195,8 @@ class FlowCallback(BaseCallbackHandler):
         if is_bubble(error):
             _end(run_id, lambda: bubbled(error))
         elif (run := take(run_id)) is not None:
-            run.end(error=error)
+            for ended in [*([] if isinstance(error, Exception) else take_inner(run)), run]:
+                ended.end(error=error)
 
     on_llm_error = on_tool_error = on_retriever_error = on_chain_error
 
