@@ -184,10 +184,7 @@ def _first(values: Mapping[str, Any], *names: str) -> Any:
 def is_bubble(error: BaseException) -> bool:
     """Tell whether an exception is one by which LangGraph leaves nodes on purpose: an interrupt, or a command to a parent."""
     kinds = type(error).__mro__
-    return any(
-        kind.__name__ in ("GraphBubbleUp", "GraphInterrupt", "GraphDelegate") and kind.__module__ == "langgraph.errors"
-        for kind in kinds
-    )
+    return any(kind.__name__ in ("GraphBubbleUp", "GraphInterrupt") and kind.__module__ == "langgraph.errors" for kind in kinds)
 
 
 def bubbled(error: BaseException) -> dict[str, Any]:
