@@ -200,6 +200,7 @@ TOLERATED = [
     ({"handlers": [{"type": "callback", "callback": "nowhere"}]}, r"observability.handlers\[0\].callback"),
     ({"handlers": [{"type": "file", "path": "taken/flow-{flow_id}.jsonl"}]}, r"observability.handlers\[0\].*taken"),
     ({"handlers": "file"}, "observability.handlers"),
+    ({"prices": {"gpt-3.5-turbo": {"input": "cheap"}}}, "observability.prices is"),
 ]
 
 
