@@ -563,14 +563,25 @@ def test_async_streams(ring: obs.RingBufferHandler, server: Endpoint) -> None:
         async with await client.chat.completions.create(model="m", messages=ASKED, stream=True) as stream:
             await stream.__anext__()
 
+    async def unread(client: Any) -> None:
+        stream = await client.chat.completions.create(model="m", messages=ASKED, stream=True)
+        await stream.close()
+        assert len(events(run)) == 2
+
     async def helped(client: Any) -> None:
         async with parse_of(client).stream(model="m", messages=ASKED) as stream:
             async for event in stream:
                 if event.type == "content.delta":
                     break
 
-    early = ("Pa", {"chunks": 1, "closed_early": 1})
-    for use, expected in ((whole, ("Paris", {**COUNTED, "chunks": 3})), (closed, early), (left, early), (helped, early)):
+    early, none = ("Pa", {"chunks": 1, "closed_early": 1}), ("", {"chunks": 0, "closed_early": 1})
+    for use, expected in (
+        (whole, ("Paris", {**COUNTED, "chunks": 3})),
+        (closed, early),
+        (left, early),
+        (helped, early),
+        (unread, none),
+    ):
         server.answers.append(streamed("Pa", "ris"))
         with obs.flow() as run:
             run_async(server, use)

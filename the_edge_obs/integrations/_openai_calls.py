@@ -23,6 +23,7 @@ _CHAT: Final = "/chat/completions"
 NODES: Final = {_CHAT: "llm.call", "/responses": "llm.call", "/embeddings": "embedding.call"}
 """The node for each path of the API."""
 
+_LOGGERS: Final = {path: logging.getLogger(f"tea.{node}") for path, node in NODES.items()}
 _ANSWERS: Final[Mapping[str, Callable[[Any], Answer]]] = {
     _CHAT: ChatAnswer,
     "/responses": ResponseAnswer,
@@ -239,12 +240,19 @@ class _Live:
             self._end_unread()
         elif not self._chunks.gi_running:  # otherwise it has closed the response itself; and CPython 3.11 may crash
             self._chunks.close()
+            self._end_unstarted()
 
     async def _aclosed(self) -> None:
         if self._chunks is None:
             self._end_unread()
         elif not self._chunks.ag_running:
             await self._chunks.aclose()
+            self._end_unstarted()
+
+    def _end_unstarted(self) -> None:
+        """End the span if its generator had not started: from Python 3.13 on, its close alone does not."""
+        with Guard(own_fault, "ending a stream", self._call.span.context):
+            self._call.span.end(self._call.so_far(), metrics={"chunks": 0, "closed_early": 1})
 
     def _end_unread(self) -> None:
         """End the span of an answer that was read without the SDK's streams, or not at all."""
@@ -307,4 +315,4 @@ def report_later(options: Any, result: Any) -> Any:
 
 def logger_of(options: Any) -> logging.Logger:
     """Return the logger of the node of a request."""
-    return logging.getLogger(f"tea.{NODES[options.url]}")
+    return _LOGGERS[options.url]

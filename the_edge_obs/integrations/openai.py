@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -49,15 +50,14 @@ def instrument(client: Any = None) -> Callable[[], None]:
         >>> undo = instrument()
     """
     try:
-        import openai
-
-        kinds = (openai.OpenAI, openai.AsyncOpenAI)
+        sdk: Any = import_module("openai")  # not this module: that is the_edge_obs.integrations.openai
+        kinds = (sdk.OpenAI, sdk.AsyncOpenAI)
     except ImportError as error:
         raise MissingExtraError("integrations.openai", "openai") from error
     except AttributeError as error:
         raise ConfigurationError("this version of openai is too old; install openai 1.40 or newer") from error
     if client is None:
-        undos = [_observed(kind, is_async=kind is openai.AsyncOpenAI) for kind in kinds]
+        undos = [_observed(kind, is_async=kind is kinds[1]) for kind in kinds]
 
         def undo_all() -> None:
             for undo in undos:
@@ -68,7 +68,7 @@ def instrument(client: Any = None) -> Callable[[], None]:
         raise ConfigurationError(
             f"{client!r} is not a client of openai; give an OpenAI or AsyncOpenAI client, or nothing for all"
         )
-    return _observed(client, is_async=isinstance(client, openai.AsyncOpenAI))
+    return _observed(client, is_async=isinstance(client, kinds[1]))
 
 
 # --- replacing attributes, and restoring them ---
@@ -139,13 +139,15 @@ def _put_on_class(replaced: _Replaced, kind: Any, is_async: bool) -> None:
     original = kind.request
     run = _run_async if is_async else _run
 
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        bare = functools.partial(original, self)
-        return run(bare, self, args, kwargs) if replaced.owners else bare(*args, **kwargs)
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        options = _options_of(args, kwargs)
+        if options is None or not replaced.owners:
+            return original(self, *args, **kwargs)
+        return run(functools.partial(original, self), self, options, args, kwargs)
 
-    request = _as_method(call, original, is_async)
-    setattr(request, _ORIGINAL, original)
-    replaced.put(kind, request=request)
+    observed = _as(original, request, is_async)
+    setattr(observed, _ORIGINAL, original)
+    replaced.put(kind, request=observed)
 
 
 def _put_on_client(replaced: _Replaced, client: Any, is_async: bool) -> None:
@@ -153,12 +155,12 @@ def _put_on_client(replaced: _Replaced, client: Any, is_async: bool) -> None:
     before = vars(client).get("request")
     run = _run_async if is_async else _run
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        method = type(client).request
-        if replaced.owners:
-            bare = before or functools.partial(getattr(method, _ORIGINAL, method), client)
-            return run(bare, client, args, kwargs)
-        return (before or functools.partial(method, client))(*args, **kwargs)
+    def request(*args: Any, **kwargs: Any) -> Any:
+        method, options = type(client).request, _options_of(args, kwargs)
+        if options is None or not replaced.owners:
+            return (before or functools.partial(method, client))(*args, **kwargs)
+        bare = before or functools.partial(getattr(method, _ORIGINAL, method), client)
+        return run(bare, client, options, args, kwargs)
 
     def copying(copy: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(copy)
@@ -173,22 +175,17 @@ def _put_on_client(replaced: _Replaced, client: Any, is_async: bool) -> None:
         return copied
 
     copies = {name: copying(getattr(client, name)) for name in ("copy", "with_options")}
-    replaced.put(client, request=_as_method(call, client.request, is_async), **copies)
+    replaced.put(client, request=_as(client.request, request, is_async), **copies)
 
 
-def _as_method(call: Callable[..., Any], original: Any, is_async: bool) -> Any:
-    """Return a function with the name, signature and kind of another."""
+def _as(original: Any, request: Callable[..., Any], is_async: bool) -> Any:
+    """Give a function the name and signature of another, and make it a coroutine function if that is one."""
     if not is_async:
-
-        @functools.wraps(original)
-        def request(*args: Any, **kwargs: Any) -> Any:
-            return call(*args, **kwargs)
-
-        return request
+        return functools.wraps(original)(request)
 
     @functools.wraps(original)
     async def request_async(*args: Any, **kwargs: Any) -> Any:
-        return await call(*args, **kwargs)
+        return await request(*args, **kwargs)
 
     return request_async
 
@@ -196,10 +193,7 @@ def _as_method(call: Callable[..., Any], original: Any, is_async: bool) -> Any:
 # --- calls ---
 
 
-def _run(bare: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    options = _options_of(args, kwargs)
-    if options is None:
-        return bare(*args, **kwargs)
+def _run(bare: Callable[..., Any], client: Any, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not logger_of(options).isEnabledFor(_INFO):
         try:
             result = bare(*args, **kwargs)
@@ -231,11 +225,8 @@ def _run(bare: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: d
     return call.finish(result)
 
 
-async def _run_async(bare: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def _run_async(bare: Callable[..., Any], client: Any, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Do the same as ``_run`` for an async client."""
-    options = _options_of(args, kwargs)
-    if options is None:
-        return await bare(*args, **kwargs)
     if not logger_of(options).isEnabledFor(_INFO):
         try:
             result = await bare(*args, **kwargs)
