@@ -47,24 +47,26 @@ class Call:
 
     def __init__(self, client: Any, options: Any, *, stream: bool) -> None:
         self._client, self._is_stream, self.options = client, stream, options
-        self._key, self._is_readable = client.api_key, True
+        self._key, self._is_readable, path = client.api_key, True, options.url
         body = {**(options.json_data or {}), **(options.extra_json or {})}
-        path = options.url
         self._answer: Answer = _ANSWERS[path](body.get("model"))
-        given = {"base_url": str(client.base_url), **body}
-        self.span: StartedSpan = start_span(NODES[path], input={**_provider(client), **given})
-        _learn(client, options, self.span.context)
         self._asks_usage = (
             stream
             and path == _CHAT
             and not _is_raw(options)  # the caller may read the bytes, from which nothing can be left out
             and "include_usage" not in (body.get("stream_options") or {})
-            and given["base_url"] not in _refusing
+            and str(client.base_url) not in _refusing
         )
         if self._asks_usage:
             asked = {**(options.json_data.get("stream_options") or {}), "include_usage": True}
             self.options = copy.copy(options)
             self.options.json_data = {**options.json_data, "stream_options": asked}
+        given = {**_provider(client), "base_url": str(client.base_url), **body}
+        around = current()
+        _learn(client, options, around)
+        self.span: StartedSpan = start_span(NODES[path], input=given)
+        if around is None:  # the call is a flow of its own
+            _learn(client, options, self.span.context)
 
     def is_refused(self, error: BaseException) -> bool:
         """Tell whether a request failed that the caller did not make like this: it is to be sent again, as the caller made it."""
@@ -101,7 +103,7 @@ class Call:
                 _Live(self, response).follow_parsed(result)
             else:
                 self.span.end(self.output_of(_body(response)))
-        elif self._is_stream:
+        elif self._is_stream and hasattr(result, "_iterator"):
             _Live(self, result.response).follow(result)
         else:
             self.span.end(self.output_of(result))
@@ -287,32 +289,33 @@ def _provider(client: Any) -> dict[str, str]:
 
 
 def _learn(client: Any, options: Any, context: Any) -> None:
-    """Remember the secrets of a client and of a request as taints of the flow."""
+    """Remember the secrets of a client and of a request as taints of the flow, if there is one."""
     if context is None:
         return
-    secrets: dict[str, Any] = {"api_key": client.api_key}
-    for name, headers in (("client", client.default_headers), ("request", options.headers)):
-        if isinstance(headers, Mapping):
-            secrets[name] = {key: value for key, value in headers.items() if isinstance(value, str)}
-    learn_secrets(secrets, context)
+    with Guard(own_fault, "remembering the keys of a client", context):
+        secrets: dict[str, Any] = {"api_key": client.api_key}
+        for name, headers in (("client", client.default_headers), ("request", options.headers)):
+            if isinstance(headers, Mapping):
+                secrets[name] = {key: value for key, value in headers.items() if isinstance(value, str)}
+        learn_secrets(secrets, context)
 
 
-def report(client: Any, options: Any, error: BaseException) -> None:
+def report(client: Any, options: Any, path: str, error: BaseException) -> None:
     """Log the error of a call whose level is filtered."""
     with Guard(own_fault, "logging an error"):
         _learn(client, options, current())
-        start_span(NODES[options.url]).end(error=error)
+        start_span(NODES[path]).end(error=error)
 
 
-def report_later(options: Any, result: Any) -> Any:
+def report_later(path: str, result: Any) -> Any:
     """Log the error of a stream of a call whose level is filtered, if it fails in the middle; return the result."""
     source = getattr(result, "_iterator", None)
-    if source is not None and logger_of(options).hasHandlers():
+    if source is not None and _LOGGERS[path].hasHandlers():
         with Guard(own_fault, "following a stream"):
-            result._iterator = start_span(NODES[options.url]).follow(source)
+            result._iterator = start_span(NODES[path]).follow(source)
     return result
 
 
-def logger_of(options: Any) -> logging.Logger:
-    """Return the logger of the node of a request."""
-    return _LOGGERS[options.url]
+def is_observed(path: str) -> bool:
+    """Tell whether the level of a node passes its calls."""
+    return _LOGGERS[path].isEnabledFor(logging.INFO)

@@ -16,11 +16,10 @@ from weakref import WeakKeyDictionary, WeakSet
 from .. import use_span
 from ..errors import ConfigurationError, MissingExtraError
 from ..recording.faults import own_fault
-from ._openai_calls import NODES, Call, logger_of, report, report_later
+from ._openai_calls import NODES, Call, is_observed, report, report_later
 
 __all__ = ["instrument"]
 
-_INFO: Final = 20  # the level of entries and exits
 _ABSENT: Final = object()
 
 
@@ -194,13 +193,14 @@ def _as(original: Any, request: Callable[..., Any], is_async: bool) -> Any:
 
 
 def _run(bare: Callable[..., Any], client: Any, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not logger_of(options).isEnabledFor(_INFO):
+    path = options.url  # older clients of Azure change it
+    if not is_observed(path):
         try:
             result = bare(*args, **kwargs)
         except BaseException as error:
-            report(client, options, error)
+            report(client, options, path, error)
             raise
-        return report_later(options, result)
+        return report_later(path, result)
     call = _begun(client, options, kwargs)
     if call is None:
         return bare(*args, **kwargs)
@@ -227,13 +227,14 @@ def _run(bare: Callable[..., Any], client: Any, options: Any, args: tuple[Any, .
 
 async def _run_async(bare: Callable[..., Any], client: Any, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Do the same as ``_run`` for an async client."""
-    if not logger_of(options).isEnabledFor(_INFO):
+    path = options.url  # older clients of Azure change it
+    if not is_observed(path):
         try:
             result = await bare(*args, **kwargs)
         except BaseException as error:
-            report(client, options, error)
+            report(client, options, path, error)
             raise
-        return report_later(options, result)
+        return report_later(path, result)
     call = _begun(client, options, kwargs)
     if call is None:
         return await bare(*args, **kwargs)
