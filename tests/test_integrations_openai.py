@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import itertools
 import json
 import logging
 import subprocess
@@ -16,6 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError, MissingExtraError
@@ -23,7 +26,7 @@ from the_edge_obs.formats.otlp import Translator
 from the_edge_obs.integrations import _openai_calls
 from the_edge_obs.integrations.openai import instrument
 
-from .model_server import Endpoint, answer, completion, model_response, sdk_chunk, sse, streamed
+from .model_server import USAGE, Endpoint, answer, completion, model_response, sdk_chunk, sse, streamed
 
 openai = pytest.importorskip("openai")
 
@@ -390,6 +393,49 @@ def test_a_stream_that_is_broken_off_and_read_on(ring: obs.RingBufferHandler, se
         assert len(events(run)) == 1
         assert len(list(stream)) == 2
     assert end(run).output["content"] == "Paris"
+
+
+DELTAS = st.one_of(
+    st.builds(sdk_chunk, st.text(max_size=5) | st.none()),
+    st.builds(lambda text: sdk_chunk(tool_calls=[{"index": 0, "function": {"arguments": text}}]), st.text(max_size=5)),
+    st.builds(lambda text: {**sdk_chunk(), "choices": [], "prompt_filter_results": [text]}, st.text(max_size=5)),
+    st.builds(lambda text: {**sdk_chunk(text), "usage": USAGE}, st.text(max_size=5)),
+)
+
+
+@by_hand
+@given(st.lists(DELTAS, max_size=6), st.integers(0, 8), st.booleans(), st.booleans())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_caller_sees_what_it_would_see_anyway(
+    ring: obs.RingBufferHandler, server: Endpoint, client: Any, deltas: list[Any], read: int, is_closed: bool, asks: bool
+) -> None:
+    """Whatever the stream is, and however much of it is read; and the log has what was read."""
+
+    def reply(handler: Any) -> None:
+        options = server.asked[-1][2].get("stream_options") or {}
+        last = [{**sdk_chunk(), "choices": [], "usage": USAGE}] if options.get("include_usage") else []
+        sse(*deltas, sdk_chunk(finish="stop"), *last, "data: [DONE]\n\n")(handler)
+
+    def seen() -> list[Any]:
+        server.answers.append(reply)
+        given = {"stream_options": {"include_usage": True}} if asks else {}
+        stream = client.chat.completions.create(model="m", messages=ASKED, stream=True, **given)
+        chunks = [chunk.to_dict() for chunk in itertools.islice(stream, read)]
+        if is_closed:
+            stream.close()
+        else:
+            chunks += [chunk.to_dict() for chunk in stream]
+        return chunks
+
+    bare = seen()
+    undo = instrument()
+    with obs.flow() as run:
+        observed = seen()
+    undo()
+    assert observed == bare
+    texts = [chunk["choices"][0]["delta"].get("content") or "" for chunk in observed if chunk["choices"]]
+    assert end(run).output["content"] == "".join(texts)
+    assert end(run).metrics["chunks"] == len(observed)
 
 
 def test_a_stream_that_is_dropped(ring: obs.RingBufferHandler, server: Endpoint, client: Any) -> None:
@@ -853,8 +899,8 @@ def test_azure(ring: obs.RingBufferHandler, server: Endpoint) -> None:
         client.chat.completions.create(model="dep", messages=ASKED)
     path, headers, _ = server.asked[0]
     assert (path, headers["api-key"]) == ("/openai/deployments/dep/chat/completions?api-version=2024-10-21", ODD_KEY)
-    given = events(run)[0]["data"]["input"]
-    assert (given["provider"], given["model"]) == ("azure.ai.openai", "dep")
+    asked = events(run)[0]["data"]["input"]
+    assert (asked["provider"], asked["model"]) == ("azure.ai.openai", "dep")
     assert ODD_KEY not in json.dumps(events(run))
 
 

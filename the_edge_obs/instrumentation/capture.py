@@ -180,7 +180,7 @@ def _tokens_of(get: _Get) -> dict[str, Any]:
         tokens["output_tokens"] = got + beside_got
     if total is not None or tokens:
         tokens["tokens"] = sum(tokens.values()) if total is None else total
-    return {**tokens, **_parts_of(get)} if tokens else tokens
+    return {**tokens, **_parts_of(get)}
 
 
 def _parts_of(get: _Get) -> dict[str, Any]:

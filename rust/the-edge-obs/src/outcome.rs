@@ -180,12 +180,10 @@ fn tokens_of(usage: &Snap) -> Figures {
         .into_iter()
         .filter_map(|(name, count)| Some((name.into(), count?)));
     let mut figures: Figures = there.collect();
-    if !figures.is_empty() {
-        figures.extend(PARTS.iter().filter_map(|(name, paths)| {
-            let part = part(usage, paths).filter(|part| float(part) > 0.0)?;
-            Some(((*name).into(), part))
-        }));
-    }
+    figures.extend(PARTS.iter().filter_map(|(name, paths)| {
+        let part = part(usage, paths).filter(|part| float(part) > 0.0)?;
+        Some(((*name).into(), part))
+    }));
     figures
 }
 
