@@ -1,8 +1,8 @@
 """``python -m tests.benchmarks.tea [--rounds N]``: what the integration costs on The Edge Agent's own engine.
 
-Ten trivial nodes, in the same process and in turns: the bare engine, the engine observed in memory and then with a file per run,
-and the same with the engine's own observability, which logs neither input nor output. It measures the processor time of the running thread, because a busy machine takes turns away from all of them. The ratio is
-the median of the rounds' ratios.
+Ten trivial nodes, in the same process and in turns: the bare engine, the engine observed in memory and then with a file per
+run, and the same with the engine's own observability, which logs neither input nor output. It measures the processor time of
+the running thread, because a busy machine takes turns away from all of them. The ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def engine() -> Any:
 
 
 def measured(kind: str, handler: str, rounds: int) -> tuple[list[float], list[float]]:
-    """Return the microseconds of a run, bare, observed and with the engine's own observability, and the ratios of the last two."""
+    """Return the microseconds of a run, bare, observed and with the engine's own observability, and the ratios of those."""
     observed = engine()
     undo = tea.attach(observed)
     graphs = (
