@@ -24,6 +24,7 @@ pytest.importorskip("langgraph")
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, CallbackManager, dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
@@ -937,6 +938,7 @@ def test_runs_without_a_name_and_hidden_ones(ring: obs.RingBufferHandler) -> Non
     callback.on_chain_start(None, {}, run_id=1)
     callback.on_chain_end({}, run_id=1)
     callback.on_chain_start(None, {}, run_id=2, name="hidden", tags=["langsmith:hidden"])
+    callback.on_custom_event("progress", {}, run_id=2)
     callback.on_tool_start({"name": "send mail/now"}, "{'to': 'ada'}", run_id=3, parent_run_id=2)
     callback.on_tool_end("sent", run_id=3)
     callback.on_chain_end({}, run_id=2)
@@ -947,6 +949,16 @@ def test_runs_without_a_name_and_hidden_ones(ring: obs.RingBufferHandler) -> Non
     assert (drawn(second), data(second, "tool.send_mail_now", "entry")["input"]) == ("tool.send_mail_now", "{'to': 'ada'}")
     assert drawn(third) == "tool.tool"
     assert (_langchain_runs._innermost(), obs.current()) == (None, None)
+
+
+def test_chunks_that_are_events(ring: obs.RingBufferHandler) -> None:
+    """Of the events of a streamed message, those with content are chunks."""
+    callback = FlowCallback()
+    callback.on_llm_start({}, ["x"], run_id=1)
+    for kind in ("message-start", "content-block-start", "content-block-delta", "content-block-delta", "message-finish"):
+        callback.on_stream_event({"event": kind}, run_id=1)
+    callback.on_llm_end(LLMResult(generations=[]), run_id=1)
+    assert only(ring).spans[0].metrics["chunks"] == 2
 
 
 def test_secrets_are_nowhere(tmp_path: Path) -> None:
