@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from langchain_core.prompt_values import ChatPromptValue
 
 from the_edge_obs.integrations._langchain_values import answered, asked, message, plain
 from the_edge_obs.integrations.langchain import FlowCallback
+from the_edge_obs.integrations.openai import instrument
 
 from .model_server import Endpoint, answer, sse
 
@@ -266,3 +269,32 @@ def test_a_real_client_of_openai(ring: obs.RingBufferHandler, endpoint: Endpoint
     assert tokens == {"input_tokens": 30, "output_tokens": 9, "tokens": 39}
     assert "1234567890abcdefghij" not in json.dumps(log.to_dict())
     assert f"Bearer {KEY}" in endpoint.asked[0][1]["authorization"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute")  # as above
+def test_an_observed_sdk_is_below_the_model(ring: obs.RingBufferHandler, endpoint: Endpoint, is_async: bool) -> None:
+    """With OpenAI's SDK observed as well, its calls are spans inside those of the model, and tokens count once."""
+    chat_models = pytest.importorskip("langchain_openai")
+    if is_async and tuple(map(int, version("langchain-core").split(".")[:3])) < (0, 3, 10):
+        pytest.skip("these versions start an asynchronous model in a task of its own")
+    logging.getLogger("tea").setLevel(logging.INFO)
+    endpoint.answers = [answer(completion({"content": "hello"}, "stop"))] * 2
+    undo = instrument()
+    model = chat_models.ChatOpenAI(model="m-1", base_url=endpoint.url, api_key=KEY, max_retries=3)
+    config = {"callbacks": [FlowCallback()]}
+
+    async def ask() -> None:
+        await model.ainvoke("hi", config)
+        await model.ainvoke("hi", config)
+
+    with obs.flow("desk") as run:
+        if is_async:
+            asyncio.run(ask())
+        else:
+            model.invoke("hi", config)
+            model.invoke("hi", config)
+    undo()
+    log = run.get_flow_log()
+    assert [(depth, span.node) for depth, span in log.walk()] == [(0, "flow"), *[(1, "llm.call"), (2, "llm.call")] * 2]
+    assert log.metrics["tokens"] == 26
