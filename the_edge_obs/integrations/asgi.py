@@ -142,7 +142,10 @@ class _Exchange:
     def explains(self, error: BaseException) -> bool:
         """Tell whether the application raised an exception because the client has left."""
         lost = self._lost
-        return says_gone(error) or (lost is not None and (error is lost or error.__context__ is lost))
+        if says_gone(error) or (lost is not None and (error is lost or error.__context__ is lost)):
+            return True
+        members = getattr(error, "exceptions", None)  # of a group: the application sends from a task group
+        return isinstance(members, tuple) and bool(members) and all(map(self.explains, members))
 
     def sent(self, message: Message) -> None:
         """Take note of a message to the client."""

@@ -108,37 +108,33 @@ def _finished(request: Any, response: Any, run: ObservabilityContext) -> Any:
     raised = vars(request).pop(_RAISED, None)
     run.output = answer(response.status_code)
     # Files are sent by the server. It would not do that with a stream that is wrapped.
-    if not getattr(response, "streaming", False) or getattr(response, "file_to_stream", None) or request.method == "HEAD":
+    if not getattr(response, "streaming", False) or getattr(response, "file_to_stream", None):
         run.close(raised if response.status_code >= 500 else None)
     else:
-        content = response.streaming_content
-        response.streaming_content = _AsyncStream(content, run) if response.is_async else _Stream(content, run)
+        stream, turn = (_AsyncStream, aiter) if response.is_async else (_Stream, iter)
+        response.streaming_content = stream(turn(response.streaming_content), run, may_be_left=request.method == "HEAD")
     return response
 
 
 class _Followed:
     """The stream of a response. Each step of it runs in the flow, which ends with the last one."""
 
-    def __init__(self, run: ObservabilityContext) -> None:
-        self._run = run
+    def __init__(self, items: Any, run: ObservabilityContext, *, may_be_left: bool) -> None:
+        self._items, self._run, self._may_be_left = items, run, may_be_left
 
     def close(self) -> None:
         """End the flow: Django closes every response, also one that was not sent to its end."""
-        self._run.close(ClientDisconnected())
+        self._run.close(None if self._may_be_left else ClientDisconnected())
 
 
 class _Stream(_Followed):
-    def __init__(self, content: Iterable[bytes], run: ObservabilityContext) -> None:
-        super().__init__(run)
-        self._items = iter(content)
-
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         with use_span(self._run):
             try:
-                return next(self._items)
+                return cast("bytes", next(self._items))
             except StopIteration:
                 self._run.close()
                 raise
@@ -148,17 +144,13 @@ class _Stream(_Followed):
 
 
 class _AsyncStream(_Followed):
-    def __init__(self, content: AsyncIterator[bytes], run: ObservabilityContext) -> None:
-        super().__init__(run)
-        self._items = aiter(content)
-
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         with use_span(self._run):
             try:
-                return await anext(self._items)
+                return cast("bytes", await anext(self._items))
             except StopAsyncIteration:
                 self._run.close()
                 raise
