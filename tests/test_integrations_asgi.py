@@ -113,7 +113,7 @@ def test_a_request_is_a_flow(ended: Ended):
     for event in log.events:
         validate(event)
     text = json.dumps(log.to_dict())
-    assert not [secret for secret in ("a1b2c3d4", "0f1e2d3c", "acme-4711") if secret in text]
+    assert not [secret for secret in ("a1b2c3d4e5", "0f1e2d3c4b", "acme-4711") if secret in text]
 
 
 def test_concurrent_requests_give_one_tree_each(ended: Ended):
@@ -331,7 +331,7 @@ def test_a_client_that_leaves_a_stream_cancels_the_flow(ended: Ended):
     assert shape(log)[:2] == [(0, "flow", "cancelled"), (1, "sse", "cancelled")]
     message = "the client disconnected before the response was complete"
     error = root_of(log)[1]["error"]
-    assert (error["type"], error["message"]) == ("ClientDisconnected", message)
+    assert (error["type"], error["message"]) == ("ClientDisconnectError", message)
 
 
 def test_a_client_that_leaves_its_upload_cancels_the_flow(ended: Ended):
@@ -370,7 +370,7 @@ def test_a_send_that_fails_because_the_client_has_left_cancels_the_flow(ended: E
 
     asyncio.run(ask())
     log = ended.next()
-    assert (log.status, root_of(log)[1]["error"]["type"]) == ("cancelled", "ClientDisconnected")
+    assert (log.status, root_of(log)[1]["error"]["type"]) == ("cancelled", "ClientDisconnectError")
 
 
 @pytest.mark.parametrize("is_chained", [False, True])
@@ -523,7 +523,9 @@ def test_a_websocket_is_a_flow(ended: Ended):
     assert (entry["input"], end) == ({"path": "/chat/7", "query": {"token": "[REDACTED]"}}, {"output": {"code": 4001}})
 
 
-@pytest.mark.parametrize(("text", "status", "kind"), [("fail", "error", "ValueError"), (None, "cancelled", "ClientDisconnected")])
+@pytest.mark.parametrize(
+    ("text", "status", "kind"), [("fail", "error", "ValueError"), (None, "cancelled", "ClientDisconnectError")]
+)
 def test_websockets_that_end_otherwise(ended: Ended, text: str | None, status: str, kind: str):
     """An exception, and a client that leaves an application that does not expect it."""
     with AsgiServer(websocket_app()) as server, connected(server, "/chat/7") as connection:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import CancelledError
 from fnmatch import translate
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -15,10 +15,10 @@ from ..errors import ConfigurationError
 _ID: Final = re.compile(r"\d+|(?=[^\d]*\d)[0-9A-Fa-f-]{8,}|(?=[^\d]*\d)[\w.~%=+-]{16,}|.{41,}|.*@.*")
 _MAX_QUERY: Final = 8_192
 _NEVER: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-_GONE: Final = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})  # of Starlette, uvicorn and others
+_GONE: Final = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})  # of Starlette and uvicorn
 
 
-class ClientDisconnected(asyncio.CancelledError):
+class ClientDisconnectError(CancelledError):
     """The type of the error of a request whose client left before the response was complete."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from ..event import ROOT_NODE
 from ._asgi_routes import route_of
 from ._gate import is_observing
-from ._requests import ClientDisconnected, Paths, about, answer, general, header_names, says_gone
+from ._requests import ClientDisconnectError, Paths, about, answer, general, header_names, says_gone
 
 __all__ = ["FlowMiddleware"]
 
@@ -82,10 +82,10 @@ class FlowMiddleware:
             try:
                 await self.app(inner, exchange.receive, exchange.send)
             except BaseException as error:
-                run.close(ClientDisconnected() if exchange.explains(error) else error)
+                run.close(ClientDisconnectError() if exchange.explains(error) else error)
                 raise
             run.output, run.metrics = exchange.output(_found_route(inner, run.name)), exchange.metrics()
-            run.close(ClientDisconnected() if exchange.is_gone else None)
+            run.close(ClientDisconnectError() if exchange.is_gone else None)
 
     def _own_name(self, scope: Scope) -> str | None:
         return self._name(scope) if callable(self._name) else self._name

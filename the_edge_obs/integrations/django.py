@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, cast
 
 from .. import ObservabilityContext, extract, flow, use_span
 from ._gate import is_observing
-from ._requests import ClientDisconnected, Paths, about, answer, general, header_names
+from ._requests import ClientDisconnectError, Paths, about, answer, general, header_names
 from .asgi import FLOW_KEY
 
 __all__ = ["FlowMiddleware"]
@@ -124,7 +124,7 @@ class _Followed:
 
     def close(self) -> None:
         """End the flow: Django closes every response, also one that was not sent to its end."""
-        self._run.close(None if self._may_be_left else ClientDisconnected())
+        self._run.close(None if self._may_be_left else ClientDisconnectError())
 
 
 class _Stream(_Followed):
