@@ -6,6 +6,7 @@ import atexit
 import contextvars
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
     from .span_records import SpanRecord
 
 _GRACE_S: Final = 0.1  # how long a sender that was told to give up has to count its last batch
+
+
+def _take_no_signals() -> None:
+    """Leave signals to the threads of the program.
+
+    A program that blocks a signal in its only thread, as Celery's workers do while they hold a lock, would get it in this one.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2")
+        signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in names])
 
 
 class Sender:
@@ -102,6 +113,7 @@ class Sender:
 
     def _work(self, owner: Any) -> None:
         """Send what waits until the handler is closed; the thread holds the handler until then."""
+        _take_no_signals()
         while True:
             self._some.wait()
             self._hurry.wait(self._delay_s)
