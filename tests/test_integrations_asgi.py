@@ -253,6 +253,12 @@ def test_fastapi_gives_the_name(ended: Ended, path: str, name: str):
     assert (log.name, root_of(log)[1]) == (name, {"output": {"status": 404 if "nothing" in path else 200}})
 
 
+def test_a_framework_that_finds_the_route_first_gives_the_name(ended: Ended):
+    """Litestar routes before its middleware, and puts the route into the scope."""
+    asyncio.run(asked(FlowMiddleware(bare), "GET", "/users/ada", path_template="/users/{name}"))
+    assert ended.next().name == "GET /users/{name}"
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [
