@@ -318,7 +318,8 @@ def test_an_undo_ends_it_and_two_observers_are_one(ring: RingBufferHandler, app:
         return n * 2
 
     other = Celery("other", broker="memory://", set_as_current=False)
-    before = [len(signal.receivers) for signal in (signals.task_prerun, signals.before_task_publish, signals.task_revoked)]
+    all_signals = [signal for signal in vars(signals).values() if isinstance(signal, type(signals.task_prerun))]
+    before = [len(signal.receivers or ()) for signal in all_signals]
     undos = [install(app), install(), install(other)]
     with obs.flow("twice") as run:
         double.delay(1)
@@ -330,9 +331,25 @@ def test_an_undo_ends_it_and_two_observers_are_one(ring: RingBufferHandler, app:
         double.delay(1)
     assert tree(run.get_flow_log()) == [(0, "the other's", "ok")]
     undos[2]()
-    after = [len(signal.receivers) for signal in (signals.task_prerun, signals.before_task_publish, signals.task_revoked)]
-    assert after == before
+    assert [len(signal.receivers or ()) for signal in all_signals] == before
     other.close()
+
+
+def test_an_undo_in_the_middle_of_a_task_loses_no_end(ring: RingBufferHandler, app: Any) -> None:
+    """The attempt is logged to its end, and only then are the last receivers gone."""
+    from celery import signals
+
+    @app.task(name="stops", shared=False)
+    def stops() -> None:
+        undo()
+
+    before = len(signals.task_postrun.receivers)
+    undo = install(app)
+    with obs.flow("caller") as run:
+        stops.delay()
+        assert obs.current() == run.context
+    assert tree(run.get_flow_log()) == [(0, "caller", "ok"), (1, "stops", "ok")]
+    assert len(signals.task_postrun.receivers) == before
 
 
 def test_while_observability_is_off_nothing_is_looked_at(app: Any) -> None:

@@ -59,23 +59,20 @@ def install(app: Any = None) -> Callable[[], None]:
     except ImportError as error:
         raise ConfigurationError("celery cannot be imported; install it beside the_edge_obs") from error
     observer = _Observer(app)
-    receivers = {
-        "before_task_publish": observer.publishing,
-        "task_prerun": observer.beginning,
-        "task_failure": observer.failed,
-        "task_retry": observer.retried,
-        "task_postrun": observer.ended,
-        "task_revoked": observer.revoked,
-        "worker_process_shutdown": observer.stopping,
+    begins = {
+        signals.before_task_publish: observer.publishing,
+        signals.task_prerun: observer.beginning,
+        signals.task_revoked: observer.revoked,
     }
-    for name, receiver in receivers.items():
-        getattr(signals, name).connect(receiver, weak=False)
+    for signal, receiver in begins.items():
+        signal.connect(receiver, weak=False)
+    _ends.connect(observer, signals)
 
     def undo() -> None:
         observer.is_over = True
-        # The others end what has begun.
-        for name in ("before_task_publish", "task_prerun", "task_revoked"):
-            getattr(signals, name).disconnect(receivers[name])
+        for signal, receiver in begins.items():
+            signal.disconnect(receiver)
+        _ends.disconnect(observer)
 
     return undo
 
@@ -97,7 +94,7 @@ _attempts: Final[weakref.WeakKeyDictionary[Any, _Attempt]] = weakref.WeakKeyDict
 
 
 class _Observer:
-    """The receivers of Celery's signals. Celery catches and logs what they raise."""
+    """The receivers of signals that begin something. Celery catches and logs what receivers raise."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -121,6 +118,45 @@ class _Observer:
         frame.__enter__()
         _attempts[request] = _Attempt(frame)
 
+    def revoked(self, sender: Any = None, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
+        """Log a task that will not begin. One that was terminated has begun, in another process."""
+        if terminated or not self._observes(sender):
+            return
+        run = _flow(sender, request, _input(request, _named(sender, request.args, request.kwargs)))
+        run.begin()
+        run.close(TaskRevokedError("the task expired before it began" if expired else "the task was revoked before it began"))
+
+    def _observes(self, task: Any) -> bool:
+        return not self.is_over and (self._app is None or task.app is self._app) and is_observing()
+
+
+class _Ends:
+    """The receivers of signals that end an attempt. All observers share them, until the attempts that they began have ended."""
+
+    def __init__(self) -> None:
+        self._observers: set[_Observer] = set()
+        self._receivers: dict[Any, Callable[..., None]] = {}
+
+    def connect(self, observer: _Observer, signals: Any) -> None:
+        self._observers.add(observer)
+        self._receivers = {
+            signals.task_failure: self.failed,
+            signals.task_retry: self.retried,
+            signals.task_postrun: self.ended,
+            signals.worker_process_shutdown: self.stopping,
+        }
+        for signal, receiver in self._receivers.items():
+            signal.connect(receiver, weak=False)  # a receiver that is connected already stays connected once
+
+    def disconnect(self, observer: _Observer) -> None:
+        self._observers.discard(observer)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if not self._observers and not _attempts:
+            for signal, receiver in self._receivers.items():
+                signal.disconnect(receiver)
+
     def failed(self, sender: Any = None, exception: BaseException | None = None, **_: Any) -> None:
         """Remember why an attempt fails."""
         if (attempt := _attempt_of(sender)) is not None:
@@ -134,21 +170,15 @@ class _Observer:
 
     def ended(self, task: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:
         """End the flow or span of an attempt."""
-        attempt = _attempts.pop(task.request_stack.top, None)
+        attempt = _attempt_of(task)
         if attempt is None:
             return
+        del _attempts[task.request_stack.top]
         if state is None:  # neither done nor failed: the process is told to stop
             attempt.end({"state": state}, attempt.error or sys.exc_info()[1])
         else:
             attempt.end(retval if state == "SUCCESS" else {"state": state}, attempt.error)
-
-    def revoked(self, sender: Any = None, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
-        """Log a task that will not begin. One that was terminated has begun, in another process."""
-        if terminated or not self._observes(sender):
-            return
-        run = _flow(sender, request, _input(request, _named(sender, request.args, request.kwargs)))
-        run.begin()
-        run.close(TaskRevokedError("the task expired before it began" if expired else "the task was revoked before it began"))
+        self._let_go()
 
     def stopping(self, **_: Any) -> None:
         """Send what waits in handlers: a worker's process ends without what Python does at its exit."""
@@ -156,8 +186,8 @@ class _Observer:
         for handler in _batching():
             handler.drain(max(0.0, until - time.monotonic()))
 
-    def _observes(self, task: Any) -> bool:
-        return not self.is_over and (self._app is None or task.app is self._app) and is_observing()
+
+_ends: Final = _Ends()
 
 
 def _attempt_of(task: Any) -> _Attempt | None:
