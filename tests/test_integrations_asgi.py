@@ -595,8 +595,10 @@ def test_a_request_is_one_flow_however_many_middlewares_there_are(ended: Ended):
     """Mounted applications with middleware of their own, below one that has it, and below one that has not."""
     inner = Starlette(routes=[Route("/items/{id}", plain)])
     inner.add_middleware(FlowMiddleware)
-    for outer in (FlowMiddleware(Starlette(routes=[Mount("/api", app=inner)])), Starlette(routes=[Mount("/api", app=inner)])):
-        asyncio.run(asked(outer, "GET", "/api/items/7"))
+    wrapped = FlowMiddleware(Starlette(routes=[Route("/items/{id}", plain)]))
+    outer = [Starlette(routes=[Route("/items/7", plain), Mount("/api", app=app)]) for app in (inner, inner, wrapped)]
+    for app in (FlowMiddleware(outer[0]), outer[1], outer[2]):
+        asyncio.run(asked(app, "GET", "/api/items/7"))
         log = ended.next()
         assert shape(log) == [(0, "flow", "ok")]
         assert root_of(log)[0]["input"]["path"] == "/api/items/7"
@@ -610,6 +612,14 @@ def test_paths_can_be_excluded(ended: Ended):
         asyncio.run(asked(app, "GET", path))
     assert ended.next().name == "GET /healthy"
     assert ended.is_empty
+
+
+def test_long_queries_are_cut_between_parameters(ended: Ended):
+    """The log says how much is left out, and shows no part of a value."""
+    query = b"page=2&filler=" + b"x" * 8_100 + b"&auth=sk-" + b"0f1e2d3c" * 20
+    asyncio.run(asked(FlowMiddleware(bare), "GET", "/", query_string=query))
+    logged = root_of(ended.next())[0]["input"]["query"]
+    assert (logged["page"], logged["…"], list(logged)) == ("2", len(b"&auth=sk-") + 160, ["page", "filler", "…"])
 
 
 def test_headers_are_logged_on_request(ended: Ended):

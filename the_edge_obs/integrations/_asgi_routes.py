@@ -18,16 +18,15 @@ def route_of(scope: MutableMapping[str, Any], app: object) -> str | None:
 
     Args:
         scope: The ASGI scope; it is not changed.
-        app: The application behind the middleware, for a scope that names none.
+        app: What is behind the middleware: a whole application, or the rest of one, which the scope then names.
     """
     if (template := scope.get("path_template")) and isinstance(template, str):  # Litestar finds the route first
         return template
-    home = scope.get("app", app)
+    home = app if hasattr(app, "routes") else scope.get("app")
     try:
-        path = _path_in(getattr(home, "routes", None) or (), {**scope}, 0)
+        return _path_in(getattr(home, "routes", None) or (), {**scope}, 0)
     except Exception:  # noqa: BLE001 - a route of the program; the router will come to it, and report it
         return None
-    return path
 
 
 def _path_in(routes: Iterable[Any], scope: dict[str, Any], depth: int) -> str | None:

@@ -35,13 +35,21 @@ def about(method: str | None, path: str, query: bytes | str, headers: Mapping[st
     logged: dict[str, Any] = {"path": path} if method is None else {"method": method, "path": path}
     text = query.decode("latin-1") if isinstance(query, bytes) else query
     if text:
-        values: dict[str, Any] = {}
-        for name, value in parse_qsl(text[:_MAX_QUERY], keep_blank_values=True):
-            values[name] = value if name not in values else [*_listed(values[name]), value]
-        logged["query"] = values
+        logged["query"] = _parameters(text)
     if headers:
         logged["headers"] = dict(headers)
     return logged
+
+
+def _parameters(query: str) -> dict[str, Any]:
+    """Return the parameters of a query. Of a long one, the first that fit; ``…`` is the number of characters left out."""
+    kept = query if len(query) <= _MAX_QUERY else query[:_MAX_QUERY].rpartition("&")[0]  # never a part of a value
+    values: dict[str, Any] = {}
+    for name, value in parse_qsl(kept, keep_blank_values=True):
+        values[name] = value if name not in values else [*_listed(values[name]), value]
+    if len(kept) < len(query):
+        values["…"] = len(query) - len(kept)
+    return values
 
 
 def _listed(value: Any) -> list[Any]:

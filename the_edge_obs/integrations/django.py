@@ -62,11 +62,13 @@ class FlowMiddleware:
         if not is_observing() or request.path in self._exclude or FLOW_KEY in getattr(request, "scope", ()):
             return self.get_response(request)
         run = self._flow_of(request)
+        setattr(request, _RAISED, None)
         return self._served_async(request, run) if self._is_async else self._served(request, run)
 
     def process_exception(self, request: Any, exception: Exception) -> None:
         """Remember the exception of a view: Django makes a response of it before it gets here."""
-        setattr(request, _RAISED, exception)
+        if _RAISED in vars(request):  # it is observed; otherwise nobody would let go of it
+            setattr(request, _RAISED, exception)
 
     def _served(self, request: Any, run: ObservabilityContext) -> Any:
         with use_span(run):
