@@ -18,7 +18,10 @@ import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import ENDS, validate
 from the_edge_obs.handlers import RingBufferHandler
+from the_edge_obs.integrations._requests import about, general
 from the_edge_obs.integrations.asgi import FlowMiddleware
+
+from .growth import assert_linear
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("uvicorn")
@@ -276,6 +279,13 @@ def test_a_framework_that_finds_the_route_first_gives_the_name(ended: Ended):
 def test_without_a_route_the_path_loses_its_ids(ended: Ended, path: str, name: str):
     asyncio.run(asked(FlowMiddleware(bare), "GET", path))
     assert ended.next().name == name
+
+
+def test_a_name_is_no_longer_than_a_name_may_be(ended: Ended):
+    asyncio.run(asked(FlowMiddleware(bare), "GET", "/a" * 30_000))
+    log = ended.next()
+    assert (log.name or "").startswith("GET /a/a/a")
+    assert len(log.name or "") <= 256
 
 
 def test_a_program_may_name_its_flows(ended: Ended):
@@ -612,6 +622,13 @@ def test_paths_can_be_excluded(ended: Ended):
         asyncio.run(asked(app, "GET", path))
     assert ended.next().name == "GET /healthy"
     assert ended.is_empty
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", ["a=1&", "&", "%", "/a1", "@", "a-", "%41=%42&"])
+def test_no_address_takes_long(piece: str):
+    """Clients choose paths and queries. Names and inputs take time that grows with them at most."""
+    assert_linear(lambda size: piece * size, lambda text: (general(text), about("GET", text, text, {})), (8_000, 16_000, 32_000))
 
 
 def test_long_queries_are_cut_between_parameters(ended: Ended):

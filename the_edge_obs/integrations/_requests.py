@@ -13,6 +13,7 @@ from ..errors import ConfigurationError
 
 # A segment of a path that names one thing of many: a number, a UUID, a digest, a token, an address of mail.
 _ID: Final = re.compile(r"\d+|(?=[^\d]*\d)[0-9A-Fa-f-]{8,}|(?=[^\d]*\d)[\w.~%=+-]{16,}|.{41,}|.*@.*")
+_MAX_PATH: Final = 1_024
 _MAX_QUERY: Final = 8_192
 _NEVER: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _GONE: Final = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})  # of Starlette and uvicorn
@@ -27,7 +28,8 @@ class ClientDisconnectError(CancelledError):
 
 def general(path: str) -> str:
     """Return a path without what names one thing of many: ``/users/42/photos`` becomes ``/users/{id}/photos``."""
-    return "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in path.split("/"))
+    kept = path if len(path) <= _MAX_PATH else path[:_MAX_PATH].rpartition("/")[0] + "/…"
+    return "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in kept.split("/"))
 
 
 def about(method: str | None, path: str, query: bytes | str, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -44,16 +46,13 @@ def about(method: str | None, path: str, query: bytes | str, headers: Mapping[st
 def _parameters(query: str) -> dict[str, Any]:
     """Return the parameters of a query. Of a long one, the first that fit; ``…`` is the number of characters left out."""
     kept = query if len(query) <= _MAX_QUERY else query[:_MAX_QUERY].rpartition("&")[0]  # never a part of a value
-    values: dict[str, Any] = {}
+    lists: dict[str, list[str]] = {}
     for name, value in parse_qsl(kept, keep_blank_values=True):
-        values[name] = value if name not in values else [*_listed(values[name]), value]
+        lists.setdefault(name, []).append(value)
+    values: dict[str, Any] = {name: found[0] if len(found) == 1 else found for name, found in lists.items()}
     if len(kept) < len(query):
         values["…"] = len(query) - len(kept)
     return values
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def answer(status: int | None) -> dict[str, Any]:
