@@ -24,8 +24,10 @@ pytestmark = [
 ]
 
 SHOP = '''
-import os, signal, sys, threading, time
+import os, signal, sys, threading, time, uuid
 from celery import Celery
+from kombu.transport import filesystem
+from kombu.utils.json import dumps
 import the_edge_obs as obs
 from the_edge_obs.integrations.celery import install
 
@@ -33,6 +35,14 @@ def folder(name):
     os.makedirs(os.path.join(HERE, name), exist_ok=True)
     return os.path.join(HERE, name)
 
+def put(channel, queue, payload, **options):
+    """Add a message that is whole when it gets its name: kombu's own may be read before it is written."""
+    name = f"{round(time.monotonic() * 1000)}_{uuid.uuid4()}.{queue}.msg"
+    path = os.path.join(folder("parts"), name)
+    with open(path, "w") as file: file.write(dumps(payload))
+    os.replace(path, os.path.join(folder("queue"), name))
+
+filesystem.Channel._put = put
 HERE = os.environ["HERE"]
 options = {"data_folder_in": folder("queue"), "data_folder_out": folder("queue"), "control_folder": folder("control"),
            "polling_interval": 0.02}
@@ -84,7 +94,7 @@ def slow():
 
 CLIENT = """
 import contextlib, faulthandler, glob, json, subprocess
-faulthandler.dump_traceback_later(100, exit=True)
+faulthandler.dump_traceback_later(140, exit=True)
 from celery import chain, chord, group
 from shop import *
 
@@ -98,11 +108,13 @@ def logged(text): return any(text in open(path).read() for path in glob.glob(HER
 
 @contextlib.contextmanager
 def worker():
-    command = [sys.executable, "-m", "celery", "-A", "shop", "worker", "-c", "2", "-l", "WARNING",
+    command = [sys.executable, "-m", "celery", "-A", "shop", "worker", "-c", "2", "-l", "INFO",
                "--without-mingle", "--without-gossip", "--without-heartbeat"]
-    with open(HERE + "/worker.log", "a") as output:
+    log = HERE + f"/worker-{time.monotonic()}.log"
+    with open(log, "w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=HERE, start_new_session=True)
         try:
+            until(lambda: "ready." in open(log).read())  # and so its queues are bound
             yield process
         finally:
             with contextlib.suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)
@@ -165,8 +177,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (here / "client.py").write_text(CLIENT, encoding="utf-8")
     environment = {**os.environ, "HERE": str(here)}
     command = [sys.executable, "client.py"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False, env=environment, cwd=here)
-    trouble = done.stderr + (here / "worker.log").read_text(encoding="utf-8")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=160, check=False, env=environment, cwd=here)
+    trouble = done.stderr + "".join(path.read_text(encoding="utf-8") for path in sorted(here.glob("worker-*.log")))
     assert done.returncode == 0, trouble
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     logs = {name: obs.get_flow_log(here / "logs" / f"flow-{flow_id}.jsonl") for name, flow_id in seen["flows"].items()}
