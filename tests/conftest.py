@@ -63,6 +63,8 @@ def _reset() -> None:
         ring.dispose()
     if tree := sys.modules.get("the_edge_obs.configuration.logging_tree"):
         tree._piles.clear()  # what a test configured and did not undo
+    if pricing := sys.modules.get("the_edge_obs.recording.pricing"):
+        pricing.active.clear()
 
 
 @pytest.fixture(autouse=True)
