@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -189,3 +192,35 @@ def test_the_examples_of_the_help_run(logs: Path, capsys: pytest.CaptureFixture[
     assert len(queries) == 5
     for query in queries:
         answer(capsys, str(logs), query)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.usefixtures("duckdb")
+def test_ctrl_c_ends_a_query(logs: Path, tmp_path: Path) -> None:
+    """A query that would take days ends at once, and leaves no file behind."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    query = "select sum(a.i * b.i) from range(10000000) a(i), range(10000000) b(i)"
+    command = [sys.executable, "-c", f"{BEGUN}\nmain(['sql', {str(logs)!r}, {query!r}])"]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "begun\n"
+        program.send_signal(signal.SIGINT)
+        printed, said = program.communicate(timeout=60)
+    assert (printed, said) == ("", "tea-obs: interrupted\n")
+    assert list(scratch.iterdir()) == []
+
+
+# A program that tells when the query has begun: DuckDB's thread is at work.
+BEGUN = """
+import the_edge_obs.sql.query as query
+from the_edge_obs.cli import main
+own = query.run
+def run(connection, statement):
+    if "range" in statement:
+        print("begun", flush=True)
+    return own(connection, statement)
+query.run = run
+"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any, Final
@@ -16,6 +17,7 @@ _CONFIG: Final = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
+_AGAIN: Final = 0.05  # seconds between attempts to interrupt
 _MOST_OF_ERROR: Final = 500  # characters
 
 
@@ -42,6 +44,20 @@ def connected(scratch: str) -> Iterator[Any]:
         connection.execute(f"SET temp_directory = {quoted(scratch)}")
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
+
+
+def run(connection: Any, statement: str) -> Any:
+    """Execute a statement that may take long, and return the connection. Ctrl-C ends it, which DuckDB itself does not notice."""
+    with ThreadPoolExecutor(1) as pool:
+        running: Future[Any] | None = None
+        try:
+            running = pool.submit(connection.execute, statement)
+            return running.result()
+        except KeyboardInterrupt:
+            while running is not None and not running.done():
+                connection.interrupt()  # has no effect on a statement that has not quite begun
+                wait([running], _AGAIN)
+            raise
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ..event import Event, is_uuid
 from ..files import kind_of
 from ..jsonl import SUFFIXES, Skipped, lines_of, parsed, read_events
 from ..redaction.marks import REDACTED
-from .duck import duckdb, listed, quoted, script
+from .duck import duckdb, listed, quoted, run, script
 
 _NDJSON: Final = "read_ndjson_objects({files}, ignore_errors = true, filename = true, maximum_object_size = 67108864)"
 # One pass: the lines of each flow of each file, and the host that its root names.
@@ -89,7 +89,7 @@ def _counted(connection: Any, names: Sequence[str]) -> dict[str, tuple[int, int,
         return {}
     source = _NDJSON.format(files=listed(names))
     try:
-        found = connection.execute(f"INSERT INTO flows {_COUNTS.format(source)}; {_BY_FILE.format(listed(names))}").fetchall()
+        found = run(connection, f"INSERT INTO flows {_COUNTS.format(source)}; {_BY_FILE.format(listed(names))}").fetchall()
     except duckdb().Error:
         if len(names) == 1:
             return {names[0]: (0, 0, 1)}

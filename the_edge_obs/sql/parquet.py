@@ -22,7 +22,7 @@ from ..event import Event
 from ..files import FILE_MODE, create, draft_name, kind_of, make_folders, reason_of
 from ..jsonl import Skipped
 from ..text import counted
-from .duck import connected, failing, quoted
+from .duck import connected, failing, quoted, run
 from .lines import Checked, all_events, check, clean_lines, define_lines, prepare
 
 SUFFIX: Final = ".parquet"
@@ -88,7 +88,7 @@ def write_days(logs: Sequence[Path], folder: str, skipped: Skipped, flow_ids: Se
     with staged(logs, skipped, flow_ids) as (connection, scratch):
         whole = quoted(os.path.join(scratch, "whole.parquet"))
         with failing(f"{folder!r} cannot be written"):
-            connection.execute(f"COPY (FROM rows) TO {whole} (FORMAT parquet)")
+            run(connection, f"COPY (FROM rows) TO {whole} (FORMAT parquet)")
             days = connection.execute(f"SELECT DISTINCT {_DAY} FROM {whole} ORDER BY 1").fetchall()
         return _written(
             {
@@ -145,7 +145,7 @@ def _written(queries: Mapping[str, str], connection: Any) -> Written:
                 drafts[path] = _draft(path, undo)
                 with failing(f"path {path!r} cannot be written"):
                     options = "FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false"
-                    (rows,) = connection.execute(f"COPY ({query}) TO {quoted(drafts[path])} ({options})").fetchone()
+                    (rows,) = run(connection, f"COPY ({query}) TO {quoted(drafts[path])} ({options})").fetchone()
                 count, size = count + rows, size + os.path.getsize(drafts[path])
             except OSError as error:
                 raise ExportError(f"path {path!r} cannot be written: {reason_of(error)}") from error

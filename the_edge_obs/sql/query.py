@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..errors import LogFileError, QueryError
 from ..jsonl import Skipped, log_files
-from .duck import duckdb, line_of, listed, quoted, script
+from .duck import duckdb, failing, line_of, listed, quoted, run, script
 from .parquet import COLUMNS, SUFFIX, staged
 
 VIEWS: Final = ("events", "spans", "runs")
@@ -56,7 +56,7 @@ class SqlLog:
             statements = self._connection.extract_statements(text)
             if len(statements) != 1 or statements[0].type != duckdb().StatementType.SELECT:
                 raise QueryError(f"the query is not one SELECT; the views are {', '.join(VIEWS)}")
-            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE result AS FROM ({_END.sub('', text)}\n)")
+            run(self._connection, f"CREATE OR REPLACE TEMP TABLE result AS FROM ({_END.sub('', text)}\n)")
             described = self._connection.execute("DESCRIBE result").fetchall()
         except duckdb().Error as error:
             raise QueryError(f"the query failed: {line_of(error)}") from error
@@ -96,7 +96,8 @@ def opened(log: Path, skipped: Skipped) -> Iterator[SqlLog]:
     with staged(lines, skipped, may_be_empty=bool(tables)) as (connection, scratch):
         if lines:
             own = os.path.join(scratch, f"lines{SUFFIX}")
-            connection.execute(f"COPY (FROM rows) TO {quoted(own)} (FORMAT parquet)")
+            with failing("the log cannot be read"):
+                run(connection, f"COPY (FROM rows) TO {quoted(own)} (FORMAT parquet)")
             tables = [*tables, own]
         _define_views(connection, tables)
         connection.execute(f"SET allowed_paths = {listed(tables)}")
