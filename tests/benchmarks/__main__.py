@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import reading, variants
+from . import reading, tables, variants
 from .contenders import LEDGER, available, missing
 from .rounds import FULL, QUICK, Plan, Row
 from .table import bars, document, render
@@ -27,6 +27,7 @@ VARIANTS: dict[str, Callable[[Plan, list[str]], list[Row]]] = {
     "read": reading.one_of_many,
     "flow_log": reading.flow_logs,
     "query": reading.queries,
+    "sql": tables.tables,
     "import": reading.imports,
 }
 

@@ -114,8 +114,8 @@ def queries(plan: Plan, names: list[str]) -> list[Row]:
     """
     with TemporaryDirectory() as folder:
         path, tenth = Path(folder, "large.jsonl"), Path(folder, "tenth.jsonl")
-        _write(path, plan.lines)
-        _write(tenth, plan.lines // 10)
+        write_log(path, plan.lines)
+        write_log(tenth, plan.lines // 10)
         start = _START + plan.lines // 2 * _STEP
         found: dict[str, int] = {}
         samplers = {
@@ -130,7 +130,7 @@ def queries(plan: Plan, names: list[str]) -> list[Row]:
         return [*rows, _peak(path, plan.lines), _peak(tenth, plan.lines // 10)]
 
 
-def _write(path: Path, lines: int) -> None:
+def write_log(path: Path, lines: int) -> None:
     """Write events of several nodes, one in 50 an error; some texts look like the keys of an error."""
     ids = random.Random(1)
     flow = "5d9c1e0a-7b1f-4c58-9a39-"

@@ -1,0 +1,67 @@
+"""What questions over many runs cost: our statistics of nodes, and the same question in SQL over JSONL and over Parquet."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from the_edge_obs.jsonl import Skipped
+from the_edge_obs.sql import opened, write_parquet
+from the_edge_obs.store.run_stats import node_stats
+from the_edge_obs.store.sources import iter_query
+
+from .reading import LOADS, write_log
+from .rounds import Plan, Row, interleaved, rows_of
+
+SQL = "statistics of nodes"
+STATS, LINES, PARQUET, EXPORT = "the_edge_obs", "tea-obs sql over JSONL", "tea-obs sql over Parquet", "export to Parquet"
+_QUERY = "SELECT node, count(*), count(*) FILTER (status = 'error'), max(duration_ms) FROM spans GROUP BY node ORDER BY node"
+
+
+def tables(plan: Plan, names: list[str]) -> list[Row]:
+    """Measure statistics of each node over a file of many lines: s. There are no rows without DuckDB."""
+    if find_spec("duckdb") is None:
+        return []
+    with TemporaryDirectory() as folder:
+        path, table = Path(folder, "large.jsonl"), Path(folder, "large.parquet")
+        write_log(path, plan.lines)
+        write_parquet([path], str(table), Skipped())
+        answers: dict[str, Any] = {}
+        samplers: dict[str, Callable[[], float]] = {
+            STATS: partial(_timed, answers, STATS, partial(_stats, path)),
+            LINES: partial(_timed, answers, LINES, partial(_sql, path)),
+            PARQUET: partial(_timed, answers, PARQUET, partial(_sql, table)),
+            EXPORT: partial(_timed, answers, EXPORT, lambda: write_parquet([path], str(table), Skipped()).events),
+            LOADS: partial(_timed, answers, LOADS, partial(_loads, path)),
+        }
+        samples = interleaved(3, samplers, warm=False)
+        assert answers[STATS] == answers[LINES] == answers[PARQUET], "the statistics differ"
+        assert answers[EXPORT] == answers[LOADS] == plan.lines, "events are missing"
+        return rows_of(SQL, samples, "s")
+
+
+def _timed(answers: dict[str, Any], name: str, run: Callable[[], Any]) -> float:
+    start = time.perf_counter_ns()
+    answers[name] = run()
+    return (time.perf_counter_ns() - start) / 1e9
+
+
+def _stats(path: Path) -> list[tuple[Any, ...]]:
+    figures = (node.to_dict() for node in node_stats(iter_query(path))[1])
+    return [(one["node"], one["count"], one["errors"], one["max_ms"]) for one in figures]
+
+
+def _sql(path: Path) -> list[tuple[Any, ...]]:
+    with opened(path, Skipped()) as log:
+        return list(log.query(_QUERY).rows)
+
+
+def _loads(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in map(json.loads, file))
