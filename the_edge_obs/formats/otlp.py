@@ -15,7 +15,8 @@ from ..errors import ConfigurationError, allowed
 from ..event import CHECKED_METRICS, MAX_INT, ROOT_NODE, Event, dumps, is_number, level_number
 from ..handlers.span_records import SpanRecord, records_of
 from ._flow_logs import by_start
-from .otlp_names import CONVENTIONS, Kind, Value, kind_of, title_of
+from .otlp_attributes import Kind
+from .otlp_names import CONVENTIONS, Value, kind_of, title_of
 
 __all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "resource_of", "runs_of"]
 
