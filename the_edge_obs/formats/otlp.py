@@ -15,8 +15,8 @@ from ..errors import ConfigurationError, allowed
 from ..event import CHECKED_METRICS, MAX_INT, ROOT_NODE, Event, dumps, is_number, level_number
 from ..handlers.span_records import SpanRecord, records_of
 from ._flow_logs import by_start
-from .otlp_attributes import Kind
-from .otlp_names import CONVENTIONS, Value, kind_of, title_of
+from .otlp_attributes import ATTRIBUTES, Kind
+from .otlp_names import CONVENTIONS, Value, bridged, kind_of, title_of
 
 __all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "resource_of", "runs_of"]
 
@@ -123,6 +123,10 @@ class Translator:
             attributes["error.type"] = str(record.error.get("type"))
         for convention in self._conventions:
             attributes.update(convention(kind, record, self._content))
+        if bridged(record):
+            for name, value in _brought(record):
+                if self._content or is_number(value) or isinstance(value, bool):
+                    attributes.setdefault(name, value)
         return _cleaned(attributes)
 
     def _event(self, event: Event) -> OtlpEvent:
@@ -160,6 +164,15 @@ def resource_of(records: Iterable[SpanRecord]) -> Attributes:
             }
             return _cleaned({name: value for name, value in named.items() if isinstance(value, (str, int))})
     return {"service.name": "unknown_service"}
+
+
+def _brought(record: SpanRecord) -> Iterator[tuple[str, Value]]:
+    """Yield the attributes that a span from OpenTelemetry had there."""
+    for event in record.events:
+        brought = event["data"].get(ATTRIBUTES)
+        for name, value in brought.items() if isinstance(brought, Mapping) else ():
+            if value is not None:
+                yield name, value if isinstance(value, (str, bool)) or is_number(value) else dumps(value)
 
 
 def _exceptions(record: SpanRecord) -> Iterable[OtlpEvent]:

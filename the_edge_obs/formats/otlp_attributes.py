@@ -89,3 +89,10 @@ INPUT_VALUE: Final = "input.value"
 OUTPUT_VALUE: Final = "output.value"
 MIME_TYPES: Final = {INPUT_VALUE: "input.mime_type", OUTPUT_VALUE: "output.mime_type"}
 NUMBERED: Final = ("llm.input_messages", "llm.output_messages")
+
+BRIDGED: Final = "otel"
+"""The key in the data of an entry by which a span came from OpenTelemetry: its name there, and what instrumented it."""
+SENT_TO: Final = "sent_to"
+"""The key in there of the receivers to which an exporter of OpenTelemetry sends the span."""
+ATTRIBUTES: Final = "attributes"
+"""The key in the data of a span from OpenTelemetry of those attributes that are in no other part of it."""

@@ -23,8 +23,16 @@ def kind_of(node: str) -> Kind:
     return KINDS.get(node.partition(".")[0], Kind.OTHER)
 
 
+def bridged(record: SpanRecord) -> Mapping[str, Any]:
+    """Return what the entry of a span says of its origin in OpenTelemetry; empty if it did not come from there."""
+    return _mapping(record.entry.get(names.BRIDGED))
+
+
 def title_of(kind: Kind, record: SpanRecord) -> str:
-    """Return the name of a span: ``chat {model}``, ``execute_tool {tool}``, the flow's name, the step, or the node."""
+    """Return the name of a span: that in OpenTelemetry if it came from there, ``chat {model}``, ``execute_tool {tool}``, the
+    flow's name, the step, or the node."""
+    if name := _string(bridged(record).get("name")):
+        return name
     subject = _request_model(record) if kind in (Kind.LLM, Kind.EMBEDDING) else _tail(record.node)
     if kind in OPERATIONS:
         return f"{OPERATIONS[kind]} {subject}" if subject else OPERATIONS[kind]

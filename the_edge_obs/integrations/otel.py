@@ -1,24 +1,27 @@
-"""OpenTelemetry: spans of runs are sent to any receiver of OTLP, such as Phoenix, MLflow, Jaeger or the Collector.
+"""OpenTelemetry, both ways.
 
-Needs the extra ``otel``. The official exporter sends them, as Protobuf over HTTP, so the standard variables
-``OTEL_EXPORTER_OTLP_*`` apply where an argument is not given.
+Out: spans of runs are sent to any receiver of OTLP, such as Phoenix, MLflow, Jaeger or the Collector. The official exporter
+sends, as Protobuf over HTTP, so the standard variables ``OTEL_EXPORTER_OTLP_*`` apply where an argument is not given. In: what is
+instrumented for OpenTelemetry joins the running flow. Needs the extra ``otel``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConfigurationError, ExportError, MissingExtraError
 from ..event import Event
 from ..formats.otlp import CONVENTIONS, Translator, runs_of
+from ..formats.otlp_attributes import SENT_TO
+from ..formats.otlp_names import bridged
 from ..handlers import BatchHandler, SpanRecord
 
 if TYPE_CHECKING:
     from ._otel_sdk import Client
 
-__all__ = ["OtlpHandler", "send_events"]
+__all__ = ["OtlpHandler", "bridge", "send_events"]
 
 _PATH: Final = "/v1/traces"
 _BATCH: Final = 512
@@ -63,12 +66,13 @@ class OtlpHandler(BatchHandler):
         super().__init__(level, max_spans=max_spans, exit_s=exit_s)
 
     def send(self, spans: list[SpanRecord]) -> None:
-        """Send spans.
+        """Send spans, without those that an exporter of OpenTelemetry sends to the same receiver.
 
         Raises:
             ExportError: the receiver did not take them; the exporter has logged why.
         """
-        if not self._client.send([self._translator.translate(span) for span in spans]):
+        own = [span for span in spans if self._client.receiver not in _list(bridged(span).get(SENT_TO))]
+        if own and not self._client.send([self._translator.translate(span) for span in own]):
             raise ExportError(f"the receiver of OTLP did not take them; {_WHY}")
 
     def give_up(self) -> None:
@@ -78,6 +82,43 @@ class OtlpHandler(BatchHandler):
     def after_fork(self) -> None:
         """Leave the connections to the parent."""
         self._client.renew()
+
+
+def bridge(provider: Any = None) -> Callable[[], None]:
+    """Have the spans of OpenTelemetry join the running flow, and return the undo.
+
+    Whatever is instrumented for OpenTelemetry then is in the flow's tree: pydantic-ai, the instrumentations of OpenInference, and
+    those of OpenTelemetry for HTTP clients and databases. A span's node is ``llm.call``, ``tool.NAME``, ``agent.NAME``,
+    ``embedding``, ``retriever``, ``http.client``, ``db.query`` and so on, otherwise ``otel.NAME``; its ids are OpenTelemetry's.
+    A flow's span is OpenTelemetry's current span while it runs. A flow that begins in a span of OpenTelemetry, and in no other
+    flow, is its child, with the id of its trace.
+
+    Outside flows, and in flows that nobody logs, OpenTelemetry is unchanged. Its exporters go on; ``OtlpHandler`` leaves out what
+    one of them sends to the same receiver.
+
+    Args:
+        provider: The provider whose spans join: an SDK's ``TracerProvider``. Default None: the global one; if there is none, a
+            new one becomes it.
+
+    Returns:
+        A function that undoes it. Spans that have joined are still ended. Further bridges to the same provider add nothing,
+        and each has its undo.
+
+    Raises:
+        MissingExtraError: the extra ``otel`` is not installed.
+        ConfigurationError: the provider takes no span processors.
+
+    Example:
+        >>> undo = bridge()
+        >>> with obs.flow("ask") as run:
+        ...     agent.run_sync("hi")
+        >>> undo()
+    """
+    try:
+        from ._otel_bridge import bridge as joined
+    except ImportError as error:
+        raise MissingExtraError("the bridge from OpenTelemetry", "otel") from error
+    return joined(provider)
 
 
 def send_events(
@@ -131,6 +172,10 @@ def _check(endpoint: object, headers: object, service: object, content: object) 
         raise ConfigurationError(f"service is {service!r}; it must be a name")
     if not isinstance(content, bool):
         raise ConfigurationError(f"content is {content!r}; allowed: true, false")
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _with_path(endpoint: str) -> str:
