@@ -56,9 +56,11 @@ _joined: Final[dict[int, _Joined]] = {}
 def _drop(span_id: int) -> Callable[[object], None]:
     """Return a function that forgets a span whose object is gone, and ends one that was never ended."""
 
-    def forget(_: object) -> None:
+    def forget(original: object) -> None:
         with Guard(own_fault, "ending a span that OpenTelemetry forgot"):
-            if (joined := _joined.pop(span_id, None)) is not None:
+            joined = _joined.get(span_id)
+            if joined is not None and joined.original is original:
+                del _joined[span_id]
                 joined.started.end(error=GeneratorExit("never ended"))
 
     return forget
@@ -83,13 +85,14 @@ class BridgeProcessor(SpanProcessor):
         if self.users and (place() is not None or _joined):  # otherwise there is no flow
             with Guard(own_fault, "joining a span of OpenTelemetry"):
                 above = _parent(span, parent_context) or current()
-                if above is not None and span.get_span_context().span_id not in _joined:
+                if above is not None:
                     self._join(span, above)
 
     def _join(self, span: Span, above: SpanContext) -> None:
         ids, attributes = span.get_span_context(), dict(span.attributes or {})
         reading = Reading(span.name, span.kind.name, attributes)
         node = reading.node()
+        # An id that is known belongs to another span: OpenTelemetry's come from the random numbers that a program may seed.
         original = weakref.ref(span, _drop(ids.span_id))
         logger = node_logger(node)
         if not logger.isEnabledFor(logging.INFO):

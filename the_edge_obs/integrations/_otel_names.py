@@ -79,7 +79,7 @@ class Reading:
         if self.kind in _NODES:
             return _NODES[self.kind]
         if self.kind in names.NAMES:
-            return _bounded(self.kind.value, self._first(names.NAMES[self.kind]) or self._name)
+            return _bounded(self.kind.value, str(self._first(names.NAMES[self.kind]) or self._name))
         if (span_kind := self._first([names.SPAN_KIND])) is not None:
             return _bounded(str(span_kind).lower(), self._name)
         if self.kind is Kind.HTTP:
@@ -149,9 +149,9 @@ class Reading:
     def _kind(self) -> Kind:
         attributes = self._attributes
         if (operation := attributes.get(names.OPERATION)) is not None:
-            kind = _KIND_OF_OPERATION.get(operation, Kind.OTHER)
+            kind = _KIND_OF_OPERATION.get(str(operation), Kind.OTHER)
         elif (span_kind := attributes.get(names.SPAN_KIND)) is not None:
-            kind = _KIND_OF_SPAN_KIND.get(span_kind, Kind.OTHER)
+            kind = _KIND_OF_SPAN_KIND.get(str(span_kind), Kind.OTHER)
         elif any(name.startswith("embedding.") for name in attributes):
             kind = Kind.EMBEDDING
         elif any(name.startswith("llm.") for name in attributes):  # the kind comes with the end
