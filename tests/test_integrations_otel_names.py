@@ -39,6 +39,8 @@ from .strategies import event
         ("GET /x", "SERVER", {"http.request.method": "GET"}, "server.request"),
         ("SELECT", "CLIENT", {"db.system": "sqlite"}, "db.query"),
         ("SELECT", "CLIENT", {"db.system.name": "sqlite"}, "db.query"),
+        ("running tool", "INTERNAL", {"gen_ai.tool.name": "add"}, "tool.add"),
+        ("agent run", "INTERNAL", {"agent_name": "calc"}, "agent.calc"),
         ("send", "PRODUCER", {"messaging.system": "kafka"}, "messaging.producer"),
         ("Get", "CLIENT", {"rpc.system": "grpc"}, "rpc.client"),
         ("my work: a/b", "INTERNAL", {}, "otel.my_work:_a_b"),
@@ -49,6 +51,18 @@ from .strategies import event
 def test_the_node(name: str, kind: str, attributes: dict[str, Any], node: str) -> None:
     """By the operation, the kind, or what else there is; a name is made fit for a logger."""
     assert Reading(name, kind, attributes).node() == node
+
+
+def test_a_model_is_known_by_the_instrumentation_of_its_client() -> None:
+    """Earlier ones told nothing at the start."""
+    for name, node in ("ChatCompletion", "llm.call"), ("CreateEmbeddingResponse", "embedding"):
+        assert Reading(name, "INTERNAL", {}, "openinference.instrumentation.openai").node() == node
+
+
+def test_a_database_is_known_by_its_instrumentation() -> None:
+    """It tells the system only after the start."""
+    assert Reading("connect", "CLIENT", {}, "opentelemetry.instrumentation.sqlalchemy").node() == "db.query"
+    assert Reading("connect", "CLIENT", {}, "opentelemetry.instrumentation.urllib3").node() == "otel.connect"
 
 
 def test_the_names_of_spans_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

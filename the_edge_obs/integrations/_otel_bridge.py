@@ -90,7 +90,8 @@ class BridgeProcessor(SpanProcessor):
 
     def _join(self, span: Span, above: SpanContext) -> None:
         ids, attributes = span.get_span_context(), dict(span.attributes or {})
-        reading = Reading(span.name, span.kind.name, attributes)
+        scope = _scope(span)
+        reading = Reading(span.name, span.kind.name, attributes, scope)
         node = reading.node()
         # An id that is known belongs to another span: OpenTelemetry's come from the random numbers that a program may seed.
         original = weakref.ref(span, _drop(ids.span_id))
@@ -99,7 +100,7 @@ class BridgeProcessor(SpanProcessor):
             if logger.hasHandlers():  # then its error is logged
                 _joined[ids.span_id] = _Joined(start_span(node, parent=above), node, attributes, original)
             return
-        about: dict[str, Any] = {"name": span.name, "scope": getattr(span.instrumentation_scope, "name", None)}
+        about: dict[str, Any] = {"name": span.name, "scope": scope}
         if ids.trace_flags.sampled and ids.trace_id == trace_id_of(above) and (receivers := receivers_of(self._provider())):
             about[SENT_TO] = receivers
         given, rest = reading.input(), reading.rest({})
@@ -132,9 +133,13 @@ def _parent(span: Span, context: Context | None) -> SpanContext | None:
     return parent_of(span, context) if joined is None else joined.context
 
 
+def _scope(span: ReadableSpan) -> str:
+    return str(getattr(span.instrumentation_scope, "name", ""))
+
+
 def _end(joined: _Joined, span: ReadableSpan) -> None:
     attributes = dict(span.attributes or {})
-    reading = Reading(span.name, span.kind.name, attributes)
+    reading = Reading(span.name, span.kind.name, attributes, _scope(span))
     reading.node()
     given, output, metrics = reading.input(), reading.output(), reading.metrics()
     data: dict[str, Any] = {}

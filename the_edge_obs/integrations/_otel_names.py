@@ -36,6 +36,7 @@ _METRIC_NAMES: Final = {
     metric: tuple(filter(None, (names.GEN_AI_METRICS.get(metric), names.OPENINFERENCE_METRICS[metric], *earlier)))
     for metric, earlier in _METRICS.items()
 }
+_NAMES: Final = {**names.NAMES, Kind.AGENT: (*names.NAMES[Kind.AGENT], "agent_name")}
 _PARAMETER_OF: Final = {attribute: name for name, attribute in PARAMETERS.items()}
 _PROVIDERS: Final = (names.PROVIDER, "gen_ai.system", names.LLM_PROVIDER, "llm.system")
 _ARGUMENTS: Final = (names.ARGUMENTS, "tool_arguments")
@@ -50,6 +51,15 @@ _DB: Final = {
     "statement": ("db.query.text", "db.statement"),
     "operation": ("db.operation.name", "db.operation"),
 }
+# Instrumentations of clients of models: OpenInference's told everything only after the start, and the kind last of all.
+_LLM_SCOPE: Final = re.compile(
+    r"openinference\.instrumentation\.(openai|anthropic|groq|mistralai|vertexai|google_genai|bedrock|litellm|portkey)"
+)
+# Instrumentations of databases, of which some tell the system only after the start.
+_DB_SCOPE: Final = re.compile(
+    r"opentelemetry\.instrumentation\.(sqlalchemy|sqlite3|dbapi|psycopg2?|asyncpg|aiopg|mysql|mysqlclient|pymysql|pymssql|pymongo|redis"
+    r"|cassandra|elasticsearch|pymemcache|tortoiseorm)"
+)
 _SYSTEM: Final = "gen_ai.system_instructions"
 _EVENTS: Final = "events"  # of pydantic-ai before 1.0: the messages of a call, in one list
 _OMITTED: Final = ("logfire.",)  # how Logfire shows the rest
@@ -66,10 +76,11 @@ class Reading:
         name: The span's name.
         kind: The name of its kind, such as ``CLIENT``.
         attributes: Its attributes; those of its end include those of its beginning.
+        scope: The name of what instrumented it.
     """
 
-    def __init__(self, name: str, kind: str, attributes: dict[str, Any]) -> None:
-        self._name, self._span_kind, self._attributes = name, kind, attributes
+    def __init__(self, name: str, kind: str, attributes: dict[str, Any], scope: str = "") -> None:
+        self._name, self._span_kind, self._attributes, self._scope = name, kind, attributes, scope
         self._read: set[str] = set()
         self.kind = self._kind()
 
@@ -78,13 +89,13 @@ class Reading:
         is_server = self._span_kind == "SERVER"
         if self.kind in _NODES:
             return _NODES[self.kind]
-        if self.kind in names.NAMES:
-            return _bounded(self.kind.value, str(self._first(names.NAMES[self.kind]) or self._name))
+        if self.kind in _NAMES:
+            return _bounded(self.kind.value, str(self._first(_NAMES[self.kind]) or self._name))
         if (span_kind := self._first([names.SPAN_KIND])) is not None:
             return _bounded(str(span_kind).lower(), self._name)
         if self.kind is Kind.HTTP:
             return "server.request" if is_server else "http.client"
-        if self._first(_DB["system"]) is not None:
+        if self._first(_DB["system"]) is not None or _DB_SCOPE.fullmatch(self._scope):
             return "db.query"
         for what in ("messaging", "rpc"):
             if f"{what}.system" in self._attributes or f"{what}.system.name" in self._attributes:
@@ -152,9 +163,13 @@ class Reading:
             kind = _KIND_OF_OPERATION.get(str(operation), Kind.OTHER)
         elif (span_kind := attributes.get(names.SPAN_KIND)) is not None:
             kind = _KIND_OF_SPAN_KIND.get(str(span_kind), Kind.OTHER)
+        elif any(name in attributes for name in _NAMES[Kind.TOOL]):  # pydantic-ai before 1.0 names no operation
+            kind = Kind.TOOL
+        elif "agent_name" in attributes:
+            kind = Kind.AGENT
         elif any(name.startswith("embedding.") for name in attributes):
             kind = Kind.EMBEDDING
-        elif any(name.startswith("llm.") for name in attributes):  # the kind comes with the end
+        elif _LLM_SCOPE.fullmatch(self._scope) or any(name.startswith("llm.") for name in attributes):
             kind = Kind.EMBEDDING if "embedding" in self._name.lower() else Kind.LLM
         else:
             kind = Kind.HTTP if any(name in attributes for name in _HTTP["method"]) else Kind.OTHER
