@@ -102,7 +102,7 @@ class Tree:
 
     def _key(self, span: SpanInfo) -> KeyedSpan:
         entry, end = self._entries.get(span.span_id, {}), self._ends.get((span.span_id, span.node), {})
-        start = entry if "input" in entry else end  # adapters may learn only at the end what a span was given
+        start = end if "input" in end else entry  # adapters may learn only at the end what a span was given
         given, result = ({key: data[key]} if key in data else {} for key, data in (("input", start), ("output", end)))
         key, index = span.step or span.node, -1.0
         if span.node in (_BRANCH, _ITERATION) and (position := _index(given.get("input"))) is not None:

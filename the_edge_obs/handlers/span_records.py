@@ -43,8 +43,8 @@ class SpanRecord:
 
     @property
     def input(self) -> Any:
-        """What the span was given, or None. Adapters may learn it only when the span ends."""
-        return next((data["input"] for data in (self.entry, *self._ends) if "input" in data), None)
+        """What the span was given, or None. An adapter may learn it, or the rest of it, only when the span ends."""
+        return next((data["input"] for data in (*self._ends, self.entry) if "input" in data), None)
 
     @property
     def output(self) -> Any:
