@@ -19,6 +19,8 @@ import nox
 ROOT = Path(__file__).parent
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]  # the last one to try: setup.cfg names those that are supported
 
+INSTRUMENTED = re.compile("httpx|openai|openinference|opentelemetry|pydantic-ai|requests|sqlalchemy")
+
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "quick"]
 nox.options.reuse_existing_virtualenvs = True
@@ -63,7 +65,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types (mypy, strict)."""
-    install(session, "test", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich"))
+    install(session, "test,otel", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich"))
     session.run("mypy", *session.posargs)
 
 
@@ -89,6 +91,18 @@ def optional(session: nox.Session) -> None:
     paths = [str(path) for path in sorted(Path("tests").glob("**/test_*.py")) if needing.search(path.read_text(encoding="utf-8"))]
     chosen = session.posargs or [*paths, "tests/viewers"]
     session.run("pytest", "-q", *chosen, env=speedscope(session))
+
+
+@nox.session
+@nox.parametrize("versions", ["oldest", "newest"])
+def integrations(session: nox.Session, versions: str) -> None:
+    """Hold the trees of packages that are instrumented for OpenTelemetry, with their oldest and with their newest versions."""
+    wanted = [line for line in extras()["dev"].split("\n") if INSTRUMENTED.match(line)]
+    if versions == "oldest":
+        wanted = [re.sub(r">=([^,]+).*", r"==\1", line) for line in wanted]
+    install(session, "test", *wanted)
+    files = sorted(str(path) for path in Path("tests").glob("test_integrations_otel_*.py"))
+    session.run("pytest", "-q", *(session.posargs or files))
 
 
 @nox.session
