@@ -139,7 +139,7 @@ class FlowRuntime:
         if there is not None and (here is None or there.number != here[1]):
             using = use_span(there)
             using.__enter__()
-            here = there
+            here = place()
         self._attached.set(_Attached(token, context, here, using, self._attached.get()))
         self._answer.set(None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -54,17 +54,15 @@ class Client:
         """Forget the parent's connections in a forked child; new ones are made when they are needed."""
         self._exporter = None
 
-    def send(self, spans: Sequence[OtlpSpan], made_by: Mapping[str, Any] | None = None) -> bool:
+    def send(self, spans: Iterable[tuple[OtlpSpan, Mapping[str, Any] | None]]) -> bool:
         """Send spans, and tell whether the receiver took them. Instrumented libraries make no spans of the posts.
 
         Args:
-            spans: The spans.
-            made_by: The attributes of the resource that logged them. Default None: this process.
+            spans: The spans, each with the attributes of the resource that logged it, or None for this process.
         """
         if self._exporter is None:
             self._start()
-        logged_by = self._resource if made_by is None else Resource(dict(made_by))
-        readable = [self._readable(span, logged_by) for span in spans]
+        readable = [self._readable(span, self._resource if by is None else Resource(dict(by))) for span, by in spans]
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             return bool(self._exporter.export(readable) is SpanExportResult.SUCCESS)
