@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
@@ -681,6 +682,47 @@ def test_what_carries_a_context_into_a_thread_carries_the_flow(otel: Otel) -> No
         in_thread(bare)
     assert tree(run) == [(0, "flow"), (1, "outer"), (2, "otel.call"), (3, "inner"), (4, "there"), (5, "otel.deep")]
     assert otel.spans()["outside"].parent is None
+
+
+def test_processors_that_run_in_threads() -> None:
+    """The SDK has a way to call all processors of a provider at once, in threads that are in no flow."""
+    otel = Otel(active_span_processor=ConcurrentMultiSpanProcessor(2))
+    undo = bridge(otel.provider)
+    with obs.flow("concurrent") as run, obs.span("outer"), otel.span("call"), obs.span("inner"), otel.span("deep"):
+        pass
+    assert tree(run) == [(0, "flow"), (1, "outer"), (2, "otel.call"), (3, "inner"), (4, "otel.deep")]
+    assert_equal_trees(run, otel)
+    with otel.span("outside"):
+        pass
+    undo()
+    assert (otel.spans()["outside"].parent, len(run.get_flow_log().spans)) == (None, 5)
+    otel.provider.shutdown()
+
+
+AT_EXIT = """
+import sys
+import the_edge_obs as obs
+from the_edge_obs.integrations.otel import bridge
+from opentelemetry import trace
+bridge()
+obs.configure({"handlers": [{"type": "file", "path": sys.argv[1]}]})
+tracer, run = trace.get_tracer("x"), obs.flow("exit")
+run.__enter__()
+current = tracer.start_as_current_span("current")
+current.__enter__()
+kept = [tracer.start_span("kept"), obs.start_span("own")]
+"""
+
+
+def test_spans_that_are_open_when_the_program_ends(tmp_path: Path) -> None:
+    """They end, as those of flows do, and nothing is said. A block that is left as garbage ends by itself."""
+    path = tmp_path / "run.jsonl"
+    command = [sys.executable, "-W", "error", "-c", AT_EXIT, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    found = {span.node: span.status for span in obs.get_flow_log(path).spans}
+    assert found.pop("otel.current") in ("ok", "cancelled")
+    assert found == {"flow": "cancelled", "otel.kept": "cancelled", "own": "cancelled"}
 
 
 def test_a_span_that_another_thread_ends(otel: Otel) -> None:

@@ -23,7 +23,7 @@ from ..instrumentation.spans import SpanError, StartedSpan, start_span
 from ..recording.faults import Guard, own_fault
 from ..recording.records import NOTHING
 from ..recording.tracebacks import type_name
-from ._otel_context import follow, parent_of, trace_id_of
+from ._otel_context import flow_spans, follow, trace_id_of
 from ._otel_names import Reading
 from ._otel_sdk import receivers_of
 
@@ -82,9 +82,9 @@ class BridgeProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Start a span of the flow. It does not become current: that happens when OpenTelemetry makes its own current."""
-        if self.users and (place() is not None or _joined):  # otherwise there is no flow
+        if self.users and (place() is not None or _joined or flow_spans):  # otherwise there is no flow
             with Guard(own_fault, "joining a span of OpenTelemetry"):
-                above = _parent(span, parent_context) or current()
+                above = _parent(span) or current()
                 if above is not None:
                     self._join(span, above)
 
@@ -125,12 +125,18 @@ class BridgeProcessor(SpanProcessor):
         return True
 
 
-def _parent(span: Span, context: Context | None) -> SpanContext | None:
-    """Return the flow's span that is or stands for the parent of a span, or None."""
+def _parent(span: Span) -> SpanContext | None:
+    """Return the flow's span that is or stands for the parent of a span, or None.
+
+    It is found by its id: a processor may run in a thread of its own.
+    """
     if span.parent is None:
         return None
-    joined = _joined.get(span.parent.span_id)
-    return parent_of(span, context) if joined is None else joined.context
+    span_id = span.parent.span_id
+    if (joined := _joined.get(span_id)) is not None:
+        return joined.context
+    above = flow_spans.get(span_id)
+    return None if above is None else above.here
 
 
 def _scope(span: ReadableSpan) -> str:

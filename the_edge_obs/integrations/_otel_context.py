@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, Protocol
@@ -89,6 +90,10 @@ class FlowSpan(Span):
             if (logger := node_logger(self.here.node)).isEnabledFor(level):
                 details = data if error is None else {**data, "error": described(error)}
                 log_event(logger, self.here, "log", level, message, details, None, error=error)
+
+
+flow_spans: Final[weakref.WeakValueDictionary[int, FlowSpan]] = weakref.WeakValueDictionary()
+"""Spans of flows that are current in some context of OpenTelemetry, by their numbers."""
 
 
 class Joined(Protocol):
@@ -180,7 +185,8 @@ class FlowRuntime:
         span = trace.get_current_span(context)
         if span.get_span_context().span_id == here.number or not _is_recorded(here):
             return context
-        return trace.set_span_in_context(FlowSpan(here), context)
+        flow_spans[here.number] = made = FlowSpan(here)
+        return trace.set_span_in_context(made, context)
 
     def _standing_for(self, span: Span) -> FlowContext | None:
         if isinstance(span, FlowSpan):
@@ -192,13 +198,6 @@ class FlowRuntime:
 def trace_id_of(here: FlowContext) -> int:
     """Return the id of the trace that a flow is."""
     return int(here.flow.id.replace("-", ""), 16)
-
-
-def parent_of(span: Any, context: context_api.Context | None) -> FlowContext | None:
-    """Return the flow's span that is the parent of a new span of OpenTelemetry, or None if it is another one's child."""
-    above = trace.get_current_span(context)
-    is_parent = isinstance(above, FlowSpan) and span.parent is not None and above.here.number == span.parent.span_id
-    return above.here if is_parent else None  # type: ignore[attr-defined]  # it is a FlowSpan
 
 
 def _is_recorded(here: FlowContext) -> bool:
