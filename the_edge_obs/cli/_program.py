@@ -7,18 +7,20 @@ cannot tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
 from ..files import BROKEN_PIPE, abandon_stdout
-from . import clean, config, diff, errors, export, lnav, ls, query, run, send, show, stats, tail, validate, view
+from . import clean, config, diff, errors, export, lnav, ls, mcp, query, run, send, show, stats, tail, validate, view
 from ._terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
 
-_COMMANDS: Final = (run, show, view, ls, errors, stats, tail, query, export, send, diff, validate, config, clean, lnav)
+_COMMANDS: Final = (run, show, view, ls, errors, stats, tail, query, export, send, diff, validate, config, clean, lnav, mcp)
 # Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text", "--sort"})
 _LAST: Final = "--last"
@@ -62,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     parser = _parser()
+    _complete(parser)
     try:
         args = parser.parse_args(list(_joined(argv)))
     except SystemExit as stop:
@@ -71,6 +74,15 @@ def _run(argv: Sequence[str]) -> int:
         return BAD
     code: int = args.call(args)
     return code
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, and exit, if it asks for completions: with argcomplete (extra ``completion``)."""
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
 
 
 class _Parser(argparse.ArgumentParser):
