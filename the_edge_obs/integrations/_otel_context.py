@@ -28,6 +28,9 @@ from ..instrumentation.using import Using, use_span
 from ..recording.faults import Guard, own_fault
 from ..recording.tracebacks import described
 
+_lock: Final = threading.Lock()
+_api: Final[Any] = context_api
+
 
 class FlowSpan(Span):
     """A span of a flow, as OpenTelemetry's current span. What is set on it becomes log events of the span.
@@ -120,10 +123,14 @@ class FlowRuntime:
     Args:
         inner: The one that was in use.
         joined: The spans of flows that stand for spans of OpenTelemetry, by the ids of these.
+
+    Attributes:
+        users: How many bridges use it. Without any, only what was attached before is still followed.
+        held: How many contexts are attached that have made a flow's span current.
     """
 
     def __init__(self, inner: Any, joined: Mapping[int, Joined]) -> None:
-        self.inner, self._joined, self.users = inner, joined, 0
+        self.inner, self._joined, self.users, self.held = inner, joined, 0, 0
         self._attached: ContextVar[_Attached | None] = ContextVar("the_edge_obs.otel_attached", default=None)
         # The last answer of get_current, and for which context and span it is.
         self._answer: ContextVar[tuple[Any, Place, context_api.Context] | None] = ContextVar("the_edge_obs.otel", default=None)
@@ -145,6 +152,8 @@ class FlowRuntime:
             using = use_span(there)
             using.__enter__()
             here = place()
+            with _lock:
+                self.held += 1
         self._attached.set(_Attached(token, context, here, using, self._attached.get()))
         self._answer.set(None)
 
@@ -160,6 +169,14 @@ class FlowRuntime:
                     self._answer.set(None)
                     if at.using is not None:
                         at.using.__exit__(None, None, None)
+                        with _lock:
+                            self.held -= 1
+                            self.leave()
+
+    def leave(self) -> None:
+        """Give OpenTelemetry its own runtime context back, if nobody needs this one any more. The caller holds the lock."""
+        if not self.users and not self.held and _api._RUNTIME_CONTEXT is self:  # otherwise another one is in front of it
+            _api._RUNTIME_CONTEXT = self.inner
 
     def get_current(self) -> context_api.Context:
         """Return the current context; its span is the flow's, if that began later."""
@@ -170,18 +187,19 @@ class FlowRuntime:
         return context
 
     def _with_flow(self, context: context_api.Context, at: Place) -> context_api.Context:
-        here = nearest_open(at)
-        if here is None:
+        attached = self._attached.get()
+        if attached is not None and attached.context is context and attached.here is at:
+            return context  # it was made current later than the flow's span
+        if (open_one := nearest_open(at)) is None:
             return context
         answer = self._answer.get()
-        if answer is None or answer[0] is not context or answer[1] is not here:
-            self._answer.set(answer := (context, here, self._found(context, here)))
+        if answer is None or answer[0] is not context or answer[1] is not open_one:
+            self._answer.set(answer := (context, open_one, self._found(context)))
         return answer[2]
 
-    def _found(self, context: context_api.Context, at: Place) -> context_api.Context:
-        attached, here = self._attached.get(), current()
-        if here is None or (attached is not None and attached.context is context and attached.here is at):
-            return context  # the context was made current later than the flow's span
+    def _found(self, context: context_api.Context) -> context_api.Context:
+        if (here := current()) is None:
+            return context
         span = trace.get_current_span(context)
         if span.get_span_context().span_id == here.number or not _is_recorded(here):
             return context
@@ -218,10 +236,6 @@ def _outer() -> RemoteParent | None:
     return RemoteParent(flow_id, ids.span_id, int(ids.trace_flags), ids.trace_state.to_header())
 
 
-_lock: Final = threading.Lock()
-_api: Final[Any] = context_api
-
-
 def follow(joined: Mapping[int, Joined]) -> Callable[[], None]:
     """Put a ``FlowRuntime`` in front of OpenTelemetry's runtime context, once, and return the undo.
 
@@ -244,10 +258,8 @@ def follow(joined: Mapping[int, Joined]) -> Callable[[], None]:
         with _lock:
             for runtime in (left.pop() for _ in left[:]):
                 runtime.users -= 1
-                if runtime.users:
-                    continue
-                foreign_parents.remove(_outer)
-                if _api._RUNTIME_CONTEXT is runtime:  # otherwise another one is in front of it, and asks it
-                    _api._RUNTIME_CONTEXT = runtime.inner
+                if not runtime.users:
+                    foreign_parents.remove(_outer)
+                    runtime.leave()
 
     return undo
