@@ -132,10 +132,9 @@ def test_a_call_of_a_model_in_the_names_of_gen_ai() -> None:
         "finish_reason": "tool_calls",
         "model": "small-2026",
         "id": "r1",
-        "usage": {"prompt_tokens_details": {"cached_tokens": 2}},
     }
     assert reading.metrics() == {
-        "input_tokens": 7, "output_tokens": 3, "tokens": 10, "cost_usd": 0.5, "time_to_first_chunk_ms": 250.0,
+        "input_tokens": 7, "output_tokens": 3, "tokens": 10, "cached_tokens": 2, "cost_usd": 0.5, "time_to_first_chunk_ms": 250.0,
     }  # fmt: skip
     assert reading.rest({}) == {"server.port": 443}
 
@@ -174,11 +173,13 @@ def test_a_call_of_a_model_in_the_names_of_openinference() -> None:
             "llm.token_count.prompt": 7,
             "llm.token_count.completion": 3,
             "llm.token_count.total": 11,
+            "llm.token_count.prompt_details.cache_read": 0,
+            "llm.token_count.completion_details.reasoning": 1,
             "llm.cost.total": 0.25,
         },
     )
     assert (reading.node(), reading.input(), reading.output()) == ("llm.call", given, "hello")
-    assert reading.metrics() == {"input_tokens": 7, "output_tokens": 3, "tokens": 11, "cost_usd": 0.25}
+    assert reading.metrics() == {"input_tokens": 7, "output_tokens": 3, "tokens": 11, "reasoning_tokens": 1, "cost_usd": 0.25}
     assert reading.rest({}) == {"llm.model_name": "small"}
     assert reading.rest({"llm.model_name": "small"}) == {}
     assert reading.rest({"llm.model_name": "large"}) == {"llm.model_name": "small"}

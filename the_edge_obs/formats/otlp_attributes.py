@@ -83,6 +83,7 @@ OPENINFERENCE_METRICS: Final = {
     "input_tokens": "llm.token_count.prompt",
     "output_tokens": "llm.token_count.completion",
     "tokens": "llm.token_count.total",
+    "reasoning_tokens": "llm.token_count.completion_details.reasoning",
     "cost_usd": "llm.cost.total",
 }
 INPUT_VALUE: Final = "input.value"

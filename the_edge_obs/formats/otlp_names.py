@@ -63,7 +63,7 @@ def _gen_ai_pairs(kind: Kind, record: SpanRecord, content: bool) -> _Pairs:
     yield names.FINISH_REASONS, _finish_reasons(answer)
     for metric, attribute in names.GEN_AI_METRICS.items():
         yield attribute, record.metrics.get(metric)
-    yield names.GEN_AI_CACHED, _cached(answer)
+    yield names.GEN_AI_CACHED, _cached(record.metrics, answer)
     first: Any = record.metrics.get("time_to_first_chunk_ms")
     yield names.GEN_AI_FIRST_CHUNK, first / 1000 if is_number(first) else None
     if content and kind is Kind.LLM:
@@ -97,7 +97,7 @@ def _openinference_pairs(kind: Kind, record: SpanRecord, content: bool) -> _Pair
     yield names.INVOCATION, dumps(parameters) if parameters else None
     for metric, attribute in names.OPENINFERENCE_METRICS.items():
         yield attribute, record.metrics.get(metric)
-    yield names.OPENINFERENCE_CACHED, _cached(answer)
+    yield names.OPENINFERENCE_CACHED, _cached(record.metrics, answer)
     if content and kind is Kind.LLM:
         for prefix, messages in zip(NUMBERED, (_asked(given), _answered(answer)), strict=True):
             yield from _numbered(prefix, messages)
@@ -125,10 +125,10 @@ CONVENTIONS: Final[Mapping[str, Callable[[Kind, SpanRecord, bool], dict[str, Val
 
 
 def _asked(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the messages that a model was given."""
-    system = given.get("system")
+    """Return the messages that a model was given; OpenAI's API ``responses`` calls them input and instructions."""
+    system = given.get("system", given.get("instructions"))
     before: list[Mapping[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
-    messages = given.get("messages")
+    messages = given.get("messages", given.get("input"))
     if isinstance(messages, list):
         return [*before, *(message for message in messages if isinstance(message, Mapping))]
     prompt = given.get("prompt", given.get("input"))
@@ -174,8 +174,10 @@ def _finish_reasons(answer: Mapping[str, Any]) -> list[str] | None:
     return [reason for reason in reasons if isinstance(reason, str)] or None
 
 
-def _cached(answer: Mapping[str, Any]) -> Any:
-    """Return how many of the input tokens came from a cache."""
+def _cached(metrics: Mapping[str, Any], answer: Mapping[str, Any]) -> Any:
+    """Return how many of the input tokens came from a cache: the metric, or what the answer of an older log says."""
+    if (count := metrics.get("cached_tokens")) is not None:
+        return count
     usage = _mapping(answer.get("usage"))
     details = _mapping(usage.get("prompt_tokens_details", usage.get("input_tokens_details")))
     return details.get("cached_tokens", usage.get("cache_read_input_tokens"))

@@ -25,16 +25,20 @@ _KIND_OF_OPERATION: Final = {
 _KIND_OF_SPAN_KIND: Final = {text: kind for kind, text in SPAN_KINDS.items()}
 _NODES: Final = {Kind.LLM: "llm.call", Kind.EMBEDDING: "embedding", Kind.RETRIEVER: "retriever"}
 
-# For each of these attributes, the names under which it is looked for, in this order.
-_METRICS: Final = {
+# Further names of metrics, most of them earlier ones.
+_OTHER_METRICS: Final = {
     "input_tokens": ("gen_ai.usage.prompt_tokens",),
     "output_tokens": ("gen_ai.usage.completion_tokens",),
     "tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
     "cost_usd": ("gen_ai.usage.cost", "operation.cost"),
+    "cached_tokens": (names.GEN_AI_CACHED, names.OPENINFERENCE_CACHED),
+    "cache_write_tokens": ("gen_ai.usage.cache_creation.input_tokens", "llm.token_count.prompt_details.cache_write"),
+    "reasoning_tokens": ("gen_ai.usage.reasoning.output_tokens",),
 }
+_PARTS: Final = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")  # absent if 0
 _METRIC_NAMES: Final = {
-    metric: tuple(filter(None, (names.GEN_AI_METRICS.get(metric), names.OPENINFERENCE_METRICS[metric], *earlier)))
-    for metric, earlier in _METRICS.items()
+    metric: tuple(filter(None, (names.GEN_AI_METRICS.get(metric), names.OPENINFERENCE_METRICS.get(metric), *others)))
+    for metric, others in _OTHER_METRICS.items()
 }
 _NAMES: Final = {**names.NAMES, Kind.AGENT: (*names.NAMES[Kind.AGENT], "agent_name")}
 _PARAMETER_OF: Final = {attribute: name for name, attribute in PARAMETERS.items()}
@@ -133,7 +137,7 @@ class Reading:
     def metrics(self) -> dict[str, Any]:
         """Return the tokens, the cost and the time to the first chunk."""
         found = {metric: self._first(spellings, is_number) for metric, spellings in _METRIC_NAMES.items()}
-        metrics = {metric: value for metric, value in found.items() if value is not None}
+        metrics = {metric: value for metric, value in found.items() if value is not None and (value or metric not in _PARTS)}
         if "tokens" not in metrics and "input_tokens" in metrics:
             metrics["tokens"] = metrics["input_tokens"] + metrics.get("output_tokens", 0)
         if (seconds := self._first([names.GEN_AI_FIRST_CHUNK], is_number)) is not None:
@@ -218,8 +222,6 @@ class Reading:
         reasons = self._value(names.FINISH_REASONS)
         answer["finish_reason"] = reasons[0] if isinstance(reasons, (list, tuple)) and reasons else answer.get("finish_reason")
         answer["model"], answer["id"] = self._first([names.RESPONSE_MODEL]), self._first([names.RESPONSE_ID])
-        if (cached := self._first([names.GEN_AI_CACHED], is_number)) is not None:
-            answer["usage"] = {"prompt_tokens_details": {"cached_tokens": cached}}
         return {name: value for name, value in answer.items() if value is not None}
 
 
