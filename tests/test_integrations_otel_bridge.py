@@ -65,6 +65,7 @@ class Otel:
 def otel() -> Iterator[Otel]:
     """Return a bridged provider; the bridge is undone."""
     made, before = Otel(), context_api._RUNTIME_CONTEXT
+    assert type(before).__module__.startswith("opentelemetry.")  # no test before has left a bridge
     undo = bridge(made.provider)
     yield made
     undo()

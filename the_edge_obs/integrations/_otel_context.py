@@ -19,7 +19,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode, TraceFlags, TraceState
 
-from ..context import Place, RemoteParent, foreign_parents, place
+from ..context import CURRENT, Place, RemoteParent, foreign_parents, place
 from ..context import SpanContext as FlowContext
 from ..errors import ConfigurationError
 from ..instrumentation.running import current, nearest_open
@@ -162,16 +162,27 @@ class FlowRuntime:
         self.inner.detach(token)
         if (at := self._attached.get()) is not None:
             with Guard(own_fault, "following OpenTelemetry's current span"):
-                while at is not None and at.token is not token:
-                    at = at.below
-                if at is not None:
-                    self._attached.set(at.below)
-                    self._answer.set(None)
-                    if at.using is not None:
-                        at.using.__exit__(None, None, None)
-                        with _lock:
-                            self.held -= 1
-                            self.leave()
+                self._unfollow(at, token)
+
+    def _unfollow(self, at: _Attached | None, token: object) -> None:
+        above: list[_Attached] = []  # normally none: contexts may be detached out of order
+        while at is not None and at.token is not token:
+            above.append(at)
+            at = at.below
+        if at is None:
+            return
+        rest = at.below
+        for one in reversed(above):
+            rest = one._replace(below=rest)
+        self._attached.set(rest)
+        self._answer.set(None)
+        if at.using is not None:
+            at.using.__exit__(None, None, None)
+            if (here := nearest_open(place())) is not place():  # out of order, a span that has ended may be current again
+                CURRENT.set(here)
+            with _lock:
+                self.held -= 1
+                self.leave()
 
     def leave(self) -> None:
         """Give OpenTelemetry its own runtime context back, if nobody needs this one any more. The caller holds the lock."""

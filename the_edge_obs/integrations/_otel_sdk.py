@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -94,12 +95,17 @@ class Client:
 
 def receiver_of(endpoint: object) -> str | None:
     """Return the host and port of a receiver of OTLP, the same for its ports for HTTP and for gRPC; None if there is none."""
+    return _receiver(endpoint) if isinstance(endpoint, str) else None
+
+
+@lru_cache(maxsize=64)
+def _receiver(endpoint: str) -> str | None:
     try:
-        parts = urlsplit(str(endpoint) if "://" in str(endpoint) else f"http://{endpoint}")
+        parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
         host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         return None
-    if not isinstance(endpoint, str) or host is None:
+    if host is None:
         return None
     is_here = host in ("localhost", "127.0.0.1", "::1", "0.0.0.0")
     return f"{'localhost' if is_here else host}:{4318 if port == 4317 else port}"
