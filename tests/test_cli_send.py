@@ -299,6 +299,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def accepted(log: Path) -> int:
+    """Return how many spans are remembered beside a log."""
+    lines = [line for memory in log.glob(".*") for line in memory.read_text().split("\n")]
+    return sum(len(told["ended"]) + len(told["open"]) for told in map(json.loads, filter(None, lines)))
+
+
 def ids(spans: list[Any]) -> list[tuple[bytes, bytes]]:
     return [(span.trace_id, span.span_id) for span in spans]
 
@@ -322,7 +328,7 @@ def test_a_sender_that_is_killed_in_the_middle_goes_on(tmp_path: Path) -> None:
         wait_for(lambda: len(sink.bodies) == 3)
         second.kill()
         second.communicate()
-        remembered = sum(len(json.loads(line)["ended"]) for line in next(tmp_path.glob(".*")).read_text().split("\n") if line)
+        remembered = accepted(tmp_path)
         assert remembered in (512, 1_024)
         sink.delay_s = 0
         code, said, _ = ended(sender(path, sink.url))
@@ -355,6 +361,7 @@ def test_a_folder_is_followed(tmp_path: Path) -> None:
         marks = {span.name: attributes(span).get("tea.unfinished", False) for span in sink.spans[10:]}
         assert marks == {"running": True, "last": True}
         assert_tree(sink.spans)
+        wait_for(lambda: accepted(log) == 12)  # the receiver has them before the sender knows
         following.send_signal(signal.SIGINT)
         assert ended(following)[:2] == (130, f"{sink.url}: 12 spans sent\n")
         assert ended(sender(log, sink.url))[1] == f"{sink.url}: 0 spans sent; 12 spans had been sent before\n"
@@ -372,12 +379,13 @@ def test_a_follower_outlives_its_receiver_and_is_resumed(tmp_path: Path) -> None
         assert sink.spans == []
         sink.status = 200
         sink.wait(4, 30)
-        wait_for(lambda: any(tmp_path.glob(".*")))
+        wait_for(lambda: accepted(tmp_path) == 4)
         following.kill()
         assert "did not take 4 spans, after 0 that were sent" in following.communicate()[1]
         assert ended(program(path, "second", 2, "end"))[0] == 0
         following = sender(path, sink.url, "-f")
         sink.wait(8, 30)
+        wait_for(lambda: accepted(tmp_path) == 8)
         following.send_signal(signal.SIGINT)
         assert ended(following)[:2] == (130, f"{sink.url}: 4 spans sent; 4 spans had been sent before\n")
         assert_tree(sink.spans)

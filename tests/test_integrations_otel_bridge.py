@@ -309,6 +309,19 @@ def test_a_flow_in_a_span_is_its_child(otel: Otel) -> None:
     assert ids(otel.spans()["call"].parent) == own_ids(first.flow_id, roots[0].span_id)
 
 
+def test_a_flow_of_a_request_that_opentelemetry_has_a_span_of(otel: Otel) -> None:
+    """The headers name the caller's span; the span of the request, which is below it, is nearer. Other headers win."""
+    for trace_id, is_below in ("0" * 31 + "a", True), ("0" * 31 + "b", False):
+        caller = trace.SpanContext(0xA, 0xB, True, trace.TraceFlags(1))
+        headers = {"traceparent": f"00-{trace_id}-{'0' * 15}b-01"}
+        with trace.use_span(trace.NonRecordingSpan(caller)), otel.span("request") as request:
+            with obs.flow("server", parent=obs.extract(headers)) as run:
+                pass
+            assert trace_id == run.flow_id.replace("-", "")
+        (root,) = (span for span in run.get_flow_log().spans if span.node == "flow")
+        assert own_ids(run.flow_id, root.parent_id) == (ids(request) if is_below else (trace_id, "0" * 15 + "b"))
+
+
 def test_a_flow_with_an_id_of_its_own_is_linked(otel: Otel) -> None:
     """It cannot be in the other's trace. A flow in a flow has an id of its own as well."""
     with otel.span("request") as request, obs.flow("own", flow_id=OWN) as run, obs.flow("nested") as nested:

@@ -101,9 +101,10 @@ class ObservabilityContext:
                 raise ConfigurationError(f"flow_id {flow_id!r} is not its parent's, {parent.flow_id!r}; leave one of them out")
         if config is not None and scope is None:
             scope = self
-        foreign = _foreign_parent() if parent is None else None
-        if foreign is not None and flow_id in (None, foreign.flow_id):
-            parent, foreign = foreign, None
+        foreign = _foreign_parent()
+        wanted = flow_id if parent is None else parent.flow_id
+        if foreign is not None and wanted in (None, foreign.flow_id):
+            parent, foreign = foreign, None  # of the span that headers name and this one, this one is nearer
         flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), label_of(name), scope)
         if parent is not None:
             flow.trace_flags, flow.tracestate = parent.trace_flags, parent.tracestate
