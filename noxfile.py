@@ -20,6 +20,11 @@ ROOT = Path(__file__).parent
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]  # the last one to try: setup.cfg names those that are supported
 
 INSTRUMENTED = re.compile("httpx|openai|openinference|opentelemetry|pydantic-ai|requests|sqlalchemy")
+# What the integration with LangChain is tried with; the versions of the newest are those of the extra dev.
+LANGCHAIN = {
+    "oldest": ["langchain-core==0.3.0", "langgraph==0.2.20", "langchain-openai==0.2.0"],
+    "newest": ["langchain", "langgraph", "langchain-openai"],
+}
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "quick"]
@@ -65,7 +70,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types (mypy, strict)."""
-    install(session, "test,otel", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich", "argcomplete"))
+    install(session, "test,langchain,otel", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich", "argcomplete"))
     session.run("mypy", *session.posargs)
 
 
@@ -103,6 +108,15 @@ def integrations(session: nox.Session, versions: str) -> None:
     install(session, "test", *wanted)
     files = sorted(str(path) for path in Path("tests").glob("test_integrations_otel_*.py"))
     session.run("pytest", "-q", *(session.posargs or files))
+
+
+@nox.session
+@nox.parametrize("versions", list(LANGCHAIN))
+def langchain(session: nox.Session, versions: str) -> None:
+    """Hold the spans of LangChain and LangGraph, with their oldest and with their newest versions."""
+    install(session, "test", *(LANGCHAIN["oldest"] if versions == "oldest" else of_dev(*LANGCHAIN["newest"])))
+    chosen = session.posargs or sorted(map(str, Path("tests").glob("test_integrations_langchain*.py")))
+    session.run("pytest", "-q", *chosen)
 
 
 @nox.session

@@ -42,7 +42,12 @@ FILE_NAME = re.compile(r"[#;] ([\w.-]+\.\w+)\n")
 # A flow with a web address in it needs a network to run; everything else runs here.
 NEEDS_NETWORK = "https://"
 # What a snippet needs that imports a package of others; without it the snippet is skipped.
-NEEDED = {"openai": ("openai",), "pydantic_ai": ("pydantic_ai", "opentelemetry.sdk.trace")}
+NEEDED = {
+    "langchain_core": ("langchain_core",),
+    "langgraph": ("langgraph",),
+    "openai": ("openai",),
+    "pydantic_ai": ("pydantic_ai", "opentelemetry.sdk.trace"),
+}
 # tea-obs, with levels before it and a file behind it; pipes and other programs are the shell's.
 TEA_OBS = re.compile(r"(?:TEA_LOG=(?P<levels>\S+) )?tea-obs (?P<arguments>[^|>]*)(?:> (?P<file>\S+))?$")
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from ..context import Entered, SpanContext, child_context, new_number, root_context
+from ..context import Entered, SpanContext, Started, child_context, new_number, root_context
 from ..event import level_number
 from ..recording.faults import own_fault
 from ..recording.names import node_name
@@ -123,8 +123,7 @@ class Span:
             self.pass_by()
             return
         flow, above = (root_context(self._node).flow, None) if parent is None else (parent.flow, parent.number)
-        context = Entered(flow, new_number() if number is None else number, above, self._node, self._step)
-        context.before = parent  # what is current again if this span ends while a block has made it current
+        context = Started(flow, new_number() if number is None else number, above, self._node, self._step)
         self.open(context, wall=wall)
 
     def pass_by(self) -> None:

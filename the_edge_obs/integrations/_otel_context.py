@@ -19,10 +19,10 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode, TraceFlags, TraceState
 
-from ..context import CURRENT, Place, RemoteParent, foreign_parents, place
+from ..context import CURRENT, Place, RemoteParent, foreign_parents, nearest_open, place
 from ..context import SpanContext as FlowContext
 from ..errors import ConfigurationError
-from ..instrumentation.running import current, nearest_open
+from ..instrumentation.running import current
 from ..instrumentation.span_events import log_event, node_logger
 from ..instrumentation.using import Using, use_span
 from ..recording.faults import Guard, own_fault
