@@ -81,12 +81,13 @@ impl Totals {
         let is_flow = |at: &usize| &*spans[*at].node == ROOT_NODE;
         let own: HashSet<usize> = roots.iter().copied().filter(is_flow).collect();
         let inner: Vec<usize> = (0..spans.len()).filter(|at| !own.contains(at)).collect();
-        let figures = COUNTED.map(|key| counted_figures(key, spans, places));
+        let above = above(spans, places);
+        let figures = COUNTED.map(|key| counted_figures(key, spans, &above));
         Totals {
             total_duration_ms: duration(spans, roots),
             node_count: inner.len(),
             event_count: events.len(),
-            error_count: error_count(events, spans, places),
+            error_count: error_count(events, spans, &above),
             dropped_count: 0,
             fault_count: 0,
             nodes: per_node(spans, &inner, &figures[0], &figures[3]),
@@ -125,7 +126,7 @@ fn duration(spans: &[SpanInfo], roots: &[usize]) -> Option<f64> {
 fn counted_figures<'s>(
     key: &str,
     spans: &'s [SpanInfo],
-    places: &Places,
+    above: &[Option<usize>],
 ) -> BTreeMap<usize, &'s Snap> {
     let figure = |at: usize| {
         let value = spans[at].metrics.get(key)?;
@@ -134,17 +135,43 @@ fn counted_figures<'s>(
     };
     let mut figures: BTreeMap<usize, &Snap> = (0..spans.len()).filter_map(figure).collect();
     let mut repeated = HashSet::new();
-    // A span that is its own parent counts for nothing, as in the Python package.
-    let above = |at: usize| spans[at].parent_id.as_deref().and_then(|id| places.at(id));
     for at in figures.keys() {
-        let mut parent = above(*at);
+        let mut parent = above[*at];
         // Above a span that repeats figures, all do.
         while let Some(at) = parent.filter(|at| repeated.insert(*at)) {
-            parent = above(at);
+            parent = above[at];
         }
     }
     figures.retain(|at, _| !repeated.contains(at) && !spans[*at].answered);
     figures
+}
+
+/// Returns the place of the enclosing span of each span, if the log has it.
+///
+/// A broken log may have a span that is its own parent, or a longer circle of parents. The span of a circle that began first has nothing
+/// above it: what is counted at the innermost span would otherwise be counted nowhere.
+fn above(spans: &[SpanInfo], places: &Places) -> Vec<Option<usize>> {
+    let mut above: Vec<Option<usize>> = (0..spans.len())
+        .map(|at| places.parent(spans, at))
+        .collect();
+    let mut seen = vec![false; spans.len()];
+    for start in 0..spans.len() {
+        let (mut path, mut next) = (Vec::new(), Some(start));
+        while let Some(at) = next.filter(|at| !seen[*at]) {
+            seen[at] = true;
+            path.push(at);
+            next = above[at];
+        }
+        let circle = path.iter().position(|at| Some(*at) == next);
+        let first = circle.and_then(|from| path[from..].iter().min_by(|one, other| {
+            let [one, other] = [&spans[**one], &spans[**other]];
+            (one.start.total_cmp(&other.start)).then_with(|| one.span_id.cmp(&other.span_id))
+        }));
+        if let Some(first) = first {
+            above[*first] = None;
+        }
+    }
+    above
 }
 
 fn per_node(
@@ -209,13 +236,13 @@ pub fn percentile(ordered: &[f64], percent: usize) -> Option<f64> {
 pub(super) type ErrorKey = (String, String);
 
 /// Returns the number of errors; one that passes through several spans counts in the innermost.
-fn error_count(events: &[Snap], spans: &[SpanInfo], places: &Places) -> usize {
+fn error_count(events: &[Snap], spans: &[SpanInfo], above: &[Option<usize>]) -> usize {
     let mut passed: HashMap<&str, HashSet<ErrorKey>> = HashMap::new();
     for (at, span) in spans.iter().enumerate() {
         if span.status != Status::Error {
             continue;
         }
-        if let (Some(parent), Some(error)) = (places.parent(spans, at), &span.error) {
+        if let (Some(parent), Some(error)) = (above[at], &span.error) {
             let known = passed.entry(&spans[parent].span_id).or_default();
             known.extend(error_key(error));
             known.extend(members(error));
