@@ -188,6 +188,7 @@ def expressions(draw: st.DrawFn, kind: str, depth: int) -> str:
         "bool": [
             _binary(inner("int"), ["<", "<=", ">", ">=", "==", "!="], inner("int")),
             _binary(inner("text"), ["<", "==", "!=", ">="], inner("text")),
+            _binary(inner("any"), ["<", "<=", ">", ">=", "==", "!="], inner("any")),  # most of them have no order
             _binary(inner("bool"), ["and", "or"], inner("bool")),
             inner("any").map("(not {})".format),
         ],

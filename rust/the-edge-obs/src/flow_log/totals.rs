@@ -163,10 +163,12 @@ fn above(spans: &[SpanInfo], places: &Places) -> Vec<Option<usize>> {
             next = above[at];
         }
         let circle = path.iter().position(|at| Some(*at) == next);
-        let first = circle.and_then(|from| path[from..].iter().min_by(|one, other| {
-            let [one, other] = [&spans[**one], &spans[**other]];
-            (one.start.total_cmp(&other.start)).then_with(|| one.span_id.cmp(&other.span_id))
-        }));
+        let first = circle.and_then(|from| {
+            path[from..].iter().min_by(|one, other| {
+                let [one, other] = [&spans[**one], &spans[**other]];
+                (one.start.total_cmp(&other.start)).then_with(|| one.span_id.cmp(&other.span_id))
+            })
+        });
         if let Some(first) = first {
             above[*first] = None;
         }
