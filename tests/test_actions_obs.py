@@ -126,7 +126,7 @@ def test_a_node_that_is_given_is_made_a_name_too() -> None:
         obs_log_event({}, node=" best of\n3 ", message="m")
         assert [event["node"] for event in obs_query({}, filters={"text": "m", "event_type": "log"})] == ["best_of_3"]
         for wrong in ("", 3, ["a"]):
-            with pytest.raises(ActionError, match="obs.log_event: node is .*; it must be a string that is not empty"):
+            with pytest.raises(ActionError, match=r"obs\.log_event: node is .*; it must be a string that is not empty"):
                 obs_log_event({}, node=wrong)  # type: ignore[arg-type]
 
 
