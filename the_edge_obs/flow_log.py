@@ -29,6 +29,7 @@ from .event import (
     name_of_root,
     root_rank,
     status_of,
+    without_circles,
     without_repeats,
     worst,
 )
@@ -323,21 +324,11 @@ def _counted(key: str, spans: Mapping[str, SpanInfo], above: Mapping[str, SpanIn
 def _above(spans: Mapping[str, SpanInfo]) -> dict[str, SpanInfo]:
     """Return the enclosing span of each span that has one in the log.
 
-    A broken log may have a span that is its own parent, or a longer circle of parents. The span of a circle that began first has
-    nothing above it: what is counted at the innermost span would otherwise be counted nowhere.
+    In a circle of parents the first one has none: what is counted at the innermost span would otherwise be counted nowhere.
     """
-    above = {span.span_id: parent for span in spans.values() if (parent := spans.get(span.parent_id or "")) is not None}
-    seen: set[str] = set()
-    for span_id in spans:
-        path: list[str] = []
-        at = span_id
-        while at in above and at not in seen:
-            seen.add(at)
-            path.append(at)
-            at = above[at].span_id
-        if at in path:
-            del above[min(path[path.index(at) :], key=lambda one: (spans[one].start, one))]
-    return above
+    parents = {span.span_id: span.parent_id for span in spans.values() if span.parent_id in spans and span.parent_id is not None}
+    ending = without_circles(parents, lambda span_id: (spans[span_id].start, span_id))
+    return {span_id: spans[parent] for span_id, parent in ending.items()}
 
 
 def _figure(span: SpanInfo, key: str) -> float:

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::spans::{text, Places, SpanInfo};
 use super::sums::{float_sum, rounded, sum};
+use crate::circles::without_circles;
 use crate::event::{is_failure, is_number, Status, ROOT_NODE};
 use crate::value::Snap;
 
@@ -148,32 +149,16 @@ fn counted_figures<'s>(
 
 /// Returns the place of the enclosing span of each span, if the log has it.
 ///
-/// A broken log may have a span that is its own parent, or a longer circle of parents. The span of a circle that began first has nothing
-/// above it: what is counted at the innermost span would otherwise be counted nowhere.
+/// In a circle of parents the first one has none: what is counted at the innermost span would otherwise be counted nowhere.
 fn above(spans: &[SpanInfo], places: &Places) -> Vec<Option<usize>> {
-    let mut above: Vec<Option<usize>> = (0..spans.len())
-        .map(|at| places.parent(spans, at))
-        .collect();
-    let mut seen = vec![false; spans.len()];
-    for start in 0..spans.len() {
-        let (mut path, mut next) = (Vec::new(), Some(start));
-        while let Some(at) = next.filter(|at| !seen[*at]) {
-            seen[at] = true;
-            path.push(at);
-            next = above[at];
-        }
-        let circle = path.iter().position(|at| Some(*at) == next);
-        let first = circle.and_then(|from| {
-            path[from..].iter().min_by(|one, other| {
-                let [one, other] = [&spans[**one], &spans[**other]];
-                (one.start.total_cmp(&other.start)).then_with(|| one.span_id.cmp(&other.span_id))
-            })
-        });
-        if let Some(first) = first {
-            above[*first] = None;
-        }
-    }
-    above
+    let parents = (0..spans.len()).map(|at| places.parent(spans, at));
+    without_circles(parents.collect(), |one, other| {
+        let [one, other] = [one, other].map(|at| &spans[at]);
+        let in_time = one.start.total_cmp(&other.start);
+        in_time
+            .then_with(|| one.span_id.cmp(&other.span_id))
+            .is_lt()
+    })
 }
 
 fn per_node(
