@@ -86,9 +86,20 @@ impl Policy {
 
     /// As [`Policy::scrub_text`], without a copy of a text that does not change.
     pub(super) fn cleaned<'t>(&self, text: &'t str, needles: &Needles) -> Cow<'t, str> {
-        match needles.masked(text, |secret| self.mask(secret)) {
-            Cow::Borrowed(text) => self.by_shape(text),
-            Cow::Owned(text) => self.by_shape(&text).into_owned().into(),
+        match needles.uncut(text, |secret| self.mask(secret)) {
+            Cow::Borrowed(text) => self.without(text, needles.spans(text)),
+            Cow::Owned(text) => self
+                .without(&text, needles.spans(&text))
+                .into_owned()
+                .into(),
+        }
+    }
+
+    fn without<'t>(&self, text: &'t str, taints: Vec<(usize, usize)>) -> Cow<'t, str> {
+        if taints.is_empty() {
+            self.by_shape(text)
+        } else {
+            self.united(text, taints)
         }
     }
 
@@ -217,11 +228,17 @@ impl Pass<'_> {
         self.head(&text, length, room)
     }
 
-    /// Returns a text that is not cut, without what has a shape of the policy's own: the policy may be gone when the event is read.
+    /// Returns a text that is not cut. If something in it has a shape of the policy's own, it is without secrets: the policy may be gone when
+    /// the event is read, and a match could be the part of a secret by which the other rules find the rest of it.
     fn whole(&self, text: Box<str>) -> Snap {
-        match self.policy.by_own_patterns(&text) {
-            Some(clean) if *clean != *text => mark(clean),
-            _ => Snap::Str(text),
+        if self.policy.own_spans(&text).is_empty() {
+            return Snap::Str(text);
+        }
+        let clean = self.policy.scrub_text(&text, self.taints);
+        if *clean == *text {
+            Snap::Str(text)
+        } else {
+            mark(clean)
         }
     }
 

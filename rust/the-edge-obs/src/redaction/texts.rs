@@ -84,7 +84,7 @@ pub(super) fn masked<'t, 'm>(
     classes: &KeyClasses,
     mask: impl Fn(&str) -> Cow<'m, str>,
 ) -> Cow<'t, str> {
-    if !is_longer(text, SHORTEST - 1) {
+    if !has_room(text) {
         return text.into();
     }
     let spans = secret_spans(text, classes);
@@ -100,6 +100,11 @@ pub(super) fn masked<'t, 'm>(
     }
     out.push_str(&text[at..]);
     out.into()
+}
+
+/// Tells whether a text is long enough to hold a secret.
+pub(super) fn has_room(text: &str) -> bool {
+    is_longer(text, SHORTEST - 1)
 }
 
 /// Returns where secrets stand in a text: first and last bytes, in order; they neither touch nor overlap.
