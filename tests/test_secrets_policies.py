@@ -167,7 +167,7 @@ _HIDING: Final = ["AC-[0-9]{4}", "api", "(?i)bear", "://", "AIN", "=ab"]
     ],
 )
 def test_no_rule_hides_a_part_of_a_secret_from_another(text: str, patterns: list[str]) -> None:
-    """Patterns, names, shapes and taints look at the text as it came: what one of them finds is hidden, whatever the others find."""
+    """Patterns, names, shapes and taints look at the text as it came: what one of them finds is hidden."""
     flow = FlowState("9f0df4a5-a646-4772-b822-7adce460ed24", "hiding")
     learn(flow, ["TAINT12345"], is_certain=True)
     undo = activate(policy_of({"patterns": patterns}, "redact"))

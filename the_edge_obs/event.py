@@ -217,8 +217,8 @@ def may_be_root(node: str, parent: object) -> bool:
 def without_circles(parents: Mapping[str, str], begin: Callable[[str], Any]) -> dict[str, str]:
     """Return the parents of spans such that each way up ends.
 
-    A broken log may have a span that is its own parent, or a longer circle of parents. The span of a circle that began first has no
-    parent then: it is the outermost one.
+    A broken log may have a span that is its own parent, or a longer circle of parents. The span of a circle that began first
+    has no parent then: it is the outermost one.
 
     Args:
         parents: By the id of a span, that of its parent.

@@ -154,8 +154,8 @@ def _by_shape(text: str, policy: Policy) -> str:
 def _masked(text: str, policy: Policy, spans: Sequence[_Span] = ()) -> str:
     """Return a text with a placeholder for each secret in it.
 
-    All rules look at the text as it came. If one of them replaced what it finds before the next one looks, a part of a secret could
-    hide the rest of it. Where secrets overlap, one placeholder stands for them.
+    All rules look at the text as it came. If one of them replaced what it finds before the next one looks, a part of a secret
+    could hide the rest of it. Where secrets overlap, one placeholder stands for them.
 
     Args:
         text: The text.
