@@ -1,7 +1,7 @@
 """The program: its parser, its errors and its exit codes.
 
-Exit codes: 0 done, 1 the flow failed or ``diff --fail-on`` found a difference, 2 bad usage or input, 3 ``diff --fail-on`` cannot
-tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
+Exit codes: 0 done, 1 the flow failed, or ``--fail-on`` of ``run`` or ``diff`` says so, 2 bad usage or input, 3 ``diff --fail-on``
+cannot tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
 from ..files import BROKEN_PIPE, abandon_stdout
-from . import clean, config, diff, export, lnav, ls, query, run, send, show, stats, tail, validate
+from . import clean, config, diff, errors, export, lnav, ls, mcp, query, run, send, show, stats, tail, validate, view
 from ._terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
 
-_COMMANDS: Final = (run, show, ls, stats, tail, query, export, send, diff, validate, config, clean, lnav)
+_COMMANDS: Final = (run, show, view, ls, errors, stats, tail, query, export, send, diff, validate, config, clean, lnav, mcp)
 # Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
-_DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text"})
+_DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text", "--sort"})
+_LAST: Final = "--last"
 
 _EPILOG: Final = """\
 first steps:
@@ -29,7 +30,7 @@ first steps:
   tea-obs query logs --node 'llm.*' --min-level warn
   tea-obs export logs/flow-<id>.jsonl -o run.json
 
-exit codes: 0 done, 1 the flow failed or diff --fail-on found a difference,
+exit codes: 0 done, 1 the flow failed, or --fail-on of run or diff says so,
 2 bad usage or input, 3 diff --fail-on cannot tell, 130 interrupted
 """
 
@@ -116,8 +117,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _joined(argv: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments, and join the value of an option in ``_DASHED`` to it with ``=``."""
-    given = iter(argv)
-    for argument in given:
-        value = next(given, None) if argument in _DASHED else None
-        yield argument if value is None else f"{argument}={value}"
+    """Yield the arguments, and join the value of an option in ``_DASHED`` to it with ``=``; ``--last`` alone means one."""
+    given = list(argv)
+    while given:
+        argument = given.pop(0)
+        if argument == _LAST and not (given and given[0].isdecimal()):
+            argument = f"{_LAST}=1"
+        elif argument in _DASHED and given:
+            argument = f"{argument}={given.pop(0)}"
+        yield argument
