@@ -178,6 +178,17 @@ def test_run_of_a_failing_flow(capsys: pytest.CaptureFixture[str]) -> None:
 HANDLED = "nodes: [{name: load, uses: file.read, with: {path: gone.txt}, on_error: {mode: graceful}}]"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("line", "completed"), [("tea-obs sh", {"show"}), ("tea-obs ls --st", {"--start-time", "--status"})])
+def test_the_shell_completes(line: str, completed: set[str], tmp_path: Path) -> None:
+    """Through argcomplete, as the shell's own function asks it."""
+    pytest.importorskip("argcomplete")
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_STDOUT_FILENAME": "words"}
+    with spawn(env={**asked, "_ARGCOMPLETE_IFS": "|"}) as process:
+        process.communicate()
+    assert {word.strip() for word in Path("words").read_text(encoding="utf-8").split("|")} == completed
+
+
 def test_a_quiet_run_says_nothing_unless_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
     """No view, no tree, no state; --output still writes it."""
     assert main(["run", write_flow(HANDLED), "--quiet", "-o", "state.json"]) == 0
@@ -863,7 +874,7 @@ def test_what_config_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", write_flow("lvl: 3", "block.yaml")]) == 2
     assert capsys.readouterr().err == (
         "tea-obs: error: block.yaml:1: unknown key 'lvl' in observability; did you mean 'level'? "
-        "allowed: enabled, level, levels, buffer_size, handlers, redact, capture, propagate\n"
+        "allowed: enabled, level, levels, buffer_size, handlers, redact, capture, propagate, prices\n"
     )
 
 

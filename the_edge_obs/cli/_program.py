@@ -7,8 +7,10 @@ cannot tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
@@ -62,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     parser = _parser()
+    _complete(parser)
     try:
         args = parser.parse_args(list(_joined(argv)))
     except SystemExit as stop:
@@ -71,6 +74,15 @@ def _run(argv: Sequence[str]) -> int:
         return BAD
     code: int = args.call(args)
     return code
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, and exit, if it asks for completions: with argcomplete (extra ``completion``)."""
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
 
 
 class _Parser(argparse.ArgumentParser):
