@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use crate::event::{CHECKED_METRICS, MAX_EVENT_BYTES};
 use crate::facts::Facts;
+use crate::ids::FlowId;
 use crate::redaction::{inside, MAX_PATH, MAX_PATHS, MORE};
 use crate::value::Snap;
 
@@ -38,25 +39,56 @@ pub fn line_of(facts: &Facts) -> String {
 
 fn write_line(facts: &Facts, line: &mut String) {
     facts.write_json(line);
+    fit(facts, line);
+}
+
+/// Makes a line that is too long anew, with less data.
+fn fit(facts: &Facts, line: &mut String) {
     if line.len() > MAX_EVENT_BYTES {
         *line = to_line(&facts.event());
     }
 }
 
+/// The line that a thread has written last.
+#[derive(Default)]
+struct Last {
+    text: String,
+    /// Its beginning, which has the ids of a flow, a span and a parent.
+    head: usize,
+    ids: Option<Ids>,
+}
+
+type Ids = (FlowId, u64, Option<u64>);
+
+impl Last {
+    /// Writes the line of facts. Its ids stand there already if the line before was of the same span, as it is at most exits.
+    fn write(&mut self, facts: &Facts) {
+        let ids = Some((facts.flow.id, facts.number, facts.parent));
+        if self.ids == ids {
+            self.text.truncate(self.head);
+        } else {
+            self.text.clear();
+            facts.write_ids(&mut self.text);
+            (self.head, self.ids) = (self.text.len(), ids);
+        }
+        facts.write_rest(&mut self.text);
+        fit(facts, &mut self.text);
+    }
+}
+
 thread_local! {
-    static LINE: Cell<String> = const { Cell::new(String::new()) };
+    static LAST: Cell<Last> = const { Cell::new(Last { text: String::new(), head: 0, ids: None }) };
 }
 
 /// Calls a function with the line of facts and a newline behind it. The line is written where the thread wrote the one before.
 pub(crate) fn with_line<T>(facts: &Facts, work: impl FnOnce(&str) -> T) -> T {
     // A thread that is near its end has no place any more.
-    let mut line = LINE.try_with(Cell::take).unwrap_or_default();
-    line.clear();
-    write_line(facts, &mut line);
-    line.push('\n');
-    let result = work(&line);
-    if line.capacity() <= 2 * MAX_EVENT_BYTES {
-        let _ = LINE.try_with(|place| place.set(line));
+    let mut last = LAST.try_with(Cell::take).unwrap_or_default();
+    last.write(facts);
+    last.text.push('\n');
+    let result = work(&last.text);
+    if last.text.capacity() <= 2 * MAX_EVENT_BYTES {
+        let _ = LAST.try_with(|place| place.set(last));
     }
     result
 }

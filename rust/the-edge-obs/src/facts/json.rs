@@ -17,6 +17,11 @@ impl Facts {
     /// Appends what [`Facts::to_json`] returns.
     pub(crate) fn write_json(&self, out: &mut String) {
         self.write_ids(out);
+        self.write_rest(out);
+    }
+
+    /// Appends what stands behind the ids.
+    pub(crate) fn write_rest(&self, out: &mut String) {
         out.push_str(",\"node\":");
         write_string(&self.node, out);
         for part in [",\"level\":\"", self.level.name(), "\",\"timestamp\":"] {
@@ -58,8 +63,14 @@ impl Facts {
             if !matches!(&self.payload, Payload::None) {
                 out.push(',');
             }
-            out.push_str("\"cut\":");
-            Snap::from(cut).write_json(out);
+            out.push_str("\"cut\":[");
+            for (at, path) in cut.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                write_string(path, out);
+            }
+            out.push(']');
         }
         out.push('}');
     }
@@ -99,7 +110,8 @@ impl Facts {
             })
     }
 
-    fn write_ids(&self, out: &mut String) {
+    /// Appends the beginning of the text: the ids, of which the events of a span have the same.
+    pub(crate) fn write_ids(&self, out: &mut String) {
         let flow = self.flow.id;
         out.push_str("{\"flow_id\":\"");
         flow.write(out);

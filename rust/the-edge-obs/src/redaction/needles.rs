@@ -86,8 +86,10 @@ impl Needles {
             }
             last += shift.max(1);
         }
-        found.sort_unstable();
-        found.dedup();
+        if found.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
         found
     }
 

@@ -132,7 +132,15 @@ impl Policy {
     }
 
     /// Returns a text without what the patterns and presets match; `None` if they match nothing.
+    #[inline]
     pub(super) fn by_own_patterns(&self, text: &str) -> Option<String> {
+        if self.patterns.is_empty() && !self.has_cards {
+            return None;
+        }
+        self.by_some_patterns(text)
+    }
+
+    fn by_some_patterns(&self, text: &str) -> Option<String> {
         let mut clean: Option<String> = None;
         for pattern in &self.patterns {
             let text = clean.as_deref().unwrap_or(text);

@@ -104,9 +104,9 @@ const BEGINNINGS: usize = 1 << 15;
 /// Beginnings that share one place of an index.
 const ALIKE: usize = 16;
 
-/// Returns the beginning of a text. Different texts may have the same one.
-fn beginning_of(text: [u8; 4]) -> usize {
-    let bits = u32::from_le_bytes(text) & 0x1f_1f1f;
+/// Returns the beginning of a text, which is given as a number, its first byte the lowest. Different texts may have the same one.
+fn beginning_of(text: u32) -> usize {
+    let bits = text & 0x1f_1f1f;
     (bits.wrapping_mul(1 << 17 | 1 << 14 | 1 << 11) >> 17) as usize
 }
 
@@ -200,7 +200,7 @@ impl Needles {
     }
 
     fn add_at(&mut self, needle: &[u8], sign: Signs, before: isize, [a, b, c]: [u8; 3]) {
-        let beginning = beginning_of([a, b, c, 0]);
+        let beginning = beginning_of(u32::from_le_bytes([a, b, c, 0]));
         self.begins[beginning / 64] |= 1 << (beginning % 64);
         self.sorted.push(Needle {
             beginning,
@@ -219,20 +219,31 @@ impl Needles {
     /// Every second place is enough: a needle is known by what stands there, wherever it begins.
     fn places(&self, bytes: &[u8], mut found: impl FnMut(usize, usize)) {
         let mut rest = bytes;
-        loop {
-            let four = match (rest.first_chunk(), rest) {
-                (Some(four), _) => *four,
-                (None, []) => return,
-                (None, [a]) => [*a, 0, 0, 0],
-                (None, [a, b]) => [*a, *b, 0, 0],
-                (None, [a, b, c, ..]) => [*a, *b, *c, 0],
-            };
-            let beginning = beginning_of(four);
-            // The only call, so that the check stands in the loop itself.
-            if self.may_begin(beginning) {
-                found(bytes.len() - rest.len(), beginning);
+        // Three places at a time, as long as they have all of their bytes.
+        while let Some(eight) = rest.first_chunk() {
+            let eight = u64::from_le_bytes(*eight);
+            let three = [eight, eight >> 16, eight >> 32].map(|four| beginning_of(four as u32));
+            if three
+                .iter()
+                .fold(false, |any, one| any | self.may_begin(*one))
+            {
+                let at = bytes.len() - rest.len();
+                for (place, beginning) in three.into_iter().enumerate() {
+                    if self.may_begin(beginning) {
+                        found(at + 2 * place, beginning);
+                    }
+                }
             }
-            rest = rest.get(2..).unwrap_or_default();
+            rest = &rest[6..];
+        }
+        let mut eight = [0; 8];
+        eight[..rest.len()].copy_from_slice(rest);
+        let eight = u64::from_le_bytes(eight);
+        for place in (0..rest.len()).step_by(2) {
+            let beginning = beginning_of((eight >> (8 * place)) as u32);
+            if self.may_begin(beginning) {
+                found(bytes.len() - rest.len() + place, beginning);
+            }
         }
     }
 

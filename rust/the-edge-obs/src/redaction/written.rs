@@ -1,5 +1,7 @@
 //! What leaves of a snapshot, written as JSON in the pass that scrubs it: no clean copy is made in between.
 
+use std::borrow::Cow;
+
 use super::chars::is_longer;
 use super::marks::{is_rest, told, Path, MAX_PATHS, MORE};
 use super::policy::Policy;
@@ -31,7 +33,7 @@ impl<'w> Writer<'w> {
     pub fn text(&mut self, text: &str) -> bool {
         let clean = self.scrub.text(text);
         write_string(&clean, self.out);
-        clean != text
+        matches!(clean, Cow::Owned(clean) if clean != text)
     }
 
     /// Appends a pair: a name, which is no secret, and what was taken under it. Call it once at most.

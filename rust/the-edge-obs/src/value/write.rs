@@ -1,7 +1,5 @@
 //! Writes JSON as Python's `json.dumps` does.
 
-use std::fmt::Write;
-
 use super::{integer_text, Snap};
 
 pub(super) fn value(value: &Snap, out: &mut String) {
@@ -11,7 +9,10 @@ pub(super) fn value(value: &Snap, out: &mut String) {
         Snap::Bool(false) => out.push_str("false"),
         Snap::Int(i64::MIN) => string(&i64::MIN.to_string(), out),
         Snap::Int(number) => {
-            let _ = write!(out, "{number}"); // writing to a string cannot fail
+            if *number < 0 {
+                out.push('-');
+            }
+            whole(number.unsigned_abs(), out);
         }
         Snap::Float(number) => float(*number, out),
         Snap::Big(digits) => string(&integer_text(digits), out),
@@ -43,16 +44,19 @@ pub(super) fn value(value: &Snap, out: &mut String) {
 
 /// Appends a text in quotes. Only quotes, backslashes and control characters are escaped.
 pub(crate) fn string(text: &str, out: &mut String) {
-    out.reserve(text.len() + 2);
     out.push('"');
-    if !has_escapes(text.as_bytes()) {
+    if has_escapes(text.as_bytes()) {
+        escaped(text, out);
+    } else {
         out.push_str(text);
-        out.push('"');
-        return;
     }
+    out.push('"');
+}
+
+fn escaped(text: &str, out: &mut String) {
     let mut done = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if !is_escaped(byte) {
             continue;
         }
         out.push_str(&text[done..at]);
@@ -69,29 +73,31 @@ pub(crate) fn string(text: &str, out: &mut String) {
         }
     }
     out.push_str(&text[done..]);
-    out.push('"');
 }
 
-/// Tells whether something is escaped, eight bytes at a time.
+/// Tells whether something is escaped, many bytes at a time.
+#[inline]
 fn has_escapes(text: &[u8]) -> bool {
-    let Some(last) = text.last_chunk() else {
-        let is_escaped = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-        return text.iter().any(is_escaped);
-    };
-    let eights = text.chunks_exact(8).filter_map(<[u8]>::first_chunk);
-    eights
-        .chain([last])
-        .fold(0, |any, eight| any | escapes(*eight))
-        != 0
+    if let Some(last) = text.last_chunk::<16>() {
+        let all = text.chunks_exact(16).filter_map(<[u8]>::first_chunk);
+        return all.chain([last]).any(|sixteen| has_escape(sixteen));
+    }
+    match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) => has_escape(first) | has_escape(last),
+        _ => text.iter().any(|byte| is_escaped(*byte)),
+    }
 }
 
-/// Returns zero if no byte is escaped. Of a byte below a bound, a subtraction of the bound sets the highest bit, which it had not.
-fn escapes(eight: [u8; 8]) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let all = u64::from_le_bytes(eight);
-    let below = |bytes: u64, bound: u64| bytes.wrapping_sub(ONES * bound) & !bytes;
-    let is = |byte: u8| below(all ^ (ONES * u64::from(byte)), 1);
-    (below(all, 0x20) | is(b'"') | is(b'\\')) & (ONES << 7)
+/// As [`has_escapes`]. The compiler makes vector instructions of it.
+#[inline]
+fn has_escape<const COUNT: usize>(bytes: &[u8; COUNT]) -> bool {
+    let any = |any, byte: &u8| any | is_escaped(*byte);
+    bytes.iter().fold(false, any)
+}
+
+#[inline]
+fn is_escaped(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// Appends the shortest text that reads back as the same number: with an exponent below 1e-4 and from 1e16 on.
@@ -161,24 +167,50 @@ fn millionths(number: f64, out: &mut String) -> bool {
 
 /// Appends a number of millionths with its whole part, and as many decimal places as it needs, but one.
 pub(crate) fn decimal(millionths: u64, out: &mut String) {
-    let mut text = [b'0'; 22];
-    let (mut start, mut end) = (text.len(), text.len());
-    let mut rest = millionths;
-    // A zero before the point, too.
-    while rest > 0 || start > 14 {
-        start -= 1;
-        if start == 15 {
-            text[start] = b'.';
-            continue;
-        }
-        text[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
+    whole(millionths / 1_000_000, out);
+    let mut text = *b".000000";
+    let rest = (millionths % 1_000_000) as usize;
+    for (place, pair) in [(1, rest / 10_000), (3, rest / 100 % 100), (5, rest % 100)] {
+        text[place..place + 2].copy_from_slice(&PAIRS[pair]);
     }
-    while end > 17 && text[end - 1] == b'0' {
+    let mut end = text.len();
+    while end > 2 && text[end - 1] == b'0' {
         end -= 1;
     }
-    out.push_str(std::str::from_utf8(&text[start..end]).unwrap_or_default());
+    push_ascii(&text[..end], out);
 }
+
+/// Appends a number.
+fn whole(number: u64, out: &mut String) {
+    let mut text = [b'0'; 20];
+    let (mut start, mut rest) = (text.len(), number);
+    while rest >= 10 {
+        start -= 2;
+        text[start..start + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
+    }
+    // The first digit, unless it was that of a pair.
+    if rest > 0 || number == 0 {
+        start -= 1;
+        text[start] = b'0' + rest as u8;
+    }
+    push_ascii(&text[start..], out);
+}
+
+fn push_ascii(text: &[u8], out: &mut String) {
+    out.push_str(std::str::from_utf8(text).unwrap_or_default());
+}
+
+/// The digits of the numbers below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    pairs
+};
 
 /// Returns the fewest digits that read back as a number, and its decimal exponent: `(15, -1)` for 0.15.
 ///
