@@ -39,11 +39,6 @@ pub fn line_of(facts: &Facts) -> String {
 
 fn write_line(facts: &Facts, line: &mut String) {
     facts.write_json(line);
-    fit(facts, line);
-}
-
-/// Makes a line that is too long anew, with less data.
-fn fit(facts: &Facts, line: &mut String) {
     if line.len() > MAX_EVENT_BYTES {
         *line = to_line(&facts.event());
     }
@@ -52,7 +47,7 @@ fn fit(facts: &Facts, line: &mut String) {
 /// The line that a thread has written last.
 #[derive(Default)]
 struct Last {
-    text: String,
+    text: Vec<u8>,
     /// Its beginning, which has the ids of a flow, a span and a parent.
     head: usize,
     ids: Option<Ids>,
@@ -72,20 +67,22 @@ impl Last {
             (self.head, self.ids) = (self.text.len(), ids);
         }
         facts.write_rest(&mut self.text);
-        fit(facts, &mut self.text);
+        if self.text.len() > MAX_EVENT_BYTES {
+            self.text = to_line(&facts.event()).into();
+        }
     }
 }
 
 thread_local! {
-    static LAST: Cell<Last> = const { Cell::new(Last { text: String::new(), head: 0, ids: None }) };
+    static LAST: Cell<Last> = const { Cell::new(Last { text: Vec::new(), head: 0, ids: None }) };
 }
 
 /// Calls a function with the line of facts and a newline behind it. The line is written where the thread wrote the one before.
-pub(crate) fn with_line<T>(facts: &Facts, work: impl FnOnce(&str) -> T) -> T {
+pub(crate) fn with_line<T>(facts: &Facts, work: impl FnOnce(&[u8]) -> T) -> T {
     // A thread that is near its end has no place any more.
     let mut last = LAST.try_with(Cell::take).unwrap_or_default();
     last.write(facts);
-    last.text.push('\n');
+    last.text.push(b'\n');
     let result = work(&last.text);
     if last.text.capacity() <= 2 * MAX_EVENT_BYTES {
         let _ = LAST.try_with(|place| place.set(last));

@@ -447,11 +447,17 @@ impl KeyClasses {
     }
 
     /// Tells what a key says of its value, and whether the value may say what a `value` beside it is.
+    #[inline]
     pub(super) fn about(&self, key: &str) -> About {
         let known = MET.try_with(|met| met.borrow().get(self.number, key));
-        if let Ok(Some(about)) = known {
-            return about;
+        match known {
+            Ok(Some(about)) => about,
+            _ => self.find_out(key),
         }
+    }
+
+    #[cold]
+    fn find_out(&self, key: &str) -> About {
         let about = About {
             verdict: self.shared_verdict(key),
             is_name: !is_longer(key, MAX_KEY) && tables().has("name_keys", &fold(key)),

@@ -116,7 +116,7 @@ impl Needles {
         text: &'t str,
         mask: impl Fn(&str) -> Cow<'m, str>,
     ) -> Cow<'t, str> {
-        if self.texts.is_empty() {
+        if self.texts.is_empty() || text.len() < self.window && text.is_ascii() {
             return text.into();
         }
         let cut = if text.is_ascii() {

@@ -41,15 +41,25 @@ impl Ordinary {
     }
 }
 
-/// Tells whether a text holds no secret; one that did not when it was judged twice on this thread is not judged again.
+/// Tells whether it is known on this thread that a text holds no secret.
 #[inline]
+pub(super) fn is_known(text: &str) -> bool {
+    text.len() <= MAX_BYTES && has(hash_of(text), text)
+}
+
+// Without its storage, a thread that ends judges each text anew.
+#[inline]
+fn has(hash: u64, text: &str) -> bool {
+    ORDINARY.try_with(|known| known.borrow_mut().has(hash, text)) == Ok(true)
+}
+
+/// Tells whether a text holds no secret; one that did not when it was judged twice on this thread is not judged again.
 pub(super) fn is_ordinary(text: &str, judge: impl FnOnce() -> bool) -> bool {
     if text.len() > MAX_BYTES {
         return judge();
     }
     let hash = hash_of(text);
-    // Without its storage, a thread that ends judges each text anew.
-    if ORDINARY.try_with(|known| known.borrow_mut().has(hash, text)) == Ok(true) {
+    if has(hash, text) {
         return true;
     }
     let is_ordinary = judge();
@@ -62,15 +72,6 @@ pub(super) fn is_ordinary(text: &str, judge: impl FnOnce() -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn is_known(text: &str) -> bool {
-        let mut is_known = true;
-        is_ordinary(text, || {
-            is_known = false;
-            false
-        });
-        is_known
-    }
 
     #[test]
     fn a_thread_remembers_so_many_short_texts() {

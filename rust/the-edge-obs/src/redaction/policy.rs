@@ -116,6 +116,7 @@ impl Policy {
     // --- texts ------------------------------------------------------------------------------------------------------------
 
     /// Returns a text without the secrets that its shape, and the names in it, give away.
+    #[inline]
     pub(super) fn by_shape<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let clean = masked(text, &self.classes, |secret| self.mask(secret));
         match self.by_own_patterns(&clean) {

@@ -44,11 +44,7 @@ impl Signs {
         }
         let bytes = text.as_bytes();
         let mut found = 0;
-        needles.places(bytes, |at, beginning| {
-            found |= needles
-                .at(bytes, at, beginning)
-                .fold(0, |found, (_, sign)| found | sign);
-        });
+        needles.find(bytes, |_, sign| found |= sign);
         if has_long_run(bytes) {
             found |= Signs::LONG.0;
         }
@@ -60,10 +56,10 @@ impl Signs {
 pub(super) fn names_in(text: &str) -> Vec<usize> {
     let (needles, bytes) = (needles(), text.as_bytes());
     let mut found = Vec::new();
-    needles.places(bytes, |at, beginning| {
-        let names = needles.at(bytes, at, beginning);
-        let names = names.filter(|(_, sign)| Signs(*sign).has(Signs::NAME));
-        found.extend(names.map(|(start, _)| start));
+    needles.find(bytes, |start, sign| {
+        if Signs(sign).has(Signs::NAME) {
+            found.push(start);
+        }
     });
     found.sort_unstable();
     found
@@ -210,60 +206,81 @@ impl Needles {
         });
     }
 
-    fn may_begin(&self, beginning: usize) -> bool {
-        self.begins[beginning / 64 % (BEGINNINGS / 64)] & (1 << (beginning % 64)) != 0
+    /// Returns a number whose lowest bit tells whether a needle may have a beginning.
+    #[inline]
+    fn may_begin(&self, beginning: usize) -> u64 {
+        self.begins[beginning / 64 % (BEGINNINGS / 64)] >> (beginning % 64)
     }
 
-    /// Calls a function for each place of a text, and its beginning, where a needle may be.
+    /// Returns the next place, in steps of six bytes, on whose six bytes a needle may have its beginning; if there is none, the place
+    /// behind which fewer than eight bytes are left.
+    #[inline(never)]
+    fn next_place(&self, bytes: &[u8], from: usize) -> usize {
+        let mut at = from;
+        while let Some(eight) = bytes[at..].first_chunk() {
+            let eight = u64::from_le_bytes(*eight);
+            let three = [eight, eight >> 16, eight >> 32];
+            let may = three.map(|four| self.may_begin(beginning_of(four as u32)));
+            if (may[0] | may[1] | may[2]) & 1 != 0 {
+                break;
+            }
+            at += 6;
+        }
+        at
+    }
+
+    /// Calls a function with where each needle stands in a text, and its sign; with some twice.
     ///
     /// Every second place is enough: a needle is known by what stands there, wherever it begins.
-    fn places(&self, bytes: &[u8], mut found: impl FnMut(usize, usize)) {
-        let mut rest = bytes;
-        // Three places at a time, as long as they have all of their bytes.
-        while let Some(eight) = rest.first_chunk() {
-            let eight = u64::from_le_bytes(*eight);
-            let three = [eight, eight >> 16, eight >> 32].map(|four| beginning_of(four as u32));
-            if three
-                .iter()
-                .fold(false, |any, one| any | self.may_begin(*one))
-            {
-                let at = bytes.len() - rest.len();
-                for (place, beginning) in three.into_iter().enumerate() {
-                    if self.may_begin(beginning) {
-                        found(at + 2 * place, beginning);
-                    }
+    fn find(&self, bytes: &[u8], mut found: impl FnMut(usize, u32)) {
+        let mut from = 0;
+        while from < bytes.len() {
+            from = self.next_place(bytes, from);
+            let rest = &bytes[from..];
+            let eight = rest.first_chunk().map_or_else(
+                || {
+                    let mut eight = [0; 8];
+                    eight[..rest.len()].copy_from_slice(rest);
+                    eight
+                },
+                |eight| *eight,
+            );
+            let eight = u64::from_le_bytes(eight);
+            let end = if rest.len() < 8 { rest.len() } else { 6 };
+            for place in (0..end).step_by(2) {
+                let beginning = beginning_of((eight >> (8 * place)) as u32);
+                if self.may_begin(beginning) & 1 != 0 {
+                    self.find_at(bytes, from + place, beginning, &mut found);
                 }
             }
-            rest = &rest[6..];
-        }
-        let mut eight = [0; 8];
-        eight[..rest.len()].copy_from_slice(rest);
-        let eight = u64::from_le_bytes(eight);
-        for place in (0..rest.len()).step_by(2) {
-            let beginning = beginning_of((eight >> (8 * place)) as u32);
-            if self.may_begin(beginning) {
-                found(bytes.len() - rest.len() + place, beginning);
-            }
+            from += end;
         }
     }
 
-    /// Returns where needles begin that stand at a place with a beginning, and their signs.
-    fn at<'n>(
-        &'n self,
-        text: &'n [u8],
+    /// Calls a function for each needle that stands at a place with a beginning.
+    fn find_at(
+        &self,
+        text: &[u8],
         at: usize,
         beginning: usize,
-    ) -> impl Iterator<Item = (usize, u32)> + 'n {
+        found: &mut impl FnMut(usize, u32),
+    ) {
         let from = usize::from(self.starts[beginning / ALIKE % (BEGINNINGS / ALIKE)]);
-        let near = self.sorted[from..].iter();
-        let near = near.take_while(move |needle| needle.beginning <= beginning);
-        let alike = near.filter(move |needle| needle.beginning == beginning);
-        alike.filter_map(move |needle| {
-            let start = at.checked_add_signed(-needle.before)?;
-            let there = text.get(start..start + needle.text.len())?;
-            let is_there = there.eq_ignore_ascii_case(&needle.text);
-            is_there.then_some((start, needle.sign))
-        })
+        for needle in &self.sorted[from..] {
+            if needle.beginning > beginning {
+                return;
+            }
+            if needle.beginning < beginning {
+                continue;
+            }
+            let start = at.wrapping_add_signed(-needle.before);
+            let there = text.get(start..).unwrap_or_default().iter();
+            let same = there.zip(&needle.text);
+            let same = same.take_while(|(byte, own)| byte.to_ascii_lowercase() == **own);
+            if same.count() == needle.text.len() {
+                found(start, needle.sign);
+            }
+        }
     }
 
     /// Tells whether a character beyond ASCII may be part of a needle.

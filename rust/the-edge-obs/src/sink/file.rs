@@ -285,7 +285,7 @@ impl Sink for FlowFile {
         let is_end = is_root && facts.event_type.is_end();
         let slot = self.slot(&facts.flow.id);
         with_line(facts, |line| {
-            slot.append(line.as_bytes(), facts.wall, self.mode, is_end)
+            slot.append(line, facts.wall, self.mode, is_end)
         })
         .map_err(|error| slot.named(&error))
     }

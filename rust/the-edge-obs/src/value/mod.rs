@@ -7,7 +7,7 @@ use std::collections::HashMap;
 mod read;
 mod write;
 
-pub(crate) use write::{decimal as write_decimal, string as write_string};
+pub(crate) use write::{decimal as write_decimal, string as write_string, Out};
 
 pub(crate) use read::from_lenient_json;
 pub use read::{
@@ -128,6 +128,11 @@ impl Snap {
 
     /// Appends the JSON text of the value, as [`Snap::to_json`] returns it.
     pub fn write_json(&self, out: &mut String) {
+        self.write_to(out);
+    }
+
+    /// As [`Snap::write_json`], also to bytes.
+    pub(crate) fn write_to(&self, out: &mut impl Out) {
         write::value(self, out);
     }
 }

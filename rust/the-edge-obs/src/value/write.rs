@@ -2,7 +2,59 @@
 
 use super::{integer_text, Snap};
 
-pub(super) fn value(value: &Snap, out: &mut String) {
+/// What JSON is appended to: a text, or the bytes of one, where digits need not prove that they are a text.
+pub(crate) trait Out {
+    fn push_str(&mut self, text: &str);
+
+    /// Appends a character of ASCII.
+    fn push_one(&mut self, char: u8);
+
+    /// Appends characters of ASCII.
+    fn push_ascii(&mut self, text: &[u8]);
+
+    fn bytes(&self) -> &[u8];
+}
+
+impl Out for String {
+    fn push_str(&mut self, text: &str) {
+        self.push_str(text);
+    }
+
+    fn push_one(&mut self, char: u8) {
+        self.push(char.into());
+    }
+
+    fn push_ascii(&mut self, text: &[u8]) {
+        self.push_str(std::str::from_utf8(text).unwrap_or_default());
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Out for Vec<u8> {
+    #[inline]
+    fn push_str(&mut self, text: &str) {
+        self.extend_from_slice(text.as_bytes());
+    }
+
+    #[inline]
+    fn push_one(&mut self, char: u8) {
+        self.push(char);
+    }
+
+    #[inline]
+    fn push_ascii(&mut self, text: &[u8]) {
+        self.extend_from_slice(text);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+pub(super) fn value(value: &Snap, out: &mut impl Out) {
     match value {
         Snap::Null => out.push_str("null"),
         Snap::Bool(true) => out.push_str("true"),
@@ -10,7 +62,7 @@ pub(super) fn value(value: &Snap, out: &mut String) {
         Snap::Int(i64::MIN) => string(&i64::MIN.to_string(), out),
         Snap::Int(number) => {
             if *number < 0 {
-                out.push('-');
+                out.push_one(b'-');
             }
             whole(number.unsigned_abs(), out);
         }
@@ -18,45 +70,45 @@ pub(super) fn value(value: &Snap, out: &mut String) {
         Snap::Big(digits) => string(&integer_text(digits), out),
         Snap::Str(text) | Snap::Mark(text) => string(text, out),
         Snap::List(items) => {
-            out.push('[');
+            out.push_one(b'[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
-                    out.push(',');
+                    out.push_one(b',');
                 }
                 self::value(item, out);
             }
-            out.push(']');
+            out.push_one(b']');
         }
         Snap::Map(pairs) => {
-            out.push('{');
+            out.push_one(b'{');
             for (at, (key, item)) in pairs.iter().enumerate() {
                 if at > 0 {
-                    out.push(',');
+                    out.push_one(b',');
                 }
                 string(key, out);
-                out.push(':');
+                out.push_one(b':');
                 self::value(item, out);
             }
-            out.push('}');
+            out.push_one(b'}');
         }
     }
 }
 
 /// Appends a text in quotes. Only quotes, backslashes and control characters are escaped.
-pub(crate) fn string(text: &str, out: &mut String) {
-    out.push('"');
+pub(crate) fn string(text: &str, out: &mut impl Out) {
+    out.push_one(b'"');
     if has_escapes(text.as_bytes()) {
         escaped(text, out);
     } else {
         out.push_str(text);
     }
-    out.push('"');
+    out.push_one(b'"');
 }
 
-fn escaped(text: &str, out: &mut String) {
+fn escaped(text: &str, out: &mut impl Out) {
     let mut done = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if !is_escaped(byte) {
+        if is_escaped(byte) == 0 {
             continue;
         }
         out.push_str(&text[done..at]);
@@ -80,28 +132,37 @@ fn escaped(text: &str, out: &mut String) {
 fn has_escapes(text: &[u8]) -> bool {
     if let Some(last) = text.last_chunk::<16>() {
         let all = text.chunks_exact(16).filter_map(<[u8]>::first_chunk);
-        return all.chain([last]).any(|sixteen| has_escape(sixteen));
+        return any_escaped(all.chain([last]));
     }
-    match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(first), Some(last)) => has_escape(first) | has_escape(last),
-        _ => text.iter().any(|byte| is_escaped(*byte)),
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk()) {
+        return any_escaped([first, last].into_iter());
     }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk()) {
+        return any_escaped([first, last].into_iter());
+    }
+    text.iter().any(|byte| is_escaped(*byte) > 0)
 }
 
-/// As [`has_escapes`]. The compiler makes vector instructions of it.
+/// The compiler makes vector instructions of it.
 #[inline]
-fn has_escape<const COUNT: usize>(bytes: &[u8; COUNT]) -> bool {
-    let any = |any, byte: &u8| any | is_escaped(*byte);
-    bytes.iter().fold(false, any)
+fn any_escaped<'t, const COUNT: usize>(parts: impl Iterator<Item = &'t [u8; COUNT]>) -> bool {
+    let mut any = [0; COUNT];
+    for part in parts {
+        for (any, byte) in any.iter_mut().zip(part) {
+            *any |= is_escaped(*byte);
+        }
+    }
+    any != [0; COUNT]
 }
 
+/// Returns 0 if a byte is not escaped.
 #[inline]
-fn is_escaped(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+fn is_escaped(byte: u8) -> u8 {
+    u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
 }
 
 /// Appends the shortest text that reads back as the same number: with an exponent below 1e-4 and from 1e16 on.
-fn float(number: f64, out: &mut String) {
+fn float(number: f64, out: &mut impl Out) {
     if !number.is_finite() {
         out.push_str(if number.is_nan() {
             "\"NaN\""
@@ -118,22 +179,22 @@ fn float(number: f64, out: &mut String) {
     let (digits, exponent) = shortest(number);
     let count = digits.len() as i32;
     if number.is_sign_negative() {
-        out.push('-');
+        out.push_one(b'-');
     }
     if (-4..16).contains(&exponent) {
         let whole = exponent + 1;
         if whole <= 0 {
             out.push_str("0.");
-            out.extend(std::iter::repeat_n('0', -whole as usize));
+            out.push_str(&"0".repeat(-whole as usize));
             out.push_str(&digits);
         } else if whole >= count {
             out.push_str(&digits);
-            out.extend(std::iter::repeat_n('0', (whole - count) as usize));
+            out.push_str(&"0".repeat((whole - count) as usize));
             out.push_str(".0");
         } else {
             let (before, behind) = digits.split_at(whole as usize);
             out.push_str(before);
-            out.push('.');
+            out.push_one(b'.');
             out.push_str(behind);
         }
         return;
@@ -141,7 +202,7 @@ fn float(number: f64, out: &mut String) {
     let (first, rest) = digits.split_at(1);
     out.push_str(first);
     if !rest.is_empty() {
-        out.push('.');
+        out.push_one(b'.');
         out.push_str(rest);
     }
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -152,21 +213,21 @@ fn float(number: f64, out: &mut String) {
 ///
 /// Below 2^33, neighbouring numbers are less than a millionth apart: so of all texts with six places at most one reads back as the
 /// number, and none with fewer does.
-fn millionths(number: f64, out: &mut String) -> bool {
+fn millionths(number: f64, out: &mut impl Out) -> bool {
     let size = number.abs();
     let count = (size * 1e6).round();
     if !(1e-4..8_589_934_592.0).contains(&size) || count / 1e6 != size {
         return false;
     }
     if number < 0.0 {
-        out.push('-');
+        out.push_one(b'-');
     }
     decimal(count as u64, out);
     true
 }
 
 /// Appends a number of millionths with its whole part, and as many decimal places as it needs, but one.
-pub(crate) fn decimal(millionths: u64, out: &mut String) {
+pub(crate) fn decimal(millionths: u64, out: &mut impl Out) {
     whole(millionths / 1_000_000, out);
     let mut text = *b".000000";
     let rest = (millionths % 1_000_000) as usize;
@@ -177,11 +238,11 @@ pub(crate) fn decimal(millionths: u64, out: &mut String) {
     while end > 2 && text[end - 1] == b'0' {
         end -= 1;
     }
-    push_ascii(&text[..end], out);
+    out.push_ascii(&text[..end]);
 }
 
 /// Appends a number.
-fn whole(number: u64, out: &mut String) {
+fn whole(number: u64, out: &mut impl Out) {
     let mut text = [b'0'; 20];
     let (mut start, mut rest) = (text.len(), number);
     while rest >= 10 {
@@ -194,11 +255,7 @@ fn whole(number: u64, out: &mut String) {
         start -= 1;
         text[start] = b'0' + rest as u8;
     }
-    push_ascii(&text[start..], out);
-}
-
-fn push_ascii(text: &[u8], out: &mut String) {
-    out.push_str(std::str::from_utf8(text).unwrap_or_default());
+    out.push_ascii(&text[start..]);
 }
 
 /// The digits of the numbers below 100.
