@@ -325,6 +325,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn all_names_in_a_text_are_told(
+            parts in prop::collection::vec(("[a-zA-Z ]{0,7}", any::<prop::sample::Index>()), 0..8)
+        ) {
+            let tables = tables();
+            let names = tables.list("stems").iter().chain(tables.list("later_words"));
+            let names: Vec<&str> = names.map(|name| &**name).filter(|name| name.is_ascii()).collect();
+            let parts = parts.iter().map(|(before, name)| [before, *name.get(&names)].concat());
+            let text: String = parts.collect();
+            let lower = text.to_ascii_lowercase();
+            let stands = |at: &usize| names.iter().any(|name| lower[*at..].starts_with(name));
+            let expected: Vec<usize> = (0..text.len()).filter(stands).collect();
+            let mut found = names_in(&text);
+            found.dedup();
+            prop_assert_eq!(found, expected);
+        }
+
         /// What contains a needle in lower case bears its sign.
         #[test]
         fn no_sign_is_overlooked(before in "\\PC{0,12}", at in any::<prop::sample::Index>(), behind in "\\PC{0,12}", mask in any::<u32>()) {
