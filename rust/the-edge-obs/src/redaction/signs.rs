@@ -97,8 +97,8 @@ const IS_OF_RUN: [bool; 256] = {
 /// The number of beginnings: of three bytes the five lowest bits, which are the same for capital letters.
 const BEGINNINGS: usize = 1 << 15;
 
-/// Beginnings that share one place of an index.
-const ALIKE: usize = 16;
+/// The number of pairs of bytes, of each the five lowest bits.
+const PAIRS: usize = 1 << 10;
 
 /// Returns the beginning of a text, which is given as a number, its first byte the lowest. Different texts may have the same one.
 fn beginning_of(text: u32) -> usize {
@@ -106,21 +106,30 @@ fn beginning_of(text: u32) -> usize {
     (bits.wrapping_mul(1 << 17 | 1 << 14 | 1 << 11) >> 17) as usize
 }
 
-/// What is looked for, in lower case, by its beginning.
+/// Returns the first byte of a beginning, and the pair behind it.
+fn parts_of(text: u32) -> (u8, usize) {
+    let pair = text >> 8 & 0x1f1f;
+    (text as u8 & 0x1f, (pair | pair >> 3) as usize % PAIRS)
+}
+
+/// What is looked for, in lower case.
 struct Needles {
     /// A bit for each beginning.
     begins: Box<[u64; BEGINNINGS / 64]>,
-    /// Sorted by their beginning.
+    /// Sorted by the pair in their beginning.
     sorted: Vec<Needle>,
-    /// By the highest bits of a beginning, where those that have them begin in `sorted`.
-    starts: Box<[u16; BEGINNINGS / ALIKE]>,
+    /// By pair, where its needles begin in `sorted`; and the end.
+    starts: Box<[u16; PAIRS + 1]>,
     /// The characters beyond ASCII of words in the tables.
     special: Vec<char>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Needle {
-    beginning: usize,
+    pair: usize,
+    /// What stands before the pair; `None` for anything.
+    first: Option<u8>,
+    last: u8,
     text: Box<[u8]>,
     /// How many bytes of the needle stand before its beginning; -1 where the beginning has another byte first.
     before: isize,
@@ -144,7 +153,7 @@ impl Needles {
         let mut needles = Needles {
             begins: Box::new([0; BEGINNINGS / 64]),
             sorted: Vec::new(),
-            starts: Box::new([0; BEGINNINGS / ALIKE]),
+            starts: Box::new([0; PAIRS + 1]),
             special: special.filter(|char| !char.is_ascii()).collect(),
         };
         let shapes = [
@@ -164,8 +173,8 @@ impl Needles {
             needles.add(needle.as_bytes(), sign);
         }
         needles.sorted.sort_unstable();
-        for (place, start) in needles.starts.iter_mut().enumerate() {
-            let is_before = |needle: &Needle| needle.beginning / ALIKE < place;
+        for (pair, start) in needles.starts.iter_mut().enumerate() {
+            let is_before = |needle: &Needle| needle.pair < pair;
             *start = needles.sorted.partition_point(is_before) as u16;
         }
         needles
@@ -173,33 +182,41 @@ impl Needles {
 
     /// Adds a needle by what stands at its first byte, and beside that: the places that are looked at may be the odd ones of it.
     fn add(&mut self, needle: &[u8], sign: Signs) {
-        let any = 0..=31;
         match *needle {
             [first, second] => {
-                for byte in any {
-                    self.add_at(needle, sign, 0, [first, second, byte]);
-                    self.add_at(needle, sign, -1, [byte, first, second]);
+                for any in 0..=31 {
+                    self.add_at(needle, sign, 0, Some(first), [second, any]);
                 }
+                self.add_at(needle, sign, -1, None, [first, second]);
             }
             [first, second, third] => {
-                self.add_at(needle, sign, 0, [first, second, third]);
-                for byte in any {
-                    self.add_at(needle, sign, -1, [byte, first, second]);
-                }
+                self.add_at(needle, sign, 0, Some(first), [second, third]);
+                self.add_at(needle, sign, -1, None, [first, second]);
             }
             [first, second, third, fourth, ..] => {
-                self.add_at(needle, sign, 0, [first, second, third]);
-                self.add_at(needle, sign, 1, [second, third, fourth]);
+                self.add_at(needle, sign, 0, Some(first), [second, third]);
+                self.add_at(needle, sign, 1, Some(second), [third, fourth]);
             }
             _ => {}
         }
     }
 
-    fn add_at(&mut self, needle: &[u8], sign: Signs, before: isize, [a, b, c]: [u8; 3]) {
-        let beginning = beginning_of(u32::from_le_bytes([a, b, c, 0]));
-        self.begins[beginning / 64] |= 1 << (beginning % 64);
+    fn add_at(
+        &mut self,
+        needle: &[u8],
+        sign: Signs,
+        before: isize,
+        first: Option<u8>,
+        [b, c]: [u8; 2],
+    ) {
+        for a in first.map_or(0..=31, |first| first..=first) {
+            let beginning = beginning_of(u32::from_le_bytes([a, b, c, 0]));
+            self.begins[beginning / 64] |= 1 << (beginning % 64);
+        }
         self.sorted.push(Needle {
-            beginning,
+            pair: parts_of(u32::from_le_bytes([0, b, c, 0])).1,
+            first: first.map(|first| first & 0x1f),
+            last: needle[needle.len() - 1],
             text: needle.into(),
             before,
             sign: sign.0,
@@ -248,36 +265,30 @@ impl Needles {
             let eight = u64::from_le_bytes(eight);
             let end = if rest.len() < 8 { rest.len() } else { 6 };
             for place in (0..end).step_by(2) {
-                let beginning = beginning_of((eight >> (8 * place)) as u32);
-                if self.may_begin(beginning) & 1 != 0 {
-                    self.find_at(bytes, from + place, beginning, &mut found);
+                let four = (eight >> (8 * place)) as u32;
+                if self.may_begin(beginning_of(four)) & 1 != 0 {
+                    self.find_at(bytes, from + place, four, &mut found);
                 }
             }
             from += end;
         }
     }
 
-    /// Calls a function for each needle that stands at a place with a beginning.
-    fn find_at(
-        &self,
-        text: &[u8],
-        at: usize,
-        beginning: usize,
-        found: &mut impl FnMut(usize, u32),
-    ) {
-        let from = usize::from(self.starts[beginning / ALIKE % (BEGINNINGS / ALIKE)]);
-        for needle in &self.sorted[from..] {
-            if needle.beginning > beginning {
-                return;
-            }
-            if needle.beginning < beginning {
+    /// Calls a function for each needle that has its beginning at a place, where four bytes stand.
+    fn find_at(&self, text: &[u8], at: usize, four: u32, found: &mut impl FnMut(usize, u32)) {
+        let (first, pair) = parts_of(four);
+        let alike = usize::from(self.starts[pair])..usize::from(self.starts[pair + 1]);
+        for needle in &self.sorted[alike] {
+            let Some(start) = at.checked_add_signed(-needle.before) else {
+                continue;
+            };
+            let is_first = needle.first.is_none_or(|own| own == first);
+            let last = text.get(start + needle.text.len() - 1);
+            if !is_first || last.is_none_or(|last| last.to_ascii_lowercase() != needle.last) {
                 continue;
             }
-            let start = at.wrapping_add_signed(-needle.before);
-            let there = text.get(start..).unwrap_or_default().iter();
-            let same = there.zip(&needle.text);
-            let same = same.take_while(|(byte, own)| byte.to_ascii_lowercase() == **own);
-            if same.count() == needle.text.len() {
+            let there = text.get(start..start + needle.text.len());
+            if there.is_some_and(|there| there.eq_ignore_ascii_case(&needle.text)) {
                 found(start, needle.sign);
             }
         }
