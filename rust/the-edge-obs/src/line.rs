@@ -6,7 +6,7 @@ use crate::event::{CHECKED_METRICS, MAX_EVENT_BYTES};
 use crate::facts::Facts;
 use crate::ids::FlowId;
 use crate::redaction::{inside, MAX_PATH, MAX_PATHS, MORE};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// Returns an event as one line of strict JSON, without a newline, of at most [`MAX_EVENT_BYTES`] bytes.
 ///
@@ -96,7 +96,7 @@ fn head(text: &str, count: usize) -> &str {
         .map_or(text, |(end, _)| &text[..end])
 }
 
-fn pairs_of<'s>(event: &'s Snap, key: &str) -> &'s [(Box<str>, Snap)] {
+fn pairs_of<'s>(event: &'s Snap, key: &str) -> &'s [(Key, Snap)] {
     match event.get(key) {
         Some(Snap::Map(pairs)) => pairs,
         _ => &[],
@@ -150,13 +150,13 @@ fn without_data(event: &Snap, room: usize, keys: usize, small: usize) -> Snap {
 }
 
 /// Returns the schema's own figures first, for they are what totals are made of, and the first others.
-fn short_metrics(metrics: &[(Box<str>, Snap)], keys: usize) -> Snap {
+fn short_metrics(metrics: &[(Key, Snap)], keys: usize) -> Snap {
     let is_own = |key: &str| CHECKED_METRICS.contains(&key);
     let own = metrics.iter().filter(|(key, _)| is_own(key));
     let others = metrics.iter().take(keys).filter(|(key, _)| !is_own(key));
-    let others = others.map(|(key, value)| (Box::from(head(key, 64)), value.clone()));
+    let others = others.map(|(key, value)| (Key::from(head(key, 64)), value.clone()));
     let kept = Snap::map(own.cloned().chain(others));
-    let count = |pairs: &[(Box<str>, Snap)]| pairs.iter().filter(|(key, _)| &**key != MORE).count();
+    let count = |pairs: &[(Key, Snap)]| pairs.iter().filter(|(key, _)| &**key != MORE).count();
     let Snap::Map(pairs) = &kept else {
         return kept;
     };
@@ -169,11 +169,11 @@ fn short_metrics(metrics: &[(Box<str>, Snap)], keys: usize) -> Snap {
         Some((_, Snap::Int(before))) => *before,
         _ => 0,
     };
-    let more = (Box::from(MORE), Snap::from(before + rest as i64));
+    let more = (Key::named(MORE), Snap::from(before + rest as i64));
     Snap::map(pairs.iter().cloned().chain([more]))
 }
 
-type Short = (Vec<(Box<str>, Snap)>, Vec<String>);
+type Short = (Vec<(Key, Snap)>, Vec<String>);
 
 /// Returns the first keys of data, long values as what was there, without `error` and `cut`; and where it is cut.
 fn short_data(data: &Snap, keys: usize, small: usize) -> Short {

@@ -156,9 +156,10 @@ mod tests {
     use crate::event::{EventType, Level};
     use crate::line::{line_of, to_line};
     use crate::redaction::made::{flows, snaps, texts};
+    use crate::value::Key;
     use proptest::prelude::*;
 
-    fn pairs() -> impl Strategy<Value = Box<[(Box<str>, Snap)]>> {
+    fn pairs() -> impl Strategy<Value = Box<[(Key, Snap)]>> {
         let key = prop_oneof![texts(), "cut|error|answered|input".prop_map(String::from)];
         let error = texts().prop_map(|text| {
             Snap::map([
@@ -168,7 +169,7 @@ mod tests {
             ])
         });
         let value = prop_oneof![2 => snaps(), 1 => error];
-        let pairs = prop::collection::vec((key.prop_map(Box::from), value), 0..5);
+        let pairs = prop::collection::vec((key.prop_map(Key::from), value), 0..5);
         pairs.prop_map(Into::into)
     }
 

@@ -8,7 +8,7 @@ use super::policy::Policy;
 use super::scrubbing::Scrub;
 use super::snapshot::LONGEST_WHOLE_KEY;
 use super::taints::Taints;
-use crate::value::{write_string, Out, Snap};
+use crate::value::{write_string, Key, Out, Snap};
 
 /// Appends parts of an event to a text, scrubbed, and notes where they do not hold all that was captured.
 ///
@@ -44,7 +44,7 @@ impl<'w, O: Out> Writer<'w, O> {
     }
 
     /// Appends the pairs of data, with commas between them. Call it once at most.
-    pub fn pairs(&mut self, pairs: &[(Box<str>, Snap)]) {
+    pub fn pairs(&mut self, pairs: &[(Key, Snap)]) {
         self.members(pairs, Some(&Path::Name("")));
     }
 
@@ -114,7 +114,7 @@ impl<'w, O: Out> Writer<'w, O> {
         self.out.push_one(b']');
     }
 
-    fn members(&mut self, pairs: &[(Box<str>, Snap)], path: Option<&Path<'_>>) {
+    fn members(&mut self, pairs: &[(Key, Snap)], path: Option<&Path<'_>>) {
         let names = self.scrub.names(pairs);
         for (at, (key, value)) in pairs.iter().enumerate() {
             if at > 0 {
