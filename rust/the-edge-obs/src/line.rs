@@ -32,16 +32,12 @@ pub fn to_line(event: &Snap) -> String {
 /// Returns the line of facts: [`to_line`] of their event, made without the event in between if it is not too long.
 #[must_use]
 pub fn line_of(facts: &Facts) -> String {
-    let mut line = String::with_capacity(1_024);
-    write_line(facts, &mut line);
-    line
-}
-
-fn write_line(facts: &Facts, line: &mut String) {
-    facts.write_json(line);
-    if line.len() > MAX_EVENT_BYTES {
-        *line = to_line(&facts.event());
-    }
+    let text = |line: &[u8]| {
+        String::from_utf8_lossy(line)
+            .trim_end_matches('\n')
+            .to_owned()
+    };
+    with_line(facts, text)
 }
 
 /// The line that a thread has written last.

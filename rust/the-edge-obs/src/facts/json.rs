@@ -221,8 +221,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
         #[test]
-        fn the_line_of_facts_is_that_of_their_event(facts in all_facts()) {
+        fn the_line_of_facts_is_that_of_their_event(mut facts in all_facts(), message in texts()) {
             prop_assert_eq!(facts.to_json(), facts.event().to_json());
+            prop_assert_eq!(line_of(&facts), to_line(&facts.event()));
+            // Of the same span, whose ids stand there already.
+            facts.message = Some(message.into());
+            prop_assert_eq!(line_of(&facts), to_line(&facts.event()));
+            facts.number ^= 1;
             prop_assert_eq!(line_of(&facts), to_line(&facts.event()));
         }
 
