@@ -63,7 +63,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types (mypy, strict)."""
-    install(session, "test", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich"))
+    install(session, "test,otel", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich", "argcomplete"))
     session.run("mypy", *session.posargs)
 
 

@@ -164,10 +164,49 @@ def test_run_of_a_failing_flow(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert (code, tree_of(out)[1:5], err.splitlines()[-1]) == (
         1,
-        ["broken    flow  error", "└─ fetch  python.run  error", "     ValueError: no route to\\nhost", ""],
+        [
+            "broken    flow  error",
+            "└─ fetch  python.run  error",
+            "     ValueError: no route to\\nhost (flow.yaml:6 in <module>)",
+            "",
+        ],
         "tea-obs: error: step 'fetch' (python.run): ValueError: no route to\\nhost",
     )
     assert "Traceback" not in out + err
+
+
+HANDLED = "nodes: [{name: load, uses: file.read, with: {path: gone.txt}, on_error: {mode: graceful}}]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("line", "completed"), [("tea-obs sh", {"show"}), ("tea-obs ls --st", {"--start-time", "--status"})])
+def test_the_shell_completes(line: str, completed: set[str], tmp_path: Path) -> None:
+    """Through argcomplete, as the shell's own function asks it."""
+    pytest.importorskip("argcomplete")
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_STDOUT_FILENAME": "words"}
+    with spawn(env={**asked, "_ARGCOMPLETE_IFS": "|"}) as process:
+        process.communicate()
+    assert {word.strip() for word in Path("words").read_text(encoding="utf-8").split("|")} == completed
+
+
+def test_a_quiet_run_says_nothing_unless_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    """No view, no tree, no state; --output still writes it."""
+    assert main(["run", write_flow(HANDLED), "--quiet", "-o", "state.json"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert "flow_id" in json.loads(Path("state.json").read_text(encoding="utf-8"))
+    assert main(["run", write_flow(FAILING), "-q"]) == 1
+    out, err = capsys.readouterr()
+    assert ("no route to" in out, err.splitlines()[-1].startswith("tea-obs: error: step 'fetch'")) == (True, True)
+    assert main(["run", "flow.yaml", "-q", "--level", "info"]) == 2
+
+
+def test_handled_errors_fail_a_run_where_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """--fail-on errors: exit code 1, with the tree also if it is quiet; without a log nothing can be counted."""
+    assert main(["run", write_flow(HANDLED), "-q", "--fail-on", "errors"]) == 1
+    out, err = capsys.readouterr()
+    assert ("File not found" in out, err) == (True, "tea-obs: error: the flow handled 1 error; --fail-on errors\n")
+    assert main(["run", write_flow("nodes: [{name: a, run: 'return {}'}]"), "-q", "--fail-on", "errors"]) == 0
+    assert main(["run", write_flow("observability: {enabled: false}\n" + HANDLED), "--fail-on", "errors"]) == 2
 
 
 def test_run_names_the_step_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -440,7 +479,7 @@ def test_show_lists_several_flows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "logs"]) == 0
     lines = [re.sub(r"  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "", line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        "2 runs in 'logs'; choose one with --flow ID",
+        "2 runs in 'logs'; choose one with --flow ID or --last",
         "",
         "name    status   started (local)      duration  flow",
         f"triage  running         -  {OTHER_FLOW}",
@@ -448,6 +487,22 @@ def test_show_lists_several_flows(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert main(["show", "logs", "--flow", "AAAA"]) == 0
     assert capsys.readouterr().out.startswith(f"flow {OTHER_FLOW}, ")
+
+
+def test_show_has_payloads_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    """Input and output as JSON below their span, and where an error arose; control characters are inert."""
+    error = {"type": "E", "message": "no", "where": "a.py:3 in load", "traceback": "Traceback\n  line \x1b[31m\nE: no"}
+    made = [
+        event(1, "entry", 0, node="flow", data={"name": "triage", "input": {"topic": "cats"}}),
+        event(2, "entry", 0, parent=1, node="load", data={"input": {"path": "x" * 200}}),
+        event(2, "error", 1, parent=1, node="load", level="error", data={"error": error}),
+        event(1, "exit", 2, node="flow", data={"output": [1, 2]}),
+    ]
+    assert main(["show", write_log(made), "--input", "--traceback", "--ascii"]) == 0
+    lines = [line.strip(" |") for line in capsys.readouterr().out.splitlines()]
+    assert ('input: {"topic": "cats"}' in lines, "output: [1, 2]" in lines, "E: no (a.py:3 in load)" in lines) == (True,) * 3
+    assert lines[lines.index("traceback:") + 1 :][:3] == ["Traceback", "line \\x1b[31m", "E: no"]
+    assert f'"path": "{"x" * 200}"' in lines
 
 
 def test_show_marks_what_a_kill_has_left(capsys: pytest.CaptureFixture[str]) -> None:
@@ -468,8 +523,9 @@ def test_show_marks_what_a_kill_has_left(capsys: pytest.CaptureFixture[str]) -> 
         (["nope"], "'nope' cannot be read: no such file or directory"),
         (["."], "folder '.' holds no logs; the name of a log ends in .jsonl or .jsonl.gz"),
         (["access.log"], "'access.log' holds no events"),
-        (["run.jsonl", "--flow", "zz"], "no flow of 'run.jsonl' begins with 'zz'; tea-obs show 'run.jsonl' lists the flows"),
-        (["run.jsonl", "--flow", ""], "2 flows of 'run.jsonl' begin with ''"),
+        (["run.jsonl", "--flow", "zz"], "no flow of 'run.jsonl' begins with 'zz'; tea-obs ls 'run.jsonl' lists the runs"),
+        (["run.jsonl", "--name", "x*"], "no run of 'run.jsonl' passes these filters; tea-obs ls 'run.jsonl' lists the runs"),
+        ([], "no folder 'logs' is here; give a log, or write one: tea-obs run FLOW.yaml --log-dir logs"),
     ],
 )
 def test_what_show_refuses(args: list[str], message: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -513,7 +569,7 @@ def test_query_streams_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_query_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """--format console gives the lines that a running flow shows."""
     main(["query", write_log(triage()), "--format", "console", "--node", "llm.call"])
-    assert [line[13:] for line in capsys.readouterr().out.splitlines()] == [
+    assert [line[30:] for line in capsys.readouterr().out.splitlines()] == [
         "debug llm.call entry [think]",
         "debug llm.call exit (1000.0 ms) [think]",
     ]

@@ -123,14 +123,14 @@ def test_runs_of_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["two.jsonl", "b.jsonl"], "'two.jsonl' holds 2 flows; choose one with --flow-a ID; tea-obs show 'two.jsonl' lists them"),
-        (["a.jsonl", "two.jsonl"], "'two.jsonl' holds 2 flows; choose one with --flow-b ID; tea-obs show 'two.jsonl' lists them"),
-        (["two.jsonl", "b.jsonl", "--flow-a", "ff"], "no flow of 'two.jsonl' begins with 'ff'; tea-obs show 'two.jsonl' lists"),
+        (["two.jsonl", "b.jsonl"], "'two.jsonl' holds 2 flows; choose one with --flow-a ID; tea-obs ls 'two.jsonl' lists them"),
+        (["a.jsonl", "two.jsonl"], "'two.jsonl' holds 2 flows; choose one with --flow-b ID; tea-obs ls 'two.jsonl' lists them"),
+        (["two.jsonl", "b.jsonl", "--flow-a", "ff"], "no flow of 'two.jsonl' begins with 'ff'; tea-obs ls 'two.jsonl' lists"),
         (["missing.jsonl", "b.jsonl"], "'missing.jsonl' cannot be read: no such file or directory"),
         (["a.jsonl", "empty.jsonl"], "'empty.jsonl' holds no events"),
         (["a.jsonl", "other.json"], "'other.json' is not an exported flow log: it has no list of events"),
         (["a.jsonl", "."], "'.' holds 2 flows"),
-        (["a.jsonl"], "diff: the following arguments are required: B; see tea-obs diff --help"),
+        (["a.jsonl"], "only one run of 'a.jsonl' is chosen; a comparison without B needs two of them"),
         (["a.jsonl", "b.jsonl", "--format", "xml"], "diff: argument --format: invalid choice: 'xml'"),
         (
             ["a.jsonl", "b.jsonl", "--fail-on", "state"],

@@ -35,10 +35,11 @@ def test_runs_by_their_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert main(["ls", str(logs(tmp_path / "logs"))]) == 0
     at = [clock_text(T0, zone=False), clock_text(T0 + 60, zone=False)]
     name = "a\\x1b[31m name that is long " + "x" * 20
+    head = f"{'name':<{len(name)}}  status  started (local)      duration  errors  tokens     cost  "
     assert capsys.readouterr().out.splitlines() == [
-        f"{'name':<{len(name)}}  status  started (local)      duration  errors  tokens     cost  flow",
+        f"{head}{'flow':<{len(FLOW)}}  first error",
         f"{'triage':<{len(name)}}  ok      {at[0]}    2.00 s           1,200  $0.5000  {FLOW}",
-        f"{name}  error   {at[1]}         -       1                   {OTHER_FLOW}",
+        f"{name}  error   {at[1]}         -       1                   {OTHER_FLOW}  E: no",
         "",
         "2 runs, 1 failed",
     ]
@@ -52,6 +53,102 @@ def test_the_table_fits(tmp_path: Path, width: int) -> None:
     short = any(FLOW not in line for line in lines[1:2])
     assert (short, lines[1].split()[-1]) == (True, FLOW[:8])
     assert all(len(line) <= max(width, 84) for line in lines)
+
+
+RUNS = {
+    "aaaaaaaa-0000-4000-8000-000000000001": ("triage", {"topic": "cats", "n": 1}, None, 3.0),
+    "aaaaaaaa-0000-4000-8000-000000000002": ("triage", {"topic": "dogs", "n": 2, "on": True}, "it is 3 o'clock", 1.0),
+    "bbbbbbbb-0000-4000-8000-000000000003": ("report", {"topic": "cats"}, None, 2.0),
+}
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> str:
+    """Return a folder of three runs, a minute apart; one fails."""
+    for number, (flow_id, (name, given, error, seconds)) in enumerate(RUNS.items()):
+        start = number * 60
+        made = [event(1, "entry", start, flow_id=flow_id, node="flow", data={"name": name, "input": given})]
+        end = {"duration_ms": seconds * 1000}
+        if error is None:
+            made.append(event(1, "exit", start + seconds, flow_id=flow_id, node="flow", metrics=end))
+        else:
+            data = {"error": {"type": "E", "message": error}}
+            made.append(event(1, "error", start + seconds, flow_id=flow_id, node="flow", level="error", data=data, metrics=end))
+        (tmp_path / f"flow-{flow_id}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "runs"),
+    [
+        ("--flow AAAA", [0, 1]),
+        ("--flow aaaaaaaa-0000-4000-8000-000000000002 --flow bbb", [1, 2]),
+        ("--name tri*", [0, 1]),
+        ("--name triage --name rep?rt", [0, 1, 2]),
+        ("--status error", [1]),
+        ("--status ok --status running", [0, 2]),
+        ("--errors", [1]),
+        ("--attribute topic=cats", [0, 2]),
+        ("--attribute topic=*s --attribute n=2 --attribute on=true", [1]),
+        (f"--since {T0 + 60}", [1, 2]),
+        (f"--until {T0 + 60}", [0, 1]),
+        ("--last", [2]),
+        ("--last 2 --name triage", [0, 1]),
+        ("--sort duration", [1, 2, 0]),
+        ("--sort -duration --limit 2", [0, 2]),
+        ("--sort name", [2, 0, 1]),
+        ("--sort -start --last 2", [2, 1]),
+        ("--limit 0", []),
+        ("--name nothing", []),
+    ],
+)
+def test_filters_and_order(many: str, options: str, runs: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    """One grammar: the options choose what the arguments of the same names choose in Python."""
+    ids = list(RUNS)
+    assert main(["ls", many, "--json", *options.split()]) == 0
+    listed = [json.loads(line)["flow_id"] for line in capsys.readouterr().out.splitlines()]
+    assert listed == [ids[number] for number in runs]
+    assert main(["ls", many, *options.split()]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{len(runs)} run")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--status bad", "unknown status 'bad'; allowed: ok, error, running, cancelled, unknown"),
+        ("--sort size", "sort 'size' is not a valid order; allowed: start, name"),
+        ("--since soon", "start_time 'soon' is not a valid time"),
+        ("--limit -1", "limit -1 is not a whole number of at least 0"),
+        ("--attribute topic", "ls: argument --attribute: 'topic' is not KEY=GLOB, such as topic=cats"),
+    ],
+)
+def test_mistakes_are_reported_before_anything_is_read(options: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and what is allowed."""
+    assert main(["ls", "no-such-folder", *options.split()]) == 2
+    assert capsys.readouterr().err.startswith(f"tea-obs: error: {message}")
+
+
+def test_every_command_chooses_the_same_runs(many: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A choice that leaves one run: the command reads its events alone."""
+    last, choice = list(RUNS)[1], ["--name", "triage", "--errors"]
+    assert main(["show", many, *choice]) == 0
+    assert capsys.readouterr().out.startswith(f"flow {last}, ")
+    assert main(["show", many, "--name", "triage", "--last"]) == 0
+    assert capsys.readouterr().out.startswith(f"flow {last}, ")
+    assert main(["stats", many, *choice]) == 0
+    assert capsys.readouterr().out.endswith("1 run, 2 events\n")
+    assert main(["query", many, *choice]) == 0
+    assert {json.loads(line)["flow_id"] for line in capsys.readouterr().out.splitlines()} == {last}
+    assert main(["export", many, *choice, "-o", str(tmp_path / "one.json")]) == 0
+    assert json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))["flow_id"] == last
+    assert main(["export", many, "--last", "2", "--format", "html", "-o", f"{tmp_path}/pages/"]) == 0
+    assert len(list((tmp_path / "pages").glob("run-*.html"))) == 2
+    assert main(["tail", many, "--flow", last[:10], "-n", "1"]) == 0
+    capsys.readouterr()
+    assert main(["diff", many, "--name", "triage"]) == 0
+    assert [line.split()[-4].partition("-")[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["aaaaaaaa"] * 2
+    assert main(["diff", many, many, "--status", "ok"]) == 2
+    assert "2 runs of" in capsys.readouterr().err
 
 
 def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +165,8 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "duration_ms": 2000.0,
         **figures,
         "alone": False,
+        "attributes": {},
+        "error": None,
     }
     assert (second["flow_id"], second["status"], second["duration_ms"], second["errors"]) == (OTHER_FLOW, "error", None, 1)
 

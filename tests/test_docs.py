@@ -34,7 +34,7 @@ from the_edge_obs.secrets import taints
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = ("run", "show", "ls", "stats", "tail", "query", "export", "send", "diff", "validate", "config", "clean", "lnav")
+COMMANDS = tuple("run show view ls errors stats tail query export send diff validate config clean lnav mcp".split())
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What makes a file of a snippet: its first line is a comment with nothing but the file's name.
@@ -107,7 +107,8 @@ def normal(text: str) -> list[str]:
     """Return the lines of an output without what differs from run to run: ids, times, durations, folders, bars, column widths."""
     for pattern, mark in (
         (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "ID"),
-        (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\b\d\d:\d\d:\d\d\.\d{3}", "TIME"),
+        (r"^[0-9a-f]{8}  (?=\d{4}-)", "ID  "),
+        (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3})?|\b\d\d:\d\d:\d\d\.\d{3}", "TIME"),
         (r"\b\d{10}\.\d+", "TIME"),
         (r"_ms(['\"]): ?[\d.e-]+", r"_ms\1: N"),
         (r"\b[\d.,]+ m?s\b", "DURATION"),
@@ -118,7 +119,7 @@ def normal(text: str) -> list[str]:
         (r"(?<=\S) +[█▌▐]+(?=\s|$)", ""),  # bars
         (r"(?<=\S) +", " "),
     ):
-        text = re.sub(pattern, mark, text)
+        text = re.sub(pattern, mark, text, flags=re.MULTILINE)
     return [line.rstrip() for line in text.strip().splitlines()]
 
 
@@ -268,6 +269,9 @@ def test_command_line_reference_has_every_option(command: str, capsys: pytest.Ca
     section = re.split(r"^## ", text[text.index(f"## tea-obs {command}") + 3 :], maxsplit=1, flags=re.MULTILINE)[0]
     described = set(re.findall(r"^\| `(?:-o`, `)?(--[a-z-]+)", section, flags=re.MULTILINE))
     described |= set(re.findall(r"^\| `--[a-z-]+[^|]*`(--[a-z-]+)", section, flags=re.MULTILINE))
+    if "(#which-runs)" in section:
+        shared = re.split(r"^## ", text[text.index("## Which runs") + 3 :], maxsplit=1, flags=re.MULTILINE)[0]
+        described |= options & set(re.findall(r"`(--[a-z-]+)", shared))
     assert described == options
 
 

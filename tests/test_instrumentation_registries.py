@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import json
 import pickle
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -97,6 +99,31 @@ def test_owners_of_a_registry_share_what_is_wrapped(ring: obs.RingBufferHandler)
     assert registry["a"] is not where
     again()
     assert registry == originals
+
+
+class Engine:
+    """Its actions refer to it, and it to its actions."""
+
+    def __init__(self) -> None:
+        self.actions: dict[str, Any] = {"a": lambda: self, "b": self.b}
+        self.undo = obs.instrument(self.actions)
+
+    def b(self) -> Engine:
+        return self
+
+
+@pytest.mark.parametrize("is_undone", [False, True])
+def test_an_engine_goes_when_nobody_has_it(ring: obs.RingBufferHandler, is_undone: bool) -> None:
+    """Nothing of ours keeps a registry, nor what its callables refer to, alive."""
+    engine = Engine()
+    with obs.flow():
+        assert engine.actions["a"]() is engine.actions["b"]() is engine
+    if is_undone:
+        engine.undo()
+    gone = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert gone() is None
 
 
 def test_what_somebody_else_wrapped_meanwhile_stays(ring: obs.RingBufferHandler) -> None:

@@ -359,14 +359,15 @@ def test_a_torn_last_line_is_passed_over_and_noted(tmp_path: Path):
     assert obs.get_flow_log(path).status == "running"
 
 
-def test_a_folder_is_read_file_by_file(tmp_path: Path):
-    """A query of a folder takes its logs in the order of their names, and nothing else."""
+def test_the_events_of_a_folder_come_in_the_order_of_time(tmp_path: Path):
+    """Whichever log they are in, before a limit is applied; nothing but logs is read."""
     write(tmp_path / "b.jsonl", [event(1, "log", 0, message="b")])
     write(tmp_path / "a.jsonl.gz", [event(1, "log", 5, message="a")])
     (tmp_path / "note.txt").write_text("no log")
     (tmp_path / "sub").mkdir()
-    assert [one["message"] for one in obs.query(tmp_path)] == ["a", "b"]
-    assert [one["message"] for one in obs.query(tmp_path, limit=1)] == ["a"]
+    assert [one["message"] for one in obs.query(tmp_path)] == ["b", "a"]
+    assert [one["message"] for one in obs.query(tmp_path, limit=1)] == ["b"]
+    assert [one["message"] for one in obs.query(tmp_path, last=1)] == ["a"]
 
 
 def test_a_folder_with_a_log_and_its_copy_counts_each_event_once(tmp_path: Path):

@@ -73,7 +73,7 @@ def test_runs_of_one_foreign_trace_are_a_row_each() -> None:
     made = [first[0], *inner, first[1], *second]
     expected = [
         FlowSummary(FLOW, "GET /a", "ok", T0, T0 + 2, 2000.0, 6, 0, 7),
-        FlowSummary(FLOW, "GET /b", "error", T0 + 5, T0 + 9, 4000.0, 2, 1),
+        FlowSummary(FLOW, "GET /b", "error", T0 + 5, T0 + 9, 4000.0, 2, 1, error=ERROR["error"]),
     ]
     assert summarise(made) == summarise([*made, *made]) == summarise([*second, *first[:1], *inner, first[1]]) == expected
 

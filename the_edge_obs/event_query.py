@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from fnmatch import translate
@@ -23,10 +25,10 @@ def matches(filters: Mapping[str, Any], *, now: float | None = None) -> Predicat
 
     Args:
         filters: A mapping with any of these keys; a value of None is ignored.
-            ``node`` (glob such as ``llm.*``, or a list), ``level`` (exact), ``min_level``, ``event_type`` (one or a list),
-            ``start_time`` and ``end_time`` (inclusive; Unix seconds, ISO 8601, or relative such as ``-5m``), ``span_id`` (one or
-            a list), ``step`` (glob or list), ``text`` (anywhere in message or data, in any case), and ``limit``, which is checked
-            here and applied by ``select``.
+            ``flow_id`` (the beginning of an id, or a list), ``node`` (glob such as ``llm.*``, or a list), ``level`` (exact),
+            ``min_level``, ``event_type`` (one or a list), ``start_time`` and ``end_time`` (inclusive; Unix seconds, ISO 8601, or
+            relative such as ``-5m``), ``span_id`` (one or a list), ``step`` (glob or list), ``text`` (anywhere in message or
+            data, in any case), and ``limit`` and ``last``, which are checked here and applied by ``select``.
         now: The time that relative times refer to, Unix seconds. Default: the current time.
 
     Raises:
@@ -39,6 +41,8 @@ def matches(filters: Mapping[str, Any], *, now: float | None = None) -> Predicat
     if not isinstance(filters, Mapping):
         raise QueryError(f"filters are {filters!r}; they must be a mapping such as {{level: error}}; {allowed(FILTERS)}")
     tests = []
+    if filters.get("limit") is not None and filters.get("last") is not None:
+        raise QueryError("limit takes the first events and last the last ones; give one of them")
     for name, value in filters.items():
         if name not in FILTERS:
             raise QueryError(f"unknown filter {name!r}; {allowed(FILTERS, name)}")
@@ -52,14 +56,19 @@ def select(events: Iterable[Event], filters: Mapping[str, Any], *, now: float | 
 
     Args:
         events: The events.
-        filters: The filters, as in ``matches``; ``limit`` is the largest number of events to return.
+        filters: The filters, as in ``matches``; ``limit`` returns the first so many events, ``last`` the last so many.
         now: The time that relative times refer to, Unix seconds. Default: the current time.
 
     Raises:
         QueryError: A filter is unknown, or its value is not valid. It is raised by the call, not by the iterator.
     """
-    test = matches(filters, now=now)
-    return _limited(filter(test, events), filters.get("limit"))
+    passed = filter(matches(filters, now=now), events)
+    last = filters.get("last")
+    return _limited(passed, filters.get("limit")) if last is None else _last(passed, last)
+
+
+def _last(events: Iterable[Event], count: int) -> Iterator[Event]:
+    yield from deque(events, min(count, sys.maxsize))
 
 
 def _limited(events: Iterable[Event], limit: int | None) -> Iterator[Event]:
@@ -125,7 +134,12 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(f"{day}T{minutes or '00:00'}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{zone}")
 
 
-def _strings(name: str, value: Any) -> list[str]:
+def strings(name: str, value: Any) -> list[str]:
+    """Return the values of a filter that takes one string or several.
+
+    Raises:
+        QueryError: One of them is not a string.
+    """
     values = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
     for item in values:
         if not isinstance(item, str):
@@ -134,7 +148,7 @@ def _strings(name: str, value: Any) -> list[str]:
 
 
 def _glob(name: str, value: Any, now: float) -> Predicate:
-    matcher = re.compile("|".join(translate(pattern) for pattern in _strings(name, value)) or r"(?!)").match
+    matcher = re.compile("|".join(translate(pattern) for pattern in strings(name, value)) or r"(?!)").match
     # There are few different nodes, so each result is cached.
     verdicts: dict[str, bool] = {}
 
@@ -168,7 +182,7 @@ def _number(name: str, value: Any) -> int:
 
 
 def _event_type(name: str, value: Any, now: float) -> Predicate:
-    wanted = frozenset(_strings(name, value))
+    wanted = frozenset(strings(name, value))
     if unknown := wanted - set(EVENT_TYPES):
         raise QueryError(f"unknown event_type {min(unknown)!r}; {allowed(EVENT_TYPES)}")
     return lambda event: event["event_type"] in wanted
@@ -185,7 +199,7 @@ def _end_time(name: str, value: Any, now: float) -> Predicate:
 
 
 def _span_id(name: str, value: Any, now: float) -> Predicate:
-    wanted = frozenset(_strings(name, value))
+    wanted = frozenset(strings(name, value))
     return lambda event: event["span_id"] in wanted
 
 
@@ -215,9 +229,38 @@ def _texts(value: Any) -> Iterator[str]:
             yield dumps(item)
 
 
-def _limit(name: str, value: Any, now: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise QueryError(f"limit {value!r} is not a whole number of at least 0")
+def whole_number(name: str, value: Any) -> int | None:
+    """Return a count as it is, or None.
+
+    Raises:
+        QueryError: The value is not a whole number of at least 0.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise QueryError(f"{name} {value!r} is not a whole number of at least 0")
+    return value
+
+
+def flow_ids(name: str, value: Any) -> Callable[[str], bool]:
+    """Return a test of flow ids: whether one begins with one of some texts, in any case of the letters."""
+    wanted = tuple(text.lower() for text in strings(name, value))
+    verdicts: dict[str, bool] = {}  # there are few flows in many events
+
+    def test(flow_id: str) -> bool:
+        verdict = verdicts.get(flow_id)
+        if verdict is None:
+            verdict = verdicts[flow_id] = flow_id.startswith(wanted)
+        return verdict
+
+    return test
+
+
+def _flow_id(name: str, value: Any, now: float) -> Predicate:
+    known = flow_ids(name, value)
+    return lambda event: known(event["flow_id"])
+
+
+def _count(name: str, value: Any, now: float) -> None:
+    whole_number(name, value)
 
 
 FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
@@ -230,7 +273,9 @@ FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
     "span_id": _span_id,
     "step": _glob,
     "text": _text,
-    "limit": _limit,
+    "flow_id": _flow_id,
+    "limit": _count,
+    "last": _count,
 }
 
 
@@ -238,7 +283,7 @@ FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.:-]+")  # characters that JSON writes unescaped, or as \u
 _HEAD = re.compile(
-    rb'\{"flow_id":"[^"\\]*","span_id":"[^"\\]*","parent_id":(?:null|"[^"\\]*"),"node":"[^"\\]*","level":"[a-z]+"'
+    rb'\{"flow_id":"([^"\\]*)","span_id":"[^"\\]*","parent_id":(?:null|"[^"\\]*"),"node":"[^"\\]*","level":"[a-z]+"'
     rb',"timestamp":([0-9.]+),'
 )
 
@@ -254,7 +299,8 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
     start, end = (filters.get(name) for name in ("start_time", "end_time"))
     first = None if start is None else parse_time(start, now, "start_time")
     last = None if end is None else parse_time(end, now, "end_time")
-    if not needles and first is None and last is None:
+    flows = None if filters.get("flow_id") is None else flow_ids("flow_id", filters["flow_id"])
+    if not needles and first is None and last is None and flows is None:
         return None
     single = [choices[0] for choices in needles if len(choices) == 1]
     several = [choices for choices in needles if len(choices) > 1]
@@ -266,9 +312,11 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
         for choices in several:
             if not any(needle in line for needle in choices):
                 return b"\\u" in line
-        if (first is None and last is None) or (head := _HEAD.match(line)) is None:
+        if (first is None and last is None and flows is None) or (head := _HEAD.match(line)) is None:
             return True
-        moment = float(head[1])
+        if flows is not None and not flows(head[1].decode("utf-8", "replace")):
+            return False
+        moment = float(head[2])
         return (first is None or moment >= first) and (last is None or moment <= last)
 
     return LineFilter(single[0] if single else b"\n", may_match)
@@ -278,11 +326,14 @@ def _needles(name: str, value: Any) -> list[bytes]:
     """Return byte strings, one of which a line must contain to match a filter; an empty list if any line may match."""
     if value is None:
         return []
+    if name == "flow_id":
+        beginnings = strings(name, value)
+        return [f'"{beginnings[0].lower()}'.encode()] if len(beginnings) == 1 and _PLAIN_TEXT.fullmatch(beginnings[0]) else []
     if name in ("level", "min_level"):
         lowest = LEVELS.index(level_name(_number(name, value)))
         wanted = list(LEVELS[lowest : lowest + 1] if name == "level" else LEVELS[lowest:])
         return [f'"{level}"'.encode() for level in wanted] if len(wanted) < len(LEVELS) else []
-    pieces = [_literal(text) for text in _strings(name, value)]
+    pieces = [_literal(text) for text in strings(name, value)]
     return [] if None in pieces else [piece for piece in pieces if piece is not None]
 
 
@@ -296,4 +347,4 @@ def _literal(pattern: str) -> bytes | None:
 
 
 # Those that usually rule out the most lines come first.
-_NEEDLES: Final = ("span_id", "level", "min_level", "step", "node", "event_type")
+_NEEDLES: Final = ("flow_id", "span_id", "level", "min_level", "step", "node", "event_type")

@@ -1,8 +1,8 @@
 """``python -m tests.benchmarks.tea [--rounds N]``: what the integration costs on The Edge Agent's own engine.
 
-Ten trivial nodes, in the same process and in turns: the bare engine, then the engine with a ring, then with a ring and a file per
-run. It measures the processor time of the running thread, because a busy machine takes turns away from all of them. The ratio is
-the median of the rounds' ratios.
+Ten trivial nodes, in the same process and in turns: the bare engine, the engine observed in memory and then with a file per
+run, and the same with the engine's own observability, which logs neither input nor output. It measures the processor time of
+the running thread, because a busy machine takes turns away from all of them. The ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ NODES = {
     "run": [{"name": f"n{number}", "run": f"return {{'x{number}': {number}}}"} for number in range(10)],
     "uses": [{"name": f"n{number}", "uses": "trivial", "output": f"x{number}"} for number in range(10)],
 }
-BLOCKS: dict[str, dict[str, Any]] = {"ring": {}, "file": {"handlers": [{"type": "file"}]}}
+FILE: dict[str, Any] = {"type": "file"}
+BLOCKS: dict[str, dict[str, Any]] = {"ring": {}, "file": {"handlers": [FILE]}}
+OWN: dict[str, dict[str, Any]] = {
+    "ring": {"enabled": True, "handlers": []},
+    "file": {"enabled": True, "handlers": [FILE | {"path": "own/{flow_id}.jsonl"}]},
+}
 
 
-def graph_of(engine: Any, kind: str, block: dict[str, Any] | None) -> Any:
-    """Return the graph of ten nodes, observed if there is a block."""
-    settings = {} if block is None else {"settings": {"observability": block}}
+def graph_of(engine: Any, kind: str, **settings: Any) -> Any:
+    """Return the graph of ten nodes."""
     return engine.load_from_dict({"name": "ten", "nodes": NODES[kind], **settings})
 
 
@@ -40,17 +44,29 @@ def once(graph: Any) -> float:
     return time.thread_time() - started
 
 
-def measured(make: Any, kind: str, block: dict[str, Any], rounds: int) -> tuple[float, float, float]:
-    """Return the microseconds of a bare and of an observed run, and the ratio."""
-    bare, observed = make(), make()
+def engine() -> Any:
+    """Return an engine of its own, with the action of ``uses``."""
+    from the_edge_agent import YAMLEngine
+
+    return YAMLEngine(actions_registry={"trivial": lambda state, **kwargs: 1})
+
+
+def measured(kind: str, handler: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Return the microseconds of a run, bare, observed and with the engine's own observability, and the ratios of those."""
+    observed = engine()
     undo = tea.attach(observed)
-    graphs = graph_of(bare, kind, None), graph_of(observed, kind, block)
+    graphs = (
+        graph_of(engine(), kind),
+        graph_of(observed, kind, settings={"observability": BLOCKS[handler]}),
+        graph_of(engine(), kind, observability=OWN[handler]),
+    )
     for graph in graphs * 30:
         once(graph)
     gc.collect()
-    times = [(once(graphs[0]), once(graphs[1])) for _ in range(rounds)]
+    times = [[once(graph) for graph in graphs] for _ in range(rounds)]
     undo()
-    return median(b for b, _ in times) * 1e6, median(o for _, o in times) * 1e6, median(o / b for b, o in times)
+    microseconds = [median(run[at] for run in times) * 1e6 for at in range(3)]
+    return microseconds, [median(run[at] / run[0] for run in times) for at in (1, 2)]
 
 
 def main() -> int:
@@ -60,18 +76,19 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     warnings.simplefilter("ignore")
     try:
-        from the_edge_agent import YAMLEngine
+        engine()
     except ImportError:
         print("the engine the_edge_agent is not installed; docs/tea.md says how", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for kind in NODES:
-            for handler, block in BLOCKS.items():
-                bare, observed, ratio = measured(
-                    lambda: YAMLEngine(actions_registry={"trivial": lambda state, **kwargs: 1}), kind, block, rounds
+            for handler in BLOCKS:
+                (bare, ours, own), (ratio, own_ratio) = measured(kind, handler, rounds)
+                print(
+                    f"{kind:5} {handler:5} bare {bare:5.0f} us, observed {ours:5.0f} us, ratio {ratio:.2f}; "
+                    f"the engine's own {own:5.0f} us, ratio {own_ratio:.2f}"
                 )
-                print(f"{kind:5} {handler:5} bare {bare:6.0f} us, observed {observed:6.0f} us, ratio {ratio:.2f}")
     return 0
 
 

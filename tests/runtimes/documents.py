@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ..strategies import NODES, T0, span_id
+from ..strategies import FLOW, NODES, T0, span_id
 
 Strategy = st.SearchStrategy[Any]
 
@@ -276,7 +276,9 @@ _FILTERS: dict[str, Strategy] = {
     "text": st.sampled_from(
         ["needle", "Needle", "stra\u00dfe", "STRASSE", "xxx", "input", "12", 7, 0.5, "null", "true", "-1", True, ""]
     ),
+    "flow_id": _one_or_many(st.sampled_from([FLOW, FLOW[:8].upper(), "", "x"])),
     "limit": st.sampled_from([1, 2, 1000, 10**30, 0]),
+    "last": st.sampled_from([1, 2, 1000, 10**30, 0]),
     "colour": st.just("red"),
 }
 FILTERS = st.dictionaries(st.sampled_from([*_FILTERS, *list(_FILTERS)[:-1]]), st.none(), max_size=3).flatmap(

@@ -83,7 +83,7 @@ def test_every_character_is_shown_alike(rust: Rust) -> None:
     """In blocks; the last of a block stands twice, for U+FE0F is judged by its neighbour."""
     blocks = ("".join(map(chr, range(at, at + 256))) for at in range(0, 0x110000, 256) if not 0xD800 <= at < 0xE000)
     for block in blocks:
-        text = f"{block}{block[-1]}"
+        text = "".join(filter(texts.known_to_both, f"{block}{block[-1]}"))
         check_same(text, printable(text), rust.ask("printable", text=text))
 
 

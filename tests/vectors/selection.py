@@ -9,7 +9,7 @@ from the_edge_obs.configuration.config import check_block
 from the_edge_obs.errors import ConfigurationError, QueryError
 from the_edge_obs.event_query import matches, select
 
-from ..strategies import T0, event, span_id
+from ..strategies import FLOW, T0, event, span_id
 from .registry import Cases, about
 
 
@@ -72,6 +72,17 @@ def filters() -> Cases:
         {"limit": 0},
         {"limit": -1},
         {"limit": 2.0},
+        {"last": 2},
+        {"last": 0},
+        {"last": True},
+        {"last": 1, "limit": 1},
+        {"last": 1, "limit": None},
+        {"last": 1, "node": "llm.*"},
+        {"flow_id": FLOW[:6].upper()},
+        {"flow_id": ["x", FLOW]},
+        {"flow_id": ""},
+        {"flow_id": []},
+        {"flow_id": 3},
         {"node": "llm.*", "min_level": "info", "limit": 1},
         {"colour": "red"},
     ]

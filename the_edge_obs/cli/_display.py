@@ -22,19 +22,22 @@ class Display:
 
     Args:
         events: Show every event.
+        quiet: Show nothing.
         ascii_only: Draw with ASCII characters only.
     """
 
-    def __init__(self, *, events: bool, ascii_only: bool) -> None:
-        self._live: LiveView | None = None if events else _live_view(ascii_only)
-        self._events = events
+    def __init__(self, *, events: bool, quiet: bool = False, ascii_only: bool) -> None:
+        self._live: LiveView | None = None if events or quiet else _live_view(ascii_only)
+        self._events, self._quiet = events, quiet
         self._formatter = ConsoleFormatter(colour=uses_colour(sys.stderr))
 
-    def handler(self) -> dict[str, Any]:
-        """Return the handler that gets the flow's events, as the ``handlers`` of a block describe one."""
+    def handlers(self) -> list[dict[str, Any]]:
+        """Return the handlers that get the flow's events, as those of a block."""
+        if self._quiet:
+            return []
         if self._events:
-            return {"type": "console"}
-        return {"type": "callback", "callback": self._finished if self._live is None else self._live.take}
+            return [{"type": "console"}]
+        return [{"type": "callback", "callback": self._finished if self._live is None else self._live.take}]
 
     def shown(self) -> AbstractContextManager[object]:
         """Return the context manager in which to run the flow."""

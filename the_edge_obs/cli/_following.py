@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from ..event import MAX_LINE_BYTES, Event
+from ..event_query import Predicate
 from ..files import open_regular
 from ..jsonl import TOO_LONG, Flaw, Skipped, parsed
 
@@ -26,14 +27,15 @@ class GrowingFile:
     Args:
         path: The file.
         skipped: Records each line that is too long or not an event, with the byte at which it begins.
+        wanted: Tells which events to return. Default: all.
         keep_open: Whether to keep the file open, which is needed to read the rest of a file that was moved away.
 
     Raises:
         OSError: it is not a regular file, or cannot be read.
     """
 
-    def __init__(self, path: Path, skipped: Skipped, *, keep_open: bool) -> None:
-        self._path, self._skipped = path, skipped
+    def __init__(self, path: Path, skipped: Skipped, wanted: Predicate = lambda event: True, *, keep_open: bool) -> None:
+        self._path, self._skipped, self._wanted = path, skipped, wanted
         self._position = 0
         self._is_inside = False  # whether the position is inside a line that is too long
         self._seen: tuple[int, int] | None = None  # size and time of the last write, when it was last read
@@ -50,7 +52,7 @@ class GrowingFile:
     def _event(self, at: int, line: bytes | Flaw) -> Event | None:
         event = line if isinstance(line, Flaw) else parsed(line)
         if isinstance(event, dict):
-            return event
+            return event if self._wanted(event) else None
         if isinstance(line, Flaw) or line.strip():
             self._skipped.note(at, event, of="byte")
         return None

@@ -5,25 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from ..store.run_filters import attribute_text
 from ..store.summaries import FlowSummary
 from ..text import View, clock_text, columns, dollars, duration_text, fitted, printable
+from ..tree.drawing import error_text
 from ..tree.table import Cell, line_of, line_width
 
 _NARROWEST: Final = 10  # columns that a name keeps
+_LEAST: Final = 20  # columns of attributes and of errors; with less room they are left out
 _SHORT_ID: Final = 8  # characters; --flow accepts the beginning of an id
 _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
-_HEAD: Final = ("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "flow")
+_HEAD: Final = ("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "flow", "attributes", "first error")
+_FIXED: Final = 8  # columns before those that take the room that is left
 
 
 def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
-    """Yield the lines of a table of runs, in the order given. If it is wider than the view, ids and names are cut."""
+    """Yield the lines of a table of runs, in the order given. If it is wider than the view, ids, names and texts are cut."""
     rows = [_row(flow) for flow in flows]
     if _width(rows) > view.width:
-        rows = [[*row[:-1], row[-1][:_SHORT_ID]] for row in rows]
+        rows = [[*row[: _FIXED - 1], row[_FIXED - 1][:_SHORT_ID], *row[_FIXED:]] for row in rows]
+        fixed = [[*row[:_FIXED], "", ""] for row in rows]
         longest = max(columns(row[0]) for row in rows)
-        room = max(longest - max(_width(rows) - view.width, 0), _NARROWEST)
-        rows = [[fitted(row[0], room, view), *row[1:]] for row in rows]
+        name = max(longest - max(_width(fixed) - view.width, 0), _NARROWEST)
+        left = view.width - _width([[fitted(row[0], name, view), *row[1:]] for row in fixed])
+        shares = _shares([max(columns(row[at]) for row in rows) for at in (_FIXED, _FIXED + 1)], left)
+        rows = [
+            [
+                fitted(row[0], name, view),
+                *row[1:_FIXED],
+                *(fitted(text, share, view) if share else "" for text, share in zip(row[_FIXED:], shares, strict=True)),
+            ]
+            for row in rows
+        ]
     return table(_HEAD, rows, _FIGURES, view, "status")
+
+
+def _shares(widths: Sequence[int], room: int) -> list[int]:
+    """Return how wide the attributes and the errors may be in the room beside the other columns; 0 leaves them out."""
+    attributes, error = widths
+    room -= 2 * bool(attributes) + 2 * bool(error)
+    if attributes + error <= room:
+        return [attributes, error]
+    error = min(error, max(room - attributes, room // 2)) if attributes else min(error, room)
+    attributes = min(attributes, room - error)
+    return [width if width >= _LEAST else 0 for width in (attributes, error)]
 
 
 def _row(flow: FlowSummary) -> list[str]:
@@ -36,6 +61,8 @@ def _row(flow: FlowSummary) -> list[str]:
         f"{flow.tokens:,}" if flow.tokens else "",
         dollars(flow.cost_usd) if flow.cost_usd else "",
         printable(flow.flow_id),
+        printable(" ".join(f"{key}={attribute_text(value)}" for key, value in flow.attributes.items())),
+        error_text(flow.error) if flow.error else "",
     ]
 
 
@@ -51,7 +78,7 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], view: View, styled: str | None = None
 ) -> Iterator[str]:
-    """Yield a table, line by line. A column without any text is left out.
+    """Yield a table, line by line. A column without any text is left out, and so is the head of a table without rows.
 
     Args:
         head: The names of the columns.
@@ -60,6 +87,8 @@ def table(
         view: What it may use of a terminal.
         styled: The column whose texts are the names of their own styles.
     """
+    if not rows:
+        return
     widths = _widths(head, rows)
     yield line_of([Cell(name, "dim", name in right) for name in head], widths, view)
     for row in rows:

@@ -1,26 +1,29 @@
 """The program: its parser, its errors and its exit codes.
 
-Exit codes: 0 done, 1 the flow failed or ``diff --fail-on`` found a difference, 2 bad usage or input, 3 ``diff --fail-on`` cannot
-tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
+Exit codes: 0 done, 1 the flow failed, or ``--fail-on`` of ``run`` or ``diff`` says so, 2 bad usage or input, 3 ``diff --fail-on``
+cannot tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
 from ..files import BROKEN_PIPE, abandon_stdout
-from . import clean, config, diff, export, lnav, ls, query, run, send, show, stats, tail, validate
+from . import clean, config, diff, errors, export, lnav, ls, mcp, query, run, send, show, stats, tail, validate, view
 from ._terminal import BAD, fail, prepare, say
 
 INTERRUPTED: Final = 130
 
-_COMMANDS: Final = (run, show, ls, stats, tail, query, export, send, diff, validate, config, clean, lnav)
+_COMMANDS: Final = (run, show, view, ls, errors, stats, tail, query, export, send, diff, validate, config, clean, lnav, mcp)
 # Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
-_DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text"})
+_DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text", "--sort"})
+_LAST: Final = "--last"
 
 _EPILOG: Final = """\
 first steps:
@@ -29,7 +32,7 @@ first steps:
   tea-obs query logs --node 'llm.*' --min-level warn
   tea-obs export logs/flow-<id>.jsonl -o run.json
 
-exit codes: 0 done, 1 the flow failed or diff --fail-on found a difference,
+exit codes: 0 done, 1 the flow failed, or --fail-on of run or diff says so,
 2 bad usage or input, 3 diff --fail-on cannot tell, 130 interrupted
 """
 
@@ -61,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     parser = _parser()
+    _complete(parser)
     try:
         args = parser.parse_args(list(_joined(argv)))
     except SystemExit as stop:
@@ -70,6 +74,15 @@ def _run(argv: Sequence[str]) -> int:
         return BAD
     code: int = args.call(args)
     return code
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, and exit, if it asks for completions: with argcomplete (extra ``completion``)."""
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -116,8 +129,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _joined(argv: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments, and join the value of an option in ``_DASHED`` to it with ``=``."""
-    given = iter(argv)
-    for argument in given:
-        value = next(given, None) if argument in _DASHED else None
-        yield argument if value is None else f"{argument}={value}"
+    """Yield the arguments, and join the value of an option in ``_DASHED`` to it with ``=``; ``--last`` alone means one."""
+    given = list(argv)
+    while given:
+        argument = given.pop(0)
+        if argument == _LAST and not (given and given[0].isdecimal()):
+            argument = f"{_LAST}=1"
+        elif argument in _DASHED and given:
+            argument = f"{argument}={given.pop(0)}"
+        yield argument

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..errors import FlowNotFoundError, LogFileError
 from ..event import Event
 from ..event_query import matches
 from ..jsonl import SUFFIXES, Skipped, log_files
-from ..store.sources import iter_query
-from ..store.summaries import FlowSummaries
+from ..store.run_filters import choose
+from ..store.sources import iter_query, ordered_query
+from ..store.summaries import FlowSummaries, summarise
+from ..text import printable
+from ._progress import Progress, followed
 from ._terminal import say_skipped
 
+_SHORT_ID: Final = 8
+_LOGS: Final = Path("logs")
 LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs"
 
 
-def add_log(parser: argparse.ArgumentParser) -> None:
-    """Add the argument LOG."""
-    parser.add_argument("log", metavar="LOG", type=Path, help=LOG_HELP)
+def add_log(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """Add the argument LOG; see ``log_or_latest`` for one that may be left out."""
+    if optional:
+        parser.add_argument("log", metavar="LOG", type=Path, nargs="?", help=f"{LOG_HELP}; default: the folder {_LOGS}")
+    else:
+        parser.add_argument("log", metavar="LOG", type=Path, help=LOG_HELP)
+
+
+def log_or_latest(log: Path | None, choice: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Return a log and the choice of its runs; without a log, the folder ``logs`` and the latest run that is chosen.
+
+    Raises:
+        LogFileError: no log was given, and there is no such folder.
+    """
+    if log is not None:
+        return log, choice
+    if not _LOGS.is_dir():
+        raise LogFileError(f"no folder {str(_LOGS)!r} is here; give a log, or write one: tea-obs run FLOW.yaml --log-dir logs")
+    return _LOGS, {"last": 1, **choice}
 
 
 def files_of(log: Path) -> list[Path]:
@@ -36,12 +57,13 @@ def files_of(log: Path) -> list[Path]:
     raise LogFileError(f"folder {str(log)!r} holds no logs; the name of a log ends in {' or '.join(SUFFIXES)}")
 
 
-def read(log: Path, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
+def read(log: Path, skipped: Skipped | None = None, *, in_order: bool = False, **filters: Any) -> Iterator[Event]:
     """Return an iterator of the events of a log that match the filters; at its end it prints on stderr which lines it skipped.
 
     Args:
         log: A file or a folder.
         skipped: Records the lines that were skipped, and the events that an export says were lost before.
+        in_order: Whether the events come in the order of their times; otherwise as they are read, one file after the other.
         filters: As in ``event_query.matches``.
 
     Raises:
@@ -49,33 +71,62 @@ def read(log: Path, skipped: Skipped | None = None, **filters: Any) -> Iterator[
         QueryError: a filter is not valid. Raised at once.
     """
     matches(filters)
-    return _all(log, skipped or Skipped(), filters)
+    return _all(log, skipped or Skipped(), ordered_query if in_order else iter_query, filters)
 
 
-def _all(log: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
+def _all(log: Path, skipped: Skipped, reader: Callable[..., Iterator[Event]], filters: Mapping[str, Any]) -> Iterator[Event]:
     files_of(log)
-    yield from iter_query(log, skipped, **filters)
+    yield from reader(log, skipped, **filters)
     say_skipped(str(log), skipped)
 
 
-def flow_events(log: Path, skipped: Skipped, wanted: str | None) -> tuple[FlowSummaries, list[Event]]:
-    """Return the flows of a log, and the events of the flow if there is only one.
+def short_flow(event: Event) -> str:
+    """Return the first characters of the id of an event's run, as a column in front of its line."""
+    return printable(event["flow_id"][:_SHORT_ID]) + "  "
+
+
+def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filter of events that leaves those of the chosen runs; it is empty if all runs are.
+
+    Runs that share a flow id, as requests that continue one foreign trace do, are chosen together.
+
+    Args:
+        log: A file or a folder. It is read once, unless the runs are chosen by their ids alone.
+        choice: Filters of runs, as in ``obs.runs``.
+
+    Raises:
+        QueryError: a filter is not valid.
+        LogFileError: the log cannot be read, or holds no events.
+        FlowNotFoundError: no run passes the filters.
+    """
+    if not choice.keys() - {"flow_id"}:
+        choose((), choice)
+        return dict(choice)
+    choose((), choice)  # report a mistake before reading
+    with Progress("events") as progress:
+        runs = choose(summarise(followed(iter_query(log), progress)), choice)
+    if not runs:
+        raise FlowNotFoundError(f"no run of {str(log)!r} passes these filters; tea-obs ls {str(log)!r} lists the runs")
+    return {"flow_id": list(dict.fromkeys(run.flow_id for run in runs))}
+
+
+def flow_events(log: Path, skipped: Skipped, choice: Mapping[str, Any]) -> tuple[FlowSummaries, list[Event]]:
+    """Return the flows that are chosen, and the events of the flow if there is only one.
 
     As soon as a second flow appears the events are dropped: a folder of many runs is read without keeping them.
 
     Args:
         log: A file or a folder.
         skipped: Records the lines that were skipped.
-        wanted: The beginning of a flow id; flows with other ids are ignored. None: all flows.
+        choice: Filters of runs, as in ``obs.runs``.
 
     Raises:
+        QueryError: a filter is not valid.
         LogFileError: the log cannot be read, or holds no events.
-        FlowNotFoundError: ``wanted`` matches no flow, or more than one.
+        FlowNotFoundError: no run passes the filters, or the ids that were given do not name one flow.
     """
     flows, events = FlowSummaries(), []
-    for event in read(log, skipped):
-        if wanted is not None and not event["flow_id"].startswith(wanted.lower()):
-            continue
+    for event in read(log, skipped, **chosen_flows(log, choice)):
         flows.add(event)
         if flows.flow_count == 1:
             events.append(event)
@@ -83,7 +134,7 @@ def flow_events(log: Path, skipped: Skipped, wanted: str | None) -> tuple[FlowSu
             events.clear()
     for _ in flows.rest():
         pass
-    if wanted is not None and flows.flow_count != 1:
-        problem = f"{flows.flow_count} flows of {str(log)!r} begin" if flows.flow_count else f"no flow of {str(log)!r} begins"
-        raise FlowNotFoundError(f"{problem} with {wanted!r}; tea-obs show {str(log)!r} lists the flows")
+    if not flows.flow_count:
+        wanted = " or ".join(map(repr, choice["flow_id"]))
+        raise FlowNotFoundError(f"no flow of {str(log)!r} begins with {wanted}; tea-obs ls {str(log)!r} lists the runs")
     return flows, events

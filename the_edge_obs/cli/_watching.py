@@ -70,7 +70,7 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
     own: list[dict[str, Any]] = []
     shown: AbstractContextManager[object] = nullcontext()
     if not any(spec.get("type") == "console" for spec in specs) and not _prints(logger):
-        own.append(display.handler())
+        own.extend(display.handlers())
         shown = display.shown()
     if log_dir is not None:
         own.append({"type": "file", "path": _in(log_dir)})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..comparison import FlowDiff, check_fail_on, diff, partly_logged, render, summary
 from ..errors import LogFileError
@@ -15,7 +15,8 @@ from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
 from ..jsonl import Skipped
 from ..text import View, counted, printable
-from ._sources import LOG_HELP, flow_events
+from ._filters import add_choice, choice_of
+from ._sources import LOG_HELP, chosen_flows, flow_events
 from ._terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
 
 NAME: Final = "diff"
@@ -25,11 +26,13 @@ Compare two runs, span by span. Spans are aligned by step and node, from the roo
 down. The result shows spans that were added (+), removed (-), moved (>) or changed
 (~) in status, error, input, output, metrics, tokens or cost, with the old and the
 new value. Ids, times and the order of parallel spans are ignored. A duration is
-shown if it changed by at least 20% and 10 ms."""
+shown if it changed by at least 20% and 10 ms. Without B, the two latest runs of A
+that are chosen are compared, the older one as the old run."""
 EPILOG: Final = """\
 examples:
   tea-obs diff before.jsonl after.jsonl
   tea-obs diff logs logs --flow-a 0b5e --flow-b 7c1f    # two runs of one folder
+  tea-obs diff logs --name triage                       # its two latest runs
   tea-obs diff before.jsonl after.jsonl -o diff.html    # a page for the browser
   tea-obs diff golden.json run.jsonl --fail-on status,output,duration=+20%
 
@@ -52,12 +55,13 @@ _WIDTH: Final = 120  # of a text that goes to a file
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    for name, which in (("a", "old"), ("b", "new")):
-        parser.add_argument(name, metavar=name.upper(), type=Path, help=f"the {which} run: {LOG_HELP}")
+    parser.add_argument("a", metavar="A", type=Path, help=f"the old run: {LOG_HELP}")
+    parser.add_argument("b", metavar="B", type=Path, nargs="?", help="the new run; as A")
     for name in "ab":
         parser.add_argument(
             f"--flow-{name}", metavar="ID", help=f"the run of {name.upper()}: its flow_id, or the beginning of it"
         )
+    add_choice(parser, flow=False, last=False)
     parser.add_argument("--format", choices=_FORMATS, help="default: the suffix of PATH, otherwise text")
     parser.add_argument("-o", "--output", metavar="PATH", default=_STDOUT, help="the file to write; default: stdout")
     parser.add_argument(
@@ -71,7 +75,7 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.fail_on is not None:
         check_fail_on(args.fail_on)  # report a mistake before reading long logs
-    result = diff(_log(args.a, args.flow_a, "--flow-a"), _log(args.b, args.flow_b, "--flow-b"))
+    result = diff(*_logs(args))
     format_name = args.format or _SUFFIXES.get(Path(args.output).suffix.lower(), "text")
     if args.output == _STDOUT:
         _print(result, format_name, args.all, args.ascii)
@@ -95,12 +99,28 @@ def _judged(result: FlowDiff, fail_on: str) -> int:
     return FAILED if failures else UNPROVED if unproved else DONE
 
 
-def _log(path: Path, wanted: str | None, option: str) -> FlowLog:
+def _logs(args: argparse.Namespace) -> tuple[FlowLog, FlowLog]:
+    """Return the old and the new run."""
+    choice = choice_of(args)
+    if args.b is None and not args.flow_a and not args.flow_b:
+        latest = chosen_flows(args.a, {**choice, "last": 2})["flow_id"]
+        if len(latest) < 2:
+            raise LogFileError(f"only one run of {str(args.a)!r} is chosen; a comparison without B needs two of them")
+        args.flow_a, args.flow_b = latest
+    first, second = ({**choice, "flow_id": [flow]} if flow else choice for flow in (args.flow_a, args.flow_b))
+    return _log(args.a, first, "--flow-a"), _log(args.b or args.a, second, "--flow-b")
+
+
+def _log(path: Path, choice: Mapping[str, Any], option: str) -> FlowLog:
     skipped = Skipped()
-    flows, events = flow_events(path, skipped, wanted)
+    flows, events = flow_events(path, skipped, choice)
     if flows.flow_count > 1:
-        shown = f"{str(path)!r} holds {flows.flow_count:,} flows"
-        raise LogFileError(f"{shown}; choose one with {option} ID; tea-obs show {str(path)!r} lists them")
+        shown = (
+            f"{flows.flow_count:,} runs of {str(path)!r} are chosen"
+            if choice
+            else f"{str(path)!r} holds {flows.flow_count:,} flows"
+        )
+        raise LogFileError(f"{shown}; choose one with {option} ID; tea-obs ls {str(path)!r} lists them")
     return build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..event import Event
 from ..files import write_atomically
 from ..formats import FORMATS, format_of, renderer
 from ..jsonl import Skipped
 from ..text import counted, printable
+from ._filters import add_choice, choice_of
 from ._progress import Progress
-from ._sources import add_log, read
+from ._sources import add_log, chosen_flows, read
 from ._terminal import DONE, prepare_json, say_skipped, write_json
 
 NAME: Final = "export"
@@ -38,6 +39,8 @@ examples:
   tea-obs export run.jsonl --format json -o - | jq .metrics
   tea-obs export run.jsonl --format chrome -o run.trace.json
   tea-obs export logs -o spans.csv
+  tea-obs export logs --status error --since -1d -o failed.jsonl
+  tea-obs export logs --last -o run.html
   tea-obs export logs --format otlp-json -o spans.jsonl
   tea-obs export run.jsonl -o run.html
   tea-obs export logs --format html -o pages/
@@ -50,6 +53,7 @@ _SLASHES: Final = tuple(filter(None, (os.sep, os.altsep)))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
+    add_choice(parser)
     parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the file to write; - is stdout")
     parser.add_argument("--format", choices=FORMATS, help="default: the suffix of PATH, otherwise jsonl")
 
@@ -57,13 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
     format_name = args.format or format_of(args.output)
+    wanted = chosen_flows(args.log, choice_of(args))
     if format_name == "html" and _is_folder(args.log, args.output):
-        return _pages(args.log, args.output)
+        return _pages(args.log, args.output, wanted)
     count, skipped = 0, Skipped()
 
     def events() -> Iterator[Event]:
         nonlocal count
-        for event in read(args.log, skipped):
+        for event in read(args.log, skipped, in_order=format_name == "jsonl", **wanted):
             count += 1
             yield event
 
@@ -84,12 +89,12 @@ def _is_folder(log: Path, output: str) -> bool:
     return output.endswith(_SLASHES) or os.path.isdir(output) or (log.is_dir() and not Path(output).suffix)
 
 
-def _pages(log: Path, folder: str) -> int:
+def _pages(log: Path, folder: str, wanted: Mapping[str, Any]) -> int:
     from ..pages.site import INDEX, write_site
 
     skipped = Skipped()
     with Progress("pages") as progress:
-        runs = write_site(log, folder, skipped, progress)
+        runs = write_site(log, folder, skipped, progress, **wanted)
     say_skipped(str(log), skipped)
     print(f"{printable(os.path.join(folder, INDEX))}: {counted(runs, 'run')} as pages")
     return DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from ..jsonl import Skipped
 from ..store.summaries import FlowSummary, summarise
 from ..text import counted
+from ._filters import add_choice, chosen
 from ._listing import runs_table
 from ._progress import Progress, followed
 from ._sources import add_log, read
@@ -19,28 +21,33 @@ NAME: Final = "ls"
 HELP: Final = "list the runs of a folder"
 DESCRIPTION: Final = """\
 List the runs of a log or a folder of logs, oldest first: name, status, start,
-duration, errors, tokens, cost. Requests that continue the same trace are separate
-runs with the same flow id. The log is read once. Each event takes about 8 bytes
-of memory, so that repeated events count once. Times are local; --since accepts
-them."""
+duration, errors, tokens, cost, attributes and the first error. Requests that
+continue the same trace are separate runs with the same flow id. The log is read
+once. Each event takes about 8 bytes of memory, so that repeated events count
+once. Times are local; --since accepts them."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
-  tea-obs ls logs | tail               # the latest runs
-  tea-obs ls logs --json | jq -r 'select(.status == "error") | .flow_id'
+  tea-obs ls logs --last 20
+  tea-obs ls logs --status error --since -1d
+  tea-obs ls logs --errors --name 'triage*' --sort -duration --limit 10
+  tea-obs ls logs --attribute topic=cats
+  tea-obs ls logs --json | jq -r .flow_id
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
+    add_choice(parser, order=True)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
+    chosen((), args)  # report a mistake before reading
     with Progress("events") as progress:
-        runs = summarise(followed(read(args.log, Skipped()), progress))
+        runs = chosen(summarise(followed(read(args.log, Skipped()), progress)), args)
     if args.json:
         prepare_json()
         for run in runs:
@@ -49,12 +56,13 @@ def call(args: argparse.Namespace) -> int:
     for line in runs_table(runs, view_for(sys.stdout)):
         print(line)
     failed, alone = sum(run.status == "error" for run in runs), sum(run.alone for run in runs)
-    print(f"\n{counted(len(runs), 'run')}" + (f", {failed:,} failed" if failed else ""))
+    if runs:
+        print()
+    print(counted(len(runs), "run") + (f", {failed:,} failed" if failed else ""))
     if alone:
         print(f"{counted(alone, 'run')} started outside any flow, as when the context of a node was lost")
     return DONE
 
 
 def _facts(run: FlowSummary) -> dict[str, object]:
-    names = ("flow_id", "name", "status", "start", "end", "duration_ms", "events", "errors", "tokens", "cost_usd", "alone")
-    return {name: getattr(run, name) for name in names}
+    return dataclasses.asdict(run)

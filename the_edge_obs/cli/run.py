@@ -48,6 +48,7 @@ examples:
   tea-obs run triage.yaml --set path=access.log --set user.name=ada --log-dir logs
   tea-obs run triage.yaml --state @state.json --level llm=debug --level http=warn
   tea-obs run triage.yaml -o - 2>/dev/null | jq .summary
+  tea-obs run triage.yaml --quiet --fail-on errors --log-dir logs      # in CI
 """
 
 _STDOUT: Final = "-"
@@ -63,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="PATH", help="write the final state as JSON; - is stdout, and everything else goes to stderr"
     )
     add_ascii(parser.add_argument)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing unless the flow fails")
+    parser.add_argument(
+        "--fail-on",
+        choices=("errors",),
+        help="errors: exit with 1 also if the flow ended well but logged errors that it handled",
+    )
     parser.add_argument(
         "--no-code",
         action="store_true",
@@ -114,12 +121,16 @@ def call(args: argparse.Namespace) -> int:
     state = initial_state(args.state, args.set)
     if args.output not in (None, _STDOUT):
         _refuse_unwritable(args.output)  # before a long run, not after it
+    if args.quiet and args.level:
+        raise ConfigurationError("--level shows every event and --quiet none; leave one of them out")
     with levels(args.level), ExitStack() as stack:
         flow = load(args.flow, allow_code=not args.no_code)
         watch: Watch | None = None
-        display = Display(events=bool(args.level), ascii_only=args.ascii)
+        display = Display(events=bool(args.level), quiet=args.quiet, ascii_only=args.ascii)
         if flow.observability is None or flow.observability.get("enabled", True):
             watch = stack.enter_context(watching(flow.observability, args.logging, args.log_dir, display))
+        elif args.fail_on:
+            raise ConfigurationError(f"--fail-on counts logged errors, and the block of {args.flow!r} says enabled: false")
         else:
             say(f"note: nothing is logged: the observability block of {args.flow!r} says enabled: false")
         with watch.shown if watch else nullcontext():
@@ -127,7 +138,7 @@ def call(args: argparse.Namespace) -> int:
         log = watch.log() if watch else None
         if log is None and isinstance(outcome.error, ConfigurationError):
             raise outcome.error  # the block could not be activated, and nothing ran
-        return _report(outcome, log, watch, args.output, args.ascii)
+        return _report(outcome, log, watch, args)
 
 
 def _refuse_unwritable(output: str) -> None:
@@ -146,10 +157,11 @@ def _execute(flow: Flow, state: Mapping[str, Any], stdout: TextIO) -> _Outcome:
         return _Outcome(None, error)
 
 
-def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, output: str | None, ascii_only: bool) -> int:
-    stream = sys.stderr if output == _STDOUT else sys.stdout
-    view = view_for(stream, ascii_only=ascii_only)
-    if log is not None and watch is not None:
+def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, args: argparse.Namespace) -> int:
+    stream = sys.stderr if args.output == _STDOUT else sys.stdout
+    view = view_for(stream, ascii_only=args.ascii)
+    handled = log.metrics["error_count"] if log is not None and args.fail_on else 0
+    if log is not None and watch is not None and not (args.quiet and outcome.error is None and not handled):
         print("", *render(log, view), sep="\n", file=stream)
         print(f"flow {log.flow_id}", file=stream)
         for path in watch.files_of(log.flow_id):
@@ -159,10 +171,13 @@ def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, output:
     if outcome.error is not None:
         stream.flush()  # the error comes last, even if stdout and stderr are the same file
         return fail(_failure(outcome.error, log), FAILED)
-    if output is None:
+    if args.output is not None:
+        _write(outcome.state or {}, args.output)
+    elif not args.quiet:
         print("", *_short(outcome.state or {}, view), sep="\n")
-    else:
-        _write(outcome.state or {}, output)
+    if handled:
+        stream.flush()
+        return fail(f"the flow handled {counted(handled, 'error')}; --fail-on errors", FAILED)
     return DONE
 
 

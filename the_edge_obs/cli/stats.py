@@ -11,9 +11,10 @@ from typing import Any, Final
 from ..jsonl import Skipped
 from ..store.run_stats import node_stats
 from ..text import counted, dollars, duration_text, printable
+from ._filters import add_choice, choice_of
 from ._listing import table
 from ._progress import Progress, followed
-from ._sources import add_log, read
+from ._sources import add_log, chosen_flows, read
 from ._terminal import DONE, prepare_json, view_for, write_json
 
 NAME: Final = "stats"
@@ -26,6 +27,7 @@ for whole runs. The log is read once; each span takes 8 bytes of memory."""
 EPILOG: Final = """\
 examples:
   tea-obs stats logs
+  tea-obs stats logs --name triage --since -7d
   tea-obs stats logs --json | jq -r 'select(.errors > 0) | .node'
 """
 
@@ -35,13 +37,15 @@ _RIGHT: Final = frozenset({"count", "errors", "total", "p50", "p95", "max", "tok
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
+    add_choice(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
+    flows_wanted = chosen_flows(args.log, choice_of(args))
     with Progress("events") as progress:
-        flows, nodes = node_stats(followed(read(args.log, Skipped()), progress))
+        flows, nodes = node_stats(followed(read(args.log, Skipped(), **flows_wanted), progress))
     nodes_by_time = sorted((node.to_dict() for node in nodes), key=lambda figures: -float(figures["total_ms"]))
     if args.json:
         prepare_json()

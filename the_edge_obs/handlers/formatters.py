@@ -131,6 +131,7 @@ class ConsoleFormatter(logging.Formatter):
         verbose: Add the data, as JSON, and the traceback if there is one. Default False.
         colour: Use ANSI colours. Default False, because a formatter does not know where its handler writes. None: use them if
             stderr, the default of ``StreamHandler``, can show them when the formatter is created, unless ``NO_COLOR`` is set.
+        date: Write the date and the offset from UTC with the time of day. Default False.
 
     Control characters are escaped, so no message can forge a line or control a terminal.
     """
@@ -143,9 +144,11 @@ class ConsoleFormatter(logging.Formatter):
         *,
         verbose: bool = False,
         colour: bool | None = False,
+        date: bool = False,
     ) -> None:
         super().__init__()
         self.verbose = verbose
+        self.date = date
         self.colour = uses_colour(sys.stderr) if colour is None else colour
 
     def format(self, record: logging.LogRecord) -> str:
@@ -155,7 +158,7 @@ class ConsoleFormatter(logging.Formatter):
         if self.colour:
             level = f"\x1b[{_COLOURS[event['level']]}m{level}\x1b[0m"
         step = f" [{printable(event['step'])}]" if event.get("step") else ""
-        clock = _clock(event["timestamp"])
+        clock = _clock(event["timestamp"], self.date)
         line = f"{clock} {level} {printable(headline(event))}{step}{printable(_tokens(event['metrics']))}"
         return line + self._details(event) if self.verbose else line
 
@@ -168,10 +171,15 @@ class ConsoleFormatter(logging.Formatter):
         return "".join(f"\n    {printable(line)}" for line in lines)
 
 
-def _clock(seconds: float) -> str:
+def _clock(seconds: float, date: bool) -> str:
     """Return the local time of day with milliseconds, or the number itself if it is outside the calendar."""
     try:
-        return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{int(seconds % 1 * 1000):03d}"
+        moment = time.localtime(seconds)
+        clock = f"{time.strftime('%H:%M:%S', moment)}.{int(seconds % 1 * 1000):03d}"
+        if not date:
+            return clock
+        zone = time.strftime("%z", moment)
+        return f"{time.strftime('%Y-%m-%d', moment)} {clock}{zone[:-2]}:{zone[-2:]}"
     except (ValueError, OverflowError, OSError):
         return str(seconds)
 

@@ -348,7 +348,12 @@ class NodeError(Exception):
 
 
 def flow(
-    name: str = ROOT_NODE, *, flow_id: str | None = None, parent: RemoteParent | None = None, scope: object = None
+    name: str = ROOT_NODE,
+    *,
+    flow_id: str | None = None,
+    parent: RemoteParent | None = None,
+    scope: object = None,
+    **attributes: Any,
 ) -> ObservabilityContext:
     """Return a flow for ``with`` or ``async with``: everything observed in its block belongs to it.
 
@@ -357,14 +362,19 @@ def flow(
         flow_id: A UUID, or None for a new one.
         parent: The span of another process that this flow continues, as ``extract`` returns it, or None.
         scope: The scope of handlers that take only the events of this flow, or None.
+        **attributes: What the run is about. They are logged as its input; ``tea-obs ls`` shows them, and
+            ``obs.runs("logs", attributes={"topic": "cats"})`` finds the run by them.
 
     Raises:
         ConfigurationError: flow_id is not a UUID, or not the parent's.
 
     Example:
-        >>> with obs.flow("triage") as run:
+        >>> with obs.flow("triage", topic="cats") as run:
         ...     llm_call({"prompt": "hi"}, {}, None)
         >>> obs.get_flow_log(run.flow_id).status
         'ok'
     """
-    return ObservabilityContext(flow_id, name=name, parent=parent, scope=scope)
+    run = ObservabilityContext(flow_id, name=name, parent=parent, scope=scope)
+    if attributes:
+        run.about["input"] = attributes
+    return run

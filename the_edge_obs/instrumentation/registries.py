@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from ..errors import ConfigurationError
 from ..event import level_number
@@ -54,20 +53,21 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
     return _owned(registry, originals, replaced | shared)
 
 
-# By wrapper, then by registry and name: the original callable, and the owners of the wrapper.
-_owners: Final[WeakKeyDictionary[Any, dict[tuple[int, str], tuple[Any, set[object]]]]] = WeakKeyDictionary()
+# Each wrapper keeps, by registry and name, what it stands for there and who asked for it. A table beside them would keep a
+# registry's engine alive for ever: its callables refer to the engine, and the engine to the wrappers.
+_OWNERS: Final = "_owners"
 
 
 def _entry(ours: Any, registry: MutableMapping[str, Any], name: str) -> tuple[Any, set[object]] | None:
     """Return the original of the wrapper at a name of a registry, and its owners; None for any other function."""
-    return _owners.get(ours, {}).get((id(registry), name)) if type(ours) is Observed else None
+    return ours.__dict__.get(_OWNERS, {}).get((id(registry), name)) if type(ours) is Observed else None
 
 
 def _owned(registry: MutableMapping[str, Any], originals: dict[str, Any], wrappers: dict[str, Any]) -> Callable[[], None]:
     """Add an owner to each wrapper in a registry, and return the undo. The last owner's undo restores the original."""
     owner = object()
     for name, ours in wrappers.items():
-        _, owners = _owners.setdefault(ours, {}).setdefault((id(registry), name), (originals.get(name), set()))
+        _, owners = ours.__dict__.setdefault(_OWNERS, {}).setdefault((id(registry), name), (originals.get(name), set()))
         owners.add(owner)
 
     def undo() -> None:
@@ -77,7 +77,7 @@ def _owned(registry: MutableMapping[str, Any], originals: dict[str, Any], wrappe
                 continue
             entry[1].remove(owner)
             if not entry[1]:
-                del _owners[ours][id(registry), name]
+                del ours.__dict__[_OWNERS][id(registry), name]
                 if registry.get(name) is ours:
                     registry[name] = entry[0]
 

@@ -17,13 +17,17 @@ from ..secrets.policies import Policy, process_policy
 @lru_cache(maxsize=1)
 def runtime() -> str:
     """Return the runtime that writes these logs, such as ``the_edge_obs/0.1.0 python/3.11.7``."""
-    try:
-        from importlib.metadata import version
+    return f"the_edge_obs/{version()} python/{platform.python_version()}"
 
-        number = version("the_edge_obs")
+
+def version() -> str:
+    """Return the version of this package, or ``unknown``."""
+    try:
+        from importlib import metadata
+
+        return metadata.version("the_edge_obs")
     except Exception:  # noqa: BLE001 - not installed, or no file can be opened: the flow begins in any case
-        number = "unknown"
-    return f"the_edge_obs/{number} python/{platform.python_version()}"
+        return "unknown"
 
 
 def resource() -> dict[str, Any]:

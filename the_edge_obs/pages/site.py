@@ -40,6 +40,7 @@ def write_site(
     folder: str | os.PathLike[str],
     skipped: Skipped | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
+    **filters: Any,
 ) -> int:
     """Write a page for each run of a log, ``run-<flow_id>.html``, and then ``index.html``; return how many runs there are.
 
@@ -52,6 +53,7 @@ def write_site(
         folder: The folder for the pages; it is created if it does not exist.
         skipped: Records the lines that were skipped.
         progress: Called after each run with the number of runs that are done and the number of all runs.
+        **filters: Which events, as in ``obs.query``. Default: all.
 
     Raises:
         LogFileError: the log cannot be read, or holds no events.
@@ -60,10 +62,10 @@ def write_site(
     folder, skipped = Path(folder), skipped or Skipped()
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"path {str(folder)!r} is a file; the pages of several runs need a folder: choose another path")
-    left = Counter(event["flow_id"] for event in iter_query(log))
+    left = Counter(event["flow_id"] for event in iter_query(log, **filters))
     runs: list[dict[str, Any]] = []
     with _all_or_none(folder) as new:
-        for run in _complete(iter_query(log, skipped), dict(left), skipped):
+        for run in _complete(iter_query(log, skipped, **filters), dict(left), skipped):
             name = _file_name(run.flow_id)
             if not (folder / name).exists():
                 new.append(name)

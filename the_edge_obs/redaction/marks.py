@@ -18,7 +18,7 @@ MORE: Final = "…"
 LONGEST_WHOLE_KEY: Final = 232  # characters; a longer one was cut
 
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
-_REDACTED: Final = "[REDACTED"
+REDACTED: Final = "[REDACTED"
 
 
 class Mark(str):
@@ -140,4 +140,4 @@ def _is_cut(taken: Any, clean: Any) -> bool:
         return True
     if type(clean) is not str or clean == taken:
         return False
-    return kind is str or clean.startswith(_REDACTED) or (kind is int and clean.startswith("<"))
+    return kind is str or clean.startswith(REDACTED) or (kind is int and clean.startswith("<"))

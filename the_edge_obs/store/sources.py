@@ -19,6 +19,8 @@ from ..handlers import FlowFileHandler
 from ..jsonl import Skipped, log_files, log_name, read_events
 from ..recording.buffers import listeners
 from ..text import counted
+from .ordering import in_time_order
+from .run_filters import choose
 from .summaries import FlowSummary, summarise
 
 _NOTHING: Final = "source {!r} cannot be read; give a flow_id, a .jsonl flow log or a folder of them"
@@ -67,26 +69,31 @@ def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
     return build_flow_log(content.events, dropped=content.dropped, faults=content.faults, known=content.known)
 
 
-def runs(path: str | os.PathLike[str]) -> list[FlowSummary]:
-    """Return the runs of a log file or of a folder of log files, ordered by start.
+def runs(path: str | os.PathLike[str], **filters: Any) -> list[FlowSummary]:
+    """Return the runs of a log file or of a folder of log files that pass the filters.
 
     The files are read once, and no events are kept in memory.
 
     Args:
         path: A log file, or a folder of log files.
+        **filters: Filters and order, as in ``store.run_filters.choose``: flow_id (the beginning of one), name, status, errors,
+            attributes, start_time, end_time, last, sort, limit. Default: all runs, ordered by start.
 
     Returns:
         One summary per run, with ``flow_id``, ``name``, ``status``, ``start`` and ``end`` (Unix seconds), ``duration_ms``,
-        ``events``, ``errors``, ``tokens``, ``cost_usd`` and ``alone``.
+        ``events``, ``errors``, ``error`` (the first one's type and message), ``tokens``, ``cost_usd``, ``attributes`` and
+        ``alone``.
 
     Raises:
+        QueryError: A filter is unknown, or its value is not valid.
         LogFileError: The path cannot be read, or has no events.
 
     Example:
-        >>> for run in obs.runs("logs"):
-        ...     print(run.flow_id, run.name, run.status)
+        >>> for run in obs.runs("logs", errors=True, start_time="-1d", sort="-duration", limit=10):
+        ...     print(run.flow_id, run.name, run.error)
     """
-    return summarise(_stream(_path(path), Skipped(), {}))
+    choose((), filters)  # report a mistake before reading
+    return choose(summarise(_stream(_path(path), Skipped(), {})), filters)
 
 
 def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[Event]:
@@ -95,7 +102,7 @@ def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[
     Args:
         source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.
         **filters: Filters, as in ``event_query.matches``: node, level, min_level, event_type, start_time, end_time, span_id,
-            step, text, limit.
+            step, text, flow_id (the beginning of one), limit (the first so many), last (the last so many).
 
     Returns:
         Event dicts.
@@ -108,11 +115,35 @@ def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[
     Example:
         >>> obs.query("logs", node="llm.*", min_level="warn", start_time="-1h")
     """
-    return list(iter_query(source, **filters))
+    return sorted(ordered_query(source, **filters), key=lambda event: event["timestamp"])
+
+
+def ordered_query(
+    source: str | os.PathLike[str] | None = None, skipped: Skipped | None = None, **filters: Any
+) -> Iterator[Event]:
+    """Return an iterator of the events that ``query`` returns, in bounded memory.
+
+    The events of one file come as they are read: it is in the order of time but for spans that began or ended elsewhere. Those of
+    a folder are read to the end first.
+
+    Args:
+        source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.
+        skipped: Records the lines that are not events, and the events that are lost. Default None.
+        **filters: Filters, as in ``query``.
+
+    Raises:
+        QueryError, FlowNotFoundError, LogFileError: As ``query``.
+    """
+    matches(filters)
+    if not (is_path(source) and _path(source).is_dir()):
+        return iter_query(source, skipped, **filters)
+    which = {name: value for name, value in filters.items() if name not in ("limit", "last")}
+    events = in_time_order(iter_query(source, skipped, **which))
+    return select(events, {name: filters.get(name) for name in ("limit", "last")})
 
 
 def iter_query(source: str | os.PathLike[str] | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
-    """Return an iterator of the events that ``query`` returns. Files are read as it goes, without holding them in memory.
+    """Return an iterator of the events that pass the filters, one log after the other, as they are read.
 
     Args:
         source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.

@@ -6,10 +6,20 @@ A run is a root. Most flows have one. Requests that continue one foreign trace a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, Final
 
 from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
+from ..redaction.marks import REDACTED
 from .span_stream import EndedSpan, SpanStream
+
+MAX_ATTRIBUTES: Final = 20
+"""How many attributes of a run are kept, and"""
+MAX_ATTRIBUTE: Final = 200
+"""how many characters a text may have to be one."""
+MAX_ERROR: Final = 500
+"""How many characters of an error's type and message are kept."""
 
 
 @dataclass(slots=True)
@@ -27,6 +37,9 @@ class FlowSummary:
         tokens, cost_usd: Totals, counted as in ``store.span_stream``. Spans that have not ended are added by
             ``FlowSummaries.rest``.
         alone: Whether the root is a span outside any flow, as that of a node whose context was lost.
+        attributes: The simple values (short texts, numbers, true, false, null) of its input: what ``obs.flow`` was given, or the
+            initial state of a YAML flow.
+        error: ``{type, message}`` of its first error, or None.
     """
 
     flow_id: str
@@ -40,11 +53,15 @@ class FlowSummary:
     tokens: float = 0
     cost_usd: float = 0
     alone: bool = False
+    attributes: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
 
     def count(self, event: Event) -> None:
-        """Count an event, and extend the run's time to it."""
+        """Count an event, extend the run's time to it, and keep the first error."""
         self._widen(event["timestamp"], event["timestamp"])
         self.events += 1
+        if self.error is None and is_failure(event) and (error := event["data"].get("error")):
+            self.error = {key: str(error.get(key) or "")[:MAX_ERROR] for key in ("type", "message")}
 
     def absorb(self, other: FlowSummary) -> None:
         """Add the counts of another summary: a part of the same flow that belongs to no other run."""
@@ -52,6 +69,7 @@ class FlowSummary:
             self._widen(other.start, other.end)
         self.events, self.errors = self.events + other.events, self.errors + other.errors
         self.tokens, self.cost_usd = self.tokens + other.tokens, self.cost_usd + other.cost_usd
+        self.error = self.error or other.error
 
     def _widen(self, start: float, end: float) -> None:
         self.start, self.end = (min(self.start, start), max(self.end, end)) if self.events else (start, end)
@@ -71,10 +89,23 @@ class _Root:
         if kind == "entry":
             if self.node is None:
                 self.node, run.name = event["node"], name_of_root(event)
+                run.attributes = _attributes_of(event["data"].get("input"))
         elif self.node is None or event["node"] == self.node:  # an event of another node is an error that was logged by hand
             duration = event["metrics"].get("duration_ms")
             run.status = status_of(event)
             run.duration_ms = duration if isinstance(duration, (int, float)) else None
+
+
+def _attributes_of(given: Any) -> dict[str, Any]:
+    """Return the simple values of a root's input: a folder of runs is read without keeping their payloads."""
+    simple = ((key, value) for key, value in given.items() if _is_simple(value)) if isinstance(given, dict) else ()
+    return dict(islice(simple, MAX_ATTRIBUTES))
+
+
+def _is_simple(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_ATTRIBUTE and not value.startswith(REDACTED)
+    return value is None or isinstance(value, (bool, int, float))
 
 
 class _Flow:

@@ -21,6 +21,7 @@ _FIRST, _LAST, _NOT_OK = 8, 2, 8
 _NOTES: Final = 3  # warnings shown per span
 _NOTE_LINES: Final = 4  # lines per message
 _LABEL: Final = 40  # columns of a branch's item; a longer one is not shown
+_SHORT: Final = 100  # characters of a payload that is written on one line
 _DEEPEST: Final = 600  # columns of the tree's lines; deeper spans are drawn at this depth
 _NARROWEST: Final = 60  # columns; on a narrower terminal, lines wrap
 _BAR: Final = (8, 30)  # smallest and largest number of columns of a bar
@@ -40,6 +41,7 @@ class Row:
         around: Whether the span has children.
         notes: ``(style, text)`` of each note below the row.
         span: The span; None for a row that stands for many spans.
+        details: Texts of several lines below the notes, each with its name: ``input``, ``output``, ``traceback``.
     """
 
     stem: str
@@ -50,22 +52,29 @@ class Row:
     bar: tuple[float, float] | None = None
     around: bool = False
     span: SpanInfo | None = None
+    details: list[tuple[str, str]] = field(default_factory=list)
 
 
-def render(log: FlowFacts, view: View = _PLAIN) -> Iterator[str]:
+def render(log: FlowFacts, view: View = _PLAIN, *, payloads: bool = False, tracebacks: bool = False) -> Iterator[str]:
     """Yield the lines of a flow log for people: the tree, the totals, and what is missing.
 
     Each span has a line with its step or node, a bar on the run's time line if there is room, duration, tokens, cost and status.
-    Below the line are the message of an error that arose in the span, and the span's warnings.
+    Below the line are the message of an error that arose in the span, with the place in the code, and the span's warnings.
 
     Args:
         log: A flow log.
         view: Width, characters, colours and folding. Default: 100 columns, box characters, no colours, long lists folded.
+        payloads: Show the input and the output of each span, as JSON. Default False.
+        tracebacks: Show the traceback of each error below it. Default False.
 
     Example:
         >>> print(*render(obs.get_flow_log(run.flow_id)), sep="\\n")
     """
     if table := list(rows(log, view)):
+        payloads_of = _payloads(log.events) if payloads else {}
+        for row in table if payloads or tracebacks else ():
+            if row.span is not None:
+                row.details = [*payloads_of.get(row.span.span_id, ()), *(_traceback(row) if tracebacks else ())]
         yield from _table(table, view)
         yield ""
     yield ", ".join(totals(log))
@@ -163,7 +172,28 @@ def _error_notes(span: SpanInfo, children: Sequence[SpanInfo]) -> list[tuple[str
         return []
     if span.status == "cancelled" and not span.error.get("message"):
         return []
-    return [(span.status, error_text(span.error))]
+    where = span.error.get("where")
+    place = f" ({printable(where)})" if isinstance(where, str) and where else ""
+    return [(span.status, error_text(span.error) + place)]
+
+
+def _payloads(events: Sequence[Event]) -> dict[str, list[tuple[str, str]]]:
+    """Return the input and output of each span, as JSON that is safe on a terminal."""
+    by_span: dict[str, list[tuple[str, str]]] = {}
+    for event in events:
+        for key in ("input", "output"):
+            if event["event_type"] != "log" and key in event["data"]:
+                text = json.dumps(event["data"][key], ensure_ascii=False)
+                if len(text) > _SHORT:
+                    text = json.dumps(event["data"][key], ensure_ascii=False, indent=2)
+                by_span.setdefault(event["span_id"], []).append((key, text))
+    return by_span
+
+
+def _traceback(row: Row) -> list[tuple[str, str]]:
+    """Return the traceback of the error that arose in the span of a row, if it was logged."""
+    text = row.span.error.get("traceback") if row.notes and row.span is not None and row.span.error is not None else None
+    return [("traceback", text)] if isinstance(text, str) and text else []
 
 
 def error_text(error: dict[str, Any]) -> str:
@@ -230,6 +260,8 @@ def _table(rows: Sequence[Row], view: View) -> Iterator[str]:
         yield line_of(_table_cells(row, node, bar, view), (label, node, bar, *figures), view)
         for style, text in row.notes:
             yield from _note(row, style, text, total, view)
+        for name, text in row.details:
+            yield from _detail(row, name, text, total, view)
 
 
 def _table_cells(row: Row, node: int, bar: int, view: View) -> list[Cell]:
@@ -265,6 +297,17 @@ def _note(row: Row, style: str, text: str, total: int, view: View) -> Iterator[s
     lines = textwrap.wrap(text, room, max_lines=_NOTE_LINES, placeholder=" ...")
     for line in lines:
         yield indent + view.paint(style, line)
+
+
+def _detail(row: Row, name: str, text: str, total: int, view: View) -> Iterator[str]:
+    indent = row.below if len(row.below) < total // 2 else ""
+    first, *more = map(printable, text.splitlines())
+    if not more:
+        yield f"{indent}{view.paint('dim', name + ':')} {first}"
+        return
+    yield indent + view.paint("dim", f"{name}:")
+    for line in (first, *more):
+        yield f"{indent}  {line}"
 
 
 # --- totals ---

@@ -642,6 +642,7 @@ nodes:
   - name: each
     type: dynamic_parallel
     items: '{{ range(40) | list }}'
+    max_concurrency: 1
     steps: [{name: parse, uses: json.parse, with: {text: \"{{ '1' if item != 20 else 'x' }}\"}}]
   - {name: warn, uses: obs.log_event, with: {message: careful, level: warn}}
 ";

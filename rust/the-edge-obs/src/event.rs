@@ -206,7 +206,7 @@ pub fn name_of_root(event: &Snap) -> &str {
 }
 
 /// Returns the time of an event, Unix seconds; 0 for one without, as in a normalised log.
-pub(crate) fn timestamp(event: &Snap) -> f64 {
+pub fn timestamp(event: &Snap) -> f64 {
     let time = event.get("timestamp").and_then(number);
     time.unwrap_or_default() + 0.0 // never -0.0, which is sorted apart
 }

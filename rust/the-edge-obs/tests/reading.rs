@@ -245,13 +245,16 @@ fn a_flow_is_joined_from_the_files_of_a_folder() {
 }
 
 #[test]
-fn a_file_keeps_its_order() {
+fn a_flow_keeps_the_order_of_its_file_and_a_query_that_of_time() {
     let (folder, flow) = (Folder::new(), made::flow());
     let mut events = events_of(&flow, 0..4);
     events.reverse();
     let store = Store::new().path(file(&folder, "a.jsonl", log_of(&events)));
     assert_eq!(store.flow(&flow.id.to_string()).unwrap().events, events);
+    events.reverse();
     assert_eq!(store.query(None, &Filters::new()).unwrap(), events);
+    let last = Filters::new().last(1).flow_id(&flow.id.to_string()[..9]);
+    assert_eq!(store.query(None, &last).unwrap(), events[3..]);
 }
 
 #[test]
@@ -284,7 +287,11 @@ fn what_a_ring_has_lost_comes_from_the_file_and_no_event_twice() {
     );
     assert_eq!((log.flow_id, log.events), (id.clone(), events.clone()));
     let all = store.query(None, &Filters::new()).unwrap();
-    assert_eq!(all, [&events[..], &foreign].concat());
+    assert_eq!(
+        all,
+        [&events[..1], &foreign, &events[1..]].concat(),
+        "by time, whichever flow they are of"
+    );
     assert_eq!(store.flows().unwrap(), [id, other.id.to_string()]);
 }
 

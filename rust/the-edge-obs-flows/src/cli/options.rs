@@ -120,13 +120,14 @@ pub(super) struct ValidateOptions {
 
 /// Print the events of a log that match filters
 ///
-/// The events that match all filters come in the order of the log, one JSON object per line. A filter marked * can be repeated; one of
-/// its values has to match.
+/// The events that match all filters, one JSON object per line. Those of a folder come in the order of their times, whichever run they
+/// are of, and are held in memory for that. A filter marked * can be repeated; one of its values has to match.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   tea-obs-rs query logs --node 'llm.*' --level error
   tea-obs-rs query run.jsonl --event-type exit --step summarize | jq .metrics
-  tea-obs-rs query logs --since -5m --min-level warn --format console")]
+  tea-obs-rs query logs --since -5m --min-level warn --format console
+  tea-obs-rs query logs --level error --last 10")]
 pub(super) struct QueryOptions {
     #[arg(value_name = "LOG", help = LOG_HELP)]
     pub log: PathBuf,
@@ -177,6 +178,17 @@ pub(super) struct QueryOptions {
         help_heading = "Filters"
     )]
     pub limit: Option<i64>,
+    /// Print the last N matching events
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Filters"
+    )]
+    pub last: Option<i64>,
+    /// * The run's flow_id, or the beginning of it
+    #[arg(long, value_name = "ID", help_heading = "Filters")]
+    pub flow: Vec<String>,
     /// jsonl: the events as they are; console: one readable line per event
     #[arg(long, value_parser = ["jsonl", "console"], default_value = "jsonl")]
     pub format: String,

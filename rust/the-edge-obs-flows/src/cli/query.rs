@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use the_edge_obs::event::timestamp;
 use the_edge_obs::jsonl::Skipped;
 use the_edge_obs::sink::console::{uses_colour, Console};
 use the_edge_obs::{Filters, Snap};
@@ -17,14 +18,29 @@ pub(super) fn call(options: &QueryOptions) -> Result<u8, Fault> {
     let is_console = options.format == "console";
     let mut out = stdout();
     let mut skipped = Skipped::default();
-    read(&options.log, &filters, &mut skipped, |event| {
+    let mut print = |event: &Snap| {
         if is_console {
-            out.text(&(console.format(&event) + "\n"))
+            out.text(&(console.format(event) + "\n"))
         } else {
             out.json(&event.to_json())?;
             out.text("\n")
         }
-    })?;
+    };
+    if options.log.is_dir() || options.last.is_some() {
+        let mut events = Vec::new();
+        read(&options.log, &filters.uncounted(), &mut skipped, |event| {
+            events.push(event);
+            Ok(())
+        })?;
+        if options.log.is_dir() {
+            events.sort_by(|one, other| timestamp(one).total_cmp(&timestamp(other)));
+        }
+        for event in filters.counted(events.iter()) {
+            print(event)?;
+        }
+    } else {
+        read(&options.log, &filters, &mut skipped, |event| print(&event))?;
+    }
     out.finish()?;
     Ok(code_of(&skipped.packed))
 }
@@ -43,7 +59,9 @@ fn given(options: &QueryOptions) -> Snap {
         ("end_time", text(&options.until)),
         ("span_id", list(&options.span_id)),
         ("text", text(&options.text)),
+        ("flow_id", list(&options.flow)),
         ("limit", options.limit.map(Snap::Int)),
+        ("last", options.last.map(Snap::Int)),
     ];
     Snap::map(
         pairs

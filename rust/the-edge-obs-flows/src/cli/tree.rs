@@ -332,9 +332,13 @@ fn error_notes(span: &SpanInfo, children: &[&SpanInfo]) -> Vec<Note> {
     if is_silent || children.iter().any(|child| is_same_error(child, span)) {
         return Vec::new();
     }
+    let place = match text_of(error, "where") {
+        "" => String::new(),
+        place => format!(" ({place})"),
+    };
     vec![(
         span.status.name(),
-        printable(&error_text(error)).into_owned(),
+        printable(&(error_text(error) + &place)).into_owned(),
     )]
 }
 

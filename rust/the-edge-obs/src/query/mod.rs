@@ -2,6 +2,8 @@
 
 mod values;
 
+use std::collections::VecDeque;
+
 use crate::error::Error;
 use crate::event::{number, short, EventType, Level};
 use crate::globs::Glob;
@@ -10,7 +12,7 @@ use crate::value::Snap;
 use values::{count, event_types, globs, level, needle, strings, unknown};
 
 /// The names of the filters, as [`Filters::from_snap`] takes them.
-pub const FILTERS: [&str; 10] = [
+pub const FILTERS: [&str; 12] = [
     "node",
     "level",
     "min_level",
@@ -20,13 +22,15 @@ pub const FILTERS: [&str; 10] = [
     "span_id",
     "step",
     "text",
+    "flow_id",
     "limit",
+    "last",
 ];
 
 /// Which events to keep: those that pass all filters that are set.
 ///
 /// A filter that is set several times by [`node`](Filters::node), [`step`](Filters::step), [`event_type`](Filters::event_type) or
-/// [`span_id`](Filters::span_id) keeps the events of each of its values; of the others the last value counts.
+/// [`span_id`](Filters::span_id) or [`flow_id`](Filters::flow_id) keeps the events of each of its values; of the others the last value counts.
 ///
 /// ```
 /// use the_edge_obs::event::Level;
@@ -49,7 +53,9 @@ pub struct Filters {
     end: Option<f64>,
     span_ids: Option<Vec<String>>,
     text: Option<String>,
+    flow_ids: Option<Vec<String>>,
     limit: Option<usize>,
+    last: Option<usize>,
 }
 
 impl Filters {
@@ -114,16 +120,29 @@ impl Filters {
         self
     }
 
-    /// Keeps at most so many events. [`Filters::select`] applies it; [`Filters::keeps`] does not.
+    /// Keeps the events of the flows whose ids begin so. Case is ignored.
+    pub fn flow_id(mut self, beginning: &str) -> Filters {
+        let ids = self.flow_ids.get_or_insert_default();
+        ids.push(beginning.to_lowercase());
+        self
+    }
+
+    /// Keeps the first so many events, instead of the last ones. [`Filters::select`] applies it; [`Filters::keeps`] does not.
     pub fn limit(mut self, count: usize) -> Filters {
-        self.limit = Some(count);
+        (self.limit, self.last) = (Some(count), None);
+        self
+    }
+
+    /// Keeps the last so many events, instead of the first ones. [`Filters::select`] applies it; [`Filters::keeps`] does not.
+    pub fn last(mut self, count: usize) -> Filters {
+        (self.limit, self.last) = (None, Some(count));
         self
     }
 
     /// Returns the filters of an object: those of the action `obs.query`, or of a command line.
     ///
-    /// The keys are those of [`FILTERS`]; a value that is null is ignored. `node`, `step`, `event_type` and `span_id` are a string or a
-    /// list of strings, a level is a name in any case or a number as Python's `logging` has it, and a time is what
+    /// The keys are those of [`FILTERS`]; a value that is null is ignored. `node`, `step`, `event_type`, `span_id` and `flow_id` are a
+    /// string or a list of strings, a level is a name in any case or a number as Python's `logging` has it, and a time is what
     /// [`parse_time`] reads. Times relative to now are relative to this call.
     ///
     /// # Errors
@@ -165,6 +184,11 @@ impl Filters {
                 filters.set(name, value, now)?;
             }
         }
+        if filters.limit.is_some() && filters.last.is_some() {
+            return Err(Error::Query(
+                "limit takes the first events and last the last ones; give one of them".to_owned(),
+            ));
+        }
         Ok(filters)
     }
 
@@ -182,12 +206,17 @@ impl Filters {
                 self.span_ids = Some(ids.into_iter().map(str::to_owned).collect());
             }
             "text" => self.text = Some(needle(name, value)?),
+            "flow_id" => {
+                let ids = strings(name, value)?;
+                self.flow_ids = Some(ids.into_iter().map(str::to_lowercase).collect());
+            }
+            "last" => self.last = Some(count(name, value)?),
             _ => self.limit = Some(count(name, value)?),
         }
         Ok(())
     }
 
-    /// Tells whether an event passes all filters. The limit is not one of them.
+    /// Tells whether an event passes all filters. The limit and the last are none of them.
     #[must_use]
     pub fn keeps(&self, event: &Snap) -> bool {
         let text = |key: &str| event.get(key).and_then(Snap::as_str);
@@ -206,6 +235,10 @@ impl Filters {
             && self.span_ids.as_ref().is_none_or(|ids| {
                 let id = text("span_id");
                 ids.iter().any(|one| id == Some(one))
+            })
+            && self.flow_ids.as_ref().is_none_or(|ids| {
+                let id = text("flow_id");
+                id.is_some_and(|id| ids.iter().any(|one| id.starts_with(one.as_str())))
             })
             && self.text.as_ref().is_none_or(|needle| {
                 let message = text("message").unwrap_or("");
@@ -237,7 +270,7 @@ impl Filters {
         })
     }
 
-    /// Returns the events that pass, in the order given: as many as the limit allows.
+    /// Returns the events that pass, in the order given: the first or the last ones, if there is a limit or a last.
     ///
     /// ```
     /// use the_edge_obs::{Filters, Snap};
@@ -250,7 +283,28 @@ impl Filters {
         I: IntoIterator<Item = Snap>,
     {
         let passing = events.into_iter().filter(|event| self.keeps(event));
-        passing.take(self.limit.unwrap_or(usize::MAX))
+        self.counted(passing)
+    }
+
+    /// Returns the first or the last of some items, if there is a limit or a last; otherwise all.
+    pub fn counted<I: Iterator>(&self, items: I) -> impl Iterator<Item = I::Item> + use<I> {
+        let (first, last) = match self.last {
+            None => (Some(items.take(self.limit.unwrap_or(usize::MAX))), None),
+            Some(count) => (None, Some(last_of(items, count))),
+        };
+        first
+            .into_iter()
+            .flatten()
+            .chain(last.into_iter().flatten())
+    }
+
+    /// Returns the same filters without limit and last.
+    pub fn uncounted(&self) -> Filters {
+        Filters {
+            limit: None,
+            last: None,
+            ..self.clone()
+        }
     }
 
     /// Returns the limit; `None` if there is none.
@@ -258,6 +312,18 @@ impl Filters {
     pub fn max_events(&self) -> Option<usize> {
         self.limit
     }
+}
+
+/// Returns the last so many items, of which no more are held.
+fn last_of<I: Iterator>(items: I, count: usize) -> VecDeque<I::Item> {
+    let mut kept = VecDeque::new();
+    for item in items {
+        kept.push_back(item);
+        if kept.len() > count {
+            kept.pop_front();
+        }
+    }
+    kept
 }
 
 /// Returns a number, `true`, `false` or `null` as JSON writes it; an integer of any size has all its digits.

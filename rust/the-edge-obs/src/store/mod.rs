@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::event::timestamp;
 use crate::flow_log::{build_flow_log, build_known_flow_log, FlowLog, Outcome};
 use crate::ids::{is_uuid, FlowId};
 use crate::jsonl::{log_files, Events, Folder, Skipped};
@@ -215,8 +216,7 @@ impl Store {
 
     /// Returns the events that pass the filters: of one flow, or of all flows for `None`.
     ///
-    /// The events of one flow are ordered as [`Store::flow`] orders them. Those of all flows come flow by flow from rings, then file
-    /// by file.
+    /// They come in the order of their times, before a limit or a last is applied.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl Store {
             return Ok(filters.select(self.flow(id)?.events).collect());
         }
         let (mut events, mut skipped) = (Vec::new(), Skipped::default());
-        self.for_each(filters, &mut skipped, |event| {
+        self.for_each(&filters.uncounted(), &mut skipped, |event| {
             events.push(event);
             ControlFlow::Continue(())
         })?;
@@ -236,11 +236,15 @@ impl Store {
                 "{first:?} is compressed, and this reader does not unpack; unpack it with gunzip -k, or read the folder with \
                  Python's tea-obs"
             ))),
-            None => Ok(events),
+            None => {
+                events.sort_by(|one, other| timestamp(one).total_cmp(&timestamp(other)));
+                Ok(filters.counted(events.into_iter()).collect())
+            }
         }
     }
 
-    /// Gives `each` the events of all flows that pass the filters, until it breaks or the limit is reached.
+    /// Gives `each` the events of all flows that pass the filters, until it breaks or the limit is reached: flow by flow from rings, then
+    /// file by file. A `last` is not applied.
     ///
     /// Files are read as it goes: only the events of a ring's flow, and of a log of which a part was set aside, are held in memory.
     /// `skipped` tells afterwards what was not read.

@@ -49,8 +49,7 @@ fn filter(case: &Snap) -> Answer {
     let filters = filters.map_err(|error| error.to_string())?;
     let events = list_of(case, "events")?.iter().enumerate();
     let kept = events.filter(|(_, event)| filters.keeps(event));
-    let most = filters.max_events().unwrap_or(usize::MAX);
-    let places: Vec<usize> = kept.map(|(place, _)| place).take(most).collect();
+    let places: Vec<usize> = filters.counted(kept.map(|(place, _)| place)).collect();
     Ok(places.into())
 }
 

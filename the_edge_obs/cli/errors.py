@@ -1,0 +1,73 @@
+"""``tea-obs errors``: the errors of many runs, grouped by their cause."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from ..jsonl import Skipped
+from ..store.error_groups import ErrorGroup, error_groups
+from ..text import View, clock_text, counted, fitted, printable
+from ..tree.drawing import error_text
+from ._filters import add_choice, choice_of
+from ._progress import Progress, followed
+from ._sources import add_log, chosen_flows, read
+from ._terminal import DONE, prepare_json, view_for, write_json
+
+NAME: Final = "errors"
+HELP: Final = "group the errors of many runs by their cause"
+DESCRIPTION: Final = """\
+Group the errors of a log or a folder of logs by node, type and message; numbers, ids
+and quoted texts in messages make no difference. For each group: how many errors in
+how many runs, the first and the last time, and of the last one the message, the place
+in the code, and the run to look at. An error counts once, where it arose. Handled
+errors count too."""
+EPILOG: Final = """\
+examples:
+  tea-obs errors logs
+  tea-obs errors logs --since -1d --name triage
+  tea-obs errors logs --json | jq -r .flow_id
+"""
+
+_SHORT_ID: Final = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_log(parser)
+    add_choice(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+
+
+def call(args: argparse.Namespace) -> int:
+    """Run the command."""
+    wanted = chosen_flows(args.log, choice_of(args))
+    with Progress("events") as progress:
+        groups = error_groups(followed(read(args.log, Skipped(), **wanted), progress))
+    if args.json:
+        prepare_json()
+        for group in groups:
+            write_json(json.dumps(group.to_dict(), ensure_ascii=False) + "\n")
+        return DONE
+    for group in groups:
+        for line in _lines(group, str(args.log), view_for(sys.stdout)):
+            print(line)
+        print()
+    print(f"{counted(sum(group.count for group in groups), 'error')}, {counted(len(groups), 'cause')}")
+    return DONE
+
+
+def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
+    node = printable(group.node) + (f" [{printable(group.step)}]" if group.step else "")
+    number = view.paint("error", f"{group.count:,}")
+    yield f"{number} in {counted(group.runs, 'run')}  {node}"
+    yield fitted(f"  {error_text({'type': group.type, 'message': group.message})}", view.width, view)
+    if group.where:
+        yield f"  at {printable(group.where)}"
+    span = f"tea-obs show {printable(shlex.quote(log))} --flow {printable(group.flow_id[:_SHORT_ID])}"
+    since = "" if group.first == group.last else f"{clock_text(group.first)} to "
+    yield view.paint("dim", f"  {since}{clock_text(group.last)}; {span}")
