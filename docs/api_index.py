@@ -44,7 +44,8 @@ _GIVEN = {
 # What logging and the package call, and users do not.
 _INTERNAL = {
     "after_fork", "emit", "filter", "format", "handle", "handleError", "is_abroad", "keep", "keep_fault", "keep_item",
-    "setTarget", "FlowSummary.absorb", "FlowSummary.count", "Skipped.note", "Skipped.note_dropped", "View.paint",
+    "process_exception", "setTarget",
+    "FlowSummary.absorb", "FlowSummary.count", "Skipped.note", "Skipped.note_dropped", "View.paint",
     "BatchHandler.note_failed", "BatchHandler.records", "BatchHandler.renew", "BatchHandler.take_unfinished",
     "Span.close", "Span.enter", "Span.open", "Span.pass_by", "Span.start",
 }  # fmt: skip

@@ -63,11 +63,16 @@ def _reset() -> None:
         ring.dispose()
     if tree := sys.modules.get("the_edge_obs.configuration.logging_tree"):
         tree._piles.clear()  # what a test configured and did not undo
+    if pricing := sys.modules.get("the_edge_obs.recording.pricing"):
+        pricing.active.clear()
+    if policies := sys.modules.get("the_edge_obs.secrets.policies"):
+        policies._active.clear()
+        policies._settle()
 
 
 @pytest.fixture(autouse=True)
 def fresh_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give each test an untouched logging tree, no running flow and no TEA_LOG, and clean up behind it."""
+    """Give each test an untouched logging tree, no running flow, no policies or prices and no TEA_LOG, and clean up behind it."""
     monkeypatch.delenv("TEA_LOG", raising=False)
     root, factory = logging.getLogger(), logging.getLogRecordFactory()
     level, handlers, filters = root.level, root.handlers[:], root.filters[:]

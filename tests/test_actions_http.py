@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from the_edge_obs.actions import _transport
+from the_edge_obs.actions import transport
 from the_edge_obs.actions.http import http_get, http_post
 from the_edge_obs.context import CURRENT, FlowState, SpanContext
 from the_edge_obs.errors import ActionError
@@ -305,17 +305,17 @@ def test_secrets_that_were_dropped_do_not_come_back(server: Server, other: Serve
 )
 def test_scheme_host_and_port_make_an_origin(url: str, following: str) -> None:
     """Each of them alone makes it another one; a downgrade to http is one too."""
-    hop = _transport._Hop("GET", url, {"X-Auth-Token": "hunter2", "Accept": "*/*"}, None)
+    hop = transport._Hop("GET", url, {"X-Auth-Token": "hunter2", "Accept": "*/*"}, None)
     answer = SimpleNamespace(status=302, headers={"location": following})
-    assert _transport._redirected("http.get", hop, answer).headers == {"Accept": "*/*"}
+    assert transport._redirected("http.get", hop, answer).headers == {"Accept": "*/*"}
 
 
 @pytest.mark.parametrize("following", ["HTTP://H:80/x", "/x", "?q=1", "http://h/y"])
 def test_the_same_origin_in_another_spelling_keeps_the_headers(following: str) -> None:
     """Case, a default port and a relative location change nothing."""
-    hop = _transport._Hop("GET", "http://h/", {"X-Auth-Token": "t"}, None)
+    hop = transport._Hop("GET", "http://h/", {"X-Auth-Token": "t"}, None)
     answer = SimpleNamespace(status=302, headers={"location": following})
-    assert _transport._redirected("http.get", hop, answer).headers == {"X-Auth-Token": "t"}
+    assert transport._redirected("http.get", hop, answer).headers == {"X-Auth-Token": "t"}
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,17 @@ def test_a_redact_entry_is_a_filter():
     }
 
 
+def test_a_prices_entry_is_a_filter():
+    """Beside that of redaction."""
+    table = {"gpt-4o": {"input": 2.5, "output": 10}}
+    config = dict_config({"redact": {"keys": ["cpf"]}, "prices": table})
+    assert config["filters"] == {
+        "tea_redact": {"()": "the_edge_obs.RedactionFilter", "keys": ["cpf"]},
+        "tea_prices": {"()": "the_edge_obs.PriceFilter", "prices": table},
+    }
+    assert config["loggers"]["tea"]["filters"] == ["tea_redact", "tea_prices"]
+
+
 def test_what_a_block_stands_for_works_with_the_stdlib(tmp_path: Path):
     """The printed dictConfig, through JSON, does the same under logging.config.dictConfig."""
     block = {"levels": {"llm": "debug"}, "handlers": [{"type": "file", "path": str(tmp_path / "{flow_id}.jsonl")}]}

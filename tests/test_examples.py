@@ -401,6 +401,32 @@ def test_asyncio(run: Run) -> None:
     )
 
 
+def test_web(tmp_path: Path, run: Run) -> None:
+    """A request is a run that continues the client's, and its work in two other processes is part of it."""
+    for package in ("starlette", "uvicorn"):
+        pytest.importorskip(package)
+    done = run(EXAMPLES / "web" / "main.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    answer, *tree = done.stdout.splitlines()
+    assert answer == '["sea-80.webp","sea-320.webp"]'
+    assert [re.split(r"(?<=\S)  ", line)[0] for line in tree[:4]] == [
+        "client",
+        "└─ GET /pictures/{picture}",
+        "   ├─ thumbnail",
+        "   └─ thumbnail",
+    ]
+    assert len(logged(tmp_path / "logs")) == 8
+    assert "81f09a4471" not in texts(tmp_path)
+
+
+def test_web_says_what_it_needs(tmp_path: Path, run: Run) -> None:
+    """Without the packages it is no failure: whoever runs all examples need not have them."""
+    code = "import sys, runpy; sys.modules['uvicorn'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
+    done = run("-c", code, EXAMPLES / "web" / "main.py")
+    assert (done.returncode, done.stdout) == (0, "uvicorn is not installed: python -m pip install starlette uvicorn\n")
+    assert not (tmp_path / "logs").exists()
+
+
 def test_dictconfig(tmp_path: Path, run: Run) -> None:
     """Levels by category and action decide what is logged, and a library's records join the flow."""
     done = run(EXAMPLES / "dictconfig" / "main.py")

@@ -400,3 +400,49 @@ def test_children_of_multiprocessing_send_what_they_have(method: str, tmp_path: 
         folder=tmp_path,
     )
     assert [one[0] for one in spans] == ["leaf", "leaf"]
+
+
+SIGNALLED = """
+    import os, signal, sys, threading
+    import the_edge_obs as obs
+
+    sending = threading.Event()
+    class Waits(obs.BatchHandler):
+        def send(self, spans):
+            sending.set()
+            threading.Event().wait(60)
+
+    obs.configure({"handlers": [{"class": "__main__.Waits", "delay_s": 0, "exit_s": 0}]})
+    with obs.flow(): pass
+    assert sending.wait(20)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no signals to block")
+def test_a_signal_that_the_program_blocks_stays_blocked() -> None:
+    """A program with one thread may block a signal, as workers do while they hold a lock. Our thread does not let it in."""
+    code = (
+        SIGNALLED
+        + """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(signal.sigpending() == {signal.SIGTERM})
+    """
+    )
+    done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no signals to block")
+def test_a_program_whose_threads_are_greenlets_still_gets_its_signals() -> None:
+    """With gevent our thread runs in the program's own, which must not stop to listen."""
+    pytest.importorskip("gevent")
+    code = (
+        "\n    from gevent import monkey; monkey.patch_all()"
+        + SIGNALLED
+        + """
+    print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    """
+    )
+    done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr

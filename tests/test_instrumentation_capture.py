@@ -15,7 +15,7 @@ from unittest.mock import MagicMock
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.instrumentation.capture import Capture, is_soft_failure, location_of, metrics_of
+from the_edge_obs.instrumentation.capture import Capture, is_soft_failure, location_of, metrics_of, model_in
 from the_edge_obs.recording.records import NOWHERE
 from the_edge_obs.redaction.marks import Mark, cut_paths
 from the_edge_obs.redaction.snapshots import snapshot
@@ -127,7 +127,7 @@ def test_soft_failures() -> None:
         # Anthropic: what went through the cache belongs to the input, and stands beside it.
         (
             {"usage": {"input_tokens": 200, "cache_read_input_tokens": 1000, "output_tokens": 30}},
-            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230},
+            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230, "cached_tokens": 1000},
         ),
         (
             {
@@ -138,17 +138,17 @@ def test_soft_failures() -> None:
                     "output_tokens": 1,
                 }
             },
-            {"input_tokens": 75, "output_tokens": 1, "tokens": 76},
+            {"input_tokens": 75, "output_tokens": 1, "tokens": 76, "cache_write_tokens": 70},
         ),
         # A gateway that speaks so, and counts as OpenAI does.
         (
             {"usage": {"input_tokens": 1200, "cache_read_input_tokens": 1000, "output_tokens": 30, "total_tokens": 1230}},
-            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230},
+            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230, "cached_tokens": 1000},
         ),
         # litellm: the details of prompt_tokens, in Anthropic's words.
         (
             {"usage": {"prompt_tokens": 1200, "cache_read_input_tokens": 1000, "completion_tokens": 30, "total_tokens": 1230}},
-            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230},
+            {"input_tokens": 1200, "output_tokens": 30, "tokens": 1230, "cached_tokens": 1000},
         ),
         # OpenAI: cached and reasoning tokens are in the counts.
         (
@@ -161,7 +161,7 @@ def test_soft_failures() -> None:
                     "total_tokens": 1250,
                 }
             },
-            {"input_tokens": 1200, "output_tokens": 50, "tokens": 1250},
+            {"input_tokens": 1200, "output_tokens": 50, "tokens": 1250, "cached_tokens": 1000, "reasoning_tokens": 40},
         ),
         # Gemini: the thoughts stand beside the candidates, the cached content is in the prompt.
         (
@@ -174,18 +174,55 @@ def test_soft_failures() -> None:
                     "totalTokenCount": 115,
                 }
             },
-            {"input_tokens": 100, "output_tokens": 15, "tokens": 115},
+            {"input_tokens": 100, "output_tokens": 15, "tokens": 115, "cached_tokens": 80, "reasoning_tokens": 5},
         ),
         # Bedrock's Converse.
         (
             {"usage": {"inputTokens": 4, "cacheReadInputTokens": 96, "outputTokens": 10, "totalTokens": 110}},
-            {"input_tokens": 100, "output_tokens": 10, "tokens": 110},
+            {"input_tokens": 100, "output_tokens": 10, "tokens": 110, "cached_tokens": 96},
         ),
+        # LangChain.
+        (
+            {
+                "usage_metadata": {
+                    "input_tokens": 100,
+                    "output_tokens": 10,
+                    "total_tokens": 110,
+                    "input_token_details": {"cache_read": 40, "cache_creation": 0, "audio": None},
+                    "output_token_details": {"reasoning": 4},
+                }
+            },
+            {"input_tokens": 100, "output_tokens": 10, "tokens": 110, "cached_tokens": 40, "reasoning_tokens": 4},
+        ),
+        # Parts without a whole, whose span has that as metrics of its own; and what is no count.
+        ({"usage": {"prompt_tokens_details": {"cached_tokens": 5}}}, {"cached_tokens": 5}),
+        ({"usage": {"prompt_tokens": 5, "prompt_tokens_details": [{"cached_tokens": 5}]}}, {"input_tokens": 5, "tokens": 5}),
+        ({"usage": {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": True}}}, {"input_tokens": 5, "tokens": 5}),
     ],
 )
 def test_metrics_of_results(result: dict[str, Any], expected: Any) -> None:
     """Tokens in OpenAI's or Anthropic's words, a missing total added up; what is not a count is left out."""
     assert metrics_of(result) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"model": "gpt-4o"}, "gpt-4o"),
+        ({"model": None, "model_name": "claude"}, "claude"),
+        ({"modelVersion": "gemini-2.0-flash"}, "gemini-2.0-flash"),
+        (SimpleNamespace(model="gpt-4o"), "gpt-4o"),
+        (SimpleNamespace(response_metadata={"model_name": "gpt-4o-mini"}), "gpt-4o-mini"),
+        ({"model": ""}, None),
+        ({"model": {"name": "gpt-4o"}}, None),
+        (SimpleNamespace(response_metadata="gpt-4o"), None),
+        ("gpt-4o", None),
+        (None, None),
+    ],
+)
+def test_the_model_that_a_value_names(value: Any, expected: str | None) -> None:
+    """In the words of several SDKs; a model is a text."""
+    assert model_in(value) == expected
 
 
 @dataclasses.dataclass

@@ -88,6 +88,27 @@ def test_a_flow_whose_entry_is_filtered_still_reports_its_error(ring: RingBuffer
     assert (log.status, log.metrics["total_duration_ms"], log.name) == ("error", None, "quiet")
 
 
+def test_a_flow_has_an_output_and_metrics(ring: RingBufferHandler):
+    """What a program sets on the run while it runs, is in the event that ends it."""
+    with obs.flow("request") as run:
+        run.output, run.metrics = {"status": 200, "token": "open-sesame"}, {"response_ms": 1.5}
+    _, exit_ = ring.events(run.flow_id)
+    assert exit_["data"]["output"] == {"status": 200, "token": "[REDACTED]"}
+    assert exit_["metrics"]["response_ms"] == 1.5
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
+def test_an_output_that_says_failure_fails_the_flow(ring: RingBufferHandler, level: int):
+    """As with spans; also where the entry of the root is filtered."""
+    logging.getLogger("tea.flow").setLevel(level)
+    with obs.flow("request") as run:
+        run.output = {"success": False, "error": "HTTP 503", "error_type": "http_error", "status": 503}
+    error = ring.events(run.flow_id)[-1]
+    assert (error["event_type"], error["data"]["error"]) == ("error", {"type": "http_error", "message": "HTTP 503"})
+    assert error["data"]["output"]["status"] == 503
+    assert run.get_flow_log().status == "error"
+
+
 def test_nothing_is_logged_where_nobody_listens(capsys: pytest.CaptureFixture[str]):
     """Without any configuration a flow runs, prints nothing and keeps nothing."""
     run = obs.flow()

@@ -191,6 +191,18 @@ def test_another_engine_s_handlers_are_not_the_program_s_own_configuration(kit: 
     assert files() == ["logs", "logs"]
 
 
+def test_what_a_model_costs(kit: Any) -> None:
+    """By the prices in the agent's block, from what its action returns."""
+
+    def ask(state: Any, model: str, **_: Any) -> dict[str, Any]:
+        return {"content": "hi", "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 1_000_000}}
+
+    block = {"prices": {"gpt-*": {"input": 2, "output": 8}}}
+    node = {"name": "ask", "uses": "ask.model", "with": {"model": "gpt-5"}, "output": "answer"}
+    final = ran(agent(node, settings={"observability": block}), kit, **{"ask.model": ask})
+    assert obs.get_flow_log(id_of(final)).metrics["cost_usd"] == 10
+
+
 TOLERATED = [
     ({"level": "verbose"}, "observability.level"),
     ({"colour": "red"}, "observability.colour"),
@@ -200,6 +212,7 @@ TOLERATED = [
     ({"handlers": [{"type": "callback", "callback": "nowhere"}]}, r"observability.handlers\[0\].callback"),
     ({"handlers": [{"type": "file", "path": "taken/flow-{flow_id}.jsonl"}]}, r"observability.handlers\[0\].*taken"),
     ({"handlers": "file"}, "observability.handlers"),
+    ({"prices": {"gpt-3.5-turbo": {"input": "cheap"}}}, "observability.prices is"),
 ]
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .instrumentation.spans import span, start_span
     from .instrumentation.trace_headers import extract, inject
     from .instrumentation.using import use_span
-    from .recording.filters import FlowContextFilter, RedactionFilter
+    from .recording.filters import FlowContextFilter, PriceFilter, RedactionFilter
     from .redaction.texts import taint
     from .store.sources import get_flow_log, query, runs
 
@@ -68,6 +68,7 @@ __all__ = [
     "MissingExtraError",
     "ObservabilityContext",
     "ObservabilityError",
+    "PriceFilter",
     "QueryError",
     "RedactionFilter",
     "RingBufferHandler",
@@ -98,7 +99,7 @@ _HOMES = {
     "comparison": ("diff",),
     "configuration.config": ("configure", "is_configured"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "recording.filters": ("FlowContextFilter", "RedactionFilter"),
+    "recording.filters": ("FlowContextFilter", "PriceFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
     "handlers.formatters": ("ConsoleFormatter", "JsonFormatter"),
     "handlers": ("BatchHandler", "CallbackHandler", "FlowFileHandler", "RingBufferHandler", "SpanRecord"),

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import the_edge_obs as obs
+
 pytestmark = pytest.mark.slow
 
 FUNCTIONS = '''
@@ -76,7 +78,7 @@ def run_program(tmp_path: Path, code: str, **kwargs: Any) -> Any:
     logs.mkdir()
     done = subprocess.run(
         [sys.executable, str(program)], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
-        env={**os.environ, "LOGS": str(logs)}, **kwargs,
+        env={**os.environ, "LOGS": str(logs), "RAY_USAGE_STATS_ENABLED": "0"}, **kwargs,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -194,3 +196,63 @@ def observed_alone(n):
     return work(n)
 '''
     assert run_program(tmp_path, before + code) == [True, 2, 12, 12]
+
+
+TASK = """
+SECRET = "open-sesame-4711"
+def task(n):
+    if not obs.is_configured(): configured()
+    return work(n), work(f"again {SECRET}")[0]
+
+def in_a_flow(distribute):
+    configured()
+    with obs.flow("spread") as run:
+        with obs.span("login", password=SECRET): pass
+        with obs.span("spread"): pids = {pid for (pid, *_), _ in distribute(obs.wrap(task), range(8))}
+    print(json.dumps([run.flow_id, sorted(pids - {os.getpid()})]))
+"""
+DASK = """
+if __name__ == "__main__":
+    from distributed import Client, LocalCluster
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        workers = list(client.scheduler_info()["workers"])
+        def distribute(fn, items):
+            return client.gather([client.submit(fn, n, pure=False, workers=[workers[n % 2]]) for n in items])
+        in_a_flow(distribute)
+"""
+JOBLIB = """
+if __name__ == "__main__":
+    from joblib import Parallel, delayed
+    in_a_flow(lambda fn, items: Parallel(n_jobs=2, backend="loky", batch_size=1)(delayed(fn)(n) for n in items))
+"""
+RAY = """
+if __name__ == "__main__":
+    import ray
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    @ray.remote
+    def call(fn, n): return fn(n)  # ray.remote takes functions and classes, and not what stands for one
+    in_a_flow(lambda fn, items: ray.get([call.remote(fn, n) for n in items]))
+    ray.shutdown()
+"""
+
+
+@pytest.mark.parametrize(("package", "code"), [("distributed", DASK), ("joblib", JOBLIB), ("ray", RAY)])
+def test_a_flow_that_spans_workers_is_one_tree(tmp_path: Path, package: str, code: str) -> None:
+    """Each process writes a file of its own; read together, they are one tree below the span that distributed the work.
+
+    A secret that the program knew is in none of them.
+    """
+    needs(package)
+    flow_id, pids = run_program(tmp_path, TASK + code)
+    logs = tmp_path / "logs"
+    names = {path.name for path in logs.iterdir()}
+    assert len(pids) >= 1
+    assert {f"{flow_id}-{pid}.jsonl" for pid in pids} < names
+    log = obs.get_flow_log(logs)
+    assert (log.flow_id, log.name, log.status) == (flow_id, "spread", "ok")
+    tree = [(depth, span.node, span.status) for depth, span in log.walk()]
+    work = [(2, "work", "ok"), (3, "inner", "ok")]
+    assert tree == [(0, "flow", "ok"), (1, "login", "ok"), (1, "spread", "ok"), *work * 16]
+    assert not [path for path in logs.iterdir() if "open-sesame" in path.read_text(encoding="utf-8")]
+    [summary] = obs.runs(logs)
+    assert (summary.name, summary.status, summary.events) == ("spread", "ok", len(log.events))

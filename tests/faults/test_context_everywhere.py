@@ -81,6 +81,19 @@ def test_a_task_group_that_fails_cancels_its_tasks(ring: obs.RingBufferHandler) 
     ]
 
 
+def test_a_cancellation_of_trio_cancels_the_span(ring: obs.RingBufferHandler) -> None:
+    """Its exception has another name than asyncio's."""
+    trio = pytest.importorskip("trio")
+
+    async def main() -> None:
+        with trio.move_on_after(0), obs.span("never"):
+            await trio.sleep_forever()
+
+    with obs.flow("trio") as run:
+        trio.run(main)
+    assert [(span.node, span.status) for _, span in run.get_flow_log().walk()] == [("flow", "ok"), ("never", "cancelled")]
+
+
 def test_a_timeout_cancels_the_span_and_gives_the_place_back(ring: obs.RingBufferHandler) -> None:
     """What timed out is cancelled, what goes on stands where it stood before."""
 

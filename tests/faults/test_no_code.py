@@ -26,6 +26,7 @@ NODES = "nodes:\n  - {uses: json.parse, with: {text: '1'}}\n"
 FLOWS: dict[str, tuple[str, int]] = {
     "callback": ("observability:\n  handlers:\n    - type: callback\n      callback: evilmod:f\n" + NODES, 4),
     "off": ("observability:\n  enabled: false\n  handlers:\n    - {type: callback, callback: evilmod:f}\n" + NODES, 4),
+    "prices": ("observability:\n  prices: evilmod:f\n" + NODES, 2),
     "imports": ("imports:\n  - {package: evilmod}\n" + NODES, 1),
     "path": ("imports: [{path: evilmod.py}]\n" + NODES, 1),
     "run": ("nodes:\n  - run: |\n      import evilmod\n", 2),

@@ -45,6 +45,28 @@ def usage() -> Cases:
         {"usage": {}},
         {"usage": {"tokens": 3}},
         {"usage": None},
+        {
+            "usage": {
+                "prompt_tokens": 9,
+                "completion_tokens": 5,
+                "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+                "completion_tokens_details": {"reasoning_tokens": 0},
+            }
+        },
+        {"usage": {"input_tokens": 1, "cache_read_input_tokens": 8, "cache_creation_input_tokens": 3, "output_tokens": 2}},
+        {"usage_metadata": {"prompt_token_count": 5, "cached_content_token_count": 4, "thoughts_token_count": 3}},
+        {"usage": {"inputTokens": 4, "cacheReadInputTokens": 96, "cacheWriteInputTokens": 2.5, "outputTokens": 10}},
+        {
+            "usage_metadata": {
+                "input_tokens": 9,
+                "output_tokens": 5,
+                "input_token_details": {"cache_read": 3, "cache_creation": 1},
+                "output_token_details": {"reasoning": 2},
+            }
+        },
+        {"usage": {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": "4"}, "cache_read_input_tokens": 4}},
+        {"usage": {"prompt_tokens": 9, "prompt_tokens_details": [4], "input_tokens_details": None}},
+        {"usage": {"prompt_tokens_details": {"cached_tokens": 4}}},
         [],
         "text",
     ]

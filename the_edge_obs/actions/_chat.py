@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from ..errors import ActionError, allowed
 from ..redaction.texts import scrub_text
-from ._answers import Completion, ModelError, kind_of, shown
 from ._sse import Event, EventStream, StreamTooLargeError
 from ._support import failure, json_bytes, parsed_json
-from ._transport import Answer, Request, Response, TransportError, fetch, opened
+from .answers import Completion, ModelError, kind_of, shown
+from .transport import Answer, Request, Response, TransportError, fetch, opened
 
 PROVIDERS: Final = ("auto", "openai", "ollama", "scripted")
 _OPENAI: Final = "https://api.openai.com/v1"

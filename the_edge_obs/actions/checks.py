@@ -43,7 +43,7 @@ def _answers(action: str, answers: Any) -> None:
 
 
 def _url(action: str, url: Any) -> None:
-    from ._transport import checked_url
+    from .transport import checked_url
 
     checked_url(action, url)
 

@@ -114,7 +114,7 @@ def _exchange(
     timeout: float,
     max_bytes: int,
 ) -> dict[str, Any]:
-    from ._transport import Request, TransportError, fetch
+    from .transport import Request, TransportError, fetch
 
     limit = count_of(action, "max_bytes", max_bytes)
     query, names = mapping_of(action, "params", params), mapping_of(action, "headers", headers)

@@ -11,7 +11,7 @@ from ._support import count_of, failure, mapping_of
 
 if TYPE_CHECKING:
     from ._connection import Deadline
-    from ._transport import Response
+    from .transport import Response
 
 DEFAULT_MAX_BYTES: Final = 5 * 1024 * 1024
 DEFAULT_MAX_CHARS: Final = 100_000
@@ -53,7 +53,7 @@ def web_fetch(
     Raises:
         ActionError: The url is not http or https, or a parameter has the wrong type.
     """
-    from ._transport import Request, TransportError, opened
+    from .transport import Request, TransportError, opened
 
     limit, chars = count_of("web.fetch", "max_bytes", max_bytes), count_of("web.fetch", "max_chars", max_chars)
     given = {"Accept": "text/html, text/*;q=0.9, */*;q=0.5", **mapping_of("web.fetch", "headers", headers)}
@@ -82,7 +82,7 @@ def _readable(response: Response, deadline: Deadline) -> tuple[str, str, list[st
     if response.media_type not in _HTML:
         return "", response.text(), []
     from ._html import read_page
-    from ._transport import TransportError
+    from .transport import TransportError
 
     try:
         return read_page(_decoded(response), response.url, deadline, _MAX_LINKS + 1)

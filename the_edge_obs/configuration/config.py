@@ -16,14 +16,17 @@ from ..event import LEVELS, ROOT_NODE, level_number
 from ..files import FILE_MODE, check_mode
 from ..handlers import CallbackHandler, RingBufferHandler
 from ..handlers.appending import checked_path
+from ..recording.callables import is_function_path
 from ..recording.dispatch import confine
+from ..recording.pricing import activate as activate_prices
+from ..recording.pricing import prices_of
 from ..secrets.policies import activate, policy_of
 from .handler_types import added_types, check_added, class_path, options_of
 from .logging_tree import Installed, install, is_set
 
 ROOT: Final = "tea"
 ENVIRONMENT: Final = "TEA_LOG"
-BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact", "capture", "propagate")
+BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact", "capture", "propagate", "prices")
 HANDLER_KEYS: Final = {
     "console": ("type", "level", "verbose"),
     "file": ("type", "level", "path", "mode"),
@@ -36,9 +39,6 @@ _first_levels: Mapping[str, str] = {}
 
 # The name of a category or an action: the tail of a logger's name.
 _NODE = re.compile(r"[^\s.*?\[\]]+(?:\.[^\s.*?\[\]]+)*")
-
-# The path of a callback: ``package.module:function``.
-_CALLBACK = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, scope: object = None) -> Undo:
@@ -76,14 +76,16 @@ def configure(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, 
 
 
 def _in_scope(block: Mapping[str, Any], scope: object) -> Undo:
-    """Activate a checked block for the flows of a scope. Its redaction does not apply to the rest of the process."""
-    redact = block.get("redact")
-    config = dict_config({**block, "redact": None})
+    """Activate a checked block for the flows of a scope. Its redaction and prices do not apply to the rest of the process."""
+    redact, prices = block.get("redact"), prices_of(block.get("prices"), "observability.prices")
+    config = dict_config({**block, "redact": None, "prices": None})
     # Records of other flows still propagate to the loggers above.
     propagates = config["loggers"][ROOT].pop("propagate")
     with ExitStack() as undos:
         if redact:
             undos.callback(activate(policy_of(redact, "observability.redact"), scope))
+        if prices is not None:
+            undos.callback(activate_prices(prices, scope))
         if not propagates:
             undos.callback(confine(scope))
         undos.callback(_undo_of(install(config, scope=scope), keep_rings=True))
@@ -118,8 +120,8 @@ def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
 
     Args:
         block: The block.
-        import_callbacks: Whether to look up callbacks, which imports their modules. Default True; otherwise only their syntax is
-            checked.
+        import_callbacks: Whether to look up callbacks, and what ``prices`` names, which imports their modules. Default True;
+            otherwise only their syntax is checked.
 
     Raises:
         ConfigurationError: The block is not valid; the message names the key, the value and what is allowed.
@@ -145,6 +147,7 @@ def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
     for number, handler in enumerate(handlers):
         _check_handler(f"observability.handlers[{number}]", handler, import_callbacks)
     policy_of(block.get("redact"), "observability.redact")
+    prices_of(block.get("prices"), "observability.prices", import_it=import_callbacks)
     _captured(block)
     _check_bool("observability.propagate", _or_empty(block, "propagate", False))
     _refuse_links("observability", block)
@@ -176,10 +179,14 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
         config["formatters"] = formatters
     loggers = _levels_of(block)
     loggers[ROOT].update({"handlers": names, "propagate": bool(block.get("propagate"))})
+    filters: dict[str, dict[str, Any]] = {}
     if redact := block.get("redact"):
-        # The filter costs nothing on this logger: filters of a logger do not run for the loggers below it.
-        loggers[ROOT]["filters"] = ["tea_redact"]
-        config["filters"] = {"tea_redact": {"()": "the_edge_obs.RedactionFilter", **redact}}
+        filters["tea_redact"] = {"()": "the_edge_obs.RedactionFilter", **redact}
+    if (prices := block.get("prices")) is not None:
+        filters["tea_prices"] = {"()": "the_edge_obs.PriceFilter", "prices": prices}
+    if filters:
+        # They cost nothing on this logger: filters of a logger do not run for the loggers below it.
+        loggers[ROOT]["filters"], config["filters"] = list(filters), filters
     keepers = [name for name in names if handlers[name]["class"] in _CAPTURING or name in capturing]
     for name in _captured(block):
         (loggers if name else config)[name or "root"] = {"handlers": keepers}
@@ -381,7 +388,7 @@ def _check_path(where: str, path: Any) -> None:
 
 def _check_callback(where: str, callback: Any, import_callbacks: bool) -> None:
     if not import_callbacks and isinstance(callback, str):
-        if not _CALLBACK.fullmatch(callback):
+        if not is_function_path(callback):
             raise ConfigurationError(f"{where} is {callback!r}; write 'package.module:function'", where=where)
         return
     try:

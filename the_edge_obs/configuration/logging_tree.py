@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from ..context import at_fork
 from ..errors import ConfigurationError, allowed, check_keys
 from ..recording.dispatch import FACT_FILTERS
-from ..recording.filters import RedactionFilter, ScopeFilter
+from ..recording.filters import PriceFilter, RedactionFilter, ScopeFilter
 from ..recording.records import Facts, NodeRecord, level_of, node_of
 
 CONFIG_KEYS: Final = (
@@ -250,11 +250,11 @@ FACT_FILTERS[_ScopeLevels] = _is_at_level
 # --- building ---
 
 
-_Built: TypeAlias = "tuple[dict[str, logging.Handler], dict[str, _Layer], list[RedactionFilter]]"
+_Built: TypeAlias = "tuple[dict[str, logging.Handler], dict[str, _Layer], list[RedactionFilter | PriceFilter]]"
 
 
 def _build(config: Mapping[str, Any], scope: object, replace: bool) -> _Built:
-    """Build the handlers, layers and redaction policies of a dictConfig: all of them, or none and an error.
+    """Build the handlers, layers, redaction policies and prices of a dictConfig: all of them, or none and an error.
 
     Handlers and layers are not attached yet.
     """
@@ -281,8 +281,9 @@ def _build(config: Mapping[str, Any], scope: object, replace: bool) -> _Built:
     return handlers, layers, _policies(configurator)
 
 
-def _policies(configurator: logging.config.DictConfigurator) -> list[RedactionFilter]:
-    return [item for item in configurator.config.get("filters", {}).values() if isinstance(item, RedactionFilter)]
+def _policies(configurator: logging.config.DictConfigurator) -> list[RedactionFilter | PriceFilter]:
+    filters = configurator.config.get("filters", {})
+    return [item for item in filters.values() if isinstance(item, (RedactionFilter, PriceFilter))]
 
 
 def _layer(

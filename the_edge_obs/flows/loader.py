@@ -176,6 +176,11 @@ def _observability(spot: Spot, data: Mapping[str, Any], loading: Loading) -> Map
 
 
 def _refuse_callbacks(spot: Spot, block: Mapping[str, Any]) -> None:
+    from ..recording.pricing import names_code
+
+    if names_code(prices := block.get("prices")):
+        where = spot.at("prices").called("observability.prices")
+        raise where.error(f"{prices!r} brings code, which is not allowed here; use a table or genai-prices")
     handlers = block.get("handlers")
     for index, handler in enumerate(handlers if isinstance(handlers, list) else []):
         if not isinstance(handler, Mapping):

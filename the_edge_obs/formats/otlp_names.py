@@ -97,7 +97,7 @@ def _gen_ai_pairs(kind: Kind, record: SpanRecord, content: bool) -> _Pairs:
     yield "gen_ai.response.finish_reasons", _finish_reasons(answer)
     for name in ("input_tokens", "output_tokens"):
         yield f"gen_ai.usage.{name}", record.metrics.get(name)
-    yield "gen_ai.usage.cache_read.input_tokens", _cached(answer)
+    yield "gen_ai.usage.cache_read.input_tokens", _cached(record.metrics, answer)
     first: Any = record.metrics.get("time_to_first_chunk_ms")
     yield "gen_ai.response.time_to_first_chunk", first / 1000 if is_number(first) else None
     if content and kind is Kind.LLM:
@@ -134,7 +134,8 @@ def _openinference_pairs(kind: Kind, record: SpanRecord, content: bool) -> _Pair
     counts = {"prompt": "input_tokens", "completion": "output_tokens", "total": "tokens"}
     for name, metric in counts.items():
         yield f"llm.token_count.{name}", record.metrics.get(metric)
-    yield "llm.token_count.prompt_details.cache_read", _cached(answer)
+    yield "llm.token_count.prompt_details.cache_read", _cached(record.metrics, answer)
+    yield "llm.token_count.completion_details.reasoning", record.metrics.get("reasoning_tokens")
     yield "llm.cost.total", record.metrics.get("cost_usd")
     if content and kind is Kind.LLM:
         yield from _numbered("llm.input_messages", _asked(given))
@@ -163,10 +164,10 @@ CONVENTIONS: Final[Mapping[str, Callable[[Kind, SpanRecord, bool], dict[str, Val
 
 
 def _asked(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the messages that a model was given."""
-    system = given.get("system")
+    """Return the messages that a model was given; OpenAI's API ``responses`` calls them input and instructions."""
+    system = given.get("system", given.get("instructions"))
     before: list[Mapping[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
-    messages = given.get("messages")
+    messages = given.get("messages", given.get("input"))
     if isinstance(messages, list):
         return [*before, *(message for message in messages if isinstance(message, Mapping))]
     prompt = given.get("prompt", given.get("input"))
@@ -212,8 +213,10 @@ def _finish_reasons(answer: Mapping[str, Any]) -> list[str] | None:
     return [reason for reason in reasons if isinstance(reason, str)] or None
 
 
-def _cached(answer: Mapping[str, Any]) -> Any:
-    """Return how many of the input tokens came from a cache."""
+def _cached(metrics: Mapping[str, Any], answer: Mapping[str, Any]) -> Any:
+    """Return how many of the input tokens came from a cache: the metric, or what the answer of an older log says."""
+    if (count := metrics.get("cached_tokens")) is not None:
+        return count
     usage = _mapping(answer.get("usage"))
     details = _mapping(usage.get("prompt_tokens_details", usage.get("input_tokens_details")))
     return details.get("cached_tokens", usage.get("cache_read_input_tokens"))

@@ -6,6 +6,7 @@ import atexit
 import contextvars
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
     from .span_records import SpanRecord
 
 _GRACE_S: Final = 0.1  # how long a sender that was told to give up has to count its last batch
+
+
+def _take_no_signals(starter: int) -> None:
+    """Leave signals to the threads of the program.
+
+    A program that blocks a signal in its only thread, as Celery's workers do while they hold a lock, would get it in this one.
+
+    Args:
+        starter: The native id of the thread that started this one. With gevent it is this one: a thread is not a thread there.
+    """
+    if hasattr(signal, "pthread_sigmask") and threading.get_native_id() != starter:
+        names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2")
+        signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in names])
 
 
 class Sender:
@@ -92,7 +106,8 @@ class Sender:
                 return
             # In a context of its own: what is logged while sending is in no flow.
             run = contextvars.Context().run
-            thread = threading.Thread(target=run, args=(self._work, owner), name=f"tea-{type(owner).__name__}", daemon=True)
+            about = (self._work, owner, threading.get_native_id())
+            thread = threading.Thread(target=run, args=about, name=f"tea-{type(owner).__name__}", daemon=True)
             with suppress(RuntimeError):  # no thread can be started; the next span tries again, and the end reports what waits
                 thread.start()
                 self._thread = thread
@@ -100,8 +115,9 @@ class Sender:
 
     # --- in the thread ---
 
-    def _work(self, owner: Any) -> None:
+    def _work(self, owner: Any, starter: int) -> None:
         """Send what waits until the handler is closed; the thread holds the handler until then."""
+        _take_no_signals(starter)
         while True:
             self._some.wait()
             self._hurry.wait(self._delay_s)

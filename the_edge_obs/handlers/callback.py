@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
 import threading
@@ -11,7 +10,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..event import Event
-from ..recording.callables import HAND_ON, check_runs
+from ..recording.callables import HAND_ON, check_runs, function_at
 from ..recording.faults import Guard, handler_failed
 from ..recording.records import event_of
 
@@ -31,7 +30,7 @@ class CallbackHandler(logging.Handler):
     def __init__(self, callback: Callable[[Event], Any] | str, level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
         self._running = threading.local()
-        self.callback = _found(callback) if isinstance(callback, str) else callback
+        self.callback = function_at("callback", callback) if isinstance(callback, str) else callback
         if not callable(self.callback):
             raise ConfigurationError(f"callback {callback!r} is not callable; give a function or 'package.module:function'")
         check_runs("callback", self.callback)
@@ -56,11 +55,3 @@ class CallbackHandler(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Report the failure on stderr as ``logging`` does, without secrets, and count it in the flow."""
         handler_failed(self, record)
-
-
-def _found(path: str) -> Any:
-    module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"callback {path!r} is not found ({error}); write 'package.module:function'") from error

@@ -39,6 +39,23 @@ _OUTPUT: Final = {
     "candidatesTokenCount": ("thoughtsTokenCount",),
 }
 _TOTAL: Final = {"total_tokens": (), "tokens": (), "totalTokens": (), "total_token_count": (), "totalTokenCount": ()}
+# Counts that are part of the input or the output, and where a usage of OpenAI, Anthropic, Bedrock, Gemini or LangChain has them.
+_PARTS: Final = {
+    "cached_tokens": (
+        *(("prompt_tokens_details", "cached_tokens"), ("input_tokens_details", "cached_tokens"), ("cache_read_input_tokens",)),
+        *(("cacheReadInputTokens",), ("cached_content_token_count",), ("cachedContentTokenCount",)),
+        ("input_token_details", "cache_read"),
+    ),
+    "cache_write_tokens": (
+        *(("cache_creation_input_tokens",), ("cacheWriteInputTokens",), ("prompt_tokens_details", "cache_write_tokens")),
+        *(("input_tokens_details", "cache_write_tokens"), ("input_token_details", "cache_creation")),
+    ),
+    "reasoning_tokens": (
+        *(("completion_tokens_details", "reasoning_tokens"), ("output_tokens_details", "reasoning_tokens")),
+        *(("thoughts_token_count",), ("thoughtsTokenCount",), ("output_token_details", "reasoning")),
+    ),
+}
+_MODEL_KEYS: Final = ("model", "model_name", "model_version", "modelVersion")
 
 MUTE: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset})
 """Types of results that hold no metrics."""
@@ -130,6 +147,8 @@ def _fields_of(value: Any) -> tuple[dict[str, Any], ...]:
 def metrics_of(result: object) -> dict[str, Any] | None:
     """Return the metrics in a result, or None: the tokens of its ``usage`` or ``usage_metadata``, and ``cost_usd``.
 
+    ``cached_tokens`` and ``cache_write_tokens`` are part of ``input_tokens``, ``reasoning_tokens`` of ``output_tokens``.
+
     The result and its usage are dicts or objects, as in the SDKs of OpenAI, Anthropic, Google and others. If the usage has no
     total, the total is the sum of input and output.
     """
@@ -142,7 +161,7 @@ def metrics_of(result: object) -> dict[str, Any] | None:
         if (usage := get(key)) is not None:
             break
     metrics = {} if type(usage) in MUTE else _tokens_of(_getter(usage))
-    if _is_count(cost := get("cost_usd")):
+    if is_count(cost := get("cost_usd")):
         metrics["cost_usd"] = cost
     return metrics or None
 
@@ -161,17 +180,43 @@ def _tokens_of(get: _Get) -> dict[str, Any]:
         tokens["output_tokens"] = got + beside_got
     if total is not None or tokens:
         tokens["tokens"] = sum(tokens.values()) if total is None else total
-    return tokens
+    return {**tokens, **_parts_of(get)}
+
+
+def _parts_of(get: _Get) -> dict[str, Any]:
+    """Return the counts of a usage that are part of its input and output, as far as they are not 0."""
+    parts = {}
+    for name, paths in _PARTS.items():
+        for first, *rest in paths:
+            value = get(first)
+            if rest and value is not None:
+                value = None if type(value) in MUTE else _getter(value)(rest[0])
+            if value is not None and is_count(value):
+                if value:
+                    parts[name] = value
+                break
+    return parts
+
+
+def model_in(value: object) -> str | None:
+    """Return the model that a result or an input names, or None; for LangChain's messages, that of ``response_metadata``."""
+    if type(value) in MUTE:
+        return None
+    get = _getter(value)
+    model = next((model for key in _MODEL_KEYS if type(model := get(key)) is str and model), None)
+    if model is None and type(about := get("response_metadata")) is dict:
+        model = model_in(about)
+    return model
 
 
 def _count(get: _Get, spellings: Mapping[str, tuple[str, ...]]) -> tuple[Any, Any]:
     """Return a count of a usage (or None), and the sum of the counts to add to it."""
     for key, others in spellings.items():
         own = get(key)
-        if own is not None and _is_count(own):
+        if own is not None and is_count(own):
             beside = 0
             for other in others:
-                if _is_count(count := get(other)):
+                if is_count(count := get(other)):
                     beside += count
             return own, beside
     return None, 0
@@ -224,6 +269,7 @@ def _in_slot(slot: Any, value: object) -> Any:
         return None
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Tell whether a value is a finite number of at least 0."""
     kind = type(value)  # not isinstance: __class__ may lie or raise
     return kind in (int, float) and 0 <= value < math.inf

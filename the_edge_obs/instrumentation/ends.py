@@ -14,8 +14,8 @@ from ..redaction.texts import MAX_STRING, scrub, scrub_key
 from ..secrets.keys import MAX_KEY
 from ..secrets.policies import effective
 
-# Exceptions that cancel a span. They are matched by name, so that asyncio need not be imported.
-_CANCELLATIONS: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
+# Exceptions that cancel a span. They are matched by name, so that asyncio need not be imported. ``Cancelled`` is trio's.
+_CANCELLATIONS: Final = frozenset({"Cancelled", "CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
 
 
 class End(NamedTuple):

@@ -18,6 +18,7 @@ from ..recording.names import fit_name
 from ..recording.records import NOTHING, NOWHERE
 from ..recording.tracebacks import Parts
 from ..store.sources import get_flow_log
+from .capture import is_soft_failure
 from .ends import end_of, outcome_of
 from .event_streams import Events, FlowEvents
 from .resources import resource_data, runtime
@@ -57,6 +58,9 @@ class ObservabilityContext:
         flow_id: The flow's id, a UUID string.
         name: The flow's name.
         about: Further keys of the data of the root span's entry event, such as ``input``. Set them before the flow begins.
+        output: Set it to the result of the run; it becomes ``data.output`` of the event that ends the flow. A dict with
+            ``success: False`` makes that event an error.
+        metrics: Further numbers for that event, or None.
 
     Raises:
         ConfigurationError: flow_id is not a UUID, or not the parent's; or the config cannot be used.
@@ -98,6 +102,8 @@ class ObservabilityContext:
         self._spans: list[_NodeSpan] = []
         self._lock = threading.Lock()
         self.about: dict[str, Any] = {}
+        self.output: Any = NOTHING
+        self.metrics: dict[str, Any] | None = None
         self._undo: Callable[[], None] | None = None if config is None else _configure(config, scope)
         self.config = dict(config or {})
 
@@ -168,20 +174,23 @@ class ObservabilityContext:
     def _end(self, error: BaseException | None) -> None:
         leave(self.context, with_flow=self._is_entered)
         root, self._root = self._root, None
-        if root is not None and not root.close(error) and error is not None:
-            self._report(error)
-        state, parts = self.context.flow, Parts()
+        state, parts, output = self.context.flow, Parts(), self.output
+        has_failed = error is None and type(output) is dict and parts.read(is_soft_failure, output, instead=False)
+        if root is not None:
+            root.output, root.metrics = output, self.metrics
+            if not root.close(error) and (error is not None or has_failed):
+                self._report(error)
         if not state.ended:
-            state.ended, state.status = True, outcome_of(error, parts)
+            state.ended, state.status = True, "error" if has_failed else outcome_of(error, parts)
         undo, self._undo = self._undo, None
         if undo is not None:
             undo()
         if parts.interrupt is not None:
             raise parts.interrupt
 
-    def _report(self, error: BaseException) -> None:
+    def _report(self, error: BaseException | None) -> None:
         logger, parts = node_logger(ROOT_NODE), Parts()
-        end = end_of(NOTHING, error, parts, self.context.flow, is_detailed=logger.isEnabledFor(logging.DEBUG))
+        end = end_of(self.output, error, parts, self.context.flow, is_detailed=logger.isEnabledFor(logging.DEBUG))
         if logger.isEnabledFor(end.level) and logger.hasHandlers():
             log_event(logger, self.context, "error", end.level, end.message, end.payload, None)
         if parts.interrupt is not None:

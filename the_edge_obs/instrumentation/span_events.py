@@ -15,11 +15,13 @@ from ..recording.dispatch import emit
 from ..recording.exits import forget, opened
 from ..recording.faults import Guard, own_fault
 from ..recording.names import fit_name, node_name
+from ..recording.pricing import active
 from ..recording.records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
 from ..recording.tracebacks import Parts
 from ..redaction.snapshots import snapshot
 from ..secrets.keys import KEY_CLASSES, KeyClasses
 from .capture import is_soft_failure, metrics_of
+from .costs import with_cost
 from .ends import end_of, numbers, text_of
 from .running import leave
 
@@ -52,9 +54,10 @@ class OpenSpan:
         started: Monotonic clock at entry, in nanoseconds.
         wall: Wall clock at entry, in nanoseconds. The end gets ``wall`` + duration as its time, so a clock change cannot reorder
             them.
+        given: The captured input, while prices are active: it may name the model.
     """
 
-    __slots__ = ("classes", "context", "is_ended", "level", "logger", "site", "started", "wall")
+    __slots__ = ("classes", "context", "given", "is_ended", "level", "logger", "site", "started", "wall")
 
     def __init__(
         self,
@@ -71,9 +74,12 @@ class OpenSpan:
         self.wall = wall or time.time_ns()
         self.started = started or time.perf_counter_ns()
         self.is_ended = False
+        self.given: Any = None
 
     def entry(self, kind: Kind, payload: Any) -> None:
         """Log the entry; the payload is a snapshot."""
+        if active:
+            self.given = payload if kind.key is not None else payload.get("input") if type(payload) is dict else None
         opened(self.context[1], self)
         emit(self.logger, (self.context, kind, self.level, self.wall, None, payload, None, self.site))
 
@@ -115,7 +121,11 @@ class OpenSpan:
             if output is not NOTHING:
                 if brought := metrics_of(output):
                     metrics = brought if metrics is None else {**metrics, **brought}
+                if active:
+                    metrics = self._priced(metrics, output)
                 output = snapshot(output, flow, self.classes)
+            elif active:
+                metrics = self._priced(metrics, output)
             if metrics is not None:
                 figures = {"duration_ms": duration / 1e6, **numbers(metrics, flow)}
         except BaseException as failure:  # noqa: BLE001 - the end is logged in any case
@@ -124,6 +134,15 @@ class OpenSpan:
         emit(self.logger, (self.context, EXIT, self.level, self.wall + duration, None, output, figures, self.site))
         return True
 
+    def _priced(self, metrics: dict[str, Any] | None, output: Any) -> dict[str, Any] | None:
+        """Return the metrics with the cost of the span, and note a model without a price."""
+        if metrics is None:
+            return None
+        costs = with_cost(metrics, output, self.given, self.context)
+        if costs.note is not None:
+            self.log("log", logging.WARNING, costs.note, {}, None)
+        return costs.metrics
+
     def _finish(
         self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None, parts: Parts
     ) -> None:
@@ -131,6 +150,8 @@ class OpenSpan:
         kind, level, message, payload, flow = EXIT, self.level, None, output, self.context.flow
         if error is None and output is not NOTHING and (brought := parts.read(metrics_of, output, instead={})):
             metrics = {**(metrics or {}), **brought}
+        if active:
+            metrics = parts.read(self._priced, metrics, output, instead=metrics)
         if error is not None or (type(output) is dict and parts.read(is_soft_failure, output, instead=False)):
             is_detailed = self.logger.isEnabledFor(logging.DEBUG)
             level, message, payload = end_of(output, error, parts, flow, is_detailed=is_detailed)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from ..context import Entered, SpanContext, child_context, new_number, root_context
 from ..event import level_number
@@ -17,8 +18,11 @@ from ..recording.names import node_name
 from ..recording.records import ENTRY, NOTHING, NOWHERE, PLAIN, Site
 from ..redaction.snapshots import snapshot
 from .ends import text_of
+from .following import followed
 from .running import current, enter, leave
 from .span_events import OpenSpan, label_of, report
+
+G = TypeVar("G", bound=Generator[Any, Any, Any] | AsyncGenerator[Any, Any])
 
 
 class Span:
@@ -215,6 +219,27 @@ class StartedSpan:
             error = SpanError(text_of(error))
         span.output, span.metrics = output, metrics
         return span.close(error)
+
+    def follow(self, stream: G, output: Callable[[], Any] | None = None) -> G:
+        """Return a generator that yields what another yields, and ends the span with it.
+
+        The span is current while the generator runs. Metrics are ``chunks``, ``time_to_first_chunk_ms`` and, if the consumer
+        stops early, ``closed_early``. If it never starts, the span ends when it is garbage.
+
+        Args:
+            stream: A generator or async generator that has not started.
+            output: Returns the ``data.output`` of the exit event, also if the consumer stops early. Default: what the generator
+                returns.
+
+        Raises:
+            ConfigurationError: It is not a generator, or has started.
+
+        Example:
+            >>> call = obs.start_span("llm.stream")
+            >>> list(call.follow(piece for piece in ["a", "b"]))
+            ['a', 'b']
+        """
+        return cast("G", followed(stream, self._span._open, self.end, output))
 
     def metric(self, **metrics: float) -> None:
         """Log a metric event of this span.

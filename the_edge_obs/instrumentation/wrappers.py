@@ -84,10 +84,12 @@ class ObservedNode:
         opened.close(output)
         return output
 
-    def close(self, context: Place, wall: int, started: int, output: Any, error: BaseException | None = None) -> None:
-        """Log the end of a call whose entry the wrapper logged itself."""
+    def close(self, context: Place, wall: int, started: int, given: Any, output: Any, error: BaseException | None = None) -> None:
+        """Log the end of a call whose entry the wrapper logged itself; ``given`` is the captured input."""
         try:
-            OpenSpan(self.logger, self.level, self.site, context, self.classes, wall, started).close(output, error)
+            opened = OpenSpan(self.logger, self.level, self.site, context, self.classes, wall, started)
+            opened.given = given
+            opened.close(output, error)
         except Exception:  # noqa: BLE001 - at the end of the stack there is no room to report more
             context[0].faults += 1
 
@@ -155,13 +157,14 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
             payload = snapshot(args[0] if args and capture.takes_params else capture(args, kwargs), flow, node.classes)
             take = emit(logger, (context, ENTRY, level, wall, None, payload, None, site))
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
+            payload = None
             own_fault("logging an entry", context)
         token = places.enter(context)
         try:
             output = fn(*args, **kwargs) if kwargs else fn(*args)
         except BaseException as error:
             places.leave(token)
-            node.close(context, wall, started, NOTHING, error)
+            node.close(context, wall, started, payload, NOTHING, error)
             raise
         duration = clock() - started
         places.leave(token)
@@ -177,19 +180,21 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
         elif kind is str or (type(kind) is type and kind in MUTE):  # a metaclass may raise in __hash__
             says_more = False
         elif kind is not node.there and (way := node.way(output)) is not None:
-            return hand_on(output, way, node, OpenSpan(logger, level, site, context, node.classes, wall, started), WRAPPERS)
+            opened = OpenSpan(logger, level, site, context, node.classes, wall, started)
+            opened.given = payload
+            return hand_on(output, way, node, opened, WRAPPERS)
         else:
             says_more = may_bring_metrics(output)
         if says_more:
-            node.close(context, wall, started, output)
+            node.close(context, wall, started, payload, output)
             return output
         try:
             payload = snapshot(output, flow, node.classes)
         except (KeyboardInterrupt, SystemExit):  # it may come from outside the snapshot: end the span and raise it
-            node.close(context, wall, started, output)
+            node.close(context, wall, started, payload, output)
             raise
         except BaseException:  # noqa: BLE001 - the end is logged without the parts that cannot be read
-            node.close(context, wall, started, output)
+            node.close(context, wall, started, payload, output)
             return output
         try:
             facts = (context, EXIT, level, wall + duration, None, payload, duration, site)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import inspect
+import re
 from collections.abc import Callable
 from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType, MethodType
 from typing import Any, Final, Literal, TypeAlias
@@ -108,6 +110,32 @@ _KINDS: Final = {
 HAND_ON: Final = (
     "give a plain function that hands the event on, such as lambda event: loop.call_soon_threadsafe(queue.put_nowait, event)"
 )
+
+
+# The path of a function: ``package.module:function``.
+_FUNCTION_PATH: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def is_function_path(text: str) -> bool:
+    """Tell whether a text can be the path of a function, ``package.module:function``; nothing is imported."""
+    return _FUNCTION_PATH.fullmatch(text) is not None
+
+
+def function_at(what: str, path: str) -> Any:
+    """Import the function at a path, ``package.module:function``.
+
+    Args:
+        what: The name of the setting, for the error: ``callback``.
+        path: The path.
+
+    Raises:
+        ConfigurationError: it is not found.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"{what} {path!r} is not found ({error}); write 'package.module:function'") from error
 
 
 def check_runs(what: str, fn: Callable[..., Any]) -> None:

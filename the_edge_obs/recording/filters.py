@@ -1,15 +1,18 @@
-"""The filters: for stamping records with the running flow and span, for passing one owner's flows only, and for redaction."""
+"""The filters: they stamp records with the running flow, pass one owner's flows only, or keep redaction and prices active."""
 
 from __future__ import annotations
 
 import logging
 import weakref
 from collections.abc import Iterable
+from typing import Any
 
 from ..context import FlowState, SpanContext, current
 from ..secrets.policies import activate, policy_of
 from .dispatch import FACT_FILTERS
 from .foreign import scrub_record
+from .pricing import activate as activate_prices
+from .pricing import prices_of
 from .records import IDS, STAMP, Facts, NodeRecord, flow_of, node_of, stamp_of
 
 
@@ -107,6 +110,35 @@ class RedactionFilter(logging.Filter):
         self._undo()
 
 
+class PriceFilter(logging.Filter):
+    """Keep prices of models active in the whole process while this filter exists; every record passes.
+
+    It is a filter so that a dictConfig can name it, like ``RedactionFilter``. If there are several, the latest counts.
+
+    Args:
+        prices: As ``prices:`` of a block: a table ``{model: {input: 2.5, output: 10, cached_input: 1.25, cache_write: 3.75}}``
+            in US dollars per million tokens, whose models may have wildcards; ``genai-prices``; or a function, or its path
+            ``package.module:function``, which gets the model and its tokens and returns US dollars, or None.
+
+    Raises:
+        ConfigurationError: the prices are not valid; the message names the key, the value and what is allowed.
+    """
+
+    def __init__(self, prices: Any) -> None:
+        super().__init__()
+        checked = prices_of(prices, "prices")
+        self._undo = weakref.finalize(self, (lambda: None) if checked is None else activate_prices(checked))
+        self._undo.atexit = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record pass."""
+        return True
+
+    def close(self) -> None:
+        """Deactivate the prices."""
+        self._undo()
+
+
 def _passes(flow_filter: FlowContextFilter, facts: Facts) -> bool:
     # A node's event has its ids already: only the name is left to check, as logging.Filter does.
     if not (name := flow_filter.name):
@@ -121,4 +153,4 @@ def _is_in_scope(scope_filter: ScopeFilter, facts: Facts) -> bool:
 
 FACT_FILTERS[FlowContextFilter] = _passes
 FACT_FILTERS[ScopeFilter] = _is_in_scope
-FACT_FILTERS[RedactionFilter] = lambda redaction_filter, facts: True
+FACT_FILTERS[RedactionFilter] = FACT_FILTERS[PriceFilter] = lambda every_record, facts: True

@@ -45,6 +45,44 @@ const TOTAL: Spellings = &[
     ("totalTokenCount", &[]),
 ];
 
+/// Where a usage has a count that is part of its input or output: the keys that lead to it.
+type Paths = &'static [&'static [&'static str]];
+
+const PARTS: [(&str, Paths); 3] = [
+    (
+        "cached_tokens",
+        &[
+            &["prompt_tokens_details", "cached_tokens"],
+            &["input_tokens_details", "cached_tokens"],
+            &["cache_read_input_tokens"],
+            &["cacheReadInputTokens"],
+            &["cached_content_token_count"],
+            &["cachedContentTokenCount"],
+            &["input_token_details", "cache_read"],
+        ],
+    ),
+    (
+        "cache_write_tokens",
+        &[
+            &["cache_creation_input_tokens"],
+            &["cacheWriteInputTokens"],
+            &["prompt_tokens_details", "cache_write_tokens"],
+            &["input_tokens_details", "cache_write_tokens"],
+            &["input_token_details", "cache_creation"],
+        ],
+    ),
+    (
+        "reasoning_tokens",
+        &[
+            &["completion_tokens_details", "reasoning_tokens"],
+            &["output_tokens_details", "reasoning_tokens"],
+            &["thoughts_token_count"],
+            &["thoughtsTokenCount"],
+            &["output_token_details", "reasoning"],
+        ],
+    ),
+];
+
 /// The text of an error whose panic cannot be seen, only that the thread unwinds.
 pub(crate) const PANICKED: &str = "the thread panicked";
 
@@ -141,7 +179,19 @@ fn tokens_of(usage: &Snap) -> Figures {
     let there = named
         .into_iter()
         .filter_map(|(name, count)| Some((name.into(), count?)));
-    there.collect()
+    let mut figures: Figures = there.collect();
+    figures.extend(PARTS.iter().filter_map(|(name, paths)| {
+        let part = part(usage, paths).filter(|part| float(part) > 0.0)?;
+        Some(((*name).into(), part))
+    }));
+    figures
+}
+
+/// Returns the first count that one of the paths leads to.
+fn part(usage: &Snap, paths: Paths) -> Option<Snap> {
+    let at = |path: &&[&str]| path.iter().try_fold(usage, |value, key| value.get(key));
+    let mut counts = paths.iter().filter_map(at).filter(|count| is_count(count));
+    counts.next().cloned()
 }
 
 /// Returns a count of a usage, and the sum of the counts to add to it.

@@ -75,6 +75,8 @@ def _without(block: dict[str, Any], where: str) -> str | None:
     keys = [name or int(number) for name, number in _PART.findall(where.removeprefix("observability"))]
     if keys[:1] == ["handlers"] and keys[2:] and keys[2] in _NEEDED:
         keys = keys[:2]  # a handler without it would be another one
+    if keys[:1] == ["prices"]:
+        keys = keys[:1]  # the names of models have dots
     holder: Any = block
     for depth, key in enumerate(keys):
         if not _has(holder, key):

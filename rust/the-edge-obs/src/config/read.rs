@@ -12,7 +12,7 @@ use crate::value::{Key, Snap};
 
 pub(super) const PLACE: &str = "observability";
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "enabled",
     "level",
     "levels",
@@ -21,6 +21,7 @@ const KEYS: [&str; 8] = [
     "redact",
     "capture",
     "propagate",
+    "prices",
 ];
 
 /// Reads a block.
@@ -50,6 +51,10 @@ pub(super) fn block(block: &Snap) -> Result<Config, Error> {
     config.capture = capture(&under("capture"), given(block, "capture"))?;
     if let Some(propagate) = given(block, "propagate") {
         config.propagate = flag(&under("propagate"), propagate)?;
+    }
+    if given(block, "prices").is_some() {
+        let problem = "observability.prices is not supported by the Rust runtime, which computes no costs; leave it out";
+        return Err(mistake(&under("prices"), problem));
     }
     refuse_links(PLACE, block)?;
     Ok(config)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..redaction.texts import scrub_text
-from ._transport import Response, TransportError
+from .transport import Response, TransportError
 
 # How many characters of an endpoint's message an error shows.
 _SHOWN: Final = 500
