@@ -20,6 +20,12 @@ ROOT = Path(__file__).parent
 _WASM = "wasm32-unknown-unknown"
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]  # the last one to try: setup.cfg names those that are supported
 
+# What the integration with LangChain is tried with; the versions of the newest are those of the extra dev.
+LANGCHAIN = {
+    "oldest": ["langchain-core==0.3.0", "langgraph==0.2.20", "langchain-openai==0.2.0"],
+    "newest": ["langchain", "langgraph", "langchain-openai"],
+}
+
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "quick"]
 nox.options.reuse_existing_virtualenvs = True
@@ -64,7 +70,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types (mypy, strict)."""
-    install(session, "test,otel", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich", "argcomplete"))
+    install(session, "test,langchain,otel", *of_dev("mypy", "types-PyYAML", "types-jmespath", "orjson", "rich", "argcomplete"))
     session.run("mypy", *session.posargs)
 
 
@@ -90,6 +96,15 @@ def optional(session: nox.Session) -> None:
     paths = [str(path) for path in sorted(Path("tests").glob("**/test_*.py")) if needing.search(path.read_text(encoding="utf-8"))]
     chosen = session.posargs or [*paths, "tests/viewers"]
     session.run("pytest", "-q", *chosen, env=speedscope(session))
+
+
+@nox.session
+@nox.parametrize("versions", list(LANGCHAIN))
+def langchain(session: nox.Session, versions: str) -> None:
+    """Hold the spans of LangChain and LangGraph, with their oldest and with their newest versions."""
+    install(session, "test", *(LANGCHAIN["oldest"] if versions == "oldest" else of_dev(*LANGCHAIN["newest"])))
+    chosen = session.posargs or sorted(map(str, Path("tests").glob("test_integrations_langchain*.py")))
+    session.run("pytest", "-q", *chosen)
 
 
 @nox.session

@@ -42,7 +42,7 @@ FILE_NAME = re.compile(r"[#;] ([\w.-]+\.\w+)\n")
 # A flow with a web address in it needs a network to run; everything else runs here.
 NEEDS_NETWORK = "https://"
 # Packages of an extra: a snippet that imports one is skipped without it.
-OPTIONAL = re.compile(r"^import (openai)$", re.MULTILINE)
+OPTIONAL = re.compile(r"^(?:import|from) (openai|langchain_core|langgraph)\b", re.MULTILINE)
 # tea-obs, with levels before it and a file behind it; pipes and other programs are the shell's.
 TEA_OBS = re.compile(r"(?:TEA_LOG=(?P<levels>\S+) )?tea-obs (?P<arguments>[^|>]*)(?:> (?P<file>\S+))?$")
 

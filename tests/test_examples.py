@@ -459,3 +459,30 @@ def test_dictconfig(tmp_path: Path, run: Run) -> None:
         "flow exit",
     ]
     assert "api_key=[REDACTED]" in texts(tmp_path)
+
+
+def test_langgraph(tmp_path: Path, run: Run) -> None:
+    """An agent on LangGraph: the tree has the tool's failure, and the secret that the model passed to it is nowhere."""
+    pytest.importorskip("langgraph")
+    done = run(EXAMPLES / "langgraph" / "main.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("The lamp weighs 2.5 kg.\n\nscales ")
+    log = get_flow_log(tmp_path / "logs")
+    assert [span.step or span.node for span in log.spans if span.parent_id == log.spans[1].span_id] == [
+        *["think", "act"] * 2,
+        "think",
+    ]
+    assert [(span.node, span.status) for span in log.spans if span.node.startswith("tool.")] == [
+        ("tool.weigh", "error"),
+        ("tool.weigh", "ok"),
+    ]
+    assert (log.status, log.metrics["tokens"]) == ("ok", 183)
+    assert "Zx81-hHq0" not in texts(tmp_path)
+
+
+def test_langgraph_says_what_it_needs(tmp_path: Path) -> None:
+    """Without the packages the program names what installs them."""
+    code = "import sys, runpy; sys.modules['langchain_core'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
+    command = [sys.executable, "-c", code, str(EXAMPLES / "langgraph" / "main.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "pip install '.[langchain]' langgraph" in done.stderr) == (1, True)

@@ -39,6 +39,22 @@ ANSWER = {
 METRICS = {"input_tokens": 12, "output_tokens": 3, "tokens": 15, "cost_usd": 0.25, "time_to_first_chunk_ms": 250.0}
 
 
+@pytest.mark.parametrize(
+    ("usage", "cached"),
+    [
+        ({"input_tokens": 12, "input_tokens_details": {"cached_tokens": 8}}, 8),
+        ({"input_tokens": 4, "cache_read_input_tokens": 8}, 8),
+        ({"input_tokens": 12, "input_token_details": {"cache_read": 8, "cache_creation": 1}}, 8),
+        ({"input_tokens": 12, "input_token_details": {"audio": 1}}, None),
+    ],
+)
+def test_cached_tokens_of_every_provider(usage: dict[str, Any], cached: int | None) -> None:
+    """OpenAI's newer form, Anthropic's and LangChain's."""
+    found = dict(span("llm.call", GIVEN, {**ANSWER, "usage": usage}, {}).attributes)
+    assert found.get("gen_ai.usage.cache_read.input_tokens") == cached
+    assert found.get("llm.token_count.prompt_details.cache_read") == cached
+
+
 def test_a_call_of_a_model_in_the_names_of_gen_ai() -> None:
     """``chat {model}``, a client; cached tokens are part of the input; the first chunk is in seconds."""
     made = span("llm.call", GIVEN, ANSWER, METRICS, names=["gen_ai"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import the_edge_obs as obs
+from the_edge_obs.context import CURRENT, Lent
 
 
 def node() -> str | None:
@@ -90,6 +91,59 @@ def test_a_block_that_is_left_in_another_context_changes_nothing_there(ring: obs
     assert next(steps, "done") == "done"
     assert node() is None
     run.close()
+
+
+def test_a_block_of_a_started_span_that_is_left_elsewhere(ring: obs.RingBufferHandler) -> None:
+    """A library leaves the block and ends the span in another context: in the first one, what was before is current again."""
+    call = obs.observable("call")(lambda: None)
+    elsewhere = contextvars.copy_context
+    with obs.flow() as run:
+        outer = obs.start_span("outer")
+        inner = obs.start_span("inner", parent=outer)
+        first, second = obs.use_span(outer), obs.use_span(inner)
+        first.__enter__()
+        second.__enter__()
+        elsewhere().run(second.__exit__, None, None, None)
+        call()
+        assert node() == "inner"
+        elsewhere().run(inner.end)
+        assert node() == "outer"
+        with obs.span("block"):
+            call()
+        call()
+        elsewhere().run(first.__exit__, None, None, None)
+        elsewhere().run(outer.end)
+        assert node() == "flow"
+        call()
+    assert node() is None
+    assert [(depth, span.node) for depth, span in run.get_flow_log().walk()] == [
+        (0, "flow"), (1, "outer"), (2, "inner"), (3, "call"), (2, "block"), (3, "call"), (2, "call"), (1, "call"),
+    ]  # fmt: skip
+
+
+def test_blocks_of_started_spans_keep_no_ended_ones(ring: obs.RingBufferHandler) -> None:
+    """Thousands in one context, each left and ended in another one."""
+    for number in range(3):
+        span = obs.start_span(f"s{number}")
+        block = obs.use_span(span)
+        block.__enter__()
+        contextvars.copy_context().run(block.__exit__, None, None, None)
+        span.end()
+    here = CURRENT.get()
+    assert isinstance(here, Lent)
+    assert (here.node, here.before) == ("s2", None)
+
+
+def test_what_runs_in_a_block_of_a_started_span_stays_there(ring: obs.RingBufferHandler) -> None:
+    """Until the block is left, what is observed in it is below the span, as in a task that outlives its span."""
+    with obs.flow() as run:
+        span = obs.start_span("early")
+        with obs.use_span(span):
+            span.end()
+            assert node() == "flow"
+            obs.observable("call")(lambda: None)()
+        assert node() == "flow"
+    assert [(depth, span.node) for depth, span in run.get_flow_log().walk()] == [(0, "flow"), (1, "early"), (2, "call")]
 
 
 def test_an_ended_flow_is_not_current(ring: obs.RingBufferHandler) -> None:

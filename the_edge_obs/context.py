@@ -125,6 +125,37 @@ class Entered(SpanContext):
     is_ended = is_late = False
 
 
+class Started(Entered):
+    """The context of a span that ``start_span`` started; ``use_span`` makes a ``Lent`` of it current."""
+
+
+class Lent(Entered):
+    """A started span in the block of one ``use_span``.
+
+    A library may leave the block, and end the span, in another context than that in which the block began. Code that still has
+    it as its current span is then in neither, but in what was current before.
+
+    Attributes:
+        of: The started span.
+        is_left: Whether the block was left.
+    """
+
+    of: Started
+    is_left = False
+
+    @property
+    def is_ended(self) -> bool:  # type: ignore[override]
+        """Whether the span has ended."""
+        return self.of.is_ended
+
+
+def lent(span: Started) -> Lent:
+    """Return a started span for a block that begins now."""
+    made = Lent(*span)
+    made.of, made.before = span, nearest_open(place())
+    return made
+
+
 class RemoteParent(NamedTuple):
     """A span in another process, as its ``traceparent`` names it, with the trace's flags and ``tracestate``."""
 
@@ -223,9 +254,18 @@ def checked_flow_id(flow_id: object) -> str:
         ) from error
 
 
+def nearest_open(span: Place | None) -> Place | None:
+    """Return the span itself if it is open, otherwise the nearest one that was current before it and is open, or None."""
+    while isinstance(span, Entered) and span.is_ended:
+        span = span.before
+    return span
+
+
 def child_context(node: str, step: str | None = None) -> Entered:
     """Return the context of a new span below the running one; outside any flow, the root of a new flow."""
     parent = place()
+    if parent.__class__ is Lent and parent.is_left:
+        parent = nearest_open(parent)
     if parent is None:
         return Entered(*root_context(node, step))
     child: Entered = _new(Entered, (parent[0], new_number(), parent[1], node, step))  # half the time of Entered(...)

@@ -218,6 +218,8 @@ def _cached(metrics: Mapping[str, Any], answer: Mapping[str, Any]) -> Any:
     if (count := metrics.get("cached_tokens")) is not None:
         return count
     usage = _mapping(answer.get("usage"))
+    if "input_token_details" in usage:  # of LangChain
+        return _mapping(usage["input_token_details"]).get("cache_read")
     details = _mapping(usage.get("prompt_tokens_details", usage.get("input_tokens_details")))
     return details.get("cached_tokens", usage.get("cache_read_input_tokens"))
 

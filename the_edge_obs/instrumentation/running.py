@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import Token
 
-from ..context import CURRENT, Entered, Place, SpanContext, context_of, place
+from ..context import CURRENT, Entered, Place, SpanContext, context_of, nearest_open, place
 
 
 def current() -> SpanContext | None:
@@ -20,13 +20,6 @@ def current() -> SpanContext | None:
     if span is None or (span[0].ended and not isinstance(span, Entered)):
         return None
     return context_of(span)
-
-
-def nearest_open(span: Place | None) -> Place | None:
-    """Return the span itself if it is open, otherwise the nearest one that was current before it and is open, or None."""
-    while isinstance(span, Entered) and span.is_ended:
-        span = span.before
-    return span
 
 
 def enter(context: Entered) -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from ..context import Entered, SpanContext, child_context, new_number, root_context
+from ..context import Entered, SpanContext, Started, child_context, new_number, root_context
 from ..event import level_number
 from ..recording.faults import own_fault
 from ..recording.names import node_name
@@ -114,9 +114,9 @@ class Span:
         if not self._logger.isEnabledFor(self._level):
             self.pass_by()
         elif parent is None:
-            self.open(Entered(*root_context(self._node, self._step)))
+            self.open(Started(*root_context(self._node, self._step)))
         else:
-            self.open(Entered(parent[0], new_number(), parent[1], self._node, self._step))
+            self.open(Started(parent[0], new_number(), parent[1], self._node, self._step))
 
     def pass_by(self) -> None:
         """Open no span because its level is filtered; the end logs only an error."""

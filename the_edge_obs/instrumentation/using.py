@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import Token
 from types import TracebackType
 
-from ..context import CURRENT, Place, SpanContext
+from ..context import CURRENT, Lent, Place, SpanContext, Started, lent
 from .flow_context import ObservabilityContext
 from .running import give_back
 from .spans import Span, StartedSpan
@@ -38,16 +38,23 @@ def use_span(span: ObservabilityContext | StartedSpan | Span | SpanContext | Non
 class Using:
     """A block in which a span is the current one."""
 
-    __slots__ = ("_context", "_tokens")
+    __slots__ = ("_context", "_lent", "_tokens")
 
     def __init__(self, context: SpanContext | None) -> None:
         self._context = context
         self._tokens: list[Token[Place | None]] = []
+        self._lent: list[Lent] = []
 
     def __enter__(self) -> None:
-        if self._context is not None:
-            self._tokens.append(CURRENT.set(self._context))
+        context = self._context
+        if isinstance(context, Started):
+            context = lent(context)
+            self._lent.append(context)
+        if context is not None:
+            self._tokens.append(CURRENT.set(context))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lent:
+            self._lent.pop().is_left = True
         if self._tokens:
             give_back(self._tokens.pop())

@@ -15,7 +15,7 @@ from typing import Any, Final
 # Import the module, not its members: a pickle of a wrapper by value contains its globals, and a module is pickled by its name. A
 # context variable's methods cannot be pickled, and a copy of a random generator would repeat its ids.
 from .. import context as places
-from ..context import CURRENT, VARIANT, Place, child_context
+from ..context import CURRENT, VARIANT, Lent, Place, child_context
 from ..recording.callables import is_there, way_of
 from ..recording.dispatch import emit, verdicts
 from ..recording.faults import own_fault
@@ -147,7 +147,7 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
                 return hand_on(output, way, node, None, WRAPPERS)
             return output
         parent, capture = places.place(), node.capture
-        if parent is None:
+        if parent is None or (parent.__class__ is Lent and parent.is_left):
             return node.call(fn, args, kwargs)
         flow, site, step = parent[0], node.site, node.step(kwargs) if capture.takes_node and kwargs else None
         context = (flow, places.random_bits(62) | VARIANT, parent[1], node.name, step)

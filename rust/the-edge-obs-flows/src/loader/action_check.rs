@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use the_edge_obs::value::Key;
 use the_edge_obs::Snap;
 
 use super::source::Read;
@@ -130,7 +131,7 @@ fn constant(value: &Renderer) -> Snap {
         Renderer::Map(pairs) => Snap::Map(
             pairs
                 .iter()
-                .map(|(key, item)| (key.clone(), constant(item)))
+                .map(|(key, item)| (Key::from(&**key), constant(item)))
                 .collect(),
         ),
         Renderer::List(items) => {

@@ -86,8 +86,10 @@ impl Needles {
             }
             last += shift.max(1);
         }
-        found.sort_unstable();
-        found.dedup();
+        if found.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
         found
     }
 
@@ -114,6 +116,9 @@ impl Needles {
         text: &'t str,
         mask: impl Fn(&str) -> Cow<'m, str>,
     ) -> Cow<'t, str> {
+        if self.texts.is_empty() || text.len() < self.window && text.is_ascii() {
+            return text.into();
+        }
         let text = self.uncut(text, &mask);
         let spans = self.spans(&text);
         if spans.is_empty() {
