@@ -17,6 +17,7 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
+_WASM = "wasm32-unknown-unknown"
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]  # the last one to try: setup.cfg names those that are supported
 
 INSTRUMENTED = re.compile("httpx|openai|openinference|opentelemetry|pydantic-ai|requests|sqlalchemy")
@@ -199,6 +200,15 @@ def rust(session: nox.Session) -> None:
         "package --locked --quiet -p the-edge-obs --allow-dirty",
     ):
         session.run("cargo", *command.split(), external=True, env=env)
+    targets = (
+        str(session.run("rustup", "target", "list", "--installed", external=True, silent=True)) if shutil.which("rustup") else ""
+    )
+    if _WASM in targets:
+        for crate in ("the-edge-obs", "the-edge-obs-flows"):
+            options = ("--locked", "--quiet", "--no-default-features", "--target", _WASM, "-p", crate)
+            session.run("cargo", "check", *options, external=True)
+    else:
+        session.warn(f"{_WASM} is not on this machine (rustup target add {_WASM}), so it is not tried")
     oldest = re.search(r'^rust-version = "(.+)"', Path("Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert oldest is not None
     if shutil.which("rustup") and oldest[1] in str(session.run("rustup", "toolchain", "list", external=True, silent=True)):
