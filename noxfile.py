@@ -17,8 +17,10 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
+_WASM = "wasm32-unknown-unknown"
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]  # the last one to try: setup.cfg names those that are supported
 
+INSTRUMENTED = re.compile("httpx|openai|openinference|opentelemetry|pydantic-ai|requests|sqlalchemy")
 # What the integration with LangChain is tried with; the versions of the newest are those of the extra dev.
 LANGCHAIN = {
     "oldest": ["langchain-core==0.3.0", "langgraph==0.2.20", "langchain-openai==0.2.0"],
@@ -95,6 +97,18 @@ def optional(session: nox.Session) -> None:
     paths = [str(path) for path in sorted(Path("tests").glob("**/test_*.py")) if needing.search(path.read_text(encoding="utf-8"))]
     chosen = session.posargs or [*paths, "tests/viewers"]
     session.run("pytest", "-q", *chosen, env=speedscope(session))
+
+
+@nox.session
+@nox.parametrize("versions", ["oldest", "newest"])
+def integrations(session: nox.Session, versions: str) -> None:
+    """Hold the trees of packages that are instrumented for OpenTelemetry, with their oldest and with their newest versions."""
+    wanted = [line for line in extras()["dev"].split("\n") if INSTRUMENTED.match(line)]
+    if versions == "oldest":
+        wanted = [re.sub(r">=([^,]+).*", r"==\1", line) for line in wanted]
+    install(session, "test", *wanted)
+    files = sorted(str(path) for path in Path("tests").glob("test_integrations_otel_*.py"))
+    session.run("pytest", "-q", *(session.posargs or files))
 
 
 @nox.session
@@ -186,6 +200,15 @@ def rust(session: nox.Session) -> None:
         "package --locked --quiet -p the-edge-obs --allow-dirty",
     ):
         session.run("cargo", *command.split(), external=True, env=env)
+    targets = (
+        str(session.run("rustup", "target", "list", "--installed", external=True, silent=True)) if shutil.which("rustup") else ""
+    )
+    if _WASM in targets:
+        for crate in ("the-edge-obs", "the-edge-obs-flows"):
+            options = ("--locked", "--quiet", "--no-default-features", "--target", _WASM, "-p", crate)
+            session.run("cargo", "check", *options, external=True)
+    else:
+        session.warn(f"{_WASM} is not on this machine (rustup target add {_WASM}), so it is not tried")
     oldest = re.search(r'^rust-version = "(.+)"', Path("Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert oldest is not None
     if shutil.which("rustup") and oldest[1] in str(session.run("rustup", "toolchain", "list", external=True, silent=True)):

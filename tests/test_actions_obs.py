@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from the_edge_obs.actions import builtin_registry
 from the_edge_obs.actions.obs import obs_export, obs_get_flow_log, obs_log_event, obs_query
 from the_edge_obs.configuration.config import configure
 from the_edge_obs.errors import (
@@ -19,7 +20,9 @@ from the_edge_obs.errors import (
     QueryError,
 )
 from the_edge_obs.event import validate
+from the_edge_obs.flows import load
 from the_edge_obs.instrumentation.flow_context import flow
+from the_edge_obs.instrumentation.registries import instrument
 from the_edge_obs.instrumentation.spans import Span
 
 UNKNOWN = "0af76519-16cd-43dd-8448-eb211c80319c"
@@ -88,6 +91,43 @@ def test_log_event_adds_to_the_running_span() -> None:
         ("custom", "metric", {}, {"hits": 1}),
     ]
     assert {event["span_id"] for event in added} == {own}
+
+
+@pytest.mark.parametrize(
+    ("step", "node"),
+    [
+        ("summarize the text", "summarize_the_text"),
+        (" a \t\u00a0b\x1f ", "a_b"),
+        ("...", "custom"),
+        (". .", "_"),
+        (".hidden one.", "hidden_one"),
+        ("x y" * 100, ("x_y" * 100)[:256]),
+        ("plain", "plain"),
+    ],
+)
+@pytest.mark.parametrize("level", ["info", "warn"])  # at warn the action has no span
+@pytest.mark.usefixtures("_configured")
+def test_the_step_of_a_flow_is_the_node_of_an_event_without_one(step: str, node: str, level: str) -> None:
+    """Whatever the step is called, and also where the flow's actions are instrumented."""
+    instrumented = builtin_registry()
+    undo = instrument(instrumented)
+    for actions in (None, instrumented):
+        logged = {"name": step, "uses": "obs.log_event", "with": {"message": "m", "level": "warn"}, "output": "logged"}
+        state = load({"observability": {"levels": {"obs": level}}, "nodes": [logged]}, actions).run()
+        events = obs_query({}, flow_id=state["flow_id"], filters={"level": "warn", "event_type": "log"})
+        assert [event["node"] for event in events] == [node]
+    undo()
+
+
+@pytest.mark.usefixtures("_configured")
+def test_a_node_that_is_given_is_made_a_name_too() -> None:
+    """Only what is not a text is refused."""
+    with flow("triage"):
+        obs_log_event({}, node=" best of\n3 ", message="m")
+        assert [event["node"] for event in obs_query({}, filters={"text": "m", "event_type": "log"})] == ["best_of_3"]
+        for wrong in ("", 3, ["a"]):
+            with pytest.raises(ActionError, match=r"obs\.log_event: node is .*; it must be a string that is not empty"):
+                obs_log_event({}, node=wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("_configured")

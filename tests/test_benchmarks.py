@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,16 @@ def test_the_extra_installs_what_the_contenders_need(bench):
     extra = {line.partition(">")[0] for line in setup["options.extras_require"]["bench"].split()}
     needed = {package for entry in bench("contenders").LEDGER.values() for package in entry.needs}
     assert {PACKAGES.get(package, package) for package in needed} | set(scrubbers.NEEDS.values()) == extra
+
+
+@pytest.mark.slow
+def test_the_cost_of_sending_spans_is_measured():
+    """Every span arrives, or there is no figure. How large it is, only a quiet machine can tell."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    command = [sys.executable, "-m", "tests.benchmarks.otlp", "--rounds", "2"]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["own", "wall", "total", *["span"] * 3, "at"]
 
 
 @pytest.mark.slow

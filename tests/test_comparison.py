@@ -197,6 +197,21 @@ def test_calls_of_one_node_find_their_like() -> None:
     ]
 
 
+def test_an_input_that_only_the_end_tells_is_an_input() -> None:
+    """Calls find their like by it, whether the entry or the end has it."""
+
+    def late(*words: str) -> FlowLog:
+        flow = Flow()
+        for word in words:
+            number = flow.run("llm.call")
+            flow.events[-1]["data"] = {"input": word, "output": word.upper()}
+            assert number == flow.count
+        return flow.log()
+
+    found = diff(late("a", "b", "c"), of(("llm.call", "a", "A"), ("llm.call", "c", "C")))
+    assert [(span.kind, span.differences) for span in found.changed] == [("removed", ())]
+
+
 def test_what_ran_in_another_order_has_moved() -> None:
     """Fewest spans are said to have moved; what also changed is both."""
     old = of(("a", 1), ("b", 1), ("c", 1), ("d", 1))

@@ -42,8 +42,13 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"[#;] ([\w.-]+\.\w+)\n")
 # A flow with a web address in it needs a network to run; everything else runs here.
 NEEDS_NETWORK = "https://"
-# Packages of an extra: a snippet that imports one is skipped without it.
-OPTIONAL = re.compile(r"^(?:import|from) (openai|langchain_core|langgraph)\b", re.MULTILINE)
+# What a snippet needs that imports a package of others; without it the snippet is skipped.
+NEEDED = {
+    "langchain_core": ("langchain_core",),
+    "langgraph": ("langgraph",),
+    "openai": ("openai",),
+    "pydantic_ai": ("pydantic_ai", "opentelemetry.sdk.trace"),
+}
 # tea-obs, with levels before it and a file behind it; pipes and other programs are the shell's.
 TEA_OBS = re.compile(
     r"""(?:TEA_LOG=(?P<levels>\S+) )?tea-obs (?P<arguments>(?:"[^"]*"|[^|>"])*)(?:> (?P<file>\S+))?(?P<fails>\|\| true)?$"""
@@ -141,8 +146,9 @@ def assert_like(shown: str, real: str) -> None:
 @pytest.mark.parametrize("snippet", PYTHON, ids=place_of)
 def test_python_snippets_run_and_print_what_is_shown(snippet: Snippet, workplace: Path) -> None:
     """Every Python snippet runs by itself, and prints what stands behind it."""
-    for package in OPTIONAL.findall(snippet.text):
-        pytest.importorskip(package)
+    for imported in re.findall(r"^(?:from|import) (\w+)", snippet.text, flags=re.MULTILINE):
+        for needed in NEEDED.get(imported, ()):
+            pytest.importorskip(needed)
     write_files(snippet.document)
     logging.getLogger().handlers.clear()  # pytest's; logging.basicConfig does nothing beside them
     printed = io.StringIO()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
+import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -158,6 +160,29 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc).timestamp()
 def test_times_as_people_write_them(value: Any, expected: float):
     """Unix seconds, ISO 8601 with and without a zone, and times relative to now."""
     assert parse_time(value, now=1000.0) == expected
+
+
+@pytest.fixture(params=["UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Let a zone be that of local time."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("a process cannot change its zone here")
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_first_and_last_days_of_the_calendar_have_a_local_time(zone: str) -> None:
+    """They follow and precede the days beside them, in every zone."""
+    day = 86_400.0
+    assert parse_time("0001-01-01T12:30:15.25", 0.0) == parse_time("0001-01-02T12:30:15.25", 0.0) - day
+    assert parse_time(datetime.min, 0.0) == parse_time("0001-01-02", 0.0) - day
+    assert parse_time("9999-12-31 23:59:59", 0.0) == parse_time("9999-12-30 23:59:59", 0.0) + day
+    assert parse_time(datetime.max, 0.0) == parse_time("9999-12-30T23:59:59.999999", 0.0) + day
+    if zone == "UTC":
+        assert parse_time("0001-01-01", 0.0) == -62_135_596_800.0
 
 
 @pytest.mark.parametrize(

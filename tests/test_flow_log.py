@@ -480,7 +480,9 @@ print(json.dumps([log.status, len(log.spans), len(log.roots), log.metrics["token
 def test_parents_that_go_round_in_a_circle_are_counted_in_finite_time(length: int) -> None:
     """As a broken or hostile log may have them; what lies below the circle counts, what repeats it does not."""
     circle = [one for n in range(1, length + 1) for one in whole(n, n, 9, parent=n % length + 1, metrics={"tokens": 5})]
-    leaf = whole(length + 1, 8, 8.5, parent=length, metrics={"tokens": 5})
+    leaf = whole(
+        length + 1, 8, 8.5, parent=min(length, 2), metrics={"tokens": 5}
+    )  # in the innermost span: the first is outermost
     given_events = json.dumps([*circle, *leaf])
     # In a process of its own, which can be ended.
     done = subprocess.run(
@@ -488,3 +490,18 @@ def test_parents_that_go_round_in_a_circle_are_counted_in_finite_time(length: in
     )
     # A span that is its own parent is on top, though no root; in a longer circle no span is.
     assert json.loads(done.stdout) == ["unknown", length + 1, int(length == 1), 5, 0]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_what_a_circle_of_parents_reports_counts_once(length: int) -> None:
+    """Nothing below it repeats that, so it must not get lost; also errors, and whatever the order of the events."""
+    failed = {"data": {"error": {"type": "E", "message": "m"}}, "level": "error"}
+    circle = [
+        one for n in range(1, length + 1) for one in whole(n, n, 9, parent=n % length + 1, metrics={"tokens": n, "cost_usd": 1})
+    ]
+    circle = [one if one["event_type"] == "entry" else {**one, **failed, "event_type": "error"} for one in circle]
+    for given_events in (circle, circle[::-1]):
+        metrics = build_flow_log(given_events).metrics
+        innermost = min(length, 2)
+        assert (metrics["tokens"], metrics["cost_usd"], metrics["error_count"]) == (innermost, 1, 1)
+        assert metrics["nodes"][f"node{innermost}"]["tokens"] == innermost

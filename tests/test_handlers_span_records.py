@@ -33,6 +33,17 @@ def test_a_record_has_what_its_events_have() -> None:
     assert (record.entry, record.inner) == ({"input": {"a": 1}}, [said])
 
 
+def test_an_input_that_is_known_only_at_the_end() -> None:
+    """As adapters to other tracers learn it, or the rest of it."""
+    entry, end = whole(1, 0, 2)
+    end["data"] = {"input": "late"}
+    assert (record := span_record([entry, end])) is not None
+    assert record.input == "late"
+    entry["data"] = {"input": "a part"}
+    assert (record := span_record([entry, end])) is not None
+    assert record.input == "late"
+
+
 def test_log_events_alone_are_not_a_span() -> None:
     """A span is opened, measured or ended; what another logger says inside it is not one."""
     assert span_record([event(1, "log", 1, node="agent")]) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,43 @@ def test_a_started_span_is_current_and_does_not_end(ring: obs.RingBufferHandler)
         assert [span.status for span in run.get_flow_log().spans if span.node == "outer"] == ["running"]
         call.end()
     assert [(depth, span.node) for depth, span in run.get_flow_log().walk()] == [(0, "flow"), (1, "outer"), (2, "inner")]
+
+
+def test_a_span_that_ends_in_the_block_leaves_the_flow_current(ring: obs.RingBufferHandler) -> None:
+    """Otherwise what follows in the block would be outside the flow."""
+    with obs.flow() as run:
+        call = obs.start_span("outer")
+        with obs.use_span(call):
+            call.end()
+            assert node() == "flow"
+            with obs.span("after"):
+                pass
+        assert node() == "flow"
+    assert {span.node: span.status for span in run.get_flow_log().spans} == {"flow": "ok", "outer": "ok", "after": "ok"}
+
+
+def test_a_started_span_has_the_times_the_id_and_the_data_that_an_adapter_gives(ring: obs.RingBufferHandler) -> None:
+    """Also when it fails, and whether or not it has an output."""
+    for output, error in (({"content": "hello"}, None), (None, ValueError("broken"))):
+        with obs.flow() as run:
+            call = obs.start_span("told", {"prompt": "hi"}, data={"by": "a library"}, start=1_000.25, number=0x1234)
+            assert call.context is not None
+            assert call.context.span_id.replace("-", "")[16:] == "0000000000001234"
+            assert call.end(output, error, {"tokens": 3}, data={"input": "late", "api_key": "x7Yq2LmPw9"}, end=1_002.75)
+        entry, end = obs.query(run.flow_id, node="told")
+        assert (entry["timestamp"], entry["data"]) == (1_000.25, {"input": {"prompt": "hi"}, "by": "a library"})
+        assert (end["timestamp"], end["metrics"]) == (1_002.75, {"duration_ms": 2_500.0, "tokens": 3})
+        assert (end["data"]["input"], end["data"]["api_key"]) == ("late", "[REDACTED]")
+        assert (end["data"].get("output"), end["data"].get("error", {}).get("type")) == (output, error and "ValueError")
+
+
+def test_a_started_span_that_began_earlier_lasts_until_it_ends(ring: obs.RingBufferHandler) -> None:
+    """A start in the past, and no end given: the duration is what has passed since."""
+    with obs.flow() as run:
+        call = obs.start_span("told", start=time.time() - 60)
+        call.end(data={"rows": 3})
+    assert obs.query(run.flow_id, node="told")[1]["metrics"]["duration_ms"] > 59_000
+    assert obs.query(run.flow_id, node="told")[1]["data"] == {"rows": 3}
 
 
 def test_a_context_is_carried_into_a_thread(ring: obs.RingBufferHandler) -> None:

@@ -7,15 +7,18 @@ import logging
 import logging.config
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 import the_edge_obs as obs
+from the_edge_obs.context import FlowState
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.redaction.snapshots import snapshot
-from the_edge_obs.redaction.texts import by_own_patterns, scrub
+from the_edge_obs.redaction.texts import by_own_patterns, learn, scrub
+from the_edge_obs.secrets.keys import KEY_CLASSES
 from the_edge_obs.secrets.policies import BUILT_IN, activate, effective, policy_of, policy_of_scope, process_policy
+from the_edge_obs.secrets.texts import find
 
 
 def test_an_entry_is_a_policy() -> None:
@@ -135,7 +138,48 @@ def test_the_preset_for_payments() -> None:
 @pytest.mark.parametrize("correlate", [False, True])
 def test_a_pattern_leaves_placeholders_whole(correlate: bool) -> None:
     """A pattern that matches letters or digits of a placeholder does not redact it again, at any reading."""
-    policy = policy_of({"patterns": ["[A-Z]{8}", "[0-9a-f]{3}"], "correlate": correlate}, "redact")
-    once = by_own_patterns("ABCDEFGH, [REDACTED] and [REDACTED:0d5c4a73a3b7], 0d5", policy)
-    assert re.sub(":[0-9a-f]{12}", "", once) == "[REDACTED], [REDACTED] and [REDACTED], [REDACTED]"
-    assert ("[REDACTED:0d5c4a73a3b7]," in once, by_own_patterns(once, policy)) == (True, once)
+    undo = activate(policy_of({"patterns": ["[A-Z]{8}", "[0-9a-f]{3}"], "correlate": correlate}, "redact"))
+    try:
+        once = by_own_patterns("ABCDEFGH, [REDACTED] and [REDACTED:0d5c4a73a3b7], 0d5")
+        assert re.sub(":[0-9a-f]{12}", "", once) == "[REDACTED], [REDACTED] and [REDACTED], [REDACTED]"
+        assert ("[REDACTED:0d5c4a73a3b7]," in once, by_own_patterns(once)) == (True, once)
+    finally:
+        undo()
+
+
+_HIDING: Final = ["AC-[0-9]{4}", "api", "(?i)bear", "://", "AIN", "=ab"]
+
+
+@pytest.mark.parametrize("patterns", [[one] for one in _HIDING] + [_HIDING])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password=abcAC-1234def",
+        "password: AC-1234def, retries: 3",
+        "api_key=hunter2xy",
+        "my api key is hunter2xy99",
+        "https://me:abAC-1234cd@host/x",
+        "Authorization: Bearer AC-1234abcdefgh5678",
+        "sk-proj-AC-1234abcdefghijklmnopqrstuvwx1234",
+        '{"apiToken": "it is AC-1234 and more"}',
+        "it was TAINT12345",
+        "password=abTAINT12345cd",
+    ],
+)
+def test_no_rule_hides_a_part_of_a_secret_from_another(text: str, patterns: list[str]) -> None:
+    """Patterns, names, shapes and taints look at the text as it came: what one of them finds is hidden."""
+    flow = FlowState("9f0df4a5-a646-4772-b822-7adce460ed24", "hiding")
+    learn(flow, ["TAINT12345"], is_certain=True)
+    undo = activate(policy_of({"patterns": patterns}, "redact"))
+    try:
+        taken = snapshot({"text": text}, flow)
+        shown = scrub(taken, flow.taints)["text"]
+    finally:
+        undo()
+    spans = find(text, KEY_CLASSES)
+    spans += [match.span() for one in ["TAINT12345", *patterns] for match in re.finditer(one, text)]
+    hidden = {at for start, end in spans for at in range(start, end)}
+    visible = "".join("\0" if at in hidden else char for at, char in enumerate(text))
+    assert re.sub(r"(\[REDACTED\])+", "\0", shown) == re.sub("\0+", "\0", visible)
+    if "\0" in visible and any(re.search(one, text) for one in patterns):
+        assert scrub(taken, flow.taints)["text"] == shown  # also when the policy is gone

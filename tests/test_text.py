@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from the_edge_obs.errors import DurationError
+from the_edge_obs.event_query import parse_time
 from the_edge_obs.text import (
     View,
     clock_text,
@@ -122,6 +123,12 @@ def test_counts_and_amounts() -> None:
 def test_a_time_that_no_calendar_has_is_the_number() -> None:
     """Logs of other writers may claim any time."""
     assert [clock_text(seconds) for seconds in (1e17, 2.0**62)] == ["1e+17", "4.611686018427388e+18"]
+
+
+@pytest.mark.parametrize("seconds", [-62_135_000_000.0, -30_000_000_000.0, 0.0, 253_402_000_000.0])
+def test_a_time_that_is_shown_can_be_read(seconds: float) -> None:
+    """Also one of the first thousand years; ``--since`` takes what ``ls`` prints."""
+    assert parse_time(clock_text(seconds, zone=False), 0.0) == seconds
 
 
 @pytest.mark.parametrize(("encoding", "is_drawable"), [("utf-8", True), ("ascii", False), ("latin-1", False), ("no such", False)])

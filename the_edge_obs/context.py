@@ -281,5 +281,8 @@ def root_context(node: str, step: str | None = None) -> SpanContext:
     return SpanContext(FlowState(new_flow_id(), node), new_number(), None, node, step)
 
 
+foreign_parents: Final[list[Callable[[], RemoteParent | None]]] = []
+"""Functions that return the running span of another tracing system, or None: a flow that begins in it is its child."""
+
 flows_known: Final[weakref.WeakValueDictionary[str, FlowState]] = weakref.WeakValueDictionary()
 """Flows that ``flow`` opened, as long as they are referenced: their names and statuses, which their logs may lack."""

@@ -214,6 +214,30 @@ def may_be_root(node: str, parent: object) -> bool:
     return parent is None or node == ROOT_NODE
 
 
+def without_circles(parents: Mapping[str, str], begin: Callable[[str], Any]) -> dict[str, str]:
+    """Return the parents of spans such that each way up ends.
+
+    A broken log may have a span that is its own parent, or a longer circle of parents. The span of a circle that began first
+    has no parent then: it is the outermost one.
+
+    Args:
+        parents: By the id of a span, that of its parent.
+        begin: Returns by what spans are ordered, such as their start, for an id.
+    """
+    ending = dict(parents)
+    seen: set[str] = set()
+    for span_id in parents:
+        path: list[str] = []
+        at = span_id
+        while at in ending and at not in seen:
+            seen.add(at)
+            path.append(at)
+            at = ending[at]
+        if at in path:
+            del ending[min(path[path.index(at) :], key=begin)]
+    return ending
+
+
 def headline(event: Mapping[str, Any]) -> str:
     """Return an event as one line for people: its node, its message or type, and its duration."""
     error = event["data"].get("error")

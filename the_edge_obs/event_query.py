@@ -8,7 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import translate
 from typing import Any, Final
 
@@ -103,7 +103,7 @@ def parse_time(value: Any, now: float, name: str = "time") -> float:
         if _NUMBER.fullmatch(text) and math.isfinite(seconds := float(text)):
             return seconds
         moment = value if isinstance(value, datetime) else _moment(text)
-        return float(moment.timestamp())  # local time if there is no zone
+        return _unix_seconds(moment)
     except (ValueError, OverflowError, OSError) as error:
         raise QueryError(
             f"{name} {value!r} is not a valid time; allowed: Unix seconds, ISO 8601 such as 2026-01-31T12:00:00Z (local time "
@@ -111,6 +111,7 @@ def parse_time(value: Any, now: float, name: str = "time") -> float:
         ) from error
 
 
+_DAY: Final = timedelta(days=1)
 # What ``float`` and ``datetime.fromisoformat`` accept beyond these depends on the version of Python, and is not ASCII.
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MOMENT: Final = re.compile(
@@ -132,6 +133,24 @@ def _moment(text: str) -> datetime:
     # Python 3.10 reads neither a Z nor a fraction that has not six digits.
     zone = "+00:00" if zone in ("Z", "z") else zone or ""
     return datetime.fromisoformat(f"{day}T{minutes or '00:00'}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{zone}")
+
+
+def _unix_seconds(moment: datetime) -> float:
+    """Return a moment as Unix seconds; without a zone it is local time.
+
+    ``datetime.timestamp`` asks for the offsets up to a day around a local time, which fails on the first and the last day of the
+    calendar. Their offset is that of the days beside them.
+    """
+    if moment.tzinfo is not None:
+        return moment.timestamp()
+    if moment - datetime.min < _DAY:
+        inside = 2 * _DAY
+    elif datetime.max - moment < _DAY:
+        inside = -2 * _DAY
+    else:
+        return moment.timestamp()
+    seconds = (moment.replace(microsecond=0) + inside).timestamp() - inside.total_seconds()
+    return seconds + moment.microsecond / 1e6
 
 
 def strings(name: str, value: Any) -> list[str]:

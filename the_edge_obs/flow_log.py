@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -29,6 +29,7 @@ from .event import (
     name_of_root,
     root_rank,
     status_of,
+    without_circles,
     without_repeats,
     worst,
 )
@@ -270,7 +271,7 @@ def _tops(spans: dict[str, SpanInfo]) -> list[SpanInfo]:
 def _totals(events: Sequence[Event], spans: dict[str, SpanInfo], roots: Sequence[SpanInfo]) -> dict[str, Any]:
     own = {root.span_id for root in roots if root.node == ROOT_NODE}
     inner = [span for span in spans.values() if span.span_id not in own]
-    counting = {key: counted_figures(key, spans) for key in COUNTED}
+    counting = counted_figures(spans)
     return {
         "total_duration_ms": _duration(roots),
         "node_count": len(inner),
@@ -292,27 +293,42 @@ def _duration(roots: Sequence[SpanInfo]) -> float | None:
 def _error_count(events: Sequence[Event], spans: dict[str, SpanInfo]) -> int:
     """Return the number of errors; one that passes through several spans counts in the innermost."""
     passed: dict[str, set[tuple[str, str]]] = {}
+    above = _above(spans)
     for span in spans.values():
-        parent = spans.get(span.parent_id or "")
-        if span.status == "error" and parent is not None and parent is not span:
+        if span.status == "error" and (parent := above.get(span.span_id)) is not None:
             passed.setdefault(parent.span_id, set()).update(passed_keys(span.error))
     failures = (event for event in events if is_failure(event))
     return sum(not came_out(event["data"].get("error"), passed.get(event["span_id"], ())) for event in failures)
 
 
-def counted_figures(key: str, spans: dict[str, SpanInfo]) -> dict[str, float]:
-    """Return a metric by span, for the spans where it counts: those below which no span reports it.
+def counted_figures(spans: Mapping[str, SpanInfo]) -> dict[str, dict[str, float]]:
+    """Return each metric of ``COUNTED`` by span, for the spans where it counts: those below which no span reports it.
 
     A span that was answered from a recording reports metrics, but they do not count.
     """
+    above = _above(spans)
+    return {key: _counted(key, spans, above) for key in COUNTED}
+
+
+def _counted(key: str, spans: Mapping[str, SpanInfo], above: Mapping[str, SpanInfo]) -> dict[str, float]:
     figures = {span.span_id: figure for span in spans.values() if (figure := _figure(span, key))}
     repeated: set[str] = set()
     for span_id in figures:
-        above = spans[span_id].parent_id
-        while above is not None and above not in repeated and (parent := spans.get(above)) is not None:
-            repeated.add(above)
-            above = parent.parent_id
+        parent = above.get(span_id)
+        while parent is not None and parent.span_id not in repeated:
+            repeated.add(parent.span_id)
+            parent = above.get(parent.span_id)
     return {span_id: figure for span_id, figure in figures.items() if span_id not in repeated and not spans[span_id].answered}
+
+
+def _above(spans: Mapping[str, SpanInfo]) -> dict[str, SpanInfo]:
+    """Return the enclosing span of each span that has one in the log.
+
+    In a circle of parents the first one has none: what is counted at the innermost span would otherwise be counted nowhere.
+    """
+    parents = {span.span_id: span.parent_id for span in spans.values() if span.parent_id in spans and span.parent_id is not None}
+    ending = without_circles(parents, lambda span_id: (spans[span_id].start, span_id))
+    return {span_id: spans[parent] for span_id, parent in ending.items()}
 
 
 def _figure(span: SpanInfo, key: str) -> float:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from . import errors
 from .errors import LogFileError, ObservabilityError
-from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number, status_of
+from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number, status_of, without_circles
 from .files import BROKEN_PIPE, abandon_stdout
 from .flow_log import FlowLog
 from .jsonl import log_files, read_events
@@ -105,7 +105,9 @@ def _walked(events: Sequence[Event]) -> list[Event]:
     spans: dict[str, _Span] = {}
     for position, event in timed:
         _note(spans, position, event)
-    places = {span_id: _place(spans, span_id) for span_id in spans}
+    parents = {span_id: span.parent for span_id, span in spans.items() if span.parent in spans and span.parent is not None}
+    parents = without_circles(parents, lambda span_id: (spans[span_id].start, spans[span_id].end, spans[span_id].position))
+    places = {span_id: _place(spans, parents, span_id) for span_id in spans}
 
     def key(pair: tuple[int, Event]) -> tuple[_Place, ...]:
         position, event = pair
@@ -133,18 +135,15 @@ def _note(spans: dict[str, _Span], position: int, event: Event) -> None:
             span.index = index
 
 
-def _place(spans: Mapping[str, _Span], span_id: str) -> tuple[_Place, ...]:
+def _place(spans: Mapping[str, _Span], parents: Mapping[str, str], span_id: str) -> tuple[_Place, ...]:
     """Return the sort key of a span: one tuple per level, from the root to the span."""
     steps: list[_Place] = []
-    seen: set[str] = set()
     at: str | None = span_id
-    while at is not None and at in spans and at not in seen:
-        seen.add(at)
-        span = spans[at]
-        above = spans.get(span.parent or "")
-        index = span.index if above is not None and above.node == "parallel" else -1
+    while at is not None:
+        span, above = spans[at], parents.get(at)
+        index = span.index if above is not None and spans[above].node == "parallel" else -1
         steps.append((_BETWEEN, index, span.start, span.end, span.position))
-        at = span.parent
+        at = above
     return tuple(reversed(steps))
 
 

@@ -167,7 +167,9 @@ def clock_text(seconds: float, *, zone: bool = True) -> str:
         zone: Whether to append the offset from UTC. Default True.
     """
     try:
-        text = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
+        moment = time.localtime(seconds)
+        # %Y writes the year 99 as it is, without zeros, on some systems.
+        text = f"{moment.tm_year:04d}-{time.strftime('%m-%d %H:%M:%S%z', moment)}"
     except (ValueError, OverflowError, OSError):
         return str(seconds)
     return f"{text[:-2]}:{text[-2:]}" if zone else text[:-5]  # Python 3.10 only reads zones with a colon

@@ -250,7 +250,7 @@ def test_globs(rust: Rust, pattern: str, name: str) -> None:
     check_same((pattern, name), matches({"node": pattern})({"node": name}), rust.ask("glob", pattern=pattern, name=name))
 
 
-@pytest.fixture(scope="module", params=["UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York"])
+@pytest.fixture(scope="module", params=["UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York", "Pacific/Kiritimati"])
 def abroad(request: pytest.FixtureRequest, tea_obs_rs: Path) -> Iterator[Rust]:
     """Return a process of the Rust runtime in a time zone that Python has too."""
     with pytest.MonkeyPatch.context() as patch:

@@ -55,18 +55,8 @@ def _faults(log: Path) -> list[str]:
 
 @given(flows())
 def test_flows(rust: Rust, folder: Path, flow: dict[str, Any]) -> None:
-    """Within the rules F1 to F7. Where branches run, whose threads take turns as they like, a difference has to show twice."""
+    """Within the rules F1 to F8."""
     case = json.dumps(flow, ensure_ascii=False)
-    try:
-        _compare(rust, folder, flow, case)
-    except AssertionError:
-        if "parallel" not in case:
-            raise
-        event("compared again")
-        _compare(rust, folder, flow, case)
-
-
-def _compare(rust: Rust, folder: Path, flow: dict[str, Any], case: str) -> None:
     in_python, in_rust = _runs(rust, flow, folder)
     event(f"exit code {in_python.code}")
     check_same_end(case, in_python, in_rust)

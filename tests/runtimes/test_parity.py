@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from the_edge_obs.cli import main
+from the_edge_obs.formats import FORMATS
 from the_edge_obs.parity import main as parity
 
 from .asking import EXPECTED, FAILING, FIXTURES, check_same
@@ -127,6 +128,18 @@ def test_exit_codes_of_bad_input(tea_obs_rs: Path, tmp_path: Path, capsys: pytes
         assert _called(tea_obs_rs, *command).returncode == 2
         assert main(command) == 2
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_of_an_export_is_written_or_named_as_pythons(tea_obs_rs: Path, runs: Any, name: str, tmp_path: Path) -> None:
+    """``tea-obs-rs`` never calls a format unknown that Python has, and its help names all of them."""
+    done = _called(tea_obs_rs, "export", runs("linear", "rust").log, "--format", name, "-o", tmp_path / "out")
+    problem = f'format "{name}" is not written here; allowed: json, jsonl; export jsonl, and use Python\'s tea-obs export on it'
+    if name in ("json", "jsonl"):
+        assert (done.returncode, (tmp_path / "out").exists()) == (0, True)
+    else:
+        assert (done.returncode, problem in done.stderr, (tmp_path / "out").exists()) == (2, True, False), done.stderr
+    assert name in _called(tea_obs_rs, "export", "--help").stdout
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -86,6 +86,13 @@ _TEMPLATES: Final = [
     "${unknown}",
     "no template",
     "{{ state.none + 1 }}",
+    "{{ state.none < 2 }}",
+    "{{ 2 >= state.missing }}",
+    "{{ state.name > 1 }}",
+    "{{ state.items < 'b' }}",
+    "{{ state.items < ['z'] }}",
+    "{{ state.yes < 2 }}",
+    "{{ state.user <= state.user }}",
     "{{ unknown }}",
     "{{ state.name",
 ]

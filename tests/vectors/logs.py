@@ -54,6 +54,11 @@ def _logs() -> Iterator[tuple[list[dict[str, Any]], int]]:
     stopped = event(1, "error", 3.0, level="error", data=words, message="words", metrics={"duration_ms": 3000.0})
     yield [root[0], event(2, "entry", 0.5), cancelled, stopped], 0
     yield [event(2, "log", 0.0, message="no root is here"), event(2, "metric", 0.0, metrics={"items": 1})], 3
+    for circle in ((2,), (3, 4), (4, 2, 3)):  # parents of a broken log
+        parents = zip(circle, [*circle[1:], circle[0]], strict=True)
+        inside = [one for span, parent in parents for one in whole(span, span / 4, 2.0, parent=parent, metrics={"tokens": span})]
+        inside[-1].update(event_type="error", level="error", data={"error": {"type": "E", "message": "m"}})
+        yield [root[0], *inside, root[1]], 0
 
 
 @about("Logs, normalised (N1 to N11), and as flow logs; some lack events, and some of them were dropped.")

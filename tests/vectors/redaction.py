@@ -9,9 +9,10 @@ from typing import Any, Final
 from the_edge_obs.context import FlowState
 from the_edge_obs.handlers.formatters import to_line
 from the_edge_obs.redaction.snapshots import snapshot
-from the_edge_obs.redaction.texts import learn, scrub_text
+from the_edge_obs.redaction.texts import learn, scrub, scrub_text
 from the_edge_obs.redaction.verdicts import remembered
 from the_edge_obs.secrets import keys
+from the_edge_obs.secrets.policies import activate, policy_of
 
 from ..corpus import samples
 from ..strategies import event
@@ -158,6 +159,46 @@ def taint_spellings() -> Cases:
         learn(flow, secrets, is_certain=True)
         made.append({"named": secrets, "text": text, "scrubbed": scrub_text(text, flow.taints)})
     return made
+
+
+_HIDING: Final = ["AC-[0-9]{4}", "api", "(?i)bear", "://", "AIN", "=ab"]
+_HIDDEN: Final = [
+    "nothing of that",
+    "AC-1234 and AC-12345",
+    "password=abcAC-1234def",
+    "password: AC-1234def, retries: 3",
+    "api_key=hunter2xy",
+    "my api key is hunter2xy99",
+    "https://me:abAC-1234cd@host/x",
+    "Authorization: Bearer AC-1234abcdefgh5678",
+    '{"apiToken": "it is AC-1234 and more"}',
+    "it was TAINT12345",
+    "password=abTAINT12345cd",
+    "password=abTAINT12345cd, AC-1234, [REDACTED] api",
+    "\u00e4 AC-1234 \u00e4 password=\u00e4bcdefgh1",
+    "card 4111 1111 1111 1111, token=4111111111111111x",
+]
+
+
+@about(
+    "Texts under a policy (redact) of a flow that knows the secrets named: text as it is shown while the policy is in use, and "
+    "later without it, of what was captured under it. No rule hides a part of a secret from another one."
+)
+def own_patterns() -> Cases:
+    entries: list[dict[str, Any]] = [{"patterns": _HIDING}, *({"patterns": [one]} for one in _HIDING), {"preset": "payment"}]
+    return [_under(entry, text) for entry in entries for text in _HIDDEN]
+
+
+def _under(entry: dict[str, Any], text: str) -> dict[str, Any]:
+    flow, named = new_flow(), ["TAINT12345"]
+    learn(flow, named, is_certain=True)
+    undo = activate(policy_of(entry, "redact"))
+    try:
+        taken = snapshot([text], flow)
+        shown = scrub(taken, flow.taints)[0]
+    finally:
+        undo()
+    return {"redact": entry, "named": named, "text": text, "scrubbed": shown, "later": scrub(taken, flow.taints)[0]}
 
 
 def _run_of(text: str, count: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..context import checked_flow_id, current
 from ..errors import ActionError, ExportError, allowed
+from ..recording.names import named_after
 from ..recording.tracebacks import error_text
 from ..redaction.summaries import Listing, Record
 from ._support import add_event, count_of, failure, mapping_of, text_of
@@ -125,7 +126,8 @@ def obs_log_event(
 
     Args:
         state: The flow's state.
-        node: The node of the event; its logger is ``tea.`` + node. None is ``custom``; a YAML flow gives its step's name.
+        node: The node of the event; its logger is ``tea.`` + node. None is ``custom``; a YAML flow gives its step's name. Blanks,
+            which a node cannot have, become ``_``.
         level: debug, info, warn or error; the logger's own level decides whether the event is kept.
         event_type: ``log``, ``metric`` or ``error``.
         message: A text for people, or None.
@@ -137,9 +139,8 @@ def obs_log_event(
         ``not_observed``.
 
     Raises:
-        ActionError: No flow is running, or the event type is not allowed here.
+        ActionError: No flow is running, the event type is not allowed here, or the node is not a text.
         EventError: The level is unknown.
-        ConfigurationError: The node has no name.
     """
     from ..event import level_number
 
@@ -147,7 +148,9 @@ def obs_log_event(
         raise ActionError(f"obs.log_event: unknown event_type {event_type!r}; {allowed(_EVENT_TYPES)}")
     facts = _facts(mapping_of("obs.log_event", "data", data))
     numbers = dict(mapping_of("obs.log_event", "metrics", metrics))
-    add_event("custom" if node is None else node, level_number(level), event_type, message, facts, numbers)
+    # Not refused for its blanks: what a flow calls a step must not decide whether it runs.
+    name = None if node is None else named_after(text_of("obs.log_event", "node", node))
+    add_event(name or "custom", level_number(level), event_type, message, facts, numbers)
     span = current()
     if span is None:
         flow_id = _flow_id("obs.log_event", state, None)

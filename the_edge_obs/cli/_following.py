@@ -35,7 +35,7 @@ class GrowingFile:
     """
 
     def __init__(self, path: Path, skipped: Skipped, wanted: Predicate = lambda event: True, *, keep_open: bool) -> None:
-        self._path, self._skipped, self._wanted = path, skipped, wanted
+        self._path, self.skipped, self._wanted = path, skipped, wanted
         self._position = 0
         self._is_inside = False  # whether the position is inside a line that is too long
         self._seen: tuple[int, int] | None = None  # size and time of the last write, when it was last read
@@ -54,7 +54,7 @@ class GrowingFile:
         if isinstance(event, dict):
             return event if self._wanted(event) else None
         if isinstance(line, Flaw) or line.strip():
-            self._skipped.note(at, event, of="byte")
+            self.skipped.note(at, event, of="byte")
         return None
 
     def more(self) -> Iterator[Event]:

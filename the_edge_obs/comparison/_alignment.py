@@ -102,7 +102,8 @@ class Tree:
 
     def _key(self, span: SpanInfo) -> KeyedSpan:
         entry, end = self._entries.get(span.span_id, {}), self._ends.get((span.span_id, span.node), {})
-        given, result = ({key: data[key]} if key in data else {} for key, data in (("input", entry), ("output", end)))
+        start = end if "input" in end else entry  # adapters may learn only at the end what a span was given
+        given, result = ({key: data[key]} if key in data else {} for key, data in (("input", start), ("output", end)))
         key, index = span.step or span.node, -1.0
         if span.node in (_BRANCH, _ITERATION) and (position := _index(given.get("input"))) is not None:
             given = {"input": {name: value for name, value in given["input"].items() if name != "index"}}
@@ -115,7 +116,7 @@ class Tree:
         own = self._digest([span.node, span.status, error_of(span), given, result, metrics_of(span), figures_of(span)])
         has_digests = self._has_digests
         children = sorted(self._keyed[child].whole for child in span.children)
-        cut = {**cut_of(entry, "input"), **cut_of(end, "output")}
+        cut = {**cut_of(start, "input"), **cut_of(end, "output")}
         whole = f"{content} {self._digest([own, children])}"
         return KeyedSpan(span, given, result, key, content, own, whole, index, cut, has_digests)
 

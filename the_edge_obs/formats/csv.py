@@ -41,7 +41,7 @@ def _rows(log: FlowLog) -> Iterator[list[Any]]:
     depths = {span.span_id: depth for depth, span in log.walk()}
     # Broken parent ids may form a circle, which a walk from the roots does not reach.
     depths = {**depths, **{span_id: 0 for span_id in spans if span_id not in depths}}
-    figures = {key: counted_figures(key, spans) for key in COUNTED}
+    figures = counted_figures(spans)
     captured = {key: _captured(log, key) for key in ("input", "output")}
     begin = min((span.start for span in log.spans), default=0.0)
     for span_id, depth in depths.items():

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..errors import ConfigurationError, allowed
 from ..event import CHECKED_METRICS, MAX_INT, ROOT_NODE, Event, dumps, is_number, level_number
 from ..handlers.span_records import SpanRecord, records_of
 from ._flow_logs import by_start
-from .otlp_names import CONVENTIONS, Kind, Value, kind_of, title_of
+from .otlp_attributes import ATTRIBUTES, Kind
+from .otlp_names import CONVENTIONS, Value, bridged, kind_of, title_of
 
 __all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "resource_of", "runs_of"]
 
@@ -122,6 +123,10 @@ class Translator:
             attributes["error.type"] = str(record.error.get("type"))
         for convention in self._conventions:
             attributes.update(convention(kind, record, self._content))
+        if bridged(record):
+            for name, value in _brought(record):
+                if self._content or is_number(value) or isinstance(value, bool):
+                    attributes.setdefault(name, value)
         return _cleaned(attributes)
 
     def _event(self, event: Event) -> OtlpEvent:
@@ -150,15 +155,29 @@ def runs_of(
 def resource_of(records: Iterable[SpanRecord]) -> Attributes:
     """Return the attributes of what logged some spans: of the first root that names its host, process and service."""
     for record in records:
-        resource = record.entry.get("resource") if record.node == ROOT_NODE else None
-        if isinstance(resource, Mapping):
-            named = {
-                "service.name": resource.get("service"),
-                "host.name": resource.get("host"),
-                "process.pid": resource.get("pid"),
-            }
-            return _cleaned({name: value for name, value in named.items() if isinstance(value, (str, int))})
-    return {"service.name": "unknown_service"}
+        if record.node == ROOT_NODE and isinstance(resource := record.entry.get("resource"), Mapping):
+            return named(resource)
+    return dict(UNNAMED)
+
+
+UNNAMED: Final[Mapping[str, Value]] = {"service.name": "unknown_service"}
+"""The attributes of an unknown resource."""
+
+
+def named(resource: Mapping[str, Any]) -> Attributes:
+    """Return the attributes of the resource that a root's entry names."""
+    names = {"service.name": "service", "host.name": "host", "process.pid": "pid"}
+    found = {name: resource.get(key) for name, key in names.items()}
+    return _cleaned({name: value for name, value in found.items() if isinstance(value, (str, int))})
+
+
+def _brought(record: SpanRecord) -> Iterator[tuple[str, Value]]:
+    """Yield the attributes that a span from OpenTelemetry had there."""
+    for event in record.events:
+        brought = event["data"].get(ATTRIBUTES)
+        for name, value in brought.items() if isinstance(brought, Mapping) else ():
+            if value is not None:
+                yield name, value if isinstance(value, (str, bool)) or is_number(value) else dumps(value)
 
 
 def _exceptions(record: SpanRecord) -> Iterable[OtlpEvent]:

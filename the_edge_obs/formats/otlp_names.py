@@ -1,74 +1,41 @@
 """The attributes of spans of models, tools and agents, in the two conventions that viewers read.
 
-``gen_ai``: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. ``openinference``:
-https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md; Phoenix and MLflow show kinds, inputs and
-outputs only with these.
+``otlp_attributes`` has their names. Phoenix and MLflow show kinds, inputs and outputs only with those of ``openinference``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from ..event import dumps, is_number
 from ..handlers.span_records import SpanRecord
+from . import otlp_attributes as names
+from .otlp_attributes import KINDS, NUMBERED, OPERATIONS, PARAMETERS, SPAN_KINDS, Kind
 
 Value: TypeAlias = "str | bool | int | float | list[str]"
 
 _Pairs: TypeAlias = "Iterator[tuple[str, Any]]"
 
 
-class Kind(Enum):
-    """What a node is, by its name."""
-
-    LLM = "llm"
-    EMBEDDING = "embedding"
-    TOOL = "tool"
-    AGENT = "agent"
-    RETRIEVER = "retriever"
-    HTTP = "http"
-    OTHER = "other"
-
-
-_KINDS: Final = {
-    "llm": Kind.LLM,
-    "embedding": Kind.EMBEDDING,
-    "embeddings": Kind.EMBEDDING,
-    "tool": Kind.TOOL,
-    "agent": Kind.AGENT,
-    "retriever": Kind.RETRIEVER,
-    "http": Kind.HTTP,
-    "web": Kind.HTTP,
-}
-_OPERATIONS: Final = {
-    Kind.LLM: "chat",
-    Kind.EMBEDDING: "embeddings",
-    Kind.TOOL: "execute_tool",
-    Kind.AGENT: "invoke_agent",
-}
-_SPAN_KINDS: Final = {
-    Kind.LLM: "LLM",
-    Kind.EMBEDDING: "EMBEDDING",
-    Kind.TOOL: "TOOL",
-    Kind.AGENT: "AGENT",
-    Kind.RETRIEVER: "RETRIEVER",
-}
-_PARAMETERS: Final = (
-    "temperature", "top_p", "top_k", "max_tokens", "frequency_penalty", "presence_penalty", "seed", "stop", "stop_sequences",
-)  # fmt: skip
-
-
 def kind_of(node: str) -> Kind:
     """Return what a node is: the first part of its name tells."""
-    return _KINDS.get(node.partition(".")[0], Kind.OTHER)
+    return KINDS.get(node.partition(".")[0], Kind.OTHER)
+
+
+def bridged(record: SpanRecord) -> Mapping[str, Any]:
+    """Return what the entry of a span says of its origin in OpenTelemetry; empty if it did not come from there."""
+    return _mapping(record.entry.get(names.BRIDGED))
 
 
 def title_of(kind: Kind, record: SpanRecord) -> str:
-    """Return the name of a span: ``chat {model}``, ``execute_tool {tool}``, the flow's name, the step, or the node."""
+    """Return the name of a span: that in OpenTelemetry if it came from there, ``chat {model}``, ``execute_tool {tool}``, the
+    flow's name, the step, or the node."""
+    if name := _string(bridged(record).get("name")):
+        return name
     subject = _request_model(record) if kind in (Kind.LLM, Kind.EMBEDDING) else _tail(record.node)
-    if kind in _OPERATIONS:
-        return f"{_OPERATIONS[kind]} {subject}" if subject else _OPERATIONS[kind]
+    if kind in OPERATIONS:
+        return f"{OPERATIONS[kind]} {subject}" if subject else OPERATIONS[kind]
     return record.name or record.step or record.node
 
 
@@ -77,35 +44,34 @@ def _gen_ai(kind: Kind, record: SpanRecord, content: bool) -> dict[str, Value]:
 
 
 def _gen_ai_pairs(kind: Kind, record: SpanRecord, content: bool) -> _Pairs:
-    if kind not in _OPERATIONS:
+    if kind not in OPERATIONS:
         return
-    yield "gen_ai.operation.name", _OPERATIONS[kind]
+    yield names.OPERATION, OPERATIONS[kind]
     if kind in (Kind.TOOL, Kind.AGENT):
-        yield f"gen_ai.{kind.value}.name", _tail(record.node)
+        yield names.NAMES[kind][0], _tail(record.node)
         if kind is Kind.TOOL and content:
-            yield "gen_ai.tool.call.arguments", _text(record.input)
-            yield "gen_ai.tool.call.result", _text(record.output)
+            yield names.ARGUMENTS, _text(record.input)
+            yield names.RESULT, _text(record.output)
         return
     given, answer = _mapping(record.input), _mapping(record.output)
-    yield "gen_ai.provider.name", _provider(given)
-    yield "gen_ai.request.model", _request_model(record)
-    yield "gen_ai.response.model", _string(answer.get("model"))
-    yield "gen_ai.response.id", _string(answer.get("id"))
-    for name in _PARAMETERS:
-        value = given.get(name)
-        yield f"gen_ai.request.{name}" if name != "stop" else "gen_ai.request.stop_sequences", _parameter(name, value)
-    yield "gen_ai.response.finish_reasons", _finish_reasons(answer)
-    for name in ("input_tokens", "output_tokens"):
-        yield f"gen_ai.usage.{name}", record.metrics.get(name)
-    yield "gen_ai.usage.cache_read.input_tokens", _cached(record.metrics, answer)
+    yield names.PROVIDER, _provider(given)
+    yield names.REQUEST_MODEL, _request_model(record)
+    yield names.RESPONSE_MODEL, _string(answer.get("model"))
+    yield names.RESPONSE_ID, _string(answer.get("id"))
+    for name, attribute in PARAMETERS.items():
+        yield attribute, _parameter(name, given.get(name))
+    yield names.FINISH_REASONS, _finish_reasons(answer)
+    for metric, attribute in names.GEN_AI_METRICS.items():
+        yield attribute, record.metrics.get(metric)
+    yield names.GEN_AI_CACHED, _cached(record.metrics, answer)
     first: Any = record.metrics.get("time_to_first_chunk_ms")
-    yield "gen_ai.response.time_to_first_chunk", first / 1000 if is_number(first) else None
+    yield names.GEN_AI_FIRST_CHUNK, first / 1000 if is_number(first) else None
     if content and kind is Kind.LLM:
         if asked := _asked(given):
-            yield "gen_ai.input.messages", dumps([_with_parts(message) for message in asked])
+            yield names.INPUT_MESSAGES, dumps([_with_parts(message) for message in asked])
         if answered := _answered(answer):
             reasons = _finish_reasons(answer) or ["stop"]
-            yield "gen_ai.output.messages", dumps([{**_with_parts(one), "finish_reason": reasons[0]} for one in answered])
+            yield names.OUTPUT_MESSAGES, dumps([{**_with_parts(one), "finish_reason": reasons[0]} for one in answered])
 
 
 def _openinference(kind: Kind, record: SpanRecord, content: bool) -> dict[str, Value]:
@@ -113,33 +79,28 @@ def _openinference(kind: Kind, record: SpanRecord, content: bool) -> dict[str, V
 
 
 def _openinference_pairs(kind: Kind, record: SpanRecord, content: bool) -> _Pairs:
-    yield "openinference.span.kind", _SPAN_KINDS.get(kind, "CHAIN")
+    yield names.SPAN_KIND, SPAN_KINDS.get(kind, "CHAIN")
     if content:
-        for key, value in (("input", record.input), ("output", record.output)):
+        for name, value in ((names.INPUT_VALUE, record.input), (names.OUTPUT_VALUE, record.output)):
             if value is not None:
-                yield f"{key}.value", _text(value)
-                yield f"{key}.mime_type", "text/plain" if isinstance(value, str) else "application/json"
-    if kind is Kind.TOOL:
-        yield "tool.name", _tail(record.node)
-    if kind is Kind.AGENT:
-        yield "agent.name", _tail(record.node)
+                yield name, _text(value)
+                yield names.MIME_TYPES[name], "text/plain" if isinstance(value, str) else "application/json"
+    if kind in names.NAMES:
+        yield names.NAMES[kind][1], _tail(record.node)
     if kind not in (Kind.LLM, Kind.EMBEDDING):
         return
     given, answer = _mapping(record.input), _mapping(record.output)
     model = _string(answer.get("model")) or _request_model(record)
-    yield "llm.model_name" if kind is Kind.LLM else "embedding.model_name", model
-    yield "llm.provider", _provider(given)
-    parameters = {name: given[name] for name in _PARAMETERS if given.get(name) is not None}
-    yield "llm.invocation_parameters", dumps(parameters) if parameters else None
-    counts = {"prompt": "input_tokens", "completion": "output_tokens", "total": "tokens"}
-    for name, metric in counts.items():
-        yield f"llm.token_count.{name}", record.metrics.get(metric)
-    yield "llm.token_count.prompt_details.cache_read", _cached(record.metrics, answer)
-    yield "llm.token_count.completion_details.reasoning", record.metrics.get("reasoning_tokens")
-    yield "llm.cost.total", record.metrics.get("cost_usd")
+    yield names.MODEL_NAMES[kind], model
+    yield names.LLM_PROVIDER, _provider(given)
+    parameters = {name: given[name] for name in PARAMETERS if given.get(name) is not None}
+    yield names.INVOCATION, dumps(parameters) if parameters else None
+    for metric, attribute in names.OPENINFERENCE_METRICS.items():
+        yield attribute, record.metrics.get(metric)
+    yield names.OPENINFERENCE_CACHED, _cached(record.metrics, answer)
     if content and kind is Kind.LLM:
-        yield from _numbered("llm.input_messages", _asked(given))
-        yield from _numbered("llm.output_messages", _answered(answer))
+        for prefix, messages in zip(NUMBERED, (_asked(given), _answered(answer)), strict=True):
+            yield from _numbered(prefix, messages)
 
 
 def _numbered(prefix: str, messages: list[Mapping[str, Any]]) -> _Pairs:

@@ -43,14 +43,17 @@ class SpanRecord:
 
     @property
     def input(self) -> Any:
-        """What the span was given, or None."""
-        return self.entry.get("input")
+        """What the span was given, or None. An adapter may learn it, or the rest of it, only when the span ends."""
+        return next((data["input"] for data in (*self._ends, self.entry) if "input" in data), None)
 
     @property
     def output(self) -> Any:
         """What the span returned, or None."""
-        ends = (event["data"] for event in self.events if event["event_type"] in ENDS)
-        return next((data["output"] for data in ends if "output" in data), None)
+        return next((data["output"] for data in self._ends if "output" in data), None)
+
+    @property
+    def _ends(self) -> list[dict[str, Any]]:
+        return [event["data"] for event in self.events if event["event_type"] in ENDS]
 
     @property
     def entry(self) -> dict[str, Any]:

@@ -9,11 +9,22 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
-from ..context import Entered, FlowState, RemoteParent, SpanContext, checked_flow_id, flows_known, new_flow_id, new_number, place
+from ..context import (
+    Entered,
+    FlowState,
+    RemoteParent,
+    SpanContext,
+    checked_flow_id,
+    flows_known,
+    foreign_parents,
+    new_flow_id,
+    new_number,
+    place,
+)
 from ..errors import ConfigurationError, EventError, allowed
 from ..event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, level_number
 from ..flow_log import FlowLog
-from ..recording.faults import own_fault
+from ..recording.faults import Guard, own_fault
 from ..recording.names import fit_name
 from ..recording.records import NOTHING, NOWHERE
 from ..recording.tracebacks import Parts
@@ -51,7 +62,8 @@ class ObservabilityContext:
         trace_context: An engine's own tracing (anything with ``start_span``, ``end_span`` and ``log_event``), which receives
             spans and events as well, or None.
         name: The flow's name. Default ``flow``.
-        parent: The span of another process that this flow continues, as ``extract`` returns it, or None.
+        parent: The span of another process that this flow continues, as ``extract`` returns it, or None: a flow that begins in
+            no other flow, but in a span of another tracing system that is bridged, continues that one.
         scope: The scope of handlers that take only the events of this flow, or None.
 
     Attributes:
@@ -89,6 +101,10 @@ class ObservabilityContext:
                 raise ConfigurationError(f"flow_id {flow_id!r} is not its parent's, {parent.flow_id!r}; leave one of them out")
         if config is not None and scope is None:
             scope = self
+        foreign = _foreign_parent()
+        wanted = flow_id if parent is None else parent.flow_id
+        if foreign is not None and wanted in (None, foreign.flow_id):
+            parent, foreign = foreign, None  # of the span that headers name and this one, this one is nearer
         flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), label_of(name), scope)
         if parent is not None:
             flow.trace_flags, flow.tracestate = parent.trace_flags, parent.tracestate
@@ -102,6 +118,7 @@ class ObservabilityContext:
         self._spans: list[_NodeSpan] = []
         self._lock = threading.Lock()
         self.about: dict[str, Any] = {}
+        self._foreign = foreign
         self.output: Any = NOTHING
         self.metrics: dict[str, Any] | None = None
         self._undo: Callable[[], None] | None = None if config is None else _configure(config, scope)
@@ -148,6 +165,9 @@ class ObservabilityContext:
         about: dict[str, Any] = {"name": self.name, "schema_version": SCHEMA_VERSION, "runtime": runtime()}
         if outer is not None:
             about["outer"] = {"flow_id": outer.flow.id, "span_id": outer.span_id}
+        elif self._foreign is not None:
+            above = FlowState(self._foreign.flow_id, "").span_id(self._foreign.number)
+            about["outer"] = {"flow_id": self._foreign.flow_id, "span_id": above}
         about.update(self.about)
         self._root, self.about = Span(ROOT_NODE, data=about), {}
         logger = node_logger(ROOT_NODE)
@@ -334,6 +354,17 @@ class ObservabilityContext:
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault(f"{type(self.trace_context).__name__}", self.context)
             return None
+
+
+def _foreign_parent() -> RemoteParent | None:
+    """Return the span of another tracing system in which a flow begins that is in no other flow, or None."""
+    if not foreign_parents or current() is not None:
+        return None
+    parents: list[RemoteParent | None] = []
+    for parent_of in foreign_parents[:]:
+        with Guard(own_fault, "asking for a foreign parent"):
+            parents.append(parent_of())
+    return next(filter(None, parents), None)
 
 
 def _configure(config: Mapping[str, Any], scope: object) -> Callable[[], None]:

@@ -83,13 +83,22 @@ class OpenSpan:
         opened(self.context[1], self)
         emit(self.logger, (self.context, kind, self.level, self.wall, None, payload, None, self.site))
 
-    def close(self, output: Any, error: BaseException | None = None, metrics: dict[str, Any] | None = None) -> None:
+    def close(
+        self,
+        output: Any,
+        error: BaseException | None = None,
+        metrics: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
+        ended: int = 0,
+    ) -> None:
         """Log the exit; log an error instead if the span raised or returned a soft failure.
 
         Args:
             output: The result, or NOTHING.
             error: The exception, or None.
             metrics: Further metrics.
+            data: Further keys of the event's data, or None.
+            ended: Wall clock at the end, in nanoseconds. Default 0: now.
         """
         if self.is_ended:
             return
@@ -97,10 +106,11 @@ class OpenSpan:
         if isinstance(self.context, Entered):
             leave(self.context)
         forget(self.context[1], None)
-        parts, duration = Parts(), time.perf_counter_ns() - self.started
+        parts = Parts()
+        duration = max(0, ended - self.wall) if ended else time.perf_counter_ns() - self.started
         try:
-            if error is not None or not self._exit(duration, output, metrics, parts):
-                self._finish(duration, output, error, metrics, parts)
+            if data or error is not None or not self._exit(duration, output, metrics, parts):
+                self._finish(duration, output, error, metrics, parts, data)
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             try:
                 own_fault("logging the end of a span", self.context)
@@ -144,7 +154,13 @@ class OpenSpan:
         return costs.metrics
 
     def _finish(
-        self, duration: int, output: Any, error: BaseException | None, metrics: dict[str, Any] | None, parts: Parts
+        self,
+        duration: int,
+        output: Any,
+        error: BaseException | None,
+        metrics: dict[str, Any] | None,
+        parts: Parts,
+        data: dict[str, Any] | None,
     ) -> None:
         """Log any end. Each part is read by itself, so one that fails does not cost the others."""
         kind, level, message, payload, flow = EXIT, self.level, None, output, self.context.flow
@@ -156,8 +172,11 @@ class OpenSpan:
             is_detailed = self.logger.isEnabledFor(logging.DEBUG)
             level, message, payload = end_of(output, error, parts, flow, is_detailed=is_detailed)
             kind = PLAIN["error"]
+        elif data:
+            kind, payload = PLAIN["exit"], {} if output is NOTHING else {"output": output}
         if kind is not EXIT:
-            payload = {key: parts.read(snapshot, value, flow, self.classes) for key, value in payload.items()}
+            beside = parts.read(snapshot, data, flow, self.classes, instead={}) if data else {}  # as a whole: its keys count
+            payload = {**beside, **{key: parts.read(snapshot, value, flow, self.classes) for key, value in payload.items()}}
         elif payload is not NOTHING:
             payload = parts.read(snapshot, payload, flow, self.classes)
         if message is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -99,9 +100,10 @@ class Span:
             leave(entered)
             raise
 
-    def open(self, context: Entered, beside: dict[str, Any] | None = None) -> None:
+    def open(self, context: Entered, beside: dict[str, Any] | None = None, wall: int = 0) -> None:
         """Log the entry of the span as the given context; ``beside`` is further data, already a snapshot."""
-        self._open = span = OpenSpan(self._logger, self._level, self._site, context)
+        started = time.perf_counter_ns() - time.time_ns() + wall if wall else 0
+        self._open = span = OpenSpan(self._logger, self._level, self._site, context, wall=wall, started=started)
         try:
             payload = snapshot(self._payload, context.flow)
             span.entry(self._kind, payload if beside is None else {**payload, **beside})
@@ -109,14 +111,20 @@ class Span:
             own_fault("logging an entry", context)
         self._pending[:] = [span]
 
-    def start(self, parent: SpanContext | None) -> None:
-        """Open the span below a parent, or as the root of a new flow, if its level passes; it does not become current."""
+    def start(self, parent: SpanContext | None, number: int | None = None, wall: int = 0) -> None:
+        """Open the span below a parent, or as the root of a new flow, if its level passes; it does not become current.
+
+        Args:
+            parent: The parent, or None.
+            number: The last 8 bytes of the span's id. Default: random.
+            wall: Wall clock at the start, in nanoseconds. Default 0: now.
+        """
         if not self._logger.isEnabledFor(self._level):
             self.pass_by()
-        elif parent is None:
-            self.open(Started(*root_context(self._node, self._step)))
-        else:
-            self.open(Started(parent[0], new_number(), parent[1], self._node, self._step))
+            return
+        flow, above = (root_context(self._node).flow, None) if parent is None else (parent.flow, parent.number)
+        context = Started(flow, new_number() if number is None else number, above, self._node, self._step)
+        self.open(context, wall=wall)
 
     def pass_by(self) -> None:
         """Open no span because its level is filtered; the end logs only an error."""
@@ -131,8 +139,14 @@ class Span:
     async def __aexit__(self, *raised: Any) -> None:
         self.__exit__(*raised)
 
-    def close(self, error: BaseException | None = None) -> bool:
-        """Log the end of the span and make the span before it current again; return False if it is not open."""
+    def close(self, error: BaseException | None = None, data: dict[str, Any] | None = None, ended: int = 0) -> bool:
+        """Log the end of the span and make the span before it current again; return False if it is not open.
+
+        Args:
+            error: The exception, or None.
+            data: Further keys of the event's data, or None.
+            ended: Wall clock at the end, in nanoseconds. Default 0: now.
+        """
         try:
             span = self._pending.pop()
         except IndexError:
@@ -140,7 +154,7 @@ class Span:
         if span is None:
             report(self._logger, self._node, self._step, self._site, error, self.output)
             return True
-        span.close(self.output, error, self.metrics)
+        span.close(self.output, error, self.metrics, data, ended)
         return True
 
     def metric(self, **metrics: float) -> None:
@@ -203,13 +217,23 @@ class StartedSpan:
         """The span's context, which ``start_span`` takes as a parent; None while its level is filtered."""
         return self._span.context
 
-    def end(self, output: Any = NOTHING, error: BaseException | str | None = None, metrics: dict[str, Any] | None = None) -> bool:
+    def end(
+        self,
+        output: Any = NOTHING,
+        error: BaseException | str | None = None,
+        metrics: dict[str, Any] | None = None,
+        *,
+        data: dict[str, Any] | None = None,
+        end: float | None = None,
+    ) -> bool:
         """Log the end of the span.
 
         Args:
             output: The ``data.output`` of the exit event; left out if not given.
             error: The exception or the text that the span failed with, or None.
             metrics: Further numbers, or None.
+            data: Further keys of the event's data, or None.
+            end: When it ended, in Unix seconds. Default: now.
 
         Returns:
             False if the span had already ended, and nothing is logged; otherwise True.
@@ -218,7 +242,7 @@ class StartedSpan:
         if error is not None and not isinstance(error, BaseException):
             error = SpanError(text_of(error))
         span.output, span.metrics = output, metrics
-        return span.close(error)
+        return span.close(error, data, _ns(end))
 
     def follow(self, stream: G, output: Callable[[], Any] | None = None) -> G:
         """Return a generator that yields what another yields, and ends the span with it.
@@ -274,6 +298,9 @@ def start_span(
     *,
     step: str | None = None,
     level: str | int = "info",
+    data: dict[str, Any] | None = None,
+    start: float | None = None,
+    number: int | None = None,
 ) -> StartedSpan:
     """Start a span that ends with its ``end()``: in any thread or task, at any time, in any order with others.
 
@@ -286,6 +313,9 @@ def start_span(
         parent: The parent span: a ``StartedSpan``, or the result of ``current()``. Default: the current span.
         step: The YAML flow's name for the node, or None.
         level: Level of the entry and exit events. Default ``info``.
+        data: Further keys of the entry event's data, or None.
+        start: When it started, in Unix seconds. Default: now.
+        number: The last 8 bytes of the span's id as an integer, where another tracing system has chosen them. Default: random.
 
     Raises:
         ConfigurationError: The node has no name.
@@ -297,7 +327,12 @@ def start_span(
         True
     """
     frame = sys._getframe(1)
-    span = Span(node, input, step=step, level=level, site=Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+    site = Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    span = Span(node, input, step=step, level=level, data=data, site=site)
     parent_context = parent.context if isinstance(parent, StartedSpan) else parent
-    span.start(parent_context or current())
+    span.start(parent_context or current(), number, _ns(start))
     return StartedSpan(span)
+
+
+def _ns(seconds: float | None) -> int:
+    return 0 if seconds is None else round(seconds * 1e9)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -42,21 +44,26 @@ class Client:
         self._resource = self._named.merge(Resource({"host.name": own["host"], "process.pid": own["pid"]}))
         self._exporter = OTLPSpanExporter(endpoint=self._endpoint, headers=self._headers)
 
+    @property
+    def receiver(self) -> str | None:
+        """The host and port of the receiver, as ``receiver_of`` returns them."""
+        if self._exporter is None:
+            self._start()
+        return receiver_of(self._exporter._endpoint)
+
     def renew(self) -> None:
         """Forget the parent's connections in a forked child; new ones are made when they are needed."""
         self._exporter = None
 
-    def send(self, spans: Sequence[OtlpSpan], made_by: Mapping[str, Any] | None = None) -> bool:
+    def send(self, spans: Iterable[tuple[OtlpSpan, Mapping[str, Any] | None]]) -> bool:
         """Send spans, and tell whether the receiver took them. Instrumented libraries make no spans of the posts.
 
         Args:
-            spans: The spans.
-            made_by: The attributes of the resource that logged them. Default None: this process.
+            spans: The spans, each with the attributes of the resource that logged it, or None for this process.
         """
         if self._exporter is None:
             self._start()
-        logged_by = self._resource if made_by is None else Resource(dict(made_by))
-        readable = [self._readable(span, logged_by) for span in spans]
+        readable = [self._readable(span, self._resource if by is None else Resource(dict(by))) for span, by in spans]
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             return bool(self._exporter.export(readable) is SpanExportResult.SUCCESS)
@@ -84,6 +91,36 @@ class Client:
             end_time=span.end_ns,
             instrumentation_scope=self._scope,
         )
+
+
+def receiver_of(endpoint: object) -> str | None:
+    """Return the host and port of a receiver of OTLP, the same for its ports for HTTP and for gRPC; None if there is none."""
+    return _receiver(endpoint) if isinstance(endpoint, str) else None
+
+
+@lru_cache(maxsize=64)
+def _receiver(endpoint: str) -> str | None:
+    try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    if host is None:
+        return None
+    is_here = host in ("localhost", "127.0.0.1", "::1", "0.0.0.0")
+    return f"{'localhost' if is_here else host}:{4318 if port == 4317 else port}"
+
+
+def receivers_of(provider: Any) -> list[str]:
+    """Return where the exporters of a provider send spans. Only OTLP's have an endpoint."""
+    provider = getattr(provider, "provider", provider)  # Logfire's stands for the SDK's
+    found = []
+    for processor in getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ()):
+        batch = getattr(processor, "_batch_processor", None)
+        exporter = getattr(processor, "span_exporter", None) or getattr(batch, "_exporter", None)
+        if (receiver := receiver_of(getattr(exporter, "_endpoint", None))) is not None:
+            found.append(receiver)
+    return found
 
 
 def _named(made_by: Resource, service: str | None) -> Resource:

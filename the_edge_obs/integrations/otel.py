@@ -1,28 +1,29 @@
-"""OpenTelemetry: spans of runs are sent to any receiver of OTLP, such as Phoenix, MLflow, Jaeger or the Collector.
+"""OpenTelemetry, both ways.
 
-Needs the extra ``otel``. The official exporter sends them, as Protobuf over HTTP, so the standard variables
-``OTEL_EXPORTER_OTLP_*`` apply where an argument is not given.
+Out: spans of runs are sent to any receiver of OTLP, such as Phoenix, MLflow, Jaeger or the Collector. The official exporter
+sends, as Protobuf over HTTP, so the standard variables ``OTEL_EXPORTER_OTLP_*`` apply where an argument is not given. In: what is
+instrumented for OpenTelemetry joins the running flow. Needs the extra ``otel``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConfigurationError, ExportError, MissingExtraError
-from ..event import Event
-from ..formats.otlp import CONVENTIONS, Translator, runs_of
+from ..formats.otlp import CONVENTIONS, Translator
+from ..formats.otlp_attributes import SENT_TO
+from ..formats.otlp_names import bridged
 from ..handlers import BatchHandler, SpanRecord
 
 if TYPE_CHECKING:
     from ._otel_sdk import Client
 
-__all__ = ["OtlpHandler", "send_events"]
+__all__ = ["OtlpHandler", "bridge"]
 
 _PATH: Final = "/v1/traces"
-_BATCH: Final = 512
-_WHY: Final = "the logger opentelemetry.exporter says why"
+WHY: Final = "the logger opentelemetry.exporter says why"
 
 
 class OtlpHandler(BatchHandler):
@@ -57,19 +58,20 @@ class OtlpHandler(BatchHandler):
         exit_s: float = 2.0,
         level: int | str = logging.NOTSET,
     ) -> None:
-        _check(endpoint, headers, service, content)
+        check_arguments(endpoint, headers, service, content)
         self._translator = Translator(content=content, names=names)
-        self._client = _client("the handler otlp", endpoint, headers, service)
+        self._client = client_of("the handler otlp", endpoint, headers, service)
         super().__init__(level, max_spans=max_spans, exit_s=exit_s)
 
     def send(self, spans: list[SpanRecord]) -> None:
-        """Send spans.
+        """Send spans, without those that an exporter of OpenTelemetry sends to the same receiver.
 
         Raises:
             ExportError: the receiver did not take them; the exporter has logged why.
         """
-        if not self._client.send([self._translator.translate(span) for span in spans]):
-            raise ExportError(f"the receiver of OTLP did not take them; {_WHY}")
+        own = [span for span in spans if self._client.receiver not in _list(bridged(span).get(SENT_TO))]
+        if own and not self._client.send((self._translator.translate(span), None) for span in own):
+            raise ExportError(f"the receiver of OTLP did not take them; {WHY}")
 
     def give_up(self) -> None:
         """End the exporter's wait for its next try."""
@@ -80,38 +82,49 @@ class OtlpHandler(BatchHandler):
         self._client.renew()
 
 
-def send_events(
-    events: Iterable[Event],
-    dropped: Mapping[str, int],
-    endpoint: str,
-    headers: Mapping[str, str] | None = None,
-    *,
-    content: bool = True,
-) -> Iterator[int]:
-    """Send the spans of logged events, and yield after each batch how many it had.
+def bridge(provider: Any = None) -> Callable[[], None]:
+    """Have the spans of OpenTelemetry join the running flow, and return the undo.
+
+    Whatever is instrumented for OpenTelemetry then is in the flow's tree: pydantic-ai, the instrumentations of OpenInference, and
+    those of OpenTelemetry for HTTP clients and databases. A span's node is ``llm.call``, ``tool.NAME``, ``agent.NAME``,
+    ``embedding``, ``retriever``, ``http.client``, ``db.query`` and so on, otherwise ``otel.NAME``; its ids are OpenTelemetry's.
+    A flow's span is OpenTelemetry's current span while it runs. A flow that begins in a span of OpenTelemetry, and in no other
+    flow, is its child, with the id of its trace.
+
+    Outside flows, and in flows that nobody logs, OpenTelemetry is unchanged. Its exporters go on; ``OtlpHandler`` leaves out what
+    one of them sends to the same receiver.
 
     Args:
-        events: The events, of any number of flows.
-        dropped: How many events of each flow are lost, by flow id; complete only when all events have been read.
-        endpoint, headers, content: As in ``OtlpHandler``.
+        provider: The provider whose spans join: an SDK's ``TracerProvider``. Default None: the global one; if there is none, a
+            new one becomes it.
+
+    Returns:
+        A function that undoes it. Spans that have joined are still ended. Further bridges to the same provider add nothing,
+        and each has its undo.
 
     Raises:
-        ExportError: the receiver did not take a batch; those before it are sent.
         MissingExtraError: the extra ``otel`` is not installed.
-        ConfigurationError: an argument is not valid.
+        ConfigurationError: the provider takes no span processors.
+
+    Example:
+        >>> undo = bridge()
+        >>> with obs.flow("ask") as run:
+        ...     agent.run_sync("hi")
+        >>> undo()
     """
-    _check(endpoint, headers, None, content)
-    client, sent = _client("send", endpoint, headers, None), 0
-    for made_by, spans in runs_of(events, dropped, Translator(content=content)):
-        for start in range(0, len(spans), _BATCH):
-            batch = spans[start : start + _BATCH]
-            if not client.send(batch, made_by):
-                raise ExportError(f"{endpoint!r} did not take {len(batch)} spans, after {sent} that were sent; {_WHY}")
-            sent += len(batch)
-            yield len(batch)
+    try:
+        from ._otel_bridge import bridge as joined
+    except ImportError as error:
+        raise MissingExtraError("the bridge from OpenTelemetry", "otel") from error
+    return joined(provider)
 
 
-def _client(feature: str, endpoint: str | None, headers: Mapping[str, str] | None, service: str | None) -> Client:
+def client_of(feature: str, endpoint: str | None, headers: Mapping[str, str] | None, service: str | None) -> Client:
+    """Return the official exporter behind what sends.
+
+    Raises:
+        MissingExtraError: the extra ``otel`` is not installed; the message names the feature.
+    """
     try:
         from ._otel_sdk import Client
     except ImportError as error:
@@ -119,18 +132,27 @@ def _client(feature: str, endpoint: str | None, headers: Mapping[str, str] | Non
     return Client(None if endpoint is None else _with_path(endpoint), headers, service)
 
 
-def _check(endpoint: object, headers: object, service: object, content: object) -> None:
+def check_arguments(endpoint: object, headers: object, service: object, content: object) -> None:
+    """Check what a handler or a sender was given.
+
+    Raises:
+        ConfigurationError: an argument is not valid; the message has no header's value, which may be a secret.
+    """
     if endpoint is not None and not (isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))):
         raise ConfigurationError(
             f"endpoint {endpoint!r} is not the address of a receiver; write one such as http://localhost:4318"
         )
     pairs = headers.items() if isinstance(headers, Mapping) else () if headers is None else [(headers,)]
     if not all(isinstance(part, str) for pair in pairs for part in pair) or isinstance(headers, str):
-        raise ConfigurationError("headers is not a mapping of texts to texts")  # without the values, which may be secrets
+        raise ConfigurationError("headers is not a mapping of texts to texts")
     if service is not None and not (isinstance(service, str) and service):
         raise ConfigurationError(f"service is {service!r}; it must be a name")
     if not isinstance(content, bool):
         raise ConfigurationError(f"content is {content!r}; allowed: true, false")
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _with_path(endpoint: str) -> str:

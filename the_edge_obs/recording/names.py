@@ -16,6 +16,7 @@ _ROOM: Final = MAX_NAME - 24  # characters of a longer name that stay before the
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _BLANK: Final = re.compile(r"\s")
+_BLANKS: Final = re.compile(r"\s+")
 
 
 def fit_name(name: str) -> str:
@@ -38,6 +39,14 @@ def node_name(name: str) -> str:
     if not issubclass(type(name), str) or not str.strip(name, ".") or str.isspace(name):
         raise ConfigurationError(f"node {name!r} is not a name; give a string such as 'rank' or 'llm.call'")
     return _node(name if type(name) is str else str.__str__(name))
+
+
+def named_after(text: str) -> str | None:
+    """Return a text as the name of a node, such as that of a flow's step; None if nothing is left of it.
+
+    Blanks become one ``_``, blanks and dots at the ends are left out, and a long text is cut to 256 characters.
+    """
+    return _BLANKS.sub("_", text.strip()).strip(".")[:MAX_NAME] or None
 
 
 @lru_cache(maxsize=1024)

@@ -190,7 +190,9 @@ class _Snapshot:
         if len(text) > SHORT_STRING:
             self.chars -= min(len(text), room)
         if len(text) <= room:
-            return text if self.short > 0 or (clean := by_own_patterns(text, self.policy)) == text else Mark(clean)
+            if self.short > 0 or (clean := by_own_patterns(text, self.flow.taints if self.flow else ())) == text:
+                return text
+            return Mark(clean)
         return self.head(text, room)
 
     def head(self, text: str, room: int) -> str:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ..context import FlowState, current
 from ..errors import ConfigurationError
@@ -30,6 +29,8 @@ from .marks import Mark
 __all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", "scrub", "scrub_key", "scrub_text", "taint"]
 
 PLACEHOLDER: Final = "[REDACTED]"
+
+_Span: TypeAlias = tuple[int, int]
 
 _KEY: Final = os.urandom(32)
 _origins: Final[dict[str, str]] = {}  # by the digest of a spelling, the digest of the original secret
@@ -83,19 +84,10 @@ def _note_origins(learned: Iterable[tuple[str, Iterable[str]]]) -> None:
         _origins.update({digest: origin for digest in map(_digest, spelled) if digest != origin})
 
 
-def without_taints(text: str, taints: Taints) -> str:
-    """Return a text with every taint replaced by the placeholder.
-
-    If a text was cut before its flow knew the taint, the half before the cut is replaced too.
-    """
-    policy = effective(taints.policy)
-    if "…[+" in text:
-        text = _without_halves(text, taints, policy)
+def _taint_spans(text: str, taints: Taints) -> list[_Span]:
+    """Return where taints stand in a text. They are searched in one pass: a taint may be part of the placeholder of another."""
     spellings = taints.in_text(text)
-    if not spellings:
-        return text
-    # In one pass: a taint may be part of the placeholder of another.
-    return re.sub("|".join(map(_bounded, spellings)), lambda match: mask(match[0], policy), text)
+    return [match.span() for match in re.finditer("|".join(map(_bounded, spellings)), text)] if spellings else []
 
 
 def _bounded(taint: str) -> str:
@@ -104,6 +96,7 @@ def _bounded(taint: str) -> str:
 
 
 def _without_halves(text: str, taints: Taints, policy: Policy) -> str:
+    """Return a text that was cut before its flow knew a taint without the half of the taint before the cut."""
     head, mark, tail = text.rpartition("…[+")
     longest, half = 0, ""
     for taint in taints.copied():
@@ -145,32 +138,64 @@ def scrub_key(key: str, policy: Policy | None = None) -> str:
 
 
 def _scrubbed_text(text: str, taints: Taints) -> str:
+    policy = effective(taints.policy)
     if taints:
-        text = without_taints(text, taints)
-    return _by_shape(text, effective(taints.policy))
+        if "…[+" in text:
+            text = _without_halves(text, taints, policy)
+        if spans := _taint_spans(text, taints):
+            return _masked(text, policy, spans)
+    return _by_shape(text, policy)
 
 
 def _by_shape(text: str, policy: Policy) -> str:
-    return _known_by_shape(text, policy) if len(text) <= _REMEMBERED else _looked_through(text, policy)
+    return _known_by_shape(text, policy) if len(text) <= _REMEMBERED else _masked(text, policy)
 
 
-def _looked_through(text: str, policy: Policy) -> str:
-    if len(text) >= SHORTEST and (spans := find(text, KEY_CLASSES.under_policy(policy))):
+def _masked(text: str, policy: Policy, spans: Sequence[_Span] = ()) -> str:
+    """Return a text with a placeholder for each secret in it.
+
+    All rules look at the text as it came. If one of them replaced what it finds before the next one looks, a part of a secret
+    could hide the rest of it. Where secrets overlap, one placeholder stands for them.
+
+    Args:
+        text: The text.
+        policy: What counts as a secret.
+        spans: Where taints stand.
+    """
+    spans = [*spans, *(find(text, KEY_CLASSES.under_policy(policy)) if len(text) >= SHORTEST else ()), *_own_spans(text, policy)]
+    if spans:
+        if "[REDACTED" in text:
+            spans += (match.span() for match in _MASKED.finditer(text))
         pieces, at = [], 0
-        for start, end in spans:
-            pieces += [text[at:start], mask(text[start:end], policy)]
+        for start, end in _united(spans):
+            pieces += [text[at:start], _placeholder(text[start:end], policy)]
             at = end
         text = "".join([*pieces, text[at:]])
-    if policy is not BUILT_IN and policy.looks_at_texts:
-        text = by_own_patterns(text, policy)
     if not text.isascii() and _SURROGATE.search(text):
         text = _SURROGATE.sub("\ufffd", text)
     return text
 
 
+def _placeholder(secret: str, policy: Policy) -> str:
+    """Return what stands for a secret; a match inside a placeholder changes nothing."""
+    return secret if _MASKED.fullmatch(secret) else mask(secret, policy)
+
+
+def _united(spans: list[_Span]) -> Iterator[_Span]:
+    """Yield spans in order, those that overlap as one."""
+    spans.sort()
+    first, last = spans[0]
+    for start, end in spans:
+        if start >= last:
+            yield first, last
+            first, last = start, end
+        last = max(last, end)
+    yield first, last
+
+
 # The same texts come again and again: keys, names, states, system prompts, the history of a conversation.
 _REMEMBERED: Final = 512  # characters
-_known_by_shape = lru_cache(maxsize=4096)(_looked_through)
+_known_by_shape = lru_cache(maxsize=4096)(_masked)
 
 
 def _follow(policy: Policy) -> None:
@@ -180,22 +205,21 @@ def _follow(policy: Policy) -> None:
 followers.append(_follow)
 
 
-def by_own_patterns(text: str, policy: Policy) -> str:
-    """Return a text without what the patterns and presets of a policy match. A match inside a placeholder changes nothing."""
-    for pattern in policy.patterns:
-        kept = [] if "[REDACTED" not in text else [match.span() for match in _MASKED.finditer(text)]
+def _own_spans(text: str, policy: Policy) -> list[_Span]:
+    """Return where the patterns and presets of a policy match in a text."""
+    if policy is BUILT_IN or not policy.looks_at_texts:
+        return []
+    spans = [span for pattern in policy.patterns for match in pattern.finditer(text) if (span := match.span())[0] < span[1]]
+    return [*spans, *card_numbers(text)] if "payment" in policy.presets else spans
 
-        def masked(match: re.Match[str], kept: list[tuple[int, int]] = kept) -> str:
-            at = bisect_left(kept, (match.start() + 1,))
-            if at and match.end() <= kept[at - 1][1]:
-                return match[0]
-            return mask(match[0], policy) if match[0] else ""
 
-        text = pattern.sub(masked, text)
-    if "payment" in policy.presets:
-        for start, end in reversed(card_numbers(text)):
-            text = f"{text[:start]}{mask(text[start:end], policy)}{text[end:]}"
-    return text
+def by_own_patterns(text: str, taints: Iterable[str] = ()) -> str:
+    """Return a text as ``scrub_text`` does if a pattern or preset of the policy matches in it, else the text itself.
+
+    A match could be the part of a secret by which the other rules find the rest of it, so they are applied as well.
+    """
+    taints = taints if type(taints) is Taints else Taints(taints)
+    return _scrubbed_text(text, taints) if _own_spans(text, effective(taints.policy)) else text
 
 
 # --- snapshots --------------------------------------------------------------------------------------------------------

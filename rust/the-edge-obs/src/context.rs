@@ -21,7 +21,7 @@ use crate::output::policy_in_use;
 use crate::redaction::Policy;
 use crate::run::{Place, Run};
 use crate::span::{end_run, Open};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// The root of a flow. Other layers see its span at the level error, so that a filter for a whole program, such as
 /// `EnvFilter("warn")`, does not take away the flow.
@@ -54,7 +54,7 @@ pub struct FlowBuilder {
     id: Option<FlowId>,
     parent: Option<u64>,
     policy: Option<Arc<Policy>>,
-    about: Vec<(Box<str>, Snap)>,
+    about: Vec<(Key, Snap)>,
     secrets: Vec<Snap>,
 }
 
@@ -144,12 +144,8 @@ impl FlowBuilder {
 }
 
 /// Returns the data of a root's entry.
-fn about(
-    place: &Place,
-    outer: Option<&Place>,
-    more: Vec<(Box<str>, Snap)>,
-) -> Vec<(Box<str>, Snap)> {
-    let mut data: Vec<(Box<str>, Snap)> = vec![
+fn about(place: &Place, outer: Option<&Place>, more: Vec<(Key, Snap)>) -> Vec<(Key, Snap)> {
+    let mut data: Vec<(Key, Snap)> = vec![
         ("name".into(), (&*place.run.flow.name).into()),
         ("schema_version".into(), Snap::Int(SCHEMA_VERSION)),
         (
@@ -364,8 +360,8 @@ pub struct LogEvent<'e> {
     level: Level,
     event_type: EventType,
     message: Option<&'e str>,
-    data: Vec<(Box<str>, Snap)>,
-    metrics: Vec<(Box<str>, Snap)>,
+    data: Vec<(Key, Snap)>,
+    metrics: Vec<(Key, Snap)>,
     keeps_step: bool,
 }
 

@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 /// Formats that only the Python package writes.
-const PYTHON_ONLY: [&str; 5] = ["csv", "htm", "html", "chrome", "speedscope"];
+const PYTHON_ONLY: [&str; 6] = ["chrome", "csv", "htm", "html", "otlp-json", "speedscope"];
 
 impl Format {
     /// All formats.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::event::{is_error_data, EventType, Level, CHECKED_METRICS};
 use crate::flow::Flow;
 use crate::redaction::cut_paths;
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub enum Payload {
     /// A value that stands under a key of `data`: `input` or `output`, and never `cut`.
     Under(&'static str, Snap),
     /// The pairs of `data` themselves.
-    Data(Box<[(Box<str>, Snap)]>),
+    Data(Box<[(Key, Snap)]>),
 }
 
 /// The numbers of an event.
@@ -32,7 +32,7 @@ pub enum Metrics {
     /// A duration in nanoseconds.
     Duration(u64),
     /// Numbers by name. What is not a number becomes null, or is left out where the schema wants a number of at least 0.
-    Numbers(Box<[(Box<str>, Snap)]>),
+    Numbers(Box<[(Key, Snap)]>),
 }
 
 /// What is known of one event. Values come from [`snapshot`](crate::redaction::snapshot).
@@ -76,7 +76,7 @@ impl Facts {
         let (data, message) = self.content();
         let flow = self.flow.id;
         let parent = self.parent.map(|number| flow.span(number).to_string());
-        let mut pairs: Vec<(Box<str>, Snap)> = vec![
+        let mut pairs: Vec<(Key, Snap)> = vec![
             ("flow_id".into(), flow.to_string().into()),
             ("span_id".into(), flow.span(self.number).to_string().into()),
             ("parent_id".into(), parent.into()),
@@ -163,7 +163,7 @@ fn millionths(number: u64) -> f64 {
 
 /// Returns the pairs of data. Somebody's own `cut` becomes `cut'`, for that key says what was cut; and what stands under `error`
 /// becomes what the schema wants there.
-fn own_data(data: Snap) -> Vec<(Box<str>, Snap)> {
+fn own_data(data: Snap) -> Vec<(Key, Snap)> {
     let Snap::Map(pairs) = data else {
         return Vec::new();
     };

@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use crate::capture::to_snap;
 use crate::event::Level;
 use crate::guard::caught;
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// Returns the level of an event; there is none below debug.
 pub(crate) fn level_of(level: &tracing::Level) -> Level {
@@ -26,7 +26,7 @@ pub(crate) struct Fields {
     pub message: Option<String>,
     /// The target that an event had in the crate `log`.
     pub target: Option<String>,
-    pub data: Vec<(Box<str>, Snap)>,
+    pub data: Vec<(Key, Snap)>,
 }
 
 impl Fields {

@@ -15,6 +15,7 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
+use crate::value::Out;
 
 /// The two top bits of the last 8 bytes of a UUID: the variant of RFC 9562, `0b10`.
 const VARIANT: u64 = 1 << 63;
@@ -48,15 +49,14 @@ impl FlowId {
     }
 
     /// Appends the id to a text.
-    pub(crate) fn write(self, out: &mut String) {
-        let written = write_uuid(self.prefix, self.rest, out);
-        debug_assert!(written.is_ok(), "a String takes every text");
+    pub(crate) fn write(self, out: &mut impl Out) {
+        out.push_ascii(&uuid(self.prefix, self.rest));
     }
 }
 
 impl fmt::Display for FlowId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_uuid(self.prefix, self.rest, out)
+        out.write_str(text_of(&uuid(self.prefix, self.rest)))
     }
 }
 
@@ -91,15 +91,14 @@ impl SpanId {
     }
 
     /// Appends the id to a text.
-    pub(crate) fn write(self, out: &mut String) {
-        let written = write_uuid(self.prefix, self.number, out);
-        debug_assert!(written.is_ok(), "a String takes every text");
+    pub(crate) fn write(self, out: &mut impl Out) {
+        out.push_ascii(&uuid(self.prefix, self.number));
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_uuid(self.prefix, self.number, out)
+        out.write_str(text_of(&uuid(self.prefix, self.number)))
     }
 }
 
@@ -129,8 +128,8 @@ pub fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// Appends a UUID in its canonical form, given as two halves.
-fn write_uuid(first: u64, last: u64, out: &mut impl fmt::Write) -> fmt::Result {
+/// Returns a UUID in its canonical form, given as two halves.
+fn uuid(first: u64, last: u64) -> [u8; 36] {
     let mut text = [b'-'; 36];
     let [one, two] = [hex(first >> 32), hex(first)];
     let [three, four] = [hex(last >> 32), hex(last)];
@@ -140,7 +139,11 @@ fn write_uuid(first: u64, last: u64, out: &mut impl fmt::Write) -> fmt::Result {
     text[19..23].copy_from_slice(&three[..4]);
     text[24..28].copy_from_slice(&three[4..]);
     text[28..].copy_from_slice(&four);
-    out.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    text
+}
+
+fn text_of(ascii: &[u8]) -> &str {
+    std::str::from_utf8(ascii).unwrap_or_default()
 }
 
 /// Returns the lower 32 bits of a number as hexadecimal digits, all of them at once.

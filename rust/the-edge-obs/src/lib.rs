@@ -60,6 +60,7 @@
 
 pub mod call;
 pub mod capture;
+mod circles;
 pub mod config;
 pub mod configure;
 pub mod context;

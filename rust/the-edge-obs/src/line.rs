@@ -4,8 +4,9 @@ use std::cell::Cell;
 
 use crate::event::{CHECKED_METRICS, MAX_EVENT_BYTES};
 use crate::facts::Facts;
+use crate::ids::FlowId;
 use crate::redaction::{inside, MAX_PATH, MAX_PATHS, MORE};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// Returns an event as one line of strict JSON, without a newline, of at most [`MAX_EVENT_BYTES`] bytes.
 ///
@@ -31,32 +32,56 @@ pub fn to_line(event: &Snap) -> String {
 /// Returns the line of facts: [`to_line`] of their event, made without the event in between if it is not too long.
 #[must_use]
 pub fn line_of(facts: &Facts) -> String {
-    let mut line = String::with_capacity(1_024);
-    write_line(facts, &mut line);
-    line
+    let text = |line: &[u8]| {
+        String::from_utf8_lossy(line)
+            .trim_end_matches('\n')
+            .to_owned()
+    };
+    with_line(facts, text)
 }
 
-fn write_line(facts: &Facts, line: &mut String) {
-    facts.write_json(line);
-    if line.len() > MAX_EVENT_BYTES {
-        *line = to_line(&facts.event());
+/// The line that a thread has written last.
+#[derive(Default)]
+struct Last {
+    text: Vec<u8>,
+    /// Its beginning, which has the ids of a flow, a span and a parent.
+    head: usize,
+    ids: Option<Ids>,
+}
+
+type Ids = (FlowId, u64, Option<u64>);
+
+impl Last {
+    /// Writes the line of facts. Its ids stand there already if the line before was of the same span, as it is at most exits.
+    fn write(&mut self, facts: &Facts) {
+        let ids = Some((facts.flow.id, facts.number, facts.parent));
+        if self.ids == ids {
+            self.text.truncate(self.head);
+        } else {
+            self.text.clear();
+            facts.write_ids(&mut self.text);
+            (self.head, self.ids) = (self.text.len(), ids);
+        }
+        facts.write_rest(&mut self.text);
+        if self.text.len() > MAX_EVENT_BYTES {
+            self.text = to_line(&facts.event()).into();
+        }
     }
 }
 
 thread_local! {
-    static LINE: Cell<String> = const { Cell::new(String::new()) };
+    static LAST: Cell<Last> = const { Cell::new(Last { text: Vec::new(), head: 0, ids: None }) };
 }
 
 /// Calls a function with the line of facts and a newline behind it. The line is written where the thread wrote the one before.
-pub(crate) fn with_line<T>(facts: &Facts, work: impl FnOnce(&str) -> T) -> T {
+pub(crate) fn with_line<T>(facts: &Facts, work: impl FnOnce(&[u8]) -> T) -> T {
     // A thread that is near its end has no place any more.
-    let mut line = LINE.try_with(Cell::take).unwrap_or_default();
-    line.clear();
-    write_line(facts, &mut line);
-    line.push('\n');
-    let result = work(&line);
-    if line.capacity() <= 2 * MAX_EVENT_BYTES {
-        let _ = LINE.try_with(|place| place.set(line));
+    let mut last = LAST.try_with(Cell::take).unwrap_or_default();
+    last.write(facts);
+    last.text.push(b'\n');
+    let result = work(&last.text);
+    if last.text.capacity() <= 2 * MAX_EVENT_BYTES {
+        let _ = LAST.try_with(|place| place.set(last));
     }
     result
 }
@@ -67,7 +92,7 @@ fn head(text: &str, count: usize) -> &str {
         .map_or(text, |(end, _)| &text[..end])
 }
 
-fn pairs_of<'s>(event: &'s Snap, key: &str) -> &'s [(Box<str>, Snap)] {
+fn pairs_of<'s>(event: &'s Snap, key: &str) -> &'s [(Key, Snap)] {
     match event.get(key) {
         Some(Snap::Map(pairs)) => pairs,
         _ => &[],
@@ -121,13 +146,13 @@ fn without_data(event: &Snap, room: usize, keys: usize, small: usize) -> Snap {
 }
 
 /// Returns the schema's own figures first, for they are what totals are made of, and the first others.
-fn short_metrics(metrics: &[(Box<str>, Snap)], keys: usize) -> Snap {
+fn short_metrics(metrics: &[(Key, Snap)], keys: usize) -> Snap {
     let is_own = |key: &str| CHECKED_METRICS.contains(&key);
     let own = metrics.iter().filter(|(key, _)| is_own(key));
     let others = metrics.iter().take(keys).filter(|(key, _)| !is_own(key));
-    let others = others.map(|(key, value)| (Box::from(head(key, 64)), value.clone()));
+    let others = others.map(|(key, value)| (Key::from(head(key, 64)), value.clone()));
     let kept = Snap::map(own.cloned().chain(others));
-    let count = |pairs: &[(Box<str>, Snap)]| pairs.iter().filter(|(key, _)| &**key != MORE).count();
+    let count = |pairs: &[(Key, Snap)]| pairs.iter().filter(|(key, _)| &**key != MORE).count();
     let Snap::Map(pairs) = &kept else {
         return kept;
     };
@@ -140,11 +165,11 @@ fn short_metrics(metrics: &[(Box<str>, Snap)], keys: usize) -> Snap {
         Some((_, Snap::Int(before))) => *before,
         _ => 0,
     };
-    let more = (Box::from(MORE), Snap::from(before + rest as i64));
+    let more = (Key::named(MORE), Snap::from(before + rest as i64));
     Snap::map(pairs.iter().cloned().chain([more]))
 }
 
-type Short = (Vec<(Box<str>, Snap)>, Vec<String>);
+type Short = (Vec<(Key, Snap)>, Vec<String>);
 
 /// Returns the first keys of data, long values as what was there, without `error` and `cut`; and where it is cut.
 fn short_data(data: &Snap, keys: usize, small: usize) -> Short {

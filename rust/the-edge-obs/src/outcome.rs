@@ -4,10 +4,10 @@ use std::panic::Location;
 
 use crate::event::CHECKED_METRICS;
 use crate::redaction::{head, Policy, Taints, MAX_ITEMS, MAX_KEY, MAX_STRING, MORE};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// Numbers of an event, by name.
-pub type Figures = Vec<(Box<str>, Snap)>;
+pub type Figures = Vec<(Key, Snap)>;
 
 const USAGE_KEYS: [&str; 3] = ["usage", "usage_metadata", "usageMetadata"];
 
@@ -92,7 +92,7 @@ pub(crate) fn error_data(
     message: &str,
     site: Option<&'static Location<'static>>,
 ) -> Snap {
-    let mut pairs: Vec<(Box<str>, Snap)> = vec![
+    let mut pairs: Vec<(Key, Snap)> = vec![
         ("type".into(), kind.into()),
         ("message".into(), message.into()),
     ];
@@ -280,7 +280,7 @@ mod tests {
         for case in &**cases {
             let (result, wanted) = (case.get("result").unwrap(), case.get("metrics").unwrap());
             let figures = metrics_of(result);
-            let by_value = |pairs: &[(Box<str>, Snap)]| -> Vec<(String, String)> {
+            let by_value = |pairs: &[(Key, Snap)]| -> Vec<(String, String)> {
                 pairs
                     .iter()
                     .map(|(name, value)| (name.to_string(), float(value).to_string()))
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn the_metrics_of_the_schema_are_always_kept() {
         let many = (0..MAX_ITEMS + 3).map(|at| (format!("m{at}").into(), Snap::Int(1)));
-        let tokens = (Box::from("tokens"), Snap::Int(7));
+        let tokens = ("tokens".into(), Snap::Int(7));
         let kept = named(many.chain([tokens]).collect(), &Policy::built_in());
         assert_eq!(kept.len(), MAX_ITEMS + 2);
         assert_eq!(

@@ -11,7 +11,7 @@ use crate::flow::Flow;
 use crate::guard::note;
 use crate::ids::{new_number, SpanId};
 use crate::output::{is_in_sink, Output};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// One run, with the outputs of the layers that have seen something of it.
 pub(crate) struct Run {
@@ -216,7 +216,7 @@ impl Place {
     }
 
     /// Returns what is kept of the pairs of an event's data.
-    pub fn data(&self, pairs: impl IntoIterator<Item = (Box<str>, Snap)>) -> Payload {
+    pub fn data(&self, pairs: impl IntoIterator<Item = (Key, Snap)>) -> Payload {
         match self.keep(Snap::map(pairs)) {
             Snap::Map(pairs) if pairs.is_empty() => Payload::None,
             Snap::Map(pairs) => Payload::Data(pairs),

@@ -23,10 +23,10 @@ use crate::node::{is_compiled, Node};
 use crate::outcome::{error_data, metrics_of, named, soft_failure, Figures, PANICKED};
 use crate::output::{is_in_sink, policy_in_use};
 use crate::run::{Place, Run};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// Pairs of an event's data.
-pub type Pairs = Vec<(Box<str>, Snap)>;
+pub type Pairs = Vec<(Key, Snap)>;
 
 /// A span that is open: its place, and the span of `tracing` that makes it current.
 pub(crate) struct Open {

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::event::{problems, short, ROOT_NODE, SCHEMA_VERSION};
 use crate::jsonl::{exported_logs, is_export, listed, open_lines, unreadable, utf8, Line};
-use crate::value::{from_json_within, Snap, MAX_DEPTH, MAX_INT};
+use crate::value::{from_json_within, Key, Snap, MAX_DEPTH, MAX_INT};
 use crate::whole_log::WholeLog;
 
 /// An id for the check of a record that has none.
@@ -187,7 +187,7 @@ fn without_ids(event: &Snap) -> Option<Snap> {
     let Snap::Map(pairs) = event else {
         return None;
     };
-    let with_id = |(key, value): &(Box<str>, Snap)| match &**key {
+    let with_id = |(key, value): &(Key, Snap)| match &**key {
         "flow_id" | "span_id" => (key.clone(), ANY_ID.into()),
         _ => (key.clone(), value.clone()),
     };

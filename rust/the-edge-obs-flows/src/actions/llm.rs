@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use the_edge_obs::value::Key;
 use the_edge_obs::{Level, Snap};
 
 use super::scripted::{choose, load_answers, pieces_of, result_of};
@@ -225,7 +226,7 @@ impl<'p> Chat<'p> {
         let named = named
             .iter()
             .filter_map(|key| Some(((*key).into(), param(params, key)?.clone())));
-        let mut options: Vec<(Box<str>, Snap)> = named.collect();
+        let mut options: Vec<(Key, Snap)> = named.collect();
         if let Some(extra) = param(params, "extra_body") {
             options.extend(
                 mapping_of(self.action, "extra_body", extra)?

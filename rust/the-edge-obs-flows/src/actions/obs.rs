@@ -8,7 +8,7 @@ use the_edge_obs::{build_flow_log, Error, EventType, Filters, FlowId, Level, Sna
 use super::support::{count_of, failure, mapping_of, missing, param, text_of, unknown};
 use super::{Action, Signature};
 use crate::error::Failure;
-use crate::python::{quoted, repr};
+use crate::python::repr;
 use crate::runner::Context;
 
 /// Only spans log entries and exits: a single one would break the tree.
@@ -142,19 +142,18 @@ fn format_of(value: &Snap) -> Result<Format, Failure> {
     Ok(text.parse::<Format>()?)
 }
 
-/// Checks that a node is a name: a text that was meant as a message is refused.
-fn check_node(node: &str) -> Result<(), Failure> {
-    let wrong = match node.chars().count() {
-        count if count > MAX_NAME => format!("has {count} characters, more than {MAX_NAME}"),
-        _ if node.trim_matches('.').is_empty() => "is not a name".to_owned(),
-        _ if node.contains(char::is_whitespace) => "has a blank in it".to_owned(),
-        _ => return Ok(()),
-    };
-    let shown = quoted(&node.chars().take(64).collect::<String>());
-    Err(Failure::new(
-        "ConfigurationError",
-        format!("node {shown} {wrong}; give the name of what runs, such as 'rank' or 'llm.call', and put a text into the message"),
-    ))
+fn is_blank(char: char) -> bool {
+    char.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&char)
+}
+
+/// Returns a text as the name of a node, such as that of a step: blanks become one `_`, blanks and dots at its ends are left out.
+fn named_after(text: &str) -> String {
+    let words = text.split(is_blank).filter(|word| !word.is_empty());
+    let joined = words.collect::<Vec<_>>().join("_");
+    match joined.trim_matches('.') {
+        "" => "custom".to_owned(),
+        name => name.chars().take(MAX_NAME).collect(),
+    }
 }
 
 impl Action for LogEvent {
@@ -190,8 +189,8 @@ impl Action for LogEvent {
                 vec![("flow_id", flow_id.into())],
             ));
         }
-        check_node(node)?;
-        let mut event = the_edge_obs::log(node)
+        let node = named_after(node);
+        let mut event = the_edge_obs::log(&node)
             .in_step()
             .level(level)
             .event_type(event_type)

@@ -1,5 +1,6 @@
 //! Shared parts of the builtin actions: the form of a soft failure, and checks of parameters.
 
+use the_edge_obs::value::Key;
 use the_edge_obs::Snap;
 
 use crate::error::Failure;
@@ -70,7 +71,7 @@ pub(super) fn mapping_of<'a>(
     action: &str,
     name: &str,
     value: &'a Snap,
-) -> Result<&'a [(Box<str>, Snap)], Failure> {
+) -> Result<&'a [(Key, Snap)], Failure> {
     match value {
         Snap::Map(pairs) => Ok(pairs),
         _ => Err(wrong(action, name, value, "a mapping of names to values")),

@@ -200,7 +200,7 @@ pub(super) struct QueryOptions {
 ///   json   the flow log as one object: events, spans, metrics, timeline;
 ///          an array of objects for several flows
 ///   jsonl  one event per line
-/// Python's tea-obs also writes csv, html, chrome and speedscope.
+/// Python's tea-obs also writes chrome, csv, html, otlp-json and speedscope.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use the_edge_obs::value::Key;
 use the_edge_obs::Snap;
 
 use super::source::Read;
@@ -12,14 +13,31 @@ use crate::closest::{allowed, allowed_for, did_you_mean};
 use crate::python::quoted;
 use crate::templates::Renderer;
 
+/// Actions of the Python runtime that a program may lack, and why.
+const LACKING: [(&str, &str); 6] = [
+    ("http.get", "this program was built without the feature http"),
+    ("http.post", "this program was built without the feature http"),
+    ("json.transform", "this program was built without the feature jmespath"),
+    ("memory.retrieve", "this program was built without the feature memory"),
+    ("memory.store", "this program was built without the feature memory"),
+    (
+        "web.fetch",
+        "it makes text of HTML, which only the Python runtime does; use http.get, which returns the page as it is, or give an action of \
+         that name to the program that loads the flow",
+    ),
+];
+
 /// Returns a registered action.
 ///
 /// # Errors
 ///
-/// The action does not exist. The message has the closest name and the categories.
+/// The action does not exist. The message says why, or has the closest name and the categories.
 pub(super) fn find_action(spot: &Spot<'_>, actions: &Actions, name: &str) -> Read<Arc<dyn Action>> {
     if let Some(action) = actions.get(name) {
         return Ok(Arc::clone(action));
+    }
+    if let Some((_, reason)) = LACKING.iter().find(|(lacking, _)| *lacking == name) {
+        return Err(spot.error(format!("action {} is not here: {reason}", quoted(name))));
     }
     let category = |action: &str| action.split('.').next().unwrap_or_default().to_owned();
     let names: Vec<&str> = actions.names().collect();
@@ -113,7 +131,7 @@ fn constant(value: &Renderer) -> Snap {
         Renderer::Map(pairs) => Snap::Map(
             pairs
                 .iter()
-                .map(|(key, item)| (key.clone(), constant(item)))
+                .map(|(key, item)| (Key::from(&**key), constant(item)))
                 .collect(),
         ),
         Renderer::List(items) => {

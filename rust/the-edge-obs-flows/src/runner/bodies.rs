@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use the_edge_obs::value::Key;
 use the_edge_obs::Snap;
 
 use super::context::Context;
@@ -224,7 +225,7 @@ fn pairs(value: &Snap) -> Vec<Pair> {
     let Snap::Map(pairs) = value else {
         return Vec::new();
     };
-    let pair = |(key, value): &(Box<str>, Snap)| (Arc::from(&**key), Entry::new(value.clone()));
+    let pair = |(key, value): &(Key, Snap)| (Arc::from(&**key), Entry::new(value.clone()));
     pairs.iter().map(pair).collect()
 }
 
@@ -249,7 +250,7 @@ fn listed(value: Snap, step: &str) -> Result<Vec<Snap>, Failure> {
         Snap::Map(pairs) => Ok(pairs
             .into_vec()
             .into_iter()
-            .map(|(key, _)| Snap::Str(key))
+            .map(|(key, _)| Snap::Str(key.into()))
             .collect()),
         other => {
             let problem = format!(

@@ -300,6 +300,31 @@ fn code_is_refused_with_the_way_out() {
 }
 
 #[test]
+fn an_action_that_only_python_has_names_the_way_out() {
+    let flow = "nodes: [{uses: web.fetch, with: {url: 'https://example.com'}, output: page}]";
+    let error = Flow::parse(flow, Actions::builtin()).unwrap_err();
+    assert_eq!(
+        error.problem,
+        "step 'step_1': action 'web.fetch' is not here: it makes text of HTML, which only the Python runtime does; use http.get, which \
+         returns the page as it is, or give an action of that name to the program that loads the flow"
+    );
+    let own = Actions::builtin().with("web.fetch", |_: &Snap, _: &Context<'_>| Ok(Snap::Null));
+    assert!(Flow::parse(flow, own).is_ok());
+    let flow = "nodes: [{uses: http.get, with: {url: 'https://example.com'}, output: page}]";
+    let loaded = Flow::parse(flow, Actions::builtin());
+    let problem = loaded.map(drop).map_err(|error| error.problem.to_string());
+    let lacking = "step 'step_1': action 'http.get' is not here: this program was built without the feature http";
+    assert_eq!(
+        problem,
+        if cfg!(feature = "http") {
+            Ok(())
+        } else {
+            Err(lacking.to_owned())
+        }
+    );
+}
+
+#[test]
 fn code_of_the_edge_agents_languages_is_sent_to_its_engine() {
     let way = "; this agent needs The Edge Agent's own engine; observe it there with \
                tea run AGENT.yaml --actions-module the_edge_obs.integrations.tea";

@@ -245,6 +245,37 @@ fn loops_and_calls_end() {
 }
 
 #[test]
+fn operations_on_a_long_text_end() {
+    let uses = [
+        "{% set y = x[1:] %}",
+        "{% set y = x[:-1] %}",
+        "{% set y = x[(1 if i else 2):5 if i else 6:2] %}",
+        "{% set y = x[::-1].y %}",
+        "{% set y = (x[1:])[:9000000] %}",
+        "{% set y = x[9000000] %}",
+        "{% set y = x[i] %}",
+        "{% set y = x * 1 %}",
+        "{% set y = x ~ '' %}",
+        "{% if x is upper or x is lower %}{% endif %}",
+        "{% if [x] | select('lower') | list %}{% endif %}",
+        "{% if 'b' in x or x == x ~ 'c' or x < x %}{% endif %}",
+        "{% set y = x.upper() %}",
+        "{% if x.startswith('b') or x.isdigit() or x.find('c') %}{% endif %}",
+        "{% set y = x | length %}",
+        "{% set y = l[1:] %}",
+    ];
+    for used in uses {
+        let text = format!(
+            "{{% set x = 'a' * 9000000 %}}{{% set l = [1] * 500000 %}}{{% for i in range(100000) %}}{used}{{% endfor %}}"
+        );
+        let began = std::time::Instant::now();
+        refused_soon(&text, &[SIZE, STEPS, "has no"]);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(20), "{used}: {took:?}");
+    }
+}
+
+#[test]
 fn deep_values_need_no_large_stack() {
     TIME.set(Duration::from_secs(60));
     let deep = |name: &str, step: &str| {

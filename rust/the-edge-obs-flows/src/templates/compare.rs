@@ -97,10 +97,26 @@ fn order(one: &Value, other: &Value, operator: &str) -> Result<Option<Ordering>,
         return order_of_lists(one, other, operator);
     }
     Err(refuse(format!(
-        "{operator} is not supported between {} and {}",
-        one.kind(),
-        other.kind()
+        "'{operator}' not supported between instances of '{}' and '{}'",
+        type_name(one),
+        type_name(other)
     )))
+}
+
+/// Returns Python's name of the type of a value.
+fn type_name(value: &Value) -> &'static str {
+    match value.kind() {
+        ValueKind::None => "NoneType",
+        ValueKind::Bool => "bool",
+        ValueKind::Number if value.is_integer() => "int",
+        ValueKind::Number => "float",
+        ValueKind::String => "str",
+        ValueKind::Bytes => "bytes",
+        ValueKind::Seq if value.is_tuple() => "tuple",
+        ValueKind::Seq => "list",
+        ValueKind::Map => "dict",
+        _ => "object",
+    }
 }
 
 fn order_of_lists(one: &Value, other: &Value, operator: &str) -> Result<Option<Ordering>, Error> {

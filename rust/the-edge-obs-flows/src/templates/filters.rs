@@ -1,7 +1,7 @@
 //! Filters that the engine has otherwise, or not at all.
 
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::{tests, Environment, Error, ErrorKind};
 use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
 use the_edge_obs::Snap;
 
@@ -37,6 +37,11 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     }
     environment.add_test(COMPARED, compare::is_compared);
     environment.add_test("in", compare::is_in);
+    for name in TESTS_NOT_IN_JINJA {
+        environment.remove_test(name);
+    }
+    environment.add_test("lower", |value: &Value| stepped(tests::is_lower, value));
+    environment.add_test("upper", |value: &Value| stepped(tests::is_upper, value));
     for (name, operator) in compare::TESTS {
         environment.add_test(name, move |one: Value, other: Value| {
             compare::holds(&one, operator, &other)
@@ -54,6 +59,15 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 
 /// Filters of the engine that Jinja2 does not have.
 const NOT_IN_JINJA: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
+
+/// Tests of the engine that Jinja2 does not have.
+const TESTS_NOT_IN_JINJA: [&str; 3] = ["endingwith", "safe", "startingwith"];
+
+/// Looks at the clock, and makes a test that takes time with the size of a text.
+fn stepped(test: fn(&Value) -> bool, value: &Value) -> Result<bool, Error> {
+    limits::step()?;
+    Ok(test(value))
+}
 
 fn dict(value: Option<Value>, more: Kwargs) -> Result<Value, Error> {
     limits::made(minijinja::functions::dict(value, more)?)

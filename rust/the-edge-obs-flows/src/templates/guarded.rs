@@ -60,6 +60,11 @@ fn check(name: &str, arguments: &[Value]) -> Result<(), Error> {
         "sum" => check_sum(value, options),
         "sort" | "min" | "max" => check_compared(value)
             .and_then(|()| check_order(name, value, options.last().and_then(attribute))),
+        "groupby" => check_compared(value).and_then(|()| {
+            let named = options.last().and_then(attribute);
+            check_order(name, value, named.or_else(|| position(options.first()?)))
+        }),
+        "dictsort" => check_compared(value).and_then(|()| check_pairs(value, options)),
         _ => check_compared(value),
     }
 }
@@ -94,6 +99,30 @@ fn check_order(name: &str, list: &Value, attribute: Option<String>) -> Result<()
         before = Some(keys);
     }
     Ok(())
+}
+
+/// Refuses a mapping whose keys, or values if it is sorted by these, have no order among themselves.
+fn check_pairs(mapping: &Value, options: &[Value]) -> Result<(), Error> {
+    let named = options
+        .last()
+        .and_then(|options| options.get_attr("by").ok());
+    let by = named
+        .filter(|by| !by.is_undefined())
+        .or_else(|| options.get(1).cloned());
+    let has_values = by.is_some_and(|by| by.as_str() == Some("value"));
+    let mut parts = Vec::new();
+    limits::parts(mapping, |part| {
+        parts.push(part);
+        Ok(())
+    })?;
+    let sorted = parts.into_iter().skip(usize::from(has_values)).step_by(2);
+    check_order("dictsort", &sorted.collect(), None)
+}
+
+/// Returns the attribute that an option without a name tells.
+fn position(option: &Value) -> Option<String> {
+    let is_path = option.as_str().is_some() || option.is_integer();
+    is_path.then(|| option.to_string())
 }
 
 /// Returns the attribute that named options tell.

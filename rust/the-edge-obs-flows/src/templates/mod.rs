@@ -63,8 +63,9 @@ impl Renderer {
                 Ok(Snap::List(items?))
             }
             Renderer::Map(pairs) => {
-                let render =
-                    |(key, value): &(Box<str>, Renderer)| Ok((key.clone(), value.render(names)?));
+                let render = |(key, value): &(Box<str>, Renderer)| {
+                    Ok(((&**key).into(), value.render(names)?))
+                };
                 let pairs: Result<_, Failure> = pairs.iter().map(render).collect();
                 Ok(Snap::Map(pairs?))
             }

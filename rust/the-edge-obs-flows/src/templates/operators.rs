@@ -188,11 +188,9 @@ pub(super) fn stepped(value: Value) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// Measures a value that becomes an index, and returns it: to look it up takes time with its size.
+/// Measures a value that becomes an index, and returns it: to look it up takes time with its size, or with that of a text.
 pub(super) fn index(value: Value) -> Result<Value, Error> {
-    if limits::is_container(&value) {
-        limits::measured(&value)?;
-    }
+    limits::measured(&value)?;
     Ok(value)
 }
 

@@ -349,7 +349,7 @@ impl Rewriter<'_> {
             return is_changed.then(|| (format!("{CHANGED}("), ")"));
         }
         let is_literal = last == first + 1 && self.at(first).starts_with(['\'', '"']);
-        if self.at(at) != "[" || is_literal || self.has(":", first, last) {
+        if self.at(at) != "[" || is_literal {
             return None;
         }
         Some(if self.has(",", first, last) {
@@ -357,6 +357,27 @@ impl Rewriter<'_> {
         } else {
             (format!("{INDEX}("), ")")
         })
+    }
+
+    /// Returns the first colon of a slice, if a bracket holds one.
+    fn slice(&self, at: usize, from: usize, end: usize) -> Option<usize> {
+        let is_index = self.at(at) == "[" && self.follows(at, from);
+        let colon = self.outside(":", at + 1).filter(|colon| *colon < end - 1);
+        colon.filter(|_| is_index)
+    }
+
+    /// Appends what stands in the brackets of a slice, which takes time with the size of the value. Its start goes through a filter.
+    fn sliced(&self, first: usize, colon: usize, last: usize, out: &mut String) {
+        if first == colon {
+            out.push_str("none");
+        } else {
+            out.push('(');
+            self.sequence(first, colon, out);
+            out.push(')');
+        }
+        out.push_str(&format!("|{STEP}"));
+        out.push_str(&self.text[self.end_of(colon)..self.tokens[colon].end]);
+        self.sequence(colon + 1, last, out);
     }
 
     /// Returns the filter that the result of a filter goes through, if one ends with these tokens.
@@ -390,10 +411,14 @@ impl Rewriter<'_> {
             out.push_str(if is_made { "(" } else { "" });
             out.push_str(self.at(at));
             if end > at + 1 {
-                let (open, close) = self.call_in(at, from, end).unwrap_or_default();
-                out.push_str(&open);
-                self.sequence(at + 1, end - 1, out);
-                out.push_str(close);
+                if let Some(colon) = self.slice(at, from, end) {
+                    self.sliced(at + 1, colon, end - 1, out);
+                } else {
+                    let (open, close) = self.call_in(at, from, end).unwrap_or_default();
+                    out.push_str(&open);
+                    self.sequence(at + 1, end - 1, out);
+                    out.push_str(close);
+                }
                 out.push_str(&self.text[self.end_of(end - 1)..self.tokens[end - 1].end]);
             }
             if is_made {

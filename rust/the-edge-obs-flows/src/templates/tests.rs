@@ -181,6 +181,14 @@ fn values_are_compared_as_in_python() {
             "{{ [{'a': 2}, {'a': 1}] | max(attribute='a') }}",
             "{\"a\":2}",
         ),
+        (
+            "{{ [{'a': 2}, {'a': 1.5}, {'a': true}] | groupby('a') | length }}{{ [{'a': none}] | groupby('a') | length }}",
+            "\"31\"",
+        ),
+        (
+            "{{ {'b': 1, 'A': 2} | dictsort | map('first') | join }}{{ {1: 'b', none: 'a'} | dictsort(by='value') | map('last') | join }}",
+            "\"Abab\"",
+        ),
     ]);
     for text in [
         "{{ state.missing < 3 }}",
@@ -202,9 +210,36 @@ fn values_are_compared_as_in_python() {
         "{{ ['a', 1.5] | max }}",
         "{{ [{'a': 1}, {'a': 'b'}] | sort(attribute='a') }}",
         "{{ [{'a': 1, 'b': 1}, {'a': 1, 'b': 'b'}] | sort(attribute='a,b') }}",
+        "{{ [{'a': 1}, {'a': none}] | groupby('a') }}",
+        "{{ [{'a': none}, {'a': none}] | groupby(attribute='a') }}",
+        "{{ [[1], ['a']] | groupby(0) }}",
+        "{{ {1: 2, 'a': 3} | dictsort }}",
+        "{{ {'a': 2, 'b': none} | dictsort(by='value') }}",
+        "{{ {'a': 2, 'b': none} | dictsort(false, 'value') }}",
     ] {
         let message = rendered(text).unwrap_err();
         assert!(message.starts_with("FlowRunError"), "{text}: {message}");
+    }
+    for (text, types) in [
+        (
+            "{{ state.missing < 2 }}",
+            "'<' not supported between instances of 'NoneType' and 'int'",
+        ),
+        (
+            "{{ 1.5 >= 'a' }}",
+            "'>=' not supported between instances of 'float' and 'str'",
+        ),
+        (
+            "{{ 1 < 2 < [1] }}",
+            "'<' not supported between instances of 'int' and 'list'",
+        ),
+        (
+            "{% if (1,) > true %}{% endif %}",
+            "'>' not supported between instances of 'tuple' and 'bool'",
+        ),
+    ] {
+        let message = rendered(text).unwrap_err();
+        assert!(message.contains(types), "{text}: {message}");
     }
 }
 

@@ -14,7 +14,7 @@ use serde::ser::{self, Serialize, Serializer};
 
 use crate::guard::caught;
 use crate::redaction::{items_mark, MAX_DEPTH, MAX_ITEMS, MAX_VALUES};
-use key::Key;
+use key::KeyOf;
 
 pub(crate) use probe::describes_failure;
 
@@ -22,7 +22,7 @@ pub(crate) use probe::describes_failure;
 const MAX_NESTED: usize = 128;
 /// The most items that are counted without being taken, where a container does not say how long it is.
 const MAX_COUNTED: usize = 1_000_000;
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// Returns a serialisable value as a [`Snap`].
 ///
@@ -321,7 +321,7 @@ impl<'a> Serializer for Walk<'a> {
 }
 
 fn tagged(variant: &'static str, value: Snap) -> Snap {
-    Snap::Map(Box::new([(variant.into(), value)]))
+    Snap::Map(Box::new([(Key::named(variant), value)]))
 }
 
 /// The items of a list, tuple or tuple variant.
@@ -386,9 +386,9 @@ items!(SerializeTupleVariant, serialize_field);
 struct Pairs<'a> {
     walk: Walk<'a>,
     variant: Option<&'static str>,
-    taken: Vec<(Box<str>, Snap)>,
+    taken: Vec<(Key, Snap)>,
     left_out: LeftOut,
-    key: Box<str>,
+    key: Key,
 }
 
 impl<'a> Pairs<'a> {
@@ -398,11 +398,11 @@ impl<'a> Pairs<'a> {
             variant,
             taken: Vec::with_capacity(len.unwrap_or(0).min(MAX_ITEMS)),
             left_out: LeftOut { count: 0, len },
-            key: "".into(),
+            key: Key::named(""),
         }
     }
 
-    fn push<T: Serialize + ?Sized>(&mut self, key: Box<str>, value: &T) -> Result<(), Refusal> {
+    fn push<T: Serialize + ?Sized>(&mut self, key: Key, value: &T) -> Result<(), Refusal> {
         if self.walk.takes_one(self.taken.len()) {
             self.taken.push((key, self.walk.take(value)?));
         } else if !self.left_out.count_one(self.taken.len(), self.walk.budget) {
@@ -428,11 +428,11 @@ impl ser::SerializeMap for Pairs<'_> {
     type Ok = Snap;
     type Error = Refusal;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refusal> {
-        self.key = key.serialize(Key::new())?;
+        self.key = key.serialize(KeyOf::new())?;
         Ok(())
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
-        let key = std::mem::take(&mut self.key);
+        let key = std::mem::replace(&mut self.key, Key::named(""));
         self.push(key, value)
     }
     fn end(mut self) -> Result<Snap, Refusal> {
@@ -450,7 +450,7 @@ macro_rules! pairs {
                 key: &'static str,
                 value: &T,
             ) -> Result<(), Refusal> {
-                self.push(key.into(), value)
+                self.push(Key::named(key), value)
             }
             fn end(mut self) -> Result<Snap, Refusal> {
                 Ok(Pairs::end(&mut self))

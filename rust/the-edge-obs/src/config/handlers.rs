@@ -36,20 +36,23 @@ pub enum HandlerKind {
     },
 }
 
-const TYPES: [&str; 3] = ["console", "file", "callback"];
+const TYPES: [&str; 2] = ["console", "file"];
 
 /// Reads a handler.
 pub(super) fn handler(place: &str, value: &Snap) -> Result<Handler, Error> {
+    let under = |key: &str| format!("{place}.{key}");
     let (Snap::Map(pairs), Some(kind)) = (value, value.get("type")) else {
+        if let Some(class) = value.get("class") {
+            return Err(not_here(&under("class"), class));
+        }
         let wanted = format!("it must be a mapping with a type; {}", allowed(&TYPES));
         return Err(wrong(place, value, &wanted));
     };
-    let under = |key: &str| format!("{place}.{key}");
     let keys: &[&str] = match kind.as_str() {
         Some("console") => &["type", "level", "verbose"],
         Some("file") => &["type", "level", "path", "mode"],
         Some("callback") => &["type", "level", "callback"],
-        _ => return Err(wrong(&under("type"), kind, &allowed(&TYPES))),
+        _ => return Err(not_here(&under("type"), kind)),
     };
     check_keys(place, pairs, keys)?;
     let level = match value.get("level") {
@@ -69,6 +72,16 @@ pub(super) fn handler(place: &str, value: &Snap) -> Result<Handler, Error> {
         _ => return Err(no_callback(&under("callback"), value)),
     };
     Ok(Handler { level, kind })
+}
+
+/// Returns the error of a handler that is not one of [`TYPES`]: Python finds others by their package or class.
+fn not_here(place: &str, given: &Snap) -> Error {
+    let wanted = format!(
+        "{} in this runtime; other types, such as otlp, and class: package.Name are handlers of the Python package; use tea-obs for them, \
+         or add a sink to the layer in code",
+        allowed(&TYPES)
+    );
+    wrong(place, given, &wanted)
 }
 
 /// Returns the error of a callback: its function is one of Python.

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::event::Level;
 use crate::levels::{check_name, is_node, unknown, Threshold};
 use crate::redaction::{allowed, check_keys, flag, mistake, shown, wrong, Policy};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 pub(super) const PLACE: &str = "observability";
 
@@ -101,9 +101,12 @@ fn levels(place: &str, value: Option<&Snap>) -> Result<Vec<(Box<str>, Threshold)
             ));
         }
     };
-    let one = |(name, value): &(Box<str>, Snap)| {
+    let one = |(name, value): &(Key, Snap)| {
         check_name(place, name)?;
-        Ok((name.clone(), level(&format!("{place}.{name}"), value)?))
+        Ok((
+            Box::from(&**name),
+            level(&format!("{place}.{name}"), value)?,
+        ))
     };
     pairs.iter().map(one).collect()
 }

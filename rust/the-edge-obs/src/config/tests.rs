@@ -84,8 +84,10 @@ fn mistakes_name_the_key_the_value_and_what_is_allowed() {
         (r#"{"levels": {"tea.llm": "info"}}"#, "observability.levels.tea.llm", "observability.levels has a level for 'tea.llm'"),
         (r#"{"buffer_size": 10.0}"#, "observability.buffer_size", "observability.buffer_size is 10.0; it must be a whole number of at least 1"),
         (r#"{"buffer_size": true}"#, "observability.buffer_size", "observability.buffer_size is true;"),
-        (r#"{"handlers": [{"type": "radio"}]}"#, "observability.handlers[0].type", "observability.handlers[0].type is 'radio'; allowed: console, file, callback"),
-        (r#"{"handlers": [5]}"#, "observability.handlers[0]", "observability.handlers[0] is 5; it must be a mapping with a type; allowed: console, file, callback"),
+        (r#"{"handlers": [{"type": "radio"}]}"#, "observability.handlers[0].type", "observability.handlers[0].type is 'radio'; allowed: console, file in this runtime; other types, such as otlp, and class: package.Name are handlers of the Python package;"),
+        (r#"{"handlers": [{"type": "otlp", "endpoint": "http://localhost"}]}"#, "observability.handlers[0].type", "observability.handlers[0].type is 'otlp'; allowed: console, file in this runtime;"),
+        (r#"{"handlers": [{"class": "shop.Handler"}]}"#, "observability.handlers[0].class", "observability.handlers[0].class is 'shop.Handler'; allowed: console, file in this runtime;"),
+        (r#"{"handlers": [5]}"#, "observability.handlers[0]", "observability.handlers[0] is 5; it must be a mapping with a type; allowed: console, file"),
         (r#"{"handlers": [{"type": "console", "verbose": 1}]}"#, "observability.handlers[0].verbose", "observability.handlers[0].verbose is 1; allowed: true, false"),
         (r#"{"handlers": [{"type": "file", "path": ""}]}"#, "observability.handlers[0].path", "observability.handlers[0].path: path \"\" is not a path of flow files; the only placeholder is {flow_id}"),
         (r#"{"handlers": [{"type": "file", "path": 3}]}"#, "observability.handlers[0].path", "observability.handlers[0].path is 3; it must be a path such as logs/flow-{flow_id}.jsonl"),
@@ -134,7 +136,7 @@ fn levels_given_apart_count_more() {
 fn mistakes_in_yaml_have_a_line() {
     let text = |text: &str| Config::from_yaml(text).map(|_| ()).unwrap_err().to_string();
     let cases = [
-        ("observability:\n  level: info\n  handlers:\n    - type: console\n    - type: radio\n", "line 5: observability.handlers[1].type is 'radio'; allowed: console, file, callback"),
+        ("observability:\n  level: info\n  handlers:\n    - type: console\n    - type: radio\n", "line 5: observability.handlers[1].type is 'radio'; allowed: console, file in this runtime; other types, such as otlp, and class: package.Name are handlers of the Python package; use tea-obs for them, or add a sink to the layer in code"),
         ("levels:\n  llm: debug\n  http.get: loud\n", "line 3: observability.levels.http.get: unknown level 'loud'; allowed: debug, info, warn, error"),
         ("level: info\ncolour: red\n", "line 2: unknown key 'colour' in observability"),
         ("level: info\nlevels:\n  on: debug\n", "line 3: observability.levels has the key true, which YAML does not read as a text; put it in quotes"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::sums::rounded;
 use crate::event::{is_answered, name_of_root, number, root_rank, timestamp, Status, ROOT_NODE};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// One execution of a node, built from its events.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,7 +129,7 @@ fn boxed(event: &Snap, key: &str) -> Option<Box<str>> {
 }
 
 /// A span while its events are read, and its metrics so far.
-struct Growing(SpanInfo, Vec<(Box<str>, Snap)>);
+struct Growing(SpanInfo, Vec<(Key, Snap)>);
 
 impl Growing {
     fn take(&mut self, event: &Snap, kind: &str) {

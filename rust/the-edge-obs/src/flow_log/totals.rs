@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::spans::{text, Places, SpanInfo};
 use super::sums::{float_sum, rounded, sum};
+use crate::circles::without_circles;
 use crate::event::{is_failure, is_number, Status, ROOT_NODE};
 use crate::value::Snap;
 
@@ -81,12 +82,13 @@ impl Totals {
         let is_flow = |at: &usize| &*spans[*at].node == ROOT_NODE;
         let own: HashSet<usize> = roots.iter().copied().filter(is_flow).collect();
         let inner: Vec<usize> = (0..spans.len()).filter(|at| !own.contains(at)).collect();
-        let figures = COUNTED.map(|key| counted_figures(key, spans, places));
+        let above = above(spans, places);
+        let figures = COUNTED.map(|key| counted_figures(key, spans, &above));
         Totals {
             total_duration_ms: duration(spans, roots),
             node_count: inner.len(),
             event_count: events.len(),
-            error_count: error_count(events, spans, places),
+            error_count: error_count(events, spans, &above),
             dropped_count: 0,
             fault_count: 0,
             nodes: per_node(spans, &inner, &figures[0], &figures[3]),
@@ -125,7 +127,7 @@ fn duration(spans: &[SpanInfo], roots: &[usize]) -> Option<f64> {
 fn counted_figures<'s>(
     key: &str,
     spans: &'s [SpanInfo],
-    places: &Places,
+    above: &[Option<usize>],
 ) -> BTreeMap<usize, &'s Snap> {
     let figure = |at: usize| {
         let value = spans[at].metrics.get(key)?;
@@ -134,17 +136,29 @@ fn counted_figures<'s>(
     };
     let mut figures: BTreeMap<usize, &Snap> = (0..spans.len()).filter_map(figure).collect();
     let mut repeated = HashSet::new();
-    // A span that is its own parent counts for nothing, as in the Python package.
-    let above = |at: usize| spans[at].parent_id.as_deref().and_then(|id| places.at(id));
     for at in figures.keys() {
-        let mut parent = above(*at);
+        let mut parent = above[*at];
         // Above a span that repeats figures, all do.
         while let Some(at) = parent.filter(|at| repeated.insert(*at)) {
-            parent = above(at);
+            parent = above[at];
         }
     }
     figures.retain(|at, _| !repeated.contains(at) && !spans[*at].answered);
     figures
+}
+
+/// Returns the place of the enclosing span of each span, if the log has it.
+///
+/// In a circle of parents the first one has none: what is counted at the innermost span would otherwise be counted nowhere.
+fn above(spans: &[SpanInfo], places: &Places) -> Vec<Option<usize>> {
+    let parents = (0..spans.len()).map(|at| places.parent(spans, at));
+    without_circles(parents.collect(), |one, other| {
+        let [one, other] = [one, other].map(|at| &spans[at]);
+        let in_time = one.start.total_cmp(&other.start);
+        in_time
+            .then_with(|| one.span_id.cmp(&other.span_id))
+            .is_lt()
+    })
 }
 
 fn per_node(
@@ -209,13 +223,13 @@ pub fn percentile(ordered: &[f64], percent: usize) -> Option<f64> {
 pub(super) type ErrorKey = (String, String);
 
 /// Returns the number of errors; one that passes through several spans counts in the innermost.
-fn error_count(events: &[Snap], spans: &[SpanInfo], places: &Places) -> usize {
+fn error_count(events: &[Snap], spans: &[SpanInfo], above: &[Option<usize>]) -> usize {
     let mut passed: HashMap<&str, HashSet<ErrorKey>> = HashMap::new();
     for (at, span) in spans.iter().enumerate() {
         if span.status != Status::Error {
             continue;
         }
-        if let (Some(parent), Some(error)) = (places.parent(spans, at), &span.error) {
+        if let (Some(parent), Some(error)) = (above[at], &span.error) {
             let known = passed.entry(&spans[parent].span_id).or_default();
             known.extend(error_key(error));
             known.extend(members(error));

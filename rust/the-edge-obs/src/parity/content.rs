@@ -2,9 +2,9 @@
 
 use super::names::Names;
 use crate::event::{KEYS, ROOT_NODE};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
-type Pairs = Box<[(Box<str>, Snap)]>;
+type Pairs = Box<[(Key, Snap)]>;
 
 const TIMES: [&str; 2] = ["duration_ms", "time_to_first_chunk_ms"];
 /// Keys of a root's entry that differ from run to run.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use crate::circles::without_circles;
 use crate::event::{timestamp, EventType};
 use crate::value::Snap;
 
@@ -32,7 +33,11 @@ impl Place {
     fn cmp(&self, other: &Place) -> Ordering {
         (self.rank.cmp(&other.rank))
             .then(self.index.total_cmp(&other.index))
-            .then(self.start.total_cmp(&other.start))
+            .then(self.in_time(other))
+    }
+
+    fn in_time(&self, other: &Place) -> Ordering {
+        (self.start.total_cmp(&other.start))
             .then(self.end.total_cmp(&other.end))
             .then(self.position.cmp(&other.position))
     }
@@ -169,8 +174,7 @@ fn spans(events: &[Snap]) -> Vec<Span<'_>> {
     spans
 }
 
-/// Gives each span its children, and returns the spans at the top. Of spans that are in one another, which no runtime writes, the
-/// first is at the top.
+/// Gives each span its children, and returns the spans at the top.
 fn link(spans: &mut [Span]) -> Vec<usize> {
     let known: HashMap<&str, usize> = spans
         .iter()
@@ -179,7 +183,9 @@ fn link(spans: &mut [Span]) -> Vec<usize> {
         .collect();
     let parent_of = |span: &Span| span.parent.and_then(|id| known.get(id).copied());
     let parents: Vec<Option<usize>> = spans.iter().map(parent_of).collect();
-    let parents = without_circles(spans, parents);
+    let begins_before =
+        |one: usize, other: usize| spans[one].place.in_time(&spans[other].place).is_lt();
+    let parents = without_circles(parents, begins_before);
     let mut tops = Vec::new();
     for (at, parent) in parents.into_iter().enumerate() {
         match parent {
@@ -200,32 +206,6 @@ fn link(spans: &mut [Span]) -> Vec<usize> {
 
 /// The node whose children are ordered by their index.
 const PARALLEL: &str = "parallel";
-
-/// Takes its parent from the first span of each circle.
-fn without_circles(spans: &[Span], mut parents: Vec<Option<usize>>) -> Vec<Option<usize>> {
-    // The number of the walk up that came by, from 1.
-    let mut walks = vec![0; spans.len()];
-    for start in 0..spans.len() {
-        let mut at = Some(start);
-        while let Some(here) = at.filter(|here| walks[*here] == 0) {
-            walks[here] = start + 1;
-            at = parents[here];
-        }
-        // Where this walk meets itself, it has gone round once.
-        let Some(met) = at.filter(|met| walks[*met] == start + 1) else {
-            continue;
-        };
-        let (mut first, mut here) = (met, parents[met]);
-        while let Some(next) = here.filter(|next| *next != met) {
-            if spans[next].place.cmp(&spans[first].place).is_lt() {
-                first = next;
-            }
-            here = parents[next];
-        }
-        parents[first] = None;
-    }
-    parents
-}
 
 /// Returns a span's own events and its child spans, the last first.
 fn items(spans: &[Span], at: usize, events: &[Snap]) -> Vec<Item> {

@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::pattern::patterns;
 use super::tables::tables;
 use super::values::{is_digits, is_random, look_of, Look};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// The most characters of a key that is judged; a longer one is cut first.
 pub const MAX_KEY: usize = 256;
@@ -355,7 +355,7 @@ pub(super) const SCHEMA_KEYS: [&str; 9] = [
 
 /// Tells whether what stands under a secret key only says something of the secret: its schema, status or name.
 fn only_describes(value: &Snap) -> bool {
-    let is_described = |pairs: &[(Box<str>, Snap)]| {
+    let is_described = |pairs: &[(Key, Snap)]| {
         (1..=32).contains(&pairs.len())
             && pairs
                 .iter()
@@ -447,11 +447,17 @@ impl KeyClasses {
     }
 
     /// Tells what a key says of its value, and whether the value may say what a `value` beside it is.
+    #[inline]
     pub(super) fn about(&self, key: &str) -> About {
         let known = MET.try_with(|met| met.borrow().get(self.number, key));
-        if let Ok(Some(about)) = known {
-            return about;
+        match known {
+            Ok(Some(about)) => about,
+            _ => self.find_out(key),
         }
+    }
+
+    #[cold]
+    fn find_out(&self, key: &str) -> About {
         let about = About {
             verdict: self.shared_verdict(key),
             is_name: !is_longer(key, MAX_KEY) && tables().has("name_keys", &fold(key)),

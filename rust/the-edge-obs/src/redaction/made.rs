@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::Policy;
 use crate::flow::Flow;
 use crate::ids::FlowId;
-use crate::value::{from_json, Snap};
+use crate::value::{from_json, Key, Snap};
 
 pub(crate) fn texts() -> impl Strategy<Value = String> {
     let secrets = "password=hunter2xy|hunter3xyz|hunter3x…\\[\\+9 chars\\]|AC-[0-9]{6}|4111111111111111|…|cut|\\[\\+3 items\\]";
@@ -36,7 +36,7 @@ pub(crate) fn snaps() -> impl Strategy<Value = Snap> {
         "type|message|error|where|cut|cause|[ab]'{0,2}".prop_map(String::from)
     ];
     leaf.prop_recursive(4, 200, 70, move |inner| {
-        let pairs = prop::collection::vec((key.clone().prop_map(Box::from), inner.clone()), 0..70);
+        let pairs = prop::collection::vec((key.clone().prop_map(Key::from), inner.clone()), 0..70);
         prop_oneof![
             prop::collection::vec(inner, 0..8).prop_map(|items| Snap::List(items.into())),
             pairs.prop_map(|pairs| Snap::Map(pairs.into())),

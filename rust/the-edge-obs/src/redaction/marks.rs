@@ -38,15 +38,20 @@ pub fn cut_paths(path: &str, taken: &Snap, clean: &Snap) -> Vec<String> {
 }
 
 /// Returns the paths that are told of those that were found: each once, and not too many.
-pub(super) fn told(found: Vec<String>) -> Vec<String> {
-    let mut paths: Vec<String> = Vec::new();
-    for mut path in found.into_iter().take(MAX_PATHS + 1) {
-        path.truncate(head(&path, MAX_PATH).len());
+pub(super) fn told(mut paths: Vec<String>) -> Vec<String> {
+    paths.truncate(MAX_PATHS + 1);
+    let mut at = 0;
+    while at < paths.len() {
+        let (before, rest) = paths.split_at_mut(at);
+        let path = &mut rest[0];
+        path.truncate(head(path, MAX_PATH).len());
         if path.is_empty() {
             path.push_str(MORE);
         }
-        if !paths.contains(&path) {
-            paths.push(path);
+        if before.contains(path) {
+            paths.remove(at);
+        } else {
+            at += 1;
         }
     }
     if paths.len() > MAX_PATHS {
@@ -66,25 +71,44 @@ pub(super) enum Path<'p> {
 
 impl Path<'_> {
     pub fn text(&self) -> String {
+        let mut text = String::with_capacity(64);
+        self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) {
         match self {
-            Path::Name(name) => (*name).to_owned(),
-            Path::Key(path, key) => inside(&path.text(), key),
-            Path::Item(path, at) => format!("{}[{at}]", path.text()),
+            Path::Name(name) => out.push_str(name),
+            Path::Key(path, key) => {
+                path.write(out);
+                push_key(key, out);
+            }
+            Path::Item(path, at) => {
+                path.write(out);
+                out.push_str(&format!("[{at}]"));
+            }
         }
     }
 }
 
 /// Returns the path of a key in an object: `input.prompt`, `input["a b"]`; of a key alone where the path is empty.
 pub(crate) fn inside(path: &str, key: &str) -> String {
-    match (is_plain(key), path) {
-        (true, "") => key.to_owned(),
-        (true, path) => format!("{path}.{key}"),
-        (false, path) => {
-            let mut quoted = String::new();
-            write_string(key, &mut quoted);
-            format!("{path}[{quoted}]")
-        }
+    let mut inner = path.to_owned();
+    push_key(key, &mut inner);
+    inner
+}
+
+fn push_key(key: &str, path: &mut String) {
+    if !is_plain(key) {
+        path.push('[');
+        write_string(key, path);
+        path.push(']');
+        return;
     }
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(key);
 }
 
 /// Tells whether a key stands in a path as it is: `[A-Za-z_]\w*`.

@@ -4,7 +4,7 @@
 ///
 /// It holds so many texts at most, of so many bytes at most.
 pub(super) struct Memory<T, const PLACES: usize, const LONGEST: usize> {
-    places: Vec<Option<(u64, Box<str>, T)>>,
+    places: Vec<Option<(u64, String, T)>>,
 }
 
 impl<T: Copy, const PLACES: usize, const LONGEST: usize> Memory<T, PLACES, LONGEST> {
@@ -13,37 +13,89 @@ impl<T: Copy, const PLACES: usize, const LONGEST: usize> Memory<T, PLACES, LONGE
     }
 
     /// Returns what is remembered of a text by somebody, who is a number.
+    #[inline]
     pub fn get(&self, whose: u64, text: &str) -> Option<T> {
         if text.len() > LONGEST {
             return None;
         }
-        let (owner, known, value) = self.places.get(place_of(text) % PLACES)?.as_ref()?;
+        self.get_at(hash_of(text), whose, text)
+    }
+
+    /// As [`Memory::get`], of a text whose hash is known.
+    #[inline]
+    pub fn get_at(&self, hash: u64, whose: u64, text: &str) -> Option<T> {
+        let place = place_of(hash) % PLACES;
+        let (owner, known, value) = self.places.get(place)?.as_ref()?;
         (*owner == whose && **known == *text).then_some(*value)
     }
 
     /// Remembers something of a text, if it is short.
     pub fn put(&mut self, whose: u64, text: &str, value: T) {
-        if text.len() > LONGEST {
-            return;
+        if text.len() <= LONGEST {
+            self.put_at(hash_of(text), whose, text, value);
         }
+    }
+
+    /// As [`Memory::put`], of a text whose hash is known, and which is short.
+    pub fn put_at(&mut self, hash: u64, whose: u64, text: &str, value: T) {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
-        self.places[place_of(text) % PLACES] = Some((whose, text.into(), value));
+        let place = &mut self.places[place_of(hash) % PLACES];
+        match place {
+            Some(known) => {
+                known.1.clear();
+                known.1.push_str(text);
+                (known.0, known.2) = (whose, value);
+            }
+            None => *place = Some((whose, text.to_owned(), value)),
+        }
     }
 }
 
-/// Returns a number that different texts seldom share.
-fn place_of(text: &str) -> usize {
-    let mix =
-        |hash: u64, part: u64| (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut words = text.as_bytes().chunks_exact(8);
-    let numbers = words.by_ref().filter_map(<[u8]>::first_chunk);
-    let numbers = numbers.map(|word| u64::from_le_bytes(*word));
-    let hash = numbers.fold(text.len() as u64, mix);
-    let rest = words.remainder().iter();
-    let rest = rest.fold(0, |rest, byte| rest << 8 | u64::from(*byte));
-    (mix(hash, rest) >> 40) as usize
+/// Returns the place of a hash, of any number of places up to 2^24.
+fn place_of(hash: u64) -> usize {
+    (hash >> 40) as usize
+}
+
+/// Returns a number that different texts seldom share, in its highest bits.
+#[inline]
+pub(super) fn hash_of(text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let (mut one, mut two) = (bytes.len() as u64, 0);
+    let mut rest = bytes;
+    while let Some((sixteen, behind)) = rest.split_first_chunk::<16>() {
+        let both = u128::from_le_bytes(*sixteen);
+        one = mixed(one, both as u64);
+        two = mixed(two, (both >> 64) as u64);
+        rest = behind;
+    }
+    // What is left, or bytes that were seen before with it.
+    if let Some(eight) = rest.first_chunk() {
+        one = mixed(one, u64::from_le_bytes(*eight));
+    }
+    let last = match (bytes.last_chunk(), rest) {
+        (_, []) => 0,
+        (Some(eight), _) => u64::from_le_bytes(*eight),
+        (None, _) => few(rest),
+    };
+    mixed(one ^ two.rotate_left(32), last)
+}
+
+#[inline]
+fn mixed(hash: u64, part: u64) -> u64 {
+    (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Returns up to seven bytes as a number.
+#[inline]
+fn few(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+    }
+    bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::keys::KeyClasses;
 use super::texts::redact;
 use crate::error::Error;
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 const LONGEST: usize = 200; // characters of a value in a message
 
@@ -39,11 +39,7 @@ pub(crate) fn allowed(choices: &[&str]) -> String {
 }
 
 /// Refuses a key of a mapping that is not known.
-pub(crate) fn check_keys(
-    place: &str,
-    pairs: &[(Box<str>, Snap)],
-    known: &[&str],
-) -> Result<(), Error> {
+pub(crate) fn check_keys(place: &str, pairs: &[(Key, Snap)], known: &[&str]) -> Result<(), Error> {
     match pairs.iter().find(|(key, _)| !known.contains(&&**key)) {
         None => Ok(()),
         Some((key, _)) => {

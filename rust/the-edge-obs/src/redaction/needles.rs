@@ -86,8 +86,10 @@ impl Needles {
             }
             last += shift.max(1);
         }
-        found.sort_unstable();
-        found.dedup();
+        if found.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
         found
     }
 
@@ -114,40 +116,55 @@ impl Needles {
         text: &'t str,
         mask: impl Fn(&str) -> Cow<'m, str>,
     ) -> Cow<'t, str> {
-        if self.texts.is_empty() {
+        if self.texts.is_empty() || text.len() < self.window && text.is_ascii() {
             return text.into();
         }
-        let cut = if text.is_ascii() {
-            None
-        } else {
-            text.rfind(CUT)
-        };
-        let cut = cut.map(|at| self.without_half(text, at, &mask));
-        let text = cut.map_or(Cow::Borrowed(text), Cow::Owned);
-        let found = self.found(&text);
-        if found.is_empty() {
+        let text = self.uncut(text, &mask);
+        let spans = self.spans(&text);
+        if spans.is_empty() {
             return text;
         }
-        self.replaced(&text, &found, mask).into()
+        let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        for (start, end) in spans {
+            out.push_str(&text[at..start]);
+            out.push_str(&mask(&text[start..end]));
+            at = end;
+        }
+        out.push_str(&text[at..]);
+        out.into()
     }
 
-    fn replaced<'m>(
+    /// Returns a text with a mask in place of the half of a needle before the place where it was cut.
+    pub fn uncut<'t, 'm>(
         &self,
-        text: &str,
-        found: &[u32],
+        text: &'t str,
         mask: impl Fn(&str) -> Cow<'m, str>,
-    ) -> String {
+    ) -> Cow<'t, str> {
+        let is_whole = self.texts.is_empty() || text.is_ascii();
+        let cut = if is_whole { None } else { text.rfind(CUT) };
+        cut.map_or(Cow::Borrowed(text), |at| {
+            self.without_half(text, at, mask).into()
+        })
+    }
+
+    /// Returns where needles stand in a text, in order: of those that begin at one place the longest.
+    pub fn spans(&self, text: &str) -> Vec<(usize, usize)> {
+        let found = self.found(text);
+        if found.is_empty() {
+            return Vec::new();
+        }
         // Longest first, by their first byte.
         let mut by_byte: HashMap<u8, Vec<&str>> = HashMap::new();
         for number in found {
-            let needle = &*self.texts[*number as usize];
+            let needle = &*self.texts[number as usize];
             by_byte
                 .entry(needle.as_bytes()[0])
                 .or_default()
                 .push(needle);
         }
-        let mut out = String::with_capacity(text.len());
-        let (mut at, mut done) = (0, 0);
+        let mut spans = Vec::new();
+        let mut at = 0;
         while at < text.len() {
             let here = by_byte.get(&text.as_bytes()[at]);
             let needle = here.and_then(|needles| {
@@ -157,16 +174,13 @@ impl Needles {
             });
             match needle {
                 Some(needle) => {
-                    out.push_str(&text[done..at]);
-                    out.push_str(&mask(needle));
+                    spans.push((at, at + needle.len()));
                     at += needle.len();
-                    done = at;
                 }
                 None => at = forward(text, at, 1),
             }
         }
-        out.push_str(&text[done..]);
-        out
+        spans
     }
 
     fn without_half<'m>(

@@ -1,8 +1,8 @@
 //! Patterns of a configuration: regular expressions, written as for Python, and matched as Python matches them.
 
-use std::ops::Range;
-
 use regex::Regex;
+
+use super::shapes::Span;
 
 /// Hexadecimal digits in the placeholder of a secret that is told from others.
 const DIGITS: usize = 12;
@@ -38,28 +38,35 @@ impl OwnPattern {
         self.regex.is_match("")
     }
 
-    /// Returns a text with a mask in place of each match; `None` if there is no match. A placeholder stays whole.
-    pub fn masked(&self, text: &str, mask: &dyn Fn(&str) -> String) -> Option<String> {
-        let masked = |text: &str| {
-            if !self.regex.is_match(text) {
-                return None;
-            }
-            let kept = placeholders(text);
-            let mask = |found: &regex::Captures| match found.get(0) {
-                Some(found) if is_inside(&kept, found.range()) => found.as_str().to_owned(),
-                Some(found) if !found.is_empty() => mask(found.as_str()),
-                _ => String::new(),
-            };
-            Some(self.regex.replace_all(text, mask).into_owned())
+    /// Returns where the pattern matches something in a text.
+    pub fn spans(&self, text: &str) -> Vec<Span> {
+        let all = |text: &str| {
+            let found = self
+                .regex
+                .find_iter(text)
+                .map(|found| (found.start(), found.end()));
+            found
+                .filter(|(start, end)| start < end)
+                .collect::<Vec<Span>>()
         };
+        // A `$` also stands before a last line break.
         let body = text.strip_suffix('\n').filter(|_| self.has_end);
-        let before = body.and_then(masked).map(|clean| clean + "\n");
-        masked(before.as_deref().unwrap_or(text)).or(before)
+        let mut spans = body.map_or_else(Vec::new, all);
+        let first = spans.len();
+        for (start, end) in all(text) {
+            if spans[..first]
+                .iter()
+                .all(|span| end <= span.0 || span.1 <= start)
+            {
+                spans.push((start, end));
+            }
+        }
+        spans
     }
 }
 
 /// Returns where placeholders of secrets stand in a text, in order.
-fn placeholders(text: &str) -> Vec<Range<usize>> {
+pub(super) fn placeholders(text: &str) -> Vec<Span> {
     let starts = text.match_indices("[REDACTED").map(|(start, _)| start);
     let ends = starts.filter_map(|start| {
         let rest = &text[start + "[REDACTED".len()..];
@@ -67,14 +74,9 @@ fn placeholders(text: &str) -> Vec<Range<usize>> {
         let is_digest = |digest: &&str| digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         let length = digest.filter(is_digest).map_or(0, |_| DIGITS + 1);
         let end = start + "[REDACTED".len() + length + 1;
-        rest[length..].starts_with(']').then_some(start..end)
+        rest[length..].starts_with(']').then_some((start, end))
     });
     ends.collect()
-}
-
-fn is_inside(spans: &[Range<usize>], inner: Range<usize>) -> bool {
-    let at = spans.partition_point(|span| span.end < inner.end);
-    spans.get(at).is_some_and(|span| span.start <= inner.start)
 }
 
 fn reason(error: &regex::Error) -> String {
@@ -137,10 +139,16 @@ mod tests {
     use super::*;
 
     fn clean(source: &str, text: &str) -> String {
-        let pattern = OwnPattern::new(source).unwrap();
-        pattern
-            .masked(text, &|_| "#".to_owned())
-            .unwrap_or_else(|| text.to_owned())
+        let mut clean = text.to_owned();
+        for (start, end) in OwnPattern::new(source)
+            .unwrap()
+            .spans(text)
+            .into_iter()
+            .rev()
+        {
+            clean.replace_range(start..end, "#");
+        }
+        clean
     }
 
     #[test]
@@ -163,10 +171,11 @@ mod tests {
             assert_eq!(clean(source, text), expected, "{source}");
         }
         let text = "[REDACTED:0123456789ab] [REDACTED] REDACTED [REDACTED:x] 12";
-        assert_eq!(
-            clean("[A-Z]{8}|[0-9]{2}", text),
-            "[REDACTED:0123456789ab] [REDACTED] # [#:x] #"
-        );
+        let found: Vec<&str> = placeholders(text)
+            .into_iter()
+            .map(|(start, end)| &text[start..end])
+            .collect();
+        assert_eq!(found, ["[REDACTED:0123456789ab]", "[REDACTED]"]);
         assert!(OwnPattern::new("a*").unwrap().matches_nothing());
     }
 

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::cards::card_numbers;
 use super::chars::is_space;
 use super::keys::KeyClasses;
-use super::own::OwnPattern;
+use super::own::{placeholders, OwnPattern};
 use super::pattern::patterns;
+use super::shapes::Span;
 use super::spellings::spellings;
-use super::texts::{masked, PLACEHOLDER};
+use super::texts::{has_room, masked, secret_spans, PLACEHOLDER};
 
 const MAX_ORIGINS: usize = 4_096;
 
@@ -115,13 +116,51 @@ impl Policy {
 
     // --- texts ------------------------------------------------------------------------------------------------------------
 
-    /// Returns a text without the secrets that its shape, and the names in it, give away.
+    /// Returns a text without the secrets that its shape, the names in it, and the patterns and presets of the policy give away.
+    #[inline]
     pub(super) fn by_shape<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let clean = masked(text, &self.classes, |secret| self.mask(secret));
-        match self.by_own_patterns(&clean) {
-            Some(own) => own.into(),
-            None => clean,
+        if self.looks_at_texts() {
+            return self.united(text, Vec::new());
         }
+        masked(text, &self.classes, |secret| self.mask(secret))
+    }
+
+    /// Returns a text with a placeholder for each secret in it, and for what stands at further places.
+    ///
+    /// All rules look at the text as it came. If one of them replaced what it finds before the next one looks, a part of a secret could hide
+    /// the rest of it. Where secrets overlap, one placeholder stands for them.
+    pub(super) fn united<'t>(&self, text: &'t str, mut spans: Vec<Span>) -> Cow<'t, str> {
+        if has_room(text) {
+            spans.extend(secret_spans(text, &self.classes));
+        }
+        spans.extend(self.own_spans(text));
+        if spans.is_empty() {
+            return text.into();
+        }
+        let kept = placeholders(text);
+        spans.extend(&kept);
+        spans.sort_unstable();
+        let mut united: Vec<Span> = Vec::with_capacity(spans.len());
+        for (start, end) in spans {
+            match united.last_mut() {
+                Some(last) if start < last.1 => last.1 = last.1.max(end),
+                _ => united.push((start, end)),
+            }
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        for (start, end) in united {
+            out.push_str(&text[at..start]);
+            // A match inside a placeholder changes nothing.
+            if kept.binary_search(&(start, end)).is_ok() {
+                out.push_str(&text[start..end]);
+            } else {
+                out.push_str(&self.mask(&text[start..end]));
+            }
+            at = end;
+        }
+        out.push_str(&text[at..]);
+        out.into()
     }
 
     /// Tells whether texts hold no secret by their shape.
@@ -131,25 +170,21 @@ impl Policy {
             .all(|text| matches!(self.by_shape(text), Cow::Borrowed(_)))
     }
 
-    /// Returns a text without what the patterns and presets match; `None` if they match nothing.
-    pub(super) fn by_own_patterns(&self, text: &str) -> Option<String> {
-        let mut clean: Option<String> = None;
-        for pattern in &self.patterns {
-            let text = clean.as_deref().unwrap_or(text);
-            let found = pattern.masked(text, &|secret| self.mask(secret).into_owned());
-            clean = found.or(clean);
-        }
+    fn looks_at_texts(&self) -> bool {
+        !self.patterns.is_empty() || self.has_cards
+    }
+
+    /// Returns where the patterns and presets match in a text.
+    pub(super) fn own_spans(&self, text: &str) -> Vec<Span> {
+        let mut spans: Vec<Span> = self
+            .patterns
+            .iter()
+            .flat_map(|pattern| pattern.spans(text))
+            .collect();
         if self.has_cards {
-            for (start, end) in card_numbers(clean.as_deref().unwrap_or(text))
-                .into_iter()
-                .rev()
-            {
-                let text = clean.get_or_insert_with(|| text.to_owned());
-                let mask = self.mask(&text[start..end]);
-                text.replace_range(start..end, &mask);
-            }
+            spans.extend(card_numbers(text));
         }
-        clean
+        spans
     }
 }
 

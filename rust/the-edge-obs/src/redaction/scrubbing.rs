@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::needles::Needles;
 use super::policy::Policy;
 use super::taints::{Taints, SHORTEST_NUMBER};
-use crate::value::{integer_text, Snap, MAX_INT};
+use crate::value::{integer_text, Key, Snap, MAX_INT};
 
 /// In objects of up to so many pairs, a key is compared with each before it.
 const FEW: usize = 16;
@@ -82,14 +82,14 @@ impl<'s> Scrub<'s> {
     /// Returns the keys that leave in place of those of an object; `None` if they are the same.
     ///
     /// They lose what has the shape of a secret, and stay unique.
-    pub fn names(&self, pairs: &[(Box<str>, Snap)]) -> Option<Vec<Box<str>>> {
+    pub fn names(&self, pairs: &[(Key, Snap)]) -> Option<Vec<Key>> {
         if pairs.iter().all(|(key, _)| self.policy.keeps(&[key])) && are_unique(pairs) {
             return None;
         }
-        let mut names: Vec<Box<str>> = Vec::with_capacity(pairs.len());
-        let mut known: HashSet<Box<str>> = HashSet::with_capacity(pairs.len());
+        let mut names: Vec<Key> = Vec::with_capacity(pairs.len());
+        let mut known: HashSet<Key> = HashSet::with_capacity(pairs.len());
         for (key, _) in pairs {
-            let mut name: Box<str> = self.policy.by_shape(key).into();
+            let mut name: Key = self.policy.by_shape(key).into();
             while !known.insert(name.clone()) {
                 name = format!("{name}'").into();
             }
@@ -99,7 +99,7 @@ impl<'s> Scrub<'s> {
     }
 }
 
-fn are_unique(pairs: &[(Box<str>, Snap)]) -> bool {
+fn are_unique(pairs: &[(Key, Snap)]) -> bool {
     if pairs.len() > FEW {
         let mut known = HashSet::with_capacity(pairs.len());
         return pairs.iter().all(|(key, _)| known.insert(key));

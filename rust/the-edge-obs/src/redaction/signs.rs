@@ -44,11 +44,7 @@ impl Signs {
         }
         let bytes = text.as_bytes();
         let mut found = 0;
-        needles.places(bytes, |at, beginning| {
-            found |= needles
-                .at(bytes, at, beginning)
-                .fold(0, |found, (_, sign)| found | sign);
-        });
+        needles.find(bytes, |_, sign| found |= sign);
         if has_long_run(bytes) {
             found |= Signs::LONG.0;
         }
@@ -60,10 +56,10 @@ impl Signs {
 pub(super) fn names_in(text: &str) -> Vec<usize> {
     let (needles, bytes) = (needles(), text.as_bytes());
     let mut found = Vec::new();
-    needles.places(bytes, |at, beginning| {
-        let names = needles.at(bytes, at, beginning);
-        let names = names.filter(|(_, sign)| Signs(*sign).has(Signs::NAME));
-        found.extend(names.map(|(start, _)| start));
+    needles.find(bytes, |start, sign| {
+        if Signs(sign).has(Signs::NAME) {
+            found.push(start);
+        }
     });
     found.sort_unstable();
     found
@@ -101,30 +97,39 @@ const IS_OF_RUN: [bool; 256] = {
 /// The number of beginnings: of three bytes the five lowest bits, which are the same for capital letters.
 const BEGINNINGS: usize = 1 << 15;
 
-/// Beginnings that share one place of an index.
-const ALIKE: usize = 16;
+/// The number of pairs of bytes, of each the five lowest bits.
+const PAIRS: usize = 1 << 10;
 
-/// Returns the beginning of a text. Different texts may have the same one.
-fn beginning_of(text: [u8; 4]) -> usize {
-    let bits = u32::from_le_bytes(text) & 0x1f_1f1f;
+/// Returns the beginning of a text, which is given as a number, its first byte the lowest. Different texts may have the same one.
+fn beginning_of(text: u32) -> usize {
+    let bits = text & 0x1f_1f1f;
     (bits.wrapping_mul(1 << 17 | 1 << 14 | 1 << 11) >> 17) as usize
 }
 
-/// What is looked for, in lower case, by its beginning.
+/// Returns the first byte of a beginning, and the pair behind it.
+fn parts_of(text: u32) -> (u8, usize) {
+    let pair = text >> 8 & 0x1f1f;
+    (text as u8 & 0x1f, (pair | pair >> 3) as usize % PAIRS)
+}
+
+/// What is looked for, in lower case.
 struct Needles {
     /// A bit for each beginning.
     begins: Box<[u64; BEGINNINGS / 64]>,
-    /// Sorted by their beginning.
+    /// Sorted by the pair in their beginning.
     sorted: Vec<Needle>,
-    /// By the highest bits of a beginning, where those that have them begin in `sorted`.
-    starts: Box<[u16; BEGINNINGS / ALIKE]>,
+    /// By pair, where its needles begin in `sorted`; and the end.
+    starts: Box<[u16; PAIRS + 1]>,
     /// The characters beyond ASCII of words in the tables.
     special: Vec<char>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Needle {
-    beginning: usize,
+    pair: usize,
+    /// What stands before the pair; `None` for anything.
+    first: Option<u8>,
+    last: u8,
     text: Box<[u8]>,
     /// How many bytes of the needle stand before its beginning; -1 where the beginning has another byte first.
     before: isize,
@@ -148,7 +153,7 @@ impl Needles {
         let mut needles = Needles {
             begins: Box::new([0; BEGINNINGS / 64]),
             sorted: Vec::new(),
-            starts: Box::new([0; BEGINNINGS / ALIKE]),
+            starts: Box::new([0; PAIRS + 1]),
             special: special.filter(|char| !char.is_ascii()).collect(),
         };
         let shapes = [
@@ -168,8 +173,8 @@ impl Needles {
             needles.add(needle.as_bytes(), sign);
         }
         needles.sorted.sort_unstable();
-        for (place, start) in needles.starts.iter_mut().enumerate() {
-            let is_before = |needle: &Needle| needle.beginning / ALIKE < place;
+        for (pair, start) in needles.starts.iter_mut().enumerate() {
+            let is_before = |needle: &Needle| needle.pair < pair;
             *start = needles.sorted.partition_point(is_before) as u16;
         }
         needles
@@ -177,82 +182,116 @@ impl Needles {
 
     /// Adds a needle by what stands at its first byte, and beside that: the places that are looked at may be the odd ones of it.
     fn add(&mut self, needle: &[u8], sign: Signs) {
-        let any = 0..=31;
         match *needle {
             [first, second] => {
-                for byte in any {
-                    self.add_at(needle, sign, 0, [first, second, byte]);
-                    self.add_at(needle, sign, -1, [byte, first, second]);
+                for any in 0..=31 {
+                    self.add_at(needle, sign, 0, Some(first), [second, any]);
                 }
+                self.add_at(needle, sign, -1, None, [first, second]);
             }
             [first, second, third] => {
-                self.add_at(needle, sign, 0, [first, second, third]);
-                for byte in any {
-                    self.add_at(needle, sign, -1, [byte, first, second]);
-                }
+                self.add_at(needle, sign, 0, Some(first), [second, third]);
+                self.add_at(needle, sign, -1, None, [first, second]);
             }
             [first, second, third, fourth, ..] => {
-                self.add_at(needle, sign, 0, [first, second, third]);
-                self.add_at(needle, sign, 1, [second, third, fourth]);
+                self.add_at(needle, sign, 0, Some(first), [second, third]);
+                self.add_at(needle, sign, 1, Some(second), [third, fourth]);
             }
             _ => {}
         }
     }
 
-    fn add_at(&mut self, needle: &[u8], sign: Signs, before: isize, [a, b, c]: [u8; 3]) {
-        let beginning = beginning_of([a, b, c, 0]);
-        self.begins[beginning / 64] |= 1 << (beginning % 64);
+    fn add_at(
+        &mut self,
+        needle: &[u8],
+        sign: Signs,
+        before: isize,
+        first: Option<u8>,
+        [b, c]: [u8; 2],
+    ) {
+        for a in first.map_or(0..=31, |first| first..=first) {
+            let beginning = beginning_of(u32::from_le_bytes([a, b, c, 0]));
+            self.begins[beginning / 64] |= 1 << (beginning % 64);
+        }
         self.sorted.push(Needle {
-            beginning,
+            pair: parts_of(u32::from_le_bytes([0, b, c, 0])).1,
+            first: first.map(|first| first & 0x1f),
+            last: needle[needle.len() - 1],
             text: needle.into(),
             before,
             sign: sign.0,
         });
     }
 
-    fn may_begin(&self, beginning: usize) -> bool {
-        self.begins[beginning / 64 % (BEGINNINGS / 64)] & (1 << (beginning % 64)) != 0
+    /// Returns a number whose lowest bit tells whether a needle may have a beginning.
+    #[inline]
+    fn may_begin(&self, beginning: usize) -> u64 {
+        self.begins[beginning / 64 % (BEGINNINGS / 64)] >> (beginning % 64)
     }
 
-    /// Calls a function for each place of a text, and its beginning, where a needle may be.
+    /// Returns the next place, in steps of six bytes, on whose six bytes a needle may have its beginning; if there is none, the place
+    /// behind which fewer than eight bytes are left.
+    #[inline(never)]
+    fn next_place(&self, bytes: &[u8], from: usize) -> usize {
+        let mut at = from;
+        while let Some(eight) = bytes[at..].first_chunk() {
+            let eight = u64::from_le_bytes(*eight);
+            let three = [eight, eight >> 16, eight >> 32];
+            let may = three.map(|four| self.may_begin(beginning_of(four as u32)));
+            if (may[0] | may[1] | may[2]) & 1 != 0 {
+                break;
+            }
+            at += 6;
+        }
+        at
+    }
+
+    /// Calls a function with where each needle stands in a text, and its sign; with some twice.
     ///
     /// Every second place is enough: a needle is known by what stands there, wherever it begins.
-    fn places(&self, bytes: &[u8], mut found: impl FnMut(usize, usize)) {
-        let mut rest = bytes;
-        loop {
-            let four = match (rest.first_chunk(), rest) {
-                (Some(four), _) => *four,
-                (None, []) => return,
-                (None, [a]) => [*a, 0, 0, 0],
-                (None, [a, b]) => [*a, *b, 0, 0],
-                (None, [a, b, c, ..]) => [*a, *b, *c, 0],
-            };
-            let beginning = beginning_of(four);
-            // The only call, so that the check stands in the loop itself.
-            if self.may_begin(beginning) {
-                found(bytes.len() - rest.len(), beginning);
+    fn find(&self, bytes: &[u8], mut found: impl FnMut(usize, u32)) {
+        let mut from = 0;
+        while from < bytes.len() {
+            from = self.next_place(bytes, from);
+            let rest = &bytes[from..];
+            let eight = rest.first_chunk().map_or_else(
+                || {
+                    let mut eight = [0; 8];
+                    eight[..rest.len()].copy_from_slice(rest);
+                    eight
+                },
+                |eight| *eight,
+            );
+            let eight = u64::from_le_bytes(eight);
+            let end = if rest.len() < 8 { rest.len() } else { 6 };
+            for place in (0..end).step_by(2) {
+                let four = (eight >> (8 * place)) as u32;
+                if self.may_begin(beginning_of(four)) & 1 != 0 {
+                    self.find_at(bytes, from + place, four, &mut found);
+                }
             }
-            rest = rest.get(2..).unwrap_or_default();
+            from += end;
         }
     }
 
-    /// Returns where needles begin that stand at a place with a beginning, and their signs.
-    fn at<'n>(
-        &'n self,
-        text: &'n [u8],
-        at: usize,
-        beginning: usize,
-    ) -> impl Iterator<Item = (usize, u32)> + 'n {
-        let from = usize::from(self.starts[beginning / ALIKE % (BEGINNINGS / ALIKE)]);
-        let near = self.sorted[from..].iter();
-        let near = near.take_while(move |needle| needle.beginning <= beginning);
-        let alike = near.filter(move |needle| needle.beginning == beginning);
-        alike.filter_map(move |needle| {
-            let start = at.checked_add_signed(-needle.before)?;
-            let there = text.get(start..start + needle.text.len())?;
-            let is_there = there.eq_ignore_ascii_case(&needle.text);
-            is_there.then_some((start, needle.sign))
-        })
+    /// Calls a function for each needle that has its beginning at a place, where four bytes stand.
+    fn find_at(&self, text: &[u8], at: usize, four: u32, found: &mut impl FnMut(usize, u32)) {
+        let (first, pair) = parts_of(four);
+        let alike = usize::from(self.starts[pair])..usize::from(self.starts[pair + 1]);
+        for needle in &self.sorted[alike] {
+            let Some(start) = at.checked_add_signed(-needle.before) else {
+                continue;
+            };
+            let is_first = needle.first.is_none_or(|own| own == first);
+            let last = text.get(start + needle.text.len() - 1);
+            if !is_first || last.is_none_or(|last| last.to_ascii_lowercase() != needle.last) {
+                continue;
+            }
+            let there = text.get(start..start + needle.text.len());
+            if there.is_some_and(|there| there.eq_ignore_ascii_case(&needle.text)) {
+                found(start, needle.sign);
+            }
+        }
     }
 
     /// Tells whether a character beyond ASCII may be part of a needle.
@@ -297,6 +336,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn all_names_in_a_text_are_told(
+            parts in prop::collection::vec(("[a-zA-Z ]{0,7}", any::<prop::sample::Index>()), 0..8)
+        ) {
+            let tables = tables();
+            let names = tables.list("stems").iter().chain(tables.list("later_words"));
+            let names: Vec<&str> = names.map(|name| &**name).filter(|name| name.is_ascii()).collect();
+            let parts = parts.iter().map(|(before, name)| [before, *name.get(&names)].concat());
+            let text: String = parts.collect();
+            let lower = text.to_ascii_lowercase();
+            let stands = |at: &usize| names.iter().any(|name| lower[*at..].starts_with(name));
+            let expected: Vec<usize> = (0..text.len()).filter(stands).collect();
+            let mut found = names_in(&text);
+            found.dedup();
+            prop_assert_eq!(found, expected);
+        }
+
         /// What contains a needle in lower case bears its sign.
         #[test]
         fn no_sign_is_overlooked(before in "\\PC{0,12}", at in any::<prop::sample::Index>(), behind in "\\PC{0,12}", mask in any::<u32>()) {

@@ -15,7 +15,7 @@ use super::policy::Policy;
 use super::scrubbing::Scrub;
 use super::taints::{Taints, MAX_STRING, SHORTEST_NUMBER};
 use crate::error::Error;
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// The most items of one container.
 pub const MAX_ITEMS: usize = 200;
@@ -86,9 +86,20 @@ impl Policy {
 
     /// As [`Policy::scrub_text`], without a copy of a text that does not change.
     pub(super) fn cleaned<'t>(&self, text: &'t str, needles: &Needles) -> Cow<'t, str> {
-        match needles.masked(text, |secret| self.mask(secret)) {
-            Cow::Borrowed(text) => self.by_shape(text),
-            Cow::Owned(text) => self.by_shape(&text).into_owned().into(),
+        match needles.uncut(text, |secret| self.mask(secret)) {
+            Cow::Borrowed(text) => self.without(text, needles.spans(text)),
+            Cow::Owned(text) => self
+                .without(&text, needles.spans(&text))
+                .into_owned()
+                .into(),
+        }
+    }
+
+    fn without<'t>(&self, text: &'t str, taints: Vec<(usize, usize)>) -> Cow<'t, str> {
+        if taints.is_empty() {
+            self.by_shape(text)
+        } else {
+            self.united(text, taints)
         }
     }
 
@@ -217,11 +228,17 @@ impl Pass<'_> {
         self.head(&text, length, room)
     }
 
-    /// Returns a text that is not cut, without what has a shape of the policy's own: the policy may be gone when the event is read.
+    /// Returns a text that is not cut. If something in it has a shape of the policy's own, it is without secrets: the policy may be gone when
+    /// the event is read, and a match could be the part of a secret by which the other rules find the rest of it.
     fn whole(&self, text: Box<str>) -> Snap {
-        match self.policy.by_own_patterns(&text) {
-            Some(clean) if *clean != *text => mark(clean),
-            _ => Snap::Str(text),
+        if self.policy.own_spans(&text).is_empty() {
+            return Snap::Str(text);
+        }
+        let clean = self.policy.scrub_text(&text, self.taints);
+        if *clean == *text {
+            Snap::Str(text)
+        } else {
+            mark(clean)
         }
     }
 
@@ -243,7 +260,7 @@ impl Pass<'_> {
         mark(format!("{}…[+{missing} chars]", head(&clean, kept)))
     }
 
-    fn mapping(&mut self, mut pairs: Vec<(Box<str>, Snap)>, depth: usize) -> Snap {
+    fn mapping(&mut self, mut pairs: Vec<(Key, Snap)>, depth: usize) -> Snap {
         let count = pairs.len();
         let unseen = uncaptured(pairs.last().map(|(_, value)| value));
         pairs.truncate(MAX_ITEMS);
@@ -279,7 +296,7 @@ impl Pass<'_> {
         Snap::Map(pairs.into())
     }
 
-    fn verdict(&self, key: &str, pairs: &[(Box<str>, Snap)]) -> Verdict {
+    fn verdict(&self, key: &str, pairs: &[(Key, Snap)]) -> Verdict {
         match self.classes.verdict(key) {
             Verdict::Value => self.named(key, pairs),
             verdict => verdict,
@@ -287,12 +304,7 @@ impl Pass<'_> {
     }
 
     /// Gives a pair a key that is not too long, and differs from those before it.
-    fn rename(
-        &mut self,
-        pairs: &mut [(Box<str>, Snap)],
-        at: usize,
-        known: &mut Option<HashSet<Box<str>>>,
-    ) {
+    fn rename(&mut self, pairs: &mut [(Key, Snap)], at: usize, known: &mut Option<HashSet<Key>>) {
         let (before, rest) = pairs.split_at_mut(at);
         let key = &mut rest[0].0;
         if is_longer(key, MAX_KEY) {
@@ -306,13 +318,15 @@ impl Pass<'_> {
     }
 
     /// Returns a key that is not too long.
-    fn key(&mut self, key: &str) -> Box<str> {
+    fn key(&mut self, key: &str) -> Key {
         match self.text(key.into()) {
-            Snap::Str(text) | Snap::Mark(text) if !is_longer(&text, LONGEST_WHOLE_KEY) => text,
+            Snap::Str(text) | Snap::Mark(text) if !is_longer(&text, LONGEST_WHOLE_KEY) => {
+                text.into()
+            }
             Snap::Str(text) | Snap::Mark(text) => {
                 match self.head(&text, len(&text), LONGEST_WHOLE_KEY) {
-                    Snap::Str(text) | Snap::Mark(text) => text,
-                    _ => text,
+                    Snap::Str(text) | Snap::Mark(text) => text.into(),
+                    _ => text.into(),
                 }
             }
             _ => key.into(),
@@ -375,7 +389,7 @@ impl Pass<'_> {
     }
 
     /// Returns what the name beside a `value` says of it; of a `text` it says only that it may be a secret.
-    fn named(&self, key: &str, pairs: &[(Box<str>, Snap)]) -> Verdict {
+    fn named(&self, key: &str, pairs: &[(Key, Snap)]) -> Verdict {
         for (other, name) in pairs {
             let Snap::Str(name) = name else { continue };
             if !self.classes.about(other).is_name {
@@ -463,7 +477,7 @@ const SCHEMA_TYPES: [&str; 15] = [
 ];
 
 /// Tells whether the items of an object describe a field, as JSON Schema does, and hold no value of it.
-fn is_schema(pairs: &[(Box<str>, Snap)]) -> bool {
+fn is_schema(pairs: &[(Key, Snap)]) -> bool {
     pairs.iter().any(|(key, value)| {
         let kind = str_of(value).map(str::to_lowercase);
         let is_type = kind.is_some_and(|kind| SCHEMA_TYPES.contains(&&*kind));

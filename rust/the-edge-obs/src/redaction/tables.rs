@@ -61,8 +61,8 @@ fn read(data: &Snap) -> Tables {
         for (name, value) in pairs {
             let list = texts(value);
             if !list.is_empty() {
-                sets.insert(name.clone(), list.iter().cloned().collect());
-                lists.insert(name.clone(), list);
+                sets.insert((&**name).into(), list.iter().cloned().collect());
+                lists.insert((&**name).into(), list);
             }
         }
     }
@@ -70,7 +70,7 @@ fn read(data: &Snap) -> Tables {
     if let Some(Snap::Map(pairs)) = data.get("weak_words") {
         for (word, digits) in pairs {
             if let Snap::Int(digits) = digits {
-                weak_words.insert(word.clone(), *digits as usize);
+                weak_words.insert((&**word).into(), *digits as usize);
             }
         }
     }
@@ -95,7 +95,11 @@ fn read(data: &Snap) -> Tables {
         .collect();
     let mut presets = Vec::new();
     if let Some(Snap::Map(pairs)) = data.get("presets") {
-        presets.extend(pairs.iter().map(|(name, keys)| (name.clone(), texts(keys))));
+        presets.extend(
+            pairs
+                .iter()
+                .map(|(name, keys)| ((&**name).into(), texts(keys))),
+        );
     }
     Tables {
         presets,

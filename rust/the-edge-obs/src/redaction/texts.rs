@@ -9,7 +9,7 @@ use super::chars::{
     all_alnum, back, char_at, find, forward, is_longer, is_space, rfind, strip, tail, words,
 };
 use super::keys::{classify, KeyClasses, Verdict};
-use super::ordinary::{is_ordinary, note};
+use super::ordinary::{is_known, is_ordinary};
 use super::pattern::{patterns, Found, Pattern};
 use super::runs::{runs, runs_at};
 use super::shapes::{
@@ -79,14 +79,24 @@ pub fn redact(text: &str, classes: &KeyClasses) -> String {
 }
 
 /// Returns a text with a mask in place of each secret that its shape, and the names in it, give away.
+#[inline]
 pub(super) fn masked<'t, 'm>(
     text: &'t str,
     classes: &KeyClasses,
     mask: impl Fn(&str) -> Cow<'m, str>,
 ) -> Cow<'t, str> {
-    if !is_longer(text, SHORTEST - 1) {
+    let is_kept = || classes.is_built_in() && is_known(text);
+    if text.len() < SHORTEST || is_kept() || !has_room(text) {
         return text.into();
     }
+    masked_anew(text, classes, mask)
+}
+
+fn masked_anew<'t, 'm>(
+    text: &'t str,
+    classes: &KeyClasses,
+    mask: impl Fn(&str) -> Cow<'m, str>,
+) -> Cow<'t, str> {
     let spans = secret_spans(text, classes);
     if spans.is_empty() {
         return text.into();
@@ -102,22 +112,27 @@ pub(super) fn masked<'t, 'm>(
     out.into()
 }
 
+/// Tells whether a text is long enough to hold a secret.
+pub(super) fn has_room(text: &str) -> bool {
+    is_longer(text, SHORTEST - 1)
+}
+
 /// Returns where secrets stand in a text: first and last bytes, in order; they neither touch nor overlap.
 ///
 /// `classes` judges names: further secret keys count here too.
 #[must_use]
 pub fn secret_spans(text: &str, classes: &KeyClasses) -> Vec<(usize, usize)> {
-    let signs = Signs::of(text);
     if !classes.is_built_in() {
-        return searched(text, signs, classes);
+        return searched(text, Signs::of(text), classes);
     }
-    if signs == Signs::NONE || is_ordinary(text) {
-        return Vec::new();
-    }
-    let spans = searched(text, signs, classes);
-    if spans.is_empty() {
-        note(text);
-    }
+    let mut spans = Vec::new();
+    is_ordinary(text, || {
+        let signs = Signs::of(text);
+        if signs != Signs::NONE {
+            spans = searched(text, signs, classes);
+        }
+        spans.is_empty()
+    });
     spans
 }
 

@@ -1,25 +1,27 @@
 //! What leaves of a snapshot, written as JSON in the pass that scrubs it: no clean copy is made in between.
 
+use std::borrow::Cow;
+
 use super::chars::is_longer;
 use super::marks::{is_rest, told, Path, MAX_PATHS, MORE};
 use super::policy::Policy;
 use super::scrubbing::Scrub;
 use super::snapshot::LONGEST_WHOLE_KEY;
 use super::taints::Taints;
-use crate::value::{write_string, Snap};
+use crate::value::{write_string, Key, Out, Snap};
 
 /// Appends parts of an event to a text, scrubbed, and notes where they do not hold all that was captured.
 ///
 /// It writes what [`scrub`](super::scrub) returns, and notes what [`cut_paths`](super::cut_paths) finds in it.
-pub(crate) struct Writer<'w> {
+pub(crate) struct Writer<'w, O> {
     scrub: Scrub<'w>,
-    out: &'w mut String,
+    out: &'w mut O,
     found: Vec<String>,
 }
 
-impl<'w> Writer<'w> {
+impl<'w, O: Out> Writer<'w, O> {
     /// Returns a writer to a text.
-    pub fn new(policy: &'w Policy, taints: &'w Taints, out: &'w mut String) -> Writer<'w> {
+    pub fn new(policy: &'w Policy, taints: &'w Taints, out: &'w mut O) -> Writer<'w, O> {
         Writer {
             scrub: Scrub::new(policy, taints),
             out,
@@ -31,18 +33,18 @@ impl<'w> Writer<'w> {
     pub fn text(&mut self, text: &str) -> bool {
         let clean = self.scrub.text(text);
         write_string(&clean, self.out);
-        clean != text
+        matches!(clean, Cow::Owned(clean) if clean != text)
     }
 
     /// Appends a pair: a name, which is no secret, and what was taken under it. Call it once at most.
     pub fn under(&mut self, name: &str, taken: &Snap) {
         write_string(name, self.out);
-        self.out.push(':');
+        self.out.push_one(b':');
         self.value(taken, Some(&Path::Name(name)));
     }
 
     /// Appends the pairs of data, with commas between them. Call it once at most.
-    pub fn pairs(&mut self, pairs: &[(Box<str>, Snap)]) {
+    pub fn pairs(&mut self, pairs: &[(Key, Snap)]) {
         self.members(pairs, Some(&Path::Name("")));
     }
 
@@ -73,33 +75,33 @@ impl<'w> Writer<'w> {
             }
             Snap::List(items) => self.items(items, path),
             Snap::Map(pairs) => {
-                self.out.push('{');
+                self.out.push_one(b'{');
                 self.members(pairs, path);
-                self.out.push('}');
+                self.out.push_one(b'}');
             }
             Snap::Int(_) | Snap::Big(_) => self.number(taken, path),
-            Snap::Null | Snap::Bool(_) | Snap::Float(_) => taken.write_json(self.out),
+            Snap::Null | Snap::Bool(_) | Snap::Float(_) => taken.write_to(self.out),
         }
     }
 
     fn number(&mut self, taken: &Snap, path: Option<&Path<'_>>) {
-        let start = self.out.len();
+        let start = self.out.bytes().len();
         match self.scrub.number_mask(taken) {
             Some(mask) => write_string(&mask, self.out),
-            None => taken.write_json(self.out),
+            None => taken.write_to(self.out),
         }
         // A number of thousands of digits is lost too.
-        let written = &self.out[start..];
-        if written.starts_with("\"[REDACTED") || written.starts_with("\"<") {
+        let written = &self.out.bytes()[start..];
+        if written.starts_with(b"\"[REDACTED") || written.starts_with(b"\"<") {
             self.note(path);
         }
     }
 
     fn items(&mut self, items: &[Snap], path: Option<&Path<'_>>) {
-        self.out.push('[');
+        self.out.push_one(b'[');
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
-                self.out.push(',');
+                self.out.push_one(b',');
             }
             if at + 1 == items.len() && is_rest(item) {
                 self.value(item, None);
@@ -109,18 +111,18 @@ impl<'w> Writer<'w> {
                 self.value(item, inner.as_ref());
             }
         }
-        self.out.push(']');
+        self.out.push_one(b']');
     }
 
-    fn members(&mut self, pairs: &[(Box<str>, Snap)], path: Option<&Path<'_>>) {
+    fn members(&mut self, pairs: &[(Key, Snap)], path: Option<&Path<'_>>) {
         let names = self.scrub.names(pairs);
         for (at, (key, value)) in pairs.iter().enumerate() {
             if at > 0 {
-                self.out.push(',');
+                self.out.push_one(b',');
             }
             let name = names.as_ref().map_or(key, |names| &names[at]);
             write_string(name, self.out);
-            self.out.push(':');
+            self.out.push_one(b':');
             let inner = path.map(|path| Path::Key(path, name));
             if is_longer(name, LONGEST_WHOLE_KEY) || name != key {
                 self.note(inner.as_ref());

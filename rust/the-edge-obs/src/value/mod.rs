@@ -4,10 +4,13 @@
 
 use std::collections::HashMap;
 
+mod key;
 mod read;
 mod write;
 
-pub(crate) use write::{decimal as write_decimal, string as write_string};
+pub use key::Key;
+
+pub(crate) use write::{decimal as write_decimal, string as write_string, Out};
 
 pub(crate) use read::from_lenient_json;
 pub use read::{
@@ -40,7 +43,7 @@ pub enum Snap {
     /// A list.
     List(Box<[Snap]>),
     /// An object, as pairs in their order. Keys are unique.
-    Map(Box<[(Box<str>, Snap)]>),
+    Map(Box<[(Key, Snap)]>),
 }
 
 impl Snap {
@@ -80,9 +83,9 @@ impl Snap {
     }
 
     /// Returns an object made of pairs. Of two pairs with the same key, the later value stays, in the place of the first.
-    pub fn map<K: Into<Box<str>>>(pairs: impl IntoIterator<Item = (K, Snap)>) -> Snap {
+    pub fn map<K: Into<Key>>(pairs: impl IntoIterator<Item = (K, Snap)>) -> Snap {
         let pairs = pairs.into_iter();
-        let mut taken: Vec<(Box<str>, Snap)> = Vec::with_capacity(pairs.size_hint().0);
+        let mut taken: Vec<(Key, Snap)> = Vec::with_capacity(pairs.size_hint().0);
         let mut places = HashMap::new(); // of more than a few keys
         for (key, value) in pairs {
             let key = key.into();
@@ -128,6 +131,11 @@ impl Snap {
 
     /// Appends the JSON text of the value, as [`Snap::to_json`] returns it.
     pub fn write_json(&self, out: &mut String) {
+        self.write_to(out);
+    }
+
+    /// As [`Snap::write_json`], also to bytes.
+    pub(crate) fn write_to(&self, out: &mut impl Out) {
         write::value(self, out);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use super::Key;
 use super::Snap;
 
 /// The deepest nesting of containers that is read, unless [`from_json_within`] is given another number.
@@ -204,7 +205,7 @@ impl Reader<'_> {
 
     fn object(&mut self, depth: usize) -> Result<Snap, Problem> {
         self.enter(depth)?;
-        let mut pairs: Vec<(Box<str>, Snap)> = Vec::new();
+        let mut pairs: Vec<(Key, Snap)> = Vec::new();
         let mut keys = HashSet::new();
         let mut stands_twice = false;
         if self.peek() == Some(b'}') {
@@ -216,7 +217,7 @@ impl Reader<'_> {
             if self.peek() != Some(b'"') {
                 return Err(self.problem("a key in double quotes is expected"));
             }
-            let key: Box<str> = self.string()?.into();
+            let key: Key = self.string()?.into();
             let is_known = if pairs.len() < 16 {
                 pairs.iter().any(|(one, _)| *one == key)
             } else {

@@ -1,58 +1,114 @@
 //! Writes JSON as Python's `json.dumps` does.
 
-use std::fmt::Write;
-
 use super::{integer_text, Snap};
 
-pub(super) fn value(value: &Snap, out: &mut String) {
+/// What JSON is appended to: a text, or the bytes of one, where digits need not prove that they are a text.
+pub(crate) trait Out {
+    fn push_str(&mut self, text: &str);
+
+    /// Appends a character of ASCII.
+    fn push_one(&mut self, char: u8);
+
+    /// Appends characters of ASCII.
+    fn push_ascii(&mut self, text: &[u8]);
+
+    fn bytes(&self) -> &[u8];
+}
+
+impl Out for String {
+    fn push_str(&mut self, text: &str) {
+        self.push_str(text);
+    }
+
+    fn push_one(&mut self, char: u8) {
+        self.push(char.into());
+    }
+
+    fn push_ascii(&mut self, text: &[u8]) {
+        self.push_str(std::str::from_utf8(text).unwrap_or_default());
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Out for Vec<u8> {
+    #[inline]
+    fn push_str(&mut self, text: &str) {
+        self.extend_from_slice(text.as_bytes());
+    }
+
+    #[inline]
+    fn push_one(&mut self, char: u8) {
+        self.push(char);
+    }
+
+    #[inline]
+    fn push_ascii(&mut self, text: &[u8]) {
+        self.extend_from_slice(text);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+pub(super) fn value(value: &Snap, out: &mut impl Out) {
     match value {
         Snap::Null => out.push_str("null"),
         Snap::Bool(true) => out.push_str("true"),
         Snap::Bool(false) => out.push_str("false"),
         Snap::Int(i64::MIN) => string(&i64::MIN.to_string(), out),
         Snap::Int(number) => {
-            let _ = write!(out, "{number}"); // writing to a string cannot fail
+            if *number < 0 {
+                out.push_one(b'-');
+            }
+            whole(number.unsigned_abs(), out);
         }
         Snap::Float(number) => float(*number, out),
         Snap::Big(digits) => string(&integer_text(digits), out),
         Snap::Str(text) | Snap::Mark(text) => string(text, out),
         Snap::List(items) => {
-            out.push('[');
+            out.push_one(b'[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
-                    out.push(',');
+                    out.push_one(b',');
                 }
                 self::value(item, out);
             }
-            out.push(']');
+            out.push_one(b']');
         }
         Snap::Map(pairs) => {
-            out.push('{');
+            out.push_one(b'{');
             for (at, (key, item)) in pairs.iter().enumerate() {
                 if at > 0 {
-                    out.push(',');
+                    out.push_one(b',');
                 }
                 string(key, out);
-                out.push(':');
+                out.push_one(b':');
                 self::value(item, out);
             }
-            out.push('}');
+            out.push_one(b'}');
         }
     }
 }
 
 /// Appends a text in quotes. Only quotes, backslashes and control characters are escaped.
-pub(crate) fn string(text: &str, out: &mut String) {
-    out.reserve(text.len() + 2);
-    out.push('"');
-    if !has_escapes(text.as_bytes()) {
+pub(crate) fn string(text: &str, out: &mut impl Out) {
+    out.push_one(b'"');
+    if has_escapes(text.as_bytes()) {
+        escaped(text, out);
+    } else {
         out.push_str(text);
-        out.push('"');
-        return;
     }
+    out.push_one(b'"');
+}
+
+fn escaped(text: &str, out: &mut impl Out) {
     let mut done = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if is_escaped(byte) == 0 {
             continue;
         }
         out.push_str(&text[done..at]);
@@ -69,33 +125,44 @@ pub(crate) fn string(text: &str, out: &mut String) {
         }
     }
     out.push_str(&text[done..]);
-    out.push('"');
 }
 
-/// Tells whether something is escaped, eight bytes at a time.
+/// Tells whether something is escaped, many bytes at a time.
+#[inline]
 fn has_escapes(text: &[u8]) -> bool {
-    let Some(last) = text.last_chunk() else {
-        let is_escaped = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-        return text.iter().any(is_escaped);
-    };
-    let eights = text.chunks_exact(8).filter_map(<[u8]>::first_chunk);
-    eights
-        .chain([last])
-        .fold(0, |any, eight| any | escapes(*eight))
-        != 0
+    if let Some(last) = text.last_chunk::<16>() {
+        let all = text.chunks_exact(16).filter_map(<[u8]>::first_chunk);
+        return any_escaped(all.chain([last]));
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk()) {
+        return any_escaped([first, last].into_iter());
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk()) {
+        return any_escaped([first, last].into_iter());
+    }
+    text.iter().any(|byte| is_escaped(*byte) > 0)
 }
 
-/// Returns zero if no byte is escaped. Of a byte below a bound, a subtraction of the bound sets the highest bit, which it had not.
-fn escapes(eight: [u8; 8]) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let all = u64::from_le_bytes(eight);
-    let below = |bytes: u64, bound: u64| bytes.wrapping_sub(ONES * bound) & !bytes;
-    let is = |byte: u8| below(all ^ (ONES * u64::from(byte)), 1);
-    (below(all, 0x20) | is(b'"') | is(b'\\')) & (ONES << 7)
+/// The compiler makes vector instructions of it.
+#[inline]
+fn any_escaped<'t, const COUNT: usize>(parts: impl Iterator<Item = &'t [u8; COUNT]>) -> bool {
+    let mut any = [0; COUNT];
+    for part in parts {
+        for (any, byte) in any.iter_mut().zip(part) {
+            *any |= is_escaped(*byte);
+        }
+    }
+    any != [0; COUNT]
+}
+
+/// Returns 0 if a byte is not escaped.
+#[inline]
+fn is_escaped(byte: u8) -> u8 {
+    u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
 }
 
 /// Appends the shortest text that reads back as the same number: with an exponent below 1e-4 and from 1e16 on.
-fn float(number: f64, out: &mut String) {
+fn float(number: f64, out: &mut impl Out) {
     if !number.is_finite() {
         out.push_str(if number.is_nan() {
             "\"NaN\""
@@ -112,22 +179,22 @@ fn float(number: f64, out: &mut String) {
     let (digits, exponent) = shortest(number);
     let count = digits.len() as i32;
     if number.is_sign_negative() {
-        out.push('-');
+        out.push_one(b'-');
     }
     if (-4..16).contains(&exponent) {
         let whole = exponent + 1;
         if whole <= 0 {
             out.push_str("0.");
-            out.extend(std::iter::repeat_n('0', -whole as usize));
+            out.push_str(&"0".repeat(-whole as usize));
             out.push_str(&digits);
         } else if whole >= count {
             out.push_str(&digits);
-            out.extend(std::iter::repeat_n('0', (whole - count) as usize));
+            out.push_str(&"0".repeat((whole - count) as usize));
             out.push_str(".0");
         } else {
             let (before, behind) = digits.split_at(whole as usize);
             out.push_str(before);
-            out.push('.');
+            out.push_one(b'.');
             out.push_str(behind);
         }
         return;
@@ -135,7 +202,7 @@ fn float(number: f64, out: &mut String) {
     let (first, rest) = digits.split_at(1);
     out.push_str(first);
     if !rest.is_empty() {
-        out.push('.');
+        out.push_one(b'.');
         out.push_str(rest);
     }
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -146,39 +213,61 @@ fn float(number: f64, out: &mut String) {
 ///
 /// Below 2^33, neighbouring numbers are less than a millionth apart: so of all texts with six places at most one reads back as the
 /// number, and none with fewer does.
-fn millionths(number: f64, out: &mut String) -> bool {
+fn millionths(number: f64, out: &mut impl Out) -> bool {
     let size = number.abs();
     let count = (size * 1e6).round();
     if !(1e-4..8_589_934_592.0).contains(&size) || count / 1e6 != size {
         return false;
     }
     if number < 0.0 {
-        out.push('-');
+        out.push_one(b'-');
     }
     decimal(count as u64, out);
     true
 }
 
 /// Appends a number of millionths with its whole part, and as many decimal places as it needs, but one.
-pub(crate) fn decimal(millionths: u64, out: &mut String) {
-    let mut text = [b'0'; 22];
-    let (mut start, mut end) = (text.len(), text.len());
-    let mut rest = millionths;
-    // A zero before the point, too.
-    while rest > 0 || start > 14 {
-        start -= 1;
-        if start == 15 {
-            text[start] = b'.';
-            continue;
-        }
-        text[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
+pub(crate) fn decimal(millionths: u64, out: &mut impl Out) {
+    whole(millionths / 1_000_000, out);
+    let mut text = *b".000000";
+    let rest = (millionths % 1_000_000) as usize;
+    for (place, pair) in [(1, rest / 10_000), (3, rest / 100 % 100), (5, rest % 100)] {
+        text[place..place + 2].copy_from_slice(&PAIRS[pair]);
     }
-    while end > 17 && text[end - 1] == b'0' {
+    let mut end = text.len();
+    while end > 2 && text[end - 1] == b'0' {
         end -= 1;
     }
-    out.push_str(std::str::from_utf8(&text[start..end]).unwrap_or_default());
+    out.push_ascii(&text[..end]);
 }
+
+/// Appends a number.
+fn whole(number: u64, out: &mut impl Out) {
+    let mut text = [b'0'; 20];
+    let (mut start, mut rest) = (text.len(), number);
+    while rest >= 10 {
+        start -= 2;
+        text[start..start + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
+    }
+    // The first digit, unless it was that of a pair.
+    if rest > 0 || number == 0 {
+        start -= 1;
+        text[start] = b'0' + rest as u8;
+    }
+    out.push_ascii(&text[start..]);
+}
+
+/// The digits of the numbers below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    pairs
+};
 
 /// Returns the fewest digits that read back as a number, and its decimal exponent: `(15, -1)` for 0.15.
 ///

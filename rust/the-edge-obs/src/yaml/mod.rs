@@ -136,7 +136,7 @@ impl From<&Snap> for Yaml {
             Snap::List(items) => YamlValue::List(items.iter().map(Yaml::from).collect()),
             Snap::Map(pairs) => {
                 let pairs = pairs.iter();
-                let pairs = pairs.map(|(key, value)| (Yaml::from(&Snap::Str(key.clone())), value));
+                let pairs = pairs.map(|(key, value)| (Yaml::from(&Snap::from(&**key)), value));
                 YamlValue::Map(pairs.map(|(key, value)| (key, value.into())).collect())
             }
             scalar => YamlValue::Scalar(scalar.clone()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use the_edge_obs::value::Key;
 use the_edge_obs::Snap;
 
 use super::choices::{Choice, Odd};
@@ -22,7 +23,7 @@ const OUTPUT_TOKENS: [&str; 2] = ["output_tokens", "eval_count"];
 pub(super) struct Completion {
     /// The requested model; the model that the answer names wins.
     model: Snap,
-    usage: Vec<(Box<str>, Snap)>,
+    usage: Vec<(Key, Snap)>,
     choices: BTreeMap<i64, Choice>,
 }
 
@@ -203,7 +204,7 @@ impl Completion {
     }
 
     /// Returns the usage under OpenAI's names, whatever names the endpoint uses.
-    fn counted(&self) -> Vec<(Box<str>, Snap)> {
+    fn counted(&self) -> Vec<(Key, Snap)> {
         let counts = |keys: &[&str]| -> Vec<i64> {
             let counts = keys.iter().filter_map(|key| match self.usage_of(key) {
                 Some(Snap::Int(count @ 0..)) => Some(*count),
@@ -229,7 +230,7 @@ impl Completion {
             ("completion_tokens", answered),
             ("total_tokens", asked.saturating_add(answered)),
         ];
-        let own = own.map(|(key, count)| (Box::from(key), Snap::Int(count)));
+        let own = own.map(|(key, count)| (Key::named(key), Snap::Int(count)));
         own.into_iter().chain(self.usage.iter().cloned()).collect()
     }
 }

@@ -7,7 +7,7 @@ use std::env;
 use std::time::Instant;
 
 use the_edge_obs::times::{now, parse_time};
-use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
+use the_edge_obs::value::{from_json_of_others, Key, MAX_DEPTH};
 use the_edge_obs::Snap;
 
 use super::answers::Completion;
@@ -46,7 +46,7 @@ pub(in crate::actions) struct Chat {
     /// The model's name, or null.
     pub model: Snap,
     /// Further keys of the request's body; null leaves one out.
-    pub options: Vec<(Box<str>, Snap)>,
+    pub options: Vec<(Key, Snap)>,
     /// Seconds for the whole call; of a stream, until it begins, and from one event to the next.
     pub timeout: Snap,
     pub traceparent: Option<String>,
@@ -133,7 +133,7 @@ pub(in crate::actions) fn stream(chat: &Chat, endpoint: &Endpoint) -> Result<Str
 }
 
 /// Returns an object with further keys.
-fn with<const N: usize>(value: Snap, more: [(Box<str>, Snap); N]) -> Snap {
+fn with<const N: usize>(value: Snap, more: [(Key, Snap); N]) -> Snap {
     match value {
         Snap::Map(pairs) => Snap::map(pairs.into_vec().into_iter().chain(more)),
         other => other,
@@ -148,7 +148,7 @@ fn request_of(chat: &Chat, endpoint: &Endpoint, is_stream: bool) -> Result<Reque
         let told = format!("{action}: model is {model}; give the name of a model of {base}");
         return Err(Failure::action(told));
     }
-    let mut body: Vec<(Box<str>, Snap)> = vec![
+    let mut body: Vec<(Key, Snap)> = vec![
         ("model".into(), chat.model.clone()),
         ("messages".into(), chat.messages.clone()),
     ];
@@ -174,7 +174,7 @@ fn request_of(chat: &Chat, endpoint: &Endpoint, is_stream: bool) -> Result<Reque
     } else {
         "application/json"
     };
-    let mut headers: Vec<(Box<str>, Snap)> = vec![
+    let mut headers: Vec<(Key, Snap)> = vec![
         ("content-type".into(), "application/json".into()),
         ("accept".into(), accepted.into()),
     ];

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use the_edge_obs::value::Key;
 use the_edge_obs::Snap;
 use ureq::http::{HeaderName, HeaderValue, Method};
 use ureq::{Agent, Body};
@@ -46,7 +47,7 @@ pub(super) fn first_hop(request: &Request) -> Result<Hop, Failure> {
         ("user-agent", USER_AGENT.into()),
         ("accept", Snap::from("*/*")),
     ];
-    let usual = usual.map(|(name, value)| (Box::from(name), value));
+    let usual = usual.map(|(name, value)| (Key::named(name), value));
     for (name, value) in usual.iter().chain(&request.headers) {
         if *value == Snap::Null {
             continue;

@@ -1,5 +1,6 @@
 //! `http.get` and `http.post`: one request, its answer as an object.
 
+use the_edge_obs::value::Key;
 use the_edge_obs::Snap;
 
 use super::transport::{fetch, interruptible, running_span, Request, Response, Trouble};
@@ -110,7 +111,7 @@ fn exchange(
         None => MAX_BYTES,
     };
     let mut headers = pairs("headers")?;
-    let is_kind = |(name, _): &(Box<str>, Snap)| name.trim().eq_ignore_ascii_case("content-type");
+    let is_kind = |(name, _): &(Key, Snap)| name.trim().eq_ignore_ascii_case("content-type");
     if let Some(kind) = kind.filter(|_| !headers.iter().any(is_kind)) {
         headers.push(("Content-Type".into(), kind.into()));
     }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use the_edge_obs::traceparent::traceparent;
-use the_edge_obs::value::{from_json_of_others, MAX_DEPTH};
+use the_edge_obs::value::{from_json_of_others, Key, MAX_DEPTH};
 use the_edge_obs::Snap;
 use ureq::{Body, BodyReader};
 
@@ -88,9 +88,9 @@ pub(in crate::actions) struct Request {
     /// An http or https URL.
     pub url: String,
     /// Query parameters, added to those in the URL.
-    pub params: Vec<(Box<str>, Snap)>,
+    pub params: Vec<(Key, Snap)>,
     /// Header names and values; null is left out.
-    pub headers: Vec<(Box<str>, Snap)>,
+    pub headers: Vec<(Key, Snap)>,
     /// Seconds, a number.
     pub timeout: Snap,
     /// The header of the running span.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use the_edge_obs::value::Key;
 use the_edge_obs::Snap;
 
 use crate::error::Failure;
@@ -31,7 +32,7 @@ impl Url {
     pub(in crate::actions) fn checked(
         action: &str,
         given: &str,
-        params: &[(Box<str>, Snap)],
+        params: &[(Key, Snap)],
     ) -> Result<Url, Failure> {
         let refused = |problem: String| Err(Failure::action(format!("{action}: {problem}")));
         let mut url = split(given.trim());
@@ -208,7 +209,7 @@ fn encoded(text: &str, kept: &str) -> String {
 }
 
 /// Returns query parameters; a list repeats its key, and null is left out.
-fn encoded_pairs(params: &[(Box<str>, Snap)]) -> String {
+fn encoded_pairs(params: &[(Key, Snap)]) -> String {
     let mut parts = Vec::new();
     let mut add = |key: &str, value: &Snap| {
         let text = value.as_str().map_or_else(|| repr(value), str::to_owned);

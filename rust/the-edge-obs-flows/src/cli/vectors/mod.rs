@@ -219,13 +219,34 @@ mod tests {
             problem.contains("item_var is 'item'; it must be a plain name"),
             "{problem}"
         );
-        for node in ["a b", "...", &"x".repeat(257)] {
-            let run = run_of(&format!(
-                "[{{uses: obs.log_event, with: {{node: '{node}', message: m}}}}]"
-            ))
-            .unwrap();
-            let kind = run.get("failure").and_then(|failure| failure.get("type"));
-            assert_eq!(kind, Some(&"ConfigurationError".into()), "{node}");
+    }
+
+    #[test]
+    fn an_event_has_the_name_of_a_node_whatever_is_given() {
+        let long = "x".repeat(257);
+        for (node, name) in [
+            (" a  b ", "a_b"),
+            ("..", "custom"),
+            (".a\u{1f}b.", "a_b"),
+            (&long, &long[..256]),
+        ] {
+            let node = Snap::from(node).to_json();
+            let by_node = format!("[{{uses: obs.log_event, with: {{node: {node}, message: m}}}}]");
+            let by_step = format!("[{{name: {node}, uses: obs.log_event, with: {{message: m}}}}]");
+            for nodes in [by_node, by_step] {
+                let run = run_of(&nodes).unwrap();
+                let Some(Snap::List(events)) = run.get("log").unwrap().get("events") else {
+                    panic!("no events")
+                };
+                let mut logged = events
+                    .iter()
+                    .filter(|event| event.get("event_type") == Some(&"log".into()));
+                assert_eq!(
+                    logged.next().unwrap().get("node"),
+                    Some(&name.into()),
+                    "{nodes}"
+                );
+            }
         }
     }
 

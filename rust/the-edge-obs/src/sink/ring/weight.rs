@@ -1,7 +1,7 @@
 //! An estimate of the memory that an event takes.
 
 use crate::facts::{Facts, Metrics, Payload};
-use crate::value::Snap;
+use crate::value::{Key, Snap};
 
 /// What an event takes beside its values: the facts, the two counts of their `Arc`, and their place in a ring.
 const BASE: usize = size_of::<Facts>() + 2 * size_of::<usize>() + 2 * size_of::<usize>();
@@ -9,7 +9,7 @@ const BASE: usize = size_of::<Facts>() + 2 * size_of::<usize>() + 2 * size_of::<
 /// What the allocator needs for each allocation, about.
 const ALLOCATION: usize = 16;
 
-const PAIR: usize = size_of::<(Box<str>, Snap)>();
+const PAIR: usize = size_of::<(Key, Snap)>();
 
 /// Returns an estimate of the bytes that facts hold in memory. Names and the state of the flow are shared, so they do not count.
 pub(super) fn weight(facts: &Facts) -> u32 {
@@ -39,8 +39,9 @@ fn value(taken: &Snap) -> usize {
     }
 }
 
-fn pairs(pairs: &[(Box<str>, Snap)]) -> usize {
-    let each = |(key, taken): &(Box<str>, Snap)| PAIR + ALLOCATION + key.len() + value(taken);
+fn pairs(pairs: &[(Key, Snap)]) -> usize {
+    let key = |key: &Key| key.own_bytes().map_or(0, |bytes| ALLOCATION + bytes);
+    let each = |(name, taken): &(Key, Snap)| PAIR + key(name) + value(taken);
     ALLOCATION + pairs.iter().map(each).sum::<usize>()
 }
 

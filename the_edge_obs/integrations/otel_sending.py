@@ -1,0 +1,197 @@
+"""Send logged spans to a receiver of OTLP, each once, and remember beside the log what was accepted.
+
+A span is complete when its end was read. What is sent is remembered only after the receiver has accepted it; a sender that is
+killed in between sends one batch again, with the same ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import ExportError
+from ..event import ENDS, ROOT_NODE, Event, dumps
+from ..files import open_for_appending, open_regular
+from ..formats.otlp import UNNAMED, Translator, named
+from ..handlers.span_records import SpanRecord, span_record
+from ..secrets.keys import classify
+from .otel import WHY, check_arguments, client_of
+
+_BATCH: Final = 512
+_HIDDEN_NAME: Final = "sent"
+
+
+def memory_of(log: Path, endpoint: str, headers: Mapping[str, str] | None) -> Path:
+    """Return the file beside a log that remembers what a receiver has accepted.
+
+    Headers such as ``x-mlflow-experiment-id`` are part of the receiver; those with secrets, which are changed, are not.
+
+    Args:
+        log: A file or a folder.
+        endpoint, headers: Those of the receiver.
+    """
+    told = [f"{name.lower()}={value}" for name, value in (headers or {}).items() if not classify(name)]
+    digest = hashlib.sha256("\n".join([endpoint.rstrip("/"), *sorted(told)]).encode()).hexdigest()[:12]
+    folder, name = (log, "") if log.is_dir() else (log.parent, f"{log.name}.")
+    return folder / f".{name}{_HIDDEN_NAME}-{digest}"
+
+
+class Accepted:
+    """The spans that a receiver has accepted, in a file: one line of JSON per batch and flow, appended in one write.
+
+    A line that is cut off, because the program or the machine was stopped, is skipped.
+
+    Args:
+        path: The file, which need not exist.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ended: set[int] = set()
+        self._open: set[int] = set()  # sent before they had ended
+        try:
+            with open_regular(path, follow=False) as file:
+                self._read(file)
+        except FileNotFoundError:
+            pass
+
+    def _read(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            try:
+                told = json.loads(line)
+                prefix = int(told["flow_id"].replace("-", "")[:16], 16) << 64
+                for ids, known in ((told["ended"], self._ended), (told["open"], self._open)):
+                    known.update(prefix | int(span_id, 16) for span_id in ids)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+
+    def has(self, span_id: str, *, ended: bool) -> bool:
+        """Tell whether a span was accepted, as it is now: one that was still open is another when it has ended."""
+        number = _number(span_id)
+        return number in self._ended or (not ended and number in self._open)
+
+    def note(self, spans: Iterable[SpanRecord]) -> None:
+        """Remember spans.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        flows: dict[str, tuple[list[str], list[str]]] = {}
+        for span in spans:
+            is_open = span.end is None
+            (self._open if is_open else self._ended).add(_number(span.span_id))
+            flows.setdefault(span.flow_id, ([], []))[is_open].append(span.span_id.replace("-", "")[16:])
+        # A newline first: the line before may have been cut off.
+        lines = [f"\n{dumps({'flow_id': flow_id, 'ended': ended, 'open': still})}" for flow_id, (ended, still) in flows.items()]
+        descriptor = open_for_appending(self._path)
+        try:
+            os.write(descriptor, ("".join(lines) + "\n").encode())
+        finally:
+            os.close(descriptor)
+
+
+def _number(span_id: str) -> int:
+    return int(span_id.replace("-", ""), 16)
+
+
+class EventSender:
+    """Collects events to spans, and sends those that have ended.
+
+    Args:
+        endpoint, headers, content: As in ``OtlpHandler``.
+        accepted: What was accepted before.
+
+    Attributes:
+        sent: How many spans were sent.
+        known: How many had been accepted before.
+        forgotten: Why what was accepted could not be remembered, or None.
+
+    Raises:
+        MissingExtraError: the extra ``otel`` is not installed.
+        ConfigurationError: an argument is not valid.
+    """
+
+    def __init__(self, endpoint: str, headers: Mapping[str, str] | None, accepted: Accepted, *, content: bool = True) -> None:
+        check_arguments(endpoint, headers, None, content)
+        self._endpoint, self._accepted, self._translator = endpoint, accepted, Translator(content=content)
+        self._client = client_of("send", endpoint, headers, None)
+        self._open: dict[str, list[Event]] = {}
+        self._ended: dict[str, list[Event]] = {}  # these wait to be sent
+        self._resources: dict[str, Mapping[str, Any]] = {}  # of each flow
+        self.sent = self.known = 0
+        self.forgotten: OSError | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a batch waits."""
+        return len(self._ended) >= _BATCH
+
+    def add(self, event: Event) -> None:
+        """Add an event; the events of a span come in the order in which they were logged."""
+        kind, span_id = event["event_type"], event["span_id"]
+        if kind == "entry" and event["node"] == ROOT_NODE and isinstance(resource := event["data"].get("resource"), Mapping):
+            self._resources.setdefault(event["flow_id"], named(resource))
+        if (waiting := self._ended.get(span_id)) is not None:
+            waiting.append(event)  # late, but not too late
+        elif not self._accepted.has(span_id, ended=True):
+            self._collect(kind, span_id, event)
+        elif kind in ENDS:
+            self.known += 1
+
+    def _collect(self, kind: str, span_id: str, event: Event) -> None:
+        events = self._open.get(span_id)
+        if events is None and kind == "log":
+            return  # of a span whose entry was filtered
+        events = self._open.setdefault(span_id, [])
+        events.append(event)
+        begun = next((one for one in events if one["event_type"] == "entry"), None)
+        # An error that was logged by hand, for another node, is not the end.
+        if kind in ENDS and (begun is None or begun["node"] == event["node"]):
+            self._ended[span_id] = self._open.pop(span_id)
+
+    def open_flows(self) -> set[str]:
+        """Return the ids of flows with open spans."""
+        return {events[0]["flow_id"] for events in self._open.values()}
+
+    def give_up(self, flows: Collection[str] | None = None) -> None:
+        """Have the open spans of flows sent as they are: their process is presumed dead.
+
+        Args:
+            flows: The ids of flows. Default None: all.
+        """
+        for span_id in [one for one, events in self._open.items() if flows is None or events[0]["flow_id"] in flows]:
+            events = self._open.pop(span_id)
+            if self._accepted.has(span_id, ended=False):
+                self.known += 1
+            else:
+                self._ended[span_id] = events
+
+    def send(self) -> Iterator[int]:
+        """Send what waits, and yield after each batch how many spans it had. What was not accepted waits further.
+
+        Raises:
+            ExportError: the receiver did not take a batch.
+        """
+        while self._ended:
+            batch = list(self._ended)[:_BATCH]
+            spans = [span for span_id in batch if (span := span_record(self._ended[span_id])) is not None]
+            if spans and not self._client.send(map(self._with_resource, spans)):
+                raise ExportError(f"{self._endpoint!r} did not take {len(spans)} spans, after {self.sent} that were sent; {WHY}")
+            for span_id in batch:
+                del self._ended[span_id]
+            self.sent += len(spans)
+            try:
+                self._accepted.note(spans)
+            except OSError as error:
+                self.forgotten = error
+            yield len(spans)
+
+    def _with_resource(self, span: SpanRecord) -> tuple[Any, Mapping[str, Any]]:
+        return self._translator.translate(span), self._resources.get(span.flow_id, UNNAMED)
