@@ -105,6 +105,14 @@ def test_json_and_csv(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines == '{"i": 0}\n{"i": 1}\n{"i": 2}\n'
     text = answer(capsys, str(logs), "select '=1+1' as \"a,b\", e'\\x1b' as c, 12.0::double as d", "--format", "csv")
     assert list(csv.reader(io.StringIO(text))) == [["a,b", "c", "d"], ["'=1+1", "\\x1b", "12.0"]]
+    odd = "select 'nan'::double as a, ['inf'::double, 1] as b, map {1: -0.5::double} as c, {'x': 2.0} as d, uuid() is null as e"
+    row = {"a": None, "b": [None, 1.0], "c": {"1": -0.5}, "d": "{'x': 2.0}", "e": False}
+    assert json.loads(answer(capsys, str(logs), odd, "--format", "jsonl")) == row
+    cells = list(csv.reader(io.StringIO(answer(capsys, str(logs), odd, "--format", "csv"))))[1]
+    assert cells == ["", "[null,1.0]", '{"1":-0.5}', "{'x': 2.0}", "false"]
+    kinds = "select interval 1 day, '1'::blob, date '2026-01-01', 1::hugeint << 90, 'a'::enum('a'), time '12:00', '101'::bit"
+    for name in ("table", "csv", "json", "jsonl"):
+        assert "2026-01-01" in answer(capsys, str(logs), kinds, "--format", name)
     assert "\x1b" not in answer(capsys, str(logs), "select error_message from runs", "--format", "json")
 
 

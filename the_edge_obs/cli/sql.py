@@ -110,7 +110,7 @@ def _print_csv(columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
     prepare_json()
     sys.stdout.write(row_text(map(cell_text, columns)))
     for row in rows:
-        sys.stdout.write(row_text(map(cell_text, row)))
+        sys.stdout.write(row_text(cell_text(_plain(value)) for value in row))
 
 
 def _print_json(columns: list[str], types: list[str], rows: Iterable[tuple[Any, ...]], *, as_lines: bool) -> None:
@@ -119,13 +119,18 @@ def _print_json(columns: list[str], types: list[str], rows: Iterable[tuple[Any, 
     count = 0
     for count, row in enumerate(rows, 1):
         made = {name: _json_value(value, kind) for name, kind, value in zip(columns, types, row, strict=True)}
-        write_json((between if count > 1 else before) + json.dumps(made, ensure_ascii=False, default=str))
+        write_json((between if count > 1 else before) + json.dumps(made, ensure_ascii=False))
     write_json(after if count else "" if as_lines else "[]\n")
 
 
 def _json_value(value: Any, kind: str) -> Any:
-    if value is not None and kind == "JSON":
-        return json.loads(value)
+    return json.loads(value) if value is not None and kind == "JSON" else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: what is not a number is null, keys are texts."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
