@@ -1,7 +1,8 @@
 -- Macros that make rows of the lines of logs: one row per event, with the columns of a Parquet export.
 --
 -- is_plain tells whether a line is surely an event as jsonl.is_readable knows it, with the same values. DuckDB reads more than
--- JSON: NaN, infinities, commas before a bracket. A file with any other line is read by Python instead.
+-- JSON: NaN, infinities, commas before a bracket. A file with any other line is read by Python instead. Not noticed are keys that
+-- are in an object twice, of which DuckDB takes the first and Python the last, and nesting deeper than jsonl.MAX_DEPTH.
 
 -- A time, Unix seconds, as a timestamp; NULL if no calendar has it.
 CREATE MACRO moment(seconds) AS CASE WHEN seconds BETWEEN -6e10 AND 9e12 THEN to_timestamp(seconds) END;
