@@ -191,12 +191,13 @@ def run_cli(*arguments: str) -> tuple[int, str]:
 
 
 COMMANDS = [
-    *[[name] for name in ("validate", "show", "ls", "stats", "tail", "query", "diff")],
+    *[[name] for name in ("validate", "show", "ls", "errors", "stats", "tail", "query", "diff")],
     *[[name, "--json"] for name in ("ls", "stats")],
     *[["diff", "--all", "--format", name] for name in ("text", "json", "html")],
     *[["export", "-o", "-", "--format", name] for name in FORMATS],
     ["query", "--format", "console"],
-    ["show", "--all"],
+    ["show", "--all", "--input", "--traceback"],
+    ["query", "--last"],
 ]
 
 
@@ -269,14 +270,14 @@ NEAR_EVENTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(content=st.binary(max_size=300), name=st.sampled_from(["log.jsonl", "log.jsonl.gz", "log.json"]))
 def test_readers_survive_random_bytes(content: bytes, name: str) -> None:
     """Plain, gzipped or as an export."""
     survives(content, name)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=45)
 @given(lines=st.lists(NEAR_EVENTS.map(json.dumps) | st.text(max_size=20).map(repr), min_size=1, max_size=6))
 @example(['{"flow_id": "f", "span_id": "s", "event_type": "log", "timestamp": 1e999}'])
 @example(["[" * 100_000, '{"a":' * 100_000])
