@@ -50,7 +50,7 @@ def test_the_extra_installs_what_the_contenders_need(bench):
 
 @pytest.mark.slow
 def test_the_cost_of_sending_spans_is_measured():
-    """Every span arrives, or there is no figure. How large it is, only a quiet machine can tell."""
+    """A figure is given only if every span arrives. Its size means something only on a quiet machine."""
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
     command = [sys.executable, "-m", "tests.benchmarks.otlp", "--rounds", "2"]
     done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=120, check=False)

@@ -118,7 +118,7 @@ def test_json_and_csv(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("duckdb")
 def test_the_query_may_come_from_stdin(logs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long query is in a file; a comment and a semicolon at its end are no second query."""
+    """A long query can come from a file. A comment and a semicolon at its end do not count as a second query."""
     monkeypatch.setattr("sys.stdin", io.StringIO("select count(*) as n\nfrom runs; -- all of them\n"))
     assert answer(capsys, str(logs), "-") == "n\n1\n\n1 row\n"
 

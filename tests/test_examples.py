@@ -420,7 +420,7 @@ def test_web(tmp_path: Path, run: Run) -> None:
 
 
 def test_web_says_what_it_needs(tmp_path: Path, run: Run) -> None:
-    """Without the packages it is no failure: whoever runs all examples need not have them."""
+    """Without the packages the example succeeds, so that all examples can be run without them."""
     code = "import sys, runpy; sys.modules['uvicorn'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
     done = run("-c", code, EXAMPLES / "web" / "main.py")
     assert (done.returncode, done.stdout) == (0, "uvicorn is not installed: python -m pip install starlette uvicorn\n")

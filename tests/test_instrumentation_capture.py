@@ -194,7 +194,7 @@ def test_soft_failures() -> None:
             },
             {"input_tokens": 100, "output_tokens": 10, "tokens": 110, "cached_tokens": 40, "reasoning_tokens": 4},
         ),
-        # Parts without a whole, whose span has that as metrics of its own; and what is no count.
+        # Parts of a total that the span reports itself; and values that are not counts.
         ({"usage": {"prompt_tokens_details": {"cached_tokens": 5}}}, {"cached_tokens": 5}),
         ({"usage": {"prompt_tokens": 5, "prompt_tokens_details": [{"cached_tokens": 5}]}}, {"input_tokens": 5, "tokens": 5}),
         ({"usage": {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": True}}}, {"input_tokens": 5, "tokens": 5}),

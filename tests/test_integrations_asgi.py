@@ -583,7 +583,7 @@ def test_a_websocket_that_is_refused(ended: Ended):
 
 
 def test_lifespan_passes_through(ended: Ended):
-    """The application starts and stops, and that is no flow."""
+    """Starting and stopping the application opens no flow."""
     seen = []
 
     @contextlib.asynccontextmanager

@@ -283,7 +283,7 @@ def test_a_stream_that_is_not_to_be_sent_is_not_cancelled(site: dict[str, Any]) 
     ],
 )
 def test_failures(site: dict[str, Any], path: str, status: int, kind: str | None, message: str | None) -> None:
-    """The exception of the view, also in a stream; a status without one. What the client did wrong is no failure."""
+    """A view that raises, also in a stream, fails its flow; so does a status of 500. A mistake of the client does not."""
     log = site["flows"][path]
     answer = next(answer for asked, answer in site["answers"].items() if asked.startswith(path))
     assert answer[0] == status

@@ -203,7 +203,7 @@ def test_with_a_real_client(quickstart: str, tmp_path: Path) -> None:
 
     async def diagnosed() -> list[Any]:
         server = mcp.StdioServerParameters(command=sys.executable, args=["-m", "the_edge_obs", "mcp", quickstart])
-        # pytest's stderr is no file, which a process could inherit
+        # A process cannot inherit pytest's stderr, which is not a file.
         with (tmp_path / "stderr").open("w") as errors:
             async with stdio_client(server, errlog=errors) as (read, write), mcp.ClientSession(read, write) as session:
                 return await conversation(session)

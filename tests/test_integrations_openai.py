@@ -279,7 +279,7 @@ def test_an_error_inside_an_answer(ring: obs.RingBufferHandler, server: Endpoint
 
 
 def test_an_answer_of_another_kind(ring: obs.RingBufferHandler, server: Endpoint, client: Any) -> None:
-    """The SDK returns a text as it is, and JSON that is no completion as an object without fields."""
+    """The SDK returns a text as it is, and JSON that is not a completion as an object without fields."""
     server.answers += [answer("<html>", Content_Type="text/html"), answer({"text": "hi"})]
     with obs.flow() as run:
         assert client.chat.completions.create(model="m", messages=ASKED) == "<html>"

@@ -477,7 +477,7 @@ def test_receivers_are_compared_by_host_and_port(endpoint: Any, receiver: str | 
 
 
 def test_errors(otel: Otel) -> None:
-    """With the type and text of the exception; a cancellation is no error; an exception that was handled is an event."""
+    """With the type and text of the exception; a cancellation is not an error; an exception that was handled is an event."""
     with obs.flow("errors") as run:
         with pytest.raises(ValueError), otel.span("failed"):
             raise ValueError("broken")

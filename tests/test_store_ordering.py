@@ -19,16 +19,23 @@ def test_the_order_is_that_of_a_stable_sort(moments: list[int], most: int) -> No
     assert list(in_time_order(iter(events), most)) == sorted(events, key=lambda one: one["timestamp"])
 
 
+class Held(dict[str, Any]):
+    """An event that counts how many of them there are at a time."""
+
+    alive = most = 0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        Held.alive += 1
+        Held.most = max(Held.most, Held.alive)
+
+    def __del__(self) -> None:
+        Held.alive -= 1
+
+
 def test_no_more_than_the_bound_is_held() -> None:
     """What was read goes to files before more is read."""
-    held: list[int] = []
-
-    def counted() -> Any:
-        for number in range(1_000):
-            held.append(number)
-            yield event(number, "log", 1_000 - number)
-
-    ordered = in_time_order(counted(), 100)
-    assert next(ordered)["timestamp"] == event(1, "log", 1)["timestamp"]
-    assert len(held) == 1_000
-    ordered.close()
+    ordered = in_time_order((Held(event(number, "log", 1_000 - number)) for number in range(1_000)), 100)
+    times = [one["timestamp"] for one in ordered]
+    assert (len(times), times == sorted(times)) == (1_000, True)
+    assert 100 <= Held.most <= 101

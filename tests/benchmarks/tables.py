@@ -25,7 +25,7 @@ _QUERY = "SELECT node, count(*), count(*) FILTER (status = 'error'), max(duratio
 
 
 def tables(plan: Plan, names: list[str]) -> list[Row]:
-    """Measure statistics of each node over a file of many lines: s. There are no rows without DuckDB."""
+    """Measure statistics of each node over a file of many lines, in seconds. Without DuckDB, its rows are left out."""
     if find_spec("duckdb") is None:
         return []
     with TemporaryDirectory() as folder:

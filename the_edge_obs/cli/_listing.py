@@ -13,7 +13,8 @@ from ..tree.table import Cell, line_of, line_width
 
 _NARROWEST: Final = 10  # columns that a name keeps
 _LEAST: Final = 20  # columns of attributes and of errors; with less room they are left out
-_SHORT_ID: Final = 8  # characters; --flow accepts the beginning of an id
+SHORT_ID: Final = 8
+"""How many characters of a flow id are shown where there is little room; --flow accepts the beginning of an id."""
 _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
 _HEAD: Final = ("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "flow", "attributes", "first error")
 _FIXED: Final = 8  # columns before those that take the room that is left
@@ -23,7 +24,7 @@ def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
     """Yield the lines of a table of runs, in the order given. If it is wider than the view, ids, names and texts are cut."""
     rows = [_row(flow) for flow in flows]
     if _width(rows) > view.width:
-        rows = [[*row[: _FIXED - 1], row[_FIXED - 1][:_SHORT_ID], *row[_FIXED:]] for row in rows]
+        rows = [[*row[: _FIXED - 1], row[_FIXED - 1][:SHORT_ID], *row[_FIXED:]] for row in rows]
         fixed = [[*row[:_FIXED], "", ""] for row in rows]
         longest = max(columns(row[0]) for row in rows)
         name = max(longest - max(_width(fixed) - view.width, 0), _NARROWEST)

@@ -15,10 +15,10 @@ from ..store.run_filters import choose
 from ..store.sources import iter_query, ordered_query
 from ..store.summaries import FlowSummaries, summarise
 from ..text import printable
+from ._listing import SHORT_ID
 from ._progress import Progress, followed
 from ._terminal import say_skipped
 
-_SHORT_ID: Final = 8
 _LOGS: Final = Path("logs")
 LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs"
 
@@ -82,7 +82,7 @@ def _all(log: Path, skipped: Skipped, reader: Callable[..., Iterator[Event]], fi
 
 def short_flow(event: Event) -> str:
     """Return the first characters of the id of an event's run, as a column in front of its line."""
-    return printable(event["flow_id"][:_SHORT_ID]) + "  "
+    return printable(event["flow_id"][:SHORT_ID]) + "  "
 
 
 def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,10 +99,9 @@ def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
         LogFileError: the log cannot be read, or holds no events.
         FlowNotFoundError: no run passes the filters.
     """
-    if not choice.keys() - {"flow_id"}:
-        choose((), choice)
-        return dict(choice)
     choose((), choice)  # report a mistake before reading
+    if not choice.keys() - {"flow_id"}:
+        return dict(choice)
     with Progress("events") as progress:
         runs = choose(summarise(followed(iter_query(log), progress)), choice)
     if not runs:
@@ -135,6 +134,6 @@ def flow_events(log: Path, skipped: Skipped, choice: Mapping[str, Any]) -> tuple
     for _ in flows.rest():
         pass
     if not flows.flow_count:
-        wanted = " or ".join(map(repr, choice["flow_id"]))
+        wanted = " or ".join(map(repr, choice.get("flow_id", ())))
         raise FlowNotFoundError(f"no flow of {str(log)!r} begins with {wanted}; tea-obs ls {str(log)!r} lists the runs")
     return flows, events

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from typing import Final, TextIO
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TextIO
 
 from ..jsonl import Skipped
 from ..text import View, counted, drawable, printable, printable_json, uses_colour
@@ -36,6 +37,19 @@ def prepare_json() -> None:
 def write_json(text: str) -> None:
     """Write JSON to stdout; characters that control a terminal are written as JSON escapes, so the JSON stays equal."""
     sys.stdout.write(printable_json(text))
+
+
+def add_json(add: Callable[..., object]) -> None:
+    """Add the option --json, with the ``add_argument`` of a parser or a group."""
+    add("--json", action="store_true", help="print one JSON object per line")
+
+
+def write_objects(objects: Iterable[Mapping[str, Any]]) -> int:
+    """Write objects to stdout, one JSON object per line, and return the exit code."""
+    prepare_json()
+    for one in objects:
+        write_json(json.dumps(one, ensure_ascii=False) + "\n")
+    return DONE
 
 
 def _reconfigure(stream: TextIO, **settings: str) -> None:

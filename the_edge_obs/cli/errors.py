@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from ..store.error_groups import ErrorGroup, error_groups
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
 from ._filters import add_choice, choice_of
+from ._listing import SHORT_ID
 from ._progress import Progress, followed
 from ._sources import add_log, chosen_flows, read
-from ._terminal import DONE, prepare_json, view_for, write_json
+from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "errors"
 HELP: Final = "group the errors of many runs by their cause"
@@ -33,14 +33,12 @@ examples:
   tea-obs errors logs --json | jq -r .flow_id
 """
 
-_SHORT_ID: Final = 8
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
     add_choice(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    add_json(parser.add_argument)
 
 
 def call(args: argparse.Namespace) -> int:
@@ -49,10 +47,7 @@ def call(args: argparse.Namespace) -> int:
     with Progress("events") as progress:
         groups = error_groups(followed(read(args.log, Skipped(), **wanted), progress))
     if args.json:
-        prepare_json()
-        for group in groups:
-            write_json(json.dumps(group.to_dict(), ensure_ascii=False) + "\n")
-        return DONE
+        return write_objects(group.to_dict() for group in groups)
     for group in groups:
         for line in _lines(group, str(args.log), view_for(sys.stdout)):
             print(line)
@@ -68,6 +63,6 @@ def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
     yield fitted(f"  {error_text({'type': group.type, 'message': group.message})}", view.width, view)
     if group.where:
         yield f"  at {printable(group.where)}"
-    span = f"tea-obs show {printable(shlex.quote(log))} --flow {printable(group.flow_id[:_SHORT_ID])}"
+    span = f"tea-obs show {printable(shlex.quote(log))} --flow {printable(group.flow_id[:SHORT_ID])}"
     since = "" if group.first == group.last else f"{clock_text(group.first)} to "
     yield view.paint("dim", f"  {since}{clock_text(group.last)}; {span}")

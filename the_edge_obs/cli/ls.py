@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from typing import Final
 
 from ..jsonl import Skipped
-from ..store.summaries import FlowSummary, summarise
+from ..store.summaries import summarise
 from ..text import counted
 from ._filters import add_choice, chosen
 from ._listing import runs_table
 from ._progress import Progress, followed
 from ._sources import add_log, read
-from ._terminal import DONE, prepare_json, view_for, write_json
+from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "ls"
 HELP: Final = "list the runs of a folder"
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
     add_choice(parser, order=True)
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    add_json(parser.add_argument)
 
 
 def call(args: argparse.Namespace) -> int:
@@ -49,10 +48,7 @@ def call(args: argparse.Namespace) -> int:
     with Progress("events") as progress:
         runs = chosen(summarise(followed(read(args.log, Skipped()), progress)), args)
     if args.json:
-        prepare_json()
-        for run in runs:
-            write_json(json.dumps(_facts(run), ensure_ascii=False) + "\n")
-        return DONE
+        return write_objects(map(dataclasses.asdict, runs))
     for line in runs_table(runs, view_for(sys.stdout)):
         print(line)
     failed, alone = sum(run.status == "error" for run in runs), sum(run.alone for run in runs)
@@ -62,7 +58,3 @@ def call(args: argparse.Namespace) -> int:
     if alone:
         print(f"{counted(alone, 'run')} started outside any flow, as when the context of a node was lost")
     return DONE
-
-
-def _facts(run: FlowSummary) -> dict[str, object]:
-    return dataclasses.asdict(run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +14,7 @@ from ._filters import add_choice, choice_of
 from ._listing import table
 from ._progress import Progress, followed
 from ._sources import add_log, chosen_flows, read
-from ._terminal import DONE, prepare_json, view_for, write_json
+from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "stats"
 HELP: Final = "show statistics of each node over many runs"
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_log(parser)
     add_choice(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    add_json(parser.add_argument)
 
 
 def call(args: argparse.Namespace) -> int:
@@ -48,10 +47,7 @@ def call(args: argparse.Namespace) -> int:
         flows, nodes = node_stats(followed(read(args.log, Skipped(), **flows_wanted), progress))
     nodes_by_time = sorted((node.to_dict() for node in nodes), key=lambda figures: -float(figures["total_ms"]))
     if args.json:
-        prepare_json()
-        for figures in nodes_by_time:
-            write_json(json.dumps(figures, ensure_ascii=False) + "\n")
-        return DONE
+        return write_objects(nodes_by_time)
     head = ("node", "count", "errors", "total", "p50", "p95", "max", "tokens", "cost")
     for line in table(head, [_row(figures) for figures in nodes_by_time], _RIGHT, view_for(sys.stdout)):
         print(line)

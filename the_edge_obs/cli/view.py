@@ -45,7 +45,8 @@ def call(args: argparse.Namespace) -> int:
 
     skipped = Skipped()
     args.log, choice = log_or_latest(args.log, choice_of(args))
-    flows, events = flow_events(args.log, skipped, choice)
+    wanted = chosen_flows(args.log, choice)
+    flows, events = flow_events(args.log, skipped, wanted)
     folder = Path(tempfile.mkdtemp(prefix="tea-obs-"))
     if flows.flow_count == 1:
         page = folder / "run.html"
@@ -53,7 +54,7 @@ def call(args: argparse.Namespace) -> int:
     else:
         page, skipped = folder / INDEX, Skipped()
         with Progress("pages") as progress:
-            write_site(args.log, folder, skipped, progress, **chosen_flows(args.log, choice))
+            write_site(args.log, folder, skipped, progress, **wanted)
         say_skipped(str(args.log), skipped)
     print(printable(str(page)))
     if not webbrowser.open(page.as_uri()):

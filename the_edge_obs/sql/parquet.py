@@ -109,7 +109,7 @@ def staged(
 
     Args:
         logs, skipped, flow_ids: As in ``write_parquet``.
-        may_be_empty: Whether no events are no error.
+        may_be_empty: Whether writing no events is allowed.
 
     Yields:
         The database and a private folder, which is removed at the end.

@@ -59,10 +59,17 @@ _CHOICE: Final[dict[str, Schema]] = {
 }
 
 
+_FILTERS: Final = {"since": "start_time", "until": "end_time"}
+
+
+def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments under the names of the filters that they stand for."""
+    return {_FILTERS.get(name, name): value for name, value in given.items()}
+
+
 def _choice(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filters of ``obs.runs`` for arguments."""
-    names = {"since": "start_time", "until": "end_time"}
-    return {names.get(name, name): value for name, value in given.items() if name in _CHOICE}
+    return _filters({name: value for name, value in given.items() if name in _CHOICE})
 
 
 # --- what the answers have of runs and spans ---
@@ -211,8 +218,7 @@ def _get_span(folder: Path, given: dict[str, Any]) -> Any:
 
 
 def _query(folder: Path, given: dict[str, Any]) -> Any:
-    names = {"since": "start_time", "until": "end_time"}
-    filters = {names.get(name, name): value for name, value in given.items() if name not in ("run", "limit")}
+    filters = _filters({name: value for name, value in given.items() if name not in ("run", "limit")})
     if "run" in given:
         filters["flow_id"] = _chosen(folder, given["run"])
     events = list(ordered_query(folder, **filters, last=given.get("limit", _EVENTS)))

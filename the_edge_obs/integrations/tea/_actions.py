@@ -39,7 +39,7 @@ class Ended(dict[str, Any]):
 
 
 def is_response(error: BaseException) -> bool:
-    """Tell whether an exception is the engine's HTTPResponse, which ends a run and is no failure."""
+    """Tell whether an exception is the engine's HTTPResponse, which ends a run and does not fail it."""
     return type(error).__name__ == "HTTPResponse" and hasattr(error, "status")
 
 
