@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::chars::{forward, head, is_decimal, len, tail};
 use super::taints::SHORTEST_TAINT;
+use super::texts::covered;
 
 /// Stands where a text was cut.
 const CUT: &str = "…[+";
@@ -124,15 +125,7 @@ impl Needles {
         if spans.is_empty() {
             return text;
         }
-        let mut out = String::with_capacity(text.len());
-        let mut at = 0;
-        for (start, end) in spans {
-            out.push_str(&text[at..start]);
-            out.push_str(&mask(&text[start..end]));
-            at = end;
-        }
-        out.push_str(&text[at..]);
-        out.into()
+        covered(&text, spans, |(start, end)| mask(&text[start..end])).into()
     }
 
     /// Returns a text with a mask in place of the half of a needle before the place where it was cut.

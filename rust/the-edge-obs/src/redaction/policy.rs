@@ -12,7 +12,7 @@ use super::own::{placeholders, OwnPattern};
 use super::pattern::patterns;
 use super::shapes::Span;
 use super::spellings::spellings;
-use super::texts::{has_room, masked, secret_spans, PLACEHOLDER};
+use super::texts::{covered, has_room, masked, secret_spans, PLACEHOLDER};
 
 const MAX_ORIGINS: usize = 4_096;
 
@@ -147,20 +147,16 @@ impl Policy {
                 _ => united.push((start, end)),
             }
         }
-        let mut out = String::with_capacity(text.len());
-        let mut at = 0;
-        for (start, end) in united {
-            out.push_str(&text[at..start]);
+        covered(text, united, |(start, end)| {
+            let found = &text[start..end];
             // A match inside a placeholder changes nothing.
             if kept.binary_search(&(start, end)).is_ok() {
-                out.push_str(&text[start..end]);
+                found.into()
             } else {
-                out.push_str(&self.mask(&text[start..end]));
+                self.mask(found)
             }
-            at = end;
-        }
-        out.push_str(&text[at..]);
-        out.into()
+        })
+        .into()
     }
 
     /// Tells whether texts hold no secret by their shape.

@@ -101,15 +101,24 @@ fn masked_anew<'t, 'm>(
     if spans.is_empty() {
         return text.into();
     }
+    covered(text, spans, |(start, end)| mask(&text[start..end])).into()
+}
+
+/// Returns a text with something else in place of each of some spans, which are in order and do not overlap.
+pub(super) fn covered<'m>(
+    text: &str,
+    spans: impl IntoIterator<Item = (usize, usize)>,
+    cover: impl Fn((usize, usize)) -> Cow<'m, str>,
+) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
-    for (start, end) in spans {
-        out.push_str(&text[at..start]);
-        out.push_str(&mask(&text[start..end]));
-        at = end;
+    for span in spans {
+        out.push_str(&text[at..span.0]);
+        out.push_str(&cover(span));
+        at = span.1;
     }
     out.push_str(&text[at..]);
-    out.into()
+    out
 }
 
 /// Tells whether a text is long enough to hold a secret.
