@@ -48,7 +48,7 @@ def logs(tmp_path: Path) -> Path:
 def asked(folder: Path, *messages: Any) -> list[Any]:
     """Return the answers to messages; texts are sent as they are."""
     out = io.StringIO()
-    serve(folder, [one if isinstance(one, str) else json.dumps(one) for one in messages], out)
+    serve([folder], [one if isinstance(one, str) else json.dumps(one) for one in messages], out)
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -152,9 +152,14 @@ def test_an_empty_folder_and_links_out_of_it(tmp_path: Path, logs: Path) -> None
     """Nothing outside the folder is read."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no events" in called(empty, "list_runs")["error"]
+    assert "holds no logs" in called(empty, "list_runs")["error"]
     (empty / "run.jsonl").symlink_to(logs / "bad.jsonl")
-    assert called(empty, "list_runs")["error"].startswith("'run.jsonl' is a link to a file outside the folder")
+    assert called(empty, "list_runs")["error"].endswith(
+        "run.jsonl' is outside the folder, reached by a link, and is not read; remove the link"
+    )
+    (empty / "run.jsonl").unlink()
+    (empty / "sub").symlink_to(logs)
+    assert "is outside the folder, reached by a link" in called(empty, "list_runs")["error"]
     (logs / "inside.jsonl").symlink_to(logs / "bad.jsonl")
     assert called(logs, "list_runs")["of"] == 2
 

@@ -103,7 +103,7 @@ def _logs(args: argparse.Namespace) -> tuple[FlowLog, FlowLog]:
     """Return the old and the new run."""
     choice = choice_of(args)
     if args.b is None and not args.flow_a and not args.flow_b:
-        latest = chosen_flows(args.a, {**choice, "last": 2})["flow_id"]
+        latest = chosen_flows([args.a], {**choice, "last": 2})["flow_id"]
         if len(latest) < 2:
             raise LogFileError(f"only one run of {str(args.a)!r} is chosen; a comparison without B needs two of them")
         args.flow_a, args.flow_b = latest
@@ -113,7 +113,7 @@ def _logs(args: argparse.Namespace) -> tuple[FlowLog, FlowLog]:
 
 def _log(path: Path, choice: Mapping[str, Any], option: str) -> FlowLog:
     skipped = Skipped()
-    flows, events = flow_events(path, skipped, choice)
+    flows, events = flow_events([path], skipped, choice)
     if flows.flow_count > 1:
         shown = (
             f"{flows.flow_count:,} runs of {str(path)!r} are chosen"

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from ..event import Event, is_uuid
 from ..files import kind_of
-from ..jsonl import SUFFIXES, Skipped, lines_of, parsed, read_events
+from ..jsonl import SUFFIXES, Skipped, lines_of, parsed
 from ..redaction.marks import REDACTED
+from ..store.paths import readable_events
 from .duck import duckdb, listed, quoted, run, script
 
 _NDJSON: Final = "read_ndjson_objects({files}, ignore_errors = true, filename = true, maximum_object_size = 67108864)"
@@ -120,9 +121,9 @@ def clean_lines(path: str, events: Iterable[Event]) -> int:
 
 
 def all_events(files: Iterable[Path], skipped: Skipped) -> Iterator[Event]:
-    """Yield the events of files, one file after the other."""
+    """Yield the events of files, one file after the other; a file that cannot be read is recorded."""
     for file in files:
-        yield from read_events(file, skipped)
+        yield from readable_events(file, skipped)
 
 
 def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Sequence[str] | None = None) -> None:

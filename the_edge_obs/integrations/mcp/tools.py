@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,7 @@ _RUNS, _EVENTS, _GROUPS = 20, 30, 20
 _WIDTH: Final = 120
 
 Schema = dict[str, Any]
+Folders = Sequence[Path]
 
 
 class Tool(NamedTuple):
@@ -36,7 +37,7 @@ class Tool(NamedTuple):
     description: str
     arguments: Mapping[str, Schema]
     required: tuple[str, ...]
-    call: Callable[[Path, dict[str, Any]], Any]
+    call: Callable[[Folders, dict[str, Any]], Any]
 
 
 def _text(description: str) -> Schema:
@@ -91,32 +92,32 @@ def _run_facts(run: FlowSummary) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in (None, 0, {})}
 
 
-def _chosen(folder: Path, wanted: str) -> str:
+def _chosen(folders: Folders, wanted: str) -> str:
     """Return the id of the run that an argument names.
 
     Raises:
         FlowNotFoundError: No run is named so, or more than one.
     """
     if wanted in ("last", "last-failed"):
-        found = runs(folder, status="error" if wanted == "last-failed" else None, last=1)
+        found = runs(folders, status="error" if wanted == "last-failed" else None, last=1)
         if not found:
-            raise FlowNotFoundError(f"no run of this folder has failed; {_latest(folder)}")
+            raise FlowNotFoundError(f"no run of this folder has failed; {_latest(folders)}")
         return found[0].flow_id
-    ids = list(dict.fromkeys(run.flow_id for run in runs(folder, flow_id=wanted)))
+    ids = list(dict.fromkeys(run.flow_id for run in runs(folders, flow_id=wanted)))
     if wanted and len(ids) == 1:
         return ids[0]
     problem = f"{len(ids)} runs begin with {wanted[:40]!r}" if ids else f"no run begins with {wanted[:40]!r}"
-    raise FlowNotFoundError(f"{problem}; {_latest(folder)}")
+    raise FlowNotFoundError(f"{problem}; {_latest(folders)}")
 
 
-def _latest(folder: Path) -> str:
-    known = [f"{run.flow_id[:_SHORT_RUN]} ({run.name}, {run.status})" for run in runs(folder, last=_KNOWN, sort="-start")]
+def _latest(folders: Folders) -> str:
+    known = [f"{run.flow_id[:_SHORT_RUN]} ({run.name}, {run.status})" for run in runs(folders, last=_KNOWN, sort="-start")]
     return f"give last, last-failed or an id; the latest runs: {', '.join(known)}"
 
 
-def _log(folder: Path, wanted: str) -> FlowLog:
-    flow_id, skipped = _chosen(folder, wanted), Skipped()
-    events = list(iter_query(folder, skipped, flow_id=flow_id))
+def _log(folders: Folders, wanted: str) -> FlowLog:
+    flow_id, skipped = _chosen(folders, wanted), Skipped()
+    events = list(iter_query(folders, skipped, flow_id=flow_id))
     return build_flow_log(events, dropped=skipped.dropped.get(flow_id, 0))
 
 
@@ -187,16 +188,16 @@ def _event_facts(event: Event, *, with_run: bool = False) -> dict[str, Any]:
 # --- the tools ---
 
 
-def _list_runs(folder: Path, given: dict[str, Any]) -> Any:
-    found = runs(folder, **_choice(given), sort=given.get("sort", "-start"))
+def _list_runs(folders: Folders, given: dict[str, Any]) -> Any:
+    found = runs(folders, **_choice(given), sort=given.get("sort", "-start"))
     limit = given.get("limit", _RUNS)
     if limit < 0:
         raise QueryError(f"limit {limit} is not a whole number of at least 0")
     return {"runs": [_run_facts(run) for run in found[:limit]], "shown": min(limit, len(found)), "of": len(found)}
 
 
-def _show_run(folder: Path, given: dict[str, Any]) -> Any:
-    log = _log(folder, given["run"])
+def _show_run(folders: Folders, given: dict[str, Any]) -> Any:
+    log = _log(folders, given["run"])
     failed = origin(log)
     if failed is None:
         failed = next((span for span in log.spans if span.status == "error"), None)
@@ -207,8 +208,8 @@ def _show_run(folder: Path, given: dict[str, Any]) -> Any:
     return {**answer, "spans": [_line(span, depth) for depth, span in log.walk()]}
 
 
-def _get_span(folder: Path, given: dict[str, Any]) -> Any:
-    log, wanted = _log(folder, given["run"]), given["span"].lower()
+def _get_span(folders: Folders, given: dict[str, Any]) -> Any:
+    log, wanted = _log(folders, given["run"]), given["span"].lower()
     found = [span for span in log.spans if wanted and span.span_id.lower().endswith(wanted)]
     if len(found) == 1:
         return _span_facts(log, found[0])
@@ -217,16 +218,16 @@ def _get_span(folder: Path, given: dict[str, Any]) -> Any:
     raise FlowNotFoundError(f"{problem} with {wanted[:40]!r}; the first spans of this run: {known}")
 
 
-def _query(folder: Path, given: dict[str, Any]) -> Any:
+def _query(folders: Folders, given: dict[str, Any]) -> Any:
     filters = _filters({name: value for name, value in given.items() if name not in ("run", "limit")})
     if "run" in given:
-        filters["flow_id"] = _chosen(folder, given["run"])
-    events = list(ordered_query(folder, **filters, last=given.get("limit", _EVENTS)))
+        filters["flow_id"] = _chosen(folders, given["run"])
+    events = list(ordered_query(folders, **filters, last=given.get("limit", _EVENTS)))
     return {"events": [_event_facts(event, with_run=True) for event in events], "shown": len(events)}
 
 
-def _errors(folder: Path, given: dict[str, Any]) -> Any:
-    groups = error_groups(iter_query(folder, **_flows(folder, given)))
+def _errors(folders: Folders, given: dict[str, Any]) -> Any:
+    groups = error_groups(iter_query(folders, **_flows(folders, given)))
     facts = [
         {
             "node": group.node,
@@ -245,19 +246,19 @@ def _errors(folder: Path, given: dict[str, Any]) -> Any:
     return {"causes": facts, "shown": len(facts), "of": len(groups), "errors": sum(group.count for group in groups)}
 
 
-def _flows(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+def _flows(folders: Folders, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filter of events that leaves those of the chosen runs."""
     choice = _choice(given)
-    return {"flow_id": [run.flow_id for run in runs(folder, **choice)]} if choice else {}
+    return {"flow_id": [run.flow_id for run in runs(folders, **choice)]} if choice else {}
 
 
-def _diff(folder: Path, given: dict[str, Any]) -> Any:
-    result = compared(_log(folder, given["old"]), _log(folder, given["new"]))
+def _diff(folders: Folders, given: dict[str, Any]) -> Any:
+    result = compared(_log(folders, given["old"]), _log(folders, given["new"]))
     return {"differences": list(render_diff(result, View(_WIDTH, unicode=False)))}
 
 
-def _stats(folder: Path, given: dict[str, Any]) -> Any:
-    _, nodes = node_stats(iter_query(folder, **_flows(folder, given)))
+def _stats(folders: Folders, given: dict[str, Any]) -> Any:
+    _, nodes = node_stats(iter_query(folders, **_flows(folders, given)))
     figures = sorted((node.to_dict() for node in nodes), key=lambda one: -float(one["total_ms"]))
     return {"nodes": [{name: value for name, value in one.items() if value not in (None, 0)} for one in figures]}
 
