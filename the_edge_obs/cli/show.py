@@ -10,6 +10,7 @@ from ..flow_log import build_flow_log
 from ..store.paths import named
 from ..store.run_filters import choose
 from ..text import clock_text, counted, printable
+from ..tree.clocks import drawn
 from ..tree.drawing import render
 from ._filters import add_choice, choice_of
 from ._listing import runs_table
@@ -55,7 +56,7 @@ def call(args: argparse.Namespace) -> int:
         for line in runs_table(runs, view_for(sys.stdout, ascii_only=args.ascii)):
             print(line)
         return DONE
-    log = build_flow_log(events, dropped=args.skipped.dropped.get(events[0]["flow_id"], 0))
+    log = drawn(build_flow_log(events, dropped=args.skipped.dropped.get(events[0]["flow_id"], 0)))
     print(f"flow {printable(log.flow_id)}, started {clock_text(log.events[0]['timestamp'])}\n")
     view = view_for(sys.stdout, fold=not args.all, ascii_only=args.ascii)
     for line in render(log, view, payloads=args.input, tracebacks=args.traceback):

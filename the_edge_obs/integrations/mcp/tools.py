@@ -18,6 +18,7 @@ from ...store.run_stats import node_stats
 from ...store.sources import iter_query, ordered_query, runs
 from ...store.summaries import FlowSummary
 from ...text import View, clock_text, duration_text
+from ...tree.clocks import DrawnSpan, drawn
 from ...tree.drawing import origin
 
 _SHORT_RUN: Final = 8  # characters from the beginning of a flow id
@@ -118,7 +119,7 @@ def _latest(folders: Folders) -> str:
 def _log(folders: Folders, wanted: str) -> FlowLog:
     flow_id, skipped = _chosen(folders, wanted), Skipped()
     events = list(iter_query(folders, skipped, flow_id=flow_id))
-    return build_flow_log(events, dropped=skipped.dropped.get(flow_id, 0))
+    return drawn(build_flow_log(events, dropped=skipped.dropped.get(flow_id, 0)))
 
 
 def _short_span(span_id: str) -> str:
@@ -128,7 +129,8 @@ def _short_span(span_id: str) -> str:
 def _line(span: SpanInfo, depth: int) -> str:
     """Return a line of a run's tree; it is one JSON string, whatever the log has put into it."""
     name = f"{span.step} ({span.node})" if span.step and span.step != span.node else span.name or span.node
-    parts = [f"{'  ' * depth}{name}", span.status, duration_text(span.duration_ms), _short_span(span.span_id)]
+    mark = span.mark if isinstance(span, DrawnSpan) else ""
+    parts = [f"{'  ' * depth}{name}", mark, span.status, duration_text(span.duration_ms), _short_span(span.span_id)]
     if span.error is not None:
         parts.append(f"{span.error.get('type')}: {span.error.get('message')}")
     return "  ".join(part for part in parts if part)
