@@ -12,9 +12,10 @@ from ..event import Event
 from ..event_query import matches
 from ..jsonl import Skipped
 from ..store.paths import log_files, named, no_logs
+from ..store.run_events import filters_of
 from ..store.run_filters import choose
 from ..store.sources import iter_query, ordered_query
-from ..store.summaries import FlowSummaries, summarise
+from ..store.summaries import FlowSummaries, FlowSummary, summarise
 from ..text import printable
 from ._listing import SHORT_ID
 from ._progress import Progress, followed
@@ -87,9 +88,7 @@ def short_flow(event: Event) -> str:
 
 
 def chosen_flows(log: Paths, choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the filter of events that leaves those of the chosen runs; it is empty if all runs are.
-
-    Runs that share a flow id, as requests that continue one foreign trace do, are chosen together.
+    """Return the filters of events that leave those of the chosen runs; there are none if all runs are chosen.
 
     Args:
         log: Files and folders. They are read once, unless the runs are chosen by their ids alone.
@@ -100,17 +99,28 @@ def chosen_flows(log: Paths, choice: Mapping[str, Any]) -> dict[str, Any]:
         LogFileError: the log cannot be read, or holds no events.
         FlowNotFoundError: no run passes the filters.
     """
-    choose((), choice)  # report a mistake before reading
-    if not choice.keys() - {"flow_id"}:
+    if not choice.keys() - {"flow_id"} and not any("/" in flow_id for flow_id in choice.get("flow_id", ())):
         return dict(choice)
+    return filters_of(log, chosen_runs(log, choice))
+
+
+def chosen_runs(log: Paths, choice: Mapping[str, Any]) -> list[FlowSummary]:
+    """Return the chosen runs.
+
+    Raises:
+        QueryError: a filter is not valid.
+        LogFileError: the log cannot be read, or holds no events.
+        FlowNotFoundError: no run passes the filters.
+    """
+    choose((), choice)  # report a mistake before reading
     with Progress("events") as progress:
         runs = choose(summarise(followed(iter_query(log, Skipped()), progress)), choice)
     if not runs:
         raise FlowNotFoundError(f"no run of {named(log)} passes these filters; tea-obs ls {named(log)} lists the runs")
-    return {"flow_id": list(dict.fromkeys(run.flow_id for run in runs))}
+    return runs
 
 
-def flow_events(log: Paths, skipped: Skipped, choice: Mapping[str, Any]) -> tuple[FlowSummaries, list[Event]]:
+def flow_events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> tuple[FlowSummaries, list[Event]]:
     """Return the flows that are chosen, and the events of the flow if there is only one.
 
     As soon as a second flow appears the events are dropped: a folder of many runs is read without keeping them.
@@ -118,15 +128,14 @@ def flow_events(log: Paths, skipped: Skipped, choice: Mapping[str, Any]) -> tupl
     Args:
         log: Files and folders.
         skipped: Records the lines that were skipped.
-        choice: Filters of runs, as in ``obs.runs``.
+        wanted: Filters of events, as ``chosen_flows`` returns them.
 
     Raises:
-        QueryError: a filter is not valid.
         LogFileError: the log cannot be read, or holds no events.
-        FlowNotFoundError: no run passes the filters, or the ids that were given do not name one flow.
+        FlowNotFoundError: the ids that were given do not name a flow.
     """
     flows, events = FlowSummaries(), []
-    for event in read(log, skipped, **chosen_flows(log, choice)):
+    for event in read(log, skipped, **wanted):
         flows.add(event)
         if flows.flow_count == 1:
             events.append(event)
@@ -135,6 +144,6 @@ def flow_events(log: Paths, skipped: Skipped, choice: Mapping[str, Any]) -> tupl
     for _ in flows.rest():
         pass
     if not flows.flow_count:
-        wanted = " or ".join(map(repr, choice.get("flow_id", ())))
-        raise FlowNotFoundError(f"no flow of {named(log)} begins with {wanted}; tea-obs ls {named(log)} lists the runs")
+        given = " or ".join(map(repr, wanted.get("flow_id", ())))
+        raise FlowNotFoundError(f"no flow of {named(log)} begins with {given}; tea-obs ls {named(log)} lists the runs")
     return flows, events

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..store.error_groups import ErrorGroup, error_groups
+from ..store.summaries import SHORT_SPAN
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
 from ._filters import add_choice, choice_of
@@ -56,6 +57,11 @@ def call(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _run_of(group: ErrorGroup) -> str:
+    root = f"/{group.root[-SHORT_SPAN:]}" if group.root else ""
+    return group.flow_id[:SHORT_ID] + root
+
+
 def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
     node = printable(group.node) + (f" [{printable(group.step)}]" if group.step else "")
     number = view.paint("error", f"{group.count:,}")
@@ -63,6 +69,6 @@ def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
     yield fitted(f"  {error_text({'type': group.type, 'message': group.message})}", view.width, view)
     if group.where:
         yield f"  at {printable(group.where)}"
-    span = f"tea-obs show {printable(log)} --flow {printable(group.flow_id[:SHORT_ID])}"
+    span = f"tea-obs show {printable(log)} --flow {printable(_run_of(group))}"
     since = "" if group.first == group.last else f"{clock_text(group.first)} to "
     yield view.paint("dim", f"  {since}{clock_text(group.last)}; {span}")

@@ -19,9 +19,10 @@ NAME: Final = "ls"
 HELP: Final = "list the runs of logs"
 DESCRIPTION: Final = """\
 List the runs of logs and folders of logs, oldest first: name, status, start,
-duration, errors, tokens, cost, attributes and the first error. Requests that
-continue the same trace are separate runs with the same flow id. The log is read
-once. Each event takes about 8 bytes of memory, so that repeated events count
+duration, errors, tokens, cost, attributes and the first error; and the host, if
+there are several. Requests that continue the same trace are separate runs with the
+same flow id; the end of their root's span id, after a slash, tells them apart, and
+--flow accepts it. The log is read once. Each event takes about 8 bytes of memory, so that repeated events count
 once. Times are local; --since accepts them."""
 EPILOG: Final = """\
 examples:
@@ -31,6 +32,7 @@ examples:
   tea-obs ls logs --status error --since -1d
   tea-obs ls logs --errors --name 'triage*' --sort -duration --limit 10
   tea-obs ls logs --attribute topic=cats
+  tea-obs ls logs --host 'web-*'
   tea-obs ls logs --json | jq -r .flow_id
 """
 

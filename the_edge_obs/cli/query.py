@@ -53,8 +53,10 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     filters = {**events_of(args), "limit": args.limit, "last": args.last}
     matches(filters)  # report a mistake before reading
-    choice = choice_of(args, period=False)
-    events = read(args.log, args.skipped, in_order=True, **filters, **chosen_flows(args.log, choice))
+    wanted = chosen_flows(args.log, choice_of(args, period=False))
+    if args.span_id and "span_id" in wanted:
+        wanted["span_id"] = [span_id for span_id in wanted["span_id"] if span_id in args.span_id]
+    events = read(args.log, args.skipped, in_order=True, **{**filters, **wanted})
     if args.format == "jsonl":
         prepare_json()
         for line in lines_of(events):

@@ -14,7 +14,7 @@ from ..tree.clocks import drawn
 from ..tree.drawing import render
 from ._filters import add_choice, choice_of
 from ._listing import runs_table
-from ._sources import add_log, flow_events, log_or_latest
+from ._sources import add_log, chosen_flows, flow_events, log_or_latest
 from ._terminal import DONE, add_ascii, view_for
 
 NAME: Final = "show"
@@ -30,6 +30,7 @@ examples:
   tea-obs show                         # the latest run in the folder logs
   tea-obs show logs --flow 0b5e        # the beginning of an id is enough
   tea-obs show logs/host-a logs/host-b --flow 0b5e
+  tea-obs show logs --flow 0b5e7a52/c21f3e9a7d04   # one of several runs of a trace, as ls names it
   tea-obs show logs --last             # the latest run
   tea-obs show logs --status error --name triage --last
   tea-obs show logs --last --input --traceback
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
     args.log, choice = log_or_latest(args.log, choice_of(args))
-    flows, events = flow_events(args.log, args.skipped, choice)
+    flows, events = flow_events(args.log, args.skipped, chosen_flows(args.log, choice))
     if flows.flow_count > 1:
         runs = choose(flows, choice)
         print(f"{counted(len(runs), 'run')} in {printable(named(args.log))}; choose one with --flow ID or --last\n")

@@ -105,6 +105,7 @@ def _walked(
         if identity in entered:
             continue
         entered.add(identity)
+        below: list[tuple[bool, str, _FileId]] = []
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
@@ -112,9 +113,11 @@ def _walked(
                         yield entry.path, _id_of(entry, identity[0])
                     elif not entry.name.startswith(".") and entry.is_dir():
                         status = os.stat(entry.path)
-                        waiting.append((entry.path, (status.st_dev, status.st_ino)))
+                        below.append((entry.is_symlink(), entry.path, (status.st_dev, status.st_ino)))
         except OSError as error:
             skipped.note_failure(f"folder {path!r} cannot be read: {reason_of(error)}")
+        # In the order of names, links last: which of several paths a file has does not depend on the file system.
+        waiting.extend((path, identity) for _, path, identity in sorted(below, reverse=True))
 
 
 def _id_of(entry: os.DirEntry[str], device: int) -> _FileId:

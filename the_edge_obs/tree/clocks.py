@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields, replace
 from math import inf
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
-from ..event import ROOT_NODE, Event
+from ..event import Event, resource_of
 from ..text import duration_text
 from .flow_facts import FlowFacts, SpanInfo
 
@@ -71,7 +71,11 @@ class _Call(NamedTuple):
 
 def processes(log: FlowFacts) -> dict[str, Process]:
     """Return the process of each span, by the resource that the root above it names. Spans of an unknown process are left out."""
-    named = {event["span_id"]: process for event in log.events if (process := _named(event)) is not None}
+    named = {
+        event["span_id"]: Process(resource["host"], resource.get("pid"))
+        for event in log.events
+        if (resource := resource_of(event)) is not None
+    }
     by_id = {span.span_id: span for span in log.spans}
     of: dict[str, Process] = {}
     for _, span in log.walk() if named else ():
@@ -79,15 +83,6 @@ def processes(log: FlowFacts) -> dict[str, Process]:
         if process is not None:
             of[span.span_id] = process
     return of
-
-
-def _named(event: Event) -> Process | None:
-    if event["event_type"] != "entry" or event["node"] != ROOT_NODE:
-        return None
-    resource = event["data"].get("resource")
-    if not isinstance(resource, Mapping) or not isinstance(resource.get("host"), str):
-        return None  # a cut event has a text in its place
-    return Process(resource["host"], resource.get("pid"))
 
 
 def clock_shifts(log: FlowFacts, of: Mapping[str, Process]) -> dict[str, float]:

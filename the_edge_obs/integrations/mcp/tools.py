@@ -13,16 +13,16 @@ from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
 from ...flow_log import FlowLog, SpanInfo, build_flow_log
 from ...jsonl import Skipped
 from ...store.error_groups import error_groups
+from ...store.run_events import filters_of
 from ...store.run_filters import ORDERS
 from ...store.run_stats import node_stats
 from ...store.sources import iter_query, ordered_query, runs
-from ...store.summaries import FlowSummary
+from ...store.summaries import SHORT_SPAN, FlowSummary
 from ...text import View, clock_text, duration_text
 from ...tree.clocks import DrawnSpan, drawn
 from ...tree.drawing import origin
 
 _SHORT_RUN: Final = 8  # characters from the beginning of a flow id
-_SHORT_SPAN: Final = 12  # characters from the end of a span id: the beginning is that of its run
 _KNOWN: Final = 5  # runs that an error names
 _RUNS, _EVENTS, _GROUPS = 20, 30, 20
 _WIDTH: Final = 120
@@ -49,11 +49,12 @@ def _number(description: str) -> Schema:
     return {"type": "integer", "description": description}
 
 
-_RUN: Final = _text("a run: the beginning of its id, last, or last-failed")
+_RUN: Final = _text("a run, as list_runs names it: the beginning of its id, last, or last-failed")
 _TIME: Final = "ISO 8601 (local time without a zone), Unix seconds, or relative to now, such as -30m, -2h, -1d"
 _SINCE: Final = {"since": _text(f"not before: {_TIME}"), "until": _text("not after; as since")}
 _CHOICE: Final[dict[str, Schema]] = {
     "name": _text("the run's name; * stands for any text"),
+    "host": _text("the host on which the run began; * works here too"),
     "status": _text(f"one of {', '.join(STATUSES)}"),
     "errors": {"type": "boolean", "description": "true: only runs with errors, also handled ones; false: only runs without"},
     "attributes": {"type": "object", "description": 'values that the run was given, such as {"topic": "cats"}; * works here too'},
@@ -79,7 +80,8 @@ def _choice(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _run_facts(run: FlowSummary) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "run": run.flow_id[:_SHORT_RUN],
+        "run": _short_run(run),
+        "host": run.resource["host"] if run.resource else None,
         "name": run.name,
         "status": run.status,
         "started": clock_text(run.start),
@@ -93,8 +95,13 @@ def _run_facts(run: FlowSummary) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in (None, 0, {})}
 
 
-def _chosen(folders: Folders, wanted: str) -> str:
-    """Return the id of the run that an argument names.
+def _short_run(run: FlowSummary) -> str:
+    flow_id, slash, span = run.run_id.partition("/")
+    return flow_id[:_SHORT_RUN] + slash + span
+
+
+def _chosen(folders: Folders, wanted: str) -> dict[str, Any]:
+    """Return the filters of the events of the run that an argument names; the id of a trace names all of its runs.
 
     Raises:
         FlowNotFoundError: No run is named so, or more than one.
@@ -103,27 +110,28 @@ def _chosen(folders: Folders, wanted: str) -> str:
         found = runs(folders, status="error" if wanted == "last-failed" else None, last=1)
         if not found:
             raise FlowNotFoundError(f"no run of this folder has failed; {_latest(folders)}")
-        return found[0].flow_id
-    ids = list(dict.fromkeys(run.flow_id for run in runs(folders, flow_id=wanted)))
+        return filters_of(folders, found)
+    found = runs(folders, flow_id=wanted)
+    ids = {run.flow_id for run in found}
     if wanted and len(ids) == 1:
-        return ids[0]
+        return filters_of(folders, found) if "/" in wanted else {"flow_id": [*ids]}
     problem = f"{len(ids)} runs begin with {wanted[:40]!r}" if ids else f"no run begins with {wanted[:40]!r}"
     raise FlowNotFoundError(f"{problem}; {_latest(folders)}")
 
 
 def _latest(folders: Folders) -> str:
-    known = [f"{run.flow_id[:_SHORT_RUN]} ({run.name}, {run.status})" for run in runs(folders, last=_KNOWN, sort="-start")]
+    known = [f"{_short_run(run)} ({run.name}, {run.status})" for run in runs(folders, last=_KNOWN, sort="-start")]
     return f"give last, last-failed or an id; the latest runs: {', '.join(known)}"
 
 
 def _log(folders: Folders, wanted: str) -> FlowLog:
-    flow_id, skipped = _chosen(folders, wanted), Skipped()
-    events = list(iter_query(folders, skipped, flow_id=flow_id))
-    return drawn(build_flow_log(events, dropped=skipped.dropped.get(flow_id, 0)))
+    skipped = Skipped()
+    events = list(iter_query(folders, skipped, **_chosen(folders, wanted)))
+    return drawn(build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0)))
 
 
 def _short_span(span_id: str) -> str:
-    return span_id[-_SHORT_SPAN:]
+    return span_id[-SHORT_SPAN:]
 
 
 def _line(span: SpanInfo, depth: int) -> str:
@@ -223,7 +231,7 @@ def _get_span(folders: Folders, given: dict[str, Any]) -> Any:
 def _query(folders: Folders, given: dict[str, Any]) -> Any:
     filters = _filters({name: value for name, value in given.items() if name not in ("run", "limit")})
     if "run" in given:
-        filters["flow_id"] = _chosen(folders, given["run"])
+        filters |= _chosen(folders, given["run"])
     events = list(ordered_query(folders, **filters, last=given.get("limit", _EVENTS)))
     return {"events": [_event_facts(event, with_run=True) for event in events], "shown": len(events)}
 
@@ -240,7 +248,7 @@ def _errors(folders: Folders, given: dict[str, Any]) -> Any:
             "runs": group.runs,
             "first": clock_text(group.first),
             "last": clock_text(group.last),
-            "run": group.flow_id[:_SHORT_RUN],
+            "run": group.flow_id[:_SHORT_RUN] + (f"/{group.root[-SHORT_SPAN:]}" if group.root else ""),
             "span": _short_span(group.span_id),
         }
         for group in groups[:_GROUPS]
@@ -251,7 +259,7 @@ def _errors(folders: Folders, given: dict[str, Any]) -> Any:
 def _flows(folders: Folders, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filter of events that leaves those of the chosen runs."""
     choice = _choice(given)
-    return {"flow_id": [run.flow_id for run in runs(folders, **choice)]} if choice else {}
+    return filters_of(folders, runs(folders, **choice)) if choice else {}
 
 
 def _diff(folders: Folders, given: dict[str, Any]) -> Any:
