@@ -33,7 +33,8 @@ Write logs in another format. The file is written completely or not at all.
               suffix while LOG is not one file: one page per run, and an index
   chrome      a trace for https://ui.perfetto.dev and chrome://tracing
   speedscope  profiles for https://www.speedscope.app
-  otlp-json   OpenTelemetry's spans, a line per run, for the Collector's otlpjsonfile receiver
+  otlp-json   OpenTelemetry's spans, a line per run and process, for the Collector's
+              otlpjsonfile receiver
   parquet     one event per row, for DuckDB and others; needs the extra sql. If PATH is a
               folder or ends in /: new files in it, one per day (UTC), beside those of others"""
 EPILOG: Final = """\

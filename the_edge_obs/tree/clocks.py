@@ -54,10 +54,11 @@ def _span_of_time(shift: float) -> str:
 
 
 class Process(NamedTuple):
-    """A process: its host and its number."""
+    """A process: its host, its number, and its service."""
 
     host: str
     pid: Any
+    service: Any
 
 
 class _Call(NamedTuple):
@@ -72,7 +73,7 @@ class _Call(NamedTuple):
 def processes(log: FlowFacts) -> dict[str, Process]:
     """Return the process of each span, by the resource that the root above it names. Spans of an unknown process are left out."""
     named = {
-        event["span_id"]: Process(resource["host"], resource.get("pid"))
+        event["span_id"]: Process(resource["host"], resource.get("pid"), resource.get("service"))
         for event in log.events
         if (resource := resource_of(event)) is not None
     }
