@@ -18,8 +18,8 @@ import json, platform, subprocess, sys, time
 
 host, folder, ahead, far_ahead, *headers = sys.argv[1:]  # by how many seconds the clocks here and there are ahead
 platform.node = lambda: host
-clock, clock_ns = time.time, time.time_ns
-time.time, time.time_ns = lambda: clock() + float(ahead), lambda: clock_ns() + int(float(ahead) * 1e9)
+clock = time.time_ns
+time.time_ns = lambda: clock() + int(ahead) * 10**9
 
 import the_edge_obs as obs
 
