@@ -249,6 +249,42 @@ def headline(event: Mapping[str, Any]) -> str:
     return f"{event['node']} {text}{took}"
 
 
+TOTALS: Final = "totals"
+"""The key of what a file holds of its run, in the data of the run's last event there; see ``is_totals``."""
+_COUNTS: Final = ("bytes", "events", "errors")
+_SUMS: Final = ("start", "end", "tokens", "cost_usd")
+
+
+def is_totals(value: object) -> bool:
+    """Tell whether a value is the totals that a file's last event carries: ``{bytes, events, start, end, errors, error, ...}``.
+
+    ``bytes`` are those before the line of that event, so that readers see whether the file still holds what was counted. The others
+    are counted with that event: ``events``, the first and the last timestamp, ``errors`` where they arose, the first ``error``
+    (``{type, message}`` or null), ``tokens`` and ``cost_usd`` at the leaves.
+    """
+    return (
+        isinstance(value, Mapping)
+        and value.keys() == {*_COUNTS, *_SUMS, "error"}
+        and all(type(count := _whole(value[key])) is int and 0 <= count <= MAX_INT for key in _COUNTS)
+        and all(is_number(figure := value[key]) and 0 <= figure <= MAX_INT for key in _SUMS)
+        and (value["error"] is None or _is_named(value["error"]))
+    )
+
+
+def totals_of(event: Event) -> dict[str, Any] | None:
+    """Return the totals that an event carries as the last one of its run in a file, or None."""
+    totals = event["data"].get(TOTALS)
+    is_end = totals is not None and event["event_type"] in ENDS and may_be_root(event["node"], event["parent_id"])
+    return totals if is_end and is_totals(totals) else None
+
+
+def without_totals(event: Event) -> Event:
+    """Return an event without totals, which are about the file that it was read from, and not about the run."""
+    if TOTALS in event["data"] and totals_of(event) is not None:
+        return {**event, "data": {key: value for key, value in event["data"].items() if key != TOTALS}}
+    return event
+
+
 def is_answered(event: Event) -> bool:
     """Tell whether an entry or end event says that its span was answered from a recording."""
     return event["event_type"] != "metric" and event["data"].get("answered") is True
@@ -358,6 +394,8 @@ def _data_problems(data: Mapping[str, Any], kind: object, node: object) -> list[
     rules = {**_DATA_RULES, **(_SPAN_RULES if kind in ("entry", "exit") else {})}
     if kind == "entry" and node == ROOT_NODE:
         rules |= _ROOT_RULES
+    if kind in ("exit", "error") and node == ROOT_NODE:
+        rules |= _LAST_RULES
     checked = ((key, data[key], *rules[key]) for key in rules if key in data)
     return [f"data.{key} is {_short(value)}; it must be {what}" for key, value, holds, what in checked if not holds(value)]
 
@@ -400,6 +438,12 @@ _ROOT_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         "{flow_id, span_id} of UUID strings",
     ),
     "replay_of": (is_uuid, "a UUID string"),
+}
+_LAST_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    TOTALS: (
+        lambda value: isinstance(value, str) or is_totals(value),
+        "{bytes, events, start, end, errors, error, tokens, cost_usd}",
+    ),
 }
 _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "flow_id": (is_uuid, "a UUID string"),

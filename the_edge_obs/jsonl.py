@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, NoReturn, cast
 
 from .errors import LogFileError
-from .event import LEVELS, MAX_INT, MAX_LINE_BYTES, Event, dumps, is_error_data, problems
+from .event import LEVELS, MAX_INT, MAX_LINE_BYTES, Event, dumps, is_error_data, problems, without_totals
 from .files import open_regular, reason_of
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -257,7 +257,13 @@ _decode: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse).d
 
 
 def parsed(line: bytes | str) -> Event | str:
-    """Return the event of a line, or the line's problem as a text."""
+    """Return the event of a line, without totals, or the line's problem as a text."""
+    event = as_written(line)
+    return event if isinstance(event, str) else without_totals(event)
+
+
+def as_written(line: bytes | str) -> Event | str:
+    """Return the event of a line as it is there, with the totals of its file, or the line's problem as a text."""
     try:
         event = decoded(line)
     except ValueError as error:

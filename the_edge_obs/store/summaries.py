@@ -12,14 +12,12 @@ from typing import Any, Final
 
 from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
 from ..redaction.marks import REDACTED
-from .span_stream import EndedSpan, SpanStream
+from ..span_stream import EndedSpan, SpanStream, error_of
 
 MAX_ATTRIBUTES: Final = 20
 """How many attributes of a run are kept, and"""
 MAX_ATTRIBUTE: Final = 200
 """how many characters a text may have to be one."""
-MAX_ERROR: Final = 500
-"""How many characters of an error's type and message are kept."""
 
 
 @dataclass(slots=True)
@@ -34,7 +32,7 @@ class FlowSummary:
         duration_ms: Duration of its root span in milliseconds, or None while running.
         events: Number of events.
         errors: Number of errors; each counts once, where it arose.
-        tokens, cost_usd: Totals, counted as in ``store.span_stream``. Spans that have not ended are added by
+        tokens, cost_usd: Totals, counted as in ``span_stream``. Spans that have not ended are added by
             ``FlowSummaries.rest``.
         alone: Whether the root is a span outside any flow, as that of a node whose context was lost.
         attributes: The simple values (short texts, numbers, true, false, null) of its input: what ``obs.flow`` was given, or the
@@ -60,8 +58,8 @@ class FlowSummary:
         """Count an event, extend the run's time to it, and keep the first error."""
         self._widen(event["timestamp"], event["timestamp"])
         self.events += 1
-        if self.error is None and is_failure(event) and (error := event["data"].get("error")):
-            self.error = {key: str(error.get(key) or "")[:MAX_ERROR] for key in ("type", "message")}
+        if self.error is None:
+            self.error = error_of(event)
 
     def absorb(self, other: FlowSummary) -> None:
         """Add the counts of another summary: a part of the same flow that belongs to no other run."""
