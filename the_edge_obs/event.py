@@ -251,8 +251,11 @@ def headline(event: Mapping[str, Any]) -> str:
 
 TOTALS: Final = "totals"
 """The key of what a file holds of its run, in the data of the run's last event there; see ``is_totals``."""
-_COUNTS: Final = ("bytes", "events", "errors")
-_SUMS: Final = ("start", "end", "tokens", "cost_usd")
+_TOTALS: Final = (
+    *((key, int) for key in ("bytes", "events", "errors")),
+    *((key, float) for key in ("start", "end", "tokens", "cost_usd")),
+)
+_KEYS_OF_TOTALS: Final = {"error", *(key for key, _ in _TOTALS)}
 
 
 def is_totals(value: object) -> bool:
@@ -262,13 +265,15 @@ def is_totals(value: object) -> bool:
     are counted with that event: ``events``, the first and the last timestamp, ``errors`` where they arose, the first ``error``
     (``{type, message}`` or null), ``tokens`` and ``cost_usd`` at the leaves.
     """
-    return (
-        isinstance(value, Mapping)
-        and value.keys() == {*_COUNTS, *_SUMS, "error"}
-        and all(type(count := _whole(value[key])) is int and 0 <= count <= MAX_INT for key in _COUNTS)
-        and all(is_number(figure := value[key]) and 0 <= figure <= MAX_INT for key in _SUMS)
-        and (value["error"] is None or _is_named(value["error"]))
-    )
+    if not isinstance(value, Mapping) or value.keys() != _KEYS_OF_TOTALS:
+        return False
+    for key, kind in _TOTALS:
+        figure = value[key]
+        if type(figure) is not kind and not is_number(_whole(figure) if kind is int else figure):
+            return False
+        if not 0 <= figure <= MAX_INT or (kind is int and figure % 1):
+            return False
+    return value["error"] is None or _is_named(value["error"])
 
 
 def totals_of(event: Event) -> dict[str, Any] | None:
@@ -326,7 +331,7 @@ def without_repeats(events: Iterable[Event]) -> Iterator[Event]:
 
 
 class Seen:
-    """The identities of the events seen so far, as 64-bit hashes: the recent ones in a set, the others in sorted arrays."""
+    """The identities of the events seen so far, as 64-bit hashes, or other hashes: the recent ones in a set, the others in sorted arrays."""
 
     __slots__ = ("_old", "_young")
 
@@ -336,7 +341,10 @@ class Seen:
 
     def is_new(self, event: Event) -> bool:
         """Tell whether an event is new, and remember it."""
-        value = hash(identity(event))
+        return self.add(hash(identity(event)))
+
+    def add(self, value: int) -> bool:
+        """Remember a hash, and return whether it is new."""
         if value in self._young:
             return False
         for part in self._old:

@@ -17,28 +17,28 @@ SHORT_ID: Final = 8
 """How many characters of a flow id are shown where there is little room; --flow accepts the beginning of an id."""
 _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
 _HEAD: Final = ("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "flow", "attributes", "first error")
+_ID: Final = 7  # the column of the id
 _FIXED: Final = 8  # columns before those that take the room that is left
 
 
 def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
     """Yield the lines of a table of runs, in the order given. If it is wider than the view, ids, names and texts are cut."""
     rows = [_row(flow) for flow in flows]
-    if _width(rows) > view.width:
-        rows = [[*row[: _FIXED - 1], row[_FIXED - 1][:SHORT_ID], *row[_FIXED:]] for row in rows]
-        fixed = [[*row[:_FIXED], "", ""] for row in rows]
-        longest = max(columns(row[0]) for row in rows)
-        name = max(longest - max(_width(fixed) - view.width, 0), _NARROWEST)
-        left = view.width - _width([[fitted(row[0], name, view), *row[1:]] for row in fixed])
-        shares = _shares([max(columns(row[at]) for row in rows) for at in (_FIXED, _FIXED + 1)], left)
-        rows = [
-            [
-                fitted(row[0], name, view),
-                *row[1:_FIXED],
-                *(fitted(text, share, view) if share else "" for text, share in zip(row[_FIXED:], shares, strict=True)),
-            ]
-            for row in rows
-        ]
-    return table(_HEAD, rows, _FIGURES, view, "status")
+    widths = _widths(_HEAD, rows)
+    if line_width(widths) > view.width:
+        for row in rows:
+            row[_ID] = row[_ID][:SHORT_ID]
+        fixed = [*widths[:_ID], *_widths(_HEAD[_ID:_FIXED], [row[_ID:_FIXED] for row in rows])]
+        name = max(max(columns(row[0]) for row in rows) - max(line_width(fixed) - view.width, 0), _NARROWEST)
+        for row in rows:
+            row[0] = fitted(row[0], name, view)
+        fixed[0], *_ = _widths(_HEAD[:1], [row[:1] for row in rows])
+        texts = [max(columns(row[at]) for row in rows) for at in (_FIXED, _FIXED + 1)]
+        for at, share in enumerate(_shares(texts, view.width - line_width(fixed)), _FIXED):
+            for row in rows:
+                row[at] = fitted(row[at], share, view) if share else ""
+        widths = [*fixed, *_widths(_HEAD[_FIXED:], [row[_FIXED:] for row in rows])]
+    return _drawn(_HEAD, rows, widths, _FIGURES, view, "status")
 
 
 def _shares(widths: Sequence[int], room: int) -> list[int]:
@@ -67,10 +67,6 @@ def _row(flow: FlowSummary) -> list[str]:
     ]
 
 
-def _width(rows: Sequence[Sequence[str]]) -> int:
-    return line_width(_widths(_HEAD, rows))
-
-
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     """Return the width of each column, head included; 0 for a column without text below its head."""
     return [max(map(columns, texts)) if any(texts[1:]) else 0 for texts in zip(head, *rows, strict=True)]
@@ -79,7 +75,7 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], view: View, styled: str | None = None
 ) -> Iterator[str]:
-    """Yield a table, line by line. A column without any text is left out, and so is the head of a table without rows.
+    """Return a table as an iterator of its lines. A column without any text is left out, and so is the head of a table without rows.
 
     Args:
         head: The names of the columns.
@@ -88,10 +84,16 @@ def table(
         view: What it may use of a terminal.
         styled: The column whose texts are the names of their own styles.
     """
+    return _drawn(head, rows, _widths(head, rows), right, view, styled)
+
+
+def _drawn(
+    head: Sequence[str], rows: Sequence[Sequence[str]], widths: list[int], right: frozenset[str], view: View, styled: str | None
+) -> Iterator[str]:
     if not rows:
         return
-    widths = _widths(head, rows)
     yield line_of([Cell(name, "dim", name in right) for name in head], widths, view)
+    kinds = [(at, name == styled, name in right) for at, name in enumerate(head) if widths[at]]
+    shown = [width for width in widths if width]
     for row in rows:
-        cells = [Cell(text, text if name == styled else "", name in right) for name, text in zip(head, row, strict=True)]
-        yield line_of(cells, widths, view)
+        yield line_of([Cell(row[at], row[at] if is_styled else "", is_right) for at, is_styled, is_right in kinds], shown, view)

@@ -12,11 +12,12 @@ from ..event import Event
 from ..event_query import matches
 from ..jsonl import SUFFIXES, Skipped, log_files
 from ..store.run_filters import choose
+from ..store.run_lists import list_runs
 from ..store.sources import iter_query, ordered_query
-from ..store.summaries import FlowSummaries, summarise
+from ..store.summaries import FlowSummaries, FlowSummary
 from ..text import printable
 from ._listing import SHORT_ID
-from ._progress import Progress, followed
+from ._progress import Progress
 from ._terminal import say_skipped
 
 _LOGS: Final = Path("logs")
@@ -85,6 +86,26 @@ def short_flow(event: Event) -> str:
     return printable(event["flow_id"][:SHORT_ID]) + "  "
 
 
+def chosen_runs(log: Path, choice: Mapping[str, Any], progress: Progress) -> list[FlowSummary]:
+    """Return the runs that are chosen; then print on stderr which lines were skipped.
+
+    Args:
+        log: A file or a folder.
+        choice: Filters and order of runs, as in ``obs.runs``.
+        progress: Shows how many runs have been read.
+
+    Raises:
+        QueryError: a filter is not valid.
+        LogFileError: the log cannot be read, or holds no events.
+    """
+    choose((), choice)  # report a mistake before one in the log
+    files_of(log)
+    skipped = Skipped()
+    runs = list_runs(log, skipped, dict(choice), progress)
+    say_skipped(str(log), skipped)
+    return runs
+
+
 def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filter of events that leaves those of the chosen runs; it is empty if all runs are.
 
@@ -102,8 +123,8 @@ def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
     choose((), choice)  # report a mistake before reading
     if not choice.keys() - {"flow_id"}:
         return dict(choice)
-    with Progress("events") as progress:
-        runs = choose(summarise(followed(iter_query(log), progress)), choice)
+    with Progress("runs") as progress:
+        runs = list_runs(log, Skipped(), dict(choice), progress)
     if not runs:
         raise FlowNotFoundError(f"no run of {str(log)!r} passes these filters; tea-obs ls {str(log)!r} lists the runs")
     return {"flow_id": list(dict.fromkeys(run.flow_id for run in runs))}

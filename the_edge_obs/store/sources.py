@@ -16,12 +16,10 @@ from ..event import ROOT_NODE, Event, is_uuid, without_repeats
 from ..event_query import line_filter, matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from ..handlers import FlowFileHandler
-from ..jsonl import Skipped, log_files, log_name, read_events
+from ..jsonl import LineFilter, Skipped, log_files, log_name, read_events
 from ..recording.buffers import listeners
 from ..text import counted
 from .ordering import in_time_order
-from .run_filters import choose
-from .summaries import FlowSummary, summarise
 
 _NOTHING: Final = "source {!r} cannot be read; give a flow_id, a .jsonl flow log or a folder of them"
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
@@ -69,33 +67,6 @@ def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
     return build_flow_log(content.events, dropped=content.dropped, faults=content.faults, known=content.known)
 
 
-def runs(path: str | os.PathLike[str], **filters: Any) -> list[FlowSummary]:
-    """Return the runs of a log file or of a folder of log files that pass the filters.
-
-    The files are read once, and no events are kept in memory.
-
-    Args:
-        path: A log file, or a folder of log files.
-        **filters: Filters and order, as in ``store.run_filters.choose``: flow_id (the beginning of one), name, status, errors,
-            attributes, start_time, end_time, last, sort, limit. Default: all runs, ordered by start.
-
-    Returns:
-        One summary per run, with ``flow_id``, ``name``, ``status``, ``start`` and ``end`` (Unix seconds), ``duration_ms``,
-        ``events``, ``errors``, ``error`` (the first one's type and message), ``tokens``, ``cost_usd``, ``attributes`` and
-        ``alone``.
-
-    Raises:
-        QueryError: A filter is unknown, or its value is not valid.
-        LogFileError: The path cannot be read, or has no events.
-
-    Example:
-        >>> for run in obs.runs("logs", errors=True, start_time="-1d", sort="-duration", limit=10):
-        ...     print(run.flow_id, run.name, run.error)
-    """
-    choose((), filters)  # report a mistake before reading
-    return choose(summarise(_stream(_path(path), Skipped(), {})), filters)
-
-
 def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[Event]:
     """Return the events of a flow, a file or a folder that pass the filters, ordered by time.
 
@@ -135,7 +106,7 @@ def ordered_query(
         QueryError, FlowNotFoundError, LogFileError: As ``query``.
     """
     matches(filters)
-    if not (is_path(source) and _path(source).is_dir()):
+    if not (ispath_of(source) and path_of(source).is_dir()):
         return iter_query(source, skipped, **filters)
     which = {name: value for name, value in filters.items() if name not in ("limit", "last")}
     events = in_time_order(iter_query(source, skipped, **which))
@@ -157,8 +128,8 @@ def iter_query(source: str | os.PathLike[str] | None = None, skipped: Skipped | 
     """
     matches(filters)  # report a mistake in the filters before one in the source
     skipped = Skipped() if skipped is None else skipped
-    if is_path(source):
-        return select(_stream(_path(source), skipped, filters), filters)
+    if ispath_of(source):
+        return select(_stream(path_of(source), skipped, filters), filters)
     content = _of_flow(_flow_id(source))
     skipped.dropped[_flow_id(source)] = content.dropped
     return select(content.events, filters)
@@ -175,20 +146,25 @@ def is_path(source: str | os.PathLike[str] | None) -> bool:
     return source is not None and not (isinstance(source, str) and is_uuid(source.lower()))
 
 
-def _path(source: str | os.PathLike[str] | None) -> Path:
+def path_of(source: str | os.PathLike[str] | None) -> Path:
+    """Return a source as a path.
+
+    Raises:
+        LogFileError: It is not a path.
+    """
     if not source or not isinstance(source, (str, os.PathLike)):
         raise LogFileError(_NOTHING.format(source))
     return Path(source)
 
 
 def _find(source: str | os.PathLike[str] | None) -> FlowEvents:
-    if not is_path(source):
+    if not ispath_of(source):
         return _of_flow(_flow_id(source))
-    path, skipped = _path(source), Skipped()
+    path, skipped = path_of(source), Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
     events = list(without_repeats(_merged([list(read_events(file, skipped)) for file in _files_of(path)])))
     if not events:
-        raise _nothing_in(path, skipped)
+        raise nothing_in(path, skipped)
     return FlowEvents(events, skipped.dropped.get(events[0]["flow_id"], 0))
 
 
@@ -200,21 +176,54 @@ def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterato
 def _streamed(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the events of a file or a folder that may pass the filters; an event of a log and its compressed copy comes once."""
     empty, wanted = True, line_filter(filters)
-    for name, files in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
-        # Events are held in memory only if the log has a copy, or a part that was set aside.
-        readers = [read_events(file, skipped, wanted) for file in _still_there(path, name, list(files))]
-        for event in readers[0] if len(readers) == 1 else _merged([list(reader) for reader in readers]):
+    for log in logs_of(path):
+        for event in read_log(path, log, skipped, wanted):
             empty = False
             yield event
     if empty and not (skipped.unread and any(_has_events(file) for file in _files_of(path))):
-        raise _nothing_in(path, skipped)
+        raise nothing_in(path, skipped)
 
 
-def _still_there(path: Path, name: str, files: list[Path]) -> list[Path]:
+class Log(NamedTuple):
+    """One log of a folder: its name, and its files. It has several if a part was set aside, or was compressed by another program."""
+
+    name: str
+    files: list[Path]
+
+    @property
+    def may_have_totals(self) -> bool:
+        """Whether its last line can be read without the others."""
+        return self.files[0].name.endswith(".jsonl")
+
+
+def logs_of(path: Path) -> Iterator[Log]:
+    """Yield the logs of a folder, by name, or that of a file.
+
+    Raises:
+        LogFileError: The folder cannot be read.
+    """
+    for name, files in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
+        yield Log(name, list(files))
+
+
+def read_log(path: Path, log: Log, skipped: Skipped, wanted: LineFilter | None = None) -> Iterator[Event]:
+    """Return an iterator of the events of a log. They are held in memory only if it has several files.
+
+    Args:
+        path: The folder, or the file.
+        log: One of its logs.
+        skipped: Records the lines that were skipped.
+        wanted: Lines that it rules out are not parsed. Default None.
+    """
+    readers = [read_events(file, skipped, wanted) for file in _still_there(path, log)]
+    return readers[0] if len(readers) == 1 else iter(_merged([list(reader) for reader in readers]))
+
+
+def _still_there(path: Path, log: Log) -> list[Path]:
     """Return the files of a log, under their new names if ``clean`` has compressed it since the folder was listed."""
-    if path.is_dir() and not all(map(os.path.exists, files)):
-        return [file for file in _files_of(path) if _log_name(file) == name]
-    return files
+    if not all(map(os.path.exists, log.files)) and path.is_dir():
+        return [file for file in _files_of(path) if _log_name(file) == log.name]
+    return log.files
 
 
 def _log_name(file: Path) -> str:
@@ -225,7 +234,8 @@ def _has_events(file: Path) -> bool:
     return next(read_events(file), None) is not None
 
 
-def _nothing_in(path: Path, skipped: Skipped) -> LogFileError:
+def nothing_in(path: Path, skipped: Skipped) -> LogFileError:
+    """Return the error for a path without events."""
     detail = f" ({counted(skipped.lines, 'line')} skipped; {skipped.first})" if skipped.lines else ""
     return LogFileError(f"{str(path)!r} holds no events{detail}; give a .jsonl flow log or a folder of them")
 

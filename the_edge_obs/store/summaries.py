@@ -5,7 +5,7 @@ A run is a root. Most flows have one. Requests that continue one foreign trace a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
@@ -92,6 +92,18 @@ class _Root:
             duration = event["metrics"].get("duration_ms")
             run.status = status_of(event)
             run.duration_ms = duration if isinstance(duration, (int, float)) else None
+
+
+def summary_of_ends(entry: Event, end: Event, totals: Mapping[str, Any]) -> FlowSummary:
+    """Return the summary of a run from the first and the last event of its root, and the totals of its file."""
+    is_alone = root_rank(entry["node"], entry["parent_id"]) == ALONE
+    run = FlowSummary(entry["flow_id"], None, "running", totals["start"], totals["end"], alone=is_alone)
+    root = _Root(run, entry["parent_id"])
+    root.add(entry)
+    root.add(end)
+    run.events, run.errors, run.error = int(totals["events"]), int(totals["errors"]), totals["error"]
+    run.tokens, run.cost_usd = totals["tokens"], totals["cost_usd"]
+    return run
 
 
 def _attributes_of(given: Any) -> dict[str, Any]:
@@ -197,6 +209,10 @@ class FlowSummaries:
     def flow_count(self) -> int:
         """The number of flow ids."""
         return len(self._flows)
+
+    def ids(self) -> Iterator[str]:
+        """Return an iterator of the flow ids."""
+        return iter(self._flows)
 
     def __iter__(self) -> Iterator[FlowSummary]:
         for flow in self._flows.values():

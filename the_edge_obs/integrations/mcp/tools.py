@@ -15,7 +15,8 @@ from ...jsonl import Skipped
 from ...store.error_groups import error_groups
 from ...store.run_filters import ORDERS
 from ...store.run_stats import node_stats
-from ...store.sources import iter_query, ordered_query, runs
+from ...store.run_lists import runs
+from ...store.sources import iter_query, ordered_query
 from ...store.summaries import FlowSummary
 from ...text import View, clock_text, duration_text
 from ...tree.drawing import origin
