@@ -259,11 +259,11 @@ _KEYS_OF_TOTALS: Final = {"error", *(key for key, _ in _TOTALS)}
 
 
 def is_totals(value: object) -> bool:
-    """Tell whether a value is the totals that a file's last event carries: ``{bytes, events, start, end, errors, error, ...}``.
+    """Tell whether a value is the totals that a file's last event carries.
 
-    ``bytes`` are those before the line of that event, so that readers see whether the file still holds what was counted. The others
-    are counted with that event: ``events``, the first and the last timestamp, ``errors`` where they arose, the first ``error``
-    (``{type, message}`` or null), ``tokens`` and ``cost_usd`` at the leaves.
+    ``bytes`` are those before the line of that event, so that readers see whether the file still holds what was counted. The
+    others are counted with that event: ``events``, the first and the last timestamp (``start``, ``end``), ``errors`` where they
+    arose, the first ``error`` (``{type, message}`` or null), ``tokens`` and ``cost_usd`` at the leaves.
     """
     if not isinstance(value, Mapping) or value.keys() != _KEYS_OF_TOTALS:
         return False
@@ -309,7 +309,12 @@ def identity(event: Event) -> tuple[Any, ...]:
     """
     kind = event["event_type"]
     key = event["flow_id"], event["span_id"], kind, event["node"], event["timestamp"]
-    return key if kind == "entry" or kind == "exit" else (*key, event["message"], _content(event))
+    return key if happens_once(kind) else (*key, event["message"], _content(event))
+
+
+def happens_once(kind: str) -> bool:
+    """Tell whether an event of a type happens only once to a span: its entry and its exit."""
+    return kind == "entry" or kind == "exit"
 
 
 def _content(event: Event) -> str:
@@ -331,7 +336,7 @@ def without_repeats(events: Iterable[Event]) -> Iterator[Event]:
 
 
 class Seen:
-    """The identities of the events seen so far, as 64-bit hashes, or other hashes: the recent ones in a set, the others in sorted arrays."""
+    """Identities of events, or other things, seen so far, as 64-bit hashes: recent ones in a set, others in sorted arrays."""
 
     __slots__ = ("_old", "_young")
 

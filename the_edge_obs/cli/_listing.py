@@ -75,7 +75,7 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], view: View, styled: str | None = None
 ) -> Iterator[str]:
-    """Return a table as an iterator of its lines. A column without any text is left out, and so is the head of a table without rows.
+    """Return the lines of a table. A column without any text is left out, and so is the head of a table without rows.
 
     Args:
         head: The names of the columns.
@@ -88,7 +88,12 @@ def table(
 
 
 def _drawn(
-    head: Sequence[str], rows: Sequence[Sequence[str]], widths: list[int], right: frozenset[str], view: View, styled: str | None
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: list[int],
+    right: frozenset[str],
+    view: View,
+    styled: str | None,
 ) -> Iterator[str]:
     if not rows:
         return

@@ -1,8 +1,8 @@
 """What the file of one run holds, counted while it is written, for the totals in the run's last line.
 
-Readers of lists then need the first and the last line alone. The totals are what ``store.summaries`` counts in the whole file. They
-are left out where that is not certain: another run is in the file, a line has a formatter or comes from another process, a span is
-not below the root, two events may be the same one, or a line was cut off.
+Readers of lists then need the first and the last line alone. The totals are what ``store.summaries`` counts in the whole file.
+They are left out where that is not certain: another run is in the file, a line has a formatter or comes from another process, a
+span is not below the root, two events may be the same one, or a line was cut off.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import json
 from typing import Any, Final
 
 from ..context import Place
-from ..event import MAX_EVENT_BYTES, TOTALS, Event, dumps, is_failure, is_number, may_be_root
+from ..event import MAX_EVENT_BYTES, TOTALS, Event, dumps, happens_once, is_failure, is_number, may_be_root
 from ..flow_log import COUNTED
 from ..recording.records import Facts, Item
-from ..span_stream import SpanStream, error_of
+from .span_stream import SpanStream, error_of
 
 _MOST_MOMENTS: Final = 1_000
 _METRICS: Final = b',"metrics":'  # the last one in a line is the event's own key: in a text, its quotes have backslashes
@@ -74,17 +74,18 @@ class Tally:
 
     def ended(self, item: Item, line: bytes) -> bytes:
         """Return the line of an event that may be the run's last one: with totals if it is, and if they are certain."""
+        if self.spans is None or not isinstance(item, tuple) or self._root is None or item[0][:4] != self._root[:4]:
+            return line  # such as an error that was logged by hand
         try:
-            totals = self._totals(item, line) if isinstance(item, tuple) and self.spans is not None else None
+            totals = self._totals(item, line, self._root)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes: the totals are left out
             totals = None
         self.give_up()
         whole = line if totals is None else _with_totals(line, totals)
         return whole if len(whole) <= MAX_EVENT_BYTES else line
 
-    def _totals(self, facts: Facts, line: bytes) -> dict[str, Any] | None:
-        root = self._root
-        if root is None or facts[0][:4] != root[:4] or b'"totals"' in line or not self._took(facts, line):
+    def _totals(self, facts: Facts, line: bytes, root: Place) -> dict[str, Any] | None:
+        if b'"totals"' in line or not self._took(facts, line):
             return None
         if (self.spans or {}).keys() - {root[2]}:  # a span is open: what it logs comes later, or never
             return None
@@ -105,7 +106,7 @@ class Tally:
         if self._root is None:
             return self._began(place, kind, wall)
         self.last, self._first = max(self.last, wall), min(self._first, wall)
-        if place[1] == self._root[2] or (kind not in ("entry", "exit") and self._may_repeat(wall // 1000)):
+        if place[1] == self._root[2] or (not happens_once(kind) and self._may_repeat(wall // 1000)):
             return False
         if kind == "entry":
             return self._entered(place, line)
@@ -149,14 +150,15 @@ class Tally:
             if not is_open and place[2] not in spans:
                 return False
             return self._feed(_loaded(place, line), number if is_open else place[2])
-        if not is_open or (kind == "exit" and not is_own):
+        is_exit = happens_once(kind)
+        if not is_open or (is_exit and not is_own):
             return False
-        figures = {} if type(metrics) is int or not metrics else _figures(metrics)
+        figures = _figures(metrics) if isinstance(metrics, dict) else {}
         if key is None and _ANSWERED in line:
             return self._feed(_loaded(place, line), number)
-        if number in deep or (figures and kind != "exit"):
+        if number in deep or (figures and not is_exit):
             return self._feed(_light(kind, place, figures), number)
-        if kind == "exit":
+        if is_exit:
             del spans[number]
             self.lines += 1
         return not figures or (self._deepen(place[2]) and self._sum_up(self._stream.add_leaf(place[2], figures)))

@@ -153,6 +153,7 @@ class FlowFiles:
             file.tally.count(item, line)
         file.trust(now)
         if is_end:
+            self._keep_tally(path, file)
             self.end(flow_id)
         if lost:
             raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was created again, without the earlier events")
@@ -166,11 +167,16 @@ class FlowFiles:
             file.tally = tally
         if len(self._open) > MAX_OPEN_FILES:
             oldest = next(iter(self._open))
-            if len(self._tallies) >= _MAX_FLOWS:
-                self._tallies.clear()
-            self._tallies[oldest] = self._open[oldest].tally
+            self._keep_tally(oldest, self._open[oldest])
             self.forget(oldest)
         return file
+
+    def _keep_tally(self, path: str, file: LogFile) -> None:
+        """Keep what was counted in a file that is closed, if its run goes on."""
+        if file.tally.spans is not None:
+            if len(self._tallies) >= _MAX_FLOWS:
+                self._tallies.clear()
+            self._tallies[path] = file.tally
 
     def end(self, flow_id: str) -> None:
         """Close the file of a flow that has ended."""

@@ -101,8 +101,8 @@ class FlowFileHandler(logging.Handler):
                 # Facts and their place are read by index: each event passes here.
                 place, wall = facts[0], facts[3]
                 file = self._of_flow.get(place[0].id)
-                is_plain = file is not None and file.looked <= wall < file.until
-                if is_plain:
+                is_plain = False
+                if file is not None and file.looked <= wall < file.until:
                     tally = file.tally
                     spans, number = tally.spans, place[1]
                     # A possible end of a flow takes the slow path, and so does what the tally cannot count here.
@@ -115,9 +115,8 @@ class FlowFileHandler(logging.Handler):
                         tally.lines += 2  # with its entry
                         if wall > tally.last:
                             tally.last = wall
-                    else:
-                        is_plain = False
-                if is_plain:
+                        is_plain = True
+                if is_plain and file is not None:
                     written = os.write(file.descriptor, line)
                     if written != len(line):
                         file.check(written, line)

@@ -1,7 +1,7 @@
 """The runs of a log file or a folder, in memory that does not grow with the events.
 
-Of a file whose last line has true totals only two lines are read. Any other log is read as a whole, one after the other. A flow with
-events in several logs is summarised last, from all of them: it is found by its id, and then the folder is read once more.
+Of a file whose last line has true totals only two lines are read. Any other log is read as a whole, one after the other. A flow
+with events in several logs is summarised last, from all of them: it is found by its id, and then the folder is read once more.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -13,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from ..context import current, flows_known
 from ..errors import FlowNotFoundError, LogFileError
 from ..event import ROOT_NODE, Event, is_uuid, without_repeats
-from ..event_query import line_filter, matches, select
+from ..event_query import flow_ids, line_filter, matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from ..handlers import FlowFileHandler
 from ..jsonl import LineFilter, Skipped, log_files, log_name, read_events
@@ -106,7 +107,7 @@ def ordered_query(
         QueryError, FlowNotFoundError, LogFileError: As ``query``.
     """
     matches(filters)
-    if not (ispath_of(source) and path_of(source).is_dir()):
+    if not (is_path(source) and path_of(source).is_dir()):
         return iter_query(source, skipped, **filters)
     which = {name: value for name, value in filters.items() if name not in ("limit", "last")}
     events = in_time_order(iter_query(source, skipped, **which))
@@ -128,7 +129,7 @@ def iter_query(source: str | os.PathLike[str] | None = None, skipped: Skipped | 
     """
     matches(filters)  # report a mistake in the filters before one in the source
     skipped = Skipped() if skipped is None else skipped
-    if ispath_of(source):
+    if is_path(source):
         return select(_stream(path_of(source), skipped, filters), filters)
     content = _of_flow(_flow_id(source))
     skipped.dropped[_flow_id(source)] = content.dropped
@@ -158,7 +159,7 @@ def path_of(source: str | os.PathLike[str] | None) -> Path:
 
 
 def _find(source: str | os.PathLike[str] | None) -> FlowEvents:
-    if not ispath_of(source):
+    if not is_path(source):
         return _of_flow(_flow_id(source))
     path, skipped = path_of(source), Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
@@ -176,16 +177,44 @@ def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterato
 def _streamed(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the events of a file or a folder that may pass the filters; an event of a log and its compressed copy comes once."""
     empty, wanted = True, line_filter(filters)
-    for log in logs_of(path):
-        for event in read_log(path, log, skipped, wanted):
-            empty = False
-            yield event
+    for logs in _in_turn(path, filters.get("flow_id")):
+        for log in logs:
+            for event in read_log(path, log, skipped, wanted):
+                empty = False
+                yield event
+        if not empty:
+            return
     if empty and not (skipped.unread and any(_has_events(file) for file in _files_of(path))):
         raise nothing_in(path, skipped)
 
 
+_ID_IN_NAME: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _in_turn(path: Path, flow_id: Any) -> Iterator[list[Log]]:
+    """Yield the logs to read, then those to read if no event was found in the first ones.
+
+    A file that is named after a flow, as handlers name theirs, holds that flow: of a folder, those named after the wanted flows
+    come first, with those that are named after none.
+
+    Args:
+        path: A log file, or a folder.
+        flow_id: The beginning of an id, or a list, as in the filters; None for every flow.
+    """
+    logs = list(logs_of(path))
+    if flow_id is None or len(logs) == 1:
+        yield logs
+        return
+    is_wanted = flow_ids("flow_id", flow_id)
+    names = [(log, [name.lower() for name in _ID_IN_NAME.findall(log.name)]) for log in logs]
+    if any(any(map(is_wanted, ids)) for _, ids in names):
+        yield [log for log, ids in names if not ids or any(map(is_wanted, ids))]
+        logs = [log for log, ids in names if ids and not any(map(is_wanted, ids))]
+    yield logs
+
+
 class Log(NamedTuple):
-    """One log of a folder: its name, and its files. It has several if a part was set aside, or was compressed by another program."""
+    """One log of a folder: its name, and its files. It has several if a part was set aside, or compressed by another program."""
 
     name: str
     files: list[Path]

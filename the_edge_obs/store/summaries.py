@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any, Final
 
 from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
+from ..handlers.span_stream import EndedSpan, SpanStream, error_of
 from ..redaction.marks import REDACTED
-from ..span_stream import EndedSpan, SpanStream, error_of
 
 MAX_ATTRIBUTES: Final = 20
 """How many attributes of a run are kept, and"""
@@ -32,7 +32,7 @@ class FlowSummary:
         duration_ms: Duration of its root span in milliseconds, or None while running.
         events: Number of events.
         errors: Number of errors; each counts once, where it arose.
-        tokens, cost_usd: Totals, counted as in ``span_stream``. Spans that have not ended are added by
+        tokens, cost_usd: Totals, counted as in ``handlers.span_stream``. Spans that have not ended are added by
             ``FlowSummaries.rest``.
         alone: Whether the root is a span outside any flow, as that of a node whose context was lost.
         attributes: The simple values (short texts, numbers, true, false, null) of its input: what ``obs.flow`` was given, or the

@@ -14,8 +14,8 @@ from ...flow_log import FlowLog, SpanInfo, build_flow_log
 from ...jsonl import Skipped
 from ...store.error_groups import error_groups
 from ...store.run_filters import ORDERS
-from ...store.run_stats import node_stats
 from ...store.run_lists import runs
+from ...store.run_stats import node_stats
 from ...store.sources import iter_query, ordered_query
 from ...store.summaries import FlowSummary
 from ...text import View, clock_text, duration_text

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
-from .event import ENDS, Event, is_answered, is_failure, is_number, status_of
-from .flow_log import COUNTED
-from .tree.flow_facts import came_out, passed_keys
+from ..event import ENDS, Event, is_answered, is_failure, is_number, status_of
+from ..flow_log import COUNTED
+from ..tree.flow_facts import came_out, passed_keys
 
 _MOST_LOST: Final = 1_000  # parents
 
