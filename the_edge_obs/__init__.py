@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from .instrumentation.using import use_span
     from .recording.filters import FlowContextFilter, PriceFilter, RedactionFilter
     from .redaction.texts import taint
-    from .store.sources import get_flow_log, query, runs
+    from .store.run_lists import runs
+    from .store.sources import get_flow_log, query
 
 __all__ = [
     "ActionError",
@@ -111,7 +112,8 @@ _HOMES = {
     "instrumentation.running": ("current",),
     "instrumentation.spans": ("span", "start_span"),
     "formats.exporting": ("export",),
-    "store.sources": ("get_flow_log", "query", "runs"),
+    "store.run_lists": ("runs",),
+    "store.sources": ("get_flow_log", "query"),
     "instrumentation.trace_headers": ("extract", "inject"),
     "instrumentation.using": ("use_span",),
 }

@@ -7,12 +7,11 @@ import dataclasses
 import sys
 from typing import Final
 
-from ..store.summaries import summarise
 from ..text import counted
-from ._filters import add_choice, chosen
+from ._filters import add_choice, choice_of
 from ._listing import runs_table
-from ._progress import Progress, followed
-from ._sources import add_log, read
+from ._progress import Progress
+from ._sources import add_log, listed_runs
 from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "ls"
@@ -46,9 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    chosen((), args)  # report a mistake before reading
-    with Progress("events") as progress:
-        runs = chosen(summarise(followed(read(args.log, args.skipped), progress)), args)
+    with Progress("runs") as progress:
+        runs = listed_runs(args.log, args.skipped, choice_of(args), progress)
     if args.json:
         return write_objects(map(dataclasses.asdict, runs))
     for line in runs_table(runs, view_for(sys.stdout)):

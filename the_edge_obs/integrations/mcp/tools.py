@@ -15,8 +15,9 @@ from ...jsonl import Skipped
 from ...store.error_groups import error_groups
 from ...store.run_events import filters_of
 from ...store.run_filters import ORDERS
+from ...store.run_lists import runs
 from ...store.run_stats import node_stats
-from ...store.sources import iter_query, ordered_query, runs
+from ...store.sources import iter_query, ordered_query
 from ...store.summaries import SHORT_SPAN, FlowSummary
 from ...text import View, clock_text, duration_text
 from ...tree.clocks import DrawnSpan, drawn
