@@ -19,9 +19,9 @@ HELP: Final = "list the runs of a folder"
 DESCRIPTION: Final = """\
 List the runs of a log or a folder of logs, oldest first: name, status, start,
 duration, errors, tokens, cost, attributes and the first error. Requests that
-continue the same trace are separate runs with the same flow id. The log is read
-once. Each event takes about 8 bytes of memory, so that repeated events count
-once. Times are local; --since accepts them."""
+continue the same trace are separate runs with the same flow id. Of a file whose
+last line has totals, only the first and the last line are read. --last and
+--limit keep only so many runs in memory. Times are local; --since accepts them."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
