@@ -21,8 +21,9 @@ List the runs of logs and folders of logs, oldest first: name, status, start,
 duration, errors, tokens, cost, attributes and the first error; and the host, if
 there are several. Requests that continue the same trace are separate runs with the
 same flow id; the end of their root's span id, after a slash, tells them apart, and
---flow accepts it. The log is read once. Each event takes about 8 bytes of memory, so that repeated events count
-once. Times are local; --since accepts them."""
+--flow accepts it. Of a file whose last line has totals, only the first and the last
+line are read. --last and --limit keep only so many runs in memory. Times are local;
+--since accepts them."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
