@@ -50,8 +50,8 @@ TRIED = {
         "|uvicorn|websockets",
         (
             "test_integrations_asgi", "test_integrations_celery", "test_integrations_django", "test_integrations_mcp",
-            "test_recording_pricing", "test_sql_*", "test_cli_sql", "test_cli_live", "test_actions_json", "test_handlers_formatters",
-            "faults/test_by_value",
+            "test_recording_pricing", "test_sql_*", "test_cli_sql", "test_cli_live", "test_actions_json",
+            "test_handlers_formatters", "faults/test_by_value",
         ),
         # mcp 1.20 imports private names of pydantic, and Starlette 0.27 the name that python-multipart had.
         beside=("pydantic==2.11.0", "python-multipart==0.0.9"),

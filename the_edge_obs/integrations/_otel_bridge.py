@@ -132,7 +132,7 @@ def _parent(span: Span) -> SpanContext | None:
     span_id = span.parent.span_id
     if (joined := _joined.get(span_id)) is not None:
         return joined.context
-    above = flow_spans.get(span_id)
+    above = None if (reference := flow_spans.get(span_id)) is None else reference()
     return None if above is None else above.here
 
 

@@ -88,8 +88,23 @@ class FlowSpan(Span):
             log_event(message, level, **{key: value for key, value in data.items() if value is not None})
 
 
-flow_spans: Final[weakref.WeakValueDictionary[int, FlowSpan]] = weakref.WeakValueDictionary()
-"""Spans of flows that are current in some context of OpenTelemetry, by their numbers."""
+flow_spans: Final[dict[int, weakref.ref[FlowSpan]]] = {}
+"""Spans of flows that are current in some context of OpenTelemetry, by their numbers.
+
+Not a ``WeakValueDictionary``: whether that is empty takes longer to find out than all else that is asked outside flows.
+"""
+
+
+def _remembered(span: FlowSpan) -> FlowSpan:
+    """Remember a span as long as it lives."""
+    number = span.here.number
+
+    def forget(gone: object) -> None:
+        if flow_spans.get(number) is gone:
+            flow_spans.pop(number, None)
+
+    flow_spans[number] = weakref.ref(span, forget)
+    return span
 
 
 class Joined(Protocol):
@@ -201,8 +216,7 @@ class FlowRuntime:
         span = trace.get_current_span(context)
         if span.get_span_context().span_id == here.number or not _is_recorded(here):
             return context
-        flow_spans[here.number] = made = FlowSpan(here)
-        return trace.set_span_in_context(made, context)
+        return trace.set_span_in_context(_remembered(FlowSpan(here)), context)
 
     def _standing_for(self, span: Span) -> FlowContext | None:
         if isinstance(span, FlowSpan):
