@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from ..errors import ConfigurationError, ExportError, LogFileError
 from ..event import Event, Seen
 from ..files import leased, open_regular, reason_of
 from ..jsonl import Skipped, log_files, read_events
+from ..secrets.keys import classify
 from ..text import counted, printable
 from ._following import SUFFIX, GrowingFile, growing_files
 from ._progress import Progress
@@ -64,14 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    from ..integrations.otel_sending import Accepted, EventSender, memory_of
+    from ..integrations.otel_sending import Accepted, EventSender
 
     log, headers = args.log, _headers(args.header)
     if not log.exists():
         raise LogFileError(f"{str(log)!r} cannot be read: no such file or directory")
     if args.follow and not log.is_dir() and not log.name.endswith(SUFFIX):
         raise LogFileError(f"{str(log)!r} cannot be followed; only {SUFFIX} files can. Leave out -f to send it once")
-    memory = memory_of(log, args.to, headers)
+    memory = _memory_of(log, args.to, headers)
     try:
         accepted = Accepted(memory)
     except OSError as error:
@@ -85,6 +87,21 @@ def call(args: argparse.Namespace) -> int:
         if sender.forgotten is not None:
             say(f"note: {str(memory)!r} cannot be written, so they would be sent again: {reason_of(sender.forgotten)}")
     return DONE
+
+
+def _memory_of(log: Path, endpoint: str, headers: Mapping[str, str] | None) -> Path:
+    """Return the file beside a log that remembers what a receiver has accepted.
+
+    Headers such as ``x-mlflow-experiment-id`` are part of the receiver; those with secrets, which are changed, are not.
+
+    Args:
+        log: A file or a folder.
+        endpoint, headers: Those of the receiver.
+    """
+    told = [f"{name.lower()}={value}" for name, value in (headers or {}).items() if not classify(name)]
+    digest = hashlib.sha256("\n".join([endpoint.rstrip("/"), *sorted(told)]).encode()).hexdigest()[:12]
+    folder, name = (log, "") if log.is_dir() else (log.parent, f"{log.name}.")
+    return folder / f".{name}sent-{digest}"
 
 
 def _send_once(log: Path, sender: EventSender) -> None:

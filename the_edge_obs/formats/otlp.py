@@ -18,7 +18,18 @@ from ._flow_logs import by_start
 from .otlp_attributes import ATTRIBUTES, Kind
 from .otlp_names import CONVENTIONS, Value, bridged, kind_of, title_of
 
-__all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "resource_of", "runs_of"]
+__all__ = [
+    "CONVENTIONS",
+    "UNKNOWN_RESOURCE",
+    "OtlpEvent",
+    "OtlpSpan",
+    "Translator",
+    "Value",
+    "bridged",
+    "resource_attributes",
+    "resource_of",
+    "runs_of",
+]
 
 Attributes: TypeAlias = "dict[str, Value]"
 
@@ -156,15 +167,15 @@ def resource_of(records: Iterable[SpanRecord]) -> Attributes:
     """Return the attributes of what logged some spans: of the first root that names its host, process and service."""
     for record in records:
         if record.node == ROOT_NODE and isinstance(resource := record.entry.get("resource"), Mapping):
-            return named(resource)
-    return dict(UNNAMED)
+            return resource_attributes(resource)
+    return dict(UNKNOWN_RESOURCE)
 
 
-UNNAMED: Final[Mapping[str, Value]] = {"service.name": "unknown_service"}
+UNKNOWN_RESOURCE: Final[Mapping[str, Value]] = {"service.name": "unknown_service"}
 """The attributes of an unknown resource."""
 
 
-def named(resource: Mapping[str, Any]) -> Attributes:
+def resource_attributes(resource: Mapping[str, Any]) -> Attributes:
     """Return the attributes of the resource that a root's entry names."""
     names = {"service.name": "service", "host.name": "host", "process.pid": "pid"}
     found = {name: resource.get(key) for name, key in names.items()}

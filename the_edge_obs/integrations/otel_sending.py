@@ -6,38 +6,20 @@ killed in between sends one batch again, with the same ids.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import ExportError
+from .. import ExportError, SpanRecord
 from ..event import ENDS, ROOT_NODE, Event, dumps
 from ..files import open_for_appending, open_regular
-from ..formats.otlp import UNNAMED, Translator, named
-from ..handlers.span_records import SpanRecord, span_record
-from ..secrets.keys import classify
+from ..formats.otlp import UNKNOWN_RESOURCE, Translator, resource_attributes
+from ..handlers.span_records import span_record
 from .otel import WHY, check_arguments, client_of
 
 _BATCH: Final = 512
-_HIDDEN_NAME: Final = "sent"
-
-
-def memory_of(log: Path, endpoint: str, headers: Mapping[str, str] | None) -> Path:
-    """Return the file beside a log that remembers what a receiver has accepted.
-
-    Headers such as ``x-mlflow-experiment-id`` are part of the receiver; those with secrets, which are changed, are not.
-
-    Args:
-        log: A file or a folder.
-        endpoint, headers: Those of the receiver.
-    """
-    told = [f"{name.lower()}={value}" for name, value in (headers or {}).items() if not classify(name)]
-    digest = hashlib.sha256("\n".join([endpoint.rstrip("/"), *sorted(told)]).encode()).hexdigest()[:12]
-    folder, name = (log, "") if log.is_dir() else (log.parent, f"{log.name}.")
-    return folder / f".{name}{_HIDDEN_NAME}-{digest}"
 
 
 class Accepted:
@@ -137,7 +119,7 @@ class EventSender:
         """Add an event; the events of a span come in the order in which they were logged."""
         kind, span_id = event["event_type"], event["span_id"]
         if kind == "entry" and event["node"] == ROOT_NODE and isinstance(resource := event["data"].get("resource"), Mapping):
-            self._resources.setdefault(event["flow_id"], named(resource))
+            self._resources.setdefault(event["flow_id"], resource_attributes(resource))
         if (waiting := self._ended.get(span_id)) is not None:
             waiting.append(event)  # late, but not too late
         elif not self._accepted.has(span_id, ended=True):
@@ -194,4 +176,4 @@ class EventSender:
             yield len(spans)
 
     def _with_resource(self, span: SpanRecord) -> tuple[Any, Mapping[str, Any]]:
-        return self._translator.translate(span), self._resources.get(span.flow_id, UNNAMED)
+        return self._translator.translate(span), self._resources.get(span.flow_id, UNKNOWN_RESOURCE)

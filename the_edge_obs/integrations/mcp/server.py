@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from ...errors import LogFileError, ObservabilityError
+from ... import LogFileError, ObservabilityError
 from ...instrumentation.resources import version
 from ...jsonl import log_files
 from .answers import fitted
