@@ -18,6 +18,7 @@ from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.jsonl import Skipped, read_events
 from the_edge_obs.sql import opened, write_parquet
 from the_edge_obs.sql.query import SqlLog
+from the_edge_obs.store.paths import LogPaths
 from the_edge_obs.store.run_stats import node_stats
 from the_edge_obs.store.summaries import summarise
 
@@ -45,7 +46,7 @@ def written(folder: Path, made: Sequence[Event], name: str = "run.jsonl") -> Pat
 
 
 @contextmanager
-def log_of(path: Path) -> Iterator[SqlLog]:
+def log_of(path: LogPaths) -> Iterator[SqlLog]:
     """Open a log that has no line to skip."""
     skipped = Skipped()
     with opened(path, skipped) as log:
@@ -214,6 +215,18 @@ def test_parents_in_a_circle_end(tmp_path: Path) -> None:
     with log_of(written(tmp_path, made)) as log:
         assert rows(log, "SELECT count(*), count(tokens) FROM spans") == [(2, 0)]
         assert rows(log, "SELECT status, events FROM runs") == [("unknown", 4)]
+
+
+def test_each_host_is_named_where_it_wrote(tmp_path: Path) -> None:
+    """A flow of two hosts, in a sub-folder each: one run, on the host of its root; spans have the host that logged them."""
+    root, remote = whole(1, 0, 9, node="flow"), [*whole(2, 1, 3, parent=1, node="flow"), *whole(3, 1, 2, parent=2)]
+    for events, host in ((root, "a"), (remote, "b")):
+        events[0]["data"] = {"resource": {"host": host, "pid": 1, "service": "s"}}
+        (tmp_path / host).mkdir()
+        written(tmp_path / host, events)
+    with log_of([tmp_path / "b", tmp_path / "a"]) as log:
+        assert rows(log, "SELECT right(span_id, 1), host FROM spans ORDER BY 1") == [("1", "a"), ("2", "b"), ("3", "b")]
+        assert rows(log, "SELECT host, events FROM runs") == [("a", 6)]
 
 
 def test_columns_hold_what_the_events_hold(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from ..errors import ConfigurationError, allowed
-from ..event import CHECKED_METRICS, MAX_INT, ROOT_NODE, Event, dumps, is_number, level_number
+from ..event import CHECKED_METRICS, MAX_INT, Event, dumps, is_number, level_number
 from ..handlers.span_records import SpanRecord, records_of
+from ..tree.clocks import Process, processes
 from ._flow_logs import by_start
 from .otlp_attributes import ATTRIBUTES, Kind
 from .otlp_names import CONVENTIONS, Value, bridged, kind_of, title_of
@@ -27,7 +28,6 @@ __all__ = [
     "Value",
     "bridged",
     "resource_attributes",
-    "resource_of",
     "runs_of",
 ]
 
@@ -157,18 +157,18 @@ class Translator:
 def runs_of(
     events: Iterable[Event], dropped: Mapping[str, int], translator: Translator
 ) -> Iterator[tuple[Attributes, list[OtlpSpan]]]:
-    """Yield the resource and the spans of each run among some events, in the order of their earliest events."""
+    """Yield the resource and the spans of each run among some events, in the order of their earliest events.
+
+    A flow of several processes comes in parts, one for each. Spans of an unknown process are with those of the first.
+    """
     for log in by_start(events, dropped):
-        if records := list(records_of(log)):
-            yield resource_of(records), [translator.translate(record) for record in records]
-
-
-def resource_of(records: Iterable[SpanRecord]) -> Attributes:
-    """Return the attributes of what logged some spans: of the first root that names its host, process and service."""
-    for record in records:
-        if record.node == ROOT_NODE and isinstance(resource := record.entry.get("resource"), Mapping):
-            return resource_attributes(resource)
-    return dict(UNKNOWN_RESOURCE)
+        of = processes(log)
+        first = next(iter(of.values()), None)
+        parts: dict[Process | None, list[OtlpSpan]] = {}
+        for record in records_of(log):
+            parts.setdefault(of.get(record.span_id, first), []).append(translator.translate(record))
+        for process, spans in parts.items():
+            yield dict(UNKNOWN_RESOURCE) if process is None else resource_attributes(process._asdict()), spans
 
 
 UNKNOWN_RESOURCE: Final[Mapping[str, Value]] = {"service.name": "unknown_service"}

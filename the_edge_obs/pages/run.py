@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..event import EVENT_TYPES, LEVELS, ROOT_NODE, SPAN_EVENTS, STATUSES, Event
 from ..flow_log import FlowLog, SpanInfo
 from ..text import clock_text, counted, dollars, duration_text
+from ..tree.clocks import drawn, shift_notes
 from ..tree.drawing import which
 from ..tree.lanes import Placed, micros, place
 from .template import render_page
@@ -23,6 +24,7 @@ def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
         log: The run.
         index: The address of a page that lists all runs, or None.
     """
+    log = drawn(log)
     yield from render_page(
         _HERE,
         "run",
@@ -60,6 +62,8 @@ def _warnings(log: FlowLog) -> Iterator[str]:
         yield f"The ring buffer dropped {counted(lost, 'event')} before this log was written."
     if faults := log.metrics["fault_count"]:
         yield f"Logging itself failed {counted(faults, 'time')}."
+    for note in shift_notes(log):
+        yield f"{note[0].upper()}{note[1:]}."
 
 
 def _data(log: FlowLog) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from ..event import STATUSES, Event, is_uuid
 from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
 from ..jsonl import Skipped
+from ..store.paths import LogPaths, paths_of
 from ..store.sources import iter_query
 from ..text import clock_text, counted, dollars, duration_text
 from . import render_page, run_page
@@ -36,7 +37,7 @@ _COLUMNS: Final = (
 
 
 def write_site(
-    log: str | os.PathLike[str],
+    log: LogPaths,
     folder: str | os.PathLike[str],
     skipped: Skipped | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -49,7 +50,7 @@ def write_site(
     exist before are removed again.
 
     Args:
-        log: A log file, or a folder of them.
+        log: Log files and folders of them.
         folder: The folder for the pages; it is created if it does not exist.
         skipped: Records the lines that were skipped.
         progress: Called after each run with the number of runs that are done and the number of all runs.
@@ -60,19 +61,20 @@ def write_site(
         ExportError: the folder cannot be written to.
     """
     folder, skipped = Path(folder), skipped or Skipped()
+    paths = paths_of(log)
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"path {str(folder)!r} is a file; the pages of several runs need a folder: choose another path")
-    left = Counter(event["flow_id"] for event in iter_query(log, **filters))
+    left = Counter(event["flow_id"] for event in iter_query(paths, Skipped(), **filters))
     runs: list[dict[str, Any]] = []
     with _all_or_none(folder) as new:
-        for run in _complete(iter_query(log, skipped, **filters), dict(left), skipped):
+        for run in _complete(iter_query(paths, skipped, **filters), dict(left), skipped):
             name = _file_name(run.flow_id)
             if not (folder / name).exists():
                 new.append(name)
             write_atomically(folder / name, run_page(run, INDEX))
             runs.append(_row(run, name))
             progress(len(runs), len(left))
-        write_atomically(folder / INDEX, _index(Path(log), runs))
+        write_atomically(folder / INDEX, _index(paths, runs))
     return len(runs)
 
 
@@ -127,13 +129,13 @@ def _row(log: FlowLog, page: str) -> dict[str, Any]:
     }
 
 
-def _index(log: Path, runs: list[dict[str, Any]]) -> Iterator[str]:
+def _index(paths: Sequence[Path], runs: list[dict[str, Any]]) -> Iterator[str]:
     statuses = Counter(run["status"] for run in runs)
     counts = [counted(len(runs), "run"), *(f"{statuses[status]:,} {status}" for status in STATUSES if statuses[status])]
     yield from render_page(
         _PAGES,
         "index",
-        title=f"Runs in {log.resolve().name}",
+        title=f"Runs in {', '.join(path.resolve().name for path in paths)}",
         counts=", ".join(counts),
         columns=_COLUMNS,
         statuses=STATUSES,
