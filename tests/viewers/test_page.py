@@ -118,7 +118,7 @@ def test_details_of_a_span(shown: Any) -> None:
     """Input, error and log lines stand there as text, to the letter; the address is a link to it."""
     shown.click("#jump")
     text = shown.inner_text("#details")
-    for part in ("triage / judge", "ERROR", "E: </script><img", '"prompt": "</script><img', "LOGGED", "warn"):
+    for part in ("triage / judge", "ERROR", "E: </script><img", "CONVERSATION", "user\n</script><img", "LOGGED", "warn"):
         assert part in text
     assert shown.url.endswith(f"#span={span_id(5)}")
     assert shown.locator("#details a").get_attribute("href") == f"#span={span_id(5)}"
@@ -195,16 +195,19 @@ def test_the_index_of_a_folder(watched: Any, tmp_path: Path) -> None:
     other = [event(1, "entry", 5, flow_id=OTHER_FLOW, data={"name": "second"})]
     log.write_text("".join(json.dumps(one) + "\n" for one in [*run(), *other]), encoding="utf-8")
     write_site(log, tmp_path / "site")
-    page, names = watched.page, "tbody tr:visible td:first-child"
+    page, names = watched.page, "tbody tr:visible td:first-child a"
     page.goto((tmp_path / "site" / "index.html").as_uri())
     assert page.locator(names).all_inner_texts() == ["second", "triage"]
+    assert page.locator(".why").all_inner_texts() == [
+        "E: </script><img src=x onerror=\"document.title='owned'\"><!--\\u2028\\x1b[31m"
+    ]
     page.click("th:has-text('duration')")
     assert page.locator(names).all_inner_texts() == ["triage", "second"]
     page.select_option("#status", "running")
     assert (page.locator(names).all_inner_texts(), page.inner_text("#shown")) == (["second"], "1 of 2 runs")
     page.select_option("#status", "")
     page.fill("#text", FLOW[:8])
-    page.click("tbody tr:visible a")
+    page.click("tbody tr:visible td a")
     assert page.inner_text("h1") == "triage"
     page.click("a.up")
     assert page.inner_text("h1") == "Runs in all.jsonl"
@@ -244,7 +247,7 @@ def test_odd_names_leave_the_details_readable(watched: Any, tmp_path: Path, name
     page = watched.page
     page.goto((tmp_path / "run.html").as_uri())
     page.click("#rows .row")
-    assert page.locator("#details pre").all_inner_texts() == [json.dumps({name: "needle"}, indent=2)]
+    assert page.locator("#details .leaf").all_text_contents() == [f"{name}needle"]
     values = page.locator("#details dd")
     assert "7" in values.all_inner_texts()
     assert min(value.bounding_box()["width"] for value in values.all()) > 100
