@@ -247,7 +247,7 @@ def test_odd_names_leave_the_details_readable(watched: Any, tmp_path: Path, name
     page = watched.page
     page.goto((tmp_path / "run.html").as_uri())
     page.click("#rows .row")
-    assert page.locator("#details .leaf").all_text_contents() == [f"{name}needle"]
+    assert page.locator("#details .leaf").all_text_contents() == [f"{name}: needle"]
     values = page.locator("#details dd")
     assert "7" in values.all_inner_texts()
     assert min(value.bounding_box()["width"] for value in values.all()) > 100

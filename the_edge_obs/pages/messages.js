@@ -133,6 +133,7 @@ function messagesOf(list, path) {
 
 const LISTS = ["messages", "input", "contents", "prompt", "chat_history"];
 const SYSTEM = ["system", "instructions", "system_instruction", "system_prompt"];
+const SAID = ["content", "parts", "tool_calls", "function_call", "reasoning", "reasoning_content", "refusal"]; // of a message
 const without = (object, ...keys) => Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
 
 // Returns what a model was asked as {messages, rest, sure}, or null.
@@ -169,12 +170,14 @@ function answered(output, path) {
     if (messages.length && messages.every(Boolean)) return { messages, rest: { ...without(output, key), finish_reason: items.map((item) => item.finish_reason || item.finishReason).filter(Boolean).join(", ") || undefined }, sure: true };
   }
   if (isObject(output.message) && messageOf(output.message, path)) return { messages: [messageOf(output.message, inside(path, "message"))], rest: without(output, "message"), sure: true };
+  const whole = isText(output.role) ? messageOf(output, path) : null;
+  if (whole) return { messages: [whole], rest: without(output, "role", "type", ...SAID), sure: true };
   const key = firstOf(output, "content", "text", "output_text", "answer") || "content";
   const isAnswer = ["finish_reason", "stop_reason", "usage", "tool_calls", "model"].some((name) => output[name] !== undefined);
   if (!isText(output[key]) && !Array.isArray(output[key]) && !Array.isArray(output.tool_calls)) return null;
-  const message = messageOf({ ...output, role: isText(output.role) ? output.role : "assistant", content: output[key] }, path);
+  const message = messageOf({ ...output, role: "assistant", content: output[key] }, path);
   for (const part of message.parts) if (key !== "content") part.path = part.path.replace(inside(path, "content"), inside(path, key));
-  return { messages: [message], rest: without(output, key, "role", "type", "tool_calls", "function_call", "reasoning", "reasoning_content", "refusal"), sure: isText(output.role) || isAnswer };
+  return { messages: [message], rest: without(output, key, "role", "type", ...SAID), sure: isAnswer };
 }
 
 // Returns {given, answer} with what is a conversation in a span's input and output, or null. One side that is surely one is enough, or

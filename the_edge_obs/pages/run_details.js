@@ -76,7 +76,7 @@ function showTalk({ given, answer }, input, output, options, index) {
   const facts = (title, value) => {
     const kept = Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined && item !== null));
     const names = Object.keys(kept);
-    if (names.length) parts.push(folding("facts", [make("span", "key", title), make("span", "preview", preview(kept))], () => [showValue(kept, { ...options, path: title === "settings" ? "input" : "output" })], holds(kept, options.needle)));
+    if (names.length) parts.push(folding("facts", [make("span", "key", title), ": ", make("span", "preview", preview(kept))], () => [showValue(kept, { ...options, path: title === "settings" ? "input" : "output" })], holds(kept, options.needle)));
   };
   if (given) {
     facts("settings", given.rest);

@@ -131,12 +131,12 @@ function treeNode(key, value, path, tree, depth) {
   tree.rows--;
   if (!isContainer(value) || !sizeOf(value)) {
     const leaf = make("div", "leaf");
-    leaf.append(name, scalar(value, tree), ...badge);
+    leaf.append(name, ": ", scalar(value, tree), ...badge);
     return leaf;
   }
   const count = sizeOf(value), isOpen = tree.needle && holds(value, tree.needle) ? true : count <= tree.rows && depth < OPEN_DEPTH;
   const told = make("span", "count", Array.isArray(value) ? `[${number(count)}]` : `{${number(count)}}`);
-  return folding("node", [name, told, make("span", "preview", preview(value)), ...badge], () => children(value, path, tree, depth + 1), isOpen);
+  return folding("node", [name, ": ", told, make("span", "preview", preview(value)), ...badge], () => children(value, path, tree, depth + 1), isOpen);
 }
 
 // Returns an element that folds; what is in it is made when it is first opened.
