@@ -16,8 +16,13 @@ function draw() {
   byId("ran").textContent = chosen.node < 0 ? "" : `ran ${seen(data.nodes[chosen.node])} ×`;
 }
 
+// Draws the tables that are shown; on paper, both are.
 function drawTable() {
-  if (byId("runs-panel").hidden) return drawNodeTable(shown);
+  if (!byId("nodes-panel").hidden) drawNodeTable(shown);
+  if (!byId("runs-panel").hidden) drawRuns();
+}
+
+function drawRuns() {
   const [field, sign] = order, before = (a, b) => (a === b ? 0 : a === null || (b !== null && a < b) ? -1 : 1);
   const listed = [...shown].sort((a, b) => sign * before(a[field], b[field]) || b[START] - a[START]);
   body.replaceChildren(...listed.slice(0, room).map(rowOf));
@@ -25,7 +30,6 @@ function drawTable() {
   byId("more").textContent = `show more (${number(listed.length - room)} left)`;
   byId("none").hidden = listed.length > 0;
   byId("runs").hidden = !listed.length;
-  return undefined;
 }
 
 function rowOf(run) {
@@ -126,6 +130,10 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   byId("text").focus();
 });
-addEventListener("beforeprint", () => VIEWS.forEach((view) => (byId(`${view}-panel`).hidden = false)));
+addEventListener("beforeprint", () => {
+  for (const view of VIEWS) byId(`${view}-panel`).hidden = false;
+  drawTable();
+});
+addEventListener("afterprint", () => turnTo(VIEWS.find((view) => byId(`tab-${view}`).ariaSelected === "true")));
 new ResizeObserver(() => drawChart(shown)).observe(chart);
 draw();
