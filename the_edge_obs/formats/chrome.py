@@ -126,7 +126,7 @@ def _slice(process: _Process, placed: Placed, events: list[Event]) -> dict[str, 
 
 
 def _label(span: SpanInfo, entry: Event | None) -> str:
-    return (span.name or span.step or span.node) + which(span, entry)
+    return (span.name or span.step or span.node) + which(span.node, entry)
 
 
 def _arguments(span: SpanInfo, events: list[Event]) -> dict[str, Any]:

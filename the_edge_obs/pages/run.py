@@ -136,7 +136,7 @@ def _numbered(names: Iterable[str]) -> dict[str, int]:
 
 
 def _label(span: SpanInfo, entry: Event | None) -> str:
-    return (span.name or span.step or span.node) + which(span, entry)
+    return (span.name or span.step or span.node) + which(span.node, entry)
 
 
 def _span(span: SpanInfo, placed: Placed, begin: int, depth: int, name: int, numbers: dict[str, int], label: str) -> list[Any]:

@@ -135,7 +135,7 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
     # A span that its level filters logs only its error. It has no entry and no duration, and nothing of it is lost.
     lost = span.partial and (span.duration_ms is not None or span.status == "running")
     return (
-        printable(label + which(span, entry)),
+        printable(label + which(span.node, entry)),
         printable(node),
         duration_text(span.duration_ms),
         f"{tokens:,} tok" if tokens else "",
@@ -144,12 +144,12 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
     )
 
 
-def which(span: SpanInfo, entry: Event | None) -> str:
+def which(node: str, entry: Event | None) -> str:
     """Return what distinguishes a span from its siblings, after a space: the number of an iteration, branch or attempt."""
     data = entry["data"] if entry else {}
     given = data.get("input")
     parts = []
-    if span.node in ("loop.iteration", "parallel.branch") and isinstance(given, dict):
+    if node in ("loop.iteration", "parallel.branch") and isinstance(given, dict):
         parts = [f"[{given['index']}]"] if "index" in given else []
         parts += [str(given["branch"])] if "branch" in given else []
         parts += [text] if "item" in given and columns(text := _one_line(given["item"])) <= _LABEL else []
