@@ -82,6 +82,7 @@ FORMS: dict[str, tuple[str, Any, Any, list[str], list[str]]] = {
     ),
     "gen_ai": ("llm.call", {"messages": _GEN_AI}, {"role": "assistant", "parts": _CANDIDATE["content"]["parts"]}, _TALK, _SAID),
     "Google": ("llm.call", {"contents": _CONTENTS}, {"candidates": [_CANDIDATE]}, _TALK, _SAID),
+    "a pair": ("graph", {"messages": [["human", _TEXT]]}, {"messages": [["user", _TEXT], ["ai", "On the van."]]}, [_USER], _SAID),
     "a prompt": (
         "llm.call",
         {"system": "Be brief.", "prompt": _TEXT, "model": "m"},

@@ -89,8 +89,11 @@ function unwrapped(item) {
   return item;
 }
 
-// Returns a message, or null for anything else.
+const isPair = (item) => Array.isArray(item) && item.length === 2 && isText(item[0]) && isText(item[1]) && /^(user|human|assistant|ai|system|developer)$/.test(item[0]);
+
+// Returns a message, or null for anything else. LangChain takes a pair of role and text as one, too.
 function messageOf(given, path) {
+  if (isPair(given)) return { role: ROLES[given[0]] || given[0], path, parts: partsOf(given[1], inside(path, 1)) };
   if (!isObject(given)) return null;
   const item = unwrapped(given), type = isText(item.type) ? item.type : "";
   if (!isText(item.role)) {
@@ -119,7 +122,7 @@ function results(item, key, said, path) {
 // Returns the messages of a list, or null if it does not look like one. A text in it says how many items were cut.
 function messagesOf(list, path) {
   if (!Array.isArray(list) || !list.length) return null;
-  if (list.length === 1 && Array.isArray(list[0])) return messagesOf(list[0], inside(path, 0)); // a batch of one
+  if (list.length === 1 && Array.isArray(list[0]) && !isPair(list[0])) return messagesOf(list[0], inside(path, 0)); // a batch of one
   let known = 0;
   const messages = list.map((item, at) => {
     const message = messageOf(item, inside(path, at));

@@ -75,16 +75,19 @@ const tree = new List(byId("rows"), spanRow, (key) => {
 });
 tree.pick = (index) => choose(index);
 
+const labelWidth = (micros, step) => 8 + 7 * tickText(Math.round(micros / step) * step, step).length; // pixels, about
+
 function drawAxis() {
   const axis = byId("axis"), wide = axis.clientWidth, size = range[1] - range[0];
   if (!wide) return;
-  const step = durationStep(size / Math.max(1, Math.min(8, wide / 76))), from = Math.max(0, Math.ceil(range[0] / step));
+  const [narrow, loose] = [58, 104].map((room) => durationStep(size / Math.max(1, Math.min(8, wide / room))));
+  const step = labelWidth(range[1], narrow) < (narrow / size) * wide ? narrow : loose, from = Math.max(0, Math.ceil(range[0] / step));
   root.style.setProperty("--tick", `${(step / size) * wide}px`);
   root.style.setProperty("--first-tick", `${((from * step - range[0]) / size) * wide}px`);
   const marks = [];
   for (let at = from; at * step < range[1] - size * 1e-9; at++) {
     const text = tickText(at * step, step), left = percent(at * step);
-    const mark = make("span", "", left + ((8 + 7 * text.length) / wide) * 100 < 100 || !marks.length ? text : ""); // if it has room
+    const mark = make("span", "", left + (labelWidth(at * step, step) / wide) * 100 < 100 || !marks.length ? text : ""); // if it has room
     mark.style.left = `${left}%`;
     marks.push(mark);
   }
