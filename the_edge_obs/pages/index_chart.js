@@ -1,6 +1,6 @@
 // The runs over time: a bar for each, or for several that follow each other if there are many. Below the bars stand marks for
 // errors, and a second row of bars for the cost.
-const PLOT = { left: 56, top: 10, height: 120, marks: 18, axis: 18, costs: 42 }, SLOT = { least: 6, most: 26 };
+const PLOT = { left: 56, top: 10, height: 120, marks: 18, axis: 18, costs: 42 }, SLOT = { least: 6, most: 40 };
 const LOG_FROM = 40; // the longest run takes so many times the median: short ones would be flat on a linear axis
 
 const svg = (tag, attributes, text) => {
