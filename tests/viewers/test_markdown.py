@@ -151,7 +151,7 @@ def test_without_a_clipboard(watched: Watched, tmp_path: Path, how: str) -> None
         assert field.input_value().startswith("# Run `chat`: ok\n")
         assert page.evaluate("document.querySelector('dialog textarea').selectionEnd") == len(field.input_value())
         page.keyboard.press("Escape")
-        assert page.locator("dialog").count() == 0
+        page.wait_for_selector("dialog", state="detached")
     else:
         page.wait_for_selector("#share:has-text('copied')")
         assert page.evaluate("window.copied").startswith("# Run `chat`: ok\n")

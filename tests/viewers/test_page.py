@@ -23,7 +23,7 @@ def run() -> list[Event]:
     error = {"type": "E", "message": _HOSTILE}
     return [
         event(1, "entry", 0, data={"name": "triage"}),
-        *whole(2, 0.1, 0.3, parent=1, node="file.read", step="load", data={"output": "needle in it"}),
+        *whole(2, 0.1, 0.3, parent=1, node="file.read", step="load", data={"output": 'needle in it: say "ah"'}),
         event(3, "entry", 0.4, parent=1, node="parallel", step="judge"),
         *whole(4, 0.4, 0.8, parent=3, node="llm.call", step="left", metrics={"tokens": 42}),
         event(5, "entry", 0.45, parent=3, node="llm.call", step="right", data={"input": {"prompt": _HOSTILE}}),
@@ -74,6 +74,7 @@ def test_the_tree_and_its_time_line(shown: Any) -> None:
         ("#node", "llm.*", ["triage", "judge", "left", "right"], "2 of 5 spans"),
         ("#node", "FILE.rea?", ["triage", "load"], "1 of 5 spans"),
         ("#text", "nowhere", [], "0 of 5 spans"),
+        ("#text", 'say "ah"', ["triage", "load"], "1 of 5 spans"),
         ("#status", "error", ["triage", "judge", "right"], "2 of 5 spans"),
         ("#level", "error", ["triage", "judge", "right"], "2 of 5 spans"),
     ],

@@ -93,7 +93,7 @@ function markdownOfRun() {
 // --- the clipboard: pages from disk may not have one ---
 
 async function copy(text, from) {
-  const label = from.textContent;
+  const label = (from.dataset.label ||= from.textContent); // it may still say "copied"
   try {
     await navigator.clipboard.writeText(text);
   } catch {

@@ -3,7 +3,8 @@ const texts = new Array(events.length);
 const textOf = (place) => {
   if (texts[place] === undefined) {
     const event = events[place];
-    texts[place] = `${names[event[NAME]]} ${event[MESSAGE] || ""} ${JSON.stringify(event[DATA])}`.toLowerCase();
+    // A quote is searched for as it is shown, also in JSON within JSON, as the arguments of tools are.
+    texts[place] = `${names[event[NAME]]} ${event[MESSAGE] || ""} ${JSON.stringify(event[DATA]).replace(/\\+"/g, '"')}`.toLowerCase();
   }
   return texts[place];
 };
