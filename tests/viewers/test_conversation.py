@@ -263,3 +263,14 @@ def test_a_text_of_a_megabyte(watched: Watched, tmp_path: Path) -> None:
     button.click()
     assert len(page.locator("#details .message .text").inner_text()) == 20_000 * 6 + 81_500
     assert clean(watched)
+
+
+def test_searching_is_linear(watched: Watched, tmp_path: Path) -> None:
+    """A text of nothing but backslashes, which JSON doubles, does not stop the page."""
+    text = "\\" * 300_000 + "x"
+    page = open_run(watched, tmp_path, span_of("llm.call", {"messages": [{"role": "user", "content": text}]}, None), row=None)
+    page.fill("#text", "needle")
+    assert page.inner_text("#shown") == "0 of 2 spans"
+    page.fill("#text", "\\\\")
+    assert page.inner_text("#shown") == "1 of 2 spans"
+    assert clean(watched)
