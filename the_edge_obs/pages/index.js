@@ -11,7 +11,7 @@ function draw() {
   drawTable();
   byId("shown").textContent = shown.length === runs.length ? "" : `${number(shown.length)} of ${counted(runs.length, "run")}`;
   byId("range").hidden = !chosen.times;
-  if (chosen.times && shown.length) byId("range").textContent = `${shown[0][STARTED].slice(0, 16)} to ${shown[shown.length - 1][STARTED].slice(0, 16)} ×`;
+  if (chosen.times && shown.length) byId("range").textContent = `${minuteOf(shown[0])} to ${minuteOf(shown[shown.length - 1])} ×`;
   byId("ran").hidden = chosen.node < 0;
   byId("ran").textContent = chosen.node < 0 ? "" : `ran ${seen(data.nodes[chosen.node])} ×`;
 }

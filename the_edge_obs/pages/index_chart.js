@@ -119,11 +119,23 @@ function about(at, list, isLog) {
     line.textContent = line.dataset.all;
     return;
   }
-  const [run] = column.runs, last = column.runs[column.runs.length - 1];
-  const parts = column.runs.length === 1
-    ? [seen(run[NAME]), statuses[run[STATUS]], run[STARTED], run[DURATION] === null ? "no end" : duration(run[DURATION] * 1000), run[ERROR_TEXT] ? seen(oneLine(run[ERROR_TEXT])) : run[ERRORS] ? counted(run[ERRORS], "error") : ""]
-    : [counted(column.runs.length, "run"), `${run[STARTED].slice(0, 16)} to ${last[STARTED].slice(0, 16)}`, column.middle === null ? "" : `median ${duration(column.middle * 1000)}, longest ${duration(column.longest * 1000)}`, column.failed ? `${number(column.failed)} failed` : "", column.handled ? `${number(column.handled)} with handled errors` : ""];
+  const parts = column.runs.length === 1 ? aboutRun(column.runs[0]) : aboutRuns(column);
   line.textContent = [...parts, column.cost ? dollars(column.cost) : ""].filter(Boolean).join(" · ");
+}
+
+function aboutRun(run) {
+  const error = run[ERROR_TEXT] ? seen(oneLine(run[ERROR_TEXT])) : run[ERRORS] ? counted(run[ERRORS], "error") : "";
+  return [seen(run[NAME]), statuses[run[STATUS]], run[STARTED], run[DURATION] === null ? "no end" : duration(run[DURATION] * 1000), error];
+}
+
+function aboutRuns({ runs, middle, longest, failed, handled }) {
+  return [
+    counted(runs.length, "run"),
+    `${minuteOf(runs[0])} to ${minuteOf(runs[runs.length - 1])}`,
+    middle === null ? "" : `median ${duration(middle * 1000)}, longest ${duration(longest * 1000)}`,
+    failed ? `${number(failed)} failed` : "",
+    handled ? `${number(handled)} with handled errors` : "",
+  ];
 }
 
 function legend(list, isLog) {

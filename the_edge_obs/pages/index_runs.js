@@ -1,12 +1,12 @@
 // The runs of a folder as pages/site.py writes them, and which of them the filters choose.
 const { runs, statuses } = data;
 const [NAME, STATUS, START, STARTED, DURATION, ERRORS, ERROR_TEXT, NODES, TOKENS, COST, FLOW, PAGE, FIGURES] = Array(13).keys();
-const OK = statuses.indexOf("ok"), ERROR = statuses.indexOf("error");
+const ERROR = statuses.indexOf("error");
 
 runs.sort((a, b) => a[START] - b[START]);
 const searched = runs.map((run) => `${run[NAME]}\n${run[ERROR_TEXT]}\n${run[FLOW]}`.toLowerCase());
-const has_errors = (run) => run[ERRORS] > 0 || run[STATUS] === ERROR;
-const orDash = (text) => text || "–";
+const minuteOf = (run) => run[STARTED].slice(0, 16); // without seconds and zone
+const hasErrors = (run) => run[ERRORS] > 0 || run[STATUS] === ERROR;
 
 // What is chosen beside the fields: the times from and to, and a node that ran.
 const chosen = { times: null, node: -1 };
@@ -17,7 +17,7 @@ function select() {
   const name = names && names.value ? namesInOrder[names.value - 1] : null, number = statuses.indexOf(status);
   return runs.filter((run, index) => {
     if (text && !searched[index].includes(text)) return false;
-    if (status && (status === "errors" ? !has_errors(run) : run[STATUS] !== number)) return false;
+    if (status && (status === "errors" ? !hasErrors(run) : run[STATUS] !== number)) return false;
     if (name !== null && run[NAME] !== name) return false;
     if (chosen.times && (run[START] < chosen.times[0] || run[START] > chosen.times[1])) return false;
     return chosen.node < 0 || run[FIGURES].some((figures) => figures[0] === chosen.node);

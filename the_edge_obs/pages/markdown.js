@@ -66,11 +66,11 @@ function markdownOfTree() {
     const node = names[span[NODE]], label = seen(oneLine(span[LABEL]));
     return clipped(`${"  ".repeat(Math.min(span[DEPTH], 20))}${label}${label.startsWith(node) ? "" : ` (${node})`}`, 120);
   };
-  const took_text = (span) => took(span) || "no end", widest = (text) => rows.reduce((most, index) => Math.max(most, text(spans[index]).length), 0);
-  const width = Math.min(LABEL_WIDTH, widest(name)), room = widest(took_text);
+  const tookText = (span) => took(span) || "no end", widest = (text) => rows.reduce((most, index) => Math.max(most, text(spans[index]).length), 0);
+  const width = Math.min(LABEL_WIDTH, widest(name)), room = widest(tookText);
   const lines = rows.map((index) => {
     const span = spans[index], error = errors.includes(index) ? errorOf(index) : null;
-    return `${name(span).padEnd(width)}  ${took_text(span).padStart(room)}  ${statuses[span[STATUS]]}${error ? `: ${seen(clipped(oneLine(errorText(error)), 200))}` : ""}`;
+    return `${name(span).padEnd(width)}  ${tookText(span).padStart(room)}  ${statuses[span[STATUS]]}${error ? `: ${seen(clipped(oneLine(errorText(error)), 200))}` : ""}`;
   });
   if (rows.length < spans.length) lines.push(`… ${number(spans.length - rows.length)} of ${counted(spans.length, "span")} are not listed`);
   return fenced(lines.join("\n"), "text");

@@ -73,18 +73,18 @@ function contents(index) {
 
 function showTalk({ given, answer }, input, output, options, index) {
   const parts = [heading("conversation", [switchOf(index)])];
-  const facts = (title, value) => {
+  const others = (title, value, path) => {
     const kept = Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined && item !== null));
-    const names = Object.keys(kept);
-    if (names.length) parts.push(folding("facts", [make("span", "key", title), ": ", make("span", "preview", preview(kept))], () => [showValue(kept, { ...options, path: title === "settings" ? "input" : "output" })], holds(kept, options.needle)));
+    const summary = [make("span", "key", title), ": ", make("span", "preview", preview(kept))];
+    if (Object.keys(kept).length) parts.push(folding("facts", summary, () => [showValue(kept, { ...options, path })], holds(kept, options.needle)));
   };
   if (given) {
-    facts("settings", given.rest);
+    others("settings", given.rest, "input");
     parts.push(showMessages(given.messages, options));
   } else if (input !== undefined) parts.push(make("h3", "", "input"), showValue(input, { ...options, path: "input" }));
   if (answer) {
     parts.push(make("h3", "", "answer"), showMessages(answer.messages, options));
-    facts("about the answer", answer.rest);
+    others("about the answer", answer.rest, "output");
   } else if (output !== undefined) parts.push(make("h3", "", "output"), showValue(output, { ...options, path: "output" }));
   return parts;
 }

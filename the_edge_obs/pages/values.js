@@ -140,14 +140,14 @@ function treeNode(key, value, path, tree, depth) {
 }
 
 // Returns an element that folds; what is in it is made when it is first opened.
-function folding(name, summary, make_inner, isOpen) {
+function folding(name, summary, makeInner, isOpen) {
   const box = make("details", name), head = make("summary");
   head.append(...summary);
   box.append(head);
   const fill = () => {
     if (box.childElementCount > 1) return;
     const inner = make("div", "inner");
-    inner.append(...make_inner());
+    inner.append(...makeInner());
     box.append(inner);
   };
   if (isOpen) fill();
