@@ -148,7 +148,7 @@ def _put_on_client(replaced: _Replaced, client: Any, is_async: bool) -> None:
         if before is not None:
             return before(*args, **kwargs)
         method = type(self).request
-        return getattr(method, _ORIGINAL, method)(self, *args, **kwargs)
+        return (getattr(method, _ORIGINAL, method) if replaced.owners else method)(self, *args, **kwargs)
 
     def copying(copy: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(copy)

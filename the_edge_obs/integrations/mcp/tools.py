@@ -123,7 +123,7 @@ def _latest(folders: Folders) -> str:
 def _log(folders: Folders, wanted: str) -> FlowLog:
     skipped = Skipped()
     events = list(iter_query(folders, skipped, **_chosen(folders, wanted)))
-    return drawn(build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0)))
+    return build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
 
 
 def _short_span(span_id: str) -> str:
@@ -211,7 +211,7 @@ def _show_run(folders: Folders, given: dict[str, Any]) -> Any:
     answer = {"run": log.flow_id[:_SHORT_RUN], "name": log.name, "status": log.status, "totals": metrics}
     if failed is not None:
         answer["error_arose_in"] = _span_facts(log, failed)
-    return {**answer, "spans": [_line(span, depth) for depth, span in log.walk()]}
+    return {**answer, "spans": [_line(span, depth) for depth, span in drawn(log).walk()]}
 
 
 def _get_span(folders: Folders, given: dict[str, Any]) -> Any:
