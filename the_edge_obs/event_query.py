@@ -17,6 +17,8 @@ from .event import EVENT_TYPES, LEVELS, Event, dumps, level_name, level_number
 from .jsonl import LineFilter
 from .text import BLANKS, UNITS, signed_seconds
 
+__all__ = ["matches", "select"]
+
 Predicate = Callable[[Event], bool]
 
 

@@ -21,6 +21,8 @@ from .errors import LogFileError
 from .event import LEVELS, MAX_INT, MAX_LINE_BYTES, Event, dumps, is_error_data, problems, without_totals
 from .files import open_regular, reason_of
 
+__all__ = ["Skipped", "read_events"]
+
 SUFFIXES = (".jsonl", ".jsonl.gz")
 MAX_DEPTH: Final = 200
 """The deepest nesting of containers in a line that readers accept; lines of this package have at most 16 levels."""

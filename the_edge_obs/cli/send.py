@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from ..errors import ConfigurationError, ExportError, LogFileError
 from ..event import Event, Seen
 from ..files import leased, open_regular, reason_of
 from ..jsonl import Skipped
+from ..secrets.keys import classify
 from ..store.paths import log_files, named, readable_events, unread
 from ..store.sources import iter_query
 from ..text import counted, printable
@@ -67,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    from ..integrations.otel_sending import EventSender, memory_of
+    from ..integrations.otel_sending import EventSender
 
     headers = _headers(args.header)
     log = [path for path in dict.fromkeys(args.log) if _is_there(path, args.skipped)]
@@ -75,7 +77,7 @@ def call(args: argparse.Namespace) -> int:
         raise unread(args.skipped)
     if args.follow:
         check_growing(log)
-    memories = [memory_of(path, args.to, headers) for path in log]
+    memories = [_memory_of(path, args.to, headers) for path in log]
     senders = [EventSender(args.to, headers, _accepted(memory), content=not args.no_content) for memory in memories]
     try:
         (_follow if args.follow else _send_once)(log, senders, args.skipped)
@@ -87,6 +89,21 @@ def call(args: argparse.Namespace) -> int:
             if sender.forgotten is not None:
                 say(f"note: {str(memory)!r} cannot be written, so they would be sent again: {reason_of(sender.forgotten)}")
     return DONE
+
+
+def _memory_of(log: Path, endpoint: str, headers: Mapping[str, str] | None) -> Path:
+    """Return the file beside a log that remembers what a receiver has accepted.
+
+    Headers such as ``x-mlflow-experiment-id`` are part of the receiver; those with secrets, which are changed, are not.
+
+    Args:
+        log: A file or a folder.
+        endpoint, headers: Those of the receiver.
+    """
+    told = [f"{name.lower()}={value}" for name, value in (headers or {}).items() if not classify(name)]
+    digest = hashlib.sha256("\n".join([endpoint.rstrip("/"), *sorted(told)]).encode()).hexdigest()[:12]
+    folder, name = (log, "") if log.is_dir() else (log.parent, f"{log.name}.")
+    return folder / f".{name}sent-{digest}"
 
 
 def _is_there(path: Path, skipped: Skipped) -> bool:

@@ -19,7 +19,17 @@ from ._flow_logs import by_start
 from .otlp_attributes import ATTRIBUTES, Kind
 from .otlp_names import CONVENTIONS, Value, bridged, kind_of, title_of
 
-__all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "named", "runs_of"]
+__all__ = [
+    "CONVENTIONS",
+    "UNKNOWN_RESOURCE",
+    "OtlpEvent",
+    "OtlpSpan",
+    "Translator",
+    "Value",
+    "bridged",
+    "resource_attributes",
+    "runs_of",
+]
 
 Attributes: TypeAlias = "dict[str, Value]"
 
@@ -158,14 +168,14 @@ def runs_of(
         for record in records_of(log):
             parts.setdefault(of.get(record.span_id, first), []).append(translator.translate(record))
         for process, spans in parts.items():
-            yield dict(UNNAMED) if process is None else named(process._asdict()), spans
+            yield dict(UNKNOWN_RESOURCE) if process is None else resource_attributes(process._asdict()), spans
 
 
-UNNAMED: Final[Mapping[str, Value]] = {"service.name": "unknown_service"}
+UNKNOWN_RESOURCE: Final[Mapping[str, Value]] = {"service.name": "unknown_service"}
 """The attributes of an unknown resource."""
 
 
-def named(resource: Mapping[str, Any]) -> Attributes:
+def resource_attributes(resource: Mapping[str, Any]) -> Attributes:
     """Return the attributes of the resource that a root's entry names."""
     names = {"service.name": "service", "host.name": "host", "process.pid": "pid"}
     found = {name: resource.get(key) for name, key in names.items()}

@@ -6,38 +6,20 @@ killed in between sends one batch again, with the same ids.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import ExportError
+from .. import ExportError, SpanRecord
 from ..event import ENDS, Event, dumps, resource_of
 from ..files import open_for_appending, open_regular
-from ..formats.otlp import UNNAMED, Translator, named
-from ..handlers.span_records import SpanRecord, span_record
-from ..secrets.keys import classify
+from ..formats.otlp import UNKNOWN_RESOURCE, Translator, resource_attributes
+from ..handlers.span_records import span_record
 from .otel import WHY, check_arguments, client_of
 
 _BATCH: Final = 512
-_HIDDEN_NAME: Final = "sent"
-
-
-def memory_of(log: Path, endpoint: str, headers: Mapping[str, str] | None) -> Path:
-    """Return the file beside a log that remembers what a receiver has accepted.
-
-    Headers such as ``x-mlflow-experiment-id`` are part of the receiver; those with secrets, which are changed, are not.
-
-    Args:
-        log: A file or a folder.
-        endpoint, headers: Those of the receiver.
-    """
-    told = [f"{name.lower()}={value}" for name, value in (headers or {}).items() if not classify(name)]
-    digest = hashlib.sha256("\n".join([endpoint.rstrip("/"), *sorted(told)]).encode()).hexdigest()[:12]
-    folder, name = (log, "") if log.is_dir() else (log.parent, f"{log.name}.")
-    return folder / f".{name}{_HIDDEN_NAME}-{digest}"
 
 
 class Accepted:
@@ -138,7 +120,7 @@ class EventSender:
         """Add an event; the events of a span come in the order in which they were logged."""
         kind, span_id = event["event_type"], event["span_id"]
         if (resource := resource_of(event)) is not None:
-            self._latest[event["flow_id"]] = self._resources[span_id] = named(resource)
+            self._latest[event["flow_id"]] = self._resources[span_id] = resource_attributes(resource)
         if (waiting := self._ended.get(span_id)) is not None:
             waiting.append(event)  # late, but not too late
         elif not self._accepted.has(span_id, ended=True):
@@ -153,7 +135,7 @@ class EventSender:
             return  # of a span whose entry was filtered
         if events is None:
             # That of its process: its parent has it; the logs of several processes are read one after the other.
-            above = self._resources.get(event["parent_id"] or "") or self._latest.get(event["flow_id"], UNNAMED)
+            above = self._resources.get(event["parent_id"] or "") or self._latest.get(event["flow_id"], UNKNOWN_RESOURCE)
             self._resources.setdefault(span_id, above)
         events = self._open.setdefault(span_id, [])
         events.append(event)
@@ -201,4 +183,4 @@ class EventSender:
             yield len(spans)
 
     def _with_resource(self, span: SpanRecord) -> tuple[Any, Mapping[str, Any]]:
-        return self._translator.translate(span), self._resources.get(span.span_id, UNNAMED)
+        return self._translator.translate(span), self._resources.get(span.span_id, UNKNOWN_RESOURCE)

@@ -10,6 +10,8 @@ from typing import Any, Final
 from ..event import Event, is_failure, without_repeats
 from .summaries import FlowSummaries
 
+__all__ = ["ErrorGroup", "error_groups"]
+
 MAX_GROUPS: Final = 1_000
 """How many groups are kept apart; the errors of further ones are counted together, per node."""
 _MAX_SHAPE: Final = 300  # characters of a message that are compared

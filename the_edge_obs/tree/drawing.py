@@ -152,17 +152,21 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
 
 def which(span: SpanInfo, entry: Event | None) -> str:
     """Return what distinguishes a span from others, after a space: the number of an iteration, branch or attempt, the process."""
+    mark = span.mark if isinstance(span, DrawnSpan) else ""
+    return numbered(span.node, entry) + (f" {mark}" if mark else "")
+
+
+def numbered(node: str, entry: Event | None) -> str:
+    """Return what distinguishes a span from its siblings, after a space: the number of an iteration, branch or attempt."""
     data = entry["data"] if entry else {}
     given = data.get("input")
     parts = []
-    if span.node in ("loop.iteration", "parallel.branch") and isinstance(given, dict):
+    if node in ("loop.iteration", "parallel.branch") and isinstance(given, dict):
         parts = [f"[{given['index']}]"] if "index" in given else []
         parts += [str(given["branch"])] if "branch" in given else []
         parts += [text] if "item" in given and columns(text := _one_line(given["item"])) <= _LABEL else []
     if "attempt" in data:
         parts.append(f"(attempt {data['attempt']})")
-    if isinstance(span, DrawnSpan) and span.mark:
-        parts.append(span.mark)
     return "".join(f" {part}" for part in parts)
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from ...errors import LogFileError, ObservabilityError
+from ... import LogFileError, ObservabilityError
 from ...instrumentation.resources import version
 from ...jsonl import Skipped
-from ...store.paths import log_files
+from ...store import log_files
 from .answers import fitted
 from .tools import TOOLS, Folders, Tool
 

@@ -6,22 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ...comparison import diff as compared
+from ... import FlowLog, FlowNotFoundError, QueryError, runs
+from ... import diff as compared
 from ...comparison import render as render_diff
-from ...errors import FlowNotFoundError, QueryError
 from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
-from ...flow_log import FlowLog, SpanInfo, build_flow_log
+from ...flow_log import SpanInfo, build_flow_log
 from ...jsonl import Skipped
+from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, ordered_query
 from ...store.error_groups import error_groups
-from ...store.run_events import filters_of
-from ...store.run_filters import ORDERS
-from ...store.run_lists import runs
 from ...store.run_stats import node_stats
-from ...store.sources import iter_query, ordered_query
-from ...store.summaries import SHORT_SPAN, FlowSummary
 from ...text import View, clock_text, duration_text
-from ...tree.clocks import DrawnSpan, drawn
-from ...tree.drawing import origin
+from ...tree import DrawnSpan, drawn, origin
 
 _SHORT_RUN: Final = 8  # characters from the beginning of a flow id
 _KNOWN: Final = 5  # runs that an error names
