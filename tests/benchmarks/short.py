@@ -16,7 +16,7 @@ from typing import Any
 
 import the_edge_obs as obs
 
-from .contenders import Contender
+from .contenders import Contender, load
 from .honesty import check_flows
 from .node import NODE, acall, call, parameters
 from .rounds import Plan, Row, interleaved, rows_of
@@ -40,14 +40,16 @@ def flows(plan: Plan, names: list[str]) -> list[Row]:
     count = plan.calls // 5
     rows: list[Row] = []
     for variant, files in ((MEMORY, False), (FILE, True)):
-        with opened(names, files=files) as running:
-            samplers: dict[str, Callable[[], float]] = {}
-            for name, contender in running.items():
-                if contender.logs_flows:
-                    check_flows(contender)
-                    samplers[name] = partial(_in_flows, contender, contender.block, count)
+        with opened(_who_logs_flows(names), files=files) as running:
+            for contender in running.values():
+                check_flows(contender)
+            samplers = {name: partial(_in_flows, contender, contender.block, count) for name, contender in running.items()}
             rows += rows_of(variant, interleaved(plan.rounds, samplers), "µs/flow")
     return rows
+
+
+def _who_logs_flows(names: list[str]) -> list[str]:
+    return [name for name in names if load(name).logs_flows]
 
 
 def _in_flows(contender: Contender, block: Callable[[], AbstractContextManager[Any]], count: int) -> float:
@@ -64,11 +66,10 @@ def _in_flows(contender: Contender, block: Callable[[], AbstractContextManager[A
 
 def tasks_with_flows(plan: Plan, names: list[str]) -> list[Row]:
     """Measure asyncio tasks that each open a flow and run three nodes in it, each of which gives way once: µs a task."""
-    with opened(names) as running:
-        samplers: dict[str, Callable[[], float]] = {
+    with opened(_who_logs_flows(names)) as running:
+        samplers = {
             name: partial(_in_tasks, contender, contender.observe_async(acall, NODE), plan.tasks)
             for name, contender in running.items()
-            if contender.logs_flows
         }
         return rows_of(TASKS, interleaved(plan.rounds, samplers), "µs/task")
 
