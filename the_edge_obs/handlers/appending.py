@@ -32,18 +32,20 @@ class LogFile:
         OSError: it cannot be opened.
     """
 
-    __slots__ = ("descriptor", "is_torn", "looked", "path", "until")
+    __slots__ = ("_device", "_inode", "descriptor", "is_torn", "looked", "path", "until")
 
     def __init__(self, path: str, mode: int = FILE_MODE) -> None:
         self.path = path
-        self.descriptor = open_for_appending(path, mode)
-        self.is_torn = ends_torn(path)
+        self.descriptor, status = open_for_appending(path, mode)
+        self._inode, self._device = status.st_ino, status.st_dev
+        self.is_torn = status.st_size > 0 and ends_torn(path)
         self.looked = self.until = 0
 
     def is_gone(self) -> bool:
         """Tell whether the file was deleted, or moved away as ``tea-obs clean`` and logrotate do."""
         try:
-            return not os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path))
+            there = os.lstat(self.path)
+            return there.st_ino != self._inode or there.st_dev != self._device
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:  # the folder is not accessible any more, but the open file can still be written to
@@ -125,7 +127,8 @@ class FlowFiles:
         Raises:
             OSError: the line could not be written as a whole, or the file was deleted; then the line is in a new file.
         """
-        path = self.path_of(flow_id)
+        file = self.of_flow.get(flow_id)
+        path = self.path_of(flow_id) if file is None else file.path
         file = self._open.get(path)
         is_gone = file is not None and (is_end or not file.looked <= now < file.until) and file.is_gone()
         lost = is_gone and file is not None and file.is_lost()
@@ -138,7 +141,8 @@ class FlowFiles:
         file.append(line)
         file.trust(now)
         if is_end:
-            self.end(flow_id)
+            self.of_flow.pop(flow_id, None)
+            self.forget(path)
         if lost:
             raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was created again, without the earlier events")
 
