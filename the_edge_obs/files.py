@@ -79,7 +79,9 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> IO[byt
 
 
 def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> tuple[int, os.stat_result]:
-    """Open a regular file for appending, and return the descriptor and the file's status. It is created if needed, with its folders.
+    """Open a regular file for appending, and return the descriptor and the file's status.
+
+    The file and its folders are created if needed.
 
     A path whose last component is a symbolic link is refused. The mode applies to a new file, as far as the umask allows.
 
