@@ -1,7 +1,7 @@
 """One flow's part of a ring buffer, and the estimate of its size.
 
-Measuring an event costs as much as keeping it. So events are weighed in batches, and of each batch a sample is measured: far below
-the caps one random event of 128, and the more the closer a cap is; at last every event.
+Measuring an event costs as much as keeping it. So events are weighed in batches, and of each batch a sample is measured: far
+below the caps one random event of 128, and the more the closer a cap is; at last every event.
 """
 
 from __future__ import annotations

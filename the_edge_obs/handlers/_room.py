@@ -136,7 +136,7 @@ class Room:
     # --- what leaves ---
 
     def _settle_others(self) -> None:
-        """Look at one flow, or two if the first is still running, and weigh flows that have ended once there is a step of events."""
+        """Look at one flow, or two if the first is still running; weigh ended flows once there is a step of events."""
         for _ in range(min(2, len(self._running))):
             flow_id = self._running.popleft()
             buffer = self.flows.get(flow_id)
