@@ -46,6 +46,9 @@ _RANDOM: Final = (1 << 128) - 1 & ~(15 << 76) & ~(3 << 62)  # the bits of a whol
 SAMPLED: Final = 1  # trace-flags of W3C Trace Context: the caller may have recorded this trace
 
 
+_NOTHING_REPORTED: Final[frozenset[str]] = frozenset()
+
+
 class FlowState:
     """The state of one run while it lasts, shared by all of its spans.
 
@@ -79,7 +82,7 @@ class FlowState:
         self.ended = self.is_abroad = False
         self.faults = 0
         self.status, self.is_silent = "running", True
-        self.reported: set[str] = set()
+        self.reported: frozenset[str] = _NOTHING_REPORTED
         self.trace_flags, self.tracestate = SAMPLED, ""
 
     def __reduce__(self) -> tuple[Any, ...]:

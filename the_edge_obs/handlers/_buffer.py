@@ -7,6 +7,7 @@ below the caps one random event of 128, and the more the closer a cap is; at las
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -34,11 +35,14 @@ class Load:
         max_bytes, max_events: The caps, or None.
     """
 
-    __slots__ = ("bytes", "events", "max_bytes", "max_events")
+    __slots__ = ("_few_bytes", "_few_events", "bytes", "events", "max_bytes", "max_events")
 
     def __init__(self, max_bytes: int | None, max_events: int | None) -> None:
         self.bytes = self.events = 0
         self.max_bytes, self.max_events = max_bytes, max_events
+        # Up to these, steps are the longest.
+        self._few_bytes = math.inf if max_bytes is None else max_bytes - MAX_STEP * _ROOM_OF_STEP
+        self._few_events = math.inf if max_events is None else max_events - MAX_STEP * _SHARE
 
     def exceeds(self, share: float = 1.0) -> bool:
         """Tell whether the load is over a share of one of the caps."""
@@ -46,6 +50,8 @@ class Load:
 
     def step(self) -> int:
         """Return how many events a flow may take before they must be weighed: the closer a cap, the fewer."""
+        if self.bytes <= self._few_bytes and self.events <= self._few_events:
+            return MAX_STEP
         step = MAX_STEP
         if self.max_bytes is not None:
             step = min(step, (self.max_bytes - self.bytes) // _ROOM_OF_STEP)

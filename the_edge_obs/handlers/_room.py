@@ -58,7 +58,7 @@ class Room:
     def add(self, flow_id: str, item: Item) -> FlowBuffer:
         """Return the buffer of a flow whose first event is about to come."""
         with self.lock:
-            self._settle_others()
+            step = self._settle_others()
             if (buffer := self.flows.get(flow_id)) is not None:
                 return buffer
             flow = flow_of(item) if isinstance(item, tuple) else None
@@ -68,7 +68,7 @@ class Room:
                 buffer.dropped, later = self._left.pop(flow_id)
                 buffer.items = buffer.items if later is None else later
                 self.dropped -= buffer.dropped
-            buffer.weigh(self._high)
+            buffer.limit = min(self._high, len(buffer.items) + step - 1)
             self.flows[flow_id] = buffer
             self._running.append(flow_id)
             if len(self.flows) > self._max_flows:
@@ -135,8 +135,12 @@ class Room:
 
     # --- what leaves ---
 
-    def _settle_others(self) -> None:
-        """Look at one flow, or two if the first is still running; weigh ended flows once there is a step of events."""
+    def _settle_others(self) -> int:
+        """Look at one flow, or two if the first is still running; weigh ended flows once there is a step of events.
+
+        Returns:
+            How many events a flow may take before they must be weighed.
+        """
         for _ in range(min(2, len(self._running))):
             flow_id = self._running.popleft()
             buffer = self.flows.get(flow_id)
@@ -148,8 +152,11 @@ class Room:
                 break
             self.settle(flow_id, buffer, final=True)
             self._running.append(flow_id)
-        if self._waiting >= self.load.step() or len(self._ended_flows) >= _MAX_WAITING:
+        step = self.load.step()
+        if self._waiting >= step or len(self._ended_flows) >= _MAX_WAITING:
             self._settle_ended()
+            step = self.load.step()
+        return step
 
     def _settle_ended(self) -> None:
         """Weigh the flows that have ended: short ones together, each with the mean of their events."""

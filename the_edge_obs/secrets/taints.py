@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
 from .keys import KEY_CLASSES, describes
-from .policies import Policy
+from .policies import Policy, process_policy
 from .texts import find
 from .values import SECRET_LIKE, is_random, look_of
 from .words import COMPOUNDS, FILLERS, FUNCTION_WORDS
@@ -36,6 +36,7 @@ _FEW_SPELLINGS: Final = 1_024  # a secret with more characters is remembered in 
 
 _MAX_PASSED: Final = 256  # remembered texts that are not secrets, each with
 _MAX_ORDINARY: Final = 256  # at most this many characters, as the secrets whose spellings are remembered
+_NONE_PASSED: Final[frozenset[str | bytes | int]] = frozenset()
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LARGEST_NUMBER: Final = 10**40
 
@@ -78,7 +79,7 @@ class Taints(set[str]):
         self._secrets: dict[str, tuple[bool, tuple[str, ...]]] = {}
         self._uses: dict[str, int] = {}  # by spelling, how many secrets have it
         self._needles: tuple[str, ...] | None = ()
-        self._passed: set[str | bytes | int] = set()  # checked, and not secrets
+        self._passed: frozenset[str | bytes | int] = _NONE_PASSED  # checked, and not secrets
         self._by_head: dict[str, list[str]] | None = None
         if spellings:
             self.absorb(spellings)
@@ -100,12 +101,13 @@ class Taints(set[str]):
             entries = ((secret[:MAX_STRING].decode("latin-1"), _long_enough(_spellings_of_bytes(secret[:MAX_STRING]))),)
         else:
             text = secret.decode("utf-8") if isinstance(secret, bytes) else secret
-            entries = (_remembered_entries if len(text) <= _MAX_ORDINARY else _entries)(text, is_token, is_certain)
+            entries_of = _remembered_entries if len(text) <= _MAX_ORDINARY else _entries
+            entries = entries_of(text, is_token, is_certain, process_policy())
         learned = [entry for part, spelled in entries if (entry := self._remember(part, spelled, is_token)) is not None]
         if is_certain and not learned and secret:
             self.lost += 1
         elif not learned and len(self._passed) < _MAX_PASSED and len(str(secret)) <= _MAX_ORDINARY:
-            self._passed.add(secret)
+            self._passed |= {secret}
         return learned
 
     def absorb(self, spellings: Iterable[str]) -> None:
@@ -188,8 +190,8 @@ class Taints(set[str]):
             return frozenset(self)
 
 
-def _entries(text: str, is_token: bool, is_certain: bool) -> tuple[Entry, ...]:
-    """Return the parts of a text that are remembered as secrets, with their spellings."""
+def _entries(text: str, is_token: bool, is_certain: bool, policy: Policy) -> tuple[Entry, ...]:
+    """Return the parts of a text that are remembered as secrets, with their spellings; ``policy`` is that of the process."""
     parts = (part for part in _parts(text, is_certain) if is_certain or _is_worth(part, is_token))
     return tuple((part, _long_enough(_spellings(part))) for part in parts)
 
