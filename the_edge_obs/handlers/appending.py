@@ -132,8 +132,9 @@ class FlowFiles:
         file = self._open.get(path)
         is_gone = file is not None and (is_end or not file.looked <= now < file.until) and file.is_gone()
         lost = is_gone and file is not None and file.is_lost()
-        if file is None or is_gone:
+        if is_gone:
             self.forget(path)
+        if file is None or is_gone:
             file = self._opened(path)
         if len(self.of_flow) >= _MAX_FLOWS:
             self.of_flow.clear()
