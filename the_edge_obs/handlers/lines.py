@@ -56,8 +56,11 @@ def encoded(facts: Facts) -> bytes:
         return _other(facts, known)
     clean = known.clean
     try:
-        is_plain = is_without or (type(payload) is dict and clean.issuperset(payload.values()) and clean.issuperset(payload))
-    except TypeError:  # it contains a container
+        if type(payload) is dict:
+            is_plain = clean.issuperset(payload.values()) and clean.issuperset(payload)
+        else:
+            is_plain = is_without or payload in clean
+    except TypeError:  # it is or contains a container
         is_plain = False
     cut = b""
     if not is_plain and (ways := known.marks_in(payload)) != ():
