@@ -161,19 +161,20 @@ class Room:
     def _settle_ended(self) -> None:
         """Weigh the flows that have ended: short ones together, each with the mean of their events."""
         ended, self._ended_flows, self._waiting = self._ended_flows, [], 0
+        for flow_id in ended:  # long ones first: they may make room, and evict short ones
+            buffer = self.flows.get(flow_id)
+            if buffer is not None and len(buffer.items) - buffer.weighed > _SHORT:
+                self.settle(flow_id, buffer, final=True)
         short: dict[str, tuple[FlowBuffer, list[Item]]] = {}
         for flow_id in ended:
             buffer = self.flows.get(flow_id)
-            if buffer is not None and len(buffer.items) - buffer.weighed <= _SHORT:
-                short[flow_id] = buffer, buffer.fresh()
-            elif buffer is not None:
-                self.settle(flow_id, buffer, final=True)
+            if buffer is not None and (fresh := buffer.fresh()):
+                short[flow_id] = buffer, fresh
         items = [item for _, fresh in short.values() for item in fresh]
         sample = self.load.sample()
         size = estimate(items, sample)
         for buffer, fresh in short.values():
-            if fresh:
-                buffer.charge(len(fresh), size * len(fresh) // len(items) if sample > 1 else estimate(fresh, 1))
+            buffer.charge(len(fresh), size * len(fresh) // len(items) if sample > 1 else estimate(fresh, 1))
         if short and self.load.exceeds():
             flow_id, (buffer, _) = short.popitem()
             self._make_room(flow_id, buffer)
