@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from ... import ConfigurationError, current, observable, span, start_span, use_span
-from ...context import CURRENT
 from ._actions import Ended, Step, is_response
 from ._runs import KEY, RunConfig, run_of
 
@@ -57,7 +56,7 @@ def _code(run: Function, step: Any, setup: Setup) -> Function:
         own, place = run_of(kwargs.get("config"), state)
         if own is None or not setup.is_on:
             return run(state, **kwargs)
-        if CURRENT.get() is not place and current() is None:
+        if current() is None:
             with use_span(place):
                 return node(state, **kwargs)
         try:
@@ -93,7 +92,7 @@ def _uses(run: Function, uses: str, step: Any, setup: Setup) -> Function:
         own, place = run_of(kwargs.get("config"), state)
         if own is None or not setup.is_on:
             return run(state, **kwargs)
-        if CURRENT.get() is not place and current() is None:
+        if current() is None:
             with use_span(place):
                 return node(state, **kwargs)
         name = kwargs.get("node")
@@ -135,7 +134,7 @@ def around(kind: str, run: Function, step: Any, setup: Setup, given: Given = lam
         own, place = run_of(kwargs.get("config"), state)
         if own is None or not setup.is_on:
             return run(state, **kwargs)
-        if CURRENT.get() is not place and current() is None:
+        if current() is None:
             with use_span(place):
                 return node(state, **kwargs)
         ended: Exception | None = None
