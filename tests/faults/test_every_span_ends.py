@@ -240,7 +240,7 @@ def test_each_entry_has_one_end(
         assert (caught is error) or explicit or closed
         assert obs.current() is None
         flow = run.context.flow
-        assert (flow.faults, flow.reported) == (0, set())
+        assert (flow.faults, flow.reported) == (0, frozenset())
     gc.collect()
     logs: dict[str, list[dict[str, Any]]] = {}
     if sink != "file":

@@ -56,6 +56,8 @@ class Tally:
 
     def give_up(self) -> None:
         """Leave the totals out from now on."""
+        if self.spans is None:
+            return
         self.spans = None
         self._deep, self._moments, self._stream = {}, set(), SpanStream()
 
@@ -206,6 +208,10 @@ class Tally:
             return self._may_repeat(micros)
         self._moments.add(micros)
         return False
+
+
+UNSURE: Final = Tally(is_sure=False)
+"""The tally of each file whose totals are not certain: it counts nothing that is used."""
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..files import FILE_MODE, check_mode, open_for_appending, open_regular, writable
 from ..recording.records import Item
-from ._tally import Tally
+from ._tally import UNSURE, Tally
 
 MAX_OPEN_FILES: Final = 64
 _MAX_FLOWS: Final = 1_024  # flows whose file is remembered
@@ -36,20 +36,21 @@ class LogFile:
         OSError: it cannot be opened.
     """
 
-    __slots__ = ("descriptor", "is_torn", "looked", "path", "size", "tally", "until")
+    __slots__ = ("_device", "_inode", "descriptor", "is_torn", "looked", "path", "size", "tally", "until")
 
     def __init__(self, path: str, mode: int = FILE_MODE) -> None:
         self.path = path
-        self.descriptor = open_for_appending(path, mode)
-        self.size = os.fstat(self.descriptor).st_size
+        self.descriptor, status = open_for_appending(path, mode)
+        self._inode, self._device, self.size = status.st_ino, status.st_dev, status.st_size
         self.is_torn = self.size > 0 and ends_torn(path)
         self.looked = self.until = 0
-        self.tally = Tally(is_sure=False)
+        self.tally = UNSURE
 
     def is_gone(self) -> bool:
         """Tell whether the file was deleted, or moved away as ``tea-obs clean`` and logrotate do."""
         try:
-            return not os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path))
+            there = os.lstat(self.path)
+            return there.st_ino != self._inode or there.st_dev != self._device
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:  # the folder is not accessible any more, but the open file can still be written to
@@ -121,7 +122,7 @@ class FlowFiles:
         """Return the path of a flow's file."""
         return self.path.replace("{flow_id}", flow_id)
 
-    def write(self, flow_id: str, line: bytes, now: int, item: Item | None, *, is_end: bool) -> None:
+    def write(self, flow_id: str, line: bytes, now: int, item: Item | None = None, *, is_end: bool) -> None:
         """Append a line, newline included, to a flow's file.
 
         Args:
@@ -134,12 +135,14 @@ class FlowFiles:
         Raises:
             OSError: the line could not be written as a whole, or the file was deleted; then the line is in a new file.
         """
-        path = self.path_of(flow_id)
+        file = self.of_flow.get(flow_id)
+        path = self.path_of(flow_id) if file is None else file.path
         file = self._open.get(path)
         is_gone = file is not None and (is_end or not file.looked <= now < file.until) and file.is_gone()
         lost = is_gone and file is not None and file.is_lost()
-        if file is None or is_gone:
+        if is_gone:
             self.forget(path)
+        if file is None or is_gone:
             file = self._opened(path)
         if len(self.of_flow) >= _MAX_FLOWS:
             self.of_flow.clear()
@@ -154,7 +157,8 @@ class FlowFiles:
         file.trust(now)
         if is_end:
             self._keep_tally(path, file)
-            self.end(flow_id)
+            self.of_flow.pop(flow_id, None)
+            self.forget(path)
         if lost:
             raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was created again, without the earlier events")
 

@@ -1,7 +1,8 @@
-"""Caches per flow for reading and writing its events: the same texts and spans come again and again.
+"""Caches for reading and writing the events of flows: the same texts and spans come again and again.
 
 Checking whether scrubbing would change a text costs ten times a lookup, so the verdict is cached. It is the verdict of
-``redaction.texts.scrub_text``, and is dropped as soon as the flow learns a secret or another policy becomes active.
+``redaction.texts.scrub_text``, and is dropped as soon as the flow learns a secret or another policy becomes active. Flows that
+know no secret and have no policy of their own share their verdicts: otherwise each short flow would check the same texts again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _LEAST: Final = 1e-4
 _MOST: Final = 1e16
 _NONE_BELOW: Final[dict[int, Ways]] = {}
 _ALWAYS_CLEAN: Final = (None, True, False)
+_shared: set[Any] = set(_ALWAYS_CLEAN)
+"""What is clean in each flow without secrets and without a policy of its own."""
 
 
 class Remembered:
@@ -41,8 +44,9 @@ class Remembered:
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
-        self.version = flow.taints.version
-        self.clean: set[Any] = set(_ALWAYS_CLEAN)
+        taints = flow.taints
+        self.version = taints.version
+        self.clean = _shared if not taints and taints.policy is None else set(_ALWAYS_CLEAN)
         self.heads: dict[int, tuple[str, int, bytes]] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
@@ -139,7 +143,9 @@ FLOWS: Final[dict[str, Remembered]] = {}
 
 def _follow(policy: Policy) -> None:
     # A verdict that another thread computes under the old policy goes into a cache that is no longer reachable here.
+    global _shared
     FLOWS.clear()
+    _shared = set(_ALWAYS_CLEAN)
 
 
 followers.append(_follow)
