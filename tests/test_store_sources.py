@@ -22,7 +22,7 @@ from the_edge_obs.event_query import select
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.handlers import FlowFileHandler, RingBufferHandler
 from the_edge_obs.jsonl import Skipped, lines_of
-from the_edge_obs.store import sources
+from the_edge_obs.store import paths
 from the_edge_obs.store.sources import iter_query
 
 from .strategies import FLOW, OTHER_FLOW, T0, event, flows, whole
@@ -344,7 +344,7 @@ def test_what_is_not_there(tmp_path: Path):
     """Missing files, empty folders and nothing at all are errors that say so."""
     with pytest.raises(LogFileError, match=r"gone\.jsonl' cannot be read: no such file"):
         obs.query(tmp_path / "gone.jsonl")
-    with pytest.raises(LogFileError, match=r"holds no events; give a \.jsonl flow log or a folder of them"):
+    with pytest.raises(LogFileError, match=r"holds no logs; the name of a log ends in \.jsonl or \.jsonl\.gz"):
         obs.get_flow_log(tmp_path)
     with pytest.raises(LogFileError, match="source '' cannot be read; give a flow_id"):
         obs.get_flow_log("")
@@ -447,7 +447,7 @@ def test_an_export_that_is_called_gz_is_packed(tmp_path: Path, name: str, format
         assert obs.query(tmp_path / name) == made
 
 
-@pytest.mark.parametrize("source", [3, 3.5, b"run.jsonl", ["run.jsonl"]])
+@pytest.mark.parametrize("source", [3, 3.5, b"run.jsonl", [], [3], ["run.jsonl", ""]])
 def test_what_cannot_be_a_source_is_refused_alike(source: Any, tmp_path: Path) -> None:
     """With the package's own error, which says what is one."""
     for read in (obs.query, obs.get_flow_log, obs.runs, lambda one: obs.export(one, tmp_path / "x.html")):
@@ -516,13 +516,13 @@ def test_files_named_after_a_flow_come_first(tmp_path: Path, monkeypatch: pytest
     write(tmp_path / f"flow-{OTHER_FLOW}.jsonl", whole(1, 0, 1, flow_id=OTHER_FLOW))
     write(tmp_path / "worker.jsonl", [event(2, "log", 2)])
     opened: list[str] = []
-    read = sources.read_events
+    read = paths.read_events
 
     def noted(path: Path, *given: Any) -> Any:
         opened.append(path.name)
         return read(path, *given)
 
-    monkeypatch.setattr(sources, "read_events", noted)
+    monkeypatch.setattr(paths, "read_events", noted)
     assert [found["timestamp"] - T0 for found in obs.query(tmp_path, flow_id=FLOW[:8].upper())] == [0, 1, 2]
     assert opened == [f"flow-{FLOW}.jsonl", "worker.jsonl"]
     opened.clear()

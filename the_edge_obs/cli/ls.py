@@ -11,24 +11,28 @@ from ..text import counted
 from ._filters import add_choice, choice_of
 from ._listing import runs_table
 from ._progress import Progress
-from ._sources import add_log, chosen_runs
+from ._sources import add_log, listed_runs
 from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "ls"
-HELP: Final = "list the runs of a folder"
+HELP: Final = "list the runs of logs"
 DESCRIPTION: Final = """\
-List the runs of a log or a folder of logs, oldest first: name, status, start,
-duration, errors, tokens, cost, attributes and the first error. Requests that
-continue the same trace are separate runs with the same flow id. Of a file whose
-last line has totals, only the first and the last line are read. --last and
---limit keep only so many runs in memory. Times are local; --since accepts them."""
+List the runs of logs and folders of logs, oldest first: name, status, start,
+duration, errors, tokens, cost, attributes and the first error; and the host, if
+there are several. Requests that continue the same trace are separate runs with the
+same flow id; the end of their root's span id, after a slash, tells them apart, and
+--flow accepts it. Of a file whose last line has totals, only the first and the last
+line are read. --last and --limit keep only so many runs in memory. Times are local;
+--since accepts them."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
+  tea-obs ls logs/host-a logs/host-b
   tea-obs ls logs --last 20
   tea-obs ls logs --status error --since -1d
   tea-obs ls logs --errors --name 'triage*' --sort -duration --limit 10
   tea-obs ls logs --attribute topic=cats
+  tea-obs ls logs --host 'web-*'
   tea-obs ls logs --json | jq -r .flow_id
 """
 
@@ -43,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
     with Progress("runs") as progress:
-        runs = chosen_runs(args.log, choice_of(args), progress)
+        runs = listed_runs(args.log, args.skipped, choice_of(args), progress)
     if args.json:
         return write_objects(map(dataclasses.asdict, runs))
     for line in runs_table(runs, view_for(sys.stdout)):

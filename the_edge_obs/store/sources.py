@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,30 +17,31 @@ from ..event import ROOT_NODE, Event, is_uuid, without_repeats
 from ..event_query import flow_ids, line_filter, matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from ..handlers import FlowFileHandler
-from ..jsonl import LineFilter, Skipped, log_files, log_name, read_events
+from ..jsonl import LineFilter, Skipped, log_name, read_events
 from ..recording.buffers import listeners
 from ..text import counted
 from .ordering import in_time_order
+from .paths import LogPaths, is_one_file, log_files, named, no_logs, paths_of, readable_events, unread
 
-_NOTHING: Final = "source {!r} cannot be read; give a flow_id, a .jsonl flow log or a folder of them"
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
 
 
 class FlowEvents(NamedTuple):
     """A flow's events, how many events are lost, how often logging itself failed, and what this process knows of the flow."""
 
+    flow_id: str
     events: list[Event]
     dropped: int = 0
     faults: int = 0
     known: Outcome | None = None
 
 
-def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
+def get_flow_log(source: LogPaths | None = None) -> FlowLog:
     """Return everything known about one flow.
 
     Args:
-        source: A flow id, the path of a log file or of a folder with the log of one flow, or None (the default) for the running
-            flow.
+        source: A flow id, one or several paths of log files and folders with the log of one flow, or None (the default) for the
+            running flow.
 
     Returns:
         The flow log. It is empty for a running flow that has logged nothing.
@@ -54,25 +55,27 @@ def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
         >>> log.status, len(log.spans)
         ('ok', 3)
     """
-    content = _find(source)
+    given = _given(source)
+    content = _of_paths(given) if isinstance(given, tuple) else _of_flow(given)
     flows = Counter(event["flow_id"] for event in content.events)
     if len(flows) > 1:
         known = ", ".join(list(flows)[:3])
         rest = ", ..." if len(flows) > 3 else ""
+        name = named(given) if isinstance(given, tuple) else repr(given)
         raise LogFileError(
-            f"{str(source)!r} holds {len(flows)} flows: {known}{rest}; give the file of one flow, or pass the events of one "
-            f"flow_id to flow_log.build_flow_log(); in a terminal: tea-obs show {str(source)!r} --flow ID"
+            f"{name} holds {len(flows)} flows: {known}{rest}; give the file of one flow, or pass the events of one "
+            f"flow_id to flow_log.build_flow_log(); in a terminal: tea-obs show {name} --flow ID"
         )
-    if not content.events and content.known is not None:
-        return empty_flow_log(_flow_id(source), content.known, faults=content.faults)
+    if not content.events and content.known is not None and isinstance(given, str):
+        return empty_flow_log(given, content.known, faults=content.faults)
     return build_flow_log(content.events, dropped=content.dropped, faults=content.faults, known=content.known)
 
 
-def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[Event]:
-    """Return the events of a flow, a file or a folder that pass the filters, ordered by time.
+def query(source: LogPaths | None = None, **filters: Any) -> list[Event]:
+    """Return the events of a flow, or of files and folders, that pass the filters, ordered by time.
 
     Args:
-        source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.
+        source: A flow id, one or several paths of log files and folders, or None (the default) for the running flow.
         **filters: Filters, as in ``event_query.matches``: node, level, min_level, event_type, start_time, end_time, span_id,
             step, text, flow_id (the beginning of one), limit (the first so many), last (the last so many).
 
@@ -82,7 +85,7 @@ def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[
     Raises:
         QueryError: A filter is unknown, or its value is not valid.
         FlowNotFoundError: The flow is in no buffer and in no file, or no flow is running.
-        LogFileError: The path cannot be read, or has no events.
+        LogFileError: A path cannot be read, or there are no events.
 
     Example:
         >>> obs.query("logs", node="llm.*", min_level="warn", start_time="-1h")
@@ -90,123 +93,127 @@ def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[
     return sorted(ordered_query(source, **filters), key=lambda event: event["timestamp"])
 
 
-def ordered_query(
-    source: str | os.PathLike[str] | None = None, skipped: Skipped | None = None, **filters: Any
-) -> Iterator[Event]:
+def ordered_query(source: LogPaths | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
     """Return an iterator of the events that ``query`` returns, in bounded memory.
 
     The events of one file come as they are read: it is in the order of time but for spans that began or ended elsewhere. Those of
-    a folder are read to the end first.
+    a folder, or of several files, are read to the end first.
 
     Args:
-        source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.
-        skipped: Records the lines that are not events, and the events that are lost. Default None.
+        source: A flow id, one or several paths of log files and folders, or None (the default) for the running flow.
+        skipped: As in ``iter_query``. Default None.
         **filters: Filters, as in ``query``.
 
     Raises:
         QueryError, FlowNotFoundError, LogFileError: As ``query``.
     """
     matches(filters)
-    if not (is_path(source) and path_of(source).is_dir()):
-        return iter_query(source, skipped, **filters)
+    given = _given(source)
+    if not isinstance(given, tuple) or is_one_file(given):
+        return iter_query(given, skipped, **filters)
     which = {name: value for name, value in filters.items() if name not in ("limit", "last")}
-    events = in_time_order(iter_query(source, skipped, **which))
+    events = in_time_order(iter_query(given, skipped, **which))
     return select(events, {name: filters.get(name) for name in ("limit", "last")})
 
 
-def iter_query(source: str | os.PathLike[str] | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
+def iter_query(source: LogPaths | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
     """Return an iterator of the events that pass the filters, one log after the other, as they are read.
 
     Args:
-        source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.
-        skipped: Records the lines that are not events, and the events that are lost. Default None.
+        source: A flow id, one or several paths of log files and folders, or None (the default) for the running flow.
+        skipped: Records the lines that are not events, the events that are lost, and the paths that cannot be read. Default None:
+            after the events of the other paths, one that cannot be read is an error.
         **filters: Filters, as in ``query``.
 
     Raises:
         QueryError: A filter is unknown, or its value is not valid.
         FlowNotFoundError: The flow is in no buffer and in no file, or no flow is running.
-        LogFileError: The path cannot be read, or has no events; raised while iterating.
+        LogFileError: A path cannot be read, or there are no events; raised while iterating.
     """
     matches(filters)  # report a mistake in the filters before one in the source
-    skipped = Skipped() if skipped is None else skipped
-    if is_path(source):
-        return select(_stream(path_of(source), skipped, filters), filters)
-    content = _of_flow(_flow_id(source))
-    skipped.dropped[_flow_id(source)] = content.dropped
+    given = _given(source)
+    if isinstance(given, tuple):
+        return select(_stream(given, skipped, filters), filters)
+    content = _of_flow(given)
+    if skipped is not None:
+        skipped.dropped[content.flow_id] = content.dropped
     return select(content.events, filters)
 
 
-def is_path(source: str | os.PathLike[str] | None) -> bool:
-    """Tell whether a source is a path, and not a flow id or None.
+def _given(source: LogPaths | None) -> tuple[Path, ...] | str:
+    """Return the paths or the flow id that a source stands for; None stands for the running flow.
 
     Raises:
-        LogFileError: It is neither a path nor a flow id nor None.
+        LogFileError: It is none of these.
+        FlowNotFoundError: No flow is running.
     """
-    if not isinstance(source, (str, os.PathLike, type(None))):
-        raise LogFileError(_NOTHING.format(source))
-    return source is not None and not (isinstance(source, str) and is_uuid(source.lower()))
+    if source is None:
+        span = current()
+        if span is None:
+            raise FlowNotFoundError("no flow is running here; give a flow_id or a log file")
+        return span.flow.id
+    if isinstance(source, str) and is_uuid(source.lower()):
+        return source.lower()
+    return paths_of(source)
 
 
-def path_of(source: str | os.PathLike[str] | None) -> Path:
-    """Return a source as a path.
-
-    Raises:
-        LogFileError: It is not a path.
-    """
-    if not source or not isinstance(source, (str, os.PathLike)):
-        raise LogFileError(_NOTHING.format(source))
-    return Path(source)
-
-
-def _find(source: str | os.PathLike[str] | None) -> FlowEvents:
-    if not is_path(source):
-        return _of_flow(_flow_id(source))
-    path, skipped = path_of(source), Skipped()
+def _of_paths(paths: Sequence[Path]) -> FlowEvents:
+    skipped = Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
-    events = list(without_repeats(_merged([list(read_events(file, skipped)) for file in _files_of(path)])))
+    files = _files_of(paths, skipped)
+    events = list(without_repeats(_merged([list(readable_events(file, skipped)) for file in files])))
     if not events:
-        raise nothing_in(path, skipped)
-    return FlowEvents(events, skipped.dropped.get(events[0]["flow_id"], 0))
+        raise nothing_in(paths, skipped)
+    if skipped.failures:
+        raise unread(skipped)
+    return FlowEvents(events[0]["flow_id"], events, skipped.dropped.get(events[0]["flow_id"], 0))
 
 
-def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Return an iterator of the events of a file or a folder that may pass the filters; an event in several files comes once."""
-    return without_repeats(_streamed(path, skipped, filters))
+def _stream(paths: Sequence[Path], skipped: Skipped | None, filters: Mapping[str, Any]) -> Iterator[Event]:
+    """Yield the events of files and folders that may pass the filters; an event in several files comes once.
+
+    Without a record of what is skipped, what cannot be read is an error, after everything else has been read.
+    """
+    record = Skipped() if skipped is None else skipped
+    yield from without_repeats(_streamed(paths, record, filters))
+    if skipped is None and record.failures:
+        raise unread(record)
 
 
-def _streamed(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Yield the events of a file or a folder that may pass the filters; an event of a log and its compressed copy comes once."""
+def _streamed(paths: Sequence[Path], skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
+    """Yield the events of files and folders that may pass the filters; an event of a log and its compressed copy comes once."""
     empty, wanted = True, line_filter(filters)
-    for logs in _in_turn(path, filters.get("flow_id")):
+    for logs in _in_turn(paths, skipped, filters.get("flow_id")):
         for log in logs:
-            for event in read_log(path, log, skipped, wanted):
+            for event in read_log(paths, log, skipped, wanted):
                 empty = False
                 yield event
         if not empty:
             return
-    if empty and not (skipped.unread and any(_has_events(file) for file in _files_of(path))):
-        raise nothing_in(path, skipped)
+    if empty and not (skipped.unread and any(_has_events(file) for file in log_files(paths, Skipped()))):
+        raise nothing_in(paths, skipped)
 
 
 _ID_IN_NAME: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def _in_turn(path: Path, flow_id: Any) -> Iterator[list[Log]]:
+def _in_turn(paths: Sequence[Path], skipped: Skipped, flow_id: Any) -> Iterator[list[Log]]:
     """Yield the logs to read, then those to read if no event was found in the first ones.
 
     A file that is named after a flow, as handlers name theirs, holds that flow: of a folder, those named after the wanted flows
     come first, with those that are named after none.
 
     Args:
-        path: A log file, or a folder.
+        paths: Log files and folders.
+        skipped: Records the paths that cannot be read.
         flow_id: The beginning of an id, or a list, as in the filters; None for every flow.
     """
-    logs = list(logs_of(path))
+    logs = list(logs_of(paths, skipped))
     if flow_id is None or len(logs) == 1:
         yield logs
         return
     is_wanted = flow_ids("flow_id", flow_id)
-    names = [(log, [name.lower() for name in _ID_IN_NAME.findall(log.name)]) for log in logs]
+    names = [(log, [name.lower() for name in _ID_IN_NAME.findall(log.name[1])]) for log in logs]
     if any(any(map(is_wanted, ids)) for _, ids in names):
         yield [log for log, ids in names if not ids or any(map(is_wanted, ids))]
         logs = [log for log, ids in names if ids and not any(map(is_wanted, ids))]
@@ -214,9 +221,9 @@ def _in_turn(path: Path, flow_id: Any) -> Iterator[list[Log]]:
 
 
 class Log(NamedTuple):
-    """One log of a folder: its name, and its files. It has several if a part was set aside, or compressed by another program."""
+    """One log: its folder and name, and its files. It has several if a part was set aside, or compressed by another program."""
 
-    name: str
+    name: tuple[Path, str]
     files: list[Path]
 
     @property
@@ -225,61 +232,62 @@ class Log(NamedTuple):
         return self.files[0].name.endswith(".jsonl")
 
 
-def logs_of(path: Path) -> Iterator[Log]:
-    """Yield the logs of a folder, by name, or that of a file.
+def logs_of(paths: Sequence[Path], skipped: Skipped) -> Iterator[Log]:
+    """Yield the logs of files and folders, by name; what cannot be read is recorded.
 
     Raises:
-        LogFileError: The folder cannot be read.
+        LogFileError: There are none.
     """
-    for name, files in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
+    for name, files in groupby(sorted(_files_of(paths, skipped), key=_log_name), key=_log_name):
         yield Log(name, list(files))
 
 
-def read_log(path: Path, log: Log, skipped: Skipped, wanted: LineFilter | None = None) -> Iterator[Event]:
+def read_log(paths: Sequence[Path], log: Log, skipped: Skipped, wanted: LineFilter | None = None) -> Iterator[Event]:
     """Return an iterator of the events of a log. They are held in memory only if it has several files.
 
     Args:
-        path: The folder, or the file.
-        log: One of its logs.
-        skipped: Records the lines that were skipped.
+        paths: Files and folders.
+        log: One of their logs.
+        skipped: Records the lines and files that were skipped.
         wanted: Lines that it rules out are not parsed. Default None.
     """
-    readers = [read_events(file, skipped, wanted) for file in _still_there(path, log)]
+    readers = [readable_events(file, skipped, wanted) for file in _still_there(paths, log)]
     return readers[0] if len(readers) == 1 else iter(_merged([list(reader) for reader in readers]))
 
 
-def _still_there(path: Path, log: Log) -> list[Path]:
+def _still_there(paths: Sequence[Path], log: Log) -> list[Path]:
     """Return the files of a log, under their new names if ``clean`` has compressed it since the folder was listed."""
-    if not all(map(os.path.exists, log.files)) and path.is_dir():
-        return [file for file in _files_of(path) if _log_name(file) == log.name]
+    if not all(map(os.path.exists, log.files)):
+        return [file for file in log_files(paths, Skipped()) if _log_name(file) == log.name] or log.files
     return log.files
 
 
-def _log_name(file: Path) -> str:
-    return log_name(file.name)
+def _log_name(file: Path) -> tuple[Path, str]:
+    return file.parent, log_name(file.name)
 
 
 def _has_events(file: Path) -> bool:
-    return next(read_events(file), None) is not None
+    return next(readable_events(file, Skipped()), None) is not None
 
 
-def nothing_in(path: Path, skipped: Skipped) -> LogFileError:
-    """Return the error for a path without events."""
+def nothing_in(paths: Sequence[Path], skipped: Skipped) -> LogFileError:
+    """Return the error for paths without events; it names what could not be read, if that is why."""
+    if skipped.failures:
+        return unread(skipped)
     detail = f" ({counted(skipped.lines, 'line')} skipped; {skipped.first})" if skipped.lines else ""
-    return LogFileError(f"{str(path)!r} holds no events{detail}; give a .jsonl flow log or a folder of them")
+    return LogFileError(f"{named(paths)} holds no events{detail}; give a .jsonl flow log or a folder of them")
 
 
-def _files_of(path: Path) -> list[Path]:
-    return log_files(path) if path.is_dir() else [path]
+def _files_of(paths: Sequence[Path], skipped: Skipped) -> list[Path]:
+    """Return the log files of paths.
 
-
-def _flow_id(source: str | os.PathLike[str] | None) -> str:
-    if source is not None:
-        return str(source).lower()
-    span = current()
-    if span is None:
-        raise FlowNotFoundError("no flow is running here; give a flow_id or a log file")
-    return span.flow.id
+    Raises:
+        LogFileError: There are none.
+    """
+    files = log_files(paths, skipped)
+    if not files:
+        raise no_logs(paths, skipped)
+    return files
 
 
 def _of_flow(flow_id: str) -> FlowEvents:
@@ -296,7 +304,7 @@ def _of_flow(flow_id: str) -> FlowEvents:
     is_empty = state is not None and not state.ended and (state.is_silent or len(listeners) > 0)
     if not events and not is_empty:
         raise FlowNotFoundError(f"flow {flow_id!r} is in no ring buffer and no flow file of this process; {_next_step()}")
-    return FlowEvents(events, dropped, max((ring.faults(flow_id) for ring in rings), default=0), known_outcome(flow_id))
+    return FlowEvents(flow_id, events, dropped, max((ring.faults(flow_id) for ring in rings), default=0), known_outcome(flow_id))
 
 
 def _next_step() -> str:
