@@ -237,15 +237,15 @@ impl Tally {
         if let (None, true, Some(error @ Snap::Map(_))) = (&self.error, is_failed, error) {
             self.error = Some(named(error));
         }
-        let span = match self.spans.get_mut(&facts.number) {
-            Some(span) => span,
-            None if self.spans.contains_key(&facts.parent?) => {
-                let mut span = Span::of(facts);
-                span.learn(facts);
-                return self.ends(span, is_failed.then_some(error));
+        if !self.spans.contains_key(&facts.number) {
+            if !self.spans.contains_key(&facts.parent?) {
+                return None;
             }
-            None => return None,
-        };
+            let mut span = Span::of(facts);
+            span.learn(facts);
+            return self.ends(span, is_failed.then_some(error));
+        }
+        let span = self.spans.get_mut(&facts.number)?;
         span.learn(facts);
         if span.node != facts.node {
             self.errors += usize::from(is_failed);
