@@ -60,7 +60,7 @@ def rows(log: SqlLog, query: str) -> list[tuple[Any, ...]]:
 
 def own_nodes(made: Sequence[Event]) -> list[tuple[Any, ...]]:
     """Return what the package itself says of each node."""
-    return [tuple(one.to_dict().values()) for one in node_stats(made)[1]]
+    return [tuple(one.values()) for one in node_stats(made).to_dicts()]
 
 
 def own_runs(made: Sequence[Event]) -> list[tuple[Any, ...]]:

@@ -53,8 +53,7 @@ def _timed(answers: dict[str, Any], name: str, run: Callable[[], Any]) -> float:
 
 
 def _stats(path: Path) -> list[tuple[Any, ...]]:
-    figures = (node.to_dict() for node in node_stats(iter_query(path))[1])
-    return [(one["node"], one["count"], one["errors"], one["max_ms"]) for one in figures]
+    return [(one["node"], one["count"], one["errors"], one["max_ms"]) for one in node_stats(iter_query(path)).to_dicts()]
 
 
 def _sql(path: Path) -> list[tuple[Any, ...]]:

@@ -44,15 +44,14 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     flows_wanted = chosen_flows(args.log, choice_of(args))
     with Progress("events") as progress:
-        flows, nodes = node_stats(followed(read(args.log, Skipped(), **flows_wanted), progress))
-    nodes_by_time = sorted((node.to_dict() for node in nodes), key=lambda figures: -float(figures["total_ms"]))
+        stats = node_stats(followed(read(args.log, Skipped(), **flows_wanted), progress))
+    nodes_by_time = sorted(stats.to_dicts(), key=lambda figures: -float(figures["total_ms"]))
     if args.json:
         return write_objects(nodes_by_time)
     head = ("node", "count", "errors", "total", "p50", "p95", "max", "tokens", "cost")
     for line in table(head, [_row(figures) for figures in nodes_by_time], _RIGHT, view_for(sys.stdout)):
         print(line)
-    runs = list(flows)
-    print(f"\n{counted(len(runs), 'run')}, {counted(sum(run.events for run in runs), 'event')}")
+    print(f"\n{counted(stats.runs, 'run')}, {counted(stats.events, 'event')}")
     return DONE
 
 

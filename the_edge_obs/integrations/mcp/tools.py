@@ -257,8 +257,8 @@ def _diff(folder: Path, given: dict[str, Any]) -> Any:
 
 
 def _stats(folder: Path, given: dict[str, Any]) -> Any:
-    _, nodes = node_stats(iter_query(folder, **_flows(folder, given)))
-    figures = sorted((node.to_dict() for node in nodes), key=lambda one: -float(one["total_ms"]))
+    stats = node_stats(iter_query(folder, **_flows(folder, given)))
+    figures = sorted(stats.to_dicts(), key=lambda one: -float(one["total_ms"]))
     return {"nodes": [{name: value for name, value in one.items() if value not in (None, 0)} for one in figures]}
 
 
