@@ -13,7 +13,8 @@ import re
 import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, NoReturn, cast
@@ -284,7 +285,28 @@ def decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
     Raises:
         ValueError: The text is not valid JSON, or nests too deeply.
     """
-    return _read(content if isinstance(content, str) else content.decode("utf-8"), max_depth, _decode)
+    if isinstance(content, str):
+        return _read(content, max_depth, _decode)
+    fast = _fast_decoder()
+    # orjson reads an integer beyond 64 bits as a float. Looking for one costs a tenth of the parsing.
+    if fast is not None and content.count(b"[") + content.count(b"{") <= max_depth and _LONG not in content.translate(_AS_ZERO):
+        with suppress(ValueError):  # it refuses more than json, such as lone surrogates, and says less
+            return fast(content)
+    return _read(content.decode("utf-8"), max_depth, _decode)
+
+
+_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
+_LONG: Final = b"0" * 19
+
+
+@lru_cache(maxsize=1)
+def _fast_decoder() -> Callable[[bytes], Any] | None:
+    """Return the decoder of orjson where it is installed (extra ``fast``), otherwise None."""
+    try:
+        import orjson
+    except ImportError:
+        return None
+    return orjson.loads
 
 
 def _read(text: str, max_depth: int, decode: Callable[[str], Any]) -> Any:
