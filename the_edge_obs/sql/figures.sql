@@ -34,29 +34,11 @@ CREATE MACRO is_usual(line, head, t) AS coalesce(
     false
 );
 
-CREATE TEMP TABLE event AS
-WITH read AS (
-    SELECT filename, json AS line, split_part(json::VARCHAR, '{', 2) AS head, json_transform(json, '{
-        "flow_id": "JSON", "span_id": "JSON", "parent_id": "JSON", "node": "JSON", "level": "JSON", "timestamp": "JSON",
-        "event_type": "JSON", "message": "JSON", "metrics": "JSON", "step": "JSON",
-        "data": {"error": "JSON", "cancelled": "JSON", "answered": "JSON"}
-    }') AS t
-    FROM source
-)
-SELECT
-    t.flow_id::VARCHAR AS flow_id, hash(t.flow_id) AS flow, hash(t.flow_id, t.span_id) AS span,
-    CASE WHEN t.parent_id IS NOT NULL THEN hash(t.flow_id, t.parent_id) END AS parent,
-    t.node::VARCHAR AS node, hash(t.node) AS node_hash,
-    -- 0 is a log, 1 an entry, 2 a metric, and the ends are 3, 4 and 5
-    CASE t.event_type WHEN '"log"' THEN 0 WHEN '"entry"' THEN 1 WHEN '"exit"' THEN 3 WHEN '"error"' THEN
-        CASE WHEN coalesce(t.data.cancelled NOT IN ('false', 'null', '0', '-0', '0.0', '-0.0', '""', '[]', '{}'), false) THEN 5
-            ELSE 4 END ELSE 2 END::TINYINT AS code,
-    TRY_CAST(t.timestamp::VARCHAR AS DOUBLE) AS moment,
-    CASE WHEN t.metrics <> '{}' THEN json_transform(t.metrics,
-        '{"duration_ms": "VARCHAR", "tokens": "VARCHAR", "cost_usd": "VARCHAR"}') END AS metrics,
-    coalesce(t.data.answered = 'true', false) AS answered,
-    hash(filename) AS file,
-    line IS NOT NULL AS is_json,
-    -- a line whose text has to be looked at again
-    CASE WHEN NOT is_usual(line::VARCHAR, head, t) THEN line END AS odd
-FROM read;
+-- Whether a span that reports a figure ends at a moment at which its parent does not take it: before the parent's beginning, or
+-- after its end. Of spans without an end, the youngest ends first.
+CREATE MACRO is_late(own, up) AS CASE
+    WHEN own.marks >= 65536 THEN NOT (up.opened < own.ended AND (up.marks < 65536 OR own.ended < up.ended))
+    ELSE up.marks >= 65536 OR up.opened > own.opened
+END;
+
+CREATE MACRO is_whole(number) AS NOT regexp_matches(number, '[.eE]');

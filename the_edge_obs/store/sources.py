@@ -186,7 +186,7 @@ def _find(source: str | os.PathLike[str] | None) -> FlowEvents:
         return _of_flow(_flow_id(source))
     path, skipped = _path(source), Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
-    events = list(without_repeats(_merged([list(read_events(file, skipped)) for file in _files_of(path)])))
+    events = list(without_repeats(merged([list(read_events(file, skipped)) for file in _files_of(path)])))
     if not events:
         raise _nothing_in(path, skipped)
     return FlowEvents(events, skipped.dropped.get(events[0]["flow_id"], 0))
@@ -203,7 +203,7 @@ def _streamed(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Itera
     for name, files in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
         # Events are held in memory only if the log has a copy, or a part that was set aside.
         readers = [read_events(file, skipped, wanted) for file in _still_there(path, name, list(files))]
-        for event in readers[0] if len(readers) == 1 else _merged([list(reader) for reader in readers]):
+        for event in readers[0] if len(readers) == 1 else merged([list(reader) for reader in readers]):
             empty = False
             yield event
     if empty and not (skipped.unread and any(_has_events(file) for file in _files_of(path))):
@@ -246,11 +246,11 @@ def _flow_id(source: str | os.PathLike[str] | None) -> str:
 def _of_flow(flow_id: str) -> FlowEvents:
     """Return the events of a flow from all rings that have it, and from its files if the rings may not have all of them."""
     rings = [ring for ring in listeners if ring.has(flow_id)]
-    kept = _merged([ring.events(flow_id) for ring in rings])
+    kept = merged([ring.events(flow_id) for ring in rings])
     dropped = min((ring.dropped(flow_id) for ring in rings), default=0)
     events = kept
     if dropped or not rings or any(ring.is_abroad(flow_id) for ring in rings):
-        events = _merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
+        events = merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
         dropped = max(0, dropped - (len(events) - len(kept)))
     state = flows_known.get(flow_id)
     # No handler has seen the flow yet, or a ring only takes errors: nothing is lost, and the log is empty.
@@ -291,7 +291,7 @@ def _installed() -> Iterator[Any]:
         yield from getattr(logger, "handlers", ())
 
 
-def _merged(sources: list[list[Event]]) -> list[Event]:
+def merged(sources: list[list[Event]]) -> list[Event]:
     """Return the events of several copies of the same flows, each once, ordered by time.
 
     Two equal events of one source are two events; an event in two sources is one. Events are equal if time, span, type and node
@@ -301,7 +301,7 @@ def _merged(sources: list[list[Event]]) -> list[Event]:
     if len(sources) == 1:
         return sources[0]
     taken: Counter[tuple[Any, ...]] = Counter()
-    merged: list[Event] = []
+    together: list[Event] = []
     for source in sources:
         here: Counter[tuple[Any, ...]] = Counter()
         new: list[Event] = []
@@ -311,5 +311,5 @@ def _merged(sources: list[list[Event]]) -> list[Event]:
             if here[identity] > taken[identity]:
                 taken[identity] += 1
                 new.append(event)
-        merged[:0] = reversed(new)  # a later source has the older events, which the sources before it have lost
-    return sorted(merged, key=lambda event: event["timestamp"])
+        together[:0] = reversed(new)  # a later source has the older events, which the sources before it have lost
+    return sorted(together, key=lambda event: event["timestamp"])
