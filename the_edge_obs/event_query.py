@@ -302,7 +302,7 @@ FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.:-]+")  # characters that JSON writes unescaped, or as \u
 _HEAD = re.compile(
-    rb'\{"flow_id":"([^"\\]*)","span_id":"[^"\\]*","parent_id":(?:null|"[^"\\]*"),"node":"[^"\\]*","level":"[a-z]+"'
+    rb'\{"flow_id":"([^"\\]*)","span_id":"([^"\\]*)","parent_id":(?:null|"[^"\\]*"),"node":"[^"\\]*","level":"[a-z]+"'
     rb',"timestamp":([0-9.]+),'
 )
 
@@ -314,12 +314,15 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
     ``\\u``, which may stand for any character. The time is read from lines that begin as this package writes them.
     """
     now = time.time() if now is None else now
-    needles = [choices for name in _NEEDLES if (choices := _needles(name, filters.get(name)))]
+    spans = _spans(filters.get("span_id"))
+    needles = [
+        choices for name in _NEEDLES if not (name == "span_id" and spans) and (choices := _needles(name, filters.get(name)))
+    ]
     start, end = (filters.get(name) for name in ("start_time", "end_time"))
     first = None if start is None else parse_time(start, now, "start_time")
     last = None if end is None else parse_time(end, now, "end_time")
     flows = None if filters.get("flow_id") is None else flow_ids("flow_id", filters["flow_id"])
-    if not needles and first is None and last is None and flows is None:
+    if not needles and first is None and last is None and flows is None and spans is None:
         return None
     single = [choices[0] for choices in needles if len(choices) == 1]
     several = [choices for choices in needles if len(choices) > 1]
@@ -331,14 +334,22 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
         for choices in several:
             if not any(needle in line for needle in choices):
                 return b"\\u" in line
-        if (first is None and last is None and flows is None) or (head := _HEAD.match(line)) is None:
+        if (first is None and last is None and flows is None and spans is None) or (head := _HEAD.match(line)) is None:
             return True
+        if spans is not None and head[2] not in spans:
+            return False
         if flows is not None and not flows(head[1].decode("utf-8", "replace")):
             return False
-        moment = float(head[2])
+        moment = float(head[3])
         return (first is None or moment >= first) and (last is None or moment <= last)
 
     return LineFilter(single[0] if single else b"\n", may_match)
+
+
+def _spans(value: Any) -> frozenset[bytes] | None:
+    """Return the wanted span ids if there are several; they are looked up, because there may be many of them."""
+    wanted = [] if value is None else strings("span_id", value)
+    return frozenset(span_id.encode("utf-8", "surrogatepass") for span_id in wanted) if len(wanted) > 1 else None
 
 
 def _needles(name: str, value: Any) -> list[bytes]:

@@ -13,13 +13,14 @@ from ..event_query import matches
 from ..jsonl import SUFFIXES, Skipped, log_files
 from ..store.run_filters import choose
 from ..store.sources import iter_query, ordered_query
-from ..store.summaries import FlowSummaries, summarise
+from ..store.summaries import FlowSummaries, FlowSummary, summarise
 from ..text import printable
 from ._listing import SHORT_ID
 from ._progress import Progress, followed
 from ._terminal import say_skipped
 
 _LOGS: Final = Path("logs")
+TABLE: Final = ".parquet"
 LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs"
 
 
@@ -42,6 +43,13 @@ def log_or_latest(log: Path | None, choice: dict[str, Any]) -> tuple[Path, dict[
     if not _LOGS.is_dir():
         raise LogFileError(f"no folder {str(_LOGS)!r} is here; give a log, or write one: tea-obs run FLOW.yaml --log-dir logs")
     return _LOGS, {"last": 1, **choice}
+
+
+def tables_of(log: Path) -> Path | None:
+    """Return a log that is a Parquet file, or a folder with Parquet files and without other logs; None for any other log."""
+    if not log.is_dir():
+        return log if log.suffix == TABLE else None
+    return None if log_files(log) or next(log.rglob(f"*{TABLE}"), None) is None else log
 
 
 def files_of(log: Path) -> list[Path]:
@@ -85,6 +93,21 @@ def short_flow(event: Event) -> str:
     return printable(event["flow_id"][:SHORT_ID]) + "  "
 
 
+def all_runs(log: Path, progress: Progress, skipped: Skipped | None = None) -> list[FlowSummary]:
+    """Return the runs of a log, or of Parquet files.
+
+    Raises:
+        LogFileError: the log cannot be read, or holds no events.
+        MissingExtraError: it is Parquet, and DuckDB is not installed.
+    """
+    if (tables := tables_of(log)) is not None:
+        from ..sql.folders import table_runs
+
+        return table_runs(tables)
+    files_of(log)
+    return summarise(followed(iter_query(log, skipped), progress))
+
+
 def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filter of events that leaves those of the chosen runs; it is empty if all runs are.
 
@@ -103,7 +126,7 @@ def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
     if not choice.keys() - {"flow_id"}:
         return dict(choice)
     with Progress("events") as progress:
-        runs = choose(summarise(followed(iter_query(log), progress)), choice)
+        runs = choose(all_runs(log, progress), choice)
     if not runs:
         raise FlowNotFoundError(f"no run of {str(log)!r} passes these filters; tea-obs ls {str(log)!r} lists the runs")
     return {"flow_id": list(dict.fromkeys(run.flow_id for run in runs))}

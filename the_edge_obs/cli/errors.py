@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
+from ..event import Event
 from ..jsonl import Skipped
-from ..store.error_groups import ErrorGroup, error_groups
+from ..store.error_groups import ErrorGroup, error_groups, events_of_errors
+from ..store.sources import iter_query
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
 from ._filters import add_choice, choice_of
 from ._listing import SHORT_ID
 from ._progress import Progress, followed
-from ._sources import add_log, chosen_flows, read
+from ._sources import add_log, chosen_flows, read, tables_of
 from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "errors"
@@ -45,7 +49,7 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     wanted = chosen_flows(args.log, choice_of(args))
     with Progress("events") as progress:
-        groups = error_groups(followed(read(args.log, Skipped(), **wanted), progress))
+        groups = error_groups(followed(_events(args.log, wanted), progress))
     if args.json:
         return write_objects(group.to_dict() for group in groups)
     for group in groups:
@@ -54,6 +58,14 @@ def call(args: argparse.Namespace) -> int:
         print()
     print(f"{counted(sum(group.count for group in groups), 'error')}, {counted(len(groups), 'cause')}")
     return DONE
+
+
+def _events(log: Path, wanted: Mapping[str, Any]) -> Iterator[Event]:
+    if (tables := tables_of(log)) is not None:
+        from ..sql.folders import table_error_events
+
+        return table_error_events(tables, wanted.get("flow_id"))
+    return events_of_errors(partial(read, log, Skipped(), **wanted), partial(iter_query, log, **wanted))
 
 
 def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:

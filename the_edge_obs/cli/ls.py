@@ -8,13 +8,12 @@ import sys
 from typing import Final
 
 from ..jsonl import Skipped
-from ..store.summaries import summarise
 from ..text import counted
 from ._filters import add_choice, chosen
 from ._listing import runs_table
-from ._progress import Progress, followed
-from ._sources import add_log, read
-from ._terminal import DONE, add_json, view_for, write_objects
+from ._progress import Progress
+from ._sources import add_log, all_runs
+from ._terminal import DONE, add_json, say_skipped, view_for, write_objects
 
 NAME: Final = "ls"
 HELP: Final = "list the runs of a folder"
@@ -46,7 +45,9 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     chosen((), args)  # report a mistake before reading
     with Progress("events") as progress:
-        runs = chosen(summarise(followed(read(args.log, Skipped()), progress)), args)
+        skipped = Skipped()
+        runs = chosen(all_runs(args.log, progress, skipped), args)
+    say_skipped(str(args.log), skipped)
     if args.json:
         return write_objects(map(dataclasses.asdict, runs))
     for line in runs_table(runs, view_for(sys.stdout)):

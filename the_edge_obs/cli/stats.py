@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from ..jsonl import Skipped
-from ..store.run_stats import node_stats
+from ..store.run_stats import RunStats, node_stats
 from ..text import counted, dollars, duration_text, printable
 from ._filters import add_choice, choice_of
 from ._listing import table
 from ._progress import Progress, followed
-from ._sources import add_log, chosen_flows, read
-from ._terminal import DONE, add_json, view_for, write_objects
+from ._sources import add_log, chosen_flows, files_of, read, tables_of
+from ._terminal import DONE, add_json, say_skipped, view_for, write_objects
 
 NAME: Final = "stats"
 HELP: Final = "show statistics of each node over many runs"
@@ -43,8 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
     flows_wanted = chosen_flows(args.log, choice_of(args))
-    with Progress("events") as progress:
-        stats = node_stats(followed(read(args.log, Skipped(), **flows_wanted), progress))
+    stats = _stats(args.log, flows_wanted)
     nodes_by_time = sorted(stats.to_dicts(), key=lambda figures: -float(figures["total_ms"]))
     if args.json:
         return write_objects(nodes_by_time)
@@ -53,6 +53,22 @@ def call(args: argparse.Namespace) -> int:
         print(line)
     print(f"\n{counted(stats.runs, 'run')}, {counted(stats.events, 'event')}")
     return DONE
+
+
+def _stats(log: Path, wanted: Mapping[str, Any]) -> RunStats:
+    """Return the statistics of a log; DuckDB counts those of a large log and of Parquet, with the same figures."""
+    if (tables := tables_of(log)) is not None:
+        from ..sql.folders import table_stats
+
+        return table_stats(tables, wanted.get("flow_id"))
+    from ..sql.figures import large_stats, pays
+
+    skipped = Skipped()
+    if pays(files := files_of(log)) and (stats := large_stats(files, skipped, wanted.get("flow_id"))) is not None:
+        say_skipped(str(log), skipped)
+        return stats
+    with Progress("events") as progress:
+        return node_stats(followed(read(log, Skipped(), **wanted), progress))
 
 
 def _row(figures: Mapping[str, Any]) -> list[str]:

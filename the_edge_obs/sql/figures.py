@@ -11,13 +11,15 @@ import json
 import os
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from ..event import Event
+from ..event import MAX_LINE_BYTES, Event
 from ..event_query import flow_ids, line_filter
 from ..jsonl import Skipped, log_name, read_events
 from ..store.run_stats import RunStats, node_stats
@@ -25,6 +27,8 @@ from ..store.sources import merged
 from .duck import connected, duckdb, listed, run, script
 from .lines import NDJSON, is_lines, is_torn, of_flows, prepare
 
+LARGE: Final = 32 * 1024 * 1024
+"""From how many bytes of all files on statistics are left to DuckDB; below, starting it takes as long as reading them."""
 _DOUBTFUL: Final = """
 SELECT file, count(*) FILTER (NOT is_json), count(*) FROM event
 WHERE NOT is_json OR (odd IS NOT NULL AND NOT is_plain(odd)) GROUP BY file"""
@@ -69,6 +73,19 @@ class _Rest:
     flows: set[str] = field(default_factory=set)
 
 
+def pays(files: Iterable[Path]) -> bool:
+    """Tell whether DuckDB is installed, and files are so large that ``large_stats`` is faster than the package's own reader."""
+    if find_spec("duckdb") is None:
+        return False
+    size = 0
+    for file in files:
+        with suppress(OSError):
+            size += os.path.getsize(file)
+        if size >= LARGE:
+            return True
+    return False
+
+
 def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Sequence[str] | None = None) -> RunStats | None:
     """Return the statistics of large logs, or None if the package's own reader has to read all of them.
 
@@ -89,14 +106,13 @@ def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Sequence[str] |
             _sort_out(connection, paths, rest, noted)
             test = flow_ids("flow_id", wanted) if wanted is not None else None
             rest.flows = {
-                event["flow_id"]
-                for file in rest.others
-                for event in read_events(file)
-                if test is None or test(event["flow_id"])
+                event["flow_id"] for file in rest.others for event in read_events(file) if test is None or test(event["flow_id"])
             }
             run(connection, script("figures_spans"))
             connection.execute(_OF_OTHERS, [list(rest.flows)])
             stats = _counted(connection)
+            if not (stats.events or rest.flows or wanted is not None):
+                return None
             _add_uneven(connection, paths, rest)
         except duckdb().Error:
             return None  # such as a gzip file that is cut off; the package's own reader says what is wrong
@@ -111,7 +127,7 @@ def _log_name(file: Path) -> str:
 def _read(connection: Any, names: Sequence[str], wanted: Sequence[str] | None) -> None:
     prepare(connection)
     where = of_flows(connection, wanted)
-    source = NDJSON.format(files=listed(names))
+    source = NDJSON.format(files=listed(names), size=2 * MAX_LINE_BYTES)  # a longer object is an error
     connection.execute(f"CREATE TEMP VIEW source AS SELECT json, filename FROM {source} WHERE json IS NULL OR {where}")
     connection.execute(script("figures"))
     run(connection, script("figures_events"))

@@ -15,7 +15,7 @@ from ..jsonl import SUFFIXES, Skipped, lines_of, parsed, read_events
 from ..redaction.marks import REDACTED
 from .duck import duckdb, listed, quoted, run, script
 
-NDJSON: Final = "read_ndjson_objects({files}, ignore_errors = true, filename = true, maximum_object_size = 67108864)"
+NDJSON: Final = "read_ndjson_objects({files}, ignore_errors = true, filename = true, maximum_object_size = {size})"
 # One pass: the lines of each flow of each file, and the host that its root names.
 _COUNTS: Final = """
 SELECT filename, json_extract_string(json, '$.flow_id') AS flow_id, count(*), count(*) FILTER (json IS NULL),
@@ -25,6 +25,7 @@ FROM {} GROUP BY 1, 2"""
 _BY_FILE: Final = (
     "SELECT filename, sum(lines), sum(missing), sum(doubtful) FROM flows WHERE filename IN (SELECT unnest({})) GROUP BY 1"
 )
+_LARGEST: Final = 1 << 26  # bytes of an object; a longer one is an error
 _TAIL: Final = 1 << 21  # bytes; more than the longest line has
 _PATTERN: Final = re.compile(r"[*?\[]")
 
@@ -87,7 +88,7 @@ def _counted(connection: Any, names: Sequence[str]) -> dict[str, tuple[int, int,
     """
     if not names:
         return {}
-    source = NDJSON.format(files=listed(names))
+    source = NDJSON.format(size=_LARGEST, files=listed(names))
     try:
         found = run(connection, f"INSERT INTO flows {_COUNTS.format(source)}; {_BY_FILE.format(listed(names))}").fetchall()
     except duckdb().Error:
@@ -134,10 +135,10 @@ def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Se
         clean: A file of ``clean_lines``.
         flow_ids: Only events whose flow ids begin with one of these. Default: all.
     """
-    source = NDJSON.format(files=listed([*plain, clean]))
+    source = NDJSON.format(size=_LARGEST, files=listed([*plain, clean]))
     # What has been appended since the check is not checked.
     where = f"(filename = {quoted(clean)} OR is_plain(json)) AND {of_flows(connection, flow_ids)}"
-    connection.execute(f"INSERT INTO flows {_COUNTS.format(NDJSON.format(files=listed([clean])))}")
+    connection.execute(f"INSERT INTO flows {_COUNTS.format(NDJSON.format(size=_LARGEST, files=listed([clean])))}")
     hosts = "(SELECT flow_id, any_value(host) AS host FROM flows GROUP BY 1)"
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW lines AS SELECT json AS line, hosts.host FROM {source} "

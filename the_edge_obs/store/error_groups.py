@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from ..event import Event, is_failure, without_repeats
-from .summaries import FlowSummaries
+from .span_stream import SpanStream
 
 MAX_GROUPS: Final = 1_000
 """How many groups are kept apart; the errors of further ones are counted together, per node."""
@@ -70,11 +70,14 @@ def error_groups(events: Iterable[Event]) -> list[ErrorGroup]:
     Args:
         events: The events of any number of runs, each run in the order in which it was logged.
     """
-    flows = FlowSummaries()
+    flows: dict[str, SpanStream] = {}
     groups: dict[tuple[str, str, str], ErrorGroup] = {}
     seen: dict[tuple[str, str, str], set[str]] = {}
     for event in without_repeats(events):
-        span = flows.add(event)
+        flow = flows.get(event["flow_id"])
+        if flow is None:
+            flow = flows[event["flow_id"]] = SpanStream()
+        span = flow.add(event)
         if not is_failure(event) or (span is not None and not span.errors):
             continue
         error = event["data"].get("error") or {}
@@ -88,6 +91,18 @@ def error_groups(events: Iterable[Event]) -> list[ErrorGroup]:
             group = groups[key] = ErrorGroup(*key, 0, 0, moment, moment, message, None, None, event["flow_id"], event["span_id"])
         _count(group, event, message, error, seen.setdefault(key, set()))
     return sorted(groups.values(), key=lambda group: (-group.count, -group.last))
+
+
+def events_of_errors(read: Callable[..., Iterator[Event]], again: Callable[..., Iterator[Event]]) -> Iterator[Event]:
+    """Yield the events of a log that decide where its errors arose: those of spans with errors.
+
+    The log is read twice. Most of its lines are not parsed.
+
+    Args:
+        read, again: Read the log for the first and the second time, with the filters ``event_type`` or ``span_id``.
+    """
+    spans = list({event["span_id"] for event in read(event_type="error")})
+    return again(span_id=spans) if spans else iter(())
 
 
 def _count(group: ErrorGroup, event: Event, message: str, error: dict[str, Any], runs: set[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +13,7 @@ from ...errors import FlowNotFoundError, QueryError
 from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
 from ...flow_log import FlowLog, SpanInfo, build_flow_log
 from ...jsonl import Skipped
-from ...store.error_groups import error_groups
+from ...store.error_groups import error_groups, events_of_errors
 from ...store.run_filters import ORDERS
 from ...store.run_stats import node_stats
 from ...store.sources import iter_query, ordered_query, runs
@@ -226,7 +227,8 @@ def _query(folder: Path, given: dict[str, Any]) -> Any:
 
 
 def _errors(folder: Path, given: dict[str, Any]) -> Any:
-    groups = error_groups(iter_query(folder, **_flows(folder, given)))
+    read = partial(iter_query, folder, **_flows(folder, given))
+    groups = error_groups(events_of_errors(read, read))
     facts = [
         {
             "node": group.node,
