@@ -111,11 +111,11 @@ def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Sequence[str] |
             run(connection, script("figures_spans"))
             connection.execute(_OF_OTHERS, [list(rest.flows)])
             stats = _counted(connection)
-            if not (stats.events or rest.flows or wanted is not None):
-                return None
             _add_uneven(connection, paths, rest)
         except duckdb().Error:
             return None  # such as a gzip file that is cut off; the package's own reader says what is wrong
+    if not (stats.events or rest.flows or wanted is not None):
+        return None  # the package's own reader says that there are no events
     skipped.lines, skipped.torn, skipped.first = noted.lines, noted.torn, noted.first
     return node_stats(_events(groups, rest, skipped), stats)
 
