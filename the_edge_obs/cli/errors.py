@@ -29,7 +29,8 @@ Group the errors of a log or a folder of logs by node, type and message; numbers
 and quoted texts in messages make no difference. For each group: how many errors in
 how many runs, the first and the last time, and of the last one the message, the place
 in the code, and the run to look at. An error counts once, where it arose. Handled
-errors count too."""
+errors count too. Where DuckDB is installed (extra sql), LOG may also be Parquet of
+`tea-obs export`: a file, or a folder without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs errors logs

@@ -21,8 +21,9 @@ DESCRIPTION: Final = """\
 List the runs of a log or a folder of logs, oldest first: name, status, start,
 duration, errors, tokens, cost, attributes and the first error. Requests that
 continue the same trace are separate runs with the same flow id. The log is read
-once. Each event takes about 8 bytes of memory, so that repeated events count
-once. Times are local; --since accepts them."""
+once. Each event takes about 16 bytes of memory, so that repeated events count
+once. Times are local; --since accepts them. Where DuckDB is installed (extra sql),
+LOG may also be Parquet of `tea-obs export`: a file, or a folder without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs

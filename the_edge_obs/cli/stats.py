@@ -23,11 +23,14 @@ DESCRIPTION: Final = """\
 Add up the runs of a log or a folder of logs, node by node: how often each node
 ran and failed, its total, median, 95th percentile and longest duration, tokens
 and cost. Tokens and costs count once, where they arose. The node `flow` stands
-for whole runs. The log is read once; each span takes 8 bytes of memory."""
+for whole runs. The log is read once; each span takes 8 bytes of memory. Where DuckDB
+is installed (extra sql), it counts large logs, with the same figures; then LOG may also
+be Parquet of `tea-obs export`: a file, or a folder without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs stats logs
   tea-obs stats logs --name triage --since -7d
+  tea-obs stats shared/
   tea-obs stats logs --json | jq -r 'select(.errors > 0) | .node'
 """
 
