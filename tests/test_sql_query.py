@@ -427,3 +427,9 @@ def test_a_parquet_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").unlink()
     with pytest.raises(LogFileError, match="holds no logs"), opened(tmp_path, Skipped()):
         pass
+
+
+def test_nothing_but_the_answer_is_printed(tmp_path: Path) -> None:
+    """DuckDB shows the progress of long queries on stdout, unless it is told not to."""
+    with opened(written(tmp_path / "log", [event(1, "log", 0)]), Skipped()) as log:
+        assert rows(log, "SELECT current_setting('enable_progress_bar')") == [(False,)]
