@@ -121,6 +121,16 @@ def test_only_uneven_flows_are_read_twice(tmp_path: Path, monkeypatch: pytest.Mo
     assert {one["flow_id"] for one in read} == {FLOW}
 
 
+def test_long_fractions_are_usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cost such as 3e-06 * 41 has more digits than a large integer, and still DuckDB counts it."""
+    cost = 0.00012299999999999998
+    written(tmp_path, whole(1, 0, 1, metrics={"cost_usd": cost}))
+    read: list[Event] = []
+    monkeypatch.setattr("the_edge_obs.sql.figures.node_stats", lambda made, stats: node_stats(noted(made, read), stats))
+    assert both(tmp_path).nodes["flow"].cost_usd.value() == cost
+    assert read == []
+
+
 def noted(made: Any, read: list[Event]) -> Any:
     """Yield events, and remember them."""
     for one in made:

@@ -24,7 +24,7 @@ CREATE MACRO is_usual(line, head, t) AS coalesce(
     AND t.level IN ('"debug"', '"info"', '"warn"', '"error"')
     AND TRY_CAST(t.timestamp::VARCHAR AS DOUBLE) BETWEEN 0 AND 9e18
     AND starts_with(t.metrics, '{')
-    AND (t.metrics = '{}' OR NOT regexp_matches(t.metrics, ':["tf\[{]|[0-9]{19}'))
+    AND (t.metrics = '{}' OR NOT regexp_matches(t.metrics, ':(["tf\[{]|-?[0-9]{19})'))
     AND (t.step IS NULL OR is_text(t.step)) AND NOT contains(head, '"step"')  -- see is_strict
     AND t.data.error IS NULL
     AND is_strict(line)
