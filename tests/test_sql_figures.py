@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from the_edge_obs.event import dumps
-from the_edge_obs.jsonl import Skipped, log_files
+from the_edge_obs.jsonl import Skipped
 from the_edge_obs.sql.figures import large_stats
+from the_edge_obs.store.paths import log_files
 from the_edge_obs.store.run_stats import RunStats, node_stats
 from the_edge_obs.store.sources import iter_query
 
@@ -28,7 +29,7 @@ def both(folder: Path, **filters: Any) -> RunStats:
     """Check that both ways give the same figures, of the same types, and skip the same lines; return them."""
     expected, own, here = RunStats(), Skipped(), Skipped()
     node_stats(iter_query(folder, own, **filters), expected)
-    found = large_stats(log_files(folder), here, filters.get("flow_id"))
+    found = large_stats(log_files([folder], Skipped()), here, filters.get("flow_id"))
     assert found is not None
     assert repr((found.runs, found.events, found.to_dicts())) == repr((expected.runs, expected.events, expected.to_dicts()))
     if not filters:
@@ -156,7 +157,7 @@ def test_copies_compressed_logs_and_chosen_flows(tmp_path: Path) -> None:
 def test_a_broken_archive_is_left_to_the_own_reader(tmp_path: Path) -> None:
     """It says what is wrong with it."""
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(dumps(event()).encode() + b"\n")[:50])
-    assert large_stats(log_files(tmp_path), Skipped()) is None
+    assert large_stats(log_files([tmp_path], Skipped()), Skipped()) is None
 
 
 @given(flows())

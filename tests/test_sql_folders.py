@@ -70,10 +70,10 @@ def test_figures_are_those_of_the_log(tmp_path_factory: pytest.TempPathFactory, 
     folder = tmp_path_factory.mktemp("logs")
     made.sort(key=lambda one: one["timestamp"])
     write_days([written(folder / "run.jsonl", made)], str(folder / "shared"), Skipped())
-    stats, expected = table_stats(folder / "shared"), node_stats(made)
+    stats, expected = table_stats(folder / "shared", {}), node_stats(made)
     assert (stats.runs, stats.events, stats.to_dicts()) == (expected.runs, expected.events, expected.to_dicts())
     assert table_runs(folder / "shared") == sorted(summarise(made), key=lambda run: (run.start, run.flow_id))
-    assert error_groups(table_error_events(folder / "shared")) == error_groups(made)
+    assert error_groups(table_error_events(folder / "shared", {})) == error_groups(made)
 
 
 @pytest.mark.parametrize("command", ["ls", "stats", "errors"])
@@ -138,4 +138,4 @@ def test_two_writers_and_a_reader_share_a_folder(tmp_path: Path) -> None:
         assert writer.returncode == 0
     assert len(list(shared.rglob("*.parquet"))) == 4
     assert table_runs(shared) == summarise(made)
-    assert table_stats(shared).to_dicts() == node_stats(made).to_dicts()
+    assert table_stats(shared, {}).to_dicts() == node_stats(made).to_dicts()

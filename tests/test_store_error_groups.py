@@ -85,8 +85,8 @@ def test_a_shape_is_the_shape_of_itself(message: str) -> None:
 
 
 @given(st.lists(events() | events().map(lambda one: {**one, "event_type": "error", "data": {"error": ERROR}}), max_size=14))
-def test_spans_without_errors_make_no_difference(made: list[Event]) -> None:
-    """The events of spans with errors give the same groups as all events, however broken a log is."""
+def test_flows_without_errors_make_no_difference(made: list[Event]) -> None:
+    """The events of flows with errors give the same groups as all events, however broken a log is."""
 
     def read(**filters: Any) -> Iterator[Event]:
         return (one for one in made if matches(filters)(one))

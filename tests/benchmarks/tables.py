@@ -41,7 +41,7 @@ def tables(plan: Plan, names: list[str]) -> list[Row]:
         samplers: dict[str, Callable[[], float]] = {
             OWN: partial(_timed, answers, OWN, lambda: node_stats(iter_query(path)).to_dicts()),
             LARGE: partial(_timed, answers, LARGE, partial(_large, path)),
-            TABLE: partial(_timed, answers, TABLE, lambda: table_stats(table).to_dicts()),
+            TABLE: partial(_timed, answers, TABLE, lambda: table_stats(table, {}).to_dicts()),
             LINES: partial(_timed, answers, LINES, partial(_sql, path)),
             PARQUET: partial(_timed, answers, PARQUET, partial(_sql, table)),
             EXPORT: partial(_timed, answers, EXPORT, lambda: write_parquet([path], str(table), Skipped()).events),
@@ -61,7 +61,7 @@ def _errors(path: Path, table: Path) -> list[Row]:
     read = partial(iter_query, path)
     samplers: dict[str, Callable[[], float]] = {
         OWN: partial(_timed, answers, OWN, lambda: error_groups(events_of_errors(read, read))),
-        TABLE: partial(_timed, answers, TABLE, lambda: error_groups(table_error_events(table))),
+        TABLE: partial(_timed, answers, TABLE, lambda: error_groups(table_error_events(table, {}))),
         LOADS: partial(_timed, answers, LOADS, partial(_loads, path)),
     }
     samples = interleaved(3, samplers, warm=False)

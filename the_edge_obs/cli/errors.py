@@ -7,33 +7,34 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from ..event import Event
 from ..jsonl import Skipped
 from ..store.error_groups import ErrorGroup, error_groups, events_of_errors
 from ..store.sources import iter_query
+from ..store.summaries import SHORT_SPAN
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
 from ._filters import add_choice, choice_of
 from ._listing import SHORT_ID
 from ._progress import Progress, followed
-from ._sources import add_log, chosen_flows, read, tables_of
+from ._sources import Paths, add_log, chosen_flows, has_only_tables, read
 from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "errors"
 HELP: Final = "group the errors of many runs by their cause"
 DESCRIPTION: Final = """\
-Group the errors of a log or a folder of logs by node, type and message; numbers, ids
+Group the errors of logs and folders of logs by node, type and message; numbers, ids
 and quoted texts in messages make no difference. For each group: how many errors in
 how many runs, the first and the last time, and of the last one the message, the place
 in the code, and the run to look at. An error counts once, where it arose. Handled
 errors count too. Where DuckDB is installed (extra sql), LOG may also be Parquet of
-`tea-obs export`: a file, or a folder without other logs."""
+`tea-obs export`: files, or folders without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs errors logs
+  tea-obs errors logs/host-a logs/host-b
   tea-obs errors logs --since -1d --name triage
   tea-obs errors logs --json | jq -r .flow_id
 """
@@ -50,23 +51,29 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     wanted = chosen_flows(args.log, choice_of(args))
     with Progress("events") as progress:
-        groups = error_groups(followed(_events(args.log, wanted), progress))
+        groups = error_groups(followed(_events(args.log, args.skipped, wanted), progress))
     if args.json:
         return write_objects(group.to_dict() for group in groups)
     for group in groups:
-        for line in _lines(group, str(args.log), view_for(sys.stdout)):
+        for line in _lines(group, shlex.join(map(str, args.log)), view_for(sys.stdout)):
             print(line)
         print()
     print(f"{counted(sum(group.count for group in groups), 'error')}, {counted(len(groups), 'cause')}")
     return DONE
 
 
-def _events(log: Path, wanted: Mapping[str, Any]) -> Iterator[Event]:
-    if (tables := tables_of(log)) is not None:
+def _events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> Iterator[Event]:
+    if has_only_tables(log):
         from ..sql.folders import table_error_events
 
-        return table_error_events(tables, wanted.get("flow_id"))
-    return events_of_errors(partial(read, log, Skipped(), **wanted), partial(iter_query, log, **wanted))
+        return table_error_events(log, wanted)
+    first = partial(read, log, skipped, **wanted)
+    return events_of_errors(first, lambda flow_id: iter_query(log, Skipped(), **{**wanted, "flow_id": flow_id}))
+
+
+def _run_of(group: ErrorGroup) -> str:
+    root = f"/{group.root[-SHORT_SPAN:]}" if group.root else ""
+    return group.flow_id[:SHORT_ID] + root
 
 
 def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
@@ -76,6 +83,6 @@ def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
     yield fitted(f"  {error_text({'type': group.type, 'message': group.message})}", view.width, view)
     if group.where:
         yield f"  at {printable(group.where)}"
-    span = f"tea-obs show {printable(shlex.quote(log))} --flow {printable(group.flow_id[:SHORT_ID])}"
+    span = f"tea-obs show {printable(log)} --flow {printable(_run_of(group))}"
     since = "" if group.first == group.last else f"{clock_text(group.first)} to "
     yield view.paint("dim", f"  {since}{clock_text(group.last)}; {span}")

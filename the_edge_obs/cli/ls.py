@@ -7,30 +7,34 @@ import dataclasses
 import sys
 from typing import Final
 
-from ..jsonl import Skipped
+from ..store.summaries import summarise
 from ..text import counted
 from ._filters import add_choice, chosen
 from ._listing import runs_table
-from ._progress import Progress
-from ._sources import add_log, all_runs
-from ._terminal import DONE, add_json, say_skipped, view_for, write_objects
+from ._progress import Progress, followed
+from ._sources import add_log, has_only_tables, read
+from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "ls"
-HELP: Final = "list the runs of a folder"
+HELP: Final = "list the runs of logs"
 DESCRIPTION: Final = """\
-List the runs of a log or a folder of logs, oldest first: name, status, start,
-duration, errors, tokens, cost, attributes and the first error. Requests that
-continue the same trace are separate runs with the same flow id. The log is read
-once. Each event takes about 16 bytes of memory, so that repeated events count
-once. Times are local; --since accepts them. Where DuckDB is installed (extra sql),
-LOG may also be Parquet of `tea-obs export`: a file, or a folder without other logs."""
+List the runs of logs and folders of logs, oldest first: name, status, start,
+duration, errors, tokens, cost, attributes and the first error; and the host, if
+there are several. Requests that continue the same trace are separate runs with the
+same flow id; the end of their root's span id, after a slash, tells them apart, and
+--flow accepts it. The log is read once. Each event takes about 16 bytes of memory,
+so that repeated events count once. Times are local; --since accepts them. Where DuckDB
+is installed (extra sql), LOG may also be Parquet of `tea-obs export`: files, or
+folders without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
+  tea-obs ls logs/host-a logs/host-b
   tea-obs ls logs --last 20
   tea-obs ls logs --status error --since -1d
   tea-obs ls logs --errors --name 'triage*' --sort -duration --limit 10
   tea-obs ls logs --attribute topic=cats
+  tea-obs ls logs --host 'web-*'
   tea-obs ls logs --json | jq -r .flow_id
 """
 
@@ -46,9 +50,12 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     chosen((), args)  # report a mistake before reading
     with Progress("events") as progress:
-        skipped = Skipped()
-        runs = chosen(all_runs(args.log, progress, skipped), args)
-    say_skipped(str(args.log), skipped)
+        if has_only_tables(args.log):
+            from ..sql.folders import table_runs
+
+            runs = chosen(table_runs(args.log), args)
+        else:
+            runs = chosen(summarise(followed(read(args.log, args.skipped), progress)), args)
     if args.json:
         return write_objects(map(dataclasses.asdict, runs))
     for line in runs_table(runs, view_for(sys.stdout)):

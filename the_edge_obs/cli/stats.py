@@ -5,30 +5,31 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from ..jsonl import Skipped
+from ..store.paths import named
 from ..store.run_stats import RunStats, node_stats
 from ..text import counted, dollars, duration_text, printable
 from ._filters import add_choice, choice_of
 from ._listing import table
 from ._progress import Progress, followed
-from ._sources import add_log, chosen_flows, files_of, read, tables_of
+from ._sources import Paths, add_log, chosen_flows, files_of, has_only_tables, read
 from ._terminal import DONE, add_json, say_skipped, view_for, write_objects
 
 NAME: Final = "stats"
 HELP: Final = "show statistics of each node over many runs"
 DESCRIPTION: Final = """\
-Add up the runs of a log or a folder of logs, node by node: how often each node
+Add up the runs of logs and folders of logs, node by node: how often each node
 ran and failed, its total, median, 95th percentile and longest duration, tokens
 and cost. Tokens and costs count once, where they arose. The node `flow` stands
 for whole runs. The log is read once; each span takes 8 bytes of memory. Where DuckDB
 is installed (extra sql), it counts large logs, with the same figures; then LOG may also
-be Parquet of `tea-obs export`: a file, or a folder without other logs."""
+be Parquet of `tea-obs export`: files, or folders without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs stats logs
+  tea-obs stats logs/host-a logs/host-b
   tea-obs stats logs --name triage --since -7d
   tea-obs stats shared/
   tea-obs stats logs --json | jq -r 'select(.errors > 0) | .node'
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
     flows_wanted = chosen_flows(args.log, choice_of(args))
-    stats = _stats(args.log, flows_wanted)
+    stats = _stats(args.log, args.skipped, flows_wanted)
     nodes_by_time = sorted(stats.to_dicts(), key=lambda figures: -float(figures["total_ms"]))
     if args.json:
         return write_objects(nodes_by_time)
@@ -58,20 +59,24 @@ def call(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _stats(log: Path, wanted: Mapping[str, Any]) -> RunStats:
+def _stats(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> RunStats:
     """Return the statistics of a log; DuckDB counts those of a large log and of Parquet, with the same figures."""
-    if (tables := tables_of(log)) is not None:
+    if has_only_tables(log):
         from ..sql.folders import table_stats
 
-        return table_stats(tables, wanted.get("flow_id"))
+        return table_stats(log, wanted)
     from ..sql.figures import large_stats, pays
 
-    skipped = Skipped()
-    if pays(files := files_of(log)) and (stats := large_stats(files, skipped, wanted.get("flow_id"))) is not None:
-        say_skipped(str(log), skipped)
-        return stats
+    noted = Skipped()
+    if wanted.keys() <= {"flow_id"} and pays(files := files_of(log, noted)):
+        stats = large_stats(files, noted, wanted.get("flow_id"))
+        if stats is not None:
+            skipped.lines, skipped.torn, skipped.first = noted.lines, noted.torn, noted.first
+            skipped.failures += noted.failures
+            say_skipped(named(log), skipped)
+            return stats
     with Progress("events") as progress:
-        return node_stats(followed(read(log, Skipped(), **wanted), progress))
+        return node_stats(followed(read(log, skipped, **wanted), progress))
 
 
 def _row(figures: Mapping[str, Any]) -> list[str]:

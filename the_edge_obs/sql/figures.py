@@ -21,7 +21,8 @@ from typing import Any, Final
 
 from ..event import MAX_LINE_BYTES, Event
 from ..event_query import flow_ids, line_filter
-from ..jsonl import Skipped, log_name, read_events
+from ..jsonl import Skipped, log_name
+from ..store.paths import readable_events
 from ..store.run_stats import RunStats, node_stats
 from ..store.sources import merged
 from .duck import connected, duckdb, listed, run, script
@@ -106,7 +107,10 @@ def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Sequence[str] |
             _sort_out(connection, paths, rest, noted)
             test = flow_ids("flow_id", wanted) if wanted is not None else None
             rest.flows = {
-                event["flow_id"] for file in rest.others for event in read_events(file) if test is None or test(event["flow_id"])
+                event["flow_id"]
+                for file in rest.others
+                for event in readable_events(file, Skipped())
+                if test is None or test(event["flow_id"])
             }
             run(connection, script("figures_spans"))
             connection.execute(_OF_OTHERS, [list(rest.flows)])
@@ -120,8 +124,8 @@ def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Sequence[str] |
     return node_stats(_events(groups, rest, skipped), stats)
 
 
-def _log_name(file: Path) -> str:
-    return log_name(file.name)
+def _log_name(file: Path) -> tuple[Path, str]:
+    return file.parent, log_name(file.name)
 
 
 def _read(connection: Any, names: Sequence[str], wanted: Sequence[str] | None) -> None:
@@ -185,9 +189,9 @@ def _events(groups: Sequence[Sequence[Path]], rest: _Rest, skipped: Skipped) -> 
     others, again, some = set(rest.others), Skipped(), line_filter({"flow_id": sorted(rest.flows)})
     for group in groups:
         if group[0] in others:
-            readers = [read_events(file, skipped) for file in group]
+            readers = [readable_events(file, skipped) for file in group]
         elif group[0] in rest.files:
-            readers = [read_events(file, again, some) for file in group]
+            readers = [readable_events(file, again, some) for file in group]
         else:
             continue
         events = readers[0] if len(readers) == 1 else merged([list(reader) for reader in readers])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..event import Event
 from ..jsonl import Skipped
+from ..store.paths import LogPaths
 from ..store.run_stats import RunStats, Total
 from ..store.summaries import FlowSummary
 from .duck import quoted
@@ -17,7 +17,7 @@ from .query import opened
 
 _RUNS: Final = """
 SELECT flow_id, name, status, epoch(started), epoch(ended), duration_ms, events, errors, tokens, cost_usd, alone, attributes,
-    error_type, error_message
+    error_type, error_message, host, root, count(*) OVER (PARTITION BY flow_id) > 1
 FROM runs ORDER BY started, flow_id"""
 _COUNTS: Final = "SELECT count(*), coalesce(sum(events), 0)::BIGINT FROM runs WHERE {}"
 _NODES: Final = """
@@ -30,8 +30,8 @@ FROM stored SEMI JOIN (SELECT flow_id, span_id FROM stored WHERE event_type = 'e
 ORDER BY "timestamp", seq"""
 
 
-def table_runs(path: Path) -> list[FlowSummary]:
-    """Return the runs of a Parquet file, or of the Parquet files in a folder and its sub-folders, ordered by start.
+def table_runs(path: LogPaths) -> list[FlowSummary]:
+    """Return the runs of Parquet files, and of those in folders and sub-folders, ordered by start.
 
     Raises:
         MissingExtraError: DuckDB is not installed.
@@ -42,27 +42,32 @@ def table_runs(path: Path) -> list[FlowSummary]:
 
 
 def _run(row: Sequence[Any]) -> FlowSummary:
-    *known, attributes, error_type, error_message = row
+    *known, attributes, error_type, error_message, host, root, shares_flow = row
     flow_id, name, status, start, end, duration, events, errors, tokens, cost, alone = known
     error = None if error_type is None else {"type": error_type, "message": error_message or ""}
     given = json.loads(attributes)
-    return FlowSummary(flow_id, name, status, start, end, duration, events, errors, _whole(tokens), cost, alone, given, error)
+    return FlowSummary(
+        *(flow_id, name, status, start, end, duration, events, errors, _whole(tokens), cost, alone, given, error),
+        root=root,
+        shares_flow=shares_flow,
+        resource=None if host is None else {"host": host},
+    )
 
 
-def table_stats(path: Path, wanted: Sequence[str] | None = None) -> RunStats:
+def table_stats(path: LogPaths, filters: Mapping[str, Any]) -> RunStats:
     """Return the statistics of nodes of Parquet files.
 
     Args:
         path: As in ``table_runs``.
-        wanted: Only flows whose ids begin with one of these. Default: all.
+        filters: ``flow_id``, the beginnings of the ids of flows, or nothing for all.
 
     Raises:
         MissingExtraError, LogFileError: As ``table_runs``.
     """
     stats = RunStats()
     with opened(path, Skipped()) as log:
-        ((stats.runs, stats.events),) = log.query(_COUNTS.format(_of(wanted))).rows
-        for name, count, errors, durations, tokens, costs in log.query(_NODES.format(_of(wanted))).rows:
+        ((stats.runs, stats.events),) = log.query(_COUNTS.format(_of(filters))).rows
+        for name, count, errors, durations, tokens, costs in log.query(_NODES.format(_of(filters))).rows:
             node = stats.of(name)
             node.count, node.errors, node.durations = count, errors, array("d", durations or ())
             _add(node.tokens, map(_whole, tokens or ()))
@@ -80,17 +85,17 @@ def _whole(number: float) -> float:
     return int(number) if number.is_integer() else number
 
 
-def table_error_events(path: Path, wanted: Sequence[str] | None = None) -> Iterator[Event]:
+def table_error_events(path: LogPaths, filters: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the events of spans with errors, ordered by time; see ``store.error_groups.events_of_errors``.
 
     Args:
-        path, wanted: As in ``table_stats``.
+        path, filters: As in ``table_stats``.
 
     Raises:
         MissingExtraError, LogFileError: As ``table_runs``.
     """
     with opened(path, Skipped()) as log:
-        found = log.query(_OF_ERRORS.format(_of(wanted)))
+        found = log.query(_OF_ERRORS.format(_of(filters)))
         for row in found.rows:
             event = dict(zip(found.columns, row, strict=True))
             event["data"], event["metrics"] = json.loads(event["data"]), json.loads(event["metrics"])
@@ -99,8 +104,9 @@ def table_error_events(path: Path, wanted: Sequence[str] | None = None) -> Itera
             yield event
 
 
-def _of(wanted: Sequence[str] | None) -> str:
-    """Return the condition that a flow id begins with one of some texts."""
+def _of(filters: Mapping[str, Any]) -> str:
+    """Return the condition that a flow id begins with one of the texts that the filters name."""
+    wanted = filters.get("flow_id")
     if wanted is None:
         return "true"
     return f"list_bool_or([starts_with(flow_id, one) FOR one IN [{', '.join(quoted(text.lower()) for text in wanted)}]])"

@@ -36,6 +36,9 @@ class Total:
         return float_sum([*self.parts, self.whole]) if self.parts else self.whole
 
 
+__all__ = ["NodeStats", "node_stats"]
+
+
 @dataclass(slots=True)
 class NodeStats:
     """One node over many runs.
