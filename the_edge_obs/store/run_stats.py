@@ -9,7 +9,9 @@ from typing import Any
 
 from ..event import CONTINUED, SPAN_EVENTS, Event, root_rank, without_repeats
 from ..flow_log import float_sum, percentile
-from .span_stream import EndedSpan, SpanStream
+from ..handlers.span_stream import EndedSpan, SpanStream
+
+__all__ = ["NodeStats", "RunStats", "Total", "node_stats"]
 
 
 @dataclass(slots=True)
@@ -36,9 +38,6 @@ class Total:
         return float_sum([*self.parts, self.whole]) if self.parts else self.whole
 
 
-__all__ = ["NodeStats", "node_stats"]
-
-
 @dataclass(slots=True)
 class NodeStats:
     """One node over many runs.
@@ -47,7 +46,7 @@ class NodeStats:
         node: The node's name.
         count, errors: Number of spans, and number of failed ones.
         durations: Milliseconds of each span that has an end. They take eight bytes per span, and percentiles are exact.
-        tokens, cost_usd: Totals, counted as in ``store.span_stream``.
+        tokens, cost_usd: Totals, counted as in ``handlers.span_stream``.
     """
 
     node: str
