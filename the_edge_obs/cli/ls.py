@@ -23,7 +23,8 @@ there are several. Requests that continue the same trace are separate runs with 
 same flow id; the end of their root's span id, after a slash, tells them apart, and
 --flow accepts it. Of a file whose last line has totals, only the first and the last
 line are read. --last and --limit keep only so many runs in memory. Times are local;
---since accepts them."""
+--since accepts them. Where DuckDB is installed (extra sql), LOG may also be Parquet of
+`tea-obs export`: files, or folders without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs

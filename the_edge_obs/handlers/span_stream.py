@@ -8,7 +8,7 @@ child in a later file counts twice.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Set
 from typing import Any, Final, NamedTuple
 
 from ..event import ENDS, Event, is_answered, is_failure, is_number, status_of
@@ -16,6 +16,7 @@ from ..flow_log import COUNTED
 from ..tree.flow_facts import came_out, passed_keys
 
 _MOST_LOST: Final = 1_000  # parents
+_NOTHING: Final[frozenset[Any]] = frozenset()
 
 MAX_ERROR: Final = 500
 """How many characters of the type and the message of a run's first error are kept."""
@@ -48,16 +49,37 @@ class EndedSpan(NamedTuple):
     top: Any = ""
 
 
-class _Open:
+class _Reports:
+    """What the children of a span have reported: the names of their figures, and the errors that they have raised."""
+
+    __slots__ = ("below", "passed")
+
+    def __init__(self) -> None:
+        # Most spans have no children that report something, so sets are made when the first one does.
+        self.below: Set[str] = _NOTHING
+        self.passed: Set[Any] = _NOTHING
+
+    def take(self, figures: Set[str], errors: Set[Any]) -> None:
+        """Take what one child reports."""
+        if figures:
+            self.below = self.below | figures
+        if errors:
+            passed = self.passed
+            if isinstance(passed, set):
+                passed |= errors
+            else:
+                self.passed = set(errors)
+
+
+class _Open(_Reports):
     """A span that has begun and not ended."""
 
-    __slots__ = ("answered", "below", "figures", "is_partial", "node", "parent", "passed", "top")
+    __slots__ = ("answered", "figures", "is_partial", "node", "parent", "top")
 
     def __init__(self, node: str, parent: Any, top: Any) -> None:
+        super().__init__()
         self.node, self.parent, self.top = node, parent, top
         self.figures: dict[str, float] = {}
-        self.below: set[str] = set()  # names of figures that spans below have reported
-        self.passed: set[Any] = set()  # errors that its children have raised
         self.answered, self.is_partial = False, True
 
 
@@ -68,7 +90,7 @@ class SpanStream:
 
     def __init__(self) -> None:
         self._open: dict[Any, _Open] = {}
-        self._lost: dict[Any, tuple[set[str], set[Any]]] = {}  # for parents that are not open, for example filtered ones
+        self._lost: dict[Any, _Reports] = {}  # for parents that are not open, for example filtered ones
 
     def top_of(self, event: Event) -> Any:
         """Return the id of the outermost open span around an event, or of the event's own span if none is open."""
@@ -77,31 +99,39 @@ class SpanStream:
 
     def add(self, event: Event) -> EndedSpan | None:
         """Add an event; return the span that it ends, or None."""
-        kind = event["event_type"]
+        kind, node, span_id = event["event_type"], event["node"], event["span_id"]
         if kind == "log":
             return None
-        span = self._open.get(event["span_id"])
+        span, is_end = self._open.get(span_id), kind in ENDS
         if span is None:
-            span = _Open(event["node"], event["parent_id"], self.top_of(event))
-            span.below, span.passed = self._lost.pop(event["span_id"], (span.below, span.passed))
-            if kind not in ENDS:
-                self._open[event["span_id"]] = span
+            span = self._begun(node, event["parent_id"], span_id)
+            if not is_end:
+                self._open[span_id] = span
         if kind == "entry" and span.is_partial:
-            span.node, span.is_partial = event["node"], False
-        if event["node"] == span.node and is_answered(event):
+            span.node, span.is_partial = node, False
+        if "answered" in event["data"] and node == span.node and is_answered(event):
             span.answered = True
-        if kind != "entry" and event["metrics"]:
-            span.figures.update((key, value) for key in COUNTED if is_number(value := event["metrics"].get(key)) and value)
-        if kind not in ENDS or not (span.is_partial or event["node"] == span.node):
+        metrics = event["metrics"]
+        if metrics and kind != "entry":
+            for key in COUNTED:
+                if key in metrics and is_number(value := metrics[key]) and value:
+                    span.figures[key] = value
+        if not is_end or not (span.is_partial or node == span.node):
             return None  # an error that was logged by hand ends no span
-        self._open.pop(event["span_id"], None)
-        duration = event["metrics"].get("duration_ms")
-        status = status_of(event)
-        return self._ended(span, status, duration if is_number(duration) else None, event["data"].get("error"))
+        self._open.pop(span_id, None)
+        duration = metrics.get("duration_ms")
+        return self._ended(span, status_of(event), duration if is_number(duration) else None, event["data"].get("error"))
+
+    def _begun(self, node: str, parent: Any, span_id: Any) -> _Open:
+        above = None if parent is None else self._open.get(parent)
+        span = _Open(node, parent, span_id if above is None else above.top)
+        if (lost := self._lost.pop(span_id, None)) is not None:
+            span.below, span.passed = lost.below, lost.passed
+        return span
 
     def add_leaf(self, parent: Any, figures: dict[str, float]) -> dict[str, float]:
         """Add the figures of a span that has ended, and below which no span has reported any; return what counts of them."""
-        self._hand_up(parent, figures.keys(), ())
+        self._hand_up(parent, figures.keys(), _NOTHING)
         return figures
 
     def rest(self) -> Iterator[EndedSpan]:
@@ -111,24 +141,24 @@ class SpanStream:
             yield self._ended(span, "running", None, None)
 
     def _ended(self, span: _Open, status: str, duration_ms: float | None, error: Any) -> EndedSpan:
-        own = {key: value for key, value in span.figures.items() if key not in span.below}
-        reported = span.below | own.keys()
-        passed = passed_keys(error) if status == "error" else ()
-        self._hand_up(span.parent, reported, passed)
+        own, below = span.figures, span.below
+        if own and below:
+            own = {key: value for key, value in own.items() if key not in below}
+        passed = passed_keys(error) if status == "error" else _NOTHING
+        self._hand_up(span.parent, below | own.keys() if own else below, passed)
         arose = status == "error" and not came_out(error, span.passed)
         return EndedSpan(span.node, status, duration_ms, {} if span.answered else own, int(arose), span.top)
 
-    def _hand_up(self, parent: Any, reported: Collection[str], passed: Collection[Any]) -> None:
+    def _hand_up(self, parent: Any, reported: Set[str], passed: Set[Any]) -> None:
         """Tell the parent of a span which figures the span or one below it has reported, and which errors have passed it."""
         if (reported or passed) and (above := self._above(parent)) is not None:
-            above[0].update(reported)
-            above[1].update(passed)
+            above.take(reported, passed)
 
-    def _above(self, parent: Any) -> tuple[set[str], set[Any]] | None:
-        """Return what the children of a span have reported; None if there is no parent, or if too many parents are not open."""
+    def _above(self, parent: Any) -> _Reports | None:
+        """Return the reports of the children of a span; None if there is no parent, or if too many parents are not open."""
         span = None if parent is None else self._open.get(parent)
         if span is not None:
-            return span.below, span.passed
+            return span
         if parent is None or (parent not in self._lost and len(self._lost) >= _MOST_LOST):
             return None
-        return self._lost.setdefault(parent, (set(), set()))
+        return self._lost.setdefault(parent, _Reports())

@@ -161,7 +161,7 @@ def _of_paths(paths: Sequence[Path]) -> FlowEvents:
     skipped = Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
     files = _files_of(paths, skipped)
-    events = list(without_repeats(_merged([list(readable_events(file, skipped)) for file in files])))
+    events = list(without_repeats(merged([list(readable_events(file, skipped)) for file in files])))
     if not events:
         raise nothing_in(paths, skipped)
     if skipped.failures:
@@ -252,7 +252,7 @@ def read_log(paths: Sequence[Path], log: Log, skipped: Skipped, wanted: LineFilt
         wanted: Lines that it rules out are not parsed. Default None.
     """
     readers = [readable_events(file, skipped, wanted) for file in _still_there(paths, log)]
-    return readers[0] if len(readers) == 1 else iter(_merged([list(reader) for reader in readers]))
+    return readers[0] if len(readers) == 1 else iter(merged([list(reader) for reader in readers]))
 
 
 def _still_there(paths: Sequence[Path], log: Log) -> list[Path]:
@@ -293,11 +293,11 @@ def _files_of(paths: Sequence[Path], skipped: Skipped) -> list[Path]:
 def _of_flow(flow_id: str) -> FlowEvents:
     """Return the events of a flow from all rings that have it, and from its files if the rings may not have all of them."""
     rings = [ring for ring in listeners if ring.has(flow_id)]
-    kept = _merged([ring.events(flow_id) for ring in rings])
+    kept = merged([ring.events(flow_id) for ring in rings])
     dropped = min((ring.dropped(flow_id) for ring in rings), default=0)
     events = kept
     if dropped or not rings or any(ring.is_abroad(flow_id) for ring in rings):
-        events = _merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
+        events = merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
         dropped = max(0, dropped - (len(events) - len(kept)))
     state = flows_known.get(flow_id)
     # No handler has seen the flow yet, or a ring only takes errors: nothing is lost, and the log is empty.
@@ -338,7 +338,7 @@ def _installed() -> Iterator[Any]:
         yield from getattr(logger, "handlers", ())
 
 
-def _merged(sources: list[list[Event]]) -> list[Event]:
+def merged(sources: list[list[Event]]) -> list[Event]:
     """Return the events of several copies of the same flows, each once, ordered by time.
 
     Two equal events of one source are two events; an event in two sources is one. Events are equal if time, span, type and node
@@ -348,7 +348,7 @@ def _merged(sources: list[list[Event]]) -> list[Event]:
     if len(sources) == 1:
         return sources[0]
     taken: Counter[tuple[Any, ...]] = Counter()
-    merged: list[Event] = []
+    together: list[Event] = []
     for source in sources:
         here: Counter[tuple[Any, ...]] = Counter()
         new: list[Event] = []
@@ -358,5 +358,5 @@ def _merged(sources: list[list[Event]]) -> list[Event]:
             if here[identity] > taken[identity]:
                 taken[identity] += 1
                 new.append(event)
-        merged[:0] = reversed(new)  # a later source has the older events, which the sources before it have lost
-    return sorted(merged, key=lambda event: event["timestamp"])
+        together[:0] = reversed(new)  # a later source has the older events, which the sources before it have lost
+    return sorted(together, key=lambda event: event["timestamp"])
