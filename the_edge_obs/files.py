@@ -76,8 +76,13 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> IO[byt
     Raises:
         OSError: The file does not exist, cannot be read, or is not a regular file; ``strerror`` says which.
     """
+    return BufferedReader(FileIO(open_for_reading(path, follow=follow), "r"))
+
+
+def open_for_reading(path: str | os.PathLike[str], *, follow: bool = True) -> int:
+    """Open a regular file as ``open_regular`` does, and return the descriptor."""
     descriptor, _ = _opened(path, os.O_RDONLY, 0, follow=follow)
-    return BufferedReader(FileIO(descriptor, "r"))
+    return descriptor
 
 
 def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> tuple[int, os.stat_result]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, NoReturn, cast
 
 from .errors import LogFileError
-from .event import LEVELS, MAX_INT, MAX_LINE_BYTES, Event, dumps, is_error_data, problems
+from .event import LEVELS, MAX_INT, MAX_LINE_BYTES, Event, dumps, is_error_data, problems, without_totals
 from .files import open_regular, reason_of
 
 __all__ = ["Skipped", "read_events"]
@@ -64,6 +64,16 @@ class Skipped:
         """Note a file or folder that could not be read; the same problem counts once."""
         if problem not in self.failures:
             self.failures.append(problem)
+
+    def add(self, other: Skipped) -> None:
+        """Add what another reader skipped."""
+        self.lines += other.lines
+        self.torn, self.unread = self.torn or other.torn, self.unread or other.unread
+        self.first = self.first or other.first
+        for problem in other.failures:
+            self.note_failure(problem)
+        for flow_id, count in other.dropped.items():
+            self.dropped[flow_id] = max(count, self.dropped.get(flow_id, 0))
 
     def note_dropped(self, log: Mapping[str, Any]) -> None:
         """Note how many events an exported flow log has lost. The same flow in two exports has lost them once."""
@@ -266,7 +276,13 @@ _decode: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse).d
 
 
 def parsed(line: bytes | str) -> Event | str:
-    """Return the event of a line, or the line's problem as a text."""
+    """Return the event of a line, without totals, or the line's problem as a text."""
+    event = as_written(line)
+    return event if isinstance(event, str) else without_totals(event)
+
+
+def as_written(line: bytes | str) -> Event | str:
+    """Return the event of a line as it is there, with the totals of its file, or the line's problem as a text."""
     try:
         event = decoded(line)
     except ValueError as error:
@@ -451,6 +467,8 @@ def set_aside_name(name: str) -> str:
 def log_name(name: str) -> str:
     """Return the log that a file belongs to: its name without ``.gz`` and without the mark of ``set_aside_name``."""
     plain = name.removesuffix(".gz")
+    if ".closed-" not in plain:
+        return plain
     match = _SET_ASIDE.fullmatch(plain)
     return match[1] + match[2] if match else plain
 

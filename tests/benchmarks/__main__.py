@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import reading, short, tables, variants
+from . import lists, reading, short, tables, variants
 from .contenders import LEDGER, available, missing
 from .rounds import FULL, QUICK, Plan, Row
 from .table import bars, document, render
@@ -31,6 +31,7 @@ VARIANTS: dict[str, Callable[[Plan, list[str]], list[Row]]] = {
     "flow_log": reading.flow_logs,
     "query": reading.queries,
     "sql": tables.tables,
+    "lists": lists.lists,
     "import": reading.imports,
 }
 

@@ -13,12 +13,12 @@ from ..event_query import matches
 from ..jsonl import Skipped
 from ..store.paths import log_files, named, no_logs
 from ..store.run_events import filters_of
-from ..store.run_filters import choose
+from ..store.run_lists import list_runs
 from ..store.sources import iter_query, ordered_query
-from ..store.summaries import FlowSummaries, FlowSummary, summarise
+from ..store.summaries import FlowSummaries, FlowSummary
 from ..text import printable
 from ._listing import SHORT_ID
-from ._progress import Progress, followed
+from ._progress import Progress
 from ._terminal import say_skipped
 
 _LOGS: Final = Path("logs")
@@ -87,6 +87,24 @@ def short_flow(event: Event) -> str:
     return printable(event["flow_id"][:SHORT_ID]) + "  "
 
 
+def listed_runs(log: Paths, skipped: Skipped, choice: Mapping[str, Any], progress: Progress) -> list[FlowSummary]:
+    """Return the runs that are chosen; then print on stderr what was skipped.
+
+    Args:
+        log: Files and folders.
+        skipped: Records the lines and paths that were skipped.
+        choice: Filters and order of runs, as in ``obs.runs``.
+        progress: Shows how many runs have been read.
+
+    Raises:
+        QueryError: a filter is not valid.
+        LogFileError: the log cannot be read, or holds no events.
+    """
+    runs = list_runs(log, skipped, dict(choice), progress)
+    say_skipped(named(log), skipped)
+    return runs
+
+
 def chosen_flows(log: Paths, choice: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filters of events that leave those of the chosen runs; there are none if all runs are chosen.
 
@@ -112,9 +130,8 @@ def chosen_runs(log: Paths, choice: Mapping[str, Any]) -> list[FlowSummary]:
         LogFileError: the log cannot be read, or holds no events.
         FlowNotFoundError: no run passes the filters.
     """
-    choose((), choice)  # report a mistake before reading
-    with Progress("events") as progress:
-        runs = choose(summarise(followed(iter_query(log, Skipped()), progress)), choice)
+    with Progress("runs") as progress:
+        runs = list_runs(log, Skipped(), dict(choice), progress)
     if not runs:
         raise FlowNotFoundError(f"no run of {named(log)} passes these filters; tea-obs ls {named(log)} lists the runs")
     return runs

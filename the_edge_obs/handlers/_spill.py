@@ -43,7 +43,7 @@ class Spill:
         """
         flow_id = flow_id_of(item)
         self._flows.add(flow_id)
-        self._files.write(flow_id, encoded_item(item), wall_of(item), is_end=is_last(item))
+        self._files.write(flow_id, encoded_item(item), wall_of(item), None, is_end=is_last(item))
 
     def read(self, flow_id: str, start: int, stop: int) -> Iterator[Event]:
         """Return an iterator over the events of a flow's file from ``start`` to ``stop``; the file is already open."""

@@ -8,6 +8,8 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from ..files import FILE_MODE, check_mode, open_for_appending, open_regular, writable
+from ..recording.records import Item
+from ._tally import Tally
 
 MAX_OPEN_FILES: Final = 64
 _MAX_FLOWS: Final = 1_024  # flows whose file is remembered
@@ -27,19 +29,22 @@ class LogFile:
         descriptor: Its descriptor; -1 once it is closed.
         looked, until: The time span (wall clock in ns) in which lines may be written without a check; 0 and 0 for none.
         is_torn: Whether its last line was cut off by a full disk, or by the death of another process.
+        size: Its size in bytes when it was opened.
+        tally: What was written to it, for the totals of its run.
 
     Raises:
         OSError: it cannot be opened.
     """
 
-    __slots__ = ("_device", "_inode", "descriptor", "is_torn", "looked", "path", "until")
+    __slots__ = ("_device", "_inode", "descriptor", "is_torn", "looked", "path", "size", "tally", "until")
 
     def __init__(self, path: str, mode: int = FILE_MODE) -> None:
         self.path = path
         self.descriptor, status = open_for_appending(path, mode)
-        self._inode, self._device = status.st_ino, status.st_dev
-        self.is_torn = status.st_size > 0 and ends_torn(path)
+        self.size, self._inode, self._device = status.st_size, status.st_ino, status.st_dev
+        self.is_torn = self.size > 0 and ends_torn(path)
         self.looked = self.until = 0
+        self.tally = Tally(is_sure=False)
 
     def is_gone(self) -> bool:
         """Tell whether the file was deleted, or moved away as ``tea-obs clean`` and logrotate do."""
@@ -76,6 +81,7 @@ class LogFile:
         """
         if written < len(line):
             self.is_torn, self.until = True, 0
+            self.tally.give_up()
             raise OSError(f"only {written} of {len(line)} bytes were written to {self.path!r}: the disk is full")
 
     def trust(self, now: int) -> None:
@@ -107,6 +113,7 @@ class FlowFiles:
         self._mode = check_mode("mode", mode)
         self.of_flow: dict[str, LogFile] = {}
         self._open: dict[str, LogFile] = {}
+        self._tallies: dict[str, Tally] = {}  # of files that were closed while their flows run
 
     def __len__(self) -> int:
         return len(self._open)
@@ -115,13 +122,14 @@ class FlowFiles:
         """Return the path of a flow's file."""
         return self.path.replace("{flow_id}", flow_id)
 
-    def write(self, flow_id: str, line: bytes, now: int, *, is_end: bool) -> None:
+    def write(self, flow_id: str, line: bytes, now: int, item: Item | None, *, is_end: bool) -> None:
         """Append a line, newline included, to a flow's file.
 
         Args:
             flow_id: The flow.
             line: UTF-8.
             now: Wall clock in ns.
+            item: What the line says, for the totals of the run; None for a line that is not that event as JSON.
             is_end: Whether it is the flow's last line: then the file is checked and closed.
 
         Raises:
@@ -139,9 +147,16 @@ class FlowFiles:
         if len(self.of_flow) >= _MAX_FLOWS:
             self.of_flow.clear()
         self.of_flow[flow_id] = file
+        if item is None:
+            file.tally.give_up()
+        elif is_end:
+            line = file.tally.ended(item, line)
         file.append(line)
+        if item is not None:
+            file.tally.count(item, line)
         file.trust(now)
         if is_end:
+            self._keep_tally(path, file)
             self.of_flow.pop(flow_id, None)
             self.forget(path)
         if lost:
@@ -149,9 +164,23 @@ class FlowFiles:
 
     def _opened(self, path: str) -> LogFile:
         file = self._open[path] = LogFile(path, self._mode)
+        tally = self._tallies.pop(path, None)
+        if tally is None and not file.size and path != self.path:
+            tally = Tally(is_sure=True)
+        if tally is not None and tally.size == file.size:
+            file.tally = tally
         if len(self._open) > MAX_OPEN_FILES:
-            self.forget(next(iter(self._open)))
+            oldest = next(iter(self._open))
+            self._keep_tally(oldest, self._open[oldest])
+            self.forget(oldest)
         return file
+
+    def _keep_tally(self, path: str, file: LogFile) -> None:
+        """Keep what was counted in a file that is closed, if its run goes on."""
+        if file.tally.spans is not None:
+            if len(self._tallies) >= _MAX_FLOWS:
+                self._tallies.clear()
+            self._tallies[path] = file.tally
 
     def end(self, flow_id: str) -> None:
         """Close the file of a flow that has ended."""
@@ -167,6 +196,7 @@ class FlowFiles:
     def close(self) -> None:
         """Close every file."""
         self.of_flow.clear()
+        self._tallies.clear()
         for path in list(self._open):
             self.forget(path)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..event import Event, without_repeats
 from ..flow_log import percentile
-from .span_stream import EndedSpan
+from ..handlers.span_stream import EndedSpan
 from .summaries import FlowSummaries
 
 __all__ = ["NodeStats", "node_stats"]
@@ -23,7 +23,7 @@ class NodeStats:
         node: The node's name.
         count, errors: Number of spans, and number of failed ones.
         durations: Milliseconds of each span that has an end. They take eight bytes per span, and percentiles are exact.
-        tokens, cost_usd: Totals, counted as in ``store.span_stream``.
+        tokens, cost_usd: Totals, counted as in ``handlers.span_stream``.
     """
 
     node: str

@@ -8,14 +8,24 @@ child in a later file counts twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
-from ..event import ENDS, Event, is_answered, is_number, status_of
+from ..event import ENDS, Event, is_answered, is_failure, is_number, status_of
 from ..flow_log import COUNTED
 from ..tree.flow_facts import came_out, passed_keys
 
 _MOST_LOST: Final = 1_000  # parents
+
+MAX_ERROR: Final = 500
+"""How many characters of the type and the message of a run's first error are kept."""
+
+
+def error_of(event: Event) -> dict[str, str] | None:
+    """Return the type and the message of an error, as lists of runs show them; None for any other event."""
+    if not is_failure(event) or not (error := event["data"].get("error")):
+        return None
+    return {key: str(error.get(key) or "")[:MAX_ERROR] for key in ("type", "message")}
 
 
 class EndedSpan(NamedTuple):
@@ -35,7 +45,7 @@ class EndedSpan(NamedTuple):
     duration_ms: float | None
     figures: dict[str, float]
     errors: int = 0
-    top: str = ""
+    top: Any = ""
 
 
 class _Open:
@@ -43,7 +53,7 @@ class _Open:
 
     __slots__ = ("answered", "below", "figures", "is_partial", "node", "parent", "passed", "top")
 
-    def __init__(self, node: str, parent: str | None, top: str) -> None:
+    def __init__(self, node: str, parent: Any, top: Any) -> None:
         self.node, self.parent, self.top = node, parent, top
         self.figures: dict[str, float] = {}
         self.below: set[str] = set()  # names of figures that spans below have reported
@@ -52,17 +62,17 @@ class _Open:
 
 
 class SpanStream:
-    """The spans of one flow."""
+    """The spans of one flow. Their ids may be of any type that a dict takes as a key."""
 
     __slots__ = ("_lost", "_open")
 
     def __init__(self) -> None:
-        self._open: dict[str, _Open] = {}
-        self._lost: dict[str, tuple[set[str], set[Any]]] = {}  # for parents that are not open, for example filtered ones
+        self._open: dict[Any, _Open] = {}
+        self._lost: dict[Any, tuple[set[str], set[Any]]] = {}  # for parents that are not open, for example filtered ones
 
-    def top_of(self, event: Event) -> str:
+    def top_of(self, event: Event) -> Any:
         """Return the id of the outermost open span around an event, or of the event's own span if none is open."""
-        span = self._open.get(event["span_id"]) or self._open.get(event["parent_id"] or "")
+        span = self._open.get(event["span_id"]) or self._open.get(event["parent_id"])
         return event["span_id"] if span is None else span.top
 
     def add(self, event: Event) -> EndedSpan | None:
@@ -89,6 +99,11 @@ class SpanStream:
         status = status_of(event)
         return self._ended(span, status, duration if is_number(duration) else None, event["data"].get("error"))
 
+    def add_leaf(self, parent: Any, figures: dict[str, float]) -> dict[str, float]:
+        """Add the figures of a span that has ended, and below which no span has reported any; return what counts of them."""
+        self._hand_up(parent, figures.keys(), ())
+        return figures
+
     def rest(self) -> Iterator[EndedSpan]:
         """Yield the spans without an end, and forget them. The youngest come first, because they are below the others."""
         while self._open:
@@ -99,13 +114,17 @@ class SpanStream:
         own = {key: value for key, value in span.figures.items() if key not in span.below}
         reported = span.below | own.keys()
         passed = passed_keys(error) if status == "error" else ()
-        if (reported or passed) and (above := self._above(span.parent)) is not None:
-            above[0].update(reported)
-            above[1].update(passed)
+        self._hand_up(span.parent, reported, passed)
         arose = status == "error" and not came_out(error, span.passed)
         return EndedSpan(span.node, status, duration_ms, {} if span.answered else own, int(arose), span.top)
 
-    def _above(self, parent: str | None) -> tuple[set[str], set[Any]] | None:
+    def _hand_up(self, parent: Any, reported: Collection[str], passed: Collection[Any]) -> None:
+        """Tell the parent of a span which figures the span or one below it has reported, and which errors have passed it."""
+        if (reported or passed) and (above := self._above(parent)) is not None:
+            above[0].update(reported)
+            above[1].update(passed)
+
+    def _above(self, parent: Any) -> tuple[set[str], set[Any]] | None:
         """Return what the children of a span have reported; None if there is no parent, or if too many parents are not open."""
         span = None if parent is None else self._open.get(parent)
         if span is not None:
