@@ -14,6 +14,7 @@ from typing import Any
 from the_edge_obs import errors
 from the_edge_obs.cli import main
 from the_edge_obs.errors import ObservabilityError
+from the_edge_obs.jsonl import read_events
 
 from .asking import Rust, check_same, plain, refused
 
@@ -109,6 +110,6 @@ def check_same_end(case: Any, python: Run, rust: Run) -> None:
 
 def normalised_by_rust(rust: Rust, log: Path) -> list[dict[str, Any]]:
     """Return a log as the Rust runtime normalises it."""
-    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    events = list(read_events(log))
     made: list[dict[str, Any]] = rust.ask("normalise", events=events)
     return made
