@@ -192,7 +192,7 @@ STEPS: st.SearchStrategy[Step] = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     steps=st.lists(STEPS, max_size=5),
     level=st.sampled_from([logging.DEBUG, logging.DEBUG, logging.INFO, logging.ERROR]),

@@ -277,7 +277,7 @@ def test_readers_survive_random_bytes(content: bytes, name: str) -> None:
     survives(content, name)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(lines=st.lists(NEAR_EVENTS.map(json.dumps) | st.text(max_size=20).map(repr), min_size=1, max_size=6))
 @example(['{"flow_id": "f", "span_id": "s", "event_type": "log", "timestamp": 1e999}'])
 @example(["[" * 100_000, '{"a":' * 100_000])
