@@ -54,7 +54,7 @@ def encoded(facts: Facts) -> bytes:
         return _other(facts, known)
     clean = known.clean
     try:
-        is_plain = type(payload) is dict and clean.issuperset(payload.values()) and clean.issuperset(payload)
+        is_plain = type(payload) is dict and clean.issuperset(payload.values()) and known.clean_keys.issuperset(payload)
     except TypeError:  # it contains a container
         is_plain = False
     cut = b""

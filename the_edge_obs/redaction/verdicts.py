@@ -7,6 +7,7 @@ Checking whether scrubbing would change a text costs ten times a lookup, so the 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 from ..context import FlowState
@@ -18,7 +19,7 @@ from .texts import scrub, scrub_text
 
 _MAX_FLOWS: Final = 64  # flows with a cache
 _MAX_TEXTS: Final = 1_024  # texts per flow,
-_MAX_CHARS: Final = LONGEST_WHOLE_KEY  # each with at most this many characters
+_MAX_CHARS: Final = 65_536  # and their characters: a chat repeats its history in every call
 _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Between these, json and orjson write a float in the same way: without an exponent.
 _LEAST: Final = 1e-4
@@ -31,18 +32,21 @@ class Remembered:
     """The cache of one flow.
 
     Attributes:
-        clean: Keys, texts and small numbers that scrubbing does not change, at this ``version`` of the taints.
+        clean: Texts and small numbers that scrubbing does not change, at this ``version`` of the taints.
+        clean_keys: Keys that are not cut and that scrubbing does not change.
         start: The beginning of every line of the flow.
         above: The parent that was written last, and its part of a line.
         heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
     """
 
-    __slots__ = ("above", "clean", "flow", "heads", "start", "version")
+    __slots__ = ("_chars", "above", "clean", "clean_keys", "flow", "heads", "start", "version")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
         self.version = flow.taints.version
         self.clean: set[Any] = set(_ALWAYS_CLEAN)
+        self.clean_keys: set[str] = set()
+        self._chars = 0
         self.heads: dict[int, tuple[str, int, bytes]] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
@@ -75,22 +79,39 @@ class Remembered:
         """Tell whether scrubbing leaves a text unchanged, and cache it if so."""
         if scrub_text(text, self.flow.taints) != text:
             return False
-        if len(text) <= _MAX_CHARS:
-            if len(self.clean) >= _MAX_TEXTS:
-                self.clean.clear()
-                self.clean.update(_ALWAYS_CLEAN)
-            self.clean.add(text)
+        self._chars += len(text)
+        if len(self.clean) >= _MAX_TEXTS or self._chars > _MAX_CHARS:
+            self.clean.clear()
+            self.clean.update(_ALWAYS_CLEAN)
+            self._chars = len(text)
+        self.clean.add(text)
         return True
 
     def is_clean_key(self, key: str) -> bool:
-        """Tell whether a key is not cut, and scrubbing leaves it unchanged."""
-        return len(key) <= LONGEST_WHOLE_KEY and self.is_clean(key)
+        """Tell whether a key is not cut and scrubbing leaves it unchanged, and cache it if so."""
+        if len(key) > LONGEST_WHOLE_KEY or scrub_text(key, self.flow.taints) != key:
+            return False
+        if len(self.clean_keys) >= _MAX_TEXTS:
+            self.clean_keys.clear()
+        self.clean_keys.add(key)
+        return True
+
+    def are_clean(self, rows: list[Any]) -> bool:
+        """Tell whether a list has only dicts whose keys and values are cached as clean."""
+        if set(map(type, rows)) != {dict}:
+            return False
+        try:
+            return self.clean.issuperset(chain.from_iterable(map(dict.values, rows))) and self.clean_keys.issuperset(
+                chain.from_iterable(rows)
+            )
+        except TypeError:  # they contain containers
+            return False
 
     def marks_in(self, value: Any) -> Ways | None:
         """Return the ways to the marks in a snapshot; None if scrubbing changes it, or if encoders write it differently."""
         kind, clean, is_marked, below, items = type(value), self.clean, False, _NONE_BELOW, value
         if kind is dict:
-            if not clean.issuperset(value) and not all(map(self.is_clean_key, value)):
+            if not self.clean_keys.issuperset(value) and not all(map(self.is_clean_key, value)):
                 return None
             items = value.values()
             try:
@@ -100,6 +121,8 @@ class Remembered:
                 pass
         elif kind is not list:
             items = (value,)
+        elif value and type(value[0]) is dict and self.are_clean(value):
+            return ()
         for item in items:
             kind = type(item)
             if kind is str:
