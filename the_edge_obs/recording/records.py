@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from ..context import FlowState, Place, current
 from ..event import ENDS, EVENT_TYPES, KEYS, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number, may_be_root
 from ..redaction.marks import Mark, cut_paths, without_cut
+from ..redaction.payloads import is_encoded
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
 from ..redaction.verdicts import remembered
@@ -127,6 +128,8 @@ def size_of(item: Item) -> int:
         elif type(value) in (list, tuple):
             total += 8 * len(value)
             waiting.extend(value)
+        elif is_encoded(value):
+            total += 160 + len(value.json)
     return total
 
 

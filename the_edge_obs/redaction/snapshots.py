@@ -50,7 +50,7 @@ SHORT_STRING: Final = 64  # characters that every string keeps without being cou
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
 _LEAVES: Final = _ATOMS | {str}
 # Beside one of these keys, the key "value" may be secret: {"name": "password", "value": "x"}.
-_NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
+NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
 _SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
 
 _SECRET: Final = Mark(PLACEHOLDER)
@@ -125,7 +125,7 @@ def _small_dict(
             kind = type(item := taken[key])
             if verdict := known[key]:
                 if verdict >= ODD:
-                    if verdict == ODD or not _NAMES.isdisjoint(taken):
+                    if verdict == ODD or not NAMES.isdisjoint(taken):
                         return None
                 elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
                     taken[key] = _SECRET
@@ -301,7 +301,7 @@ class _Snapshot:
             return False
         distinct = set(keys)
         verdicts = set(map(self.classes.known.get, distinct))
-        return verdicts == {PLAIN} or (verdicts <= {PLAIN, VALUE} and _NAMES.isdisjoint(distinct))
+        return verdicts == {PLAIN} or (verdicts <= {PLAIN, VALUE} and NAMES.isdisjoint(distinct))
 
     def names_secret(self, name: Any, value: Any) -> bool:
         """Tell whether a text, or bytes as in raw headers, is a secret key for the value beside it."""

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from ..context import FlowState
 from ..event import MAX_INT, dumps, level_name
-from ..secrets.policies import Policy, followers
+from ..secrets.policies import BUILT_IN, Policy, followers, process_policy
 from ..secrets.taints import SHORTEST_NUMBER
-from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, ways_to_marks
+from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, paths_of, ways_to_marks
+from .payloads import Encoded, Payload, decoded, is_encoded, snapshot_of
 from .texts import scrub, scrub_text
 
 _MAX_FLOWS: Final = 64  # flows with a cache
@@ -24,6 +25,7 @@ _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Between these, json and orjson write a float in the same way: without an exponent.
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
+_MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
 _NONE_BELOW: Final[dict[int, Ways]] = {}
 _ALWAYS_CLEAN: Final = (None, True, False)
 
@@ -39,7 +41,7 @@ class Remembered:
         heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
     """
 
-    __slots__ = ("_chars", "above", "clean", "clean_keys", "flow", "heads", "start", "version")
+    __slots__ = ("_chars", "_needles", "above", "clean", "clean_keys", "flow", "heads", "start", "version")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
@@ -47,6 +49,7 @@ class Remembered:
         self.clean: set[Any] = set(_ALWAYS_CLEAN)
         self.clean_keys: set[str] = set()
         self._chars = 0
+        self._needles: tuple[bytes, ...] | None = None
         self.heads: dict[int, tuple[str, int, bytes]] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
@@ -63,17 +66,34 @@ class Remembered:
         head = self.heads[number] = node, level, text.encode()
         return head
 
-    def scrubbed(self, payload: Any, path: str) -> tuple[Any, list[str]]:
-        """Return a scrubbed copy of a snapshot, and the paths where it is not complete.
+    def scrubbed(self, payload: Payload, path: str) -> tuple[Any, list[str]]:
+        """Return a scrubbed copy of a payload, and the paths where it is not complete.
 
         Args:
-            payload: The snapshot.
+            payload: The payload.
             path: Its path, such as ``input``; empty for data as a whole.
         """
+        if is_encoded(payload):
+            if self.is_clean_payload(payload):
+                return decoded(payload), paths_of(path, payload.ways)
+            payload = snapshot_of(payload)
         if self.marks_in(payload) == ():
             return _copied(payload), []
         clean = scrub(payload, self.flow.taints)
         return clean, cut_paths(path, payload, clean)
+
+    def is_clean_payload(self, payload: Encoded) -> bool:
+        """Tell whether scrubbing leaves an encoded payload unchanged; it may say no where that is not sure.
+
+        All of it is searched at once. A secret that the flow knows is in the bytes as JSON spells it, wherever it is in a text.
+        """
+        taints = self.flow.taints
+        if taints.policy is not None or process_policy() is not BUILT_IN or not payload.is_clean():
+            return False
+        if (needles := self._needles) is None:
+            texts = [*taints.copied(), *map(str, taints.numbers), "…[+"] if taints else []
+            needles = self._needles = tuple(dumps(text)[1:-1].encode("utf-8", "replace") for text in texts)
+        return len(needles) <= _MANY and not payload.has_any(needles)
 
     def is_clean(self, text: str) -> bool:
         """Tell whether scrubbing leaves a text unchanged, and cache it if so."""
