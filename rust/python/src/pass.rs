@@ -1,5 +1,8 @@
 //! One pass over one value.
 
+use std::cell::Cell;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 use pyo3::{PyTypeCheck, PyTypeInfo};
@@ -35,6 +38,19 @@ const SECRET: u8 = 1;
 const TOKEN: u8 = 2;
 const WEAK: u8 = 3;
 const VALUE: u8 = 5;
+
+thread_local! {
+    /// Where the thread wrote the payload before.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Keeps a buffer for the thread's next payload, if it is of a common size.
+fn keep(mut buffer: Vec<u8>) {
+    if buffer.capacity() <= 65_536 {
+        buffer.clear();
+        BUFFER.set(buffer);
+    }
+}
 
 /// Tells whether a verdict makes a key secret, if its value looks like a secret.
 fn is_sure(verdict: u8) -> bool {
@@ -111,15 +127,19 @@ impl Core {
             classes,
             flow,
             taints,
-            out: Vec::with_capacity(1_024),
+            out: BUFFER.take(),
             values: MAX_VALUES,
             chars: MAX_CHARS,
             ways: Vec::new(),
         };
-        match pass.value(value, None, 0) {
+        // A panic would stop the observed program: Python takes the value then.
+        let walk = AssertUnwindSafe(|| pass.value(value, None, 0));
+        match catch_unwind(walk).unwrap_or(Err(Stop::Other)) {
             Ok(()) => {
                 let ways = PyTuple::new(py, &pass.ways)?.unbind();
-                Ok(Some(Encoded::new(py, &pass.out, ways)))
+                let encoded = Encoded::new(py, &pass.out, ways);
+                keep(pass.out);
+                Ok(Some(encoded))
             }
             Err(Stop::Other) => Ok(None),
             Err(Stop::Raised(error)) => Err(error),
