@@ -538,7 +538,7 @@ def test_every_charset_takes_any_bytes_in_linear_time() -> None:
     """What is used as a charset decodes anything."""
     for name in sorted({*encodings.aliases.aliases.values()}):
         if (charset := known_charset(name)) is not None:
-            assert_linear(lambda size: bytes(range(256)) * size, lambda raw, c=charset: raw.decode(c, "replace"), (50, 100, 200))
+            assert_linear(lambda size: bytes(range(256)) * size, lambda raw, c=charset: raw.decode(c, "replace"), 50)
 
 
 @pytest.mark.parametrize(

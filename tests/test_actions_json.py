@@ -191,7 +191,7 @@ def test_lenient_parsing_is_linear(piece: str, around: tuple[str, str]) -> None:
     def parse(text: str) -> object:
         return json_parse({}, text=text, strict=False)
 
-    assert_linear(lambda size: around[0] + piece * size + around[1], parse, (10_000, 20_000, 40_000))
+    assert_linear(lambda size: around[0] + piece * size + around[1], parse, 10_000)
 
 
 @pytest.mark.parametrize(

@@ -73,4 +73,4 @@ def test_a_stream_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_byte_at_a_time_takes_linear_time() -> None:
     """A long line in single bytes, a CR and LF between them or not, is not copied once per byte."""
     for raw in (b"x", b"x\r"):
-        assert_linear(lambda size, raw=raw: [raw] * size, lambda pieces: list(EventStream(pieces)), (20_000, 40_000, 80_000))
+        assert_linear(lambda size, raw=raw: [raw] * size, lambda pieces: list(EventStream(pieces)), 20_000)

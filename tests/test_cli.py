@@ -147,10 +147,12 @@ def test_run_leaves_logging_as_it_was() -> None:
 
 
 def test_run_says_where_the_log_lies(capsys: pytest.CaptureFixture[str]) -> None:
-    """The file of --log-dir, and that of the flow's own block; both hold the whole run."""
+    """The file of --log-dir, and that of the flow's own block; both hold the whole run, and one of them can be opened."""
     block = "observability: {handlers: [{type: file, path: 'own/{flow_id}.jsonl'}]}"
     code = main(["run", write_flow(block + NODES), "--set", "path=access.log", "--log-dir", "logs"])
-    files = [line.removeprefix("log  ") for line in capsys.readouterr().out.splitlines() if line.startswith("log  ")]
+    lines = capsys.readouterr().out.splitlines()
+    files = [line.removeprefix("log  ") for line in lines if line.startswith("log  ")]
+    assert [line for line in lines if line.startswith("see  ")] == [f"see  tea-obs view {files[0]}"]
     assert (code, [anonymous(file) for file in files]) == (
         0,
         ["own/<id>.jsonl", "logs/flow-<id>.jsonl"],

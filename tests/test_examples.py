@@ -222,7 +222,7 @@ def test_quickstart_knows_what_is_not_a_request(line: str) -> None:
 @pytest.mark.parametrize("begin", ["", f'1.2.3.4 - - {TIME} "GET /', f'1.2.3.4 - - {TIME} "GET / HTTP/1.1" 200 12'])
 def test_quickstart_reads_a_line_in_linear_time(begin: str, part: str) -> None:
     """No line, however it is made, takes the square of its length."""
-    assert_linear(lambda size: begin + part * size, matched, (10_000, 20_000, 40_000))
+    assert_linear(lambda size: begin + part * size, matched, 10_000)
 
 
 def test_quickstart_reads_100_000_lines_a_second(tmp_path: Path, tea_obs: Run) -> None:

@@ -335,6 +335,7 @@ def test_a_wrong_call_fails_as_before(ring: obs.RingBufferHandler) -> None:
         (lambda: obs.observable(""), "node '' is not a name"),
         (lambda: obs.observable("item 17 is done"), "node 'item 17 is done' has a blank in it; give the name of what runs"),
         (lambda: obs.observable("...")(where), "is not a name"),
+        (lambda: obs.observable(".rank")(where), "node '.rank' begins with a dot; give a name such as 'rank'"),
         (lambda: obs.observable("a", sanitize_keys="cpf"), r"sanitize_keys 'cpf' is a string; give a list such as \['cpf'\]"),
     ],
 )

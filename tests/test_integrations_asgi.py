@@ -628,7 +628,7 @@ def test_paths_can_be_excluded(ended: Ended):
 @pytest.mark.parametrize("piece", ["a=1&", "&", "%", "/a1", "@", "a-", "%41=%42&"])
 def test_no_address_takes_long(piece: str):
     """Clients choose paths and queries. Names and inputs take time that grows with them at most."""
-    assert_linear(lambda size: piece * size, lambda text: (general(text), about("GET", text, text, {})), (8_000, 16_000, 32_000))
+    assert_linear(lambda size: piece * size, lambda text: (general(text), about("GET", text, text, {})), 8_000)
 
 
 def test_long_queries_are_cut_between_parameters(ended: Ended):

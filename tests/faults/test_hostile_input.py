@@ -270,14 +270,14 @@ NEAR_EVENTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(content=st.binary(max_size=300), name=st.sampled_from(["log.jsonl", "log.jsonl.gz", "log.json"]))
 def test_readers_survive_random_bytes(content: bytes, name: str) -> None:
     """Plain, gzipped or as an export."""
     survives(content, name)
 
 
-@settings(deadline=None, max_examples=45)
+@settings(deadline=None, max_examples=30)
 @given(lines=st.lists(NEAR_EVENTS.map(json.dumps) | st.text(max_size=20).map(repr), min_size=1, max_size=6))
 @example(['{"flow_id": "f", "span_id": "s", "event_type": "log", "timestamp": 1e999}'])
 @example(["[" * 100_000, '{"a":' * 100_000])
@@ -287,7 +287,7 @@ def test_readers_survive_what_is_nearly_an_event(lines: list[str]) -> None:
     survives("\n".join(lines).encode("utf-8", "backslashreplace"))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(events=st.lists(NEAR_EVENTS, max_size=5))
 def test_readers_survive_an_export_of_such_events(events: list[dict[str, Any]]) -> None:
     """The same in a ``.json`` file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stdout
@@ -35,8 +36,9 @@ DESCRIPTION: Final = f"""\
 Run a YAML flow. On a terminal, stderr shows which nodes are running and for how
 long (this needs rich: pip install 'the_edge_obs[live]'); elsewhere it gets one
 line per finished node. With --level it gets every event. At the end, stdout gets
-the tree of the run with its totals, the path of its log, and the final state in
-short form with secrets redacted (--output writes it in full).
+the tree of the run with its totals, the path of its log, the command that opens
+the log in a browser, and the final state in short form with secrets redacted
+(--output writes it in full).
 
 The flow is observed unless its observability block says `enabled: false`. A flow
 without a block is observed at level info, in memory only: use --log-dir to keep
@@ -164,8 +166,11 @@ def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, args: a
     if log is not None and watch is not None and not (args.quiet and outcome.error is None and not handled):
         print("", *render(log, view), sep="\n", file=stream)
         print(f"flow {log.flow_id}", file=stream)
-        for path in watch.files_of(log.flow_id):
+        files = watch.files_of(log.flow_id)
+        for path in files:
             print(f"log  {printable(path)}", file=stream)
+        if files:
+            print(f"see  tea-obs view {printable(shlex.quote(str(files[0])))}", file=stream)
     if isinstance(outcome.error, KeyboardInterrupt):
         raise outcome.error
     if outcome.error is not None:

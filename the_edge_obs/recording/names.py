@@ -31,10 +31,12 @@ def fit_name(name: str) -> str:
 def node_name(name: str) -> str:
     """Return the name of a node, safe for its logger.
 
-    A logger lives as long as the process, so a text that was meant as a message is refused.
+    A logger lives as long as the process, so a text that was meant as a message is refused. So is a dot at the beginning: logging
+    would take ``tea..rank`` for a child of the root logger, and the handlers of ``tea`` would not get its events.
 
     Raises:
-        ConfigurationError: the name is not a string, is empty, contains whitespace, or has more than 256 characters.
+        ConfigurationError: the name is not a string, is empty, begins with a dot, contains whitespace, or has more than 256
+            characters.
     """
     if not issubclass(type(name), str) or not str.strip(name, ".") or str.isspace(name):
         raise ConfigurationError(f"node {name!r} is not a name; give a string such as 'rank' or 'llm.call'")
@@ -57,6 +59,8 @@ def _node(name: str) -> str:
             f"node {name[:64]!r} {wrong}; give the name of what runs, such as 'rank' or 'llm.call', "
             "and put a text into the message, as in run.log('rank', message='item 17 is done')"
         )
+    if name.startswith("."):
+        raise ConfigurationError(f"node {name!r} begins with a dot; give a name such as {name.lstrip('.')!r}")
     return _fitted(name)
 
 
