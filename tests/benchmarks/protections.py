@@ -20,7 +20,7 @@ from the_edge_obs.context import FlowState
 from the_edge_obs.instrumentation import wrappers as instrumentation
 from the_edge_obs.recording.dispatch import KEEPERS
 from the_edge_obs.recording.records import Facts
-from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.payloads import captured
 from the_edge_obs.secrets.keys import KEY_CLASSES, SECRET, TOKEN, KeyClasses
 
 from .node import NODE, REDACTED, SMALL, parameters
@@ -77,11 +77,11 @@ def protected(is_protected: bool, capacity: int) -> Iterator[Any]:
     tea = logging.getLogger("tea")
     tea.setLevel(logging.INFO)
     tea.addHandler(ring)
-    instrumentation.snapshot = snapshot if is_protected else bare_snapshot
+    instrumentation.captured = captured if is_protected else bare_snapshot
     try:
         yield ring
     finally:
-        instrumentation.snapshot = snapshot
+        instrumentation.captured = captured
         tea.removeHandler(ring)
 
 
