@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import nox
 
@@ -20,12 +21,43 @@ ROOT = Path(__file__).parent
 _WASM = "wasm32-unknown-unknown"
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]  # the last one to try: setup.cfg names those that are supported
 
-INSTRUMENTED = re.compile("httpx|openai|openinference|opentelemetry|pydantic-ai|requests|sqlalchemy")
-# What the integration with LangChain is tried with; the versions of the newest are those of the extra dev.
-LANGCHAIN = {
-    "oldest": ["langchain-core==0.3.0", "langgraph==0.2.20", "langchain-openai==0.2.0"],
-    "newest": ["langchain", "langgraph", "langchain-openai"],
-}
+
+class Tried(NamedTuple):
+    """Optional packages that are tried together, in their oldest and in their newest versions. The extra ``dev`` has the ranges.
+
+    Attributes:
+        packages: A regular expression of their names.
+        tests: The tests that need them, as globs.
+        beside: Further requirements of the oldest versions, which are held back where today's other packages no longer suit them.
+    """
+
+    packages: str
+    tests: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+
+
+TRIED = {
+    "otel": Tried(
+        "httpx|openai|openinference.*|opentelemetry.*|pydantic-ai.*|requests|sqlalchemy",
+        ("test_integrations_otel*", "test_integrations_openai", "test_cli_send"),
+    ),
+    "langchain": Tried(
+        "langchain.*|langgraph",
+        ("test_integrations_langchain*",),
+    ),
+    "services": Tried(
+        "argcomplete|celery|cloudpickle|distributed|django|duckdb|fastapi|genai-prices|jmespath|joblib|mcp|orjson|rich|starlette"
+        "|uvicorn|websockets",
+        (
+            "test_integrations_asgi", "test_integrations_celery", "test_integrations_django", "test_integrations_mcp",
+            "test_recording_pricing", "test_sql_*", "test_cli_sql", "test_cli_live", "test_actions_json",
+            "test_handlers_formatters", "faults/test_by_value",
+        ),
+        # mcp 1.20 imports private names of pydantic, and Starlette 0.27 the name that python-multipart had.
+        beside=("pydantic==2.11.0", "python-multipart==0.0.9"),
+    ),
+}  # fmt: skip
+NOT_THE_OLDEST = {"langchain"}  # only the newest langchain works with the langgraph that it is tried with
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "quick"]
@@ -44,9 +76,14 @@ def extras() -> configparser.SectionProxy:
     return settings["options.extras_require"]
 
 
+def requirements(extra: str) -> dict[str, str]:
+    """Return the requirements of an extra, by the names of the packages."""
+    return {re.split(r"[<>=~!;\[ ]", line)[0]: line for line in extras()[extra].split("\n") if line}
+
+
 def of_dev(*names: str) -> list[str]:
     """Return the requirements of these packages as the extra ``dev`` has them."""
-    found = {re.split(r"[<>=~!;\[ ]", line)[0]: line for line in extras()["dev"].split("\n") if line}
+    found = requirements("dev")
     return [found[name] for name in names]
 
 
@@ -100,24 +137,24 @@ def optional(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("versions", ["oldest", "newest"])
-def integrations(session: nox.Session, versions: str) -> None:
-    """Hold the trees of packages that are instrumented for OpenTelemetry, with their oldest and with their newest versions."""
-    wanted = [line for line in extras()["dev"].split("\n") if INSTRUMENTED.match(line)]
-    if versions == "oldest":
-        wanted = [re.sub(r">=([^,]+).*", r"==\1", line) for line in wanted]
-    install(session, "test", *wanted)
-    files = sorted(str(path) for path in Path("tests").glob("test_integrations_otel_*.py"))
-    session.run("pytest", "-q", *(session.posargs or files))
+@nox.parametrize(
+    "group,versions", [nox.param(group, age, id=f"{group}-{age}") for group in TRIED for age in ("oldest", "newest")]
+)
+def integrations(session: nox.Session, group: str, versions: str) -> None:
+    """Run the tests of optional packages with their oldest or newest versions: ``nox -s "integrations(otel-oldest)"``."""
+    tried = TRIED[group]
+    install(session, "test", *of_dev("pytest-xdist"), *tried_with(tried, versions))
+    files = [str(path) for name in tried.tests for path in sorted(Path("tests").glob(f"{name}.py"))]
+    session.run("pytest", "-q", "-n", "auto", *(session.posargs or files))
 
 
-@nox.session
-@nox.parametrize("versions", list(LANGCHAIN))
-def langchain(session: nox.Session, versions: str) -> None:
-    """Hold the spans of LangChain and LangGraph, with their oldest and with their newest versions."""
-    install(session, "test", *(LANGCHAIN["oldest"] if versions == "oldest" else of_dev(*LANGCHAIN["newest"])))
-    chosen = session.posargs or sorted(map(str, Path("tests").glob("test_integrations_langchain*.py")))
-    session.run("pytest", "-q", *chosen)
+def tried_with(tried: Tried, versions: str) -> list[str]:
+    """Return the requirements of packages that are tried together: as the extra ``dev`` has them, or where its ranges begin."""
+    wanted = {name: line for name, line in requirements("dev").items() if re.fullmatch(tried.packages, name)}
+    if versions == "newest":
+        return list(wanted.values())
+    pinned = [re.sub(r">=([^,;]+)[^;]*", r"==\1", line) for name, line in wanted.items() if name not in NOT_THE_OLDEST]
+    return [*pinned, *tried.beside]
 
 
 @nox.session

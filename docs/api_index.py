@@ -26,13 +26,10 @@ _BESIDE = {
     "FlowLog": ["SpanInfo"],
     "ObservabilityContext": ["TraceContext"],
     "comparison.SpanDiff": ["Change", "Figure"],
-    "current": ["SpanContext"],
     "diff": ["FlowDiff"],
-    "extract": ["RemoteParent"],
     "jsonl.read_events": ["Skipped"],
     "runs": ["FlowSummary"],
     "span": ["Span"],
-    "start_span": ["StartedSpan"],
     "tree.render": ["View"],
     "use_span": ["Using"],
 }

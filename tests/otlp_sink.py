@@ -60,6 +60,17 @@ class Sink:
                 self.resources.append(attributes(resource.resource))
                 self.spans += [span for scope in resource.scope_spans for span in scope.spans]
 
+    def by_host(self) -> dict[Any, list[str]]:
+        """Return the last digits of the ids of the spans, by the host that their resource names."""
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        found: dict[Any, list[str]] = {}
+        for body in self.bodies:
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                ids = found.setdefault(attributes(resource.resource).get("host.name"), [])
+                ids += [span.span_id.hex()[-1] for scope in resource.scope_spans for span in scope.spans]
+        return {host: sorted(ids) for host, ids in found.items()}
+
     def __enter__(self) -> Sink:
         return self
 

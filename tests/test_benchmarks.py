@@ -58,6 +58,15 @@ def test_the_cost_of_sending_spans_is_measured():
 
 
 @pytest.mark.slow
+def test_the_cost_of_integrations_that_are_off_is_measured():
+    """A line for each integration whose package is there; ASGI's needs none."""
+    command = [sys.executable, "-m", "tests.benchmarks.off", "--rounds", "1", "--calls", "5"]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "asgi," in {line.split()[0] for line in done.stdout.splitlines()}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["floor", "the_edge_obs"])
 def test_a_contender_does_the_whole_job_in_memory(bench, name):
     """Ids, redaction, mutation, threads and tasks are checked without any clock."""

@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("rich")
 
+import the_edge_obs as obs
 from the_edge_obs.cli._live import LiveView
 from the_edge_obs.text import View
 
@@ -35,6 +36,21 @@ nodes:
           print("flow says hello")
           while not os.path.exists("go"):
               time.sleep(0.01)
+"""
+FAN = """
+name: fan
+nodes:
+  - name: each
+    type: dynamic_parallel
+    items: [ann, {id: 2}]
+    steps:
+      - name: work
+        run: |
+          import os, time
+          while not os.path.exists("go"):
+              time.sleep(0.01)
+    fan_in: done
+  - {name: done, run: "return {}"}
 """
 SHOWN, HIDDEN = "\x1b[?25h", "\x1b[?25l"
 
@@ -135,6 +151,24 @@ def test_ctrl_c_leaves_the_terminal_whole() -> None:
         code, text = shown.rest()
     assert (code, text.splitlines()[-1], "Traceback" in text) == (130, "tea-obs: interrupted", False)
     assert text.rfind(SHOWN) > text.rfind(HIDDEN)
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_what_the_run_waits_for() -> None:
+    """A branch in another thread ends by itself; until then the view says so, and then the log is whole."""
+    Path("flow.yaml").write_text(FAN, encoding="utf-8")
+    with terminal("run", "flow.yaml", "--log-dir", "logs") as shown:
+        shown.read_until(lambda text: 'parallel.branch [1] {"id": 2}' in text and "parallel.branch [0] ann" in text)
+        os.killpg(shown.process.pid, signal.SIGINT)
+        shown.read_until(lambda text: "interrupted: waiting for what is running" in text)
+        Path("go").touch()
+        code, text = shown.rest()
+    assert (code, text.splitlines()[-1]) == (130, "tea-obs: interrupted")
+    (log,) = Path("logs").iterdir()
+    flow = obs.get_flow_log(log)
+    statuses = [(span.node, span.status) for _, span in flow.walk()]
+    branch = [("parallel.branch", "ok"), ("python.run", "ok")]
+    assert statuses == [("flow", "cancelled"), ("parallel", "cancelled"), *branch, *branch]
 
 
 @pytest.mark.slow

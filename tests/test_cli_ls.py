@@ -12,7 +12,7 @@ from the_edge_obs.cli._listing import runs_table
 from the_edge_obs.store.summaries import summarise
 from the_edge_obs.text import View, clock_text
 
-from .strategies import FLOW, OTHER_FLOW, T0, event, whole
+from .strategies import FLOW, OTHER_FLOW, T0, event, span_id, whole
 
 
 def logs(folder: Path) -> Path:
@@ -168,6 +168,9 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "alone": False,
         "attributes": {},
         "error": None,
+        "root": span_id(1),
+        "shares_flow": False,
+        "resource": None,
     }
     assert (second["flow_id"], second["status"], second["duration_ms"], second["errors"]) == (OTHER_FLOW, "error", None, 1)
 

@@ -17,6 +17,7 @@ import the_edge_obs as obs
 from the_edge_obs.cli import main
 
 from .otlp_sink import Sink, assert_tree, attributes
+from .strategies import whole
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
@@ -53,6 +54,24 @@ def test_the_spans_of_a_folder_are_sent(log: Path, capsys: pytest.CaptureFixture
         entry = obs.query(log, node="flow", event_type="entry")[0]
         assert sink.resources[0]["process.pid"] == entry["data"]["resource"]["pid"]
         assert entry["flow_id"].replace("-", "") in {span.trace_id.hex() for span in sink.spans}
+
+
+def test_each_process_of_a_flow_is_sent_with_its_resource(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The logs of two hosts, given as two paths or as the folder around them; each path has a memory of its own."""
+    spans = {"a": whole(1, 0, 9, node="flow"), "b": [*whole(2, 1, 3, parent=1, node="flow"), *whole(3, 1, 2, parent=2)]}
+    for host, events in spans.items():
+        events[0]["data"] = {"resource": {"host": host, "pid": 1, "service": "s"}}
+        (tmp_path / host).mkdir()
+        (tmp_path / host / "run.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events), encoding="utf-8")
+    for paths in ([tmp_path], [tmp_path / "b", tmp_path / "a"]):
+        with Sink() as sink:
+            assert main(["send", *map(str, paths), "--to", sink.url]) == 0
+            assert capsys.readouterr().out == f"{sink.url}: 3 spans sent\n"
+            assert sink.by_host() == {"a": ["1"], "b": ["2", "3"]}
+        assert all(len(memories(path)) == 1 for path in paths)
+    with Sink() as sink:
+        assert main(["send", str(tmp_path / "gone"), str(tmp_path / "a"), "--to", sink.url]) == 2
+        assert (len(sink.spans), "gone' cannot be read: no such file" in capsys.readouterr().err) == (1, True)
 
 
 def memories(log: Path) -> list[Path]:

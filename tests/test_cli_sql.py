@@ -197,7 +197,7 @@ def test_the_examples_of_the_help_run(logs: Path, capsys: pytest.CaptureFixture[
     assert main(["sql", "--help"]) == 0
     shown = capsys.readouterr().out
     queries = [part.partition('"')[2].partition('"')[0] for part in shown.split("tea-obs sql logs")[1:]]
-    assert len(queries) == 5
+    assert len(queries) == 6
     for query in queries:
         answer(capsys, str(logs), query)
 

@@ -143,7 +143,7 @@ def test_ctrl_c_in_a_process() -> None:
         (["no.jsonl"], "'no.jsonl' cannot be read: no such file or directory"),
         (["-f", "no.jsonl"], "'no.jsonl' cannot be read: no such file or directory"),
         (["access.jsonl"], "'access.jsonl' holds no events; a log has one JSON object per line, see docs/event-schema.md"),
-        (["-f", "a.jsonl.gz"], "'a.jsonl.gz' cannot be followed; only .jsonl files can. Leave out -f to see its last events"),
+        (["-f", "a.jsonl.gz"], "'a.jsonl.gz' cannot be followed; only .jsonl files can. Leave out -f to read it as it is"),
         (["empty"], "folder 'empty' holds no logs; the name of a log ends in .jsonl or .jsonl.gz"),
         (["a", "-n", "-1"], "tail: argument -n/--lines: '-1' is not a whole number of at least 0; see tea-obs tail --help"),
     ],

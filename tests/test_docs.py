@@ -125,6 +125,7 @@ def normal(text: str) -> list[str]:
         (r"_ms(['\"]): ?[\d.e-]+", r"_ms\1: N"),
         (r"\b[\d.,]+ m?s\b", "DURATION"),
         (r"python/3[\d.]+\w*", "PYTHON"),
+        (r"\b[\w.-]+:\d+(?= +(?:flow|\(clock))", "HOST:PID"),
         (r"/[\w./+-]+/(?=examples/)", "/"),
         (r"parallel\.branch \[\d+\]( \S+)*", "parallel.branch [N]"),
         (r"[\d,]+ bytes", "N bytes"),

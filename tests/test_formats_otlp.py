@@ -7,7 +7,7 @@ from hypothesis import given
 
 import the_edge_obs as obs
 from the_edge_obs.flow_log import build_flow_log
-from the_edge_obs.formats.otlp import OtlpSpan, Translator, resource_of
+from the_edge_obs.formats.otlp import OtlpSpan, Translator, runs_of
 from the_edge_obs.handlers.span_records import SpanRecord, records_of
 
 from .strategies import FLOW, T0, Event, event, flows, span_id, whole
@@ -48,7 +48,21 @@ def test_a_root_and_its_child() -> None:
     assert child.attributes == {
         "tea.node": "node2", "tea.step": "ask", "tea.metrics.items": 3, "openinference.span.kind": "CHAIN",
     }  # fmt: skip
-    assert resource_of(records(entry, end)) == {"service.name": "shop", "host.name": "h", "process.pid": 7}
+    ((resource, _),) = runs_of([entry, end], {}, Translator())
+    assert resource == {"service.name": "shop", "host.name": "h", "process.pid": 7}
+
+
+def test_each_process_of_a_flow_is_a_resource() -> None:
+    """With the spans that it logged; spans without a parent in the log go with the first."""
+    root, remote = whole(1, 0, 9), whole(2, 1, 2, parent=1, node="flow")
+    for made, host in ((root, "a"), (remote, "b")):
+        made[0]["data"] = {"resource": {"host": host, "pid": 7, "service": "shop"}}
+    lost = whole(4, 1, 2, parent="99999999-9999-4999-8999-999999999999")
+    found = runs_of([*root, *remote, *whole(3, 1, 2, parent=2), *lost], {}, Translator())
+    assert [(resource["host.name"], [span.span_id[-1] for span in spans]) for resource, spans in found] == [
+        ("a", ["1", "4"]),
+        ("b", ["2", "3"]),
+    ]
 
 
 def test_an_error_is_a_status_an_event_and_a_type() -> None:

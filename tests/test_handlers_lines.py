@@ -106,6 +106,16 @@ def fact(
     return (SpanContext(flow, number, parent, node, step), kind, level, wall, message, payload, metrics, NOWHERE)
 
 
+@pytest.mark.parametrize("numbers", [{"wall": 10**25 - 1}, {"metrics": 10**22 - 1}, {"wall": 10**25 - 10**9, "metrics": 100}])
+def test_numbers_that_round_to_an_exponent_take_the_long_way(numbers: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """orjson before 3.12 writes 1e16 where json writes 1e+16."""
+    seen: list[Any] = []
+    monkeypatch.setattr(lines, "_dump", lambda value: seen.append(value) or dumps(value).encode())
+    facts = fact(INNOCENT, EXIT, {"a": 1}, **numbers)
+    assert encoded(facts) == long_way(facts)
+    assert [value for value in seen if isinstance(value, float) and "e" in repr(value)] == []
+
+
 # Over all examples, so that what is remembered of a flow is met again.
 LEARNING = FlowState(FLOW, "learning")
 INNOCENT = FlowState(OTHER_FLOW, "innocent")

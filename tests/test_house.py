@@ -76,6 +76,43 @@ def test_ci_runs_sessions_that_exist() -> None:
     assert set(shown) <= sessions
 
 
+def floors(settings: configparser.ConfigParser, extra: str) -> dict[str, str]:
+    """Return the oldest versions that an extra allows, by package."""
+    lines = [re.match(r"([\w-]+)>=([^,;]+)", line) for line in settings["options.extras_require"][extra].split("\n")]
+    return {found[1]: found[2] for found in lines if found}
+
+
+def extras_for_users(settings: configparser.ConfigParser) -> list[str]:
+    """Return the extras that are not for working on the package."""
+    return [extra for extra in settings["options.extras_require"] if extra not in ("test", "dev", "bench", "docs")]
+
+
+def test_extras_begin_with_the_versions_that_are_tried(settings: configparser.ConfigParser) -> None:
+    """The sessions ``integrations`` of the noxfile try the oldest versions of the extra ``dev``: other extras begin with them."""
+    tried = floors(settings, "dev")
+    begun = {(extra, name): floor for extra in extras_for_users(settings) for name, floor in floors(settings, extra).items()}
+    assert begun == {(extra, name): tried.get(name) for extra, name in begun}
+
+
+def test_the_docs_list_the_versions_that_are_tried(settings: configparser.ConfigParser) -> None:
+    """docs/integrations.md has the oldest version and the extra of each optional package that the sessions try."""
+    page = (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)`[^|]* \| ([\w.]+) \| [\w.]+ \| (?:`(\w+)`)? ?\|$", page, re.MULTILINE)
+    tried = floors(settings, "dev")
+    assert {name: oldest for name, oldest, _ in rows} == {name: tried.get(name) for name, *_ in rows}
+    named = {(extra, name) for name, _, extra in rows if extra}
+    assert named == {(extra, name) for extra in extras_for_users(settings) for name in floors(settings, extra)}
+    assert [name for name, *_ in rows if not any(re.fullmatch(pattern, name) for pattern in patterns_tried())] == []
+
+
+def patterns_tried() -> list[str]:
+    """Return the patterns of packages in the noxfile's table, which nox itself is not needed for."""
+    assigned = {ast.unparse(node.targets[0]): node.value for node in NOXFILE.body if isinstance(node, ast.Assign)}
+    table = assigned["TRIED"]
+    assert isinstance(table, ast.Dict)
+    return [ast.literal_eval(value.args[0]) for value in table.values if isinstance(value, ast.Call)]
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [

@@ -601,3 +601,31 @@ def test_flows_and_spans_are_async_context_managers_too(ring: obs.RingBufferHand
     assert [(event["node"], event["event_type"]) for event in events] == [
         ("flow", "entry"), ("rank", "entry"), ("rank", "exit"), ("fail", "entry"), ("fail", "error"), ("flow", "exit"),
     ]  # fmt: skip
+
+
+# --- log_event ---
+
+
+def test_log_event_logs_into_the_running_span(ring: obs.RingBufferHandler) -> None:
+    """Whoever started it; an exception is described, and secrets are removed."""
+    secret = "sk-proj-Zx81hHq0Lm2Nv7Rt5Kp3Wd9C"
+    logging.getLogger("tea.work").setLevel(logging.INFO)
+    with obs.flow() as run, obs.span("work") as span:
+        obs.log_event("found", rows=3, api_key=secret)
+        obs.log_event(None, "error", error=ValueError(f"for {secret}"))
+        obs.log_event("said", "warn", error="only a text")
+        obs.log_event("hidden", "debug")
+    events = obs.query(run.flow_id, event_type="log")
+    assert {(event["span_id"], event["node"]) for event in events} == {(span.context.span_id, "work")}
+    assert [(event["level"], event["message"], event["data"]) for event in events] == [
+        ("info", "found", {"rows": 3, "api_key": "[REDACTED]", "cut": ["api_key"]}),
+        ("error", None, {"error": {"type": "ValueError", "message": "for [REDACTED]"}, "cut": ["error.message"]}),
+        ("warn", "said", {"error": {"type": "Error", "message": "only a text"}}),
+    ]
+
+
+def test_log_event_outside_a_flow_does_nothing_and_checks_its_level(ring: obs.RingBufferHandler) -> None:
+    obs.log_event("nobody hears it")
+    with pytest.raises(obs.EventError, match="'loud'"):
+        obs.log_event("x", "loud")
+    assert ring.flow_ids() == []

@@ -75,6 +75,7 @@ def test_a_future_version_of_traceparent_is_read() -> None:
 # --- the cases of W3C's own test harness (https://github.com/w3c/trace-context/tree/main/test), levels 1 and 2, strict ---
 
 TRACE, SPAN = "12345678901234567890123456789012", "1234567890123456"
+OWN_ID = "0c3b1f4e-9a52-4d6e-8f10-2b7c5d9e4a31"
 VALID = f"00-{TRACE}-{SPAN}-01"
 KEY = "abcdefghijklmnopqrstuvwxyz0123456789_-*/"
 VALUE = "".join(map(chr, [*range(0x20, 0x2C), *range(0x2D, 0x3D), *range(0x3E, 0x7F)]))
@@ -294,3 +295,45 @@ def test_flags_and_state_go_into_other_processes() -> None:
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
     headers = ast.literal_eval(done.stdout.decode())
     assert (headers["traceparent"][3:35], headers["traceparent"][-2:], headers["tracestate"]) == (TRACE, "02", "a=1")
+
+
+# --- the traces of other systems in the same process ---
+
+
+def test_flows_continue_the_trace_that_runs_and_the_undo_ends_that(ring: obs.RingBufferHandler) -> None:
+    """Of several systems the first that has a span counts; a flow with an id of its own has a link to the span."""
+    there: list[str] = []
+    undo_none = obs.continue_traces(lambda: None)
+    undo = obs.continue_traces(lambda: obs.extract({"traceparent": there[0]}) if there else None)
+    with obs.flow("before") as before:
+        pass
+    there.append(f"00-{TRACE}-{SPAN}-01")
+    with obs.flow("in a trace") as run, obs.flow("inner") as inner:
+        pass
+    with obs.flow("own id", flow_id=OWN_ID) as own:
+        pass
+    undo()
+    undo()  # a second call does nothing
+    undo_none()
+    with obs.flow("after") as after:
+        pass
+    (root,) = obs.query(run.flow_id, node="flow", event_type="entry")
+    assert (run.flow_id, root["parent_id"]) == (str(uuid.UUID(TRACE)), f"{run.flow_id[:19]}{SPAN[:4]}-{SPAN[4:]}"[:36])
+    assert run.flow_id not in (before.flow_id, inner.flow_id, after.flow_id)
+    (linked,) = obs.query(own.flow_id, node="flow", event_type="entry")
+    assert (own.flow_id, linked["data"]["outer"]["flow_id"]) == (OWN_ID, str(uuid.UUID(TRACE)))
+
+
+def test_another_system_that_fails_is_reported(ring: obs.RingBufferHandler, capsys: pytest.CaptureFixture[str]) -> None:
+    """The flow begins as it would without it."""
+
+    def broken() -> None:
+        raise LookupError("no tracer")
+
+    undo = obs.continue_traces(broken)
+    with obs.flow("alone") as run:
+        pass
+    undo()
+    (root,) = obs.query(run.flow_id, node="flow", event_type="entry")
+    assert root["parent_id"] is None
+    assert capsys.readouterr().err == "the_edge_obs: asking for a foreign parent failed: LookupError: no tracer\n"

@@ -204,3 +204,40 @@ def test_learned_secrets_are_in_no_event(ring: obs.RingBufferHandler) -> None:
     events = ring.events(run.flow_id)
     assert [event["event_type"] for event in events] == ["entry", "exit"]
     assert events[0]["data"]["input"] == {"said": "it is [REDACTED]", "mode": "fast"}
+
+
+def test_blocks_that_are_left_out_of_order_end_in_the_nearest_open_span(ring: obs.RingBufferHandler) -> None:
+    """As with callbacks that a library calls in any order: what follows is not below a span that has ended."""
+    with obs.flow() as run:
+        first, second = obs.start_span("first"), obs.start_span("second")
+        outer, inner = obs.use_span(first), obs.use_span(second)
+        outer.__enter__()
+        inner.__enter__()
+        first.end()
+        second.end()
+        inner.__exit__(None, None, None)
+        with obs.span("after"):
+            pass
+        outer.__exit__(None, None, None)
+        assert node() == "flow"
+    assert {(depth, span.node) for depth, span in run.get_flow_log().walk()} == {
+        (0, "flow"), (1, "first"), (1, "second"), (1, "after"),
+    }  # fmt: skip
+
+
+def test_a_block_in_a_task_that_outlives_its_span_gives_that_back(ring: obs.RingBufferHandler) -> None:
+    """A span that had ended when the block began stays current after it: the task belongs below it."""
+    with obs.flow() as run:
+        call = obs.start_span("call")
+        with obs.span("parent"):
+            context = contextvars.copy_context()
+
+        def late() -> None:
+            with obs.use_span(call):
+                pass
+            with obs.span("late"):
+                pass
+
+        context.run(late)
+        call.end()
+    assert [(depth, span.node) for depth, span in run.get_flow_log().walk() if span.node == "late"] == [(2, "late")]

@@ -48,7 +48,7 @@ def logs(tmp_path: Path) -> Path:
 def asked(folder: Path, *messages: Any) -> list[Any]:
     """Return the answers to messages; texts are sent as they are."""
     out = io.StringIO()
-    serve(folder, [one if isinstance(one, str) else json.dumps(one) for one in messages], out)
+    serve([folder], [one if isinstance(one, str) else json.dumps(one) for one in messages], out)
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -152,11 +152,35 @@ def test_an_empty_folder_and_links_out_of_it(tmp_path: Path, logs: Path) -> None
     """Nothing outside the folder is read."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no events" in called(empty, "list_runs")["error"]
+    assert "holds no logs" in called(empty, "list_runs")["error"]
     (empty / "run.jsonl").symlink_to(logs / "bad.jsonl")
-    assert called(empty, "list_runs")["error"].startswith("'run.jsonl' is a link to a file outside the folder")
+    assert called(empty, "list_runs")["error"].endswith(
+        "run.jsonl' is outside the folder, reached by a link, and is not read; remove the link"
+    )
+    (empty / "run.jsonl").unlink()
+    (empty / "sub").symlink_to(logs)
+    assert "is outside the folder, reached by a link" in called(empty, "list_runs")["error"]
     (logs / "inside.jsonl").symlink_to(logs / "bad.jsonl")
     assert called(logs, "list_runs")["of"] == 2
+
+
+def test_runs_of_one_trace_on_several_hosts(tmp_path: Path) -> None:
+    """Each is listed with its host and an id of its own, by which it can be shown; the id of the trace shows all of them."""
+    remote = "99999999-9999-4999-8999-999999999999"
+    for number, host in ((1, "a"), (4, "b")):
+        entry, end = whole(number, number, number + 2, parent=remote, node="flow")
+        entry["data"] = {"name": f"GET /{host}", "resource": {"host": host, "pid": 7, "service": "web"}}
+        (tmp_path / host).mkdir()
+        (tmp_path / host / "run.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (entry, end)), encoding="utf-8")
+    runs = called(tmp_path, "list_runs")["runs"]
+    assert [(run["run"], run["host"]) for run in runs] == [("11111111/000000000004", "b"), ("11111111/000000000001", "a")]
+    assert called(tmp_path, "show_run", run=runs[0]["run"])["spans"] == ["GET /b  ok  2.00 s  000000000004"]
+    assert called(tmp_path, "show_run", run="11111111")["spans"] == [
+        "GET /a  a:7  ok  2.00 s  000000000001",
+        "GET /b  b:7  ok  2.00 s  000000000004",
+    ]
+    assert called(tmp_path, "query", run=runs[1]["run"])["shown"] == 2
+    assert called(tmp_path, "list_runs", host="[bc]")["of"] == 1
 
 
 def test_every_tool_describes_itself(tmp_path: Path) -> None:

@@ -1139,6 +1139,29 @@ def test_other_code_may_wrap_the_same_method(ring: obs.RingBufferHandler, server
 
 
 @by_hand
+def test_a_client_that_is_no_longer_observed_is_observed_by_its_class(
+    ring: obs.RingBufferHandler, server: Endpoint, client: Any
+) -> None:
+    """Also while the wrapper of other code still calls ours; and each call is one span."""
+    undo_client = instrument(client)
+    ours = client.request
+    client.request = lambda *args, **kwargs: ours(*args, **kwargs)
+    counts = []
+    for undo in (instrument(), undo_client, None):
+        server.answers.append(answer(completion()))
+        with obs.flow() as run:
+            client.chat.completions.create(model="m", messages=ASKED)
+        counts.append(len(events(run)))
+        if undo is undo_client:
+            undo_client()
+        elif undo is not None:
+            undo_class = undo
+    undo_class()
+    del client.request
+    assert counts == [2, 2, 2]
+
+
+@by_hand
 def test_many_threads_observe_at_once(server: Endpoint) -> None:
     """And after all undos nothing is left."""
     undos: list[Callable[[], None]] = []

@@ -604,7 +604,7 @@ def test_a_failure_stays_inside(
     assert list(otel.spans()) == ["call"]
 
 
-@pytest.mark.parametrize("method", ["_follow", "_found"])
+@pytest.mark.parametrize("method", ["_follow", "_answered"])
 def test_a_failure_in_the_context_stays_inside(
     otel: Otel, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,8 +11,7 @@ from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.formats.otlp import Translator
 from the_edge_obs.handlers.span_records import records_of
 from the_edge_obs.integrations import _otel_names
-from the_edge_obs.integrations._otel_names import Reading
-from the_edge_obs.recording.records import NOTHING
+from the_edge_obs.integrations._otel_names import NOTHING, Reading
 
 from .strategies import event
 

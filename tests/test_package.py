@@ -259,6 +259,103 @@ def test_type_checkers_know_what_is_exported(tmp_path: Path) -> None:
     assert found == [("5: error", "[arg-type]"), ("6: error", "[attr-defined]")]
 
 
+# --- integrations use what everybody can use ---------------------------------------------------------------------------------
+
+
+def literal_all(name: str) -> set[str]:
+    """Return ``__all__`` of a module, by its dotted name inside the package; ``""`` is the package."""
+    path = MODULES.get(name, PACKAGE / "__init__.py")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def public() -> dict[str, set[str]]:
+    """Return the public names by module: those of the package, and ``__all__`` of each module in the table of docs/api.md."""
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    section = page[page.index("\n## Other modules\n") :]
+    rows = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+    return {name: literal_all(name) for name in ["", *re.findall(r"`([\w.]+)`", " ".join(rows))]}
+
+
+PUBLIC = public()
+
+
+def private_uses(name: str, source: str) -> list[str]:
+    """Return what a module of the integrations takes from the package that is neither public nor in the integrations."""
+    tree, found = ast.parse(source), []
+    whole: dict[str, str] = {}  # public modules, by the names that they have here
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.partition(".")[0] == "the_edge_obs"]
+        if not isinstance(node, ast.ImportFrom) or not (node.level or (node.module or "").startswith("the_edge_obs")):
+            continue
+        package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
+        base = package[: len(package) - node.level + 1] if node.level else []
+        target = ".".join([*base, *filter(None, [(node.module or "").removeprefix("the_edge_obs").strip(".")])])
+        for alias in node.names:
+            full = f"{target}.{alias.name}".strip(".")
+            if full in PUBLIC:
+                whole[alias.asname or alias.name] = full
+            elif target.partition(".")[0] != "integrations" and alias.name not in PUBLIC.get(target, set()):
+                found.append(full)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in whole:
+            module = whole[node.value.id]
+            found += [] if node.attr in PUBLIC[module] else [f"{module}.{node.attr}"]
+    return sorted(found)
+
+
+def test_integrations_use_only_public_names() -> None:
+    """What our own adapters do, those of others can do: names of the package, and of the modules that docs/api.md lists."""
+    found = {
+        name: private_uses(name, path.read_text(encoding="utf-8"))
+        for name, path in MODULES.items()
+        if room(name) == "integrations"
+    }
+    assert len(found) > 25
+    assert {name: uses for name, uses in found.items() if uses} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "uses"),
+    [
+        ("from .. import current, guard", []),
+        ("from ..event import ROOT_NODE\nfrom .asgi import FLOW_KEY\nfrom . import asgi", []),
+        ("from ..formats import otlp_attributes as names\nnames.OPERATION", []),
+        ("from ..formats import otlp_attributes as names\nnames.Enum", ["formats.otlp_attributes.Enum"]),
+        ("from ..context import CURRENT", ["context.CURRENT"]),
+        ("def late():\n    from the_edge_obs.recording.faults import own_fault", ["recording.faults.own_fault"]),
+        ("from ..event import identity", ["event.identity"]),
+        ("from .. import recording", ["recording"]),
+        ("import the_edge_obs.context", ["the_edge_obs.context"]),
+    ],
+)
+def test_private_uses_are_found(source: str, uses: list[str]) -> None:
+    """So that the test above can fail."""
+    assert private_uses("integrations.asgi", source) == uses
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_modules_have_what_they_list(name: str) -> None:
+    """Each module that docs/api.md lists has a literal ``__all__``, and what it names is there."""
+    module = importlib.import_module(f"the_edge_obs.{name}".rstrip("."))
+    assert PUBLIC[name]
+    assert {public_name for public_name in PUBLIC[name] if not hasattr(module, public_name)} == set()
+
+
+def test_public_names_of_the_reference_are_in_its_modules() -> None:
+    """A heading of docs/api.md with a dot in it names a module of the table, or an integration."""
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    headings = [heading.rpartition(".") for heading in re.findall(r"^### `([\w.]+)`$", page, re.MULTILINE)]
+    assert [
+        f"{module}.{name}"
+        for module, _, name in headings
+        if name not in PUBLIC.get(module, set()) and not module.startswith("integrations.")
+    ] == []
+
+
 # --- one home for what an event means -----------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.pages import run_page
+from the_edge_obs.text import clock_text
 
 from .strategies import FLOW, T0, Event, event, flows, span_id, whole
 
@@ -31,7 +32,16 @@ def test_what_the_script_is_given() -> None:
         event(2, "error", 1.25, node="llm.call", level="error", data={"error": {"type": "E", "message": "no"}}),
         event(1, "exit", 2, metrics={"duration_ms": 2000.0}),
     ]
+    started = clock_text(T0)
     assert data_of(made) == {
+        "about": {
+            "name": "triage",
+            "status": "ok",
+            "flow_id": FLOW,
+            "started": started,
+            "figures": ["2.00 s", "1 node", "5 events", "1 error"],
+            "warnings": [],
+        },
         "start": T0 * 1000,
         "end": 2_000_000,
         "names": ["flow", "llm.call", "my.lib"],

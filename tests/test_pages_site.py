@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,20 @@ from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.jsonl import Skipped
 from the_edge_obs.pages import run_page
 from the_edge_obs.pages.site import write_site
+from the_edge_obs.text import clock_text
 
-from .strategies import FLOW, OTHER_FLOW, Event, event, whole
+from .strategies import FLOW, OTHER_FLOW, T0, Event, event, whole
 
 
 def log_file(path: Path, made: list[Event]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
     return path
+
+
+def data_of(index: str) -> dict[str, Any]:
+    """Return what the script of the index is given."""
+    return json.loads(re.search(r'id="data">(.*?)</script>', index, re.S)[1])  # type: ignore[index, no-any-return]
 
 
 OK = [event(1, "entry", 0, data={"name": "<b>first</b>"}), *whole(2, 0.1, 0.2, metrics={"tokens": 7}), *whole(1, 0, 1)[1:]]
@@ -46,11 +53,39 @@ def test_each_run_has_its_page_and_the_index_links_to_it(tmp_path: Path, layout:
         f"run-{FLOW}.html": "".join(run_page(build_flow_log(OK), "index.html")),
         f"run-{OTHER_FLOW}.html": "".join(run_page(build_flow_log(DIED), "index.html")),
     }
-    assert re.findall(r'<a href="(.*?)">(.*?)</a>', index) == [
-        (f"run-{OTHER_FLOW}.html", "second"),
-        (f"run-{FLOW}.html", "&lt;b&gt;first&lt;/b&gt;"),
-    ]
+    runs = [(run[11], run[0]) for run in data_of(index)["runs"]]
+    assert sorted(runs) == [(f"run-{FLOW}.html", "<b>first</b>"), (f"run-{OTHER_FLOW}.html", "second")]
     assert ("2 runs, 1 ok, 1 running" in index, calls) == (True, [(1, 2), (2, 2)])
+
+
+def test_what_the_index_is_given(tmp_path: Path) -> None:
+    """A row of each run, with its first error, and the figures of its nodes: their durations for percentiles."""
+    error = {"type": "E", "message": "no\nway"}
+    failed = [
+        event(1, "entry", 5, flow_id=OTHER_FLOW, data={"name": "second"}),
+        event(2, "error", 6, flow_id=OTHER_FLOW, node="llm.call", data={"error": error}, metrics={"duration_ms": 123.456}),
+        event(1, "error", 7, flow_id=OTHER_FLOW, data={"error": error}, metrics={"duration_ms": 2000.0}),
+    ]
+    write_site(log_file(tmp_path / "log.jsonl", [*OK, *failed]), tmp_path / "site")
+    data = data_of((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
+    start = [clock_text(T0), clock_text(T0 + 5)]
+    assert (data["nodes"], data["names"]) == (["node2", "llm.call"], ["<b>first</b>", "second"])
+    first = ["<b>first</b>", 0, T0, start[0], 1000.0, 0, "", 1, 7, 0, FLOW, f"run-{FLOW}.html"]
+    second = ["second", 1, T0 + 5, start[1], 2000.0, 1, "E: no\\nway", 1, 0, 0, OTHER_FLOW, f"run-{OTHER_FLOW}.html"]
+    assert data["runs"] == [
+        [*first, [[0, 1, 0, 100.0, 100.0, 7, 0, 1, 100.0]]],
+        [*second, [[1, 1, 1, 123.456, 123.456, 0, 0, 1, 123.5]]],
+    ]
+
+
+def test_many_durations_of_a_node_are_a_sample(tmp_path: Path) -> None:
+    """50 of them stand for all, so that the index stays small however long a run is."""
+    made = [event(1, "entry", 0, data={"name": "long"})]
+    for number in range(2, 1002):
+        made.append(event(number, "exit", 1, parent=1, node="tick", metrics={"duration_ms": float(number)}))
+    write_site(log_file(tmp_path / "log.jsonl", made), tmp_path / "site")
+    (run,) = data_of((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))["runs"]
+    assert (run[12][0][:3], run[12][0][7], run[12][0][8:]) == ([0, 1000, 0], 1000, [12.0 + 20 * part for part in range(50)])
 
 
 def test_what_cannot_be_done(tmp_path: Path) -> None:
@@ -70,7 +105,8 @@ def test_no_flow_id_leads_out_of_the_folder(tmp_path: Path, flow_id: str) -> Non
     log = log_file(tmp_path / "log.jsonl", [{**one, "flow_id": flow_id} for one in OK] + DIED)
     assert write_site(log, tmp_path / "deep" / "er" / "site") == 2
     index = (tmp_path / "deep" / "er" / "site" / "index.html").read_text(encoding="utf-8")
-    pages = re.findall(r'<a href="(run-[-0-9a-f]*\.html)">', index)
+    pages = [run[11] for run in data_of(index)["runs"]]
+    assert all(re.fullmatch(r"run-[-0-9a-f]*\.html", page) for page in pages)
     written = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(written) == sorted(["log.jsonl", *(f"deep/er/site/{name}" for name in ("index.html", *pages))])
     assert len(set(pages)) == 2

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from the_edge_obs import pages
 from the_edge_obs.pages import render_page
 
 _TEMPLATE = (
@@ -41,7 +42,9 @@ def test_the_policy_names_the_hashes_of_what_stands_in_the_page(tmp_path: Path) 
     hashes = {
         kind: base64.b64encode(hashlib.sha256(part.encode("utf-8")).digest()).decode("ascii") for kind, part in parts.items()
     }
-    assert parts == {"style": "p { color: red; }\n", "script": "let a = 1 < 2 && '\"é';\n"}
+    common = (Path(pages.__file__).parent / "common.js").read_text(encoding="utf-8")
+    script = f'"use strict";\n(() => {{\n{common}let a = 1 < 2 && \'"é\';\n}})();\n'
+    assert parts == {"style": "p { color: red; }\n", "script": script}
     assert re.search(r'content="(.*?)"', text)[1] == (  # type: ignore[index]
         f"default-src 'none'; style-src 'sha256-{hashes['style']}'; script-src 'sha256-{hashes['script']}'; "
         "base-uri 'none'; form-action 'none'"

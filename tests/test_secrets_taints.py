@@ -312,7 +312,6 @@ def test_a_program_names_its_secrets() -> None:
     [
         ("secret", r"taint takes a list of secrets, not str; write taint\(\[secret\]\)"),
         (b"secret", "not bytes"),
-        ({"a": "b"}, "not dict"),
         (5, "not int"),
         ([1.5], "a value of type float; allowed: str, bytes, int"),
         ([True], "a value of type bool"),
@@ -377,3 +376,23 @@ def test_taints_travel_by_value() -> None:
     there = Taints()
     there.absorb(pickle.loads(pickle.dumps(flow.taints.copied())))
     assert scrub_text("a hunter2xyz", there) == f"a {PLACEHOLDER}"
+
+
+def test_a_dict_names_the_values_under_its_secret_keys(ring: obs.RingBufferHandler) -> None:
+    """At any depth; an ordinary word, as local servers take it for a key, hides nothing."""
+    with obs.flow() as run, obs.span("work", before="Zx81hHq0Lm2Nv7Rt5Kp3"):
+        obs.taint({"api_key": "Zx81hHq0Lm2Nv7Rt5Kp3", "headers": {"Authorization": "Bearer 4fQ9aL2mXc7T"}, "name": "bob-8812-x"})
+        obs.taint({"api_key": "ollama"})
+        obs.log_event("Zx81hHq0Lm2Nv7Rt5Kp3 and 4fQ9aL2mXc7T, by bob-8812-x with ollama")
+    events = obs.query(run.flow_id, node="work")
+    assert [event["message"] for event in events if event["event_type"] == "log"] == [
+        "[REDACTED] and [REDACTED], by bob-8812-x with ollama"
+    ]
+    assert "Zx81hHq0Lm2Nv7Rt5Kp3" not in str(events)
+
+
+def test_a_dict_outside_any_flow_is_not_remembered(ring: obs.RingBufferHandler) -> None:
+    obs.taint({"api_key": "Zx81hHq0Lm2Nv7Rt5Kp3"})
+    with obs.flow() as run:
+        obs.log_event("Zx81hHq0Lm2Nv7Rt5Kp3")
+    assert [event["message"] for event in obs.query(run.flow_id, event_type="log")] == ["Zx81hHq0Lm2Nv7Rt5Kp3"]

@@ -11,9 +11,10 @@ import pytest
 import the_edge_obs as obs
 from the_edge_obs.errors import ExportError, FlowNotFoundError, LogFileError
 from the_edge_obs.event import dumps
-from the_edge_obs.jsonl import Skipped, log_files
+from the_edge_obs.jsonl import Skipped
 from the_edge_obs.sql import opened, write_days, write_parquet
 from the_edge_obs.sql.parquet import COLUMNS
+from the_edge_obs.store.paths import log_files
 
 from .strategies import FLOW, OTHER_FLOW, Event, event, whole
 
@@ -114,16 +115,18 @@ def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+from pathlib import Path
 import the_edge_obs as obs
-from the_edge_obs.jsonl import Skipped, log_files
+from the_edge_obs.jsonl import Skipped
 from the_edge_obs.sql import write_days
+from the_edge_obs.store.paths import log_files
 logs, shared, exports = sys.argv[1], sys.argv[2], int(sys.argv[3])
 obs.configure({"handlers": [{"type": "file", "path": logs + "/flow-{flow_id}.jsonl"}]})
 for number in range(exports):
     with obs.flow("shared", writer=logs):
         with obs.span("llm.call") as span:
             span.metric(tokens=1)
-    write_days(log_files(logs), shared, Skipped())
+    write_days(log_files([Path(logs)], Skipped()), shared, Skipped())
     print(number + 1, flush=True)
 """
 
@@ -155,7 +158,7 @@ def test_two_writers_and_a_reader(tmp_path: Path) -> None:
     assert seen[-1] == 2 * exports
     assert len(list(shared.rglob("*.parquet"))) == len([part for part in shared.rglob("*") if part.is_file()]) >= 2 * exports
     own = sum(len(obs.runs(tmp_path / name)) for name in ("a", "b"))
-    assert own == 2 * exports == sum(len(log_files(tmp_path / name)) for name in ("a", "b"))
+    assert own == 2 * exports == sum(len(log_files([tmp_path / name], Skipped())) for name in ("a", "b"))
 
 
 def test_a_torn_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +166,7 @@ def test_a_torn_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = written(tmp_path, MADE)
     with path.open("ab") as file:
         file.write(b'{"flow_id":"tor')
-    monkeypatch.setattr("the_edge_obs.sql.lines.read_events", None)
+    monkeypatch.setattr("the_edge_obs.store.paths.read_events", None)
     skipped = Skipped()
     assert write_parquet([path], str(tmp_path / "x.parquet"), skipped).events == len(MADE)
     assert (skipped.lines, skipped.torn, skipped.first) == (1, True, f"line {len(MADE) + 1}: not valid JSON")

@@ -24,7 +24,7 @@ def run(number: int, **values: Any) -> FlowSummary:
 RUNS = [
     run(3, errors=2, attributes={"topic": "cats", "n": 1}),
     run(1, status="error", errors=1, name=None, duration_ms=5.0),
-    run(2, attributes={"topic": "dogs", "on": False, "none": None}, cost_usd=0.5),
+    run(2, attributes={"topic": "dogs", "on": False, "none": None}, cost_usd=0.5, root="ab-12", resource={"host": "web-2"}),
 ]
 
 
@@ -42,6 +42,10 @@ RUNS = [
         ({"attributes": {"n": 1}}, [3]),
         ({"attributes": {"on": False, "none": None}}, [2]),
         ({"flow_id": ["00000002", "00000003"]}, [2, 3]),
+        ({"flow_id": "00/12"}, [2]),
+        ({"flow_id": ["00/1", "00000003"]}, [3]),
+        ({"host": "web-*"}, [2]),
+        ({"host": ["web", "db"]}, []),
         ({"start_time": 2, "end_time": 2}, [2]),
         ({"start_time": "-1s"}, [3]),
         ({"sort": "-cost"}, [2, 1, 3]),

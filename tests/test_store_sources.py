@@ -343,7 +343,7 @@ def test_what_is_not_there(tmp_path: Path):
     """Missing files, empty folders and nothing at all are errors that say so."""
     with pytest.raises(LogFileError, match=r"gone\.jsonl' cannot be read: no such file"):
         obs.query(tmp_path / "gone.jsonl")
-    with pytest.raises(LogFileError, match=r"holds no events; give a \.jsonl flow log or a folder of them"):
+    with pytest.raises(LogFileError, match=r"holds no logs; the name of a log ends in \.jsonl or \.jsonl\.gz"):
         obs.get_flow_log(tmp_path)
     with pytest.raises(LogFileError, match="source '' cannot be read; give a flow_id"):
         obs.get_flow_log("")
@@ -446,7 +446,7 @@ def test_an_export_that_is_called_gz_is_packed(tmp_path: Path, name: str, format
         assert obs.query(tmp_path / name) == made
 
 
-@pytest.mark.parametrize("source", [3, 3.5, b"run.jsonl", ["run.jsonl"]])
+@pytest.mark.parametrize("source", [3, 3.5, b"run.jsonl", [], [3], ["run.jsonl", ""]])
 def test_what_cannot_be_a_source_is_refused_alike(source: Any, tmp_path: Path) -> None:
     """With the package's own error, which says what is one."""
     for read in (obs.query, obs.get_flow_log, obs.runs, lambda one: obs.export(one, tmp_path / "x.html")):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.store.summaries import FlowSummary, summarise
 
-from .strategies import FLOW, OTHER_FLOW, T0, event, flows, whole
+from .strategies import FLOW, OTHER_FLOW, T0, event, flows, span_id, whole
 
 ERROR = {"error": {"type": "E", "message": "x"}}
 REMOTE = "99999999-9999-4999-8999-999999999999"
@@ -26,8 +26,8 @@ def test_flows_come_by_their_start() -> None:
     """Each with its own counts, whatever the order of their events."""
     events = [*whole(1, 10, 12), *whole(1, 5, 6, flow_id=OTHER_FLOW), event(1, "log", 13)]
     assert summarise(events) == [
-        FlowSummary(OTHER_FLOW, "flow", "ok", T0 + 5, T0 + 6, 1000.0, 2),
-        FlowSummary(FLOW, "flow", "ok", T0 + 10, T0 + 13, 2000.0, 3),
+        FlowSummary(OTHER_FLOW, "flow", "ok", T0 + 5, T0 + 6, 1000.0, 2, root=span_id(1, OTHER_FLOW)),
+        FlowSummary(FLOW, "flow", "ok", T0 + 10, T0 + 13, 2000.0, 3, root=span_id(1)),
     ]
 
 
@@ -67,15 +67,20 @@ def test_it_agrees_with_the_flow_log(events: list[dict[str, Any]]) -> None:
 def test_runs_of_one_foreign_trace_are_a_row_each() -> None:
     """Each has its own name, status, times and counts; what continues a span of the log itself does not count as a run."""
     first, second = whole(1, 0, 2, parent=REMOTE, node="flow"), whole(4, 5, 9, parent=REMOTE, node="flow")
-    first[0]["data"], second[0]["data"] = {"name": "GET /a"}, {"name": "GET /b"}
+    resource = {"host": "a", "pid": 1, "service": "web"}
+    first[0]["data"], second[0]["data"] = {"name": "GET /a", "resource": resource}, {"name": "GET /b"}
     second[1].update(event_type="error", data=ERROR)
     inner = [*whole(2, 0.5, 1, parent=1, node="llm", metrics={"tokens": 7}), *whole(3, 1.1, 1.2, parent=2, node="flow")]
     made = [first[0], *inner, first[1], *second]
     expected = [
-        FlowSummary(FLOW, "GET /a", "ok", T0, T0 + 2, 2000.0, 6, 0, 7),
-        FlowSummary(FLOW, "GET /b", "error", T0 + 5, T0 + 9, 4000.0, 2, 1, error=ERROR["error"]),
+        FlowSummary(FLOW, "GET /a", "ok", T0, T0 + 2, 2000.0, 6, 0, 7, root=span_id(1), shares_flow=True, resource=resource),
+        FlowSummary(
+            FLOW, "GET /b", "error", T0 + 5, T0 + 9, 4000.0, 2, 1, error=ERROR["error"], root=span_id(4), shares_flow=True
+        ),
     ]
     assert summarise(made) == summarise([*made, *made]) == summarise([*second, *first[:1], *inner, first[1]]) == expected
+    assert [run.run_id for run in expected] == [f"{FLOW}/000000000001", f"{FLOW}/000000000004"]
+    assert [run.run_id for run in summarise(first)] == [FLOW]
 
 
 def test_a_root_that_opened_by_itself_is_marked() -> None:

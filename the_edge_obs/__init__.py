@@ -14,6 +14,7 @@ from .errors import show_with
 if TYPE_CHECKING:
     from .comparison import diff
     from .configuration.config import configure, is_configured
+    from .context import RemoteParent, SpanContext
     from .errors import (
         ActionError,
         ConfigurationError,
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
     from .instrumentation.decorator import observable
     from .instrumentation.event_streams import EventStream
     from .instrumentation.flow_context import ObservabilityContext, flow
+    from .instrumentation.guarding import guard
     from .instrumentation.registries import instrument
     from .instrumentation.running import current
-    from .instrumentation.spans import span, start_span
-    from .instrumentation.trace_headers import extract, inject
+    from .instrumentation.spans import StartedSpan, log_event, span, start_span
+    from .instrumentation.trace_headers import continue_traces, extract, inject
     from .instrumentation.using import use_span
     from .recording.filters import FlowContextFilter, PriceFilter, RedactionFilter
-    from .redaction.texts import taint
+    from .redaction.tainting import taint
     from .store.sources import get_flow_log, query, runs
 
 __all__ = [
@@ -71,18 +73,24 @@ __all__ = [
     "PriceFilter",
     "QueryError",
     "RedactionFilter",
+    "RemoteParent",
     "RingBufferHandler",
+    "SpanContext",
     "SpanRecord",
+    "StartedSpan",
     "configure",
+    "continue_traces",
     "current",
     "diff",
     "export",
     "extract",
     "flow",
     "get_flow_log",
+    "guard",
     "inject",
     "instrument",
     "is_configured",
+    "log_event",
     "observable",
     "propagate",
     "query",
@@ -98,6 +106,7 @@ _HOMES = {
     "instrumentation.carriers": ("propagate", "wrap"),
     "comparison": ("diff",),
     "configuration.config": ("configure", "is_configured"),
+    "context": ("RemoteParent", "SpanContext"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "recording.filters": ("FlowContextFilter", "PriceFilter", "RedactionFilter"),
     "flow_log": ("FlowLog",),
@@ -106,13 +115,14 @@ _HOMES = {
     "instrumentation.decorator": ("observable",),
     "instrumentation.event_streams": ("EventStream",),
     "instrumentation.flow_context": ("ObservabilityContext", "flow"),
-    "redaction.texts": ("taint",),
+    "instrumentation.guarding": ("guard",),
+    "redaction.tainting": ("taint",),
     "instrumentation.registries": ("instrument",),
     "instrumentation.running": ("current",),
-    "instrumentation.spans": ("span", "start_span"),
+    "instrumentation.spans": ("StartedSpan", "log_event", "span", "start_span"),
     "formats.exporting": ("export",),
     "store.sources": ("get_flow_log", "query", "runs"),
-    "instrumentation.trace_headers": ("extract", "inject"),
+    "instrumentation.trace_headers": ("continue_traces", "extract", "inject"),
     "instrumentation.using": ("use_span",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

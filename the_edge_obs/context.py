@@ -93,7 +93,16 @@ class FlowState:
 
 
 class SpanContext(NamedTuple):
-    """One span: its flow, number, parent's number (None for a root), node and step."""
+    """One span, as ``current`` returns it.
+
+    Attributes:
+        flow: Its flow: ``id``, ``name``, the W3C ``trace_flags`` and ``tracestate``, and ``is_silent``, whether no handler has
+            seen it yet.
+        number: The last 8 bytes of the span's id as an integer: an OpenTelemetry span id.
+        parent: The number of the enclosing span, or None for a root.
+        node: The node.
+        step: The YAML flow's name for the node, or None.
+    """
 
     flow: FlowState
     number: int

@@ -19,6 +19,27 @@ from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from .errors import EventError, LevelError, allowed
 
+__all__ = [
+    "ENDS",
+    "EVENT_TYPES",
+    "KEYS",
+    "LEVELS",
+    "ROOT_NODE",
+    "SCHEMA_VERSION",
+    "SPAN_EVENTS",
+    "STATUSES",
+    "Event",
+    "dumps",
+    "is_failure",
+    "is_number",
+    "level_number",
+    "problems",
+    "resource_of",
+    "schema",
+    "status_of",
+    "validate",
+]
+
 Event: TypeAlias = "dict[str, Any]"
 
 SCHEMA_VERSION: Final = 1
@@ -258,6 +279,15 @@ def name_of_root(event: Event) -> str:
     """Return the name of a run, by the entry event of its root."""
     name = event["data"].get("name")
     return name if isinstance(name, str) else str(event["node"])
+
+
+def resource_of(event: Event) -> Mapping[str, Any] | None:
+    """Return the resource (host, pid, service) that the entry of a process's root names; None for any other event."""
+    if event["event_type"] != "entry" or event["node"] != ROOT_NODE:
+        return None
+    resource = event["data"].get("resource")
+    # in an event that was cut, there may be a text in its place
+    return resource if isinstance(resource, Mapping) and isinstance(resource.get("host"), str) else None
 
 
 def identity(event: Event) -> tuple[Any, ...]:

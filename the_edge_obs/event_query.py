@@ -17,6 +17,8 @@ from .event import EVENT_TYPES, LEVELS, Event, dumps, level_name, level_number
 from .jsonl import LineFilter
 from .text import BLANKS, UNITS, signed_seconds
 
+__all__ = ["matches", "select"]
+
 Predicate = Callable[[Event], bool]
 
 
@@ -260,8 +262,16 @@ def whole_number(name: str, value: Any) -> int | None:
 
 
 def flow_ids(name: str, value: Any) -> Callable[[str], bool]:
-    """Return a test of flow ids: whether one begins with one of some texts, in any case of the letters."""
+    """Return a test of flow ids: whether one begins with one of some texts, in any case of the letters.
+
+    Raises:
+        QueryError: A text is not the beginning of an id.
+    """
     wanted = tuple(text.lower() for text in strings(name, value))
+    if part := next((text for text in wanted if "/" in text), None):
+        raise QueryError(
+            f"{name} {part!r} names one of several runs of a flow, but an event names its flow; give {part.partition('/')[0]!r}"
+        )
     verdicts: dict[str, bool] = {}  # there are few flows in many events
 
     def test(flow_id: str) -> bool:
@@ -353,6 +363,8 @@ def _needles(name: str, value: Any) -> list[bytes]:
         wanted = list(LEVELS[lowest : lowest + 1] if name == "level" else LEVELS[lowest:])
         return [f'"{level}"'.encode() for level in wanted] if len(wanted) < len(LEVELS) else []
     pieces = [_literal(text) for text in strings(name, value)]
+    if len(pieces) > _MOST_NEEDLES:
+        return []  # looking for each of them in each line takes longer than parsing the line
     return [] if None in pieces else [piece for piece in pieces if piece is not None]
 
 
@@ -365,5 +377,6 @@ def _literal(pattern: str) -> bytes | None:
     return (f'"{head}' if len(head) >= len(tail) else f'{tail}"').encode() if head or tail else None
 
 
+_MOST_NEEDLES: Final = 16
 # Those that usually rule out the most lines come first.
 _NEEDLES: Final = ("flow_id", "span_id", "level", "min_level", "step", "node", "event_type")

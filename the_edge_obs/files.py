@@ -30,6 +30,8 @@ try:
 except ImportError:  # Windows, where a file that is open elsewhere can be neither renamed nor removed
     fcntl = None  # type: ignore[assignment]
 
+__all__ = ["open_for_appending", "open_regular", "write_atomically"]
+
 FILE_MODE: Final = 0o600
 """The mode of a new file."""
 FOLDER_MODE: Final = 0o700

@@ -21,6 +21,8 @@ from .errors import LogFileError
 from .event import LEVELS, MAX_INT, MAX_LINE_BYTES, Event, dumps, is_error_data, problems
 from .files import open_regular, reason_of
 
+__all__ = ["Skipped", "read_events"]
+
 SUFFIXES = (".jsonl", ".jsonl.gz")
 MAX_DEPTH: Final = 200
 """The deepest nesting of containers in a line that readers accept; lines of this package have at most 16 levels."""
@@ -40,13 +42,15 @@ class Skipped:
         first: The problem of the first skipped line, with its line number, or None.
         unread: Whether lines that could not match the filters were not parsed.
         dropped: Number of lost events by flow: dropped by a ring, or lost before a ``.json`` export, which says so.
+        failures: The problem of each file or folder that could not be read.
     """
 
-    __slots__ = ("dropped", "first", "lines", "torn", "unread")
+    __slots__ = ("dropped", "failures", "first", "lines", "torn", "unread")
 
     def __init__(self) -> None:
         self.lines = 0
         self.dropped: dict[str, int] = {}
+        self.failures: list[str] = []
         self.torn = self.unread = False
         self.first: str | None = None
 
@@ -55,6 +59,11 @@ class Skipped:
         self.lines += 1
         self.torn = self.torn or torn
         self.first = self.first or f"{of} {number:,}: {problem}"
+
+    def note_failure(self, problem: str) -> None:
+        """Note a file or folder that could not be read; the same problem counts once."""
+        if problem not in self.failures:
+            self.failures.append(problem)
 
     def note_dropped(self, log: Mapping[str, Any]) -> None:
         """Note how many events an exported flow log has lost. The same flow in two exports has lost them once."""
@@ -444,18 +453,6 @@ def log_name(name: str) -> str:
     plain = name.removesuffix(".gz")
     match = _SET_ASIDE.fullmatch(plain)
     return match[1] + match[2] if match else plain
-
-
-def log_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the event files in a folder, by name. Sub-folders are not entered.
-
-    Raises:
-        LogFileError: The folder cannot be read.
-    """
-    try:
-        return sorted(path for path in Path(folder).iterdir() if path.name.endswith(SUFFIXES) and path.is_file())
-    except OSError as error:
-        raise LogFileError(f"folder {str(folder)!r} cannot be read: {reason_of(error)}") from error
 
 
 def lines_of(events: Iterable[Event]) -> Iterator[str]:

@@ -23,9 +23,10 @@ from .errors import LogFileError, ObservabilityError
 from .event import ENDS, KEYS, ROOT_NODE, SCHEMA_VERSION, Event, is_number, status_of, without_circles
 from .files import BROKEN_PIPE, abandon_stdout
 from .flow_log import FlowLog
-from .jsonl import log_files, read_events
+from .jsonl import Skipped, read_events
 from .redaction.conversions import exception_text
 from .redaction.texts import scrub_text
+from .store.paths import log_files
 from .store.sources import get_flow_log
 from .store.validation import check_whole
 from .text import counted, printable
@@ -311,7 +312,7 @@ def run_to_file(source: str, folder: str) -> tuple[Path, Exception | None]:
         flow.run()
     except Exception as error:  # noqa: BLE001 - a node may raise anything
         failure = error
-    logs = log_files(folder)
+    logs = log_files([Path(folder)], Skipped())
     if not logs and isinstance(failure, ObservabilityError):  # the run did not begin
         raise failure
     if not logs:

@@ -15,6 +15,8 @@ from .store.sources import get_flow_log
 from .text import View, counted, printable
 from .tree.drawing import error_text, render
 
+__all__ = ["FlowLogs"]
+
 # Large enough that the ring drops nothing: otherwise the answers to a test would be wrong.
 _CAPACITY: Final = 100_000
 _RING: Final = {"class": "the_edge_obs.RingBufferHandler", "capacity": _CAPACITY, "max_flows": 10_000}

@@ -16,6 +16,8 @@ from typing import Final, TextIO
 
 from .errors import DurationError
 
+__all__ = ["View", "clock_text", "duration_text"]
+
 # Characters that str.isprintable accepts although they are invisible or can carry hidden text: fillers and variation selectors
 # (https://www.unicode.org/reports/tr44/, Default_Ignorable_Code_Point). A single U+FE0F turns a sign into an emoji, and is kept.
 _HIDDEN: Final = re.compile(

@@ -225,7 +225,7 @@ def show(browser: Any) -> None:
 
 def live(browser: Any) -> None:
     """A run in progress."""
-    terminal("live", (command := f"tea-obs run {FLOW}", screen(command, 100, 26, seconds=1.1)))
+    terminal("live", (command := f"tea-obs run {FLOW}", screen(command, 100, 26, seconds=1.6)))
 
 
 def runs(browser: Any) -> None:
@@ -250,16 +250,13 @@ def page(browser: Any) -> None:
     call("tea-obs export before -o run.html")
     url = Path("run.html").resolve().as_uri()
 
-    def opened(page: Any) -> None:
-        page.get_by_text("parcels (attempt 1)").first.click()
-
-    shoot(browser, "page-light", url, opened, (1200, 860))
-    shoot(browser, "page-dark", url, opened, (1200, 860), "dark")
+    shoot(browser, "page-light", url, lambda page: page.get_by_text("parcels (attempt 1)").first.click(), (1200, 860))
+    shoot(browser, "page-dark", url, _draft, (1200, 860), "dark")
 
 
 def index(browser: Any) -> None:
     call("tea-obs export logs --format html -o pages/")
-    shoot(browser, "index", Path("pages/index.html").resolve().as_uri(), lambda page: None, (1100, 300))
+    shoot(browser, "index", Path("pages/index.html").resolve().as_uri(), lambda page: None, (1100, 660))
 
 
 def speedscope(browser: Any) -> None:

@@ -80,6 +80,7 @@ def filters() -> Cases:
         {"last": 1, "node": "llm.*"},
         {"flow_id": FLOW[:6].upper()},
         {"flow_id": ["x", FLOW]},
+        {"flow_id": "1111/05"},
         {"flow_id": ""},
         {"flow_id": []},
         {"flow_id": 3},

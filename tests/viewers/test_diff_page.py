@@ -91,12 +91,13 @@ def test_details(opened: Any) -> None:
 
 
 def test_keyboard(opened: Any) -> None:
-    """The list is reached with tab; arrows go from row to row, n and p from change to change, enter to the details and back."""
+    """The first difference is open; arrows go from row to row, n and p from change to change, enter to the details and back."""
     shown = opened(sample())
-    shown.get_by_label("only changes").uncheck()
     chosen = shown.locator(".row[aria-selected=true] .name")
+    assert chosen.first.inner_text() == "ask"
+    shown.get_by_label("only changes").uncheck()
     shown.locator("#list").focus()
-    moves = (("ArrowDown", "triage"), ("ArrowDown", "load"), ("n", "ask"), ("End", "extra"), ("p", "save"), ("Home", "triage"))
+    moves = (("ArrowUp", "load"), ("ArrowUp", "triage"), ("n", "ask"), ("End", "extra"), ("p", "save"), ("Home", "triage"))
     for key, label in moves:
         shown.keyboard.press(key)
         assert chosen.first.inner_text() == label

@@ -23,7 +23,7 @@ def run() -> list[Event]:
     error = {"type": "E", "message": _HOSTILE}
     return [
         event(1, "entry", 0, data={"name": "triage"}),
-        *whole(2, 0.1, 0.3, parent=1, node="file.read", step="load", data={"output": "needle in it"}),
+        *whole(2, 0.1, 0.3, parent=1, node="file.read", step="load", data={"output": 'needle in it: say "ah"'}),
         event(3, "entry", 0.4, parent=1, node="parallel", step="judge"),
         *whole(4, 0.4, 0.8, parent=3, node="llm.call", step="left", metrics={"tokens": 42}),
         event(5, "entry", 0.45, parent=3, node="llm.call", step="right", data={"input": {"prompt": _HOSTILE}}),
@@ -74,6 +74,7 @@ def test_the_tree_and_its_time_line(shown: Any) -> None:
         ("#node", "llm.*", ["triage", "judge", "left", "right"], "2 of 5 spans"),
         ("#node", "FILE.rea?", ["triage", "load"], "1 of 5 spans"),
         ("#text", "nowhere", [], "0 of 5 spans"),
+        ("#text", 'say "ah"', ["triage", "load"], "1 of 5 spans"),
         ("#status", "error", ["triage", "judge", "right"], "2 of 5 spans"),
         ("#level", "error", ["triage", "judge", "right"], "2 of 5 spans"),
     ],
@@ -118,7 +119,7 @@ def test_details_of_a_span(shown: Any) -> None:
     """Input, error and log lines stand there as text, to the letter; the address is a link to it."""
     shown.click("#jump")
     text = shown.inner_text("#details")
-    for part in ("triage / judge", "ERROR", "E: </script><img", '"prompt": "</script><img', "LOGGED", "warn"):
+    for part in ("triage / judge", "ERROR", "E: </script><img", "CONVERSATION", "user\n</script><img", "LOGGED", "warn"):
         assert part in text
     assert shown.url.endswith(f"#span={span_id(5)}")
     assert shown.locator("#details a").get_attribute("href") == f"#span={span_id(5)}"
@@ -195,16 +196,19 @@ def test_the_index_of_a_folder(watched: Any, tmp_path: Path) -> None:
     other = [event(1, "entry", 5, flow_id=OTHER_FLOW, data={"name": "second"})]
     log.write_text("".join(json.dumps(one) + "\n" for one in [*run(), *other]), encoding="utf-8")
     write_site(log, tmp_path / "site")
-    page, names = watched.page, "tbody tr:visible td:first-child"
+    page, names = watched.page, "tbody tr:visible td:first-child a"
     page.goto((tmp_path / "site" / "index.html").as_uri())
     assert page.locator(names).all_inner_texts() == ["second", "triage"]
+    assert page.locator(".why").all_inner_texts() == [
+        "E: </script><img src=x onerror=\"document.title='owned'\"><!--\\u2028\\x1b[31m"
+    ]
     page.click("th:has-text('duration')")
     assert page.locator(names).all_inner_texts() == ["triage", "second"]
     page.select_option("#status", "running")
     assert (page.locator(names).all_inner_texts(), page.inner_text("#shown")) == (["second"], "1 of 2 runs")
     page.select_option("#status", "")
     page.fill("#text", FLOW[:8])
-    page.click("tbody tr:visible a")
+    page.click("tbody tr:visible td a")
     assert page.inner_text("h1") == "triage"
     page.click("a.up")
     assert page.inner_text("h1") == "Runs in all.jsonl"
@@ -244,7 +248,7 @@ def test_odd_names_leave_the_details_readable(watched: Any, tmp_path: Path, name
     page = watched.page
     page.goto((tmp_path / "run.html").as_uri())
     page.click("#rows .row")
-    assert page.locator("#details pre").all_inner_texts() == [json.dumps({name: "needle"}, indent=2)]
+    assert page.locator("#details .leaf").all_text_contents() == [f"{name}: needle"]
     values = page.locator("#details dd")
     assert "7" in values.all_inner_texts()
     assert min(value.bounding_box()["width"] for value in values.all()) > 100

@@ -17,6 +17,8 @@ from typing import Any, Final
 from ..redaction.texts import scrub_text
 from .transport import Response, TransportError
 
+__all__ = ["Completion", "ModelError", "TransportError"]
+
 # How many characters of an endpoint's message an error shows.
 _SHOWN: Final = 500
 # How many characters of it are searched for secrets.

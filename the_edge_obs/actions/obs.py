@@ -12,6 +12,8 @@ from ..recording.tracebacks import error_text
 from ..redaction.summaries import Listing, Record
 from ._support import add_event, count_of, failure, mapping_of, text_of
 
+__all__ = ["obs_export", "obs_get_flow_log", "obs_log_event", "obs_query"]
+
 # Only spans log entries and exits: a single one would break the tree.
 _EVENT_TYPES: Final = ("log", "metric", "error")
 

@@ -11,7 +11,7 @@ from ..store.run_filters import ORDERS, choose
 from ..store.summaries import FlowSummary
 
 WHEN: Final = "Unix seconds, ISO 8601 (local time without a zone), or relative to now: -30s, -5m, -2h, -1d, -2w"
-_CHOICE: Final = ("flow_id", "name", "status", "errors", "attributes")
+_CHOICE: Final = ("flow_id", "name", "host", "status", "errors", "attributes")
 _PERIOD: Final = ("start_time", "end_time")
 _ORDER: Final = ("last", "sort", "limit")
 
@@ -58,6 +58,7 @@ def add_choice(
     if flow:
         add("--flow", dest="flow_id", metavar="ID", action="append", help="* the run's flow_id, or the beginning of it")
     add("--name", metavar="GLOB", action="append", help="* the run's name, such as triage or 'tri*'")
+    add("--host", metavar="GLOB", action="append", help="* the host on which the run began, such as web-1 or 'web-*'")
     add("--status", metavar="STATUS", action="append", help=f"* {', '.join(STATUSES)}")
     add("--errors", action="store_true", default=None, help="only runs with errors, also handled ones in runs that are ok")
     add(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
+from ..errors import LogFileError
 from ..event import MAX_LINE_BYTES, Event
 from ..event_query import Predicate
 from ..files import open_regular
 from ..jsonl import TOO_LONG, Flaw, Skipped, parsed
+from ..store.paths import log_files
 
 _BLOCK: Final = 1 << 16  # bytes read at a time from the end
 SUFFIX: Final = ".jsonl"
@@ -120,9 +121,22 @@ def _backwards(file: IO[bytes], end: int) -> Iterator[tuple[int, bytes | Flaw]]:
     yield 0, Flaw(TOO_LONG) if length > MAX_LINE_BYTES else b"".join(reversed(pieces))
 
 
-def growing_files(folder: Path) -> Iterator[Path]:
-    """Yield the regular files of a folder that flows may be writing to."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(SUFFIX) and stat.S_ISREG(entry.stat().st_mode):
-                yield Path(entry.path)
+def growing_files(log: Sequence[Path], skipped: Skipped) -> list[Path]:
+    """Return the files of some paths that flows may be writing to.
+
+    Args:
+        log: Files and folders.
+        skipped: Records the paths that cannot be read.
+    """
+    return [path for path in log_files(log, skipped, (SUFFIX,)) if path.name.endswith(SUFFIX)]
+
+
+def check_growing(log: Sequence[Path]) -> None:
+    """Check that each path can be followed.
+
+    Raises:
+        LogFileError: one of them is neither a folder nor a file that may grow.
+    """
+    for path in log:
+        if not path.is_dir() and not path.name.endswith(SUFFIX):
+            raise LogFileError(f"{str(path)!r} cannot be followed; only {SUFFIX} files can. Leave out -f to read it as it is")

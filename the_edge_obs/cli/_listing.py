@@ -16,15 +16,18 @@ _LEAST: Final = 20  # columns of attributes and of errors; with less room they a
 SHORT_ID: Final = 8
 """How many characters of a flow id are shown where there is little room; --flow accepts the beginning of an id."""
 _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
-_HEAD: Final = ("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "flow", "attributes", "first error")
-_FIXED: Final = 8  # columns before those that take the room that is left
+_HEAD: Final = (
+    *("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "host", "flow", "attributes", "first error"),
+)
+_FIXED: Final = 9  # columns before those that take the room that is left
 
 
 def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
     """Yield the lines of a table of runs, in the order given. If it is wider than the view, ids, names and texts are cut."""
-    rows = [_row(flow) for flow in flows]
+    has_hosts = len({_host_of(flow) for flow in flows} - {""}) > 1
+    rows = [_row(flow, has_hosts) for flow in flows]
     if _width(rows) > view.width:
-        rows = [[*row[: _FIXED - 1], row[_FIXED - 1][:SHORT_ID], *row[_FIXED:]] for row in rows]
+        rows = [[*row[: _FIXED - 1], short_run(flow), *row[_FIXED:]] for row, flow in zip(rows, flows, strict=True)]
         fixed = [[*row[:_FIXED], "", ""] for row in rows]
         longest = max(columns(row[0]) for row in rows)
         name = max(longest - max(_width(fixed) - view.width, 0), _NARROWEST)
@@ -52,7 +55,17 @@ def _shares(widths: Sequence[int], room: int) -> list[int]:
     return [width if width >= _LEAST else 0 for width in (attributes, error)]
 
 
-def _row(flow: FlowSummary) -> list[str]:
+def short_run(run: FlowSummary) -> str:
+    """Return what names a run where there is little room; --flow accepts it."""
+    flow_id, slash, span = run.run_id.partition("/")
+    return printable(flow_id[:SHORT_ID] + slash + span)
+
+
+def _host_of(flow: FlowSummary) -> str:
+    return str(flow.resource["host"]) if flow.resource else ""
+
+
+def _row(flow: FlowSummary, has_hosts: bool) -> list[str]:
     return [
         printable(flow.name or "?"),
         flow.status,
@@ -61,7 +74,8 @@ def _row(flow: FlowSummary) -> list[str]:
         f"{flow.errors:,}" if flow.errors else "",
         f"{flow.tokens:,}" if flow.tokens else "",
         dollars(flow.cost_usd) if flow.cost_usd else "",
-        printable(flow.flow_id),
+        printable(_host_of(flow)) if has_hosts else "",
+        printable(flow.run_id),
         printable(" ".join(f"{key}={attribute_text(value)}" for key, value in flow.attributes.items())),
         error_text(flow.error) if flow.error else "",
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from ..event import ENDS, Event, is_failure
 from ..text import View, columns, counted, duration_text, fitted, printable
+from ..tree.drawing import numbered
 from ..tree.table import Cell, line_of
 
 _REFRESHES: Final = 8  # per second
@@ -30,7 +32,7 @@ class _Running:
 
     Attributes:
         path: The numbers of its ancestors and its own number; spans sorted by it make a tree.
-        name: Its step, or its node.
+        name: Its step, or its node, and the item of a branch or the number of an iteration.
         since: When it began, in monotonic seconds.
     """
 
@@ -42,7 +44,7 @@ class _Running:
 class LiveView:
     """A context manager that shows on a terminal, stderr, what is running, and restores the terminal afterwards.
 
-    A failure in it ends the view, never the run.
+    A failure in it ends the view, never the run. After Ctrl-C it says for what the run still waits: nodes in other threads.
 
     Args:
         view: How to draw; the width is read from the terminal for each refresh.
@@ -53,6 +55,7 @@ class LiveView:
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
         self._begun_count = self._done = self._errors = 0
+        self._is_interrupted = False
         console = Console(stderr=True)
         # What the flow prints appears above the view, unless stdout is not the terminal.
         self._live = Live(
@@ -68,11 +71,20 @@ class LiveView:
             self._live.start()
             # rich hides the cursor, and it would stay hidden after a process that was killed.
             self._live.console.show_cursor(True)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise the program handles it
+                signal.signal(signal.SIGINT, self._interrupt)  # raises outside the main thread
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with suppress(Exception):
             self._live.stop()
+        with suppress(Exception):
+            if signal.getsignal(signal.SIGINT) == self._interrupt:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._is_interrupted = True  # no lock: the thread that is interrupted may hold it
+        signal.default_int_handler(number, frame)
 
     def take(self, event: Event) -> None:
         """Take note of an event."""
@@ -86,7 +98,7 @@ class LiveView:
     def _begun(self, event: Event) -> _Running:
         above = self._running.get(event["parent_id"] or "")
         given = event.get("step") if above else event["data"].get("name")
-        name = printable(given if isinstance(given, str) else event["node"])
+        name = printable((given if isinstance(given, str) else event["node"]) + numbered(event["node"], event))
         self._begun_count += 1
         return _Running((*(above.path if above else ()), self._begun_count), name, time.monotonic())
 
@@ -115,6 +127,9 @@ class LiveView:
             yield Text(line_of(cells, (room, _CLOCK), self._view), style="bold" if len(span.path) == 1 else "")
         if left := len(spans) - len(shown):
             yield Text(fitted(f"and {left:,} more", width, self._view), style="dim")
+        if self._is_interrupted and spans:
+            yield Text(fitted("interrupted: waiting for what is running", width, self._view), style="bold red")
+            return
         failed = f", {counted(self._errors, 'error')}" if self._errors else ""
         yield Text(fitted(f"{counted(self._done, 'node')} done{failed}", width, self._view), style="red" if failed else "dim")
 

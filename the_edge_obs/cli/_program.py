@@ -15,8 +15,9 @@ from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
 from ..files import BROKEN_PIPE, abandon_stdout
+from ..jsonl import Skipped
 from . import clean, config, diff, errors, export, lnav, ls, mcp, query, run, send, show, sql, stats, tail, validate, view
-from ._terminal import BAD, fail, prepare, say
+from ._terminal import BAD, DONE, fail, prepare, say
 
 INTERRUPTED: Final = 130
 
@@ -72,8 +73,9 @@ def _run(argv: Sequence[str]) -> int:
     if args.command is None:
         parser.print_help(sys.stderr)
         return BAD
+    args.skipped = Skipped()
     code: int = args.call(args)
-    return code
+    return BAD if code == DONE and args.skipped.failures else code
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:

@@ -1,68 +1,71 @@
-"""The logs that commands read: a file, or a folder of them."""
+"""The logs that commands read: files, and folders of them."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ..errors import FlowNotFoundError, LogFileError
 from ..event import Event
 from ..event_query import matches
-from ..jsonl import SUFFIXES, Skipped, log_files
+from ..jsonl import Skipped
+from ..store.paths import log_files, named, no_logs
+from ..store.run_events import filters_of
 from ..store.run_filters import choose
 from ..store.sources import iter_query, ordered_query
-from ..store.summaries import FlowSummaries, summarise
+from ..store.summaries import FlowSummaries, FlowSummary, summarise
 from ..text import printable
 from ._listing import SHORT_ID
 from ._progress import Progress, followed
 from ._terminal import say_skipped
 
 _LOGS: Final = Path("logs")
-LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs"
+LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs with its sub-folders"
+
+Paths = Sequence[Path]
 
 
 def add_log(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    """Add the argument LOG; see ``log_or_latest`` for one that may be left out."""
+    """Add the argument LOG, one or several paths; see ``log_or_latest`` for one that may be left out."""
+    text = f"{LOG_HELP}; several are read together"
     if optional:
-        parser.add_argument("log", metavar="LOG", type=Path, nargs="?", help=f"{LOG_HELP}; default: the folder {_LOGS}")
+        parser.add_argument("log", metavar="LOG", type=Path, nargs="*", help=f"{text}; default: the folder {_LOGS}")
     else:
-        parser.add_argument("log", metavar="LOG", type=Path, help=LOG_HELP)
+        parser.add_argument("log", metavar="LOG", type=Path, nargs="+", help=text)
 
 
-def log_or_latest(log: Path | None, choice: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+def log_or_latest(log: Paths, choice: dict[str, Any]) -> tuple[Paths, dict[str, Any]]:
     """Return a log and the choice of its runs; without a log, the folder ``logs`` and the latest run that is chosen.
 
     Raises:
         LogFileError: no log was given, and there is no such folder.
     """
-    if log is not None:
+    if log:
         return log, choice
     if not _LOGS.is_dir():
         raise LogFileError(f"no folder {str(_LOGS)!r} is here; give a log, or write one: tea-obs run FLOW.yaml --log-dir logs")
-    return _LOGS, {"last": 1, **choice}
+    return [_LOGS], {"last": 1, **choice}
 
 
-def files_of(log: Path) -> list[Path]:
+def files_of(log: Paths, skipped: Skipped) -> list[Path]:
     """Return the files of a log.
 
     Raises:
-        LogFileError: the log is a folder without logs.
+        LogFileError: there are none.
     """
-    if not log.is_dir():
-        return [log]
-    if files := log_files(log):
+    if files := log_files(log, skipped):
         return files
-    raise LogFileError(f"folder {str(log)!r} holds no logs; the name of a log ends in {' or '.join(SUFFIXES)}")
+    raise no_logs(log, skipped)
 
 
-def read(log: Path, skipped: Skipped | None = None, *, in_order: bool = False, **filters: Any) -> Iterator[Event]:
-    """Return an iterator of the events of a log that match the filters; at its end it prints on stderr which lines it skipped.
+def read(log: Paths, skipped: Skipped, *, in_order: bool = False, **filters: Any) -> Iterator[Event]:
+    """Return an iterator of the events of a log that match the filters; at its end it prints on stderr what it skipped.
 
     Args:
-        log: A file or a folder.
-        skipped: Records the lines that were skipped, and the events that an export says were lost before.
+        log: Files and folders.
+        skipped: Records the lines and paths that were skipped, and the events that an export says were lost before.
         in_order: Whether the events come in the order of their times; otherwise as they are read, one file after the other.
         filters: As in ``event_query.matches``.
 
@@ -71,13 +74,12 @@ def read(log: Path, skipped: Skipped | None = None, *, in_order: bool = False, *
         QueryError: a filter is not valid. Raised at once.
     """
     matches(filters)
-    return _all(log, skipped or Skipped(), ordered_query if in_order else iter_query, filters)
+    return _all(log, skipped, ordered_query if in_order else iter_query, filters)
 
 
-def _all(log: Path, skipped: Skipped, reader: Callable[..., Iterator[Event]], filters: Mapping[str, Any]) -> Iterator[Event]:
-    files_of(log)
+def _all(log: Paths, skipped: Skipped, reader: Callable[..., Iterator[Event]], filters: Mapping[str, Any]) -> Iterator[Event]:
     yield from reader(log, skipped, **filters)
-    say_skipped(str(log), skipped)
+    say_skipped(named(log), skipped)
 
 
 def short_flow(event: Event) -> str:
@@ -85,13 +87,11 @@ def short_flow(event: Event) -> str:
     return printable(event["flow_id"][:SHORT_ID]) + "  "
 
 
-def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the filter of events that leaves those of the chosen runs; it is empty if all runs are.
-
-    Runs that share a flow id, as requests that continue one foreign trace do, are chosen together.
+def chosen_flows(log: Paths, choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filters of events that leave those of the chosen runs; there are none if all runs are chosen.
 
     Args:
-        log: A file or a folder. It is read once, unless the runs are chosen by their ids alone.
+        log: Files and folders. They are read once, unless the runs are chosen by their ids alone.
         choice: Filters of runs, as in ``obs.runs``.
 
     Raises:
@@ -99,33 +99,43 @@ def chosen_flows(log: Path, choice: Mapping[str, Any]) -> dict[str, Any]:
         LogFileError: the log cannot be read, or holds no events.
         FlowNotFoundError: no run passes the filters.
     """
-    choose((), choice)  # report a mistake before reading
-    if not choice.keys() - {"flow_id"}:
+    if not choice.keys() - {"flow_id"} and not any("/" in flow_id for flow_id in choice.get("flow_id", ())):
         return dict(choice)
+    return filters_of(log, chosen_runs(log, choice))
+
+
+def chosen_runs(log: Paths, choice: Mapping[str, Any]) -> list[FlowSummary]:
+    """Return the chosen runs.
+
+    Raises:
+        QueryError: a filter is not valid.
+        LogFileError: the log cannot be read, or holds no events.
+        FlowNotFoundError: no run passes the filters.
+    """
+    choose((), choice)  # report a mistake before reading
     with Progress("events") as progress:
-        runs = choose(summarise(followed(iter_query(log), progress)), choice)
+        runs = choose(summarise(followed(iter_query(log, Skipped()), progress)), choice)
     if not runs:
-        raise FlowNotFoundError(f"no run of {str(log)!r} passes these filters; tea-obs ls {str(log)!r} lists the runs")
-    return {"flow_id": list(dict.fromkeys(run.flow_id for run in runs))}
+        raise FlowNotFoundError(f"no run of {named(log)} passes these filters; tea-obs ls {named(log)} lists the runs")
+    return runs
 
 
-def flow_events(log: Path, skipped: Skipped, choice: Mapping[str, Any]) -> tuple[FlowSummaries, list[Event]]:
+def flow_events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> tuple[FlowSummaries, list[Event]]:
     """Return the flows that are chosen, and the events of the flow if there is only one.
 
     As soon as a second flow appears the events are dropped: a folder of many runs is read without keeping them.
 
     Args:
-        log: A file or a folder.
+        log: Files and folders.
         skipped: Records the lines that were skipped.
-        choice: Filters of runs, as in ``obs.runs``.
+        wanted: Filters of events, as ``chosen_flows`` returns them.
 
     Raises:
-        QueryError: a filter is not valid.
         LogFileError: the log cannot be read, or holds no events.
-        FlowNotFoundError: no run passes the filters, or the ids that were given do not name one flow.
+        FlowNotFoundError: the ids that were given do not name a flow.
     """
     flows, events = FlowSummaries(), []
-    for event in read(log, skipped, **chosen_flows(log, choice)):
+    for event in read(log, skipped, **wanted):
         flows.add(event)
         if flows.flow_count == 1:
             events.append(event)
@@ -134,6 +144,6 @@ def flow_events(log: Path, skipped: Skipped, choice: Mapping[str, Any]) -> tuple
     for _ in flows.rest():
         pass
     if not flows.flow_count:
-        wanted = " or ".join(map(repr, choice.get("flow_id", ())))
-        raise FlowNotFoundError(f"no flow of {str(log)!r} begins with {wanted}; tea-obs ls {str(log)!r} lists the runs")
+        given = " or ".join(map(repr, wanted.get("flow_id", ())))
+        raise FlowNotFoundError(f"no flow of {named(log)} begins with {given}; tea-obs ls {named(log)} lists the runs")
     return flows, events

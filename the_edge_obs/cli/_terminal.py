@@ -69,13 +69,15 @@ def fail(text: str, code: int = BAD) -> int:
 
 
 def say_skipped(source: str, skipped: Skipped) -> None:
-    """Print on stderr which lines of a log were skipped, if any."""
+    """Print on stderr which lines and paths were skipped, if any; ``source`` names what was read."""
+    for failure in skipped.failures:
+        say(f"error: {failure}")
     if not skipped.lines:
         return
     if skipped.torn and skipped.lines == 1:
-        say(f"note: the last line of {source!r} is cut off: its process was killed or is still writing")
+        say(f"note: the last line of {source} is cut off: its process was killed or is still writing")
     else:
-        lines = f"{counted(skipped.lines, 'line')} of {source!r} {'is not an event' if skipped.lines == 1 else 'are not events'}"
+        lines = f"{counted(skipped.lines, 'line')} of {source} {'is not an event' if skipped.lines == 1 else 'are not events'}"
         say(f"note: {lines} ({skipped.first}); tea-obs validate lists what is wrong")
 
 

@@ -16,7 +16,7 @@ from ..flow_log import FlowLog, build_flow_log
 from ..jsonl import Skipped
 from ..text import View, counted, printable
 from ._filters import add_choice, choice_of
-from ._sources import LOG_HELP, chosen_flows, flow_events
+from ._sources import LOG_HELP, chosen_flows, chosen_runs, flow_events
 from ._terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
 
 NAME: Final = "diff"
@@ -103,7 +103,7 @@ def _logs(args: argparse.Namespace) -> tuple[FlowLog, FlowLog]:
     """Return the old and the new run."""
     choice = choice_of(args)
     if args.b is None and not args.flow_a and not args.flow_b:
-        latest = chosen_flows(args.a, {**choice, "last": 2})["flow_id"]
+        latest = [run.run_id for run in chosen_runs([args.a], {**choice, "last": 2})]
         if len(latest) < 2:
             raise LogFileError(f"only one run of {str(args.a)!r} is chosen; a comparison without B needs two of them")
         args.flow_a, args.flow_b = latest
@@ -113,7 +113,7 @@ def _logs(args: argparse.Namespace) -> tuple[FlowLog, FlowLog]:
 
 def _log(path: Path, choice: Mapping[str, Any], option: str) -> FlowLog:
     skipped = Skipped()
-    flows, events = flow_events(path, skipped, choice)
+    flows, events = flow_events([path], skipped, chosen_flows([path], choice))
     if flows.flow_count > 1:
         shown = (
             f"{flows.flow_count:,} runs of {str(path)!r} are chosen"

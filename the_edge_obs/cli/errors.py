@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from ..jsonl import Skipped
 from ..store.error_groups import ErrorGroup, error_groups
+from ..store.summaries import SHORT_SPAN
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
 from ._filters import add_choice, choice_of
@@ -21,7 +21,7 @@ from ._terminal import DONE, add_json, view_for, write_objects
 NAME: Final = "errors"
 HELP: Final = "group the errors of many runs by their cause"
 DESCRIPTION: Final = """\
-Group the errors of a log or a folder of logs by node, type and message; numbers, ids
+Group the errors of logs and folders of logs by node, type and message; numbers, ids
 and quoted texts in messages make no difference. For each group: how many errors in
 how many runs, the first and the last time, and of the last one the message, the place
 in the code, and the run to look at. An error counts once, where it arose. Handled
@@ -29,6 +29,7 @@ errors count too."""
 EPILOG: Final = """\
 examples:
   tea-obs errors logs
+  tea-obs errors logs/host-a logs/host-b
   tea-obs errors logs --since -1d --name triage
   tea-obs errors logs --json | jq -r .flow_id
 """
@@ -45,15 +46,20 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     wanted = chosen_flows(args.log, choice_of(args))
     with Progress("events") as progress:
-        groups = error_groups(followed(read(args.log, Skipped(), **wanted), progress))
+        groups = error_groups(followed(read(args.log, args.skipped, **wanted), progress))
     if args.json:
         return write_objects(group.to_dict() for group in groups)
     for group in groups:
-        for line in _lines(group, str(args.log), view_for(sys.stdout)):
+        for line in _lines(group, shlex.join(map(str, args.log)), view_for(sys.stdout)):
             print(line)
         print()
     print(f"{counted(sum(group.count for group in groups), 'error')}, {counted(len(groups), 'cause')}")
     return DONE
+
+
+def _run_of(group: ErrorGroup) -> str:
+    root = f"/{group.root[-SHORT_SPAN:]}" if group.root else ""
+    return group.flow_id[:SHORT_ID] + root
 
 
 def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
@@ -63,6 +69,6 @@ def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
     yield fitted(f"  {error_text({'type': group.type, 'message': group.message})}", view.width, view)
     if group.where:
         yield f"  at {printable(group.where)}"
-    span = f"tea-obs show {printable(shlex.quote(log))} --flow {printable(group.flow_id[:SHORT_ID])}"
+    span = f"tea-obs show {printable(log)} --flow {printable(_run_of(group))}"
     since = "" if group.first == group.last else f"{clock_text(group.first)} to "
     yield view.paint("dim", f"  {since}{clock_text(group.last)}; {span}")

@@ -14,25 +14,27 @@ from ..event import Event
 from ..files import write_atomically
 from ..formats import FORMATS, PARQUET, format_of, renderer
 from ..jsonl import Skipped
+from ..store.paths import is_one_file, named
 from ..text import counted, printable
 from ._filters import add_choice, choice_of
 from ._progress import Progress
-from ._sources import add_log, chosen_flows, files_of, read
+from ._sources import Paths, add_log, chosen_flows, files_of, read
 from ._terminal import DONE, prepare_json, say_skipped, write_json
 
 NAME: Final = "export"
-HELP: Final = "write a log in another format"
+HELP: Final = "write logs in another format"
 DESCRIPTION: Final = """\
-Write a log in another format. The file is written completely or not at all.
+Write logs in another format. The file is written completely or not at all.
   json        the flow log as one object: events, spans, metrics, timeline;
               an array of objects for several flows
   jsonl       one event per line
   csv         one span per line, for spreadsheets
   html        a page that shows one run. If PATH is a folder, ends in /, or has no
-              suffix while LOG is a folder: one page per run, and an index
+              suffix while LOG is not one file: one page per run, and an index
   chrome      a trace for https://ui.perfetto.dev and chrome://tracing
   speedscope  profiles for https://www.speedscope.app
-  otlp-json   OpenTelemetry's spans, a line per run, for the Collector's otlpjsonfile receiver
+  otlp-json   OpenTelemetry's spans, a line per run and process, for the Collector's
+              otlpjsonfile receiver
   parquet     one event per row, for DuckDB and others; needs the extra sql. If PATH is a
               folder or ends in /: new files in it, one per day (UTC), beside those of others"""
 EPILOG: Final = """\
@@ -42,6 +44,7 @@ examples:
   tea-obs export run.jsonl --format json -o - | jq .metrics
   tea-obs export run.jsonl --format chrome -o run.trace.json
   tea-obs export logs -o spans.csv
+  tea-obs export logs/host-a logs/host-b -o all.jsonl
   tea-obs export logs --status error --since -1d -o failed.jsonl
   tea-obs export logs --last -o run.html
   tea-obs export logs --format otlp-json -o spans.jsonl
@@ -65,13 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    format_name = args.format or format_of(args.output)
+    format_name, skipped = args.format or format_of(args.output), args.skipped
     wanted = chosen_flows(args.log, choice_of(args))
     if format_name == "html" and _is_folder(args.log, args.output):
-        return _pages(args.log, args.output, wanted)
+        return _pages(args.log, args.output, wanted, skipped)
     if format_name == PARQUET:
-        return _parquet(args.log, args.output, wanted.get("flow_id"))
-    count, skipped = 0, Skipped()
+        return _parquet(args.log, args.output, wanted.get("flow_id"), skipped)
+    count = 0
 
     def events() -> Iterator[Event]:
         nonlocal count
@@ -90,32 +93,31 @@ def call(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _parquet(log: Path, output: str, flow_ids: Sequence[str] | None) -> int:
+def _parquet(log: Paths, output: str, flow_ids: Sequence[str] | None, skipped: Skipped) -> int:
     from ..sql import write_days, write_parquet
 
     if output == _STDOUT:
         raise ExportError("a Parquet file cannot be written to stdout; give a path")
-    skipped, by_day = Skipped(), output.endswith(_SLASHES) or os.path.isdir(output)
-    written = (write_days if by_day else write_parquet)(files_of(log), output, skipped, flow_ids)
-    say_skipped(str(log), skipped)
+    by_day = output.endswith(_SLASHES) or os.path.isdir(output)
+    written = (write_days if by_day else write_parquet)(files_of(log, skipped), output, skipped, flow_ids)
+    say_skipped(named(log), skipped)
     where = output if by_day else written.files[0]
     of = f" in {counted(len(written.files), 'file')}" if by_day else ""
     print(f"{printable(where)}: {counted(written.events, 'event')} as {PARQUET}{of}, {counted(written.size, 'byte')}")
     return DONE
 
 
-def _is_folder(log: Path, output: str) -> bool:
+def _is_folder(log: Paths, output: str) -> bool:
     if output == _STDOUT or os.path.isfile(output):
         return False
-    return output.endswith(_SLASHES) or os.path.isdir(output) or (log.is_dir() and not Path(output).suffix)
+    return output.endswith(_SLASHES) or os.path.isdir(output) or not (is_one_file(log) or Path(output).suffix)
 
 
-def _pages(log: Path, folder: str, wanted: Mapping[str, Any]) -> int:
+def _pages(log: Paths, folder: str, wanted: Mapping[str, Any], skipped: Skipped) -> int:
     from ..pages.site import INDEX, write_site
 
-    skipped = Skipped()
     with Progress("pages") as progress:
         runs = write_site(log, folder, skipped, progress, **wanted)
-    say_skipped(str(log), skipped)
+    say_skipped(named(log), skipped)
     print(f"{printable(os.path.join(folder, INDEX))}: {counted(runs, 'run')} as pages")
     return DONE

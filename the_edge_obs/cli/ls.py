@@ -7,7 +7,6 @@ import dataclasses
 import sys
 from typing import Final
 
-from ..jsonl import Skipped
 from ..store.summaries import summarise
 from ..text import counted
 from ._filters import add_choice, chosen
@@ -17,20 +16,23 @@ from ._sources import add_log, read
 from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "ls"
-HELP: Final = "list the runs of a folder"
+HELP: Final = "list the runs of logs"
 DESCRIPTION: Final = """\
-List the runs of a log or a folder of logs, oldest first: name, status, start,
-duration, errors, tokens, cost, attributes and the first error. Requests that
-continue the same trace are separate runs with the same flow id. The log is read
-once. Each event takes about 8 bytes of memory, so that repeated events count
+List the runs of logs and folders of logs, oldest first: name, status, start,
+duration, errors, tokens, cost, attributes and the first error; and the host, if
+there are several. Requests that continue the same trace are separate runs with the
+same flow id; the end of their root's span id, after a slash, tells them apart, and
+--flow accepts it. The log is read once. Each event takes about 8 bytes of memory, so that repeated events count
 once. Times are local; --since accepts them."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
+  tea-obs ls logs/host-a logs/host-b
   tea-obs ls logs --last 20
   tea-obs ls logs --status error --since -1d
   tea-obs ls logs --errors --name 'triage*' --sort -duration --limit 10
   tea-obs ls logs --attribute topic=cats
+  tea-obs ls logs --host 'web-*'
   tea-obs ls logs --json | jq -r .flow_id
 """
 
@@ -46,7 +48,7 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     chosen((), args)  # report a mistake before reading
     with Progress("events") as progress:
-        runs = chosen(summarise(followed(read(args.log, Skipped()), progress)), args)
+        runs = chosen(summarise(followed(read(args.log, args.skipped), progress)), args)
     if args.json:
         return write_objects(map(dataclasses.asdict, runs))
     for line in runs_table(runs, view_for(sys.stdout)):

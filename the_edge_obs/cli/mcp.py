@@ -22,21 +22,25 @@ A client starts this command itself; its configuration has, for example:
 EPILOG: Final = """\
 examples:
   tea-obs mcp logs
+  tea-obs mcp logs/host-a logs/host-b
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("folder", metavar="LOGDIR", type=Path, help="a folder of logs; it need not have any yet")
+    parser.add_argument(
+        "folders", metavar="LOGDIR", type=Path, nargs="+", help="a folder of logs with its sub-folders; it need not have any yet"
+    )
 
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
     from ..integrations.mcp import serve
 
-    if not args.folder.is_dir():
-        raise LogFileError(f"{str(args.folder)!r} is not a folder; give the folder that runs write their logs to")
+    for folder in args.folders:
+        if not folder.is_dir():
+            raise LogFileError(f"{str(folder)!r} is not a folder; give the folder that runs write their logs to")
     out = sys.stdout
     with redirect_stdout(sys.stderr):  # stdout belongs to the protocol
-        serve(args.folder, sys.stdin, out)
+        serve(args.folders, sys.stdin, out)
     return DONE

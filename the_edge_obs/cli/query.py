@@ -10,20 +10,22 @@ from ..event_query import matches
 from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import lines_of
 from ..recording.records import record_of_item
+from ..store.paths import is_one_file
 from ..text import uses_colour
 from ._filters import add_choice, add_events, choice_of, events_of
 from ._sources import add_log, chosen_flows, read, short_flow
 from ._terminal import DONE, prepare_json, write_json
 
 NAME: Final = "query"
-HELP: Final = "print the events of a log that match filters"
+HELP: Final = "print the events of logs that match filters"
 DESCRIPTION: Final = """\
-Print the events of a log that match all filters, one JSON object per line. Those of
-a folder are in the order of their times, whichever run they are of. A filter marked
-* can be repeated; one of its values has to match."""
+Print the events of logs that match all filters, one JSON object per line. Those of
+several files, or of a folder, are in the order of their times, whichever run they are
+of. A filter marked * can be repeated; one of its values has to match."""
 EPILOG: Final = """\
 examples:
   tea-obs query logs --node 'llm.*' --level error
+  tea-obs query logs/host-a logs/host-b --level error
   tea-obs query run.jsonl --event-type exit --step summarize | jq .metrics
   tea-obs query logs --since -5m --min-level warn --format console
   tea-obs query logs --level error --last 10 --format console   # the last ten errors
@@ -51,8 +53,10 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     filters = {**events_of(args), "limit": args.limit, "last": args.last}
     matches(filters)  # report a mistake before reading
-    choice = choice_of(args, period=False)
-    events = read(args.log, in_order=True, **filters, **chosen_flows(args.log, choice))
+    wanted = chosen_flows(args.log, choice_of(args, period=False))
+    if args.span_id and "span_id" in wanted:
+        wanted["span_id"] = [span_id for span_id in wanted["span_id"] if span_id in args.span_id]
+    events = read(args.log, args.skipped, in_order=True, **{**filters, **wanted})
     if args.format == "jsonl":
         prepare_json()
         for line in lines_of(events):
@@ -60,6 +64,6 @@ def call(args: argparse.Namespace) -> int:
         return DONE
     formatter = ConsoleFormatter(colour=uses_colour(sys.stdout), date=True)
     for event in events:
-        flow = short_flow(event) if args.log.is_dir() else ""
+        flow = "" if is_one_file(args.log) else short_flow(event)
         print(flow + formatter.format(record_of_item(event)))
     return DONE

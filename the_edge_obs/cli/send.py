@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,20 +13,23 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConfigurationError, ExportError, LogFileError
 from ..event import Event, Seen
 from ..files import leased, open_regular, reason_of
-from ..jsonl import Skipped, log_files, read_events
+from ..jsonl import Skipped
+from ..secrets.keys import classify
+from ..store.paths import log_files, named, readable_events, unread
+from ..store.sources import iter_query
 from ..text import counted, printable
-from ._following import SUFFIX, GrowingFile, growing_files
+from ._following import SUFFIX, GrowingFile, check_growing, growing_files
 from ._progress import Progress
-from ._sources import add_log, read
+from ._sources import Paths, add_log
 from ._terminal import DONE, say, say_skipped
 
 if TYPE_CHECKING:
-    from ..integrations.otel_sending import EventSender
+    from ..integrations.otel_sending import Accepted, EventSender
 
 NAME: Final = "send"
-HELP: Final = "send a log to a receiver of OpenTelemetry's protocol"
+HELP: Final = "send logs to a receiver of OpenTelemetry's protocol"
 DESCRIPTION: Final = """\
-Send the spans of a log to a receiver of OpenTelemetry's protocol (OTLP over HTTP),
+Send the spans of logs to a receiver of OpenTelemetry's protocol (OTLP over HTTP),
 such as Phoenix, MLflow, Jaeger or the Collector. Needs the extra otel. Ids are those
 of the log, whenever and however often it is sent.
 
@@ -40,6 +44,7 @@ EPILOG: Final = """\
 examples:
   tea-obs send logs --to http://localhost:6006
   tea-obs send logs --to http://localhost:4318 -f
+  tea-obs send logs/host-a logs/host-b --to http://localhost:6006
   tea-obs send run.jsonl --to http://localhost:5000 --header x-mlflow-experiment-id=1
   tea-obs send run.jsonl --to http://localhost:4318 --no-content
 """
@@ -64,53 +69,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    from ..integrations.otel_sending import Accepted, EventSender, memory_of
+    from ..integrations.otel_sending import EventSender
 
-    log, headers = args.log, _headers(args.header)
-    if not log.exists():
-        raise LogFileError(f"{str(log)!r} cannot be read: no such file or directory")
-    if args.follow and not log.is_dir() and not log.name.endswith(SUFFIX):
-        raise LogFileError(f"{str(log)!r} cannot be followed; only {SUFFIX} files can. Leave out -f to send it once")
-    memory = memory_of(log, args.to, headers)
+    headers = _headers(args.header)
+    log = [path for path in dict.fromkeys(args.log) if _is_there(path, args.skipped)]
+    if not log:
+        raise unread(args.skipped)
+    if args.follow:
+        check_growing(log)
+    memories = [_memory_of(path, args.to, headers) for path in log]
+    senders = [EventSender(args.to, headers, _accepted(memory), content=not args.no_content) for memory in memories]
     try:
-        accepted = Accepted(memory)
-    except OSError as error:
-        raise LogFileError(f"{str(memory)!r}, which remembers what was sent, cannot be read: {reason_of(error)}") from error
-    sender = EventSender(args.to, headers, accepted, content=not args.no_content)
-    try:
-        (_follow if args.follow else _send_once)(log, sender)
+        (_follow if args.follow else _send_once)(log, senders, args.skipped)
     finally:
-        before = f"; {counted(sender.known, 'span')} had been sent before" if sender.known else ""
-        print(f"{printable(args.to)}: {counted(sender.sent, 'span')} sent{before}", flush=True)
-        if sender.forgotten is not None:
-            say(f"note: {str(memory)!r} cannot be written, so they would be sent again: {reason_of(sender.forgotten)}")
+        sent, known = (sum(getattr(sender, name) for sender in senders) for name in ("sent", "known"))
+        before = f"; {counted(known, 'span')} had been sent before" if known else ""
+        print(f"{printable(args.to)}: {counted(sent, 'span')} sent{before}", flush=True)
+        for memory, sender in zip(memories, senders, strict=True):
+            if sender.forgotten is not None:
+                say(f"note: {str(memory)!r} cannot be written, so they would be sent again: {reason_of(sender.forgotten)}")
     return DONE
 
 
-def _send_once(log: Path, sender: EventSender) -> None:
+def _memory_of(log: Path, endpoint: str, headers: Mapping[str, str] | None) -> Path:
+    """Return the file beside a log that remembers what a receiver has accepted.
+
+    Headers such as ``x-mlflow-experiment-id`` are part of the receiver; those with secrets, which are changed, are not.
+
+    Args:
+        log: A file or a folder.
+        endpoint, headers: Those of the receiver.
+    """
+    told = [f"{name.lower()}={value}" for name, value in (headers or {}).items() if not classify(name)]
+    digest = hashlib.sha256("\n".join([endpoint.rstrip("/"), *sorted(told)]).encode()).hexdigest()[:12]
+    folder, name = (log, "") if log.is_dir() else (log.parent, f"{log.name}.")
+    return folder / f".{name}sent-{digest}"
+
+
+def _is_there(path: Path, skipped: Skipped) -> bool:
+    if not path.exists():
+        skipped.note_failure(f"{str(path)!r} cannot be read: no such file or directory")
+    return path.exists()
+
+
+def _accepted(memory: Path) -> Accepted:
+    from ..integrations.otel_sending import Accepted
+
+    try:
+        return Accepted(memory)
+    except OSError as error:
+        raise LogFileError(f"{str(memory)!r}, which remembers what was sent, cannot be read: {reason_of(error)}") from error
+
+
+def _send_once(log: Paths, senders: Sequence[EventSender], skipped: Skipped) -> None:
     with Progress("spans") as progress:
-        for event in read(log, Skipped()):
-            sender.add(event)
-            if sender.is_full:
-                for _ in sender.send():
-                    progress(sender.sent)
-        sender.give_up()
-        for _ in sender.send():
-            progress(sender.sent)
+        for path, sender in zip(log, senders, strict=True):
+            for event in iter_query(path, skipped):
+                sender.add(event)
+                if sender.is_full:
+                    for _ in sender.send():
+                        progress(sender.sent)
+            sender.give_up()
+            for _ in sender.send():
+                progress(sender.sent)
+    say_skipped(named(log), skipped)
 
 
-def _follow(log: Path, sender: EventSender) -> None:
+def _follow(log: Paths, senders: Sequence[EventSender], skipped: Skipped) -> None:
     """Send what there is and what is written later; never return."""
-    following = _Following(log)
+    followed = [(_Following(path), sender) for path, sender in zip(log, senders, strict=True)]
+    say_skipped(named(log), skipped)
     while True:
-        for event in following.events():
-            sender.add(event)
-            if sender.is_full:
-                _send_in_the_end(sender)
-        following.say_skipped()
-        if flows := following.left(sender.open_flows()):
-            sender.give_up(flows)
-        _send_in_the_end(sender)
+        for following, sender in followed:
+            for event in following.events():
+                sender.add(event)
+                if sender.is_full:
+                    _send_in_the_end(sender)
+            following.say_skipped()
+            if flows := following.left(sender.open_flows()):
+                sender.give_up(flows)
+            _send_in_the_end(sender)
         time.sleep(_PAUSE)
 
 
@@ -147,10 +185,10 @@ class _Following:
         """Yield the events that were not there at the last call."""
         if not self._has_begun:
             self._has_begun = True
-            for path in log_files(self._log) if self._log.is_dir() else ():
+            for path in log_files([self._log], self._skipped):
                 if not path.name.endswith(SUFFIX):  # compressed, so it does not grow
-                    yield from filter(self._seen.is_new, read_events(path, self._skipped))
-        for path in growing_files(self._log) if self._log.is_dir() else [self._log]:
+                    yield from filter(self._seen.is_new, readable_events(path, self._skipped))
+        for path in growing_files([self._log], Skipped()):
             if path not in self._growing:
                 self._growing[path] = GrowingFile(path, self._skipped, keep_open=False)
         for path, file in self._growing.items():
@@ -171,7 +209,7 @@ class _Following:
 
     def say_skipped(self) -> None:
         """Tell once which lines were skipped."""
-        say_skipped(str(self._log), self._skipped)
+        say_skipped(repr(str(self._log)), self._skipped)
         self._skipped = Skipped()
         for file in self._growing.values():
             file.skipped = self._skipped

@@ -1,4 +1,4 @@
-"""``tea-obs sql``: ask a log or a folder of logs in SQL."""
+"""``tea-obs sql``: ask logs in SQL."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from ..jsonl import Skipped
+from ..store.paths import named
 from ..text import View, counted, fitted, printable
 from ._listing import table
 from ._sources import add_log
 from ._terminal import DONE, prepare_json, say_skipped, view_for, write_json
 
 NAME: Final = "sql"
-HELP: Final = "ask a log or a folder of logs in SQL"
+HELP: Final = "ask logs in SQL"
 DESCRIPTION: Final = """\
-Ask a log, a folder of logs, or Parquet files of `tea-obs export` in SQL. Needs the
+Ask logs, folders of logs, or Parquet files of `tea-obs export` in SQL. Needs the
 extra sql (DuckDB). The query is one SELECT over three views:
   events  one row per event: flow_id, span_id, parent_id, node, step, level,
           event_type, ts, message, duration_ms, tokens, input_tokens, output_tokens,
@@ -39,6 +39,8 @@ examples:
                       from spans group by node order by p95_ms desc limit 10"
   cost per day
     tea-obs sql logs "select started::date as day, sum(cost_usd) as cost_usd from runs group by day order by day"
+  runs per host
+    tea-obs sql logs/host-a logs/host-b "select host, count(*) as runs from runs group by host order by host"
   errors per node
     tea-obs sql logs "select node, error_type, sum(errors) as errors from spans where errors > 0
                       group by all order by errors desc"
@@ -66,9 +68,8 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     from ..sql import opened
 
-    skipped = Skipped()
     text = sys.stdin.read() if args.query == "-" else args.query
-    with opened(args.log, skipped) as log:
+    with opened(args.log, args.skipped) as log:
         found = log.query(text)
         if args.format == "table":
             _print_table(found.columns, found.types, found.rows, view_for(sys.stdout))
@@ -76,7 +77,7 @@ def call(args: argparse.Namespace) -> int:
             _print_csv(found.columns, found.rows)
         else:
             _print_json(found.columns, found.types, found.rows, as_lines=args.format == "jsonl")
-    say_skipped(str(args.log), skipped)
+    say_skipped(named(args.log), args.skipped)
     return DONE
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..jsonl import Skipped
 from ..store.run_stats import node_stats
 from ..text import counted, dollars, duration_text, printable
 from ._filters import add_choice, choice_of
@@ -19,13 +18,14 @@ from ._terminal import DONE, add_json, view_for, write_objects
 NAME: Final = "stats"
 HELP: Final = "show statistics of each node over many runs"
 DESCRIPTION: Final = """\
-Add up the runs of a log or a folder of logs, node by node: how often each node
+Add up the runs of logs and folders of logs, node by node: how often each node
 ran and failed, its total, median, 95th percentile and longest duration, tokens
 and cost. Tokens and costs count once, where they arose. The node `flow` stands
 for whole runs. The log is read once; each span takes 8 bytes of memory."""
 EPILOG: Final = """\
 examples:
   tea-obs stats logs
+  tea-obs stats logs/host-a logs/host-b
   tea-obs stats logs --name triage --since -7d
   tea-obs stats logs --json | jq -r 'select(.errors > 0) | .node'
 """
@@ -44,7 +44,7 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     flows_wanted = chosen_flows(args.log, choice_of(args))
     with Progress("events") as progress:
-        flows, nodes = node_stats(followed(read(args.log, Skipped(), **flows_wanted), progress))
+        flows, nodes = node_stats(followed(read(args.log, args.skipped, **flows_wanted), progress))
     nodes_by_time = sorted((node.to_dict() for node in nodes), key=lambda figures: -float(figures["total_ms"]))
     if args.json:
         return write_objects(nodes_by_time)

@@ -17,25 +17,27 @@ from ..event import Event, Seen, without_repeats
 from ..event_query import Predicate, matches
 from ..files import reason_of
 from ..handlers.formatters import ConsoleFormatter
-from ..jsonl import Skipped, log_name, read_events
+from ..jsonl import Skipped, log_name
 from ..recording.records import record_of_item
+from ..store.paths import is_one_file, named, readable_events
 from ..text import uses_colour
 from ._filters import add_events, events_of
-from ._following import SUFFIX, GrowingFile, growing_files
+from ._following import SUFFIX, GrowingFile, check_growing, growing_files
 from ._progress import Progress
-from ._sources import add_log, files_of, short_flow
+from ._sources import Paths, add_log, files_of, short_flow
 from ._terminal import DONE, say_skipped
 
 NAME: Final = "tail"
-HELP: Final = "show the last events of a log, and follow it"
+HELP: Final = "show the last events of logs, and follow them"
 DESCRIPTION: Final = """\
-Print the last events of a log or a folder of logs, one per line. For a folder,
-each line begins with the first characters of the run's id. With -f, keep printing
-what running flows write, to existing files and to new ones, until Ctrl-C."""
+Print the last events of logs, one per line. Unless LOG is one file, each line begins
+with the first characters of the run's id. With -f, keep printing what running flows
+write, to existing files and to new ones, in sub-folders too, until Ctrl-C."""
 EPILOG: Final = """\
 examples:
   tea-obs tail logs
   tea-obs tail -f logs
+  tea-obs tail -f logs/host-a logs/host-b
   tea-obs tail -f logs --min-level warn
   tea-obs tail logs --flow 0b5e --node 'llm.*'
   tea-obs tail -n 100 logs/flow-<id>.jsonl
@@ -62,20 +64,21 @@ def _count(text: str) -> int:
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    log: Path = args.log
-    if args.follow and not log.is_dir() and not log.name.endswith(SUFFIX):
-        raise LogFileError(f"{str(log)!r} cannot be followed; only {SUFFIX} files can. Leave out -f to see its last events")
+    log: Paths = args.log
+    if args.follow:
+        check_growing(log)
     filters = {**events_of(args), "flow_id": args.flow_id}
-    reading = _Reading(log, args.follow, matches(filters))
+    reading = _Reading(log, args.follow, matches(filters), args.skipped)
     events = reading.last(args.lines)
     if not events and args.lines and not args.follow and not any(filters.values()):
-        raise LogFileError(f"{str(log)!r} holds no events; a log has one JSON object per line, see docs/event-schema.md")
-    _show(events, log.is_dir())
-    say_skipped(str(log), reading.skipped)
+        raise LogFileError(f"{named(log)} holds no events; a log has one JSON object per line, see docs/event-schema.md")
+    with_flow = not is_one_file(log)
+    _show(events, with_flow)
+    say_skipped(named(log), args.skipped)
     if args.follow:
         try:
             for more in reading.coming():
-                _show(more, log.is_dir())
+                _show(more, with_flow)
         finally:
             reading.close()
     return DONE
@@ -85,26 +88,24 @@ class _Reading:
     """A log that is read from its end.
 
     Args:
-        log: A file or a folder.
+        log: Files and folders.
         follow: Whether to read what is written later.
         wanted: Tells which events to show.
-
-    Attributes:
-        skipped: The lines that were skipped.
+        skipped: Records the lines and paths that were skipped.
     """
 
-    def __init__(self, log: Path, follow: bool, wanted: Predicate) -> None:
+    def __init__(self, log: Paths, follow: bool, wanted: Predicate, skipped: Skipped) -> None:
         self._log, self._follow, self._wanted = log, follow, wanted
         self._growing: dict[Path, GrowingFile] = {}
-        self.skipped = Skipped()
+        self._skipped = skipped
         self._seen = Seen()
 
     def last(self, count: int) -> list[Event]:
         """Return the last events of the log, ordered by time."""
-        if self._follow and self._log.is_dir():  # a folder without logs may get one later
-            files = list(growing_files(self._log))
+        if self._follow and not is_one_file(self._log):  # a folder without logs may get one later
+            files = growing_files(self._log, self._skipped)
         else:
-            files = _without_copies(files_of(self._log)) if self._log.is_dir() else [self._log]
+            files = _without_copies(files_of(self._log, self._skipped))
         kept: list[Event] = []
         with Progress("files") as progress:
             for done, path in enumerate(files, 1):
@@ -114,24 +115,28 @@ class _Reading:
 
     def _last_of(self, path: Path, count: int) -> list[Event]:
         if not path.name.endswith(SUFFIX):
-            return list(deque(filter(self._wanted, read_events(path, self.skipped)), count))[::-1]
+            return list(deque(filter(self._wanted, readable_events(path, self._skipped)), count))[::-1]
         try:
             # A single file that is followed is kept open; a folder may hold more files than there are descriptors.
             file = self._growing[path] = GrowingFile(
-                path, self.skipped, self._wanted, keep_open=self._follow and not self._log.is_dir()
+                path, self._skipped, self._wanted, keep_open=self._follow and is_one_file(self._log)
             )
             return file.last(count)[::-1]
         except OSError as error:
-            raise LogFileError(f"{str(path)!r} cannot be read: {reason_of(error)}") from error
+            problem = f"{str(path)!r} cannot be read: {reason_of(error)}"
+            if is_one_file(self._log):
+                raise LogFileError(problem) from error
+            self._skipped.note_failure(problem)
+            return []
 
     def coming(self) -> Iterator[Iterable[Event]]:
         """Yield what is written as it is found; never end."""
         while True:
             started = time.monotonic()
-            if self._log.is_dir():
-                for path in growing_files(self._log):
+            if not is_one_file(self._log):
+                for path in growing_files(self._log, Skipped()):
                     if path not in self._growing:
-                        self._growing[path] = GrowingFile(path, self.skipped, self._wanted, keep_open=False)
+                        self._growing[path] = GrowingFile(path, self._skipped, self._wanted, keep_open=False)
             for file in list(self._growing.values()):
                 yield filter(self._seen.is_new, _readable(file))
             time.sleep(max(_PAUSE, (time.monotonic() - started) * _SHARE))
@@ -144,10 +149,10 @@ class _Reading:
 
 def _without_copies(files: list[Path]) -> list[Path]:
     """Leave out the copies that exist for a moment while ``clean`` compresses a log: they have its name and its time."""
-    unique: dict[tuple[str, int], Path] = {}
+    unique: dict[tuple[Path, str, int], Path] = {}
     for path in files:
         with suppress(OSError):  # removed since it was listed
-            unique.setdefault((log_name(path.name), path.stat().st_mtime_ns), path)
+            unique.setdefault((path.parent, log_name(path.name), path.stat().st_mtime_ns), path)
     return list(unique.values())
 
 

@@ -11,15 +11,16 @@ from typing import Final
 from ..errors import FlowFileError, LogFileError
 from ..event import SCHEMA_VERSION
 from ..redaction.texts import scrub_text
+from ..store.paths import named
 from ..store.validation import Tally, check_log
 from ..text import counted, printable
 from ._sources import LOG_HELP, files_of
-from ._terminal import DONE, fail
+from ._terminal import DONE, fail, say_skipped
 
 NAME: Final = "validate"
 HELP: Final = "validate a log against the event schema, or a flow file"
 DESCRIPTION: Final = f"""\
-Validate every event of a log against the event schema (version {SCHEMA_VERSION}), or a flow
+Validate every event of logs against the event schema (version {SCHEMA_VERSION}), or a flow
 file as `run` does before anything runs. Every mistake is listed with its file and
 line; for a flow, the line itself is shown, and nodes that nothing leads to count
 as mistakes. The modules under `imports` of a flow are imported, so that its
@@ -28,6 +29,7 @@ actions can be checked; with --no-code such a flow is refused, as by
 EPILOG: Final = """\
 examples:
   tea-obs validate logs
+  tea-obs validate logs/host-a logs/host-b
   tea-obs validate triage.yaml
 """
 
@@ -40,15 +42,17 @@ _LINE_END: Final = re.compile("\\r\\n|[\\n\\r\\x85\\u2028\\u2029]")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("path", metavar="LOG|FLOW.yaml", type=Path, help=f"{LOG_HELP}; or a flow file")
+    parser.add_argument("paths", metavar="LOG|FLOW.yaml", type=Path, nargs="+", help=f"{LOG_HELP}; or a flow file")
     parser.add_argument("--no-code", action="store_true", help="refuse flows that contain code, as run --no-code does")
 
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    if args.path.name.endswith(FLOW_SUFFIXES):
-        return _validate_flow(args.path, allow_code=not args.no_code)
-    codes = [_validate_log(file) for file in files_of(args.path)]
+    flows = [path for path in args.paths if path.name.endswith(FLOW_SUFFIXES)]
+    codes = [_validate_flow(path, allow_code=not args.no_code) for path in flows]
+    if logs := [path for path in args.paths if path not in flows]:
+        codes += [_validate_log(file) for file in files_of(logs, args.skipped)]
+        say_skipped(named(logs), args.skipped)
     return max(codes)
 
 

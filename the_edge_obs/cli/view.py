@@ -15,7 +15,7 @@ from ..text import printable
 from ._filters import add_choice, choice_of
 from ._progress import Progress
 from ._sources import add_log, chosen_flows, flow_events, log_or_latest
-from ._terminal import DONE, say, say_skipped
+from ._terminal import DONE, say
 
 NAME: Final = "view"
 HELP: Final = "open a run in the browser"
@@ -28,6 +28,7 @@ EPILOG: Final = """\
 examples:
   tea-obs view                         # the latest run in the folder logs
   tea-obs view logs --last
+  tea-obs view logs/host-a logs/host-b
   tea-obs view logs --status error     # an index of the failed runs
 """
 
@@ -43,19 +44,17 @@ def call(args: argparse.Namespace) -> int:
     from ..pages import run_page
     from ..pages.site import INDEX, write_site
 
-    skipped = Skipped()
     args.log, choice = log_or_latest(args.log, choice_of(args))
     wanted = chosen_flows(args.log, choice)
-    flows, events = flow_events(args.log, skipped, wanted)
+    flows, events = flow_events(args.log, args.skipped, wanted)
     folder = Path(tempfile.mkdtemp(prefix="tea-obs-"))
     if flows.flow_count == 1:
         page = folder / "run.html"
-        write_atomically(page, run_page(build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))))
+        write_atomically(page, run_page(build_flow_log(events, dropped=args.skipped.dropped.get(events[0]["flow_id"], 0))))
     else:
-        page, skipped = folder / INDEX, Skipped()
+        page = folder / INDEX
         with Progress("pages") as progress:
-            write_site(args.log, folder, skipped, progress, **wanted)
-        say_skipped(str(args.log), skipped)
+            write_site(args.log, folder, Skipped(), progress, **wanted)
     print(printable(str(page)))
     if not webbrowser.open(page.as_uri()):
         say("no browser could be opened; open the page yourself")

@@ -25,6 +25,7 @@ from .handler_types import added_types, check_added, class_path, options_of
 from .logging_tree import Installed, install, is_set
 
 ROOT: Final = "tea"
+_LOGGER: Final = logging.getLogger(ROOT)
 ENVIRONMENT: Final = "TEA_LOG"
 BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact", "capture", "propagate", "prices")
 HANDLER_KEYS: Final = {
@@ -112,7 +113,8 @@ def is_configured() -> bool:
         >>> obs.is_configured()
         False
     """
-    return is_set(ROOT)
+    # Integrations ask this for each request and run, and is_set takes locks.
+    return bool(_LOGGER.level or _LOGGER.handlers) and is_set(ROOT)
 
 
 def check_block(block: Any, *, import_callbacks: bool = True) -> bool:

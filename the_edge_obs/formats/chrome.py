@@ -2,7 +2,8 @@
 
 https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. A flow is a process and a lane is a thread. The
 viewers drop slices of one thread that overlap, so spans that run in parallel get lanes of their own, with an arrow from their
-parent. Times are whole microseconds, rounded so that they nest as the spans do.
+parent. Times are whole microseconds, rounded so that they nest as the spans do. Where clocks of hosts differ, they are those of
+``tree.clocks``: the label of the flow says so, and each shifted span has its ``clock_shift_ms``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 from ..event import SPAN_EVENTS, Event, dumps
 from ..flow_log import FlowLog, SpanInfo
 from ..text import counted
+from ..tree.clocks import DrawnSpan, drawn, shift_notes
 from ..tree.drawing import which
 from ..tree.lanes import Placed, micros, place
 from ._flow_logs import by_start, marked, title
@@ -52,7 +54,7 @@ def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[s
     """Yield one JSON object, with one event of the trace per line."""
     yield '{"displayTimeUnit":"ms","traceEvents":['
     before, pid, arrows = "\n", 1, count(1)
-    for log in by_start(events, dropped):
+    for log in map(drawn, by_start(events, dropped)):
         process = _Process(log, pid, place(log), arrows)
         for event in chain(_names(process), _slices(process), _moments(process)):
             yield before + dumps(event)
@@ -66,7 +68,9 @@ def _names(process: _Process) -> Iterator[dict[str, Any]]:
     lost = log.metrics["dropped_count"]
     about = {
         "process_name": {"name": title(log)},
-        "process_labels": {"labels": log.status + (f", {counted(lost, 'event')} lost" if lost else "")},
+        "process_labels": {
+            "labels": ", ".join([log.status, *([f"{counted(lost, 'event')} lost"] if lost else []), *shift_notes(log)])
+        },
         "process_sort_index": {"sort_index": process.pid},
     }
     for name, args in about.items():
@@ -133,6 +137,8 @@ def _arguments(span: SpanInfo, events: list[Event]) -> dict[str, Any]:
     facts: dict[str, Any] = {"node": span.node, "status": span.status, "span_id": span.span_id}
     if span.step is not None:
         facts["step"] = span.step
+    if isinstance(span, DrawnSpan) and span.shift:
+        facts["clock_shift_ms"] = round(span.shift * 1000, 3)
     if span.partial:
         facts["start_lost"] = True
     data = {key: value for event in events for key, value in event["data"].items()}

@@ -11,12 +11,13 @@ from ..errors import ExportError
 from ..event import Event
 from ..files import write_atomically
 from ..jsonl import Skipped
+from ..store.paths import LogPaths, unread
 from ..store.sources import iter_query
 from . import PARQUET, format_of, renderer
 
 
 def export(
-    source: str | os.PathLike[str] | None,
+    source: LogPaths | None,
     path: str | os.PathLike[str],
     format: str | None = None,  # noqa: A002
     **filters: Any,
@@ -24,7 +25,7 @@ def export(
     """Write the events of a flow that match the filters to a file, completely or not at all.
 
     Args:
-        source: A flow id, a file, a folder, or None for the running flow.
+        source: A flow id, one or several paths of files and folders, or None for the running flow.
         path: The file to write; missing folders are created.
         format: ``jsonl``, ``json``, ``csv``, ``html`` (one flow), ``chrome``, ``speedscope``, ``otlp-json`` or ``parquet`` (extra
             ``sql``). Default: the suffix of the path, otherwise ``jsonl``.
@@ -35,7 +36,8 @@ def export(
 
     Raises:
         ExportError: the format is unknown, or the path cannot be written.
-        QueryError, FlowNotFoundError, LogFileError: as in ``query``.
+        QueryError, FlowNotFoundError, LogFileError: as in ``query``. If some of the paths cannot be read, what the others hold is
+            written first.
         MissingExtraError: the format needs a package that is not installed.
     """
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
@@ -46,6 +48,7 @@ def export(
         from ..sql import write_parquet
 
         written = write_parquet(iter_query(source, skipped, **filters), os.fspath(path), skipped)
+        _check_read(skipped)
         return {"path": os.fspath(path), "format": format, "events": written.events, "bytes": written.size}
     render = renderer(format)
     events = _started(iter_query(source, skipped, **filters))
@@ -58,7 +61,13 @@ def export(
             yield event
 
     size = write_atomically(path, render(counted(), dropped=skipped.dropped))
+    _check_read(skipped)
     return {"path": os.fspath(path), "format": format, "events": count, "bytes": size}
+
+
+def _check_read(skipped: Skipped) -> None:
+    if skipped.failures:
+        raise unread(skipped)
 
 
 def _started(events: Iterator[Event]) -> Iterator[Event]:

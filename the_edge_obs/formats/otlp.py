@@ -12,13 +12,24 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from ..errors import ConfigurationError, allowed
-from ..event import CHECKED_METRICS, MAX_INT, ROOT_NODE, Event, dumps, is_number, level_number
+from ..event import CHECKED_METRICS, MAX_INT, Event, dumps, is_number, level_number
 from ..handlers.span_records import SpanRecord, records_of
+from ..tree.clocks import Process, processes
 from ._flow_logs import by_start
 from .otlp_attributes import ATTRIBUTES, Kind
 from .otlp_names import CONVENTIONS, Value, bridged, kind_of, title_of
 
-__all__ = ["CONVENTIONS", "OtlpEvent", "OtlpSpan", "Translator", "Value", "resource_of", "runs_of"]
+__all__ = [
+    "CONVENTIONS",
+    "UNKNOWN_RESOURCE",
+    "OtlpEvent",
+    "OtlpSpan",
+    "Translator",
+    "Value",
+    "bridged",
+    "resource_attributes",
+    "runs_of",
+]
 
 Attributes: TypeAlias = "dict[str, Value]"
 
@@ -146,25 +157,25 @@ class Translator:
 def runs_of(
     events: Iterable[Event], dropped: Mapping[str, int], translator: Translator
 ) -> Iterator[tuple[Attributes, list[OtlpSpan]]]:
-    """Yield the resource and the spans of each run among some events, in the order of their earliest events."""
+    """Yield the resource and the spans of each run among some events, in the order of their earliest events.
+
+    A flow of several processes comes in parts, one for each. Spans of an unknown process are with those of the first.
+    """
     for log in by_start(events, dropped):
-        if records := list(records_of(log)):
-            yield resource_of(records), [translator.translate(record) for record in records]
+        of = processes(log)
+        first = next(iter(of.values()), None)
+        parts: dict[Process | None, list[OtlpSpan]] = {}
+        for record in records_of(log):
+            parts.setdefault(of.get(record.span_id, first), []).append(translator.translate(record))
+        for process, spans in parts.items():
+            yield dict(UNKNOWN_RESOURCE) if process is None else resource_attributes(process._asdict()), spans
 
 
-def resource_of(records: Iterable[SpanRecord]) -> Attributes:
-    """Return the attributes of what logged some spans: of the first root that names its host, process and service."""
-    for record in records:
-        if record.node == ROOT_NODE and isinstance(resource := record.entry.get("resource"), Mapping):
-            return named(resource)
-    return dict(UNNAMED)
-
-
-UNNAMED: Final[Mapping[str, Value]] = {"service.name": "unknown_service"}
+UNKNOWN_RESOURCE: Final[Mapping[str, Value]] = {"service.name": "unknown_service"}
 """The attributes of an unknown resource."""
 
 
-def named(resource: Mapping[str, Any]) -> Attributes:
+def resource_attributes(resource: Mapping[str, Any]) -> Attributes:
     """Return the attributes of the resource that a root's entry names."""
     names = {"service.name": "service", "host.name": "host", "process.pid": "pid"}
     found = {name: resource.get(key) for name, key in names.items()}

@@ -9,6 +9,41 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+__all__ = [
+    "ARGUMENTS",
+    "ATTRIBUTES",
+    "BRIDGED",
+    "FINISH_REASONS",
+    "GEN_AI_CACHED",
+    "GEN_AI_FIRST_CHUNK",
+    "GEN_AI_METRICS",
+    "INPUT_MESSAGES",
+    "INPUT_VALUE",
+    "INVOCATION",
+    "KINDS",
+    "LLM_PROVIDER",
+    "MIME_TYPES",
+    "MODEL_NAMES",
+    "NAMES",
+    "NUMBERED",
+    "OPENINFERENCE_CACHED",
+    "OPENINFERENCE_METRICS",
+    "OPERATION",
+    "OPERATIONS",
+    "OUTPUT_MESSAGES",
+    "OUTPUT_VALUE",
+    "PARAMETERS",
+    "PROVIDER",
+    "REQUEST_MODEL",
+    "RESPONSE_ID",
+    "RESPONSE_MODEL",
+    "RESULT",
+    "SENT_TO",
+    "SPAN_KIND",
+    "SPAN_KINDS",
+    "Kind",
+]
+
 
 class Kind(Enum):
     """What a node is, by its name."""

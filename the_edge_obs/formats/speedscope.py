@@ -1,7 +1,8 @@
 """Format ``speedscope``: profiles for https://www.speedscope.app (https://www.speedscope.app/file-format-schema.json).
 
 Each lane of a flow is a profile of its own, because all frames of a profile must nest. The profiles of a flow all have the length
-of the flow, so that their times can be compared.
+of the flow, so that their times can be compared. Where clocks of hosts differ, times are those of ``tree.clocks``; then the names
+of the profiles say so.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from ..event import Event, dumps
 from ..flow_log import FlowLog, SpanInfo
+from ..tree.clocks import drawn, shift_notes
 from ..tree.lanes import Placed, micros, place
 from ._flow_logs import by_start, marked, title
 
@@ -36,7 +38,7 @@ def render(events: Iterable[Event], *, dropped: Mapping[str, int]) -> Iterator[s
     """Yield one JSON object, with one profile per line."""
     yield _HEAD
     frames, before = _Frames(), "\n"
-    for log in by_start(events, dropped):
+    for log in map(drawn, by_start(events, dropped)):
         for profile in _profiles(log, frames):
             yield before + dumps(profile)
             before = ",\n"
@@ -53,7 +55,7 @@ def _profiles(log: FlowLog, frames: _Frames) -> Iterator[dict[str, Any]]:
     for placed in spans:
         lanes.setdefault(placed.lane, []).append(placed)
     for lane, own in sorted(lanes.items()):
-        name = title(log) + (f", lane {lane + 1}" if lane else "")
+        name = title(log) + (f", lane {lane + 1}" if lane else "") + "".join(f"; {note}" for note in shift_notes(log))
         yield _profile(name, length, list(_events(own, begin, log, frames)))
 
 

@@ -16,11 +16,11 @@ from ..redaction.payloads import Payload, is_encoded
 from ..redaction.verdicts import FLOWS, Remembered, remembered
 from .formatters import to_line
 
-# Beyond these, json and orjson write a float differently: with an exponent.
+# Between these, json and every version of orjson write a float without an exponent, which they write differently.
 _FIRST: Final = 10**9  # ns, for a timestamp
-_LAST: Final = 10**25
+_LAST: Final = 10**24  # not 10**25, below which some quotients are rounded to 1e16
 _SHORTEST: Final = 100  # ns, for a duration in ms
-_LONGEST: Final = 10**22
+_LONGEST: Final = 10**21
 _SHORT: Final = MAX_EVENT_BYTES // 4  # bytes up to which a line is surely not cut
 
 # The text between the values of a line: for entries and exits of functions, and for other events by the event type and by the

@@ -9,6 +9,8 @@ from typing import Any
 from ..event import ENDS, Event
 from ..flow_log import FlowLog, SpanInfo, spans_of
 
+__all__ = ["SpanRecord", "records_of", "span_record"]
+
 
 @dataclass(frozen=True, slots=True)
 class SpanRecord:

@@ -13,6 +13,8 @@ from ..context import FlowState
 from ..redaction.snapshots import snapshot
 from ..secrets.policies import Policy, process_policy
 
+__all__ = ["resource", "runtime", "version"]
+
 
 @lru_cache(maxsize=1)
 def runtime() -> str:

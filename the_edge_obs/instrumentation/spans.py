@@ -14,15 +14,17 @@ from typing import Any, TypeVar, cast
 
 from ..context import Entered, SpanContext, Started, child_context, new_number, root_context
 from ..event import level_number
-from ..recording.faults import own_fault
+from ..recording.faults import Guard, own_fault
 from ..recording.names import node_name
 from ..recording.records import ENTRY, NOTHING, NOWHERE, PLAIN, Site
+from ..recording.tracebacks import described
 from ..redaction.payloads import captured
 from ..redaction.snapshots import snapshot
 from .ends import text_of
 from .following import followed
 from .running import current, enter, leave
 from .span_events import OpenSpan, label_of, report
+from .span_events import log_event as log_event_of
 
 G = TypeVar("G", bound=Generator[Any, Any, Any] | AsyncGenerator[Any, Any])
 
@@ -335,6 +337,36 @@ def start_span(
     parent_context = parent.context if isinstance(parent, StartedSpan) else parent
     span.start(parent_context or current(), number, _ns(start))
     return StartedSpan(span)
+
+
+def log_event(message: str | None, level: str | int = "info", **data: Any) -> None:
+    """Log a ``log`` event of the running span, whoever started it. Outside any flow this does nothing.
+
+    For adapters. Other code logs into its own spans, or with ``logging`` under ``tea``.
+
+    Args:
+        message: The event's message, or None.
+        level: debug, info, warn or error; the node's own level decides whether it is logged. Default ``info``.
+        **data: The event's data. An exception as ``error`` is described as in the error of a span.
+
+    Raises:
+        EventError: The level is unknown.
+
+    Example:
+        >>> with obs.span("rank"):
+        ...     obs.log_event("retrying", "warn", attempt=2)
+    """
+    number, span = level_number(level), current()
+    if span is None:
+        return
+    logger = logging.getLogger("tea." + span.node)
+    if logger.isEnabledFor(number):
+        with Guard(own_fault, "logging an event", span):
+            error = data.get("error")
+            if isinstance(error, BaseException):
+                log_event_of(logger, span, "log", number, message, {**data, "error": described(error)}, None, error=error)
+            else:
+                log_event_of(logger, span, "log", number, message, data, None)
 
 
 def _ns(seconds: float | None) -> int:

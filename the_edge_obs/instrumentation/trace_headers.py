@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
 
-from ..context import RemoteParent, current
+from ..context import RemoteParent, current, foreign_parents
 from ..errors import ConfigurationError
 from ..redaction.conversions import name_of
 
@@ -86,6 +86,31 @@ def extract(headers: Mapping[str, str] | Iterable[tuple[Any, Any]] | None) -> Re
         return None
     state = _tracestate(",".join(values["tracestate"]))
     return RemoteParent(str(uuid.UUID(hex=trace)), int(span, 16), int(flags, 16) & _KNOWN_FLAGS, state)
+
+
+def continue_traces(running: Callable[[], RemoteParent | None]) -> Callable[[], None]:
+    """Have flows continue the traces of another tracing system in the same process, and return the undo.
+
+    A flow that begins outside any other flow becomes a child of the span that runs there, with the id of its trace. A flow with a
+    ``flow_id`` of its own gets a link to that span instead.
+
+    Args:
+        running: Returns the running span of the other system, or None. What it raises is reported, and counts as None.
+
+    Example:
+        >>> def running():
+        ...     span = tracer.current_span()
+        ...     return None if span is None else obs.extract({"traceparent": span.traceparent()})
+        >>> undo = obs.continue_traces(running)
+    """
+    foreign_parents.append(running)
+    left = [running]
+
+    def undo() -> None:
+        while left:
+            foreign_parents.remove(left.pop())
+
+    return undo
 
 
 def _pairs(headers: Any) -> list[tuple[Any, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import Token
 from types import TracebackType
 
-from ..context import CURRENT, Lent, Place, SpanContext, Started, lent
+from ..context import CURRENT, Entered, Lent, Place, SpanContext, Started, lent, nearest_open, place
 from .flow_context import ObservabilityContext
 from .running import give_back
 from .spans import Span, StartedSpan
@@ -15,8 +15,8 @@ def use_span(span: ObservabilityContext | StartedSpan | Span | SpanContext | Non
     """Return a context manager in whose block a span is the current one; the block neither starts nor ends it.
 
     For code that runs in turns or in other threads: a generator that is in its flow only while it computes, a callback, a pool
-    without ``wrap``. Afterwards the span before it is current again, also if the block was left in another context. A flow that
-    has not begun begins.
+    without ``wrap``. Afterwards the span before it is current again, also if the block was left in another context; if that has
+    ended meanwhile, the nearest open span around it. A flow that has not begun begins.
 
     Args:
         span: A flow, what ``start_span`` returned, or the result of ``current()``. With None, or a span whose level is filtered,
@@ -42,7 +42,7 @@ class Using:
 
     def __init__(self, context: SpanContext | None) -> None:
         self._context = context
-        self._tokens: list[Token[Place | None]] = []
+        self._tokens: list[tuple[Token[Place | None], Entered | None]] = []  # with the span before, if that was open
         self._lent: list[Lent] = []
 
     def __enter__(self) -> None:
@@ -51,10 +51,15 @@ class Using:
             context = lent(context)
             self._lent.append(context)
         if context is not None:
-            self._tokens.append(CURRENT.set(context))
+            before = place()
+            is_open = isinstance(before, Entered) and not before.is_ended
+            self._tokens.append((CURRENT.set(context), before if is_open else None))  # type: ignore[arg-type]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._lent:
             self._lent.pop().is_left = True
         if self._tokens:
-            give_back(self._tokens.pop())
+            token, before = self._tokens.pop()
+            give_back(token)
+            if before is not None and before.is_ended and place() is before:  # spans may end out of order
+                CURRENT.set(nearest_open(before))

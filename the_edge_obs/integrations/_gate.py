@@ -9,12 +9,11 @@ from .. import is_configured
 from ..event import ROOT_NODE
 
 _ROOT: Final = logging.getLogger(f"tea.{ROOT_NODE}")
-_ALL: Final = logging.getLogger("tea")
 
 
 def is_observing() -> bool:
     """Tell whether flows are logged, or at least their errors.
 
-    Asked for each request and task, so the cheap answers come first: ``is_configured`` takes locks.
+    Asked for each request and task, so the cheap answer comes first.
     """
-    return _ROOT.isEnabledFor(logging.INFO) or bool((_ALL.handlers or _ALL.level) and is_configured())
+    return _ROOT.isEnabledFor(logging.INFO) or is_configured()

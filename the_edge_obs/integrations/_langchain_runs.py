@@ -14,17 +14,13 @@ import logging
 import sys
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Callable
-from contextlib import suppress
-from contextvars import ContextVar, Token, copy_context
+from contextlib import AbstractContextManager, suppress
+from contextvars import Context, ContextVar, Token, copy_context
 from functools import partial
 from time import perf_counter_ns
 from typing import Any, Final, TypeVar
 
-from .. import ObservabilityContext, current, flow, is_configured, start_span, use_span
-from ..context import CURRENT, SpanContext
-from ..instrumentation.spans import StartedSpan
-from ..instrumentation.using import Using
-from ..recording.faults import Guard, own_fault
+from .. import ObservabilityContext, SpanContext, StartedSpan, current, flow, guard, is_configured, start_span, use_span
 
 GRAPH: Final = "graph"
 NODE: Final = "graph.node"
@@ -39,6 +35,9 @@ _LOGGERS: Final = tuple(logging.getLogger(f"tea.{node}") for node in (GRAPH, LLM
 
 # Before Python 3.11, an async step runs in the context in which its run started, and does not know its parent.
 _SHARES_CONTEXTS: Final = sys.version_info < (3, 11)
+
+_EMPTY: Final = Context()
+"""The context around a run that has ended: a chain of such runs must not keep all of them alive."""
 
 _T = TypeVar("_T")
 
@@ -63,6 +62,7 @@ class Run:
         anchor: The run itself if it is shown, otherwise the nearest run around it that is.
         parent: The run around it, as LangChain names it or as the context has it, if that is open.
         outer: The span around it, or None outside any flow.
+        around: The context outside of it: where ``outer`` is None, no span is current there.
         place: The span that everything inside is below.
         flow: The flow that was opened for it, or None.
         seen: The id of the last error that a run inside it ended with.
@@ -71,8 +71,8 @@ class Run:
     """
 
     __slots__ = (
-        "_before", "_is_ended", "_token", "_using", "anchor", "chunks", "first", "flow", "name", "node", "outer", "parent",
-        "place", "seen", "span", "started",
+        "_before", "_is_ended", "_token", "_using", "anchor", "around", "chunks", "first", "flow", "name", "node", "outer",
+        "parent", "place", "seen", "span", "started",
     )  # fmt: skip
 
     def __init__(self, node: str, name: str | None, parent: Run | None) -> None:
@@ -84,19 +84,22 @@ class Run:
         self._before: Run | None = None
         self._is_ended = False
         self._token: Token[Run | None] | None = None
-        self._using: Using | None = None
-        self.outer = self.place = self._around()
+        self._using: AbstractContextManager[None] | None = None
+        self.around = copy_context()
+        self.outer = self.place = self._outer()
         self.anchor: Run | None = None if self.parent is None else self.parent.anchor
 
-    def _around(self) -> SpanContext | None:
+    def _outer(self) -> SpanContext | None:
         """Return the span around the run."""
         here = _innermost()
         if self.parent is None and here is not None:
             if here.node == CHAIN and here.began_here():
+                self.around = here.around
                 return here.outer  # a batch of chains, or two streams in turns: both start in the context of the caller
             self.parent = here  # LangChain lost it, as it does where a run inside gets callbacks of its own
         if self.parent is None or here is self.parent.anchor:
             return current()
+        self.around = self.parent.around
         return self.parent.place
 
     def began_here(self) -> bool:
@@ -120,17 +123,21 @@ class Run:
         """
         if self.outer is None and self.node in (GRAPH, CHAIN):
             self.flow = flow(self.name or self.node)
-            self.place = _apart(_begun, self.flow)
+            self.place = self._outside(partial(_begun, self.flow))
         node, about = self.node + tool, {}
         if given is not None and logging.getLogger(f"tea.{node}").isEnabledFor(level):
-            with Guard(own_fault, "reading the input of a run of LangChain", self.place):
+            with guard("reading the input of a run of LangChain", self.place):
                 about["input"] = given()
         if self.place is None:
-            self.span = _apart(partial(start_span, node, step=self.name, level=level, **about))
+            self.span = self._outside(partial(start_span, node, step=self.name, level=level, **about))
         else:
             self.span = start_span(node, parent=self.place, step=self.name, level=level, **about)
         self.place, self.anchor = self.span.context or self.place, self
         self.started = perf_counter_ns()
+
+    def _outside(self, call: Callable[[], _T]) -> _T:
+        """Call a function outside any span: a chain that began in the same context may be current here, and not be around it."""
+        return call() if current() is None else self.around.copy().run(call)
 
     def enter(self) -> None:
         """Make the run current in the running context, unless it is."""
@@ -167,7 +174,7 @@ class Run:
             error: What the run failed with, or None.
         """
         self.leave()
-        self._is_ended = True
+        self._is_ended, self.around = True, _EMPTY
         is_new = error is not None and self.seen != id(error)
         if error is not None and self.parent is not None:
             self.parent.seen = id(error)
@@ -225,16 +232,6 @@ def _innermost() -> Run | None:
     while run is not None and run._is_ended:
         run = run._before
     return run
-
-
-def _apart(call: Callable[..., _T], *args: Any) -> _T:
-    """Call a function outside any span: a chain that began in the same context may be current here, and not be around it."""
-    return call(*args) if current() is None else copy_context().run(_outside, call, *args)
-
-
-def _outside(call: Callable[..., _T], *args: Any) -> _T:
-    CURRENT.set(None)
-    return call(*args)
 
 
 def _begun(opened: ObservabilityContext) -> SpanContext | None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
-from ..actions.answers import Completion, ModelError, kind_of
-from ..actions.transport import TransportError
+from ..actions.answers import Completion, ModelError, TransportError
 
 # Why a response is not complete, in the words of the older API.
 _REASONS: Final = {"max_output_tokens": "length"}
@@ -147,7 +146,7 @@ def plain(value: Any) -> dict[str, Any]:
 def _failed(error: ModelError) -> dict[str, Any]:
     """Return the soft failure for an error inside an answer, as ``llm.call`` has it."""
     facts = {} if error.status is None else {"status_code": error.status}
-    return {"success": False, "error": str(error), "error_type": kind_of(error.status, "api_error"), **facts}
+    return {"success": False, "error": str(error), "error_type": error.error_type, **facts}
 
 
 def _content(items: list[Mapping[str, Any]], kind: str) -> str:

@@ -9,14 +9,12 @@ import copy
 import functools
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import suppress
+from types import TracebackType
 from typing import Any, Final
 
-from .. import current, start_span
-from ..instrumentation.span_events import learn_secrets
-from ..instrumentation.spans import StartedSpan
-from ..recording.faults import Guard, own_fault
+from .. import SpanContext, StartedSpan, current, guard, start_span, taint, use_span
 from ._openai_answers import Answer, ChatAnswer, EmbeddingAnswer, ResponseAnswer, plain
 
 _CHAT: Final = "/chat/completions"
@@ -24,6 +22,8 @@ NODES: Final = {_CHAT: "llm.call", "/responses": "llm.call", "/embeddings": "emb
 """The node for each path of the API."""
 
 _LOGGERS: Final = {path: logging.getLogger(f"tea.{node}") for path, node in NODES.items()}
+_DEPLOYMENTS: Final = "/deployments/"
+_LLM, _EMBEDDING = _LOGGERS[_CHAT], _LOGGERS["/embeddings"]
 _ANSWERS: Final[Mapping[str, Callable[[Any], Answer]]] = {
     _CHAT: ChatAnswer,
     "/responses": ResponseAnswer,
@@ -38,15 +38,23 @@ _MOST_REFUSING: Final = 1_000
 class Call:
     """One call of a model.
 
+    Args:
+        client: The client.
+        args: The arguments of its method ``request``.
+        kwargs: The keyword arguments.
+        options: The request among them.
+
     Attributes:
         span: The span of the call.
         options: The request to send: the caller's, or a copy that asks for usage as well.
     """
 
-    __slots__ = ("_answer", "_asks_usage", "_client", "_is_readable", "_is_stream", "_key", "options", "span")
+    __slots__ = ("_answer", "_args", "_asks_usage", "_client", "_is_readable", "_is_stream", "_key", "_kwargs", "options", "span")
 
-    def __init__(self, client: Any, options: Any, *, stream: bool) -> None:
+    def __init__(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: Any) -> None:
+        stream = bool(kwargs.get("stream"))
         self._client, self._is_stream, self.options = client, stream, options
+        self._args, self._kwargs = args, kwargs
         self._key, self._is_readable, path = client.api_key, True, options.url
         body = {**(options.json_data or {}), **(options.extra_json or {})}
         self._answer: Answer = _ANSWERS[path](body.get("model"))
@@ -68,32 +76,31 @@ class Call:
         if around is None:  # the call is a flow of its own
             _learn(client, options, self.span.context)
 
-    def is_refused(self, error: BaseException) -> bool:
-        """Tell whether a request failed that the caller did not make like this: it is to be sent again, as the caller made it."""
-        return self._asks_usage and getattr(error, "status_code", None) in (400, 422)
+    def attempts(self) -> Iterator[Attempt]:
+        """Yield the attempt to send the request, and a second one if the endpoint refuses the request for usage."""
+        first = Attempt(self, *_with(self.options, self._args, self._kwargs))
+        yield first
+        if first.is_refused:
+            self._asks_usage = False
+            yield Attempt(self, self._args, self._kwargs)
+            if len(_refusing) < _MOST_REFUSING:  # the endpoint takes the request as the caller made it
+                _refusing.add(str(self._client.base_url))
 
-    def ask_no_usage(self) -> None:
-        """Take the caller's own request."""
-        self._asks_usage = False
-
-    def was_refused(self) -> None:
-        """Remember that the endpoint takes the caller's request, and no request for usage."""
-        if len(_refusing) < _MOST_REFUSING:
-            _refusing.add(str(self._client.base_url))
-
-    def fail(self, error: BaseException) -> None:
-        """End the span of a call that raised."""
+    def takes_back(self, error: BaseException) -> bool:
+        """Tell whether the request is to be sent again, as the caller made it; otherwise end the span with the error."""
+        if self._asks_usage and getattr(error, "status_code", None) in (400, 422):
+            return True
         self._learn_again()
         self.span.end(error=error)
+        return False
 
     def finish(self, result: Any) -> Any:
         """End the span of a call, or see to it that it ends with the stream; return the result."""
         self._learn_again()
-        try:
+        with guard("reading the answer of a model", self.span):
             self._finish(result)
-        except Exception:  # noqa: BLE001 - observability never breaks the observed code
-            own_fault("reading the answer of a model", self.span.context)
-            self.span.end()
+            return result
+        self.span.end()
         return result
 
     def _finish(self, result: Any) -> None:
@@ -140,17 +147,43 @@ class Call:
     def _took(self, chunk: Any) -> bool:
         """Collect a chunk, and tell whether the caller did not ask for it."""
         if self._is_readable:
-            try:
+            self._is_readable = False
+            with guard("reading a chunk of a stream", self.span):
                 self._answer.take(chunk)
-            except Exception:  # noqa: BLE001 - observability never breaks the observed code
-                self._is_readable = False
-                own_fault("reading a chunk of a stream", self.span.context)
+                self._is_readable = True
         return self._asks_usage and not getattr(chunk, "choices", True) and getattr(chunk, "usage", None) is not None
 
     def _learn_again(self) -> None:
         """Remember a key that the SDK has fetched for this call."""
         if (key := self._client.api_key) != self._key and (context := self.span.context) is not None:
-            learn_secrets({"api_key": key}, context)
+            with guard("remembering the key of a client", context), use_span(context):
+                taint({"api_key": key})
+
+
+class Attempt:
+    """One attempt to send a request: a block in which its span is current, and whose error ends the span.
+
+    Attributes:
+        args, kwargs: The arguments of the client's method.
+        result: What it returned.
+        is_refused: Whether it failed, and the request is to be sent as the caller made it.
+    """
+
+    __slots__ = ("_call", "_using", "args", "is_refused", "kwargs", "result")
+
+    def __init__(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._call, self._using = call, use_span(call.span)
+        self.args, self.kwargs = args, kwargs
+        self.result: Any = None
+        self.is_refused = False
+
+    def __enter__(self) -> None:
+        self._using.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._using.__exit__(kind, error, trace)
+        self.is_refused = error is not None and self._call.takes_back(error)
+        return self.is_refused
 
 
 class _Live:
@@ -175,7 +208,7 @@ class _Live:
 
         def parsed(result: Any) -> Any:
             if self._chunks is None and hasattr(result, "_iterator"):
-                with Guard(own_fault, "following a stream", self._call.span.context):
+                with guard("following a stream", self._call.span):
                     self.follow(result)
             return result
 
@@ -253,7 +286,7 @@ class _Live:
 
     def _end_unstarted(self) -> None:
         """End the span if its generator had not started: from Python 3.13 on, its close alone does not."""
-        with Guard(own_fault, "ending a stream", self._call.span.context):
+        with guard("ending a stream", self._call.span):
             self._call.span.end(self._call.so_far(), metrics={"chunks": 0, "closed_early": 1})
 
     def _end_unread(self) -> None:
@@ -288,34 +321,79 @@ def _provider(client: Any) -> dict[str, str]:
     return {"provider": "openai"} if host == "api.openai.com" or host.endswith(".api.openai.com") else {}
 
 
-def _learn(client: Any, options: Any, context: Any) -> None:
+def _learn(client: Any, options: Any, context: SpanContext | None) -> None:
     """Remember the secrets of a client and of a request as taints of the flow, if there is one."""
     if context is None:
         return
-    with Guard(own_fault, "remembering the keys of a client", context):
+    with guard("remembering the keys of a client", context), use_span(context):
         secrets: dict[str, Any] = {"api_key": client.api_key}
         for name, headers in (("client", client.default_headers), ("request", options.headers)):
             if isinstance(headers, Mapping):
                 secrets[name] = {key: value for key, value in headers.items() if isinstance(value, str)}
-        learn_secrets(secrets, context)
+        taint(secrets)
 
 
-def report(client: Any, options: Any, path: str, error: BaseException) -> None:
+# --- requests, before it is known whether they are calls of models ---
+
+
+def is_observed() -> bool:
+    """Tell whether any call of a model is logged."""
+    return _LLM.isEnabledFor(logging.INFO) or _EMBEDDING.isEnabledFor(logging.INFO)
+
+
+def begun(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    """Return an observed call, or None if the level of its node is filtered, or if it is another request."""
+    options = _options_of(args, kwargs)
+    if options is not None and _LOGGERS[options.url].isEnabledFor(logging.INFO):
+        with guard("observing a call of openai"):
+            return Call(client, args, kwargs, options)
+    return None
+
+
+def report(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], error: BaseException) -> None:
     """Log the error of a call whose level is filtered."""
-    with Guard(own_fault, "logging an error"):
-        _learn(client, options, current())
-        start_span(NODES[path]).end(error=error)
+    if (path := _filtered(args, kwargs)) is not None:
+        with guard("logging an error"):
+            _learn(client, _given(args, kwargs), current())
+            start_span(NODES[path]).end(error=error)
 
 
-def report_later(path: str, result: Any) -> Any:
+def report_later(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
     """Log the error of a stream of a call whose level is filtered, if it fails in the middle; return the result."""
-    source = getattr(result, "_iterator", None)
-    if source is not None and _LOGGERS[path].hasHandlers():
-        with Guard(own_fault, "following a stream"):
+    path, source = _filtered(args, kwargs), getattr(result, "_iterator", None)
+    if path is not None and source is not None and _LOGGERS[path].hasHandlers():
+        with guard("following a stream"):
             result._iterator = start_span(NODES[path]).follow(source)
     return result
 
 
-def is_observed(path: str) -> bool:
-    """Tell whether the level of a node passes its calls."""
-    return _LOGGERS[path].isEnabledFor(logging.INFO)
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the options of a request."""
+    return args[1] if len(args) > 1 else kwargs.get("options")
+
+
+def _options_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the options of a request to a model, or None for another request."""
+    options = _given(args, kwargs)
+    url = getattr(options, "url", None)
+    return options if type(url) is str and url in NODES and _is_post(options) else None
+
+
+def _filtered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """Return the path of a request to a model that was sent, if the level of its node is filtered; otherwise None.
+
+    Older clients of Azure have put the deployment in front of the path by now.
+    """
+    options = _given(args, kwargs)
+    url = str(getattr(options, "url", ""))
+    path = next((path for path in NODES if url == path or (url.startswith(_DEPLOYMENTS) and url.endswith(path))), None)
+    return None if path is None or not _is_post(options) or _LOGGERS[path].isEnabledFor(logging.INFO) else path
+
+
+def _is_post(options: Any) -> bool:
+    return str(getattr(options, "method", None)).lower() == "post"
+
+
+def _with(options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of ``request`` with other options."""
+    return ((args[0], options, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "options": options})

@@ -14,20 +14,16 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
 
-from ..context import SpanContext, place
-from ..errors import ConfigurationError
+from .. import ConfigurationError, SpanContext, StartedSpan, current, guard, start_span
 from ..formats.otlp_attributes import ATTRIBUTES, BRIDGED, SENT_TO, Kind
-from ..instrumentation.running import current
-from ..instrumentation.span_events import node_logger
-from ..instrumentation.spans import SpanError, StartedSpan, start_span
-from ..recording.faults import Guard, own_fault
-from ..recording.records import NOTHING
-from ..recording.tracebacks import type_name
 from ._otel_context import flow_spans, follow, trace_id_of
-from ._otel_names import Reading
+from ._otel_names import NOTHING, Reading
 from ._otel_sdk import receivers_of
 
 _FIRST_CHUNK: Final = "First Token Stream Event"  # OpenInference
+_joining: Final = guard("joining a span of OpenTelemetry")
+_ending: Final = guard("ending a span of OpenTelemetry")
+_forgetting: Final = guard("ending a span that OpenTelemetry forgot")
 
 
 class _Joined:
@@ -57,7 +53,7 @@ def _drop(span_id: int) -> Callable[[object], None]:
     """Return a function that forgets a span whose object is gone, and ends one that was never ended."""
 
     def forget(original: object) -> None:
-        with Guard(own_fault, "ending a span that OpenTelemetry forgot"):
+        with _forgetting:
             joined = _joined.get(span_id)
             if joined is not None and joined.original is original:
                 del _joined[span_id]
@@ -82,8 +78,8 @@ class BridgeProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Start a span of the flow. It does not become current: that happens when OpenTelemetry makes its own current."""
-        if self.users and (place() is not None or _joined or flow_spans):  # otherwise there is no flow
-            with Guard(own_fault, "joining a span of OpenTelemetry"):
+        if self.users and (_joined or current() is not None or flow_spans):  # otherwise there is no flow
+            with _joining:
                 above = _parent(span) or current()
                 if above is not None:
                     self._join(span, above)
@@ -95,7 +91,7 @@ class BridgeProcessor(SpanProcessor):
         node = reading.node()
         # An id that is known belongs to another span: OpenTelemetry's come from the random numbers that a program may seed.
         original = weakref.ref(span, _drop(ids.span_id))
-        logger = node_logger(node)
+        logger = logging.getLogger(f"tea.{node}")
         if not logger.isEnabledFor(logging.INFO):
             if logger.hasHandlers():  # then its error is logged
                 _joined[ids.span_id] = _Joined(start_span(node, parent=above), node, attributes, original)
@@ -106,13 +102,14 @@ class BridgeProcessor(SpanProcessor):
         given, rest = reading.input(), reading.rest({})
         data = {BRIDGED: about, **({ATTRIBUTES: rest} if rest else {})}
         start = None if span.start_time is None else span.start_time / 1e9
-        started = start_span(node, given, above, data=data, start=start, number=ids.span_id)
+        told = {} if given is NOTHING else {"input": given}
+        started = start_span(node, parent=above, data=data, start=start, number=ids.span_id, **told)
         _joined[ids.span_id] = _Joined(started, node, {**attributes, "input": given}, original)
 
     def on_end(self, span: ReadableSpan) -> None:
         """End the flow's span."""
         if _joined:
-            with Guard(own_fault, "ending a span of OpenTelemetry"):
+            with _ending:
                 joined = None if span.context is None else _joined.get(span.context.span_id)
                 if joined is not None and (joined.context is not None or span.status.status_code is StatusCode.ERROR):
                     _end(joined, span)
@@ -135,7 +132,7 @@ def _parent(span: Span) -> SpanContext | None:
     span_id = span.parent.span_id
     if (joined := _joined.get(span_id)) is not None:
         return joined.context
-    above = flow_spans.get(span_id)
+    above = None if (reference := flow_spans.get(span_id)) is None else reference()
     return None if above is None else above.here
 
 
@@ -163,12 +160,17 @@ def _end(joined: _Joined, span: ReadableSpan) -> None:
     if events:
         data["events"] = events
     error = _error_of(span, reading, failure, output)
-    if error is not None and "exception.stacktrace" in failure and node_logger(joined.node).isEnabledFor(logging.DEBUG):
+    if error is not None and "exception.stacktrace" in failure and _is_detailed(joined.node):
         data["stacktrace"] = failure["exception.stacktrace"]
     if rest := reading.rest(joined.told):
         data[ATTRIBUTES] = rest
     end = None if span.end_time is None else span.end_time / 1e9
-    joined.started.end(output, error, metrics, data=data, end=end)
+    returned = {} if output is NOTHING else {"output": output}
+    joined.started.end(error=error, metrics=metrics, data=data, end=end, **returned)
+
+
+def _is_detailed(node: str) -> bool:
+    return logging.getLogger(f"tea.{node}").isEnabledFor(logging.DEBUG)
 
 
 def _error_of(span: ReadableSpan, reading: Reading, failure: Mapping[str, Any], output: Any) -> BaseException | None:
@@ -181,9 +183,9 @@ def _error_of(span: ReadableSpan, reading: Reading, failure: Mapping[str, Any], 
 
 
 @lru_cache(maxsize=256)
-def _error_type(name: str) -> type[SpanError]:
+def _error_type(name: str) -> type[Exception]:
     """Return a type of errors of a name: the log shows it, and knows cancellations by theirs."""
-    return type(name, (SpanError,), {"__module__": "builtins"})
+    return type(name, (Exception,), {"__module__": "builtins"})
 
 
 # --- the bridge ---
@@ -223,7 +225,7 @@ def _given_or_global(provider: Any) -> Any:
             provider = trace.get_tracer_provider()
     if not callable(getattr(provider, "add_span_processor", None)):
         raise ConfigurationError(
-            f"a provider of type {type_name(provider)} has no add_span_processor; "
+            f"a provider of type {type(provider).__name__} has no add_span_processor; "
             "give an opentelemetry.sdk.trace.TracerProvider, before another one is made the global one"
         )
     return provider

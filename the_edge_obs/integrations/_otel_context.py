@@ -12,6 +12,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -19,17 +20,13 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode, TraceFlags, TraceState
 
-from ..context import CURRENT, Place, RemoteParent, foreign_parents, nearest_open, place
-from ..context import SpanContext as FlowContext
-from ..errors import ConfigurationError
-from ..instrumentation.running import current
-from ..instrumentation.span_events import log_event, node_logger
-from ..instrumentation.using import Using, use_span
-from ..recording.faults import Guard, own_fault
-from ..recording.tracebacks import described
+from .. import ConfigurationError, RemoteParent, continue_traces, current, guard, log_event, use_span
+from .. import SpanContext as FlowContext
 
 _lock: Final = threading.Lock()
 _api: Final[Any] = context_api
+_following: Final = guard("following OpenTelemetry's current span")
+_telling: Final = guard("telling OpenTelemetry the current span")
 
 
 class FlowSpan(Span):
@@ -61,15 +58,15 @@ class FlowSpan(Span):
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Log an attribute."""
-        self._log("attributes", {"attributes": {key: value}})
+        self._log("attributes", attributes={key: value})
 
     def set_attributes(self, attributes: Any) -> None:
         """Log attributes."""
-        self._log("attributes", {"attributes": attributes})
+        self._log("attributes", attributes=attributes)
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
         """Log an event."""
-        self._log(name, {} if attributes is None else {"attributes": attributes})
+        self._log(name, attributes=attributes)
 
     def add_link(self, context: SpanContext, attributes: Any = None) -> None:
         """Do nothing: spans of flows have no links."""
@@ -78,25 +75,36 @@ class FlowSpan(Span):
         """Log a status that says that something failed."""
         status = status if isinstance(status, Status) else Status(status, description)
         if status.status_code is StatusCode.ERROR:
-            self._log(status.description or "failed", {}, logging.ERROR)
+            self._log(status.description or "failed", "error")
 
     def record_exception(
         self, exception: BaseException, attributes: Any = None, timestamp: int | None = None, escaped: bool = False
     ) -> None:
         """Log an exception."""
-        self._log(None, {} if attributes is None else {"attributes": attributes}, logging.ERROR, exception)
+        self._log(None, "error", error=exception, attributes=attributes)
 
-    def _log(
-        self, message: str | None, data: dict[str, Any], level: int = logging.INFO, error: BaseException | None = None
-    ) -> None:
-        with Guard(own_fault, "logging what was set on OpenTelemetry's current span", self.here):
-            if (logger := node_logger(self.here.node)).isEnabledFor(level):
-                details = data if error is None else {**data, "error": described(error)}
-                log_event(logger, self.here, "log", level, message, details, None, error=error)
+    def _log(self, message: str | None, level: str = "info", **data: Any) -> None:
+        with guard("logging what was set on OpenTelemetry's current span", self.here), use_span(self.here):
+            log_event(message, level, **{key: value for key, value in data.items() if value is not None})
 
 
-flow_spans: Final[weakref.WeakValueDictionary[int, FlowSpan]] = weakref.WeakValueDictionary()
-"""Spans of flows that are current in some context of OpenTelemetry, by their numbers."""
+flow_spans: Final[dict[int, weakref.ref[FlowSpan]]] = {}
+"""Spans of flows that are current in some context of OpenTelemetry, by their numbers.
+
+Not a ``WeakValueDictionary``: whether that is empty takes longer to find out than all else that is asked outside flows.
+"""
+
+
+def _remembered(span: FlowSpan) -> FlowSpan:
+    """Remember a span as long as it lives."""
+    number = span.here.number
+
+    def forget(gone: object) -> None:
+        if flow_spans.get(number) is gone:
+            flow_spans.pop(number, None)
+
+    flow_spans[number] = weakref.ref(span, forget)
+    return span
 
 
 class Joined(Protocol):
@@ -112,8 +120,8 @@ class _Attached(NamedTuple):
 
     token: object
     context: context_api.Context
-    here: Place | None
-    using: Using | None
+    here: FlowContext | None
+    using: AbstractContextManager[None] | None
     below: _Attached | None
 
 
@@ -133,25 +141,25 @@ class FlowRuntime:
         self.inner, self._joined, self.users, self.held = inner, joined, 0, 0
         self._attached: ContextVar[_Attached | None] = ContextVar("the_edge_obs.otel_attached", default=None)
         # The last answer of get_current, and for which context and span it is.
-        self._answer: ContextVar[tuple[Any, Place, context_api.Context] | None] = ContextVar("the_edge_obs.otel", default=None)
+        self._answer: ContextVar[tuple[Any, int, context_api.Context] | None] = ContextVar("the_edge_obs.otel", default=None)
 
     def attach(self, context: context_api.Context) -> Any:
         """Make a context current, and the flow's span that stands for its span."""
         token = self.inner.attach(context)
-        if self.users and (place() is not None or self._joined):  # otherwise there is no flow
-            with Guard(own_fault, "following OpenTelemetry's current span"):
+        if self.users and (self._joined or current() is not None):  # otherwise there is no flow
+            with _following:
                 self._follow(context, token)
         return token
 
     def _follow(self, context: context_api.Context, token: object) -> None:
-        here, there = place(), self._standing_for(trace.get_current_span(context))
+        here, there = current(), self._standing_for(trace.get_current_span(context))
         if here is None and there is None:
             return  # outside any flow
         using = None
-        if there is not None and (here is None or there.number != here[1]):
+        if there is not None and (here is None or there.number != here.number):
             using = use_span(there)
             using.__enter__()
-            here = place()
+            here = current()
             with _lock:
                 self.held += 1
         self._attached.set(_Attached(token, context, here, using, self._attached.get()))
@@ -161,7 +169,7 @@ class FlowRuntime:
         """Make the context before current again, and the flow's span before."""
         self.inner.detach(token)
         if (at := self._attached.get()) is not None:
-            with Guard(own_fault, "following OpenTelemetry's current span"):
+            with _following:
                 self._unfollow(at, token)
 
     def _unfollow(self, at: _Attached | None, token: object) -> None:
@@ -178,8 +186,6 @@ class FlowRuntime:
         self._answer.set(None)
         if at.using is not None:
             at.using.__exit__(None, None, None)
-            if (here := nearest_open(place())) is not place():  # out of order, a span that has ended may be current again
-                CURRENT.set(here)
             with _lock:
                 self.held -= 1
                 self.leave()
@@ -192,30 +198,25 @@ class FlowRuntime:
     def get_current(self) -> context_api.Context:
         """Return the current context; its span is the flow's, if that began later."""
         context: context_api.Context = self.inner.get_current()
-        if self.users and (here := place()) is not None:
-            with Guard(own_fault, "telling OpenTelemetry the current span"):
+        if self.users and (here := current()) is not None:
+            with _telling:
                 return self._with_flow(context, here)
         return context
 
-    def _with_flow(self, context: context_api.Context, at: Place) -> context_api.Context:
+    def _with_flow(self, context: context_api.Context, here: FlowContext) -> context_api.Context:
         attached = self._attached.get()
-        if attached is not None and attached.context is context and attached.here is at:
+        if attached is not None and attached.context is context and attached.here and attached.here.number == here.number:
             return context  # it was made current later than the flow's span
-        if (open_one := nearest_open(at)) is None:
-            return context
         answer = self._answer.get()
-        if answer is None or answer[0] is not context or answer[1] is not open_one:
-            self._answer.set(answer := (context, open_one, self._found(context)))
+        if answer is None or answer[0] is not context or answer[1] != here.number:
+            self._answer.set(answer := (context, here.number, self._answered(context, here)))
         return answer[2]
 
-    def _found(self, context: context_api.Context) -> context_api.Context:
-        if (here := current()) is None:
-            return context
+    def _answered(self, context: context_api.Context, here: FlowContext) -> context_api.Context:
         span = trace.get_current_span(context)
         if span.get_span_context().span_id == here.number or not _is_recorded(here):
             return context
-        flow_spans[here.number] = made = FlowSpan(here)
-        return trace.set_span_in_context(made, context)
+        return trace.set_span_in_context(_remembered(FlowSpan(here)), context)
 
     def _standing_for(self, span: Span) -> FlowContext | None:
         if isinstance(span, FlowSpan):
@@ -233,7 +234,7 @@ def _is_recorded(here: FlowContext) -> bool:
     """Tell whether a flow's span is in a log: otherwise OpenTelemetry's spans would have a parent that is nowhere."""
     if not here.flow.is_silent:
         return True
-    logger = node_logger(here.node)
+    logger = logging.getLogger(f"tea.{here.node}")
     return logger.isEnabledFor(logging.INFO) and logger.hasHandlers()
 
 
@@ -260,17 +261,16 @@ def follow(joined: Mapping[int, Joined]) -> Callable[[], None]:
         if not isinstance(runtime, FlowRuntime):
             runtime = FlowRuntime(runtime, joined)
             _api._RUNTIME_CONTEXT = runtime
-        if not runtime.users:
-            foreign_parents.append(_outer)
         runtime.users += 1
+    undo_traces = continue_traces(_outer)
     left = [runtime]
 
     def undo() -> None:
         with _lock:
             for runtime in (left.pop() for _ in left[:]):
+                undo_traces()
                 runtime.users -= 1
                 if not runtime.users:
-                    foreign_parents.remove(_outer)
                     runtime.leave()
 
     return undo

@@ -14,7 +14,9 @@ from typing import Any, Final
 from ..event import is_number
 from ..formats import otlp_attributes as names
 from ..formats.otlp_attributes import OPERATIONS, PARAMETERS, SPAN_KINDS, Kind
-from ..recording.records import NOTHING
+
+NOTHING: Final = object()
+"""Stands for an input or output that a span does not have; None is an ordinary value."""
 
 _KIND_OF_OPERATION: Final = {
     **{operation: kind for kind, operation in OPERATIONS.items()},

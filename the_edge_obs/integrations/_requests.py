@@ -9,7 +9,7 @@ from fnmatch import translate
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from ..errors import ConfigurationError
+from .. import ConfigurationError
 
 # A segment of a path that names one thing of many: a number, a UUID, a digest, a token, an address of mail.
 _ID: Final = re.compile(r"\d+|(?=[^\d]*\d)[0-9A-Fa-f-]{8,}|(?=[^\d]*\d)[\w.~%=+-]{16,}|.{41,}|.*@.*")

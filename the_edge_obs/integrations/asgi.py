@@ -10,8 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from .. import extract, flow
-from ..errors import ConfigurationError
+from .. import ConfigurationError, extract, flow
 from ..event import ROOT_NODE
 from ._asgi_routes import route_of
 from ._gate import is_observing

@@ -18,8 +18,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
 
-from .. import BatchHandler, ObservabilityContext, current, extract, flow, inject, span
-from ..errors import ConfigurationError
+from .. import BatchHandler, ConfigurationError, ObservabilityContext, current, extract, flow, inject, span
 from ._gate import is_observing
 
 __all__ = ["install"]

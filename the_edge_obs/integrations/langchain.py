@@ -17,8 +17,7 @@ from functools import wraps
 from types import FrameType
 from typing import Any, Final, TypeVar, cast
 
-from ..errors import MissingExtraError
-from ..recording.faults import Guard, own_fault
+from .. import MissingExtraError, guard
 
 try:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -42,13 +41,12 @@ _Method = TypeVar("_Method", bound=Callable[..., None])
 
 def _harmless(method: _Method) -> _Method:
     """Report what a method raises: LangChain would log it without redaction, or raise it in the observed code."""
+    guarded = guard(f"LangChain's {method.__name__}")
 
     @wraps(method)
     def call(*args: Any, **kwargs: Any) -> None:
-        try:
+        with guarded:
             method(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - observability never breaks the observed code
-            own_fault(f"LangChain's {method.__name__}")
 
     return cast("_Method", call)
 
@@ -265,7 +263,7 @@ def _end(run_id: Any, output: Callable[[], Any]) -> None:
     if run is None:
         return
     if run.span is not None:
-        with Guard(own_fault, "reading the output of a run of LangChain", run.place):
+        with guard("reading the output of a run of LangChain", run.place):
             given = output()
     run.end(given)
 

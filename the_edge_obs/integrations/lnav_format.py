@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ..errors import ConfigurationError
+from .. import ConfigurationError
 from ..files import write_atomically
 
 SOURCE: Final = Path(__file__).with_name("lnav") / "tea_obs.json"

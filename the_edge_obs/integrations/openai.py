@@ -10,13 +10,12 @@ import functools
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from types import MethodType
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
-from .. import use_span
-from ..errors import ConfigurationError, MissingExtraError
-from ..recording.faults import own_fault
-from ._openai_calls import NODES, Call, is_observed, report, report_later
+from .. import ConfigurationError, MissingExtraError
+from ._openai_calls import begun, is_observed, report, report_later
 
 __all__ = ["instrument"]
 
@@ -136,15 +135,7 @@ def _observed(target: Any, *, is_async: bool) -> Callable[[], None]:
 
 def _put_on_class(replaced: _Replaced, kind: Any, is_async: bool) -> None:
     original = kind.request
-    run = _run_async if is_async else _run
-
-    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        options = _options_of(args, kwargs)
-        if options is None or not replaced.owners:
-            return original(self, *args, **kwargs)
-        return run(functools.partial(original, self), self, options, args, kwargs)
-
-    observed = _as(original, request, is_async)
+    observed = _observing(original, original, replaced, is_async)
     setattr(observed, _ORIGINAL, original)
     replaced.put(kind, request=observed)
 
@@ -152,14 +143,12 @@ def _put_on_class(replaced: _Replaced, kind: Any, is_async: bool) -> None:
 def _put_on_client(replaced: _Replaced, client: Any, is_async: bool) -> None:
     """Observe a client and the copies that it makes. A call that its class observes too is one span."""
     before = vars(client).get("request")
-    run = _run_async if is_async else _run
 
-    def request(*args: Any, **kwargs: Any) -> Any:
-        method, options = type(client).request, _options_of(args, kwargs)
-        if options is None or not replaced.owners:
-            return (before or functools.partial(method, client))(*args, **kwargs)
-        bare = before or functools.partial(getattr(method, _ORIGINAL, method), client)
-        return run(bare, client, options, args, kwargs)
+    def bare(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            return before(*args, **kwargs)
+        method = type(self).request
+        return (getattr(method, _ORIGINAL, method) if replaced.owners else method)(self, *args, **kwargs)
 
     def copying(copy: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(copy)
@@ -174,107 +163,49 @@ def _put_on_client(replaced: _Replaced, client: Any, is_async: bool) -> None:
         return copied
 
     copies = {name: copying(getattr(client, name)) for name in ("copy", "with_options")}
-    replaced.put(client, request=_as(client.request, request, is_async), **copies)
-
-
-def _as(original: Any, request: Callable[..., Any], is_async: bool) -> Any:
-    """Give a function the name and signature of another, and make it a coroutine function if that is one."""
-    if not is_async:
-        return functools.wraps(original)(request)
-
-    @functools.wraps(original)
-    async def request_async(*args: Any, **kwargs: Any) -> Any:
-        return await request(*args, **kwargs)
-
-    return request_async
+    observed = _observing(getattr(client.request, "__func__", client.request), bare, replaced, is_async)
+    replaced.put(client, request=MethodType(observed, client), **copies)
 
 
 # --- calls ---
 
 
-def _run(bare: Callable[..., Any], client: Any, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    path = options.url  # older clients of Azure change it
-    if not is_observed(path):
-        try:
-            result = bare(*args, **kwargs)
-        except BaseException as error:
-            report(client, options, path, error)
-            raise
-        return report_later(path, result)
-    call = _begun(client, options, kwargs)
-    if call is None:
-        return bare(*args, **kwargs)
-    own_args, own_kwargs = _with(call.options, args, kwargs)
-    try:
-        with use_span(call.span):
-            result = bare(*own_args, **own_kwargs)
-    except BaseException as error:
-        if not call.is_refused(error):
-            call.fail(error)
-            raise
-    else:
-        return call.finish(result)
-    call.ask_no_usage()
-    try:
-        with use_span(call.span):
-            result = bare(*args, **kwargs)
-    except BaseException as error:
-        call.fail(error)
-        raise
-    call.was_refused()
-    return call.finish(result)
+def _observing(original: Any, bare: Callable[..., Any], replaced: _Replaced, is_async: bool) -> Any:
+    """Return the method that observes what a method does, with its name and signature.
 
+    While observability is off it asks for the levels, and calls ``bare``: all that makes a span of a request is in ``Call``.
+    """
 
-async def _run_async(bare: Callable[..., Any], client: Any, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Do the same as ``_run`` for an async client."""
-    path = options.url  # older clients of Azure change it
-    if not is_observed(path):
-        try:
-            result = await bare(*args, **kwargs)
-        except BaseException as error:
-            report(client, options, path, error)
-            raise
-        return report_later(path, result)
-    call = _begun(client, options, kwargs)
-    if call is None:
-        return await bare(*args, **kwargs)
-    own_args, own_kwargs = _with(call.options, args, kwargs)
-    try:
-        with use_span(call.span):
-            result = await bare(*own_args, **own_kwargs)
-    except BaseException as error:
-        if not call.is_refused(error):
-            call.fail(error)
-            raise
-    else:
-        return call.finish(result)
-    call.ask_no_usage()
-    try:
-        with use_span(call.span):
-            result = await bare(*args, **kwargs)
-    except BaseException as error:
-        call.fail(error)
-        raise
-    call.was_refused()
-    return call.finish(result)
+    @functools.wraps(original)
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call = begun(self, args, kwargs) if is_observed() and replaced.owners else None
+        if call is None:
+            try:
+                result = bare(self, *args, **kwargs)
+            except BaseException as error:
+                if replaced.owners:
+                    report(self, args, kwargs, error)
+                raise
+            return report_later(args, kwargs, result) if replaced.owners and kwargs.get("stream") else result
+        for attempt in call.attempts():
+            with attempt:
+                attempt.result = bare(self, *attempt.args, **attempt.kwargs)
+        return call.finish(attempt.result)
 
+    @functools.wraps(original)
+    async def request_async(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call = begun(self, args, kwargs) if is_observed() and replaced.owners else None
+        if call is None:
+            try:
+                result = await bare(self, *args, **kwargs)
+            except BaseException as error:
+                if replaced.owners:
+                    report(self, args, kwargs, error)
+                raise
+            return report_later(args, kwargs, result) if replaced.owners and kwargs.get("stream") else result
+        for attempt in call.attempts():
+            with attempt:
+                attempt.result = await bare(self, *attempt.args, **attempt.kwargs)
+        return call.finish(attempt.result)
 
-def _options_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the options of a request to a model, or None for another request."""
-    options = args[1] if len(args) > 1 else kwargs.get("options")
-    url, method = getattr(options, "url", None), getattr(options, "method", None)
-    return options if type(url) is str and url in NODES and str(method).lower() == "post" else None
-
-
-def _with(options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of ``request`` with other options."""
-    return ((args[0], options, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "options": options})
-
-
-def _begun(client: Any, options: Any, kwargs: dict[str, Any]) -> Call | None:
-    """Return an observed call, or None if it cannot be observed."""
-    try:
-        return Call(client, options, stream=bool(kwargs.get("stream")))
-    except Exception:  # noqa: BLE001 - observability never breaks the observed code
-        own_fault("observing a call of openai")
-        return None
+    return request_async if is_async else request

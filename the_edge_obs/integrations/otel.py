@@ -11,11 +11,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ConfigurationError, ExportError, MissingExtraError
-from ..formats.otlp import CONVENTIONS, Translator
+from .. import BatchHandler, ConfigurationError, ExportError, MissingExtraError, SpanRecord
+from ..formats.otlp import CONVENTIONS, Translator, bridged
 from ..formats.otlp_attributes import SENT_TO
-from ..formats.otlp_names import bridged
-from ..handlers import BatchHandler, SpanRecord
 
 if TYPE_CHECKING:
     from ._otel_sdk import Client

@@ -6,38 +6,20 @@ killed in between sends one batch again, with the same ids.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import ExportError
-from ..event import ENDS, ROOT_NODE, Event, dumps
+from .. import ExportError, SpanRecord
+from ..event import ENDS, Event, dumps, resource_of
 from ..files import open_for_appending, open_regular
-from ..formats.otlp import UNNAMED, Translator, named
-from ..handlers.span_records import SpanRecord, span_record
-from ..secrets.keys import classify
+from ..formats.otlp import UNKNOWN_RESOURCE, Translator, resource_attributes
+from ..handlers.span_records import span_record
 from .otel import WHY, check_arguments, client_of
 
 _BATCH: Final = 512
-_HIDDEN_NAME: Final = "sent"
-
-
-def memory_of(log: Path, endpoint: str, headers: Mapping[str, str] | None) -> Path:
-    """Return the file beside a log that remembers what a receiver has accepted.
-
-    Headers such as ``x-mlflow-experiment-id`` are part of the receiver; those with secrets, which are changed, are not.
-
-    Args:
-        log: A file or a folder.
-        endpoint, headers: Those of the receiver.
-    """
-    told = [f"{name.lower()}={value}" for name, value in (headers or {}).items() if not classify(name)]
-    digest = hashlib.sha256("\n".join([endpoint.rstrip("/"), *sorted(told)]).encode()).hexdigest()[:12]
-    folder, name = (log, "") if log.is_dir() else (log.parent, f"{log.name}.")
-    return folder / f".{name}{_HIDDEN_NAME}-{digest}"
 
 
 class Accepted:
@@ -124,7 +106,8 @@ class EventSender:
         self._client = client_of("send", endpoint, headers, None)
         self._open: dict[str, list[Event]] = {}
         self._ended: dict[str, list[Event]] = {}  # these wait to be sent
-        self._resources: dict[str, Mapping[str, Any]] = {}  # of each flow
+        self._latest: dict[str, Mapping[str, Any]] = {}  # by flow, the last resource that was named
+        self._resources: dict[str, Mapping[str, Any]] = {}  # by span, until it is sent
         self.sent = self.known = 0
         self.forgotten: OSError | None = None
 
@@ -136,19 +119,24 @@ class EventSender:
     def add(self, event: Event) -> None:
         """Add an event; the events of a span come in the order in which they were logged."""
         kind, span_id = event["event_type"], event["span_id"]
-        if kind == "entry" and event["node"] == ROOT_NODE and isinstance(resource := event["data"].get("resource"), Mapping):
-            self._resources.setdefault(event["flow_id"], named(resource))
+        if (resource := resource_of(event)) is not None:
+            self._latest[event["flow_id"]] = self._resources[span_id] = resource_attributes(resource)
         if (waiting := self._ended.get(span_id)) is not None:
             waiting.append(event)  # late, but not too late
         elif not self._accepted.has(span_id, ended=True):
             self._collect(kind, span_id, event)
         elif kind in ENDS:
             self.known += 1
+            self._resources.pop(span_id, None)
 
     def _collect(self, kind: str, span_id: str, event: Event) -> None:
         events = self._open.get(span_id)
         if events is None and kind == "log":
             return  # of a span whose entry was filtered
+        if events is None:
+            # That of its process: its parent has it; the logs of several processes are read one after the other.
+            above = self._resources.get(event["parent_id"] or "") or self._latest.get(event["flow_id"], UNKNOWN_RESOURCE)
+            self._resources.setdefault(span_id, above)
         events = self._open.setdefault(span_id, [])
         events.append(event)
         begun = next((one for one in events if one["event_type"] == "entry"), None)
@@ -186,6 +174,7 @@ class EventSender:
                 raise ExportError(f"{self._endpoint!r} did not take {len(spans)} spans, after {self.sent} that were sent; {WHY}")
             for span_id in batch:
                 del self._ended[span_id]
+                self._resources.pop(span_id, None)
             self.sent += len(spans)
             try:
                 self._accepted.note(spans)
@@ -194,4 +183,4 @@ class EventSender:
             yield len(spans)
 
     def _with_resource(self, span: SpanRecord) -> tuple[Any, Mapping[str, Any]]:
-        return self._translator.translate(span), self._resources.get(span.flow_id, UNNAMED)
+        return self._translator.translate(span), self._resources.get(span.span_id, UNKNOWN_RESOURCE)

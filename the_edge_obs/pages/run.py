@@ -9,11 +9,16 @@ from typing import Any, Final
 from ..event import EVENT_TYPES, LEVELS, ROOT_NODE, SPAN_EVENTS, STATUSES, Event
 from ..flow_log import FlowLog, SpanInfo
 from ..text import clock_text, counted, dollars, duration_text
+from ..tree.clocks import drawn, shift_notes
 from ..tree.drawing import which
 from ..tree.lanes import Placed, micros, place
 from .template import render_page
 
 _HERE: Final = Path(__file__).parent
+_PARTS: Final = (
+    *("theme", "values", "messages", "conversation", "nodes", "run_data", "markdown"),
+    *("run_list", "run_tree", "run_lanes", "run_events", "run_filters", "run_details"),
+)
 
 
 def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
@@ -23,13 +28,15 @@ def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
         log: The run.
         index: The address of a page that lists all runs, or None.
     """
+    log = drawn(log)
     yield from render_page(
         _HERE,
         "run",
+        _PARTS,
         title=log.name or ROOT_NODE,
         log=log,
         index=index,
-        started=clock_text(log.events[0]["timestamp"]) if log.events else "?",
+        started=_started(log),
         duration=duration_text(log.metrics["total_duration_ms"]),
         figures=list(_figures(log)),
         warnings=list(_warnings(log)),
@@ -37,6 +44,23 @@ def run_page(log: FlowLog, index: str | None = None) -> Iterator[str]:
         levels=LEVELS,
         data=_data(log),
     )
+
+
+def _started(log: FlowLog) -> str:
+    return clock_text(log.events[0]["timestamp"]) if log.events else "?"
+
+
+def _about(log: FlowLog) -> dict[str, Any]:
+    """Return what the run as Markdown begins with."""
+    took = log.metrics["total_duration_ms"]
+    return {
+        "name": log.name or ROOT_NODE,
+        "status": log.status,
+        "flow_id": log.flow_id,
+        "started": _started(log),
+        "figures": [*(() if took is None else (duration_text(took),)), *(f"{figure} {name}" for name, figure in _figures(log))],
+        "warnings": list(_warnings(log)),
+    }
 
 
 def _figures(log: FlowLog) -> Iterator[tuple[str, str]]:
@@ -60,6 +84,8 @@ def _warnings(log: FlowLog) -> Iterator[str]:
         yield f"The ring buffer dropped {counted(lost, 'event')} before this log was written."
     if faults := log.metrics["fault_count"]:
         yield f"Logging itself failed {counted(faults, 'time')}."
+    for note in shift_notes(log):
+        yield f"{note[0].upper()}{note[1:]}."
 
 
 def _data(log: FlowLog) -> dict[str, Any]:
@@ -87,6 +113,7 @@ def _data(log: FlowLog) -> dict[str, Any]:
     ends = [span[6] + span[7] for span in spans] + [event[4] for event in events]
     nodes = [{"node": node, **figures} for node, figures in log.metrics["nodes"].items()]
     return {
+        "about": _about(log),
         "start": first * 1000,
         "end": max(ends, default=0),
         "names": list(names),

@@ -5,23 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ExportError
-from ..event import STATUSES, Event, is_uuid
+from ..event import ROOT_NODE, STATUSES, Event, is_failure, is_uuid
 from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
 from ..jsonl import Skipped
+from ..store.paths import LogPaths, paths_of
 from ..store.sources import iter_query
-from ..text import clock_text, counted, dollars, duration_text
+from ..text import clock_text, counted
+from ..tree.drawing import error_text
 from . import render_page, run_page
 
 INDEX: Final = "index.html"
 
 _PAGES: Final = Path(__file__).parent
+_PARTS: Final = ("theme", "nodes", "index_runs", "index_chart", "index_nodes")
+_MAX_ERROR: Final = 300  # characters
+_MAX_DURATIONS: Final = 50  # of one node in one run
+_MAX_NAMES: Final = 200  # that can be chosen
 _COLUMNS: Final = (
     ("run", False),
     ("status", False),
@@ -36,7 +42,7 @@ _COLUMNS: Final = (
 
 
 def write_site(
-    log: str | os.PathLike[str],
+    log: LogPaths,
     folder: str | os.PathLike[str],
     skipped: Skipped | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -45,11 +51,11 @@ def write_site(
     """Write a page for each run of a log, ``run-<flow_id>.html``, and then ``index.html``; return how many runs there are.
 
     The log is read twice, so that a run can be written as soon as its last event has been read: memory holds the runs that are
-    interleaved, not the log. Each file is written completely or not at all. If not all of them can be written, those that did not
-    exist before are removed again.
+    interleaved, and a row of each run for the index, not the log. Each file is written completely or not at all. If not all of
+    them can be written, those that did not exist before are removed again.
 
     Args:
-        log: A log file, or a folder of them.
+        log: Log files and folders of them.
         folder: The folder for the pages; it is created if it does not exist.
         skipped: Records the lines that were skipped.
         progress: Called after each run with the number of runs that are done and the number of all runs.
@@ -60,20 +66,21 @@ def write_site(
         ExportError: the folder cannot be written to.
     """
     folder, skipped = Path(folder), skipped or Skipped()
+    paths = paths_of(log)
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"path {str(folder)!r} is a file; the pages of several runs need a folder: choose another path")
-    left = Counter(event["flow_id"] for event in iter_query(log, **filters))
-    runs: list[dict[str, Any]] = []
+    left = Counter(event["flow_id"] for event in iter_query(paths, Skipped(), **filters))
+    rows = _Rows()
     with _all_or_none(folder) as new:
-        for run in _complete(iter_query(log, skipped, **filters), dict(left), skipped):
+        for run in _complete(iter_query(paths, skipped, **filters), dict(left), skipped):
             name = _file_name(run.flow_id)
             if not (folder / name).exists():
                 new.append(name)
             write_atomically(folder / name, run_page(run, INDEX))
-            runs.append(_row(run, name))
-            progress(len(runs), len(left))
-        write_atomically(folder / INDEX, _index(Path(log), runs))
-    return len(runs)
+            rows.add(run, name)
+            progress(len(rows.runs), len(left))
+        write_atomically(folder / INDEX, _index(paths, rows))
+    return len(rows.runs)
 
 
 @contextmanager
@@ -108,34 +115,63 @@ def _complete(events: Iterator[Event], left: dict[str, int], skipped: Skipped) -
             yield build_flow_log(open_flows.pop(flow_id), dropped=skipped.dropped.get(flow_id, 0))
 
 
-def _row(log: FlowLog, page: str) -> dict[str, Any]:
-    metrics = log.metrics
-    return {
-        "flow_id": log.flow_id,
-        "page": page,
-        "name": log.name or "?",
-        "status": log.status,
-        "start": log.events[0]["timestamp"],
-        "started": clock_text(log.events[0]["timestamp"]),
-        "duration_ms": metrics["total_duration_ms"] or 0,
-        "duration": duration_text(metrics["total_duration_ms"]),
-        "errors": metrics["error_count"],
-        "nodes": metrics["node_count"],
-        "tokens": metrics["tokens"],
-        "cost": metrics["cost_usd"],
-        "cost_text": dollars(metrics["cost_usd"]) if metrics["cost_usd"] else "",
-    }
+class _Rows:
+    """What the index says of each run.
+
+    A run is ``[name, status, start, started, duration_ms, errors, first error, nodes, tokens, cost, flow id, page, figures]``,
+    with the number of its status. ``figures`` has of each node ``[node, count, errors, total_ms, max_ms, tokens, cost, ended,
+    *durations]``: the number of the node's name, how many of its spans have an end, and up to 50 durations in milliseconds that
+    stand for all of them, in ascending order and with four digits.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, int] = {}
+        self.runs: list[list[Any]] = []
+
+    def add(self, log: FlowLog, page: str) -> None:
+        """Add a run."""
+        metrics, start = log.metrics, log.events[0]["timestamp"]
+        run = [log.name or "?", STATUSES.index(log.status), start, clock_text(start), metrics["total_duration_ms"]]
+        run += [metrics["error_count"], _first_error(log), metrics["node_count"], metrics["tokens"], metrics["cost_usd"]]
+        self.runs.append([*run, log.flow_id, page, [*self._figures(log)]])
+
+    def _figures(self, log: FlowLog) -> Iterator[list[Any]]:
+        own = {root.span_id for root in log.roots if root.node == ROOT_NODE}
+        durations: dict[str, list[float]] = {}
+        for span in log.spans:
+            if span.duration_ms is not None and span.span_id not in own:
+                durations.setdefault(span.node, []).append(span.duration_ms)
+        for node, figures in log.metrics["nodes"].items():
+            ended = durations.get(node, [])
+            known = [figures[key] for key in ("count", "errors", "total_ms", "max_ms", "tokens", "cost_usd")]
+            yield [self.nodes.setdefault(node, len(self.nodes)), *known, len(ended), *_sample(sorted(ended))]
 
 
-def _index(log: Path, runs: list[dict[str, Any]]) -> Iterator[str]:
-    statuses = Counter(run["status"] for run in runs)
-    counts = [counted(len(runs), "run"), *(f"{statuses[status]:,} {status}" for status in STATUSES if statuses[status])]
+def _first_error(log: FlowLog) -> str:
+    errors = (event["data"].get("error") for event in log.events if is_failure(event))
+    return next((error_text(error)[:_MAX_ERROR] for error in errors if error), "")
+
+
+def _sample(ordered: list[float]) -> list[float]:
+    """Return all values, or of many the middle one of each of 50 equal parts; with four digits."""
+    count = len(ordered)
+    if count > _MAX_DURATIONS:
+        ordered = [ordered[int((part + 0.5) * count / _MAX_DURATIONS)] for part in range(_MAX_DURATIONS)]
+    return [float(f"{value:.4g}") for value in ordered]
+
+
+def _index(paths: Sequence[Path], rows: _Rows) -> Iterator[str]:
+    statuses = Counter(STATUSES[run[1]] for run in rows.runs)
+    counts = [counted(len(rows.runs), "run"), *(f"{statuses[status]:,} {status}" for status in STATUSES if statuses[status])]
+    names = sorted({run[0] for run in rows.runs})[:_MAX_NAMES]
     yield from render_page(
         _PAGES,
         "index",
-        title=f"Runs in {log.resolve().name}",
+        _PARTS,
+        title=f"Runs in {', '.join(path.resolve().name for path in paths)}",
         counts=", ".join(counts),
         columns=_COLUMNS,
-        statuses=STATUSES,
-        runs=sorted(runs, key=lambda run: -float(run["start"])),
+        statuses=[status for status in STATUSES if statuses[status]],
+        names=names,
+        data={"statuses": STATUSES, "names": names, "nodes": [*rows.nodes], "runs": rows.runs},
     )

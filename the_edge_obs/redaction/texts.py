@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
-from ..context import FlowState, current
-from ..errors import ConfigurationError
+from ..context import FlowState
 from ..event import MAX_INT
 from ..secrets.card_numbers import card_numbers
 from ..secrets.keys import KEY_CLASSES
@@ -26,7 +25,7 @@ from ..secrets.taints import SHORTEST as SHORTEST_TAINT
 from ..secrets.texts import SHORTEST, find
 from .marks import Mark
 
-__all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", "scrub", "scrub_key", "scrub_text", "taint"]
+__all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", "scrub", "scrub_key", "scrub_text"]
 
 PLACEHOLDER: Final = "[REDACTED]"
 
@@ -273,25 +272,3 @@ def _kept_apart(source: dict[str, Any], taints: Taints) -> dict[str, Any]:
 def int_text(value: int) -> str:
     """Return an integer as text; one of thousands of digits, which Python refuses to write out, as its size."""
     return str(value) if value.bit_length() <= 4096 else f"<int of {value.bit_length()} bits>"
-
-
-def taint(values: Iterable[str | bytes | int | None]) -> None:
-    """Name secrets that the program knows: they are removed from everything that the running flow logs, in every spelling.
-
-    Outside a flow this does nothing. A secret of fewer than 4 characters cannot be removed from texts, and a flow has room for
-    a limited number: a secret that cannot be remembered is a fault that the flow's log counts and shows.
-
-    Args:
-        values: Texts, bytes or whole numbers; None and empty values are skipped, so ``os.environ.get(...)`` can be passed as is.
-
-    Raises:
-        ConfigurationError: ``values`` is a text by itself, or holds something else.
-    """
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise ConfigurationError(f"taint takes a list of secrets, not {type(values).__name__}; write taint([secret])")
-    secrets = [value for value in values if value is not None and value != "" and value != b""]
-    for value in secrets:
-        if isinstance(value, bool) or not isinstance(value, (str, bytes, int)):
-            raise ConfigurationError(f"taint cannot remember a value of type {type(value).__name__}; allowed: str, bytes, int")
-    if (span := current()) is not None:
-        learn(span.flow, secrets, is_certain=True)

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from ..event import Event, is_uuid
 from ..files import kind_of
-from ..jsonl import SUFFIXES, Skipped, lines_of, parsed, read_events
+from ..jsonl import SUFFIXES, Skipped, lines_of, parsed
 from ..redaction.marks import REDACTED
+from ..store.paths import readable_events
 from .duck import duckdb, listed, quoted, run, script
 
 _NDJSON: Final = "read_ndjson_objects({files}, ignore_errors = true, filename = true, maximum_object_size = 67108864)"
@@ -120,9 +121,9 @@ def clean_lines(path: str, events: Iterable[Event]) -> int:
 
 
 def all_events(files: Iterable[Path], skipped: Skipped) -> Iterator[Event]:
-    """Yield the events of files, one file after the other."""
+    """Yield the events of files, one file after the other; a file that cannot be read is recorded."""
     for file in files:
-        yield from read_events(file, skipped)
+        yield from readable_events(file, skipped)
 
 
 def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Sequence[str] | None = None) -> None:
@@ -136,12 +137,14 @@ def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Se
     """
     source = _NDJSON.format(files=listed([*plain, clean]))
     # What has been appended since the check is not checked.
-    where = f"(filename = {quoted(clean)} OR is_plain(json)) AND {_of_flows(connection, flow_ids)}"
+    where = f"(source.filename = {quoted(clean)} OR is_plain(json)) AND {_of_flows(connection, flow_ids)}"
     connection.execute(f"INSERT INTO flows {_COUNTS.format(_NDJSON.format(files=listed([clean])))}")
-    hosts = "(SELECT flow_id, any_value(host) AS host FROM flows GROUP BY 1)"
+    # Each process names its host in its own file; a part of the log that was set aside has that of the flow.
+    hosts = "SELECT flow_id, any_value(host) AS host FROM flows GROUP BY 1"
+    own = f"SELECT filename, flow_id, coalesce(flows.host, h.host) AS host FROM flows LEFT JOIN ({hosts}) AS h USING (flow_id)"
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW lines AS SELECT json AS line, hosts.host FROM {source} "
-        f"LEFT JOIN {hosts} AS hosts ON hosts.flow_id = json_extract_string(json, '$.flow_id') WHERE {where}"
+        f"CREATE OR REPLACE TEMP VIEW lines AS SELECT json AS line, own.host FROM {source} AS source LEFT JOIN ({own}) AS own "
+        f"ON own.filename = source.filename AND own.flow_id = json_extract_string(json, '$.flow_id') WHERE {where}"
     )
 
 

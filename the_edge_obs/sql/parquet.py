@@ -21,6 +21,7 @@ from ..errors import ExportError, FlowNotFoundError, LogFileError
 from ..event import Event
 from ..files import FILE_MODE, create, draft_name, kind_of, make_folders, reason_of
 from ..jsonl import Skipped
+from ..store.paths import unread
 from ..text import counted
 from .duck import connected, failing, quoted, run
 from .lines import Checked, all_events, check, clean_lines, define_lines, prepare
@@ -124,6 +125,8 @@ def staged(
         clean = os.path.join(scratch, "clean.jsonl")
         with failing("the log cannot be read"):
             if not checked.lines + clean_lines(clean, rest) and not may_be_empty:
+                if skipped.failures:
+                    raise unread(skipped)
                 raise LogFileError(f"the log holds no events{_detail(skipped)}; give a .jsonl flow log or a folder of them")
             define_lines(connection, checked.plain, clean, flow_ids)
             if flow_ids is not None and not connection.execute("SELECT 1 FROM lines LIMIT 1").fetchone():

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import LogFileError, QueryError
-from ..jsonl import Skipped, log_files
+from ..jsonl import SUFFIXES, Skipped
+from ..store.paths import LogPaths, log_files, no_logs, paths_of
 from .duck import duckdb, failing, line_of, listed, quoted, run, script
 from .parquet import COLUMNS, SUFFIX, staged
 
@@ -81,18 +82,18 @@ def _name(column: str) -> str:
 
 
 @contextmanager
-def opened(log: Path, skipped: Skipped) -> Iterator[SqlLog]:
+def opened(log: LogPaths, skipped: Skipped) -> Iterator[SqlLog]:
     """Open a log for queries.
 
     Args:
-        log: A file, or a folder of logs and Parquet files. Parquet files may be in sub-folders.
+        log: Files and folders of logs and Parquet files, sub-folders included.
         skipped: Records the lines that were skipped.
 
     Raises:
         MissingExtraError: DuckDB is not installed.
         LogFileError: The log cannot be read, or has no events.
     """
-    lines, tables = files_of(log)
+    lines, tables = files_of(paths_of(log), skipped)
     with staged(lines, skipped, may_be_empty=bool(tables)) as (connection, scratch):
         if lines:
             own = os.path.join(scratch, f"lines{SUFFIX}")
@@ -106,19 +107,18 @@ def opened(log: Path, skipped: Skipped) -> Iterator[SqlLog]:
         yield SqlLog(connection)
 
 
-def files_of(log: Path) -> tuple[list[Path], list[str]]:
-    """Return the logs and the Parquet files of a path.
+def files_of(paths: Sequence[Path], skipped: Skipped) -> tuple[list[Path], list[str]]:
+    """Return the logs and the Parquet files of paths.
 
     Raises:
         LogFileError: There are none.
     """
-    if not log.is_dir():
-        return ([], [os.path.abspath(log)]) if log.name.endswith(SUFFIX) else ([log], [])
-    lines = log_files(log)
-    tables = sorted(os.path.abspath(path) for path in log.rglob(f"*{SUFFIX}") if path.is_file())
-    if not lines and not tables:
-        raise LogFileError(f"folder {str(log)!r} holds no logs; the name of a log ends in .jsonl, .jsonl.gz or {SUFFIX}")
-    return lines, tables
+    suffixes = (*SUFFIXES, SUFFIX)
+    files = log_files(paths, skipped, suffixes)
+    if not files:
+        raise no_logs(paths, skipped, suffixes)
+    tables = [os.path.abspath(file) for file in files if file.name.endswith(SUFFIX)]
+    return [file for file in files if not file.name.endswith(SUFFIX)], tables
 
 
 def _define_views(connection: Any, tables: Sequence[str]) -> None:

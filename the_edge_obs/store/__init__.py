@@ -1,5 +1,20 @@
 """Logs of runs: read from memory and files, summarised over many runs, validated, and kept within limits."""
 
-from .sources import get_flow_log, iter_query, query, runs
+from .paths import log_files
+from .run_events import filters_of
+from .run_filters import ORDERS
+from .sources import get_flow_log, iter_query, ordered_query, query, runs
+from .summaries import SHORT_SPAN, FlowSummary
 
-__all__ = ["get_flow_log", "iter_query", "query", "runs"]
+__all__ = [
+    "ORDERS",
+    "SHORT_SPAN",
+    "FlowSummary",
+    "filters_of",
+    "get_flow_log",
+    "iter_query",
+    "log_files",
+    "ordered_query",
+    "query",
+    "runs",
+]

@@ -10,6 +10,8 @@ from typing import Any, Final
 from ..event import Event, is_failure, without_repeats
 from .summaries import FlowSummaries
 
+__all__ = ["ErrorGroup", "error_groups"]
+
 MAX_GROUPS: Final = 1_000
 """How many groups are kept apart; the errors of further ones are counted together, per node."""
 _MAX_SHAPE: Final = 300  # characters of a message that are compared
@@ -23,6 +25,9 @@ _VARYING: Final = re.compile(
 )
 
 
+_Key = tuple[str, str, str]
+
+
 @dataclass(slots=True)
 class ErrorGroup:
     """Errors of one cause.
@@ -34,6 +39,7 @@ class ErrorGroup:
         first, last: Time of the first and the last one, Unix seconds.
         message, where, step, flow_id, span_id: Of the last one: its message, its place in the code or None, the step or None,
             the run and the span to look at.
+        root: The span id of the run's root if further runs have its flow id, otherwise None.
     """
 
     node: str
@@ -48,6 +54,7 @@ class ErrorGroup:
     step: str | None
     flow_id: str
     span_id: str
+    root: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the group as a dict of JSON values, with the attributes as keys."""
@@ -71,30 +78,43 @@ def error_groups(events: Iterable[Event]) -> list[ErrorGroup]:
         events: The events of any number of runs, each run in the order in which it was logged.
     """
     flows = FlowSummaries()
-    groups: dict[tuple[str, str, str], ErrorGroup] = {}
-    seen: dict[tuple[str, str, str], set[str]] = {}
+    groups: dict[_Key, ErrorGroup] = {}
+    tops: dict[_Key, set[tuple[str, str]]] = {}  # by group, the flows of its errors and the outermost spans around them
+    last: dict[_Key, tuple[str, str]] = {}
     for event in without_repeats(events):
+        failure = is_failure(event)
+        top = flows.top_of(event) if failure else ""
         span = flows.add(event)
-        if not is_failure(event) or (span is not None and not span.errors):
+        if not failure or (span is not None and not span.errors):
             continue
-        error = event["data"].get("error") or {}
-        message = str(error.get("message") or event["message"] or "")
-        key = (event["node"], str(error.get("type") or "error"), shape_of(message))
-        if key not in groups and len(groups) >= MAX_GROUPS:
-            key = (event["node"], "…", "…")
-        group = groups.get(key)
-        if group is None:
-            moment = event["timestamp"]
-            group = groups[key] = ErrorGroup(*key, 0, 0, moment, moment, message, None, None, event["flow_id"], event["span_id"])
-        _count(group, event, message, error, seen.setdefault(key, set()))
+        key, is_last = _count(groups, event)
+        tops.setdefault(key, set()).add((event["flow_id"], top))
+        if is_last:
+            last[key] = event["flow_id"], top
+    roots = {flow_id: flows.roots_of(flow_id) for every in tops.values() for flow_id, _ in every}
+    for key, group in groups.items():
+        group.runs = len({(flow_id, top if top in roots[flow_id] else None) for flow_id, top in tops[key]})
+        flow_id, top = last[key]
+        group.root = top if top in roots[flow_id] else None
     return sorted(groups.values(), key=lambda group: (-group.count, -group.last))
 
 
-def _count(group: ErrorGroup, event: Event, message: str, error: dict[str, Any], runs: set[str]) -> None:
-    runs.add(event["flow_id"])
-    group.count, group.runs = group.count + 1, len(runs)
+def _count(groups: dict[_Key, ErrorGroup], event: Event) -> tuple[_Key, bool]:
+    """Count an error in its group; return the group's key, and whether the error is its last one so far."""
+    error = event["data"].get("error") or {}
+    message = str(error.get("message") or event["message"] or "")
+    key = (event["node"], str(error.get("type") or "error"), shape_of(message))
+    if key not in groups and len(groups) >= MAX_GROUPS:
+        key = (event["node"], "…", "…")
+    group = groups.get(key)
+    if group is None:
+        moment = event["timestamp"]
+        group = groups[key] = ErrorGroup(*key, 0, 0, moment, moment, message, None, None, event["flow_id"], event["span_id"])
+    group.count += 1
     group.first = min(group.first, event["timestamp"])
-    if event["timestamp"] >= group.last:
+    is_last: bool = event["timestamp"] >= group.last
+    if is_last:
         where, step = error.get("where"), event.get("step")
         group.last, group.message, group.where, group.step = event["timestamp"], message, where, step
         group.flow_id, group.span_id = event["flow_id"], event["span_id"]
+    return key, is_last

@@ -117,7 +117,7 @@ def clean(folder: str | os.PathLike[str], limits: Limits, *, dry_run: bool = Fal
     last write is kept. Then the oldest logs are removed until the rest is small enough.
 
     Args:
-        folder: The folder. Sub-folders are not entered.
+        folder: The folder. Sub-folders are not entered, unlike by readers: what is in them may be kept on purpose.
         limits: The limits.
         dry_run: Change nothing, and report what would be done. Default False.
 

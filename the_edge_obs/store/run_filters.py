@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..errors import QueryError, allowed
 from ..event import STATUSES, dumps
-from ..event_query import flow_ids, parse_time, strings, whole_number
+from ..event_query import parse_time, strings, whole_number
 from .summaries import FlowSummary
 
 Test = Callable[[FlowSummary], bool]
@@ -33,8 +33,9 @@ def choose(runs: Iterable[FlowSummary], filters: Mapping[str, Any], *, now: floa
     Args:
         runs: The runs.
         filters: A mapping with any of these keys; a value of None is ignored.
-            ``flow_id`` (the beginning of an id, or a list), ``name`` (glob such as ``triage*``, or a list), ``status`` (one or a
-            list of ok, error, cancelled, running, unknown), ``errors`` (True: with errors, handled ones too; False: without; a
+            ``flow_id`` (the beginning of an id, or a list; ``ID/SPAN``, as ``run_id`` has it, for a run that shares its flow id),
+            ``name`` (glob such as ``triage*``, or a list), ``host`` (glob, or a list), ``status`` (one or a list of ok, error,
+            cancelled, running, unknown), ``errors`` (True: with errors, handled ones too; False: without; a
             number: with at least so many), ``attributes`` (``{name: glob}``, all have to match), ``start_time`` and ``end_time``
             (inclusive, of the run's start; Unix seconds, ISO 8601, or relative such as ``-5m``), ``last`` (only the latest so
             many), ``sort`` (start, name, status, duration, events, errors, tokens or cost; with ``-`` in front, the largest
@@ -78,6 +79,11 @@ def _name(name: str, value: Any, now: float) -> Test:
     return lambda run: run.name is not None and any(matcher(run.name) for matcher in matchers)
 
 
+def _host(name: str, value: Any, now: float) -> Test:
+    matchers = [_glob(pattern) for pattern in strings(name, value)]
+    return lambda run: run.resource is not None and any(matcher(str(run.resource["host"])) for matcher in matchers)
+
+
 def _status(name: str, value: Any, now: float) -> Test:
     wanted = frozenset(strings(name, value))
     if unknown := wanted - set(STATUSES):
@@ -107,8 +113,10 @@ def attribute_text(value: Any) -> str:
 
 
 def _flow_id(name: str, value: Any, now: float) -> Test:
-    known = flow_ids(name, value)
-    return lambda run: known(run.flow_id)
+    wanted = [text.lower().partition("/") for text in strings(name, value)]
+    return lambda run: any(
+        run.flow_id.startswith(flow) and (not slash or (run.root or "").endswith(span)) for flow, slash, span in wanted
+    )
 
 
 def _start_time(name: str, value: Any, now: float) -> Test:
@@ -124,6 +132,7 @@ def _end_time(name: str, value: Any, now: float) -> Test:
 FILTERS: Final[dict[str, Callable[[str, Any, float], Test]]] = {
     "flow_id": _flow_id,
     "name": _name,
+    "host": _host,
     "status": _status,
     "errors": _errors,
     "attributes": _attributes,

@@ -12,6 +12,8 @@ from ..flow_log import percentile
 from .span_stream import EndedSpan
 from .summaries import FlowSummaries
 
+__all__ = ["NodeStats", "node_stats"]
+
 
 @dataclass(slots=True)
 class NodeStats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,32 +16,33 @@ from ..event import ROOT_NODE, Event, is_uuid, without_repeats
 from ..event_query import line_filter, matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from ..handlers import FlowFileHandler
-from ..jsonl import Skipped, log_files, log_name, read_events
+from ..jsonl import Skipped, log_name, read_events
 from ..recording.buffers import listeners
 from ..text import counted
 from .ordering import in_time_order
+from .paths import LogPaths, is_one_file, log_files, named, no_logs, paths_of, readable_events, unread
 from .run_filters import choose
 from .summaries import FlowSummary, summarise
 
-_NOTHING: Final = "source {!r} cannot be read; give a flow_id, a .jsonl flow log or a folder of them"
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
 
 
 class FlowEvents(NamedTuple):
     """A flow's events, how many events are lost, how often logging itself failed, and what this process knows of the flow."""
 
+    flow_id: str
     events: list[Event]
     dropped: int = 0
     faults: int = 0
     known: Outcome | None = None
 
 
-def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
+def get_flow_log(source: LogPaths | None = None) -> FlowLog:
     """Return everything known about one flow.
 
     Args:
-        source: A flow id, the path of a log file or of a folder with the log of one flow, or None (the default) for the running
-            flow.
+        source: A flow id, one or several paths of log files and folders with the log of one flow, or None (the default) for the
+            running flow.
 
     Returns:
         The flow log. It is empty for a running flow that has logged nothing.
@@ -55,52 +56,54 @@ def get_flow_log(source: str | os.PathLike[str] | None = None) -> FlowLog:
         >>> log.status, len(log.spans)
         ('ok', 3)
     """
-    content = _find(source)
+    given = _given(source)
+    content = _of_paths(given) if isinstance(given, tuple) else _of_flow(given)
     flows = Counter(event["flow_id"] for event in content.events)
     if len(flows) > 1:
         known = ", ".join(list(flows)[:3])
         rest = ", ..." if len(flows) > 3 else ""
+        name = named(given) if isinstance(given, tuple) else repr(given)
         raise LogFileError(
-            f"{str(source)!r} holds {len(flows)} flows: {known}{rest}; give the file of one flow, or pass the events of one "
-            f"flow_id to flow_log.build_flow_log(); in a terminal: tea-obs show {str(source)!r} --flow ID"
+            f"{name} holds {len(flows)} flows: {known}{rest}; give the file of one flow, or pass the events of one "
+            f"flow_id to flow_log.build_flow_log(); in a terminal: tea-obs show {name} --flow ID"
         )
-    if not content.events and content.known is not None:
-        return empty_flow_log(_flow_id(source), content.known, faults=content.faults)
+    if not content.events and content.known is not None and isinstance(given, str):
+        return empty_flow_log(given, content.known, faults=content.faults)
     return build_flow_log(content.events, dropped=content.dropped, faults=content.faults, known=content.known)
 
 
-def runs(path: str | os.PathLike[str], **filters: Any) -> list[FlowSummary]:
-    """Return the runs of a log file or of a folder of log files that pass the filters.
+def runs(path: LogPaths, **filters: Any) -> list[FlowSummary]:
+    """Return the runs of log files, and of folders of log files with their sub-folders, that pass the filters.
 
     The files are read once, and no events are kept in memory.
 
     Args:
-        path: A log file, or a folder of log files.
+        path: A log file or a folder of log files, or several of them.
         **filters: Filters and order, as in ``store.run_filters.choose``: flow_id (the beginning of one), name, status, errors,
-            attributes, start_time, end_time, last, sort, limit. Default: all runs, ordered by start.
+            host, attributes, start_time, end_time, last, sort, limit. Default: all runs, ordered by start.
 
     Returns:
-        One summary per run, with ``flow_id``, ``name``, ``status``, ``start`` and ``end`` (Unix seconds), ``duration_ms``,
-        ``events``, ``errors``, ``error`` (the first one's type and message), ``tokens``, ``cost_usd``, ``attributes`` and
-        ``alone``.
+        One summary per run, with ``flow_id``, ``root``, ``name``, ``status``, ``start`` and ``end`` (Unix seconds),
+        ``duration_ms``, ``events``, ``errors``, ``error`` (the first one's type and message), ``tokens``, ``cost_usd``,
+        ``attributes``, ``alone`` and ``resource``.
 
     Raises:
         QueryError: A filter is unknown, or its value is not valid.
-        LogFileError: The path cannot be read, or has no events.
+        LogFileError: A path cannot be read, or there are no events.
 
     Example:
         >>> for run in obs.runs("logs", errors=True, start_time="-1d", sort="-duration", limit=10):
         ...     print(run.flow_id, run.name, run.error)
     """
     choose((), filters)  # report a mistake before reading
-    return choose(summarise(_stream(_path(path), Skipped(), {})), filters)
+    return choose(summarise(_stream(paths_of(path), None, {})), filters)
 
 
-def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[Event]:
-    """Return the events of a flow, a file or a folder that pass the filters, ordered by time.
+def query(source: LogPaths | None = None, **filters: Any) -> list[Event]:
+    """Return the events of a flow, or of files and folders, that pass the filters, ordered by time.
 
     Args:
-        source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.
+        source: A flow id, one or several paths of log files and folders, or None (the default) for the running flow.
         **filters: Filters, as in ``event_query.matches``: node, level, min_level, event_type, start_time, end_time, span_id,
             step, text, flow_id (the beginning of one), limit (the first so many), last (the last so many).
 
@@ -110,7 +113,7 @@ def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[
     Raises:
         QueryError: A filter is unknown, or its value is not valid.
         FlowNotFoundError: The flow is in no buffer and in no file, or no flow is running.
-        LogFileError: The path cannot be read, or has no events.
+        LogFileError: A path cannot be read, or there are no events.
 
     Example:
         >>> obs.query("logs", node="llm.*", min_level="warn", start_time="-1h")
@@ -118,129 +121,138 @@ def query(source: str | os.PathLike[str] | None = None, **filters: Any) -> list[
     return sorted(ordered_query(source, **filters), key=lambda event: event["timestamp"])
 
 
-def ordered_query(
-    source: str | os.PathLike[str] | None = None, skipped: Skipped | None = None, **filters: Any
-) -> Iterator[Event]:
+def ordered_query(source: LogPaths | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
     """Return an iterator of the events that ``query`` returns, in bounded memory.
 
     The events of one file come as they are read: it is in the order of time but for spans that began or ended elsewhere. Those of
-    a folder are read to the end first.
+    a folder, or of several files, are read to the end first.
 
     Args:
-        source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.
-        skipped: Records the lines that are not events, and the events that are lost. Default None.
+        source: A flow id, one or several paths of log files and folders, or None (the default) for the running flow.
+        skipped: As in ``iter_query``. Default None.
         **filters: Filters, as in ``query``.
 
     Raises:
         QueryError, FlowNotFoundError, LogFileError: As ``query``.
     """
     matches(filters)
-    if not (is_path(source) and _path(source).is_dir()):
-        return iter_query(source, skipped, **filters)
+    given = _given(source)
+    if not isinstance(given, tuple) or is_one_file(given):
+        return iter_query(given, skipped, **filters)
     which = {name: value for name, value in filters.items() if name not in ("limit", "last")}
-    events = in_time_order(iter_query(source, skipped, **which))
+    events = in_time_order(iter_query(given, skipped, **which))
     return select(events, {name: filters.get(name) for name in ("limit", "last")})
 
 
-def iter_query(source: str | os.PathLike[str] | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
+def iter_query(source: LogPaths | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
     """Return an iterator of the events that pass the filters, one log after the other, as they are read.
 
     Args:
-        source: A flow id, a log file, a folder of log files, or None (the default) for the running flow.
-        skipped: Records the lines that are not events, and the events that are lost. Default None.
+        source: A flow id, one or several paths of log files and folders, or None (the default) for the running flow.
+        skipped: Records the lines that are not events, the events that are lost, and the paths that cannot be read. Default None:
+            after the events of the other paths, one that cannot be read is an error.
         **filters: Filters, as in ``query``.
 
     Raises:
         QueryError: A filter is unknown, or its value is not valid.
         FlowNotFoundError: The flow is in no buffer and in no file, or no flow is running.
-        LogFileError: The path cannot be read, or has no events; raised while iterating.
+        LogFileError: A path cannot be read, or there are no events; raised while iterating.
     """
     matches(filters)  # report a mistake in the filters before one in the source
-    skipped = Skipped() if skipped is None else skipped
-    if is_path(source):
-        return select(_stream(_path(source), skipped, filters), filters)
-    content = _of_flow(_flow_id(source))
-    skipped.dropped[_flow_id(source)] = content.dropped
+    given = _given(source)
+    if isinstance(given, tuple):
+        return select(_stream(given, skipped, filters), filters)
+    content = _of_flow(given)
+    if skipped is not None:
+        skipped.dropped[content.flow_id] = content.dropped
     return select(content.events, filters)
 
 
-def is_path(source: str | os.PathLike[str] | None) -> bool:
-    """Tell whether a source is a path, and not a flow id or None.
+def _given(source: LogPaths | None) -> tuple[Path, ...] | str:
+    """Return the paths or the flow id that a source stands for; None stands for the running flow.
 
     Raises:
-        LogFileError: It is neither a path nor a flow id nor None.
+        LogFileError: It is none of these.
+        FlowNotFoundError: No flow is running.
     """
-    if not isinstance(source, (str, os.PathLike, type(None))):
-        raise LogFileError(_NOTHING.format(source))
-    return source is not None and not (isinstance(source, str) and is_uuid(source.lower()))
+    if source is None:
+        span = current()
+        if span is None:
+            raise FlowNotFoundError("no flow is running here; give a flow_id or a log file")
+        return span.flow.id
+    if isinstance(source, str) and is_uuid(source.lower()):
+        return source.lower()
+    return paths_of(source)
 
 
-def _path(source: str | os.PathLike[str] | None) -> Path:
-    if not source or not isinstance(source, (str, os.PathLike)):
-        raise LogFileError(_NOTHING.format(source))
-    return Path(source)
-
-
-def _find(source: str | os.PathLike[str] | None) -> FlowEvents:
-    if not is_path(source):
-        return _of_flow(_flow_id(source))
-    path, skipped = _path(source), Skipped()
+def _of_paths(paths: Sequence[Path]) -> FlowEvents:
+    skipped = Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
-    events = list(without_repeats(_merged([list(read_events(file, skipped)) for file in _files_of(path)])))
+    files = _files_of(paths, skipped)
+    events = list(without_repeats(_merged([list(readable_events(file, skipped)) for file in files])))
     if not events:
-        raise _nothing_in(path, skipped)
-    return FlowEvents(events, skipped.dropped.get(events[0]["flow_id"], 0))
+        raise _nothing_in(paths, skipped)
+    if skipped.failures:
+        raise unread(skipped)
+    return FlowEvents(events[0]["flow_id"], events, skipped.dropped.get(events[0]["flow_id"], 0))
 
 
-def _stream(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Return an iterator of the events of a file or a folder that may pass the filters; an event in several files comes once."""
-    return without_repeats(_streamed(path, skipped, filters))
+def _stream(paths: Sequence[Path], skipped: Skipped | None, filters: Mapping[str, Any]) -> Iterator[Event]:
+    """Yield the events of files and folders that may pass the filters; an event in several files comes once.
+
+    Without a record of what is skipped, what cannot be read is an error, after everything else has been read.
+    """
+    record = Skipped() if skipped is None else skipped
+    yield from without_repeats(_streamed(paths, record, filters))
+    if skipped is None and record.failures:
+        raise unread(record)
 
 
-def _streamed(path: Path, skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Yield the events of a file or a folder that may pass the filters; an event of a log and its compressed copy comes once."""
+def _streamed(paths: Sequence[Path], skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
+    """Yield the events of files and folders that may pass the filters; an event of a log and its compressed copy comes once."""
     empty, wanted = True, line_filter(filters)
-    for name, files in groupby(sorted(_files_of(path), key=_log_name), key=_log_name):
+    for name, files in groupby(sorted(_files_of(paths, skipped), key=_log_name), key=_log_name):
         # Events are held in memory only if the log has a copy, or a part that was set aside.
-        readers = [read_events(file, skipped, wanted) for file in _still_there(path, name, list(files))]
+        readers = [readable_events(file, skipped, wanted) for file in _still_there(paths, name, list(files))]
         for event in readers[0] if len(readers) == 1 else _merged([list(reader) for reader in readers]):
             empty = False
             yield event
-    if empty and not (skipped.unread and any(_has_events(file) for file in _files_of(path))):
-        raise _nothing_in(path, skipped)
+    if empty and not (skipped.unread and any(_has_events(file) for file in log_files(paths, Skipped()))):
+        raise _nothing_in(paths, skipped)
 
 
-def _still_there(path: Path, name: str, files: list[Path]) -> list[Path]:
+def _still_there(paths: Sequence[Path], name: tuple[Path, str], files: list[Path]) -> list[Path]:
     """Return the files of a log, under their new names if ``clean`` has compressed it since the folder was listed."""
-    if path.is_dir() and not all(map(os.path.exists, files)):
-        return [file for file in _files_of(path) if _log_name(file) == name]
+    if not all(map(os.path.exists, files)):
+        return [file for file in log_files(paths, Skipped()) if _log_name(file) == name] or files
     return files
 
 
-def _log_name(file: Path) -> str:
-    return log_name(file.name)
+def _log_name(file: Path) -> tuple[Path, str]:
+    return file.parent, log_name(file.name)
 
 
 def _has_events(file: Path) -> bool:
-    return next(read_events(file), None) is not None
+    return next(readable_events(file, Skipped()), None) is not None
 
 
-def _nothing_in(path: Path, skipped: Skipped) -> LogFileError:
+def _nothing_in(paths: Sequence[Path], skipped: Skipped) -> LogFileError:
+    if skipped.failures:
+        return unread(skipped)
     detail = f" ({counted(skipped.lines, 'line')} skipped; {skipped.first})" if skipped.lines else ""
-    return LogFileError(f"{str(path)!r} holds no events{detail}; give a .jsonl flow log or a folder of them")
+    return LogFileError(f"{named(paths)} holds no events{detail}; give a .jsonl flow log or a folder of them")
 
 
-def _files_of(path: Path) -> list[Path]:
-    return log_files(path) if path.is_dir() else [path]
+def _files_of(paths: Sequence[Path], skipped: Skipped) -> list[Path]:
+    """Return the log files of paths.
 
-
-def _flow_id(source: str | os.PathLike[str] | None) -> str:
-    if source is not None:
-        return str(source).lower()
-    span = current()
-    if span is None:
-        raise FlowNotFoundError("no flow is running here; give a flow_id or a log file")
-    return span.flow.id
+    Raises:
+        LogFileError: There are none.
+    """
+    files = log_files(paths, skipped)
+    if not files:
+        raise no_logs(paths, skipped)
+    return files
 
 
 def _of_flow(flow_id: str) -> FlowEvents:
@@ -257,7 +269,7 @@ def _of_flow(flow_id: str) -> FlowEvents:
     is_empty = state is not None and not state.ended and (state.is_silent or len(listeners) > 0)
     if not events and not is_empty:
         raise FlowNotFoundError(f"flow {flow_id!r} is in no ring buffer and no flow file of this process; {_next_step()}")
-    return FlowEvents(events, dropped, max((ring.faults(flow_id) for ring in rings), default=0), known_outcome(flow_id))
+    return FlowEvents(flow_id, events, dropped, max((ring.faults(flow_id) for ring in rings), default=0), known_outcome(flow_id))
 
 
 def _next_step() -> str:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
-from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, root_rank, status_of, without_repeats
+from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, resource_of, root_rank, status_of, without_repeats
 from ..redaction.marks import REDACTED
 from .span_stream import EndedSpan, SpanStream
 
+SHORT_SPAN: Final = 12
+"""How many characters from the end of a span id tell spans of a flow apart: the beginning is that of the flow."""
 MAX_ATTRIBUTES: Final = 20
 """How many attributes of a run are kept, and"""
 MAX_ATTRIBUTE: Final = 200
@@ -40,6 +42,9 @@ class FlowSummary:
         attributes: The simple values (short texts, numbers, true, false, null) of its input: what ``obs.flow`` was given, or the
             initial state of a YAML flow.
         error: ``{type, message}`` of its first error, or None.
+        root: The span id of its root, or None if that is not in the log.
+        shares_flow: Whether further runs have its ``flow_id``.
+        resource: ``{host, pid, service}`` of the process that began it, or None.
     """
 
     flow_id: str
@@ -55,6 +60,14 @@ class FlowSummary:
     alone: bool = False
     attributes: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] | None = None
+    root: str | None = None
+    shares_flow: bool = False
+    resource: dict[str, Any] | None = None
+
+    @property
+    def run_id(self) -> str:
+        """What names the run: its flow id; if further runs have that, also the end of its root's span id, after a slash."""
+        return f"{self.flow_id}/{self.root[-SHORT_SPAN:]}" if self.shares_flow and self.root else self.flow_id
 
     def count(self, event: Event) -> None:
         """Count an event, extend the run's time to it, and keep the first error."""
@@ -86,10 +99,13 @@ class _Root:
     def add(self, event: Event) -> None:
         """Add an entry or end event of the root span."""
         run, kind = self.run, event["event_type"]
+        run.root = event["span_id"]
         if kind == "entry":
             if self.node is None:
                 self.node, run.name = event["node"], name_of_root(event)
                 run.attributes = _attributes_of(event["data"].get("input"))
+                resource = resource_of(event)
+                run.resource = None if resource is None else {key: resource.get(key) for key in ("host", "pid", "service")}
         elif self.node is None or event["node"] == self.node:  # an event of another node is an error that was logged by hand
             duration = event["metrics"].get("duration_ms")
             run.status = status_of(event)
@@ -159,6 +175,17 @@ class _Flow:
         root = self._roots.get(top)
         return self._loose if root is None else root.run
 
+    def top_of(self, event: Event) -> str:
+        return self._spans.top_of(event)
+
+    def separate(self) -> list[tuple[str, _Root]]:
+        """Return the roots that are runs: one that continues a span of this log is part of another run."""
+        return [
+            (span_id, root)
+            for span_id, root in self._roots.items()
+            if self._rank != CONTINUED or root.parent not in self._seen or self._roots.get(root.parent or "") is root
+        ]
+
     def rest(self) -> Iterator[EndedSpan]:
         for span in self._spans.rest():
             self._counted(span)
@@ -172,14 +199,14 @@ class _Flow:
 
     def runs(self) -> list[FlowSummary]:
         """Return one run per root, ordered by start. Events that belong to no root count in the first run."""
-        loose = replace(self._loose)
-        runs = []
-        for root in self._roots.values():
-            if self._rank == CONTINUED and root.parent in self._seen and self._roots.get(root.parent or "") is not root:
-                loose.absorb(root.run)  # it continues a span that is in this log
-            else:
-                runs.append(replace(root.run))
+        loose, separate = replace(self._loose), dict(self.separate())
+        for span_id, root in self._roots.items():
+            if span_id not in separate:
+                loose.absorb(root.run)
+        runs = [replace(root.run) for root in separate.values()]
         runs.sort(key=lambda run: run.start)
+        for run in runs if len(runs) > 1 else ():
+            run.shares_flow = True
         if not runs:
             runs = [loose]
         elif loose.events:
@@ -211,6 +238,16 @@ class FlowSummaries:
         if flow is None:
             flow = self._flows[flow_id] = _Flow(flow_id, event["timestamp"])
         return flow.add(event)
+
+    def top_of(self, event: Event) -> str:
+        """Return the id of the outermost open span around an event that is about to be added."""
+        flow = self._flows.get(event["flow_id"])
+        return str(event["span_id"]) if flow is None else flow.top_of(event)
+
+    def roots_of(self, flow_id: str) -> set[str]:
+        """Return the span ids of the roots of a flow, if it has several runs."""
+        separate = {span_id for span_id, _ in self._flows[flow_id].separate()}
+        return separate if len(separate) > 1 else set()
 
     def rest(self) -> Iterator[EndedSpan]:
         """Yield the spans without an end, and count them. Call it after the last event."""

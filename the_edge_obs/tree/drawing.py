@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ..event import Event, is_number
 from ..text import View, clock_text, columns, counted, dollars, duration_text, fitted, printable
+from .clocks import DrawnSpan, drawn, shift_notes
 from .flow_facts import FlowFacts, SpanInfo, error_key
 from .table import Cell, branch, line_of, padded, room_beside, shared, trunk, widths_of
 
@@ -70,6 +71,7 @@ def render(log: FlowFacts, view: View = _PLAIN, *, payloads: bool = False, trace
     Example:
         >>> print(*render(obs.get_flow_log(run.flow_id)), sep="\\n")
     """
+    log = drawn(log)
     if table := list(rows(log, view)):
         payloads_of = _payloads(log.events) if payloads else {}
         for row in table if payloads or tracebacks else ():
@@ -78,7 +80,7 @@ def render(log: FlowFacts, view: View = _PLAIN, *, payloads: bool = False, trace
         yield from _table(table, view)
         yield ""
     yield ", ".join(totals(log))
-    yield from (view.paint("warn", line) for line in missing(log))
+    yield from (view.paint("warn", line) for line in (*missing(log), *map(printable, shift_notes(log))))
 
 
 def origin(log: FlowFacts) -> SpanInfo | None:
@@ -95,7 +97,11 @@ def origin(log: FlowFacts) -> SpanInfo | None:
 
 
 def rows(log: FlowFacts, view: View) -> Iterator[Row]:
-    """Yield the rows of the tree, parents before children. Long loops and fan-outs are folded if ``view.fold`` is set."""
+    """Yield the rows of the tree, parents before children. Long loops and fan-outs are folded if ``view.fold`` is set.
+
+    Spans are drawn where ``clocks.drawn`` puts them.
+    """
+    log = drawn(log)
     spans = {span.span_id: span for span in log.spans}
     entries = {event["span_id"]: event for event in log.events if event["event_type"] == "entry"}
     warnings = _warnings(log.events)
@@ -145,11 +151,17 @@ def _cells(span: SpanInfo, name: str | None, entry: Event | None) -> tuple[str, 
 
 
 def which(span: SpanInfo, entry: Event | None) -> str:
+    """Return what distinguishes a span from others, after a space: the number of an iteration, branch or attempt, the process."""
+    mark = span.mark if isinstance(span, DrawnSpan) else ""
+    return numbered(span.node, entry) + (f" {mark}" if mark else "")
+
+
+def numbered(node: str, entry: Event | None) -> str:
     """Return what distinguishes a span from its siblings, after a space: the number of an iteration, branch or attempt."""
     data = entry["data"] if entry else {}
     given = data.get("input")
     parts = []
-    if span.node in ("loop.iteration", "parallel.branch") and isinstance(given, dict):
+    if node in ("loop.iteration", "parallel.branch") and isinstance(given, dict):
         parts = [f"[{given['index']}]"] if "index" in given else []
         parts += [str(given["branch"])] if "branch" in given else []
         parts += [text] if "item" in given and columns(text := _one_line(given["item"])) <= _LABEL else []

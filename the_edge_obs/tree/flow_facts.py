@@ -44,7 +44,7 @@ class SpanInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the span as a dict of JSON values, with the attributes as keys."""
-        values = {name: getattr(self, name) for name in self.__slots__}
+        values = {name: getattr(self, name) for name in SpanInfo.__slots__}
         return {**values, "metrics": dict(self.metrics), "children": list(self.children)}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from .clocks import drawn
 from .flow_facts import FlowFacts, SpanInfo
 
 
@@ -32,7 +33,11 @@ class Placed:
 
 
 def place(log: FlowFacts) -> list[Placed]:
-    """Return the spans of a flow log with their lanes, ordered by start, parents before children."""
+    """Return the spans of a flow log with their lanes, ordered by start, parents before children.
+
+    Spans are placed where ``clocks.drawn`` puts them.
+    """
+    log = drawn(log)
     starts = _starts(log)
     last = max((event["timestamp"] for event in log.events), default=0.0)
     order = {span.span_id: number for number, (_, span) in enumerate(log.walk())}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..event import ROOT_NODE, Event
 from ..text import View, counted, printable
+from .clocks import drawn, shift_notes
 from .drawing import Row, missing, rows, totals
 from .flow_facts import FlowFacts
 
@@ -46,6 +47,7 @@ class _Line:
 
 def page(log: FlowFacts) -> str:
     """Return HTML of a flow log, to be embedded in another page: inline styles, no script, all data escaped."""
+    log = drawn(log)
     shown = list(islice(rows(log, View()), _MAX_ROWS + 1))
     lines = list(_lines(log, shown[:_MAX_ROWS]))
     left_out = [f"the first {_MAX_ROWS} rows are shown; export() writes all of them"] if len(shown) > _MAX_ROWS else []
@@ -53,7 +55,7 @@ def page(log: FlowFacts) -> str:
         name=printable(log.name or ROOT_NODE),
         flow_id=printable(log.flow_id),
         totals=list(totals(log)),
-        notes=[*missing(log), *left_out],
+        notes=[*missing(log), *map(printable, shift_notes(log)), *left_out],
         lines=lines,
     )
 

@@ -296,6 +296,39 @@ fn with_logs(name: &str) -> Folder {
 }
 
 #[test]
+fn several_paths_and_their_sub_folders_are_read_together() {
+    let folder = with_logs("paths");
+    let of = |arguments: &[&str]| folder.run(arguments).ends(0).out.clone();
+    let whole = of(&["query", "logs"]);
+    assert!(whole.lines().count() > 1);
+    fs::create_dir_all(folder.0.join("hosts/a/deep")).unwrap();
+    fs::create_dir_all(folder.0.join("hosts/.hidden")).unwrap();
+    for (number, file) in fs::read_dir(folder.0.join("logs")).unwrap().enumerate() {
+        let (path, hosts) = (file.unwrap().path(), folder.0.join("hosts"));
+        let place = ["a/deep", "a", "."][number % 3];
+        fs::copy(&path, hosts.join(place).join(path.file_name().unwrap())).unwrap();
+        fs::write(hosts.join(".hidden/x.jsonl"), "no event\n").unwrap();
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(folder.0.join("hosts"), folder.0.join("hosts/a/circle")).unwrap();
+    assert_eq!(of(&["query", "hosts"]), whole);
+    assert_eq!(of(&["query", "hosts/a", "hosts", "logs"]), whole);
+    assert_eq!(
+        of(&["validate", "hosts/a", "hosts"]).lines().count(),
+        of(&["validate", "logs"]).lines().count()
+    );
+    of(&["export", "hosts/a", "hosts", "-o", "all.jsonl"]);
+    assert_eq!(
+        of(&["query", "all.jsonl"]).lines().count(),
+        whole.lines().count()
+    );
+    let gone = folder.run(&["query", "hosts", "gone"]);
+    gone.ends(2)
+        .says("error: \"gone\" cannot be read: no such file or directory");
+    assert_eq!(gone.out, "");
+}
+
+#[test]
 fn events_are_queried() {
     let folder = with_logs("query");
     let lines = |arguments: &[&str]| {

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from ...errors import LogFileError, ObservabilityError
+from ... import LogFileError, ObservabilityError
 from ...instrumentation.resources import version
-from ...jsonl import log_files
+from ...jsonl import Skipped
+from ...store import log_files
 from .answers import fitted
-from .tools import TOOLS, Tool
+from .tools import TOOLS, Folders, Tool
 
 VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The versions of the protocol that are answered; a client that asks for another one is offered the last of these."""
@@ -40,7 +41,7 @@ class _RequestError(Exception):
         self.code = code
 
 
-def serve(folder: Path, lines: Iterable[str], out: TextIO) -> None:
+def serve(folders: Folders, lines: Iterable[str], out: TextIO) -> None:
     """Answer the requests of a client until it closes the stream.
 
     Args:
@@ -51,25 +52,25 @@ def serve(folder: Path, lines: Iterable[str], out: TextIO) -> None:
     for line in lines:
         if not line.strip():
             continue
-        answer = _answered(folder, line)
+        answer = _answered(folders, line)
         if answer is not None:
             # ASCII, so that neither the encoding of a stream nor a lone surrogate of a log can break a line.
             out.write(json.dumps(answer, ensure_ascii=True, separators=(",", ":")) + "\n")
             out.flush()
 
 
-def _answered(folder: Path, line: str) -> Any:
+def _answered(folders: Folders, line: str) -> Any:
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
         return _error(None, _PARSE_ERROR, "the message is not JSON")
     if isinstance(message, list):  # a batch, as versions before 2025-06-18 allow
-        answers = [answer for one in message if (answer := _one(folder, one)) is not None]
+        answers = [answer for one in message if (answer := _one(folders, one)) is not None]
         return answers or None
-    return _one(folder, message)
+    return _one(folders, message)
 
 
-def _one(folder: Path, message: Any) -> dict[str, Any] | None:
+def _one(folders: Folders, message: Any) -> dict[str, Any] | None:
     """Return the answer to one message; None for a notification, or an answer to a request that we never sent."""
     if not isinstance(message, dict) or not isinstance(message.get("method"), str):
         is_answer = isinstance(message, dict) and ("result" in message or "error" in message)
@@ -78,7 +79,7 @@ def _one(folder: Path, message: Any) -> dict[str, Any] | None:
         return None
     params = message.get("params")
     try:
-        result = _result(folder, message["method"], params if isinstance(params, dict) else {})
+        result = _result(folders, message["method"], params if isinstance(params, dict) else {})
     except _RequestError as refusal:
         return _error(message["id"], refusal.code, str(refusal))
     return {"jsonrpc": "2.0", "id": message["id"], "result": result}
@@ -88,7 +89,7 @@ def _error(number: Any, code: int, text: str) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": text}}
 
 
-def _result(folder: Path, method: str, params: dict[str, Any]) -> dict[str, Any]:
+def _result(folders: Folders, method: str, params: dict[str, Any]) -> dict[str, Any]:
     if method == "initialize":
         asked = params.get("protocolVersion")
         return {
@@ -102,7 +103,7 @@ def _result(folder: Path, method: str, params: dict[str, Any]) -> dict[str, Any]
     if method == "tools/list":
         return {"tools": [_described(tool) for tool in TOOLS.values()]}
     if method == "tools/call":
-        return _called(folder, params)
+        return _called(folders, params)
     raise _RequestError(_NO_METHOD, f"there is no method {method[:100]!r}; known: initialize, ping, tools/list, tools/call")
 
 
@@ -117,15 +118,15 @@ def _described(tool: Tool) -> dict[str, Any]:
     return {"name": tool.name, "description": tool.description, "inputSchema": schema, "annotations": hints}
 
 
-def _called(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
+def _called(folders: Folders, params: dict[str, Any]) -> dict[str, Any]:
     name, given = params.get("name"), params.get("arguments") or {}
     tool = TOOLS.get(name) if isinstance(name, str) else None
     if tool is None:
         raise _RequestError(_INVALID_PARAMS, f"there is no tool {str(name)[:100]!r}; known: {', '.join(TOOLS)}")
     try:
         arguments = _checked(tool, given)
-        _check_inside(folder)
-        answer: Any = tool.call(folder, arguments)
+        _check_inside(folders)
+        answer: Any = tool.call(folders, arguments)
         is_error = False
     except ObservabilityError as error:  # a mistake of the caller, who learns what is allowed
         answer, is_error = {"error": str(error)}, True
@@ -134,16 +135,20 @@ def _called(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": fitted(answer)}], "isError": is_error}
 
 
-def _check_inside(folder: Path) -> None:
-    """Raise an error if a log of the folder is a link to a file elsewhere.
+def _check_inside(folders: Folders) -> None:
+    """Raise an error if a log is in none of the folders: links may lead out of them.
 
     Raises:
         LogFileError: One is.
     """
-    real = folder.resolve()
-    for file in log_files(folder):
-        if file.is_symlink() and not file.resolve().is_relative_to(real):
-            raise LogFileError(f"{file.name!r} is a link to a file outside the folder, which is not read; remove the link")
+    real = [folder.resolve() for folder in folders]
+    is_inside: dict[Path, bool] = {}
+    for file in log_files(folders, Skipped()):
+        folder = file.resolve().parent if file.is_symlink() else file.parent
+        if folder not in is_inside:
+            is_inside[folder] = any(folder.resolve().is_relative_to(root) for root in real)
+        if not is_inside[folder]:
+            raise LogFileError(f"{str(file)!r} is outside the folder, reached by a link, and is not read; remove the link")
 
 
 def _checked(tool: Tool, given: Any) -> dict[str, Any]:

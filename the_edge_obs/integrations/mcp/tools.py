@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ...comparison import diff as compared
+from ... import FlowLog, FlowNotFoundError, QueryError, runs
+from ... import diff as compared
 from ...comparison import render as render_diff
-from ...errors import FlowNotFoundError, QueryError
 from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
-from ...flow_log import FlowLog, SpanInfo, build_flow_log
+from ...flow_log import SpanInfo, build_flow_log
 from ...jsonl import Skipped
+from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, ordered_query
 from ...store.error_groups import error_groups
-from ...store.run_filters import ORDERS
 from ...store.run_stats import node_stats
-from ...store.sources import iter_query, ordered_query, runs
-from ...store.summaries import FlowSummary
 from ...text import View, clock_text, duration_text
-from ...tree.drawing import origin
+from ...tree import DrawnSpan, drawn, origin
 
 _SHORT_RUN: Final = 8  # characters from the beginning of a flow id
-_SHORT_SPAN: Final = 12  # characters from the end of a span id: the beginning is that of its run
 _KNOWN: Final = 5  # runs that an error names
 _RUNS, _EVENTS, _GROUPS = 20, 30, 20
 _WIDTH: Final = 120
 
 Schema = dict[str, Any]
+Folders = Sequence[Path]
 
 
 class Tool(NamedTuple):
@@ -36,7 +34,7 @@ class Tool(NamedTuple):
     description: str
     arguments: Mapping[str, Schema]
     required: tuple[str, ...]
-    call: Callable[[Path, dict[str, Any]], Any]
+    call: Callable[[Folders, dict[str, Any]], Any]
 
 
 def _text(description: str) -> Schema:
@@ -47,11 +45,12 @@ def _number(description: str) -> Schema:
     return {"type": "integer", "description": description}
 
 
-_RUN: Final = _text("a run: the beginning of its id, last, or last-failed")
+_RUN: Final = _text("a run, as list_runs names it: the beginning of its id, last, or last-failed")
 _TIME: Final = "ISO 8601 (local time without a zone), Unix seconds, or relative to now, such as -30m, -2h, -1d"
 _SINCE: Final = {"since": _text(f"not before: {_TIME}"), "until": _text("not after; as since")}
 _CHOICE: Final[dict[str, Schema]] = {
     "name": _text("the run's name; * stands for any text"),
+    "host": _text("the host on which the run began; * works here too"),
     "status": _text(f"one of {', '.join(STATUSES)}"),
     "errors": {"type": "boolean", "description": "true: only runs with errors, also handled ones; false: only runs without"},
     "attributes": {"type": "object", "description": 'values that the run was given, such as {"topic": "cats"}; * works here too'},
@@ -77,7 +76,8 @@ def _choice(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _run_facts(run: FlowSummary) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "run": run.flow_id[:_SHORT_RUN],
+        "run": _short_run(run),
+        "host": run.resource["host"] if run.resource else None,
         "name": run.name,
         "status": run.status,
         "started": clock_text(run.start),
@@ -91,43 +91,50 @@ def _run_facts(run: FlowSummary) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in (None, 0, {})}
 
 
-def _chosen(folder: Path, wanted: str) -> str:
-    """Return the id of the run that an argument names.
+def _short_run(run: FlowSummary) -> str:
+    flow_id, slash, span = run.run_id.partition("/")
+    return flow_id[:_SHORT_RUN] + slash + span
+
+
+def _chosen(folders: Folders, wanted: str) -> dict[str, Any]:
+    """Return the filters of the events of the run that an argument names; the id of a trace names all of its runs.
 
     Raises:
         FlowNotFoundError: No run is named so, or more than one.
     """
     if wanted in ("last", "last-failed"):
-        found = runs(folder, status="error" if wanted == "last-failed" else None, last=1)
+        found = runs(folders, status="error" if wanted == "last-failed" else None, last=1)
         if not found:
-            raise FlowNotFoundError(f"no run of this folder has failed; {_latest(folder)}")
-        return found[0].flow_id
-    ids = list(dict.fromkeys(run.flow_id for run in runs(folder, flow_id=wanted)))
+            raise FlowNotFoundError(f"no run of this folder has failed; {_latest(folders)}")
+        return filters_of(folders, found)
+    found = runs(folders, flow_id=wanted)
+    ids = {run.flow_id for run in found}
     if wanted and len(ids) == 1:
-        return ids[0]
+        return filters_of(folders, found) if "/" in wanted else {"flow_id": [*ids]}
     problem = f"{len(ids)} runs begin with {wanted[:40]!r}" if ids else f"no run begins with {wanted[:40]!r}"
-    raise FlowNotFoundError(f"{problem}; {_latest(folder)}")
+    raise FlowNotFoundError(f"{problem}; {_latest(folders)}")
 
 
-def _latest(folder: Path) -> str:
-    known = [f"{run.flow_id[:_SHORT_RUN]} ({run.name}, {run.status})" for run in runs(folder, last=_KNOWN, sort="-start")]
+def _latest(folders: Folders) -> str:
+    known = [f"{_short_run(run)} ({run.name}, {run.status})" for run in runs(folders, last=_KNOWN, sort="-start")]
     return f"give last, last-failed or an id; the latest runs: {', '.join(known)}"
 
 
-def _log(folder: Path, wanted: str) -> FlowLog:
-    flow_id, skipped = _chosen(folder, wanted), Skipped()
-    events = list(iter_query(folder, skipped, flow_id=flow_id))
-    return build_flow_log(events, dropped=skipped.dropped.get(flow_id, 0))
+def _log(folders: Folders, wanted: str) -> FlowLog:
+    skipped = Skipped()
+    events = list(iter_query(folders, skipped, **_chosen(folders, wanted)))
+    return build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
 
 
 def _short_span(span_id: str) -> str:
-    return span_id[-_SHORT_SPAN:]
+    return span_id[-SHORT_SPAN:]
 
 
 def _line(span: SpanInfo, depth: int) -> str:
     """Return a line of a run's tree; it is one JSON string, whatever the log has put into it."""
     name = f"{span.step} ({span.node})" if span.step and span.step != span.node else span.name or span.node
-    parts = [f"{'  ' * depth}{name}", span.status, duration_text(span.duration_ms), _short_span(span.span_id)]
+    mark = span.mark if isinstance(span, DrawnSpan) else ""
+    parts = [f"{'  ' * depth}{name}", mark, span.status, duration_text(span.duration_ms), _short_span(span.span_id)]
     if span.error is not None:
         parts.append(f"{span.error.get('type')}: {span.error.get('message')}")
     return "  ".join(part for part in parts if part)
@@ -187,16 +194,16 @@ def _event_facts(event: Event, *, with_run: bool = False) -> dict[str, Any]:
 # --- the tools ---
 
 
-def _list_runs(folder: Path, given: dict[str, Any]) -> Any:
-    found = runs(folder, **_choice(given), sort=given.get("sort", "-start"))
+def _list_runs(folders: Folders, given: dict[str, Any]) -> Any:
+    found = runs(folders, **_choice(given), sort=given.get("sort", "-start"))
     limit = given.get("limit", _RUNS)
     if limit < 0:
         raise QueryError(f"limit {limit} is not a whole number of at least 0")
     return {"runs": [_run_facts(run) for run in found[:limit]], "shown": min(limit, len(found)), "of": len(found)}
 
 
-def _show_run(folder: Path, given: dict[str, Any]) -> Any:
-    log = _log(folder, given["run"])
+def _show_run(folders: Folders, given: dict[str, Any]) -> Any:
+    log = _log(folders, given["run"])
     failed = origin(log)
     if failed is None:
         failed = next((span for span in log.spans if span.status == "error"), None)
@@ -204,11 +211,11 @@ def _show_run(folder: Path, given: dict[str, Any]) -> Any:
     answer = {"run": log.flow_id[:_SHORT_RUN], "name": log.name, "status": log.status, "totals": metrics}
     if failed is not None:
         answer["error_arose_in"] = _span_facts(log, failed)
-    return {**answer, "spans": [_line(span, depth) for depth, span in log.walk()]}
+    return {**answer, "spans": [_line(span, depth) for depth, span in drawn(log).walk()]}
 
 
-def _get_span(folder: Path, given: dict[str, Any]) -> Any:
-    log, wanted = _log(folder, given["run"]), given["span"].lower()
+def _get_span(folders: Folders, given: dict[str, Any]) -> Any:
+    log, wanted = _log(folders, given["run"]), given["span"].lower()
     found = [span for span in log.spans if wanted and span.span_id.lower().endswith(wanted)]
     if len(found) == 1:
         return _span_facts(log, found[0])
@@ -217,16 +224,16 @@ def _get_span(folder: Path, given: dict[str, Any]) -> Any:
     raise FlowNotFoundError(f"{problem} with {wanted[:40]!r}; the first spans of this run: {known}")
 
 
-def _query(folder: Path, given: dict[str, Any]) -> Any:
+def _query(folders: Folders, given: dict[str, Any]) -> Any:
     filters = _filters({name: value for name, value in given.items() if name not in ("run", "limit")})
     if "run" in given:
-        filters["flow_id"] = _chosen(folder, given["run"])
-    events = list(ordered_query(folder, **filters, last=given.get("limit", _EVENTS)))
+        filters |= _chosen(folders, given["run"])
+    events = list(ordered_query(folders, **filters, last=given.get("limit", _EVENTS)))
     return {"events": [_event_facts(event, with_run=True) for event in events], "shown": len(events)}
 
 
-def _errors(folder: Path, given: dict[str, Any]) -> Any:
-    groups = error_groups(iter_query(folder, **_flows(folder, given)))
+def _errors(folders: Folders, given: dict[str, Any]) -> Any:
+    groups = error_groups(iter_query(folders, **_flows(folders, given)))
     facts = [
         {
             "node": group.node,
@@ -237,7 +244,7 @@ def _errors(folder: Path, given: dict[str, Any]) -> Any:
             "runs": group.runs,
             "first": clock_text(group.first),
             "last": clock_text(group.last),
-            "run": group.flow_id[:_SHORT_RUN],
+            "run": group.flow_id[:_SHORT_RUN] + (f"/{group.root[-SHORT_SPAN:]}" if group.root else ""),
             "span": _short_span(group.span_id),
         }
         for group in groups[:_GROUPS]
@@ -245,19 +252,19 @@ def _errors(folder: Path, given: dict[str, Any]) -> Any:
     return {"causes": facts, "shown": len(facts), "of": len(groups), "errors": sum(group.count for group in groups)}
 
 
-def _flows(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+def _flows(folders: Folders, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filter of events that leaves those of the chosen runs."""
     choice = _choice(given)
-    return {"flow_id": [run.flow_id for run in runs(folder, **choice)]} if choice else {}
+    return filters_of(folders, runs(folders, **choice)) if choice else {}
 
 
-def _diff(folder: Path, given: dict[str, Any]) -> Any:
-    result = compared(_log(folder, given["old"]), _log(folder, given["new"]))
+def _diff(folders: Folders, given: dict[str, Any]) -> Any:
+    result = compared(_log(folders, given["old"]), _log(folders, given["new"]))
     return {"differences": list(render_diff(result, View(_WIDTH, unicode=False)))}
 
 
-def _stats(folder: Path, given: dict[str, Any]) -> Any:
-    _, nodes = node_stats(iter_query(folder, **_flows(folder, given)))
+def _stats(folders: Folders, given: dict[str, Any]) -> Any:
+    _, nodes = node_stats(iter_query(folders, **_flows(folders, given)))
     figures = sorted((node.to_dict() for node in nodes), key=lambda one: -float(one["total_ms"]))
     return {"nodes": [{name: value for name, value in one.items() if value not in (None, 0)} for one in figures]}
 

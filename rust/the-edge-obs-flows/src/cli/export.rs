@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::PathBuf;
 
 use the_edge_obs::export::{export_each, export_flow_logs, indented, Exported, Format};
 use the_edge_obs::jsonl::Skipped;
-use the_edge_obs::{build_flow_log, Filters, Snap, Store};
+use the_edge_obs::{build_flow_log, Filters, Snap};
 
 use super::options::ExportOptions;
-use super::sources::{code_of, read, shown};
+use super::sources::{all_shown, code_of, read, store_of};
 use super::terminal::{counted, stdout, Fault};
 use crate::python::quoted;
 
@@ -24,9 +24,9 @@ pub(super) fn call(options: &ExportOptions) -> Result<u8, Fault> {
     let flow = options
         .flow
         .as_deref()
-        .map(|given| one_flow(&options.log, given));
+        .map(|given| one_flow(&options.logs, given));
     let source = Source {
-        log: &options.log,
+        logs: &options.logs,
         flow: flow.transpose()?,
     };
     let mut skipped = Skipped::default();
@@ -49,7 +49,7 @@ pub(super) fn call(options: &ExportOptions) -> Result<u8, Fault> {
 
 /// What is exported.
 struct Source<'o> {
-    log: &'o Path,
+    logs: &'o [PathBuf],
     /// The only flow that is wanted.
     flow: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Source<'_> {
         skipped: &mut Skipped,
         mut take: impl FnMut(Snap) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        read(self.log, &Filters::new(), skipped, |event| {
+        read(self.logs, &Filters::new(), skipped, |event| {
             match &self.flow {
                 Some(flow) if flow_of(&event) != flow => Ok(()),
                 _ => take(event),
@@ -71,7 +71,7 @@ impl Source<'_> {
 }
 
 /// Returns the flow whose id begins as given.
-fn one_flow(log: &Path, given: &str) -> Result<String, Fault> {
+fn one_flow(logs: &[PathBuf], given: &str) -> Result<String, Fault> {
     let wanted = given.to_lowercase();
     let mut flows: BTreeSet<String> = BTreeSet::new();
     let mut add = |event: Snap| {
@@ -81,14 +81,15 @@ fn one_flow(log: &Path, given: &str) -> Result<String, Fault> {
         }
     };
     let filters = Filters::new();
-    let store = Store::new().path(log);
-    store.for_each(&filters, &mut Skipped::default(), |event| {
+    let mut skipped = Skipped::default();
+    let store = store_of(logs, &mut skipped)?;
+    store.for_each(&filters, &mut skipped, |event| {
         add(event);
         ControlFlow::Continue(())
     })?;
     match flows.len() {
         1 => Ok(flows.into_iter().next().unwrap_or_default()),
-        count => Err(not_one(given, count, log)),
+        count => Err(not_one(given, count, logs)),
     }
 }
 
@@ -96,8 +97,8 @@ fn flow_of(event: &Snap) -> &str {
     event.get("flow_id").and_then(Snap::as_str).unwrap_or("")
 }
 
-fn not_one(given: &str, count: usize, log: &Path) -> Fault {
-    let source = shown(log);
+fn not_one(given: &str, count: usize, logs: &[PathBuf]) -> Fault {
+    let source = all_shown(logs);
     let problem = match count {
         0 => format!("no flow of {source} begins"),
         _ => format!("{count} flows of {source} begin"),

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::terminal::PROGRAM;
 
-const LOG_HELP: &str = "A .jsonl log, a .json export, or a folder of logs";
+const LOG_HELP: &str = "A .jsonl log, a .json export, or a folder of logs with its sub-folders; several are read together";
 const WHEN: &str =
     "Unix seconds, ISO 8601 (local time without a zone), or relative to now: -30s, -5m, -2h, -1d, -2w";
 
@@ -105,11 +105,12 @@ pub(super) struct RunOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   tea-obs-rs validate logs
+  tea-obs-rs validate logs/host-a logs/host-b
   tea-obs-rs validate --strict run.jsonl
   tea-obs-rs validate triage.yaml")]
 pub(super) struct ValidateOptions {
-    #[arg(value_name = "LOG|FLOW.yaml", help = format!("{LOG_HELP}; or a flow file"))]
-    pub path: PathBuf,
+    #[arg(value_name = "LOG|FLOW.yaml", help = format!("{LOG_HELP}; or a flow file"), required = true)]
+    pub paths: Vec<PathBuf>,
     /// Also check what only a whole log shows: that spans begin, nest and end as they must
     #[arg(long)]
     pub strict: bool,
@@ -120,17 +121,18 @@ pub(super) struct ValidateOptions {
 
 /// Print the events of a log that match filters
 ///
-/// The events that match all filters, one JSON object per line. Those of a folder come in the order of their times, whichever run they
-/// are of, and are held in memory for that. A filter marked * can be repeated; one of its values has to match.
+/// The events that match all filters, one JSON object per line. Those of a folder, or of several files, come in the order of their
+/// times, whichever run they are of, and are held in memory for that. A filter marked * can be repeated; one of its values has to match.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   tea-obs-rs query logs --node 'llm.*' --level error
+  tea-obs-rs query logs/host-a logs/host-b --level error
   tea-obs-rs query run.jsonl --event-type exit --step summarize | jq .metrics
   tea-obs-rs query logs --since -5m --min-level warn --format console
   tea-obs-rs query logs --level error --last 10")]
 pub(super) struct QueryOptions {
-    #[arg(value_name = "LOG", help = LOG_HELP)]
-    pub log: PathBuf,
+    #[arg(value_name = "LOG", help = LOG_HELP, required = true)]
+    pub logs: Vec<PathBuf>,
     /// * The node, such as llm.call or 'llm.*'
     #[arg(long, value_name = "GLOB", help_heading = "Filters")]
     pub node: Vec<String>,
@@ -207,11 +209,12 @@ pub(super) struct QueryOptions {
     after_help = "Examples:
   tea-obs-rs export logs/flow-0b5e7a52-4c1e-4f6b-9d80-2f4f3f0d9a11.jsonl -o run.json
   tea-obs-rs export logs --format jsonl -o all.jsonl
+  tea-obs-rs export logs/host-a logs/host-b -o all.jsonl
   tea-obs-rs export run.jsonl --format json -o - | jq .metrics"
 )]
 pub(super) struct ExportOptions {
-    #[arg(value_name = "LOG", help = LOG_HELP)]
-    pub log: PathBuf,
+    #[arg(value_name = "LOG", help = LOG_HELP, required = true)]
+    pub logs: Vec<PathBuf>,
     /// The file to write; - is stdout
     #[arg(short, long, value_name = "PATH")]
     pub output: String,

@@ -8,7 +8,7 @@ use the_edge_obs::sink::console::{uses_colour, Console};
 use the_edge_obs::{Filters, Snap};
 
 use super::options::QueryOptions;
-use super::sources::{code_of, read};
+use super::sources::{code_of, is_one_file, read};
 use super::terminal::{stdout, Fault};
 
 pub(super) fn call(options: &QueryOptions) -> Result<u8, Fault> {
@@ -26,20 +26,21 @@ pub(super) fn call(options: &QueryOptions) -> Result<u8, Fault> {
             out.text("\n")
         }
     };
-    if options.log.is_dir() || options.last.is_some() {
+    let is_one = is_one_file(&options.logs);
+    if !is_one || options.last.is_some() {
         let mut events = Vec::new();
-        read(&options.log, &filters.uncounted(), &mut skipped, |event| {
+        read(&options.logs, &filters.uncounted(), &mut skipped, |event| {
             events.push(event);
             Ok(())
         })?;
-        if options.log.is_dir() {
+        if !is_one {
             events.sort_by(|one, other| timestamp(one).total_cmp(&timestamp(other)));
         }
         for event in filters.counted(events.iter()) {
             print(event)?;
         }
     } else {
-        read(&options.log, &filters, &mut skipped, |event| print(&event))?;
+        read(&options.logs, &filters, &mut skipped, |event| print(&event))?;
     }
     out.finish()?;
     Ok(code_of(&skipped.packed))

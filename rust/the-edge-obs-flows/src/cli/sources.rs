@@ -1,5 +1,6 @@
-//! The logs that commands read: a file, or a folder of them.
+//! The logs that commands read: files, and folders of them.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -14,50 +15,85 @@ pub(super) fn shown(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
-/// Returns the files of a log.
-pub(super) fn files_of(log: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Fault> {
-    if !log.is_dir() {
-        return Ok((vec![log.to_owned()], Vec::new()));
+/// Returns the paths of logs as messages show them.
+pub(super) fn all_shown(logs: &[PathBuf]) -> String {
+    let names: Vec<String> = logs.iter().map(|log| shown(log)).collect();
+    names.join(", ")
+}
+
+/// Tells whether logs are a single one that is not a folder.
+pub(super) fn is_one_file(logs: &[PathBuf]) -> bool {
+    matches!(logs, [log] if !log.is_dir())
+}
+
+/// Returns the files of logs, those that are read and those that are compressed, each once.
+pub(super) fn files_of(logs: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Fault> {
+    let (mut files, mut packed) = (Vec::new(), Vec::new());
+    for log in logs {
+        if log.is_dir() {
+            let folder = log_files(log)?;
+            files.extend(folder.files);
+            packed.extend(folder.packed);
+        } else {
+            files.push(log.clone());
+        }
     }
-    let folder = log_files(log)?;
-    if folder.files.is_empty() && folder.packed.is_empty() {
+    if files.is_empty() && packed.is_empty() {
+        let (what, hold) = if logs.len() == 1 {
+            ("folder ", "holds")
+        } else {
+            ("", "hold")
+        };
         return Err(Fault::Input(format!(
-            "folder {} holds no logs; the name of a log ends in {SUFFIX}",
-            shown(log)
+            "{what}{} {hold} no logs; the name of a log ends in {SUFFIX}",
+            all_shown(logs)
         )));
     }
-    Ok((folder.files, folder.packed))
+    let mut known = HashSet::new();
+    for files in [&mut files, &mut packed] {
+        files.sort();
+        files.retain(|file| known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
+    }
+    Ok((files, packed))
+}
+
+/// Returns a store of logs; a file that is in several of them is read once.
+pub(super) fn store_of(logs: &[PathBuf], skipped: &mut Skipped) -> Result<Store, Fault> {
+    let (files, packed) = files_of(logs)?;
+    if let [log] = logs {
+        return Ok(Store::new().path(log));
+    }
+    skipped.packed.extend(packed);
+    Ok(files.into_iter().fold(Store::new(), Store::path))
 }
 
 /// Gives `each` the events of a log that pass the filters, until it fails; prints afterwards on stderr which lines were skipped.
 pub(super) fn read(
-    log: &Path,
+    logs: &[PathBuf],
     filters: &Filters,
     skipped: &mut Skipped,
     mut each: impl FnMut(Snap) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    files_of(log)?;
+    let store = store_of(logs, skipped)?;
     let mut failed = None;
-    let done = Store::new()
-        .path(log)
-        .for_each(filters, skipped, |event| match each(event) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(fault) => {
-                failed = Some(fault);
-                ControlFlow::Break(())
-            }
-        });
+    let done = store.for_each(filters, skipped, |event| match each(event) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(fault) => {
+            failed = Some(fault);
+            ControlFlow::Break(())
+        }
+    });
     if let Some(fault) = failed {
         return Err(fault);
     }
     done.map_err(|error: Error| Fault::from(error))?;
-    say_skipped(log, skipped);
+    say_skipped(logs, skipped);
     Ok(())
 }
 
 /// Prints on stderr which lines of a log were skipped, if any.
-fn say_skipped(log: &Path, skipped: &Skipped) {
-    let source = shown(log);
+fn say_skipped(logs: &[PathBuf], skipped: &Skipped) {
+    let source = all_shown(logs);
     if skipped.lines == 1 && skipped.torn {
         say(&format!(
             "note: the last line of {source} is cut off: its process was killed or is still writing"

@@ -1,6 +1,6 @@
 //! `tea-obs-rs validate`: validate a log or a flow file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use the_edge_obs::redaction::{redact, KeyClasses};
 use the_edge_obs::validation::{check_log, check_whole, Tally};
@@ -27,13 +27,20 @@ pub(super) fn is_flow(path: &Path) -> bool {
 
 pub(super) fn call(options: &ValidateOptions) -> Result<u8, Fault> {
     let mut out = stdout();
-    if is_flow(&options.path) {
-        let code = validate_flow(options, &mut out)?;
-        out.finish()?;
-        return Ok(code);
-    }
-    let (files, packed) = files_of(&options.path)?;
+    let (flows, logs): (Vec<PathBuf>, Vec<PathBuf>) = options
+        .paths
+        .iter()
+        .cloned()
+        .partition(|path| is_flow(path));
     let mut worst = DONE;
+    for flow in &flows {
+        worst = worst.max(validate_flow(flow, options.no_code, &mut out)?);
+    }
+    if logs.is_empty() {
+        out.finish()?;
+        return Ok(worst);
+    }
+    let (files, packed) = files_of(&logs)?;
     for file in files {
         worst = worst.max(validate_log(&file, options.strict, &mut out)?);
     }
@@ -103,10 +110,9 @@ fn verdict(path: &Path, tally: &Tally, faults: u64, out: &mut Out) -> Result<u8,
     Ok(DONE)
 }
 
-fn validate_flow(options: &ValidateOptions, out: &mut Out) -> Result<u8, Fault> {
-    let path = &options.path;
+fn validate_flow(path: &Path, no_code: bool, out: &mut Out) -> Result<u8, Fault> {
     let actions = Actions::builtin();
-    let loaded = if options.no_code {
+    let loaded = if no_code {
         Flow::load_without_code(path, actions)
     } else {
         Flow::load(path, actions)

@@ -8,7 +8,7 @@
 mod decoding;
 mod lines;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -255,7 +255,7 @@ fn events_of(logs: Vec<Snap>, skipped: &mut Skipped) -> Vec<Snap> {
     events
 }
 
-/// The event files of a folder. Sub-folders are not entered.
+/// The event files of a folder and its sub-folders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Folder {
     /// The files that are read, by name.
@@ -264,34 +264,73 @@ pub struct Folder {
     pub packed: Vec<PathBuf>,
 }
 
-/// Returns the event files in a folder.
+/// Returns the event files in a folder and its sub-folders; hidden sub-folders are passed over.
+///
+/// Links are followed. Each folder is entered once, so circles of links end, and each file counts once.
 ///
 /// # Errors
 ///
-/// [`Error::LogFile`]: the folder cannot be read.
+/// [`Error::LogFile`]: a folder cannot be read.
 pub fn log_files(folder: &Path) -> Result<Folder, Error> {
-    let failed = |error: io::Error| {
-        Error::LogFile(format!(
-            "folder {folder:?} cannot be read: {}",
-            reason_of(&error)
-        ))
-    };
     let mut found = Folder::default();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.to_string_lossy();
-        if name.ends_with(SUFFIX) && path.is_file() {
-            found.files.push(path);
-        } else if name.ends_with(".jsonl.gz")
-            && path.is_file()
-            && !path.with_extension("").is_file()
-        {
-            found.packed.push(path);
+    let (mut entered, mut known) = (HashSet::new(), HashSet::new());
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        if !entered.insert(real(&folder)) {
+            continue;
         }
+        let mut entries = entries_of(&folder).map_err(|error| {
+            Error::LogFile(format!(
+                "folder {folder:?} cannot be read: {}",
+                reason_of(&error)
+            ))
+        })?;
+        // In the order of names, links last: which of several paths a file has does not depend on the file system.
+        entries.sort_by_cached_key(|path| (path.is_symlink(), path.clone()));
+        for path in &entries {
+            if is_log(path) && known.insert(real(path)) {
+                let is_packed = path.extension().is_some_and(|suffix| suffix == "gz");
+                let files = if is_packed {
+                    &mut found.packed
+                } else {
+                    &mut found.files
+                };
+                files.push(path.clone());
+            }
+        }
+        waiting.extend(
+            entries
+                .into_iter()
+                .rev()
+                .filter(|path| !is_hidden(path) && path.is_dir()),
+        );
     }
     found.files.sort();
     found.packed.sort();
     Ok(found)
+}
+
+fn entries_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// Tells whether a path is that of a log: a file with the suffix of one; a compressed one only without an unpacked copy.
+fn is_log(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    let has_name = name.ends_with(SUFFIX)
+        || (name.ends_with(".jsonl.gz") && !path.with_extension("").is_file());
+    has_name && path.is_file()
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// Returns the path of a file or folder without links.
+fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Returns the log that a file belongs to: its name without the mark of a part that was set aside, as in

@@ -207,8 +207,18 @@ impl Filters {
             }
             "text" => self.text = Some(needle(name, value)?),
             "flow_id" => {
-                let ids = strings(name, value)?;
-                self.flow_ids = Some(ids.into_iter().map(str::to_lowercase).collect());
+                let ids: Vec<String> = strings(name, value)?
+                    .into_iter()
+                    .map(str::to_lowercase)
+                    .collect();
+                if let Some((part, (flow, _))) =
+                    ids.iter().find_map(|id| Some((id, id.split_once('/')?)))
+                {
+                    return Err(Error::Query(format!(
+                        "{name} {part:?} names one of several runs of a flow, but an event names its flow; give {flow:?}"
+                    )));
+                }
+                self.flow_ids = Some(ids);
             }
             "last" => self.last = Some(count(name, value)?),
             _ => self.limit = Some(count(name, value)?),

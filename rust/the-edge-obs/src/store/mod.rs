@@ -78,8 +78,8 @@ impl Store {
 
     /// Adds a `.jsonl` log, a `.json` export, or a folder of logs. It is read when somebody asks.
     ///
-    /// In a folder, files whose names end in `.jsonl` are read, and sub-folders are not entered. If there is a ring too, a path that
-    /// does not exist counts as empty.
+    /// In a folder and its sub-folders, files whose names end in `.jsonl` are read. If there is a ring too, a path that does not exist
+    /// counts as empty.
     pub fn path(mut self, path: impl Into<PathBuf>) -> Store {
         self.paths.push(path.into());
         self

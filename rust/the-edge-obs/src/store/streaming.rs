@@ -1,7 +1,7 @@
 //! Gives events one at a time.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::merging::merged;
 use crate::error::Error;
@@ -38,12 +38,14 @@ pub(super) fn stream(
     skipped: &mut Skipped,
     each: &mut impl FnMut(Snap) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, Error> {
-    let mut files: Vec<(String, &PathBuf)> =
-        files.iter().map(|file| (log_name(file), file)).collect();
+    let mut files: Vec<(Option<&Path>, String, &PathBuf)> = files
+        .iter()
+        .map(|file| (file.parent(), log_name(file), file))
+        .collect();
     files.sort();
-    for log in files.chunk_by(|one, other| one.0 == other.0) {
+    for log in files.chunk_by(|one, other| (one.0, &one.1) == (other.0, &other.1)) {
         let mut parts = Vec::new();
-        for (_, file) in log {
+        for (_, _, file) in log {
             let mut reader = Events::open(file)?;
             if log.len() == 1 {
                 for event in reader.by_ref() {
