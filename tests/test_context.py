@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -12,7 +13,16 @@ import uuid
 import pytest
 
 import the_edge_obs as obs
-from the_edge_obs.context import FlowState, SpanContext, at_fork, checked_flow_id, child_context, new_flow_id, new_number
+from the_edge_obs.context import (
+    FlowState,
+    SpanContext,
+    at_fork,
+    checked_flow_id,
+    child_context,
+    flows_known,
+    new_flow_id,
+    new_number,
+)
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import is_uuid
 
@@ -177,3 +187,17 @@ def test_a_system_without_forks_has_no_hooks(monkeypatch: pytest.MonkeyPatch) ->
     """On Windows there is nothing to register, and nothing fails."""
     monkeypatch.delattr(os, "register_at_fork", raising=False)
     at_fork(after_in_child=lambda: None)
+
+
+def test_flows_are_known_as_long_as_they_are_referenced() -> None:
+    """Of two with the same id the later one counts; references to flows that are gone are swept, and those in use stay."""
+    flow_id = new_flow_id()
+    first, second = FlowState(flow_id, "first"), FlowState(flow_id, "second")
+    flows_known.add(first)
+    flows_known.add(second)
+    gone = [new_flow_id() for _ in range(10_000)]
+    for name in gone:
+        flows_known.add(FlowState(name, "gone"))
+    gc.collect()
+    assert (flows_known.get(flow_id), {flows_known.get(name) for name in gone}) == (second, {None})
+    assert len(flows_known) < 5_000

@@ -28,6 +28,7 @@ from the_edge_obs.event import (
     root_rank,
     schema,
     validate,
+    without_totals,
 )
 
 FLOW = "0b7e7d4c-6f4e-4f0e-9d0a-111111111111"
@@ -248,3 +249,48 @@ def test_ranks_of_roots_are_ordered() -> None:
     ranks = [root_rank("flow", None), root_rank("llm.call", None), root_rank("flow", "other"), root_rank("llm.call", "other")]
     assert ranks == [3, ALONE, CONTINUED, 0]
     assert ranks == sorted(ranks, reverse=True)
+
+
+TOTALS = {"bytes": 9, "events": 2, "start": 1.5, "end": 2.5, "errors": 0, "error": None, "tokens": 7, "cost_usd": 0.5}
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES)
+@pytest.mark.parametrize("node", ["flow", "survey"])
+@pytest.mark.parametrize(
+    ("totals", "is_valid"),
+    [
+        (TOTALS, True),
+        ({**TOTALS, "events": 2.0, "error": {"type": "E", "message": "m"}}, True),
+        ("[cut: 300 characters of JSON]", True),
+        ({key: value for key, value in TOTALS.items() if key != "bytes"}, False),
+        ({**TOTALS, "more": 1}, False),
+        ({**TOTALS, "events": 2.5}, False),
+        ({**TOTALS, "errors": True}, False),
+        ({**TOTALS, "bytes": -1}, False),
+        ({**TOTALS, "cost_usd": "0.5"}, False),
+        ({**TOTALS, "tokens": 1e300}, False),
+        ({**TOTALS, "error": {"type": "E"}}, False),
+        (None, False),
+    ],
+)
+def test_totals_are_checked_at_the_end_of_a_root(kind: str, node: str, totals: Any, is_valid: bool) -> None:
+    """Elsewhere it is a key like any other; the schema says the same."""
+    jsonschema = pytest.importorskip("jsonschema")
+    made = an_event(event_type=kind, node=node, data={"totals": totals})
+    is_valid = is_valid or node != "flow" or kind not in ("exit", "error")
+    assert (problems(made) == []) is is_valid
+    assert jsonschema.Draft202012Validator(schema()).is_valid(made) is is_valid
+
+
+def test_readers_leave_totals_out() -> None:
+    """Of the end of a root, and nothing else."""
+    ended = an_event(event_type="exit", node="flow", parent_id=None, data={"output": 1, "totals": TOTALS})
+    others = [
+        {**ended, "event_type": "log"},
+        {**ended, "node": "survey", "parent_id": ended["flow_id"]},
+        {**ended, "data": {"totals": {**TOTALS, "more": 1}}},
+    ]
+    before = copy.deepcopy(ended)
+    assert without_totals(ended) == {**ended, "data": {"output": 1}}
+    assert [without_totals(event) for event in others] == others
+    assert ended == before

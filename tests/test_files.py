@@ -96,7 +96,7 @@ def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
     """That is how an owner sets up logs that lie elsewhere."""
     (tmp_path / "var").mkdir()
     (tmp_path / "logs").symlink_to(tmp_path / "var")
-    os.close(open_for_appending(tmp_path / "logs" / "a.jsonl"))
+    os.close(open_for_appending(tmp_path / "logs" / "a.jsonl")[0])
     write_atomically(tmp_path / "logs" / "b.jsonl", ["x"])
     assert sorted(path.name for path in (tmp_path / "var").iterdir()) == ["a.jsonl", "b.jsonl"]
 
@@ -134,15 +134,15 @@ def test_without_the_flags_of_posix_links_are_refused_too(tmp_path: Path, monkey
 def test_what_is_made_is_private(tmp_path: Path, umask: int) -> None:
     """Whatever the umask; a mode that was asked for is less what the umask takes; what is there keeps its mode."""
     path = tmp_path / "new" / "deep" / "a.jsonl"
-    os.close(open_for_appending(path))
-    os.close(open_for_appending(path.with_name("shared"), 0o664))
+    os.close(open_for_appending(path)[0])
+    os.close(open_for_appending(path.with_name("shared"), 0o664)[0])
     write_atomically(path.with_name("export.json"), ["x"])
     assert [mode(one) for one in (path.parent.parent, path.parent, path)] == [0o700, 0o700, 0o600]
     assert (mode(path.with_name("export.json")), mode(path.with_name("shared"))) == (0o600, 0o664 & ~umask)
     for name in ("shared", "a.jsonl"):
         path.with_name(name).chmod(0o644)
         write_atomically(path.with_name(name), ["y"])
-        os.close(open_for_appending(path.with_name(name)))
+        os.close(open_for_appending(path.with_name(name))[0])
         assert mode(path.with_name(name)) == 0o644
 
 
@@ -187,4 +187,4 @@ def test_a_lease_tells_whether_a_file_is_open_elsewhere(tmp_path: Path) -> None:
             assert alone is True
         with path.open("ab"), leased(file) as alone:
             assert alone is False
-    os.close(open_for_appending(path))
+    os.close(open_for_appending(path)[0])

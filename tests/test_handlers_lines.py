@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -162,10 +163,18 @@ def test_a_secret_learned_later_is_not_in_the_lines_after() -> None:
     assert b"123456789" not in encoded(facts)
 
 
+def test_what_is_clean_in_a_flow_is_looked_at_where_a_flow_knows_a_secret() -> None:
+    """Flows without secrets share what they have found clean; one that has learned a secret, or has a policy, does not."""
+    clean, owning, strict = (FlowState(f"{number:08x}{FLOW[8:]}", "x") for number in range(3))
+    strict.taints.policy = Policy(patterns=(re.compile("[0-9]{4}"),))
+    learn(owning, ["hunter22"])
+    lines = [encoded(fact(flow, ENTRY, {"note": "hunter22", "order": "4711"})) for flow in (clean, owning, strict, clean)]
+    assert [b"hunter22" in line for line in lines] == [True, False, True, True]
+    assert [b"4711" in line for line in lines] == [True, True, False, True]
+
+
 def test_a_policy_counts_from_when_it_is_in_force_until_it_is_not() -> None:
     """What was found clean under another one is looked at again."""
-    import re
-
     flow = FlowState(FLOW, "x")
     facts = fact(flow, EXIT, "order 4711")
     before = encoded(facts)
@@ -186,7 +195,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(FLOWS) <= 64
     known = FLOWS[FLOW]
     assert max(len(known.clean), len(known.clean_keys), len(known.heads)) <= 1_024
-    assert sum(len(text) for text in known.clean if isinstance(text, str)) <= 65_536
+    assert sum(len(text) for text in known.clean if isinstance(text, str)) <= 262_144
 
 
 def test_a_line_over_the_cap_is_cut_as_ever() -> None:

@@ -724,6 +724,21 @@ def test_short_flows_weigh_too() -> None:
     assert 50 < len(ring.flow_ids()) < 400
 
 
+def test_a_short_flow_that_leaves_while_it_waits_to_be_weighed_weighs_nothing() -> None:
+    """Great flows that wait with it are weighed at the same time, and make room."""
+    ring = install(max_bytes=3_000_000)
+    great = {f"key {n}": {f"key {m}": m for m in range(40)} for n in range(45)}  # more than a step has room for
+    short, *others = (obs.flow() for _ in range(5))
+    for run, count in zip((short, *others), (0, 31, 31, 0, 0), strict=True):
+        with run:
+            for _ in range(count):
+                run.log("n", data=great)
+    stats = ring.stats()
+    assert (short.flow_id in ring.flow_ids(), stats["events"]) == (False, ring._room.load.events)
+    ring.clear()
+    assert (ring.stats()["bytes"], ring._room.load.events) == (0, 0)
+
+
 @pytest.mark.slow
 def test_of_flows_that_have_left_the_last_ten_thousand_are_known() -> None:
     """What is remembered of them has a bound, too."""

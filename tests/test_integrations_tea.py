@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import io
 import json
 import logging
@@ -740,12 +741,19 @@ def test_every_attempt_of_on_error_is_a_span(kit: Any) -> None:
     assert obs.get_flow_log(id_of(final)).status == "ok"
 
 
-def test_nodes_have_no_wrapped_function_for_the_engine_to_follow(kit: Any) -> None:
-    engine = kit.engine()
+def test_nodes_bring_the_signature_that_the_engine_asks_for_at_each_run(kit: Any) -> None:
+    """It is that of the engine's own nodes, and neither worked out each time nor that of a wrapped function."""
+    engine, bare = kit.engine(), kit.engine()
     tea.attach(engine)
-    engine.load_from_dict(agent(code("a", "return {}")))
+    for each in (engine, bare):
+        each.load_from_dict(agent(code("a", "return {}")))
     for config in (code("a", "return {}"), {"name": "b", "uses": "x"}, {"name": "c", "steps": []}):
-        assert not hasattr(engine._node_factory.create_run_function(config), "__wrapped__")
+        node, theirs = (each._node_factory.create_run_function(config) for each in (engine, bare))
+        assert not hasattr(node, "__wrapped__")
+        assert inspect.signature(node) is node.__signature__
+        assert [(each.name, each.kind) for each in inspect.signature(node).parameters.values()] == [
+            (each.name, each.kind) for each in inspect.signature(theirs).parameters.values()
+        ]
 
 
 # --- 12: obs.* --------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from the_edge_obs.jsonl import (
     Flaw,
     LineFilter,
     Skipped,
+    decoded,
     lines_of,
     numbered_lines,
     opened,
@@ -408,3 +409,30 @@ def test_the_limit_of_nesting_counts_arrays_and_objects(text: str) -> None:
     assert strictly_decoded(text, 3) == json.loads(text)
     with pytest.raises(ValueError, match="nests deeper"):
         strictly_decoded(text, 2)
+
+
+_ODD_JSON = st.sampled_from(
+    [
+        *("-0", "-0.0", "1e999", "NaN", "18446744073709551615", "18446744073709551616", "-9223372036854775809", "5e-324"),
+        *(r'"\ud800"', '"\x7f"', "[1,]", '{"a":1,"a":2}', "\ufeff1"),
+        *("1" * 400 + ".5", "1" * 5000, "[" * 300 + "]" * 300, '"' + "9" * 30 + '"'),
+    ]
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@given(_ODD_JSON | st.builds(json.dumps, _JSON, ensure_ascii=st.booleans()) | st.text())
+def test_bytes_are_read_as_text_is(text: str) -> None:
+    """With orjson or without, a line has the same value, of the same types, or is refused for the same reason."""
+    results = []
+    for content in (text, text.encode("utf-8", "surrogatepass")):
+        try:
+            results.append(repr(decoded(content)))
+        except UnicodeDecodeError:
+            return  # a text that has no bytes
+        except ValueError as error:
+            results.append(str(error))
+    assert results[0] == results[1]

@@ -66,7 +66,7 @@ def rounded(figures: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 def own_nodes(made: Sequence[Event]) -> list[tuple[Any, ...]]:
     """Return what the package itself says of each node."""
-    return [tuple(one.to_dict().values()) for one in node_stats(made)[1]]
+    return [tuple(one.values()) for one in node_stats(made).to_dicts()]
 
 
 def own_runs(made: Sequence[Event]) -> list[tuple[Any, ...]]:
@@ -285,7 +285,16 @@ ODD = (
     ]
     + [
         GOOD.replace(b'"tokens":5', b'"tokens":' + number)
-        for number in (b"1e999", b"1e-7", b"-0.0", b"123456789012345678901", b"9223372036854775807", b"0.1", b"5,")
+        for number in (
+            b"1e999",
+            b"1e-7",
+            b"-0.0",
+            b"123456789012345678901",
+            b"9223372036854775807",
+            b" 9223372036854775808",
+            b"0.1",
+            b"5,",
+        )
     ]
     + [
         GOOD.replace(b'"a, [1], nan"', text)
@@ -445,3 +454,9 @@ def test_a_parquet_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").unlink()
     with pytest.raises(LogFileError, match="holds no logs"), opened(tmp_path, Skipped()):
         pass
+
+
+def test_nothing_but_the_answer_is_printed(tmp_path: Path) -> None:
+    """DuckDB shows the progress of long queries on stdout, unless it is told not to."""
+    with opened(written(tmp_path / "log", [event(1, "log", 0)]), Skipped()) as log:
+        assert rows(log, "SELECT current_setting('enable_progress_bar')") == [(False,)]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.errors import QueryError
@@ -97,3 +99,21 @@ def test_a_flow_is_found_by_what_it_was_given(tmp_path: Path) -> None:
     assert [(one["flow_id"], one["event_type"]) for one in events] == [(first.flow_id, "exit")]
     with pytest.raises(QueryError, match="limit takes the first events and last the last ones"):
         obs.query(tmp_path, limit=1, last=1)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12),
+    st.sampled_from([*ORDERS, *(f"-{name}" for name in ORDERS)]),
+    st.none() | st.integers(0, 5),
+    st.none() | st.integers(0, 5),
+)
+def test_a_few_runs_are_those_of_the_whole_order(
+    pairs: list[tuple[int, int]], sort: str, last: int | None, limit: int | None
+) -> None:
+    """Although only so many are kept: the same ones, in the same order, those of the same start too."""
+    made = [run(start, flow_id=str(number), errors=errors) for number, (start, errors) in enumerate(pairs)]
+    by_start = sorted(made, key=lambda one: one.start)
+    latest = by_start if last is None else by_start[len(by_start) - min(last, len(by_start)) :]
+    key = ORDERS[sort.removeprefix("-")]
+    expected = sorted(latest, key=key, reverse=sort.startswith("-"))[:limit]
+    assert choose(iter(made), {"sort": sort, "last": last, "limit": limit}) == expected

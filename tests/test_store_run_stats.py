@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from the_edge_obs.flow_log import build_flow_log
-from the_edge_obs.store.run_stats import node_stats
+from the_edge_obs.store.run_stats import Total, node_stats
+from the_edge_obs.store.summaries import summarise
 
-from .strategies import OTHER_FLOW, Event, event, flows, whole
+from .strategies import OTHER_FLOW, Event, event, events, flows, whole
 
 
 def test_figures_over_many_runs() -> None:
@@ -19,16 +23,16 @@ def test_figures_over_many_runs() -> None:
         event(2, "entry", 9, flow_id=OTHER_FLOW, node="llm.call"),
         event(3, "error", 9.5, flow_id=OTHER_FLOW, node="http.get"),
     ]
-    found, nodes = node_stats(made)
+    stats = node_stats(made)
     nothing = {"total_ms": 0, "p50_ms": None, "p95_ms": None, "max_ms": None, "tokens": 0, "cost_usd": 0.0}
     llm = {"total_ms": 1000.0, "p50_ms": 200.0, "p95_ms": 400.0, "max_ms": 400.0, "tokens": 40, "cost_usd": 1.0}
     flow = {"total_ms": 5000.0, "p50_ms": 5000.0, "p95_ms": 5000.0, "max_ms": 5000.0, "tokens": 0, "cost_usd": 0.0}
-    assert [node.to_dict() for node in nodes] == [
+    assert stats.to_dicts() == [
         {"node": "flow", "count": 2, "errors": 0, **flow},
         {"node": "http.get", "count": 1, "errors": 1, **nothing},
         {"node": "llm.call", "count": 5, "errors": 0, **llm},
     ]
-    assert [(run.status, run.events) for run in found] == [("ok", 10), ("running", 3)]
+    assert (stats.runs, stats.events) == (2, 13)
 
 
 @pytest.mark.slow
@@ -40,8 +44,26 @@ def test_one_run_has_the_figures_of_its_flow_log(made: list[Event]) -> None:
         for node, figures in build_flow_log(made).metrics["nodes"].items()
     }
     found = {
-        node.node: (one["count"], one["errors"], one["p50_ms"], one["p95_ms"], one["max_ms"])
-        for node in node_stats(made)[1]
-        if (one := node.to_dict())
+        one["node"]: (one["count"], one["errors"], one["p50_ms"], one["p95_ms"], one["max_ms"])
+        for one in node_stats(made).to_dicts()
     }
     assert {node: figures for node, figures in found.items() if node != "flow"} == expected
+
+
+@given(st.lists(events(), max_size=12))
+def test_runs_are_those_of_ls(made: list[Event]) -> None:
+    """However broken a log is, it has as many runs and events as the list of its runs."""
+    stats, runs = node_stats(made), summarise(made)
+    assert (stats.runs, stats.events) == (len(runs), sum(run.events for run in runs))
+
+
+@given(st.lists(st.integers(-(2**62), 2**62) | st.floats(-1e300, 1e300), max_size=8), st.randoms(use_true_random=False))
+def test_a_total_is_the_same_in_any_order(values: list[float], order: random.Random) -> None:
+    """Integers add up as integers, and other numbers exactly."""
+    totals = [Total(), Total()]
+    for total, given_values in zip(totals, (values, order.sample(values, len(values))), strict=True):
+        for value in given_values:
+            total.add(value)
+    assert repr(totals[0].value()) == repr(totals[1].value())
+    if all(isinstance(value, int) for value in values):
+        assert totals[0].value() == sum(values)

@@ -22,6 +22,7 @@ from the_edge_obs.event_query import select
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.handlers import FlowFileHandler, RingBufferHandler
 from the_edge_obs.jsonl import Skipped, lines_of
+from the_edge_obs.store import paths
 from the_edge_obs.store.sources import iter_query
 
 from .strategies import FLOW, OTHER_FLOW, T0, event, flows, whole
@@ -507,3 +508,31 @@ def test_an_unknown_format_is_named(tmp_path: Path):
     with pytest.raises(ExportError, match=r"unknown format 'xml'; (did you mean .*)?allowed: .*json.*jsonl"):
         obs.export("missing.jsonl", tmp_path / "out.xml", "xml")
     assert os.listdir(tmp_path) == []
+
+
+def test_files_named_after_a_flow_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With those that are named after none; the others are read only if the flow is in none of these."""
+    write(tmp_path / f"flow-{FLOW}.jsonl", whole(1, 0, 1))
+    write(tmp_path / f"flow-{OTHER_FLOW}.jsonl", whole(1, 0, 1, flow_id=OTHER_FLOW))
+    write(tmp_path / "worker.jsonl", [event(2, "log", 2)])
+    opened: list[str] = []
+    read = paths.read_events
+
+    def noted(path: Path, *given: Any) -> Any:
+        opened.append(path.name)
+        return read(path, *given)
+
+    monkeypatch.setattr(paths, "read_events", noted)
+    assert [found["timestamp"] - T0 for found in obs.query(tmp_path, flow_id=FLOW[:8].upper())] == [0, 1, 2]
+    assert opened == [f"flow-{FLOW}.jsonl", "worker.jsonl"]
+    opened.clear()
+    assert len(obs.query(tmp_path, flow_id=[FLOW, OTHER_FLOW])) == 5
+    assert len(opened) == 3
+
+
+def test_a_flow_in_a_file_of_another_name_is_found(tmp_path: Path) -> None:
+    """Although the name says that it is another one's."""
+    write(tmp_path / f"flow-{FLOW}.jsonl", whole(1, 0, 1, flow_id=OTHER_FLOW))
+    assert len(obs.query(tmp_path, flow_id=OTHER_FLOW)) == 2
+    with pytest.raises(LogFileError, match="holds no events"):
+        obs.query(write(tmp_path / "empty" / f"{FLOW}.jsonl", []), flow_id=FLOW)

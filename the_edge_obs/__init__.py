@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from .instrumentation.using import use_span
     from .recording.filters import FlowContextFilter, PriceFilter, RedactionFilter
     from .redaction.tainting import taint
-    from .store.sources import get_flow_log, query, runs
+    from .store.run_lists import runs
+    from .store.sources import get_flow_log, query
 
 __all__ = [
     "ActionError",
@@ -121,7 +122,8 @@ _HOMES = {
     "instrumentation.running": ("current",),
     "instrumentation.spans": ("StartedSpan", "log_event", "span", "start_span"),
     "formats.exporting": ("export",),
-    "store.sources": ("get_flow_log", "query", "runs"),
+    "store.run_lists": ("runs",),
+    "store.sources": ("get_flow_log", "query"),
     "instrumentation.trace_headers": ("continue_traces", "extract", "inject"),
     "instrumentation.using": ("use_span",),
 }

@@ -270,6 +270,47 @@ def headline(event: Mapping[str, Any]) -> str:
     return f"{event['node']} {text}{took}"
 
 
+TOTALS: Final = "totals"
+"""The key of what a file holds of its run, in the data of the run's last event there; see ``is_totals``."""
+_TOTALS: Final = (
+    *((key, int) for key in ("bytes", "events", "errors")),
+    *((key, float) for key in ("start", "end", "tokens", "cost_usd")),
+)
+_KEYS_OF_TOTALS: Final = {"error", *(key for key, _ in _TOTALS)}
+
+
+def is_totals(value: object) -> bool:
+    """Tell whether a value is the totals that a file's last event carries.
+
+    ``bytes`` are those before the line of that event, so that readers see whether the file still holds what was counted. The
+    others are counted with that event: ``events``, the first and the last timestamp (``start``, ``end``), ``errors`` where they
+    arose, the first ``error`` (``{type, message}`` or null), ``tokens`` and ``cost_usd`` at the leaves.
+    """
+    if not isinstance(value, Mapping) or value.keys() != _KEYS_OF_TOTALS:
+        return False
+    for key, kind in _TOTALS:
+        figure = value[key]
+        if type(figure) is not kind and not is_number(_whole(figure) if kind is int else figure):
+            return False
+        if not 0 <= figure <= MAX_INT or (kind is int and figure % 1):
+            return False
+    return value["error"] is None or _is_named(value["error"])
+
+
+def totals_of(event: Event) -> dict[str, Any] | None:
+    """Return the totals that an event carries as the last one of its run in a file, or None."""
+    totals = event["data"].get(TOTALS)
+    is_end = totals is not None and event["event_type"] in ENDS and may_be_root(event["node"], event["parent_id"])
+    return totals if is_end and is_totals(totals) else None
+
+
+def without_totals(event: Event) -> Event:
+    """Return an event without totals, which are about the file that it was read from, and not about the run."""
+    if TOTALS in event["data"] and totals_of(event) is not None:
+        return {**event, "data": {key: value for key, value in event["data"].items() if key != TOTALS}}
+    return event
+
+
 def is_answered(event: Event) -> bool:
     """Tell whether an entry or end event says that its span was answered from a recording."""
     return event["event_type"] != "metric" and event["data"].get("answered") is True
@@ -298,7 +339,12 @@ def identity(event: Event) -> tuple[Any, ...]:
     """
     kind = event["event_type"]
     key = event["flow_id"], event["span_id"], kind, event["node"], event["timestamp"]
-    return key if kind == "entry" or kind == "exit" else (*key, event["message"], _content(event))
+    return key if happens_once(kind) else (*key, event["message"], _content(event))
+
+
+def happens_once(kind: str) -> bool:
+    """Tell whether an event of a type happens only once to a span: its entry and its exit."""
+    return kind == "entry" or kind == "exit"
 
 
 def _content(event: Event) -> str:
@@ -314,40 +360,62 @@ _MOST_CONTENT: Final = 1 << 16  # characters
 def without_repeats(events: Iterable[Event]) -> Iterator[Event]:
     """Yield each event once. A log and its copy, or a log and its export, hold the same events.
 
-    Takes about 8 bytes of memory per event.
+    Takes about 16 bytes of memory per event.
     """
     return filter(Seen().is_new, events)
 
 
 class Seen:
-    """The identities of the events seen so far, as 64-bit hashes: the recent ones in a set, the others in sorted arrays."""
+    """Identities of events, or other things, seen so far, as 64-bit hashes: recent ones in a set, others in sorted arrays.
 
-    __slots__ = ("_old", "_young")
+
+    Looking through the arrays takes long, and most events are new. So the last bits of each hash are also marked in a table, of
+    at least four bytes per event: an event without a mark is new.
+    """
+
+    __slots__ = ("_count", "_marks", "_old", "_young")
 
     def __init__(self) -> None:
         self._young: set[int] = set()
         self._old: list[array[int]] = []
+        self._count, self._marks = 0, bytearray(4 * _MOST_YOUNG)
 
     def is_new(self, event: Event) -> bool:
         """Tell whether an event is new, and remember it."""
-        value = hash(identity(event))
-        if value in self._young:
-            return False
-        for part in self._old:
-            at = bisect_left(part, value)
-            if at < len(part) and part[at] == value:
+        return self.add(hash(identity(event)))
+
+    def add(self, value: int) -> bool:
+        """Remember a hash, and return whether it is new."""
+        marks = self._marks
+        at = value & (len(marks) - 1)
+        if marks[at]:
+            if self._is_known(value):
                 return False
+        else:
+            marks[at] = 1
         self._young.add(value)
         if len(self._young) >= _MOST_YOUNG:
             self._settle()
         return True
 
+    def _is_known(self, value: int) -> bool:
+        if value in self._young:
+            return True
+        return any((at := bisect_left(part, value)) < len(part) and part[at] == value for part in self._old)
+
     def _settle(self) -> None:
         merged = array("q", sorted(self._young))
+        self._count += len(merged)
         self._young.clear()
         while self._old and len(self._old[-1]) <= 2 * len(merged):
             merged = array("q", sorted([*self._old.pop(), *merged]))
         self._old.append(merged)
+        if 4 * self._count > len(self._marks):
+            self._marks = marks = bytearray(2 * len(self._marks))
+            last = len(marks) - 1
+            for part in self._old:
+                for value in part:
+                    marks[value & last] = 1
 
 
 _MOST_YOUNG: Final = 1 << 13
@@ -388,6 +456,8 @@ def _data_problems(data: Mapping[str, Any], kind: object, node: object) -> list[
     rules = {**_DATA_RULES, **(_SPAN_RULES if kind in ("entry", "exit") else {})}
     if kind == "entry" and node == ROOT_NODE:
         rules |= _ROOT_RULES
+    if kind in ("exit", "error") and node == ROOT_NODE:
+        rules |= _LAST_RULES
     checked = ((key, data[key], *rules[key]) for key in rules if key in data)
     return [f"data.{key} is {_short(value)}; it must be {what}" for key, value, holds, what in checked if not holds(value)]
 
@@ -430,6 +500,12 @@ _ROOT_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         "{flow_id, span_id} of UUID strings",
     ),
     "replay_of": (is_uuid, "a UUID string"),
+}
+_LAST_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    TOTALS: (
+        lambda value: isinstance(value, str) or is_totals(value),
+        "{bytes, events, start, end, errors, error, tokens, cost_usd}",
+    ),
 }
 _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "flow_id": (is_uuid, "a UUID string"),

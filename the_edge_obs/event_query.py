@@ -13,7 +13,7 @@ from fnmatch import translate
 from typing import Any, Final
 
 from .errors import LevelError, QueryError, allowed
-from .event import EVENT_TYPES, LEVELS, Event, dumps, level_name, level_number
+from .event import EVENT_TYPES, LEVELS, Event, dumps, is_uuid, level_name, level_number
 from .jsonl import LineFilter
 from .text import BLANKS, UNITS, signed_seconds
 
@@ -272,12 +272,13 @@ def flow_ids(name: str, value: Any) -> Callable[[str], bool]:
         raise QueryError(
             f"{name} {part!r} names one of several runs of a flow, but an event names its flow; give {part.partition('/')[0]!r}"
         )
+    whole, wanted = frozenset(filter(is_uuid, wanted)), tuple(text for text in wanted if not is_uuid(text))  # there may be many
     verdicts: dict[str, bool] = {}  # there are few flows in many events
 
     def test(flow_id: str) -> bool:
         verdict = verdicts.get(flow_id)
         if verdict is None:
-            verdict = verdicts[flow_id] = flow_id.startswith(wanted)
+            verdict = verdicts[flow_id] = flow_id in whole or flow_id.startswith(wanted)
         return verdict
 
     return test
@@ -312,7 +313,7 @@ FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.:-]+")  # characters that JSON writes unescaped, or as \u
 _HEAD = re.compile(
-    rb'\{"flow_id":"([^"\\]*)","span_id":"[^"\\]*","parent_id":(?:null|"[^"\\]*"),"node":"[^"\\]*","level":"[a-z]+"'
+    rb'\{"flow_id":"([^"\\]*)","span_id":"([^"\\]*)","parent_id":(?:null|"[^"\\]*"),"node":"[^"\\]*","level":"[a-z]+"'
     rb',"timestamp":([0-9.]+),'
 )
 
@@ -324,12 +325,15 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
     ``\\u``, which may stand for any character. The time is read from lines that begin as this package writes them.
     """
     now = time.time() if now is None else now
-    needles = [choices for name in _NEEDLES if (choices := _needles(name, filters.get(name)))]
+    spans = _spans(filters.get("span_id"))
+    needles = [
+        choices for name in _NEEDLES if not (name == "span_id" and spans) and (choices := _needles(name, filters.get(name)))
+    ]
     start, end = (filters.get(name) for name in ("start_time", "end_time"))
     first = None if start is None else parse_time(start, now, "start_time")
     last = None if end is None else parse_time(end, now, "end_time")
     flows = None if filters.get("flow_id") is None else flow_ids("flow_id", filters["flow_id"])
-    if not needles and first is None and last is None and flows is None:
+    if not needles and first is None and last is None and flows is None and spans is None:
         return None
     single = [choices[0] for choices in needles if len(choices) == 1]
     several = [choices for choices in needles if len(choices) > 1]
@@ -341,14 +345,22 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
         for choices in several:
             if not any(needle in line for needle in choices):
                 return b"\\u" in line
-        if (first is None and last is None and flows is None) or (head := _HEAD.match(line)) is None:
+        if (first is None and last is None and flows is None and spans is None) or (head := _HEAD.match(line)) is None:
             return True
+        if spans is not None and head[2] not in spans:
+            return False
         if flows is not None and not flows(head[1].decode("utf-8", "replace")):
             return False
-        moment = float(head[2])
+        moment = float(head[3])
         return (first is None or moment >= first) and (last is None or moment <= last)
 
     return LineFilter(single[0] if single else b"\n", may_match)
+
+
+def _spans(value: Any) -> frozenset[bytes] | None:
+    """Return the wanted span ids if there are several; they are looked up, because there may be many of them."""
+    wanted = [] if value is None else strings("span_id", value)
+    return frozenset(span_id.encode("utf-8", "surrogatepass") for span_id in wanted) if len(wanted) > 1 else None
 
 
 def _needles(name: str, value: Any) -> list[bytes]:

@@ -36,7 +36,8 @@ from .event import (
 from .tree.flow_facts import SpanInfo, came_out, passed_keys
 
 __all__ = [
-    "COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile", "spans_of",
+    "COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "float_sum", "known_outcome", "percentile",
+    "spans_of",
 ]  # fmt: skip
 
 COUNTED: Final = ("tokens", "input_tokens", "output_tokens", "cost_usd")
@@ -338,12 +339,12 @@ def _figure(span: SpanInfo, key: str) -> float:
 
 
 def _sum(figures: Iterable[float]) -> float:
-    # fsum gives the same sum in any order.
     values = list(figures)
-    return sum(values) if all(isinstance(value, int) for value in values) else round(_float_sum(values), 12)
+    return sum(values) if all(isinstance(value, int) for value in values) else round(float_sum(values), 12)
 
 
-def _float_sum(values: Iterable[float]) -> float:
+def float_sum(values: Iterable[float]) -> float:
+    """Return the exact sum of numbers, rounded once: it is the same in any order."""
     try:
         return math.fsum(values)
     except OverflowError:  # figures of a broken or hostile log
@@ -362,7 +363,7 @@ def _node_totals(spans: Sequence[SpanInfo], counting: dict[str, dict[str, float]
     return {
         "count": len(spans),
         "errors": sum(span.status == "error" for span in spans),
-        "total_ms": round(_float_sum(durations), 6),
+        "total_ms": round(float_sum(durations), 6),
         "p50_ms": percentile(durations, 50),
         "p95_ms": percentile(durations, 95),
         "max_ms": durations[-1] if durations else None,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import reading, tables, variants
+from . import lists, reading, short, tables, variants
 from .contenders import LEDGER, available, missing
 from .rounds import FULL, QUICK, Plan, Row
 from .table import bars, document, render
@@ -23,11 +23,15 @@ VARIANTS: dict[str, Callable[[Plan, list[str]], list[Row]]] = {
     "off": variants.off,
     "threads": variants.threads,
     "tasks": variants.tasks,
+    "flows": short.flows,
+    "flow_tasks": short.tasks_with_flows,
+    "cap": short.at_the_cap,
     "bytes": variants.kept_bytes,
     "read": reading.one_of_many,
     "flow_log": reading.flow_logs,
     "query": reading.queries,
     "sql": tables.tables,
+    "lists": lists.lists,
     "import": reading.imports,
 }
 

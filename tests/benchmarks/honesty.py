@@ -138,3 +138,21 @@ def _check_calls(contender: Contender, flow_id: Any, root: Any, inputs: list[dic
     spans = {event.span_id for event in entries}
     require(len(spans) == len(inputs) and spans == {event.span_id for event in exits}, contender, "spans are mixed or lost")
     require(all(event.parent_id == root for event in events), contender, "a parent is not the flow's root")
+
+
+def check_flows(contender: Contender) -> None:
+    """Check that an empty flow is two events, its beginning and its end: in memory, and in the file if there is one.
+
+    Raises:
+        NotHonestError: they are missing, or not alone.
+    """
+    with contender.flow() as (flow_id, _):
+        pass
+    contender.finish()
+    sources = [contender.events(flow_id)]
+    if contender.folder is not None:
+        sources.append([event for event in contender.written() if event.flow_id == flow_id])
+    for events in sources:
+        kinds = [(event.node, event.kind) for event in events]
+        require(kinds == [("flow", "entry"), ("flow", "exit")], contender, f"events of an empty flow are {kinds}")
+    contender.clear()

@@ -23,6 +23,7 @@ class Plan(NamedTuple):
         events: Events of the longest flow log.
         lines: Lines of the file that is queried.
         processes: Fresh processes for each import time.
+        runs: Runs of a folder that is listed.
     """
 
     rounds: int
@@ -32,10 +33,11 @@ class Plan(NamedTuple):
     events: int
     lines: int
     processes: int
+    runs: int
 
 
-FULL = Plan(rounds=15, calls=2_000, tasks=1_000, flows=100, events=100_000, lines=1_000_000, processes=31)
-QUICK = Plan(rounds=3, calls=300, tasks=200, flows=10, events=10_000, lines=50_000, processes=5)
+FULL = Plan(rounds=15, calls=2_000, tasks=1_000, flows=100, events=100_000, lines=1_000_000, processes=31, runs=10_000)
+QUICK = Plan(rounds=3, calls=300, tasks=200, flows=10, events=10_000, lines=50_000, processes=5, runs=200)
 
 
 class Row(NamedTuple):

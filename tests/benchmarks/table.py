@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from .node import CHAT
 from .reading import HALF, IMPORT, LOADS, LONG, MEMORY, OURS, QUERY
 from .rounds import Row
+from .short import AT_CAP, FILE, FRESH, TASKS
+from .short import MEMORY as FLOW
 
 US = "the_edge_obs"
 
@@ -40,6 +42,8 @@ _RATIOS = (
     (CHAT.variant("memory and JSONL file"), "eliot", 1.2),
     (CHAT.variant("bytes kept"), "its JSON", 1.5),
     (QUERY, LOADS, 0.2),
+    (FLOW, "eliot", 1.5),
+    (TASKS, "eliot", 1.25),  # 0.8 of its events a second
 )
 # (variant, contender, which number, limit, unit)
 _AMOUNTS = (
@@ -63,6 +67,10 @@ def bars(rows: list[Row]) -> list[Bar]:
     if ("8 threads", US) in least:
         # No fewer events a second than one thread; a twentieth is what two samples of the floor differ by.
         found.append(Bar("8 threads", US, "x 1 thread", least["8 threads", US] / least["1 thread", US], 1.05))
+    if (FILE, US) in least:
+        found.append(Bar(FILE, US, "x eliot into memory", least[FILE, US] / least[FLOW, "eliot"], 4.0))
+    if (AT_CAP, US) in least:
+        found.append(Bar(AT_CAP, US, "x a fresh ring", least[AT_CAP, US] / least[FRESH, US], 1.2))
     if (LONG, US) in least:
         # Twice the events take twice the time, and a little for caches and the collector; a square would be 2.
         found.append(Bar(LONG, US, "x half of it", least[LONG, US] / least[HALF, US], 1.25))

@@ -17,6 +17,7 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs.event import problems
+from the_edge_obs.jsonl import read_events
 
 
 class GettingError(Exception):
@@ -240,14 +241,14 @@ def test_each_entry_has_one_end(
         assert (caught is error) or explicit or closed
         assert obs.current() is None
         flow = run.context.flow
-        assert (flow.faults, flow.reported) == (0, set())
+        assert (flow.faults, flow.reported) == (0, frozenset())
     gc.collect()
     logs: dict[str, list[dict[str, Any]]] = {}
     if sink != "file":
         ring: Any = quiet["ring"][0]
         logs = {flow_id: ring.events(flow_id) for flow_id in ring.flow_ids()}
     if sink != "ring":
-        written = {path.stem: list(map(json.loads, path.read_text().splitlines())) for path in tmp_path.glob("*.jsonl")}
+        written = {path.stem: list(read_events(path)) for path in tmp_path.glob("*.jsonl")}
         assert sink == "file" or written == logs
         logs = written
     for flow_id, events in logs.items():

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from the_edge_obs.event import problems
 from the_edge_obs.event_query import parse_time
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.flows import load
+from the_edge_obs.instrumentation import resources
+from the_edge_obs.jsonl import read_events
 from the_edge_obs.store.retention import age_of
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -220,12 +223,35 @@ def test_a_root_that_opened_by_itself_is_counted(tmp_path: Path, capsys: pytest.
 
 
 def test_the_root_says_who_wrote_it(ring: obs.RingBufferHandler, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Host, process and service."""
+    """Host, process and service, as they were when the process logged its first flow."""
+    resources.forget()
     monkeypatch.setenv("OTEL_SERVICE_NAME", "billing")
-    with obs.flow("x") as run:
-        pass
-    resource = obs.query(run.flow_id)[0]["data"]["resource"]
-    assert (resource["pid"], resource["service"], bool(resource["host"])) == (os.getpid(), "billing", True)
+    named = []
+    for _ in range(2):
+        with obs.flow("x") as run:
+            pass
+        named.append(obs.query(run.flow_id)[0]["data"]["resource"])
+        monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
+    resources.forget()
+    assert named[0] == named[1] == {"host": platform.node(), "pid": os.getpid(), "service": "billing"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_the_root_of_a_forked_child_names_the_child(tmp_path: Path) -> None:
+    """What the parent has read of itself is not taken over."""
+    undo = obs.configure({"handlers": [{"type": "file", "path": str(tmp_path / "all.jsonl")}]})
+    try:
+        with obs.flow("parent"):
+            pass
+        if (child := os.fork()) == 0:
+            with obs.flow("child"):
+                pass
+            os._exit(0)
+        os.waitpid(child, 0)
+    finally:
+        undo()
+    roots = [event["data"] for event in read_events(tmp_path / "all.jsonl") if event["event_type"] == "entry"]
+    assert {root["name"]: root["resource"]["pid"] for root in roots} == {"parent": os.getpid(), "child": child}
 
 
 def test_the_root_says_what_was_asked_and_which_flow_ran(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ import yaml
 
 from the_edge_obs.cli import main
 from the_edge_obs.formats import FORMATS
+from the_edge_obs.jsonl import read_events
 from the_edge_obs.parity import main as parity
+from the_edge_obs.store.file_ends import summary_of_file
+from the_edge_obs.store.summaries import summarise
 
 from .asking import EXPECTED, FAILING, FIXTURES, check_same
 from .running import Run, check_same_end, neutral, run_in_python, run_in_rust
@@ -81,6 +84,14 @@ def test_both_normalisers_give_the_expected_log(
     by_rust = json.loads(_called(tea_obs_rs, "parity", "--strict", log).stdout)
     check_same((name, writer, "expected, and normalised by Python"), expected(name), by_python)
     check_same((name, writer, "expected, and normalised by Rust"), expected(name), by_rust)
+
+
+@pytest.mark.parametrize("writer", _RUNTIMES)
+@pytest.mark.parametrize("name", NAMES)
+def test_both_runtimes_write_totals(runs: Any, name: str, writer: str) -> None:
+    """Those that a complete reading counts, so that two lines of the file are enough for a list."""
+    log = runs(name, writer).log
+    assert [summary_of_file(log)] == summarise(read_events(log))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -137,7 +137,7 @@ def _make(path: str) -> None:
     if os.path.lexists(path):
         return
     draft = draft_name(path)
-    os.close(open_for_appending(draft))
+    os.close(open_for_appending(draft)[0])
     try:
         with suppress(FileExistsError):  # another thread or process was first
             os.link(draft, path)

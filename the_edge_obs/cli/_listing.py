@@ -19,6 +19,7 @@ _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
 _HEAD: Final = (
     *("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "host", "flow", "attributes", "first error"),
 )
+_ID: Final = 8  # the column of the id
 _FIXED: Final = 9  # columns before those that take the room that is left
 
 
@@ -26,22 +27,21 @@ def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
     """Yield the lines of a table of runs, in the order given. If it is wider than the view, ids, names and texts are cut."""
     has_hosts = len({_host_of(flow) for flow in flows} - {""}) > 1
     rows = [_row(flow, has_hosts) for flow in flows]
-    if _width(rows) > view.width:
-        rows = [[*row[: _FIXED - 1], short_run(flow), *row[_FIXED:]] for row, flow in zip(rows, flows, strict=True)]
-        fixed = [[*row[:_FIXED], "", ""] for row in rows]
-        longest = max(columns(row[0]) for row in rows)
-        name = max(longest - max(_width(fixed) - view.width, 0), _NARROWEST)
-        left = view.width - _width([[fitted(row[0], name, view), *row[1:]] for row in fixed])
-        shares = _shares([max(columns(row[at]) for row in rows) for at in (_FIXED, _FIXED + 1)], left)
-        rows = [
-            [
-                fitted(row[0], name, view),
-                *row[1:_FIXED],
-                *(fitted(text, share, view) if share else "" for text, share in zip(row[_FIXED:], shares, strict=True)),
-            ]
-            for row in rows
-        ]
-    return table(_HEAD, rows, _FIGURES, view, "status")
+    widths = _widths(_HEAD, rows)
+    if line_width(widths) > view.width:
+        for row, flow in zip(rows, flows, strict=True):
+            row[_ID] = short_run(flow)
+        fixed = [*widths[:_ID], *_widths(_HEAD[_ID:_FIXED], [row[_ID:_FIXED] for row in rows])]
+        name = max(max(columns(row[0]) for row in rows) - max(line_width(fixed) - view.width, 0), _NARROWEST)
+        for row in rows:
+            row[0] = fitted(row[0], name, view)
+        fixed[0], *_ = _widths(_HEAD[:1], [row[:1] for row in rows])
+        texts = [max(columns(row[at]) for row in rows) for at in (_FIXED, _FIXED + 1)]
+        for at, share in enumerate(_shares(texts, view.width - line_width(fixed)), _FIXED):
+            for row in rows:
+                row[at] = fitted(row[at], share, view) if share else ""
+        widths = [*fixed, *_widths(_HEAD[_FIXED:], [row[_FIXED:] for row in rows])]
+    return _drawn(_HEAD, rows, widths, _FIGURES, view, "status")
 
 
 def _shares(widths: Sequence[int], room: int) -> list[int]:
@@ -81,10 +81,6 @@ def _row(flow: FlowSummary, has_hosts: bool) -> list[str]:
     ]
 
 
-def _width(rows: Sequence[Sequence[str]]) -> int:
-    return line_width(_widths(_HEAD, rows))
-
-
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     """Return the width of each column, head included; 0 for a column without text below its head."""
     return [max(map(columns, texts)) if any(texts[1:]) else 0 for texts in zip(head, *rows, strict=True)]
@@ -93,7 +89,7 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], view: View, styled: str | None = None
 ) -> Iterator[str]:
-    """Yield a table, line by line. A column without any text is left out, and so is the head of a table without rows.
+    """Return the lines of a table. A column without any text is left out, and so is the head of a table without rows.
 
     Args:
         head: The names of the columns.
@@ -102,10 +98,21 @@ def table(
         view: What it may use of a terminal.
         styled: The column whose texts are the names of their own styles.
     """
+    return _drawn(head, rows, _widths(head, rows), right, view, styled)
+
+
+def _drawn(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: list[int],
+    right: frozenset[str],
+    view: View,
+    styled: str | None,
+) -> Iterator[str]:
     if not rows:
         return
-    widths = _widths(head, rows)
     yield line_of([Cell(name, "dim", name in right) for name in head], widths, view)
+    kinds = [(at, name == styled, name in right) for at, name in enumerate(head) if widths[at]]
+    shown = [width for width in widths if width]
     for row in rows:
-        cells = [Cell(text, text if name == styled else "", name in right) for name, text in zip(head, row, strict=True)]
-        yield line_of(cells, widths, view)
+        yield line_of([Cell(row[at], row[at] if is_styled else "", is_right) for at, is_styled, is_right in kinds], shown, view)

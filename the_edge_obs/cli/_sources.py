@@ -10,18 +10,20 @@ from typing import Any, Final
 from ..errors import FlowNotFoundError, LogFileError
 from ..event import Event
 from ..event_query import matches
-from ..jsonl import Skipped
+from ..jsonl import SUFFIXES, Skipped
 from ..store.paths import log_files, named, no_logs
 from ..store.run_events import filters_of
 from ..store.run_filters import choose
+from ..store.run_lists import list_runs
 from ..store.sources import iter_query, ordered_query
-from ..store.summaries import FlowSummaries, FlowSummary, summarise
+from ..store.summaries import FlowSummaries, FlowSummary
 from ..text import printable
 from ._listing import SHORT_ID
-from ._progress import Progress, followed
+from ._progress import Progress
 from ._terminal import say_skipped
 
 _LOGS: Final = Path("logs")
+_ALL: Final = (*SUFFIXES, ".parquet")
 LOG_HELP = "a .jsonl or .jsonl.gz log, a .json export, or a folder of logs with its sub-folders"
 
 Paths = Sequence[Path]
@@ -47,6 +49,12 @@ def log_or_latest(log: Paths, choice: dict[str, Any]) -> tuple[Paths, dict[str, 
     if not _LOGS.is_dir():
         raise LogFileError(f"no folder {str(_LOGS)!r} is here; give a log, or write one: tea-obs run FLOW.yaml --log-dir logs")
     return [_LOGS], {"last": 1, **choice}
+
+
+def has_only_tables(log: Paths) -> bool:
+    """Tell whether a log is made of Parquet files alone. Beside other logs, Parquet files are copies that are passed over."""
+    files = log_files(log, Skipped(), _ALL)
+    return bool(files) and all(file.suffix == _ALL[-1] for file in files)
 
 
 def files_of(log: Paths, skipped: Skipped) -> list[Path]:
@@ -87,6 +95,24 @@ def short_flow(event: Event) -> str:
     return printable(event["flow_id"][:SHORT_ID]) + "  "
 
 
+def listed_runs(log: Paths, skipped: Skipped, choice: Mapping[str, Any], progress: Progress) -> list[FlowSummary]:
+    """Return the runs that are chosen; then print on stderr what was skipped.
+
+    Args:
+        log: Files and folders.
+        skipped: Records the lines and paths that were skipped.
+        choice: Filters and order of runs, as in ``obs.runs``.
+        progress: Shows how many runs have been read.
+
+    Raises:
+        QueryError: a filter is not valid.
+        LogFileError: the log cannot be read, or holds no events.
+    """
+    runs = _runs(log, choice, progress, skipped)
+    say_skipped(named(log), skipped)
+    return runs
+
+
 def chosen_flows(log: Paths, choice: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filters of events that leave those of the chosen runs; there are none if all runs are chosen.
 
@@ -101,7 +127,9 @@ def chosen_flows(log: Paths, choice: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not choice.keys() - {"flow_id"} and not any("/" in flow_id for flow_id in choice.get("flow_id", ())):
         return dict(choice)
-    return filters_of(log, chosen_runs(log, choice))
+    runs = chosen_runs(log, choice)
+    # In Parquet, runs that share a flow are chosen together.
+    return {"flow_id": list(dict.fromkeys(run.flow_id for run in runs))} if has_only_tables(log) else filters_of(log, runs)
 
 
 def chosen_runs(log: Paths, choice: Mapping[str, Any]) -> list[FlowSummary]:
@@ -112,12 +140,21 @@ def chosen_runs(log: Paths, choice: Mapping[str, Any]) -> list[FlowSummary]:
         LogFileError: the log cannot be read, or holds no events.
         FlowNotFoundError: no run passes the filters.
     """
-    choose((), choice)  # report a mistake before reading
-    with Progress("events") as progress:
-        runs = choose(summarise(followed(iter_query(log, Skipped()), progress)), choice)
+    with Progress("runs") as progress:
+        runs = _runs(log, choice, progress)
     if not runs:
         raise FlowNotFoundError(f"no run of {named(log)} passes these filters; tea-obs ls {named(log)} lists the runs")
     return runs
+
+
+def _runs(log: Paths, choice: Mapping[str, Any], progress: Progress, skipped: Skipped | None = None) -> list[FlowSummary]:
+    """Return the chosen runs of a log, or of Parquet files."""
+    if has_only_tables(log):
+        from ..sql.folders import table_runs
+
+        choose((), choice)  # report a mistake before reading
+        return choose(table_runs(log), choice)
+    return list_runs(log, Skipped() if skipped is None else skipped, dict(choice), progress)
 
 
 def flow_events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> tuple[FlowSummaries, list[Event]]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Final
 
-from ..store.error_groups import ErrorGroup, error_groups
+from ..event import Event
+from ..jsonl import Skipped
+from ..store.error_groups import ErrorGroup, error_groups, events_of_errors
+from ..store.sources import iter_query
 from ..store.summaries import SHORT_SPAN
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
 from ._filters import add_choice, choice_of
 from ._listing import SHORT_ID
 from ._progress import Progress, followed
-from ._sources import add_log, chosen_flows, read
+from ._sources import Paths, add_log, chosen_flows, has_only_tables, read
 from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "errors"
@@ -25,7 +29,8 @@ Group the errors of logs and folders of logs by node, type and message; numbers,
 and quoted texts in messages make no difference. For each group: how many errors in
 how many runs, the first and the last time, and of the last one the message, the place
 in the code, and the run to look at. An error counts once, where it arose. Handled
-errors count too."""
+errors count too. Where DuckDB is installed (extra sql), LOG may also be Parquet of
+`tea-obs export`: files, or folders without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs errors logs
@@ -46,7 +51,7 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     wanted = chosen_flows(args.log, choice_of(args))
     with Progress("events") as progress:
-        groups = error_groups(followed(read(args.log, args.skipped, **wanted), progress))
+        groups = error_groups(followed(_events(args.log, args.skipped, wanted), progress))
     if args.json:
         return write_objects(group.to_dict() for group in groups)
     for group in groups:
@@ -55,6 +60,15 @@ def call(args: argparse.Namespace) -> int:
         print()
     print(f"{counted(sum(group.count for group in groups), 'error')}, {counted(len(groups), 'cause')}")
     return DONE
+
+
+def _events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> Iterator[Event]:
+    if has_only_tables(log):
+        from ..sql.folders import table_error_events
+
+        return table_error_events(log, wanted)
+    first = partial(read, log, skipped, **wanted)
+    return events_of_errors(first, lambda flow_id: iter_query(log, Skipped(), **{**wanted, "flow_id": flow_id}))
 
 
 def _run_of(group: ErrorGroup) -> str:

@@ -7,12 +7,11 @@ import dataclasses
 import sys
 from typing import Final
 
-from ..store.summaries import summarise
 from ..text import counted
-from ._filters import add_choice, chosen
+from ._filters import add_choice, choice_of
 from ._listing import runs_table
-from ._progress import Progress, followed
-from ._sources import add_log, read
+from ._progress import Progress
+from ._sources import add_log, listed_runs
 from ._terminal import DONE, add_json, view_for, write_objects
 
 NAME: Final = "ls"
@@ -22,8 +21,10 @@ List the runs of logs and folders of logs, oldest first: name, status, start,
 duration, errors, tokens, cost, attributes and the first error; and the host, if
 there are several. Requests that continue the same trace are separate runs with the
 same flow id; the end of their root's span id, after a slash, tells them apart, and
---flow accepts it. The log is read once. Each event takes about 8 bytes of memory, so that repeated events count
-once. Times are local; --since accepts them."""
+--flow accepts it. Of a file whose last line has totals, only the first and the last
+line are read. --last and --limit keep only so many runs in memory. Times are local;
+--since accepts them. Where DuckDB is installed (extra sql), LOG may also be Parquet of
+`tea-obs export`: files, or folders without other logs."""
 EPILOG: Final = """\
 examples:
   tea-obs ls logs
@@ -46,9 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace) -> int:
     """Run the command."""
-    chosen((), args)  # report a mistake before reading
-    with Progress("events") as progress:
-        runs = chosen(summarise(followed(read(args.log, args.skipped), progress)), args)
+    with Progress("runs") as progress:
+        runs = listed_runs(args.log, args.skipped, choice_of(args), progress)
     if args.json:
         return write_objects(map(dataclasses.asdict, runs))
     for line in runs_table(runs, view_for(sys.stdout)):

@@ -30,7 +30,7 @@ extra sql (DuckDB). The query is one SELECT over three views:
           once, in the span where they arose
   runs    one row per run: flow_id, name, status, started, ended, duration_ms, events,
           errors, tokens, cost_usd, alone, attributes (JSON), error_type,
-          error_message (of the first error), host
+          error_message (of the first error), host, root (span id)
 Times are UTC. The query cannot change anything, and reads nothing else."""
 EPILOG: Final = """\
 examples:

@@ -240,8 +240,10 @@ class _ScopeLevels(logging.Filter):
 
 
 def _is_at_level(levels: _ScopeLevels, facts: Facts) -> bool:
-    level = level_of(facts)  # the logger's own level has passed it
-    return not _contested or level >= _highest or level >= _level_for("tea." + node_of(facts), levels.scope)
+    if not _contested:
+        return True  # the logger's own level has passed it
+    level = level_of(facts)
+    return level >= _highest or level >= _level_for("tea." + node_of(facts), levels.scope)
 
 
 FACT_FILTERS[_ScopeLevels] = _is_at_level

@@ -84,9 +84,10 @@ class Flow:
                 yield self._tracer, flow_id
         else:
             # The flow is not observed, but known: while it runs, its log is empty.
-            known = flows_known.setdefault(flow_id := new_flow_id(), FlowState(flow_id, self.name))
+            known = FlowState(new_flow_id(), self.name)
+            flows_known.add(known)
             try:
-                yield SILENT, flow_id
+                yield SILENT, known.id
             finally:
                 known.ended = True
 

@@ -1,13 +1,15 @@
 """One flow's part of a ring buffer, and the estimate of its size.
 
-Measuring an event costs as much as keeping it. So events are weighed in batches. Far below the caps, one random event of
-128 is measured; near a cap, every event.
+Measuring an event costs as much as keeping it. So events are weighed in batches, and of each batch a sample is measured: far
+below the caps one random event of 128, and the more the closer a cap is; at last every event.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from ..context import FlowState, random_bits
@@ -16,7 +18,9 @@ from ..recording.records import Item, level_of, size_of
 MAX_STEP: Final = 512
 """The most events that a flow takes before they are weighed."""
 
-_SAMPLED: Final = 128  # a power of 2
+# A quarter of a step has one event measured. So the error of a step is small against the room that is left for it, even if some
+# events are as large as events can be.
+_MEASURED: Final = 4
 # Bytes of the largest event: a step allows only as many events as have this much room each. With the default cap of 64 MiB,
 # the longest step is used up to half of it.
 _ROOM_OF_STEP: Final = 1 << 16
@@ -31,11 +35,14 @@ class Load:
         max_bytes, max_events: The caps, or None.
     """
 
-    __slots__ = ("bytes", "events", "max_bytes", "max_events")
+    __slots__ = ("_few_bytes", "_few_events", "bytes", "events", "max_bytes", "max_events")
 
     def __init__(self, max_bytes: int | None, max_events: int | None) -> None:
         self.bytes = self.events = 0
         self.max_bytes, self.max_events = max_bytes, max_events
+        # Up to these, steps are the longest.
+        self._few_bytes = math.inf if max_bytes is None else max_bytes - MAX_STEP * _ROOM_OF_STEP
+        self._few_events = math.inf if max_events is None else max_events - MAX_STEP * _SHARE
 
     def exceeds(self, share: float = 1.0) -> bool:
         """Tell whether the load is over a share of one of the caps."""
@@ -43,12 +50,30 @@ class Load:
 
     def step(self) -> int:
         """Return how many events a flow may take before they must be weighed: the closer a cap, the fewer."""
+        if self.bytes <= self._few_bytes and self.events <= self._few_events:
+            return MAX_STEP
         step = MAX_STEP
         if self.max_bytes is not None:
             step = min(step, (self.max_bytes - self.bytes) // _ROOM_OF_STEP)
         if self.max_events is not None:
             step = min(step, (self.max_events - self.events) // _SHARE)
         return max(1, step)
+
+    def sample(self) -> int:
+        """Return of how many events one is measured."""
+        return max(1, self.step() // _MEASURED)
+
+
+def estimate(items: Sequence[Item], sample: int) -> int:
+    """Return the bytes of events, of which one in ``sample`` is measured."""
+    if sample == 1:
+        return sum(map(size_of, items))
+    size, count = 0, len(items)
+    for start in range(0, count, sample):
+        group = min(sample, count - start)
+        # At random: events alternate between entry and exit, so a fixed position would see only half of the kinds.
+        size += group * size_of(items[start + random_bits(16) % group])
+    return size
 
 
 def exceeds(value: int, cap: int | None, share: float) -> bool:
@@ -82,7 +107,7 @@ class FlowBuffer:
     def __init__(self, pins: int, flow: FlowState | None, load: Load) -> None:
         self.flow = flow
         self.items: deque[Item] = deque()
-        self.pinned: deque[tuple[int, Item]] = deque()
+        self.pinned: deque[tuple[int, Item]] | tuple[()] = ()  # most flows lose no error, and a deque takes 600 bytes
         self.limit = 0
         self.evicted = self.dropped = self.dumped = self.spilled = self.spill_dumped = self.bytes = self.weighed = 0
         self.reason: str | None = None
@@ -92,7 +117,7 @@ class FlowBuffer:
         self._pins = pins
         self._load = load
         # Batches that were weighed together, oldest first: the number of events, and their bytes.
-        self._chunks: deque[tuple[int, int]] = deque()
+        self._chunks: deque[tuple[int, int]] | None = None
 
     @property
     def ended(self) -> bool:
@@ -108,29 +133,32 @@ class FlowBuffer:
             high: The length above which the ring is trimmed.
             final: Weigh them even if there are few.
         """
-        first, items, step = self.weighed, self.items, self._load.step()
-        fresh = len(items) - first
-        self.limit = min(high, len(items) + step - 1)
-        if fresh <= 0 or (fresh < step and not final):
-            return
-        if step < MAX_STEP:
-            size = sum(size_of(items[first + n]) for n in range(fresh))
-        else:
-            size = 0
-            for start in range(0, fresh, _SAMPLED):
-                group = min(_SAMPLED, fresh - start)
-                # At random: events alternate between entry and exit, so a fixed position would see only half of the kinds.
-                size += group * size_of(items[first + start + random_bits(7) % group])
-        self._chunks.append((fresh, size))
-        self.weighed += fresh
-        self._add(fresh, size)
+        step, count = self._load.step(), len(self.items)
+        self.limit = min(high, count + step - 1)
+        if (fresh := count - self.weighed) > 0 and (fresh >= step or final):
+            items = self.fresh()
+            self.charge(len(items), estimate(items, self._load.sample()))
+
+    def fresh(self) -> list[Item]:
+        """Return the events that are not weighed yet."""
+        items = self.items  # by index: other threads append to it
+        return [items[number] for number in range(self.weighed, len(items))]
+
+    def charge(self, count: int, size: int) -> None:
+        """Add the weight of the oldest events that are not weighed yet, and of the flow's taints."""
+        if self._chunks is None:
+            self._chunks = deque()
+        self._chunks.append((count, size))
+        self.weighed += count
+        self._add(count, size)
         self._weigh_taints()
 
     def _weigh_taints(self) -> None:
         """Weigh the flow's taints: they stay as long as the flow's events do."""
         taints = 0 if self.flow is None else self.flow.taints.chars
-        self._add(0, taints - self._tainted)
-        self._tainted = taints
+        if taints != self._tainted:
+            self._add(0, taints - self._tainted)
+            self._tainted = taints
 
     def take(self, count: int) -> list[Item]:
         """Remove the oldest events from the ring, at most ``count``, and return them."""
@@ -147,6 +175,8 @@ class FlowBuffer:
             # By index: every event of a full ring passes here.
             if (item[2] if type(item) is tuple else level_of(item)) >= logging.ERROR:
                 lost -= 1
+                if not self.pinned:
+                    self.pinned = deque()
                 self.pinned.append((number, item))
                 self._add(1, size_of(item))
                 if len(self.pinned) > self._pins:
@@ -156,6 +186,7 @@ class FlowBuffer:
 
     def unpin(self) -> None:
         """Drop the oldest pinned error."""
+        assert self.pinned
         _, item = self.pinned.popleft()
         self._add(-1, -size_of(item))
 

@@ -10,12 +10,14 @@ from typing import Final
 from ..event import Event
 from ..recording.faults import Guard
 from ..recording.records import Item, flow_of
-from ._buffer import FlowBuffer, Load, exceeds
+from ._buffer import FlowBuffer, Load, estimate, exceeds
 from ._spill import Spill
 
 _REMEMBERED: Final = 10_000  # flows that have left; about 200 bytes each
 # At a cap, room is made for more than one event. Otherwise every event would have to make room.
 _LOW: Final = 15 / 16
+_SHORT: Final = 32  # events of an ended flow up to which it is weighed together with others
+_MAX_WAITING: Final = 64  # ended flows that wait to be weighed; more would take long at a time
 
 
 class Room:
@@ -46,14 +48,17 @@ class Room:
         self._high = capacity if spill is not None else capacity + capacity // 8
         # Evicted flows, oldest first: the number of lost events, and of running flows the deque that open spans still add to.
         self._left: OrderedDict[str, tuple[int, deque[Item] | None]] = OrderedDict()
-        # Flows whose last events may not be weighed yet.
-        self._unsettled: deque[str] = deque()
+        # Flows whose last events may not be weighed yet: those that were running when they were last looked at, and those that
+        # have ended, with the number of their events that wait.
+        self._running: deque[str] = deque()
+        self._ended_flows: list[str] = []
+        self._waiting = 0
         self._inherited: frozenset[str] = frozenset()
 
     def add(self, flow_id: str, item: Item) -> FlowBuffer:
         """Return the buffer of a flow whose first event is about to come."""
         with self.lock:
-            self._settle_others()
+            step = self._settle_others()
             if (buffer := self.flows.get(flow_id)) is not None:
                 return buffer
             flow = flow_of(item) if isinstance(item, tuple) else None
@@ -63,9 +68,9 @@ class Room:
                 buffer.dropped, later = self._left.pop(flow_id)
                 buffer.items = buffer.items if later is None else later
                 self.dropped -= buffer.dropped
-            buffer.weigh(self._high)
+            buffer.limit = min(self._high, len(buffer.items) + step - 1)
             self.flows[flow_id] = buffer
-            self._unsettled.append(flow_id)
+            self._running.append(flow_id)
             if len(self.flows) > self._max_flows:
                 self._evict(self._oldest(flow_id))
             return buffer
@@ -79,8 +84,7 @@ class Room:
                 self.trim(flow_id, buffer)
             buffer.weigh(self._high, final=final)
             if self.load.exceeds():
-                while self.load.exceeds(_LOW) and self._lighten(flow_id, buffer):
-                    pass
+                self._make_room(flow_id, buffer)
                 buffer.weigh(self._high)
 
     def trim(self, flow_id: str, buffer: FlowBuffer) -> None:
@@ -131,17 +135,54 @@ class Room:
 
     # --- what leaves ---
 
-    def _settle_others(self) -> None:
-        """Weigh the remaining events of a flow that has ended; of two flows, if the first is still running."""
-        for _ in range(min(2, len(self._unsettled))):
-            flow_id = self._unsettled.popleft()
+    def _settle_others(self) -> int:
+        """Look at one flow, or two if the first is still running; weigh ended flows once there is a step of events.
+
+        Returns:
+            How many events a flow may take before they must be weighed.
+        """
+        for _ in range(min(2, len(self._running))):
+            flow_id = self._running.popleft()
             buffer = self.flows.get(flow_id)
             if buffer is None:
                 continue
-            self.settle(flow_id, buffer, final=True)
             if buffer.ended:
-                return
-            self._unsettled.append(flow_id)
+                self._ended_flows.append(flow_id)
+                self._waiting += len(buffer.items) - buffer.weighed
+                break
+            self.settle(flow_id, buffer, final=True)
+            self._running.append(flow_id)
+        step = self.load.step()
+        if self._waiting >= step or len(self._ended_flows) >= _MAX_WAITING:
+            self._settle_ended()
+            step = self.load.step()
+        return step
+
+    def _settle_ended(self) -> None:
+        """Weigh the flows that have ended: short ones together, each with the mean of their events."""
+        ended, self._ended_flows, self._waiting = self._ended_flows, [], 0
+        for flow_id in ended:  # long ones first: they may make room, and evict short ones
+            buffer = self.flows.get(flow_id)
+            if buffer is not None and len(buffer.items) - buffer.weighed > _SHORT:
+                self.settle(flow_id, buffer, final=True)
+        short: dict[str, tuple[FlowBuffer, list[Item]]] = {}
+        for flow_id in ended:
+            buffer = self.flows.get(flow_id)
+            if buffer is not None and (fresh := buffer.fresh()):
+                short[flow_id] = buffer, fresh
+        items = [item for _, fresh in short.values() for item in fresh]
+        sample = self.load.sample()
+        size = estimate(items, sample)
+        for buffer, fresh in short.values():
+            buffer.charge(len(fresh), size * len(fresh) // len(items) if sample > 1 else estimate(fresh, 1))
+        if short and self.load.exceeds():
+            flow_id, (buffer, _) = short.popitem()
+            self._make_room(flow_id, buffer)
+
+    def _make_room(self, flow_id: str, buffer: FlowBuffer) -> None:
+        """Evict until there is some room again, for a flow that has just got events."""
+        while self.load.exceeds(_LOW) and self._lighten(flow_id, buffer):
+            pass
 
     def _lighten(self, flow_id: str, buffer: FlowBuffer) -> bool:
         """Make some room for a flow that has just got events; return False if nothing is left to drop."""

@@ -8,6 +8,8 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from ..files import FILE_MODE, check_mode, open_for_appending, open_regular, writable
+from ..recording.records import Item
+from ._tally import UNSURE, Tally
 
 MAX_OPEN_FILES: Final = 64
 _MAX_FLOWS: Final = 1_024  # flows whose file is remembered
@@ -27,23 +29,28 @@ class LogFile:
         descriptor: Its descriptor; -1 once it is closed.
         looked, until: The time span (wall clock in ns) in which lines may be written without a check; 0 and 0 for none.
         is_torn: Whether its last line was cut off by a full disk, or by the death of another process.
+        size: Its size in bytes when it was opened.
+        tally: What was written to it, for the totals of its run.
 
     Raises:
         OSError: it cannot be opened.
     """
 
-    __slots__ = ("descriptor", "is_torn", "looked", "path", "until")
+    __slots__ = ("_device", "_inode", "descriptor", "is_torn", "looked", "path", "size", "tally", "until")
 
     def __init__(self, path: str, mode: int = FILE_MODE) -> None:
         self.path = path
-        self.descriptor = open_for_appending(path, mode)
-        self.is_torn = ends_torn(path)
+        self.descriptor, status = open_for_appending(path, mode)
+        self._inode, self._device, self.size = status.st_ino, status.st_dev, status.st_size
+        self.is_torn = self.size > 0 and ends_torn(path)
         self.looked = self.until = 0
+        self.tally = UNSURE
 
     def is_gone(self) -> bool:
         """Tell whether the file was deleted, or moved away as ``tea-obs clean`` and logrotate do."""
         try:
-            return not os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path))
+            there = os.lstat(self.path)
+            return there.st_ino != self._inode or there.st_dev != self._device
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:  # the folder is not accessible any more, but the open file can still be written to
@@ -74,6 +81,7 @@ class LogFile:
         """
         if written < len(line):
             self.is_torn, self.until = True, 0
+            self.tally.give_up()
             raise OSError(f"only {written} of {len(line)} bytes were written to {self.path!r}: the disk is full")
 
     def trust(self, now: int) -> None:
@@ -105,6 +113,7 @@ class FlowFiles:
         self._mode = check_mode("mode", mode)
         self.of_flow: dict[str, LogFile] = {}
         self._open: dict[str, LogFile] = {}
+        self._tallies: dict[str, Tally] = {}  # of files that were closed while their flows run
 
     def __len__(self) -> int:
         return len(self._open)
@@ -113,40 +122,65 @@ class FlowFiles:
         """Return the path of a flow's file."""
         return self.path.replace("{flow_id}", flow_id)
 
-    def write(self, flow_id: str, line: bytes, now: int, *, is_end: bool) -> None:
+    def write(self, flow_id: str, line: bytes, now: int, item: Item | None = None, *, is_end: bool) -> None:
         """Append a line, newline included, to a flow's file.
 
         Args:
             flow_id: The flow.
             line: UTF-8.
             now: Wall clock in ns.
+            item: What the line says, for the totals of the run; None for a line that is not that event as JSON.
             is_end: Whether it is the flow's last line: then the file is checked and closed.
 
         Raises:
             OSError: the line could not be written as a whole, or the file was deleted; then the line is in a new file.
         """
-        path = self.path_of(flow_id)
+        file = self.of_flow.get(flow_id)
+        path = self.path_of(flow_id) if file is None else file.path
         file = self._open.get(path)
         is_gone = file is not None and (is_end or not file.looked <= now < file.until) and file.is_gone()
         lost = is_gone and file is not None and file.is_lost()
-        if file is None or is_gone:
+        if is_gone:
             self.forget(path)
+        if file is None or is_gone:
             file = self._opened(path)
         if len(self.of_flow) >= _MAX_FLOWS:
             self.of_flow.clear()
         self.of_flow[flow_id] = file
+        if item is None:
+            file.tally.give_up()
+        elif is_end:
+            line = file.tally.ended(item, line)
         file.append(line)
+        if item is not None:
+            file.tally.count(item, line)
         file.trust(now)
         if is_end:
-            self.end(flow_id)
+            self._keep_tally(path, file)
+            self.of_flow.pop(flow_id, None)
+            self.forget(path)
         if lost:
             raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was created again, without the earlier events")
 
     def _opened(self, path: str) -> LogFile:
         file = self._open[path] = LogFile(path, self._mode)
+        tally = self._tallies.pop(path, None)
+        if tally is None and not file.size and path != self.path:
+            tally = Tally(is_sure=True)
+        if tally is not None and tally.size == file.size:
+            file.tally = tally
         if len(self._open) > MAX_OPEN_FILES:
-            self.forget(next(iter(self._open)))
+            oldest = next(iter(self._open))
+            self._keep_tally(oldest, self._open[oldest])
+            self.forget(oldest)
         return file
+
+    def _keep_tally(self, path: str, file: LogFile) -> None:
+        """Keep what was counted in a file that is closed, if its run goes on."""
+        if file.tally.spans is not None:
+            if len(self._tallies) >= _MAX_FLOWS:
+                self._tallies.clear()
+            self._tallies[path] = file.tally
 
     def end(self, flow_id: str) -> None:
         """Close the file of a flow that has ended."""
@@ -162,6 +196,7 @@ class FlowFiles:
     def close(self) -> None:
         """Close every file."""
         self.of_flow.clear()
+        self._tallies.clear()
         for path in list(self._open):
             self.forget(path)
 

@@ -9,10 +9,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..event import may_be_root
+from ..event import ROOT_NODE, may_be_root
 from ..recording.dispatch import KEEPERS, Take, handed
 from ..recording.faults import Guard, handler_failed
-from ..recording.records import Facts, NodeRecord, event_of, flow_of, is_last, node_of, wall_of
+from ..recording.records import ENTRY, EXIT, Facts, Item, NodeRecord, event_of, flow_id_of, is_last, node_of, wall_of
 from .appending import FlowFiles
 from .formatters import to_line
 from .lines import encoded
@@ -99,18 +99,33 @@ class FlowFileHandler(logging.Handler):
             lock.acquire()
             try:
                 # Facts and their place are read by index: each event passes here.
-                place = facts[0]
+                place, wall = facts[0], facts[3]
                 file = self._of_flow.get(place[0].id)
-                # A possible end of a flow takes the slow path.
-                if not may_be_root(place[3], place[2]) and file is not None and file.looked <= facts[3] < file.until:
+                is_plain = False
+                if file is not None and file.looked <= wall < file.until:
+                    tally = file.tally
+                    spans, number = tally.spans, place[1]
+                    # A possible end of a flow takes the slow path, and so does what the tally cannot count here.
+                    if spans is None:
+                        is_plain = not may_be_root(place[3], place[2])
+                    elif facts[1] is ENTRY:
+                        is_plain = place[2] in spans and place[3] != ROOT_NODE and spans.setdefault(number, place) is place
+                    elif facts[1] is EXIT and type(facts[6]) is int and spans.get(number) is place:
+                        del spans[number]
+                        tally.lines += 2  # with its entry
+                        if wall > tally.last:
+                            tally.last = wall
+                        is_plain = True
+                if is_plain and file is not None:
                     written = os.write(file.descriptor, line)
                     if written != len(line):
                         file.check(written, line)
+                    tally.size += written
                 elif self._is_closed:
                     self._keep_with_care(facts)
                     return None
                 else:
-                    self._files.write(place[0].id, line, facts[3], is_end=is_last(facts))
+                    self._files.write(place[0].id, line, wall, facts, is_end=is_last(facts))
             finally:
                 lock.release()
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
@@ -124,7 +139,7 @@ class FlowFileHandler(logging.Handler):
             return  # the end of a span whose entry came here
         self._is_closed = False
         if self.formatter is None:
-            self._write_once(facts, flow_of(facts).id, wall_of(facts), lambda: encoded(facts), is_end=is_last(facts))
+            self._write_once(facts, facts, lambda: encoded(facts))
         elif failure := handed(self, NodeRecord(facts)):
             raise failure
 
@@ -150,16 +165,16 @@ class FlowFileHandler(logging.Handler):
                 text = self.format(record) if self.formatter else to_line(event)
                 return f"{text}\n".encode("utf-8", "replace")
 
-            self._write_once(what, event["flow_id"], wall_of(event), line, is_end=is_last(event))
+            self._write_once(what, what if isinstance(what, tuple) else event, line)
 
-    def _write_once(
-        self, what: Facts | logging.LogRecord, flow_id: str, now: int, line: Callable[[], bytes], *, is_end: bool
-    ) -> None:
+    def _write_once(self, what: Facts | logging.LogRecord, item: Item, line: Callable[[], bytes]) -> None:
+        flow_id, is_end = flow_id_of(item), is_last(item)
         path = self.path_of(flow_id)
         self.acquire()
         try:
             if not _latest.has(what, path):
-                self._files.write(flow_id, line(), now, is_end=is_end)
+                counted = None if self.formatter else item
+                self._files.write(flow_id, line(), wall_of(item), counted, is_end=is_end)
                 _latest.add(what, path)
             elif is_end:
                 self._files.end(flow_id)

@@ -28,6 +28,7 @@ _SHORT: Final = MAX_EVENT_BYTES // 4  # bytes up to which a line is surely not c
 _INPUT: Final = b',"event_type":"entry","message":null,"data":{"input":'
 _NO_METRICS: Final = b'},"metrics":{}'
 _OUTPUT: Final = b',"event_type":"exit","message":null,"data":{"output":'
+_NO_OUTPUT: Final = b',"event_type":"exit","message":null,"data":{},"metrics":{"duration_ms":'
 _DURATION: Final = b'},"metrics":{"duration_ms":'
 _AFTER_DURATION: Final = b"}"
 _AFTER_TIME: Final = {name: b',"event_type":"%b","message":' % name.encode() for name in EVENT_TYPES}
@@ -51,12 +52,16 @@ def encoded(facts: Facts) -> bytes:
         took = metrics / 1e6
     elif kind is not ENTRY or metrics is not None:
         return _other(facts, known)
-    if message is not None or payload is NOTHING or not _FIRST <= wall < _LAST:
+    is_without = payload is NOTHING
+    if message is not None or (is_without and took is None) or not _FIRST <= wall < _LAST:
         return _other(facts, known)
     clean, cut = known.clean, b""
     try:
-        is_plain = type(payload) is dict and clean.issuperset(payload.values()) and known.clean_keys.issuperset(payload)
-    except TypeError:  # it contains a container
+        if type(payload) is dict:
+            is_plain = clean.issuperset(payload.values()) and known.clean_keys.issuperset(payload)
+        else:
+            is_plain = is_without or payload in clean
+    except TypeError:  # it is or contains a container
         is_plain = False
     if not is_plain and (ways := _ways(payload, known)) != ():
         if ways is None:
@@ -70,6 +75,8 @@ def encoded(facts: Facts) -> bytes:
         moment = _dump(wall // 1000 / 1e6)
         if took is None:
             pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, _json(payload), cut, _NO_METRICS, end)
+        elif is_without:
+            pieces = head[2], moment, _NO_OUTPUT, _dump(took), _AFTER_DURATION, end
         else:
             pieces = head[2], moment, _OUTPUT, _json(payload), cut, _DURATION, _dump(took), _AFTER_DURATION, end
     except TypeError:  # json accepts more than orjson

@@ -165,8 +165,9 @@ class RingBufferHandler(MemoryHandler):
 
     def _added(self, flow_id: str, item: Item) -> FlowBuffer:
         buffer = self._room.add(flow_id, item)
-        self._is_closed = False  # still in use: another dictConfig closes every handler, attached or not
-        listeners.add(self)
+        if self._is_closed:
+            self._is_closed = False  # still in use: another dictConfig closes every handler, attached or not
+            listeners.add(self)
         return buffer
 
     def keep_fault(self, facts: Facts) -> None:

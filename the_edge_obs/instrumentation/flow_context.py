@@ -26,8 +26,9 @@ from ..event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, level_number
 from ..flow_log import FlowLog
 from ..recording.faults import Guard, own_fault
 from ..recording.names import fit_name
-from ..recording.records import NOTHING, NOWHERE
+from ..recording.records import NOTHING, NOWHERE, PLAIN
 from ..recording.tracebacks import Parts
+from ..redaction.snapshots import snapshot
 from ..store.sources import get_flow_log
 from .capture import is_soft_failure
 from .ends import end_of, outcome_of
@@ -101,7 +102,7 @@ class ObservabilityContext:
                 raise ConfigurationError(f"flow_id {flow_id!r} is not its parent's, {parent.flow_id!r}; leave one of them out")
         if config is not None and scope is None:
             scope = self
-        foreign = _foreign_parent()
+        foreign = _foreign_parent() if foreign_parents else None
         wanted = flow_id if parent is None else parent.flow_id
         if foreign is not None and wanted in (None, foreign.flow_id):
             parent, foreign = foreign, None  # of the span that headers name and this one, this one is nearer
@@ -112,9 +113,9 @@ class ObservabilityContext:
         self.name = flow.name
         self.trace_context = trace_context
         self.context = Entered(flow, new_number(), None if parent is None else parent.number, ROOT_NODE, None)
-        flows_known[flow.id] = flow
-        self._root: Span | None = None
-        self._begun = self._is_entered = False
+        flows_known.add(flow)
+        self._root: OpenSpan | None = None
+        self._begun = self._is_over = self._is_entered = False
         self._spans: list[_NodeSpan] = []
         self._lock = threading.Lock()
         self.about: dict[str, Any] = {}
@@ -169,13 +170,23 @@ class ObservabilityContext:
             above = FlowState(self._foreign.flow_id, "").span_id(self._foreign.number)
             about["outer"] = {"flow_id": self._foreign.flow_id, "span_id": above}
         about.update(self.about)
-        self._root, self.about = Span(ROOT_NODE, data=about), {}
+        self.about = {}
         logger = node_logger(ROOT_NODE)
         if logger.isEnabledFor(logging.INFO):
             self.context.flow.is_silent = not logger.hasHandlers()
-            self._root.open(self.context, None if "resource" in about else resource_data(self.context.flow))
+            self._open(logger, about)
             if outer is not None:
                 self._log_into(outer)
+
+    def _open(self, logger: logging.Logger, about: dict[str, Any]) -> None:
+        """Log the root span's entry. A ``Span`` does the same, but would check a name and a level that are known."""
+        flow, root = self.context.flow, OpenSpan(logger, logging.INFO, NOWHERE, self.context)
+        try:
+            payload = snapshot(about, flow)
+            root.entry(PLAIN["entry"], payload if "resource" in about else {**payload, **resource_data(flow)})
+        except Exception:  # noqa: BLE001 - observability never breaks the observed code
+            own_fault("logging an entry", self.context)
+        self._root = root
 
     def _outer(self) -> SpanContext | None:
         """Return the span of another flow in which this one begins, or None."""
@@ -194,12 +205,13 @@ class ObservabilityContext:
     def _end(self, error: BaseException | None) -> None:
         leave(self.context, with_flow=self._is_entered)
         root, self._root = self._root, None
+        is_first, self._is_over = self._begun and not self._is_over, True
         state, parts, output = self.context.flow, Parts(), self.output
         has_failed = error is None and type(output) is dict and parts.read(is_soft_failure, output, instead=False)
         if root is not None:
-            root.output, root.metrics = output, self.metrics
-            if not root.close(error) and (error is not None or has_failed):
-                self._report(error)
+            root.close(output, error, self.metrics)
+        elif is_first and (error is not None or has_failed):
+            self._report(error)
         if not state.ended:
             state.ended, state.status = True, "error" if has_failed else outcome_of(error, parts)
         undo, self._undo = self._undo, None

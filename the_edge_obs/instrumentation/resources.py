@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..context import FlowState
+from ..context import FlowState, at_fork
 from ..redaction.snapshots import snapshot
 from ..secrets.policies import Policy, process_policy
 
@@ -33,24 +33,37 @@ def version() -> str:
 
 
 def resource() -> dict[str, Any]:
-    """Return the resource that writes these logs: a dict with ``host``, ``pid`` and ``service``."""
+    """Return the resource that writes these logs: a dict with ``host``, ``pid`` and ``service``, as it was at the first flow."""
+    return dict(_resource())
+
+
+@lru_cache(maxsize=1)
+def _resource() -> dict[str, Any]:
     return {"host": _host(), "pid": os.getpid(), "service": os.environ.get("OTEL_SERVICE_NAME") or _program()}
 
 
 def resource_data(flow: FlowState) -> dict[str, Any]:
     """Return a snapshot of ``{"resource": ...}``. Flows without their own redaction policy share one."""
-    data = resource()
     if flow.taints.policy is None:
-        return _shared(process_policy(), *data.values())
-    copy: dict[str, Any] = snapshot({"resource": data}, flow)
+        return _shared(process_policy())
+    copy: dict[str, Any] = snapshot({"resource": _resource()}, flow)
     return copy
 
 
 @lru_cache(maxsize=8)
-def _shared(policy: Policy, host: str, pid: int, service: str) -> dict[str, Any]:
+def _shared(policy: Policy) -> dict[str, Any]:
     """Return the snapshot under the policy of the process."""
-    copy: dict[str, Any] = snapshot({"resource": {"host": host, "pid": pid, "service": service}})
+    copy: dict[str, Any] = snapshot({"resource": _resource()})
     return copy
+
+
+def forget() -> None:
+    """Forget the resource, because a forked child has another pid; the next flow reads it again."""
+    _resource.cache_clear()
+    _shared.cache_clear()
+
+
+at_fork(after_in_child=forget)
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ..context import Entered, Place, SpanContext, child_context
@@ -33,12 +34,18 @@ def node_logger(node: str) -> logging.Logger:
     Raises:
         ConfigurationError: ``node_name`` does not accept the node.
     """
-    return logging.getLogger("tea." + node_name(node))
+    return _logger_of(node_name(node))
+
+
+# A logger lives as long as the process, and ``getLogger`` takes a lock twice.
+@lru_cache(maxsize=1024)
+def _logger_of(name: str) -> logging.Logger:
+    return logging.getLogger("tea." + name)
 
 
 def label_of(value: object) -> str:
     """Return the name of a step or flow as a text that every handler can write."""
-    return fit_name(text_of(value))
+    return fit_name(value if type(value) is str else text_of(value))
 
 
 def learn_secrets(values: Mapping[str, Any], context: SpanContext) -> None:

@@ -72,7 +72,7 @@ class Accepted:
             flows.setdefault(span.flow_id, ([], []))[is_open].append(span.span_id.replace("-", "")[16:])
         # A newline first: the line before may have been cut off.
         lines = [f"\n{dumps({'flow_id': flow_id, 'ended': ended, 'open': still})}" for flow_id, (ended, still) in flows.items()]
-        descriptor = open_for_appending(self._path)
+        descriptor, _ = open_for_appending(self._path)
         try:
             os.write(descriptor, ("".join(lines) + "\n").encode())
         finally:

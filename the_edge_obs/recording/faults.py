@@ -122,7 +122,7 @@ def _report(span: SpanContext, what: str, error: BaseException | None) -> None:
     """Add a failure to its flow's log in the ring buffers; only the first of each kind."""
     if what in span.flow.reported:
         return
-    span.flow.reported.add(what)
+    span.flow.reported |= {what}
     message = what if error is None else f"{what}: {_description(error, span)}"
     where = span._replace(node="obs", step=None)
     facts: Facts = (where, PLAIN["log"], logging.ERROR, time.time_ns(), message, {}, None, NOWHERE)

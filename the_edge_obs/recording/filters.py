@@ -13,7 +13,7 @@ from .dispatch import FACT_FILTERS
 from .foreign import scrub_record
 from .pricing import activate as activate_prices
 from .pricing import prices_of
-from .records import IDS, STAMP, Facts, NodeRecord, flow_of, node_of, stamp_of
+from .records import IDS, STAMP, Facts, NodeRecord, node_of, stamp_of
 
 
 class FlowContextFilter(logging.Filter):
@@ -148,7 +148,7 @@ def _passes(flow_filter: FlowContextFilter, facts: Facts) -> bool:
 
 
 def _is_in_scope(scope_filter: ScopeFilter, facts: Facts) -> bool:
-    return flow_of(facts).scope is scope_filter.scope
+    return facts[0][0].scope is scope_filter.scope  # by index: each event of a block's flows passes here
 
 
 FACT_FILTERS[FlowContextFilter] = _passes

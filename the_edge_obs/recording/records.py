@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..context import FlowState, Place, current
 from ..event import ENDS, EVENT_TYPES, KEYS, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number, may_be_root
 from ..redaction.marks import Mark, cut_paths, without_cut
-from ..redaction.payloads import is_encoded
+from ..redaction.payloads import ENCODED
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
 from ..redaction.verdicts import remembered
@@ -117,19 +117,23 @@ def is_last(item: Item) -> bool:
 def size_of(item: Item) -> int:
     """Return an estimate of the bytes an item holds in memory, within about a half; equal for the same item each time."""
     # Of facts, the message, the payload and the metrics: the rest is shared or small.
-    total, waiting = 400, [item if not isinstance(item, tuple) else item[4:7]]
-    while waiting:
-        value: Any = waiting.pop()
-        if isinstance(value, str):
-            total += 49 + len(value)
-        elif type(value) is dict:
+    total = 400
+    waiting: list[Any] = [item if not isinstance(item, tuple) else item[4:7]]
+    for value in waiting:  # it grows
+        if type(value) is dict:
             total += 100 * len(value)
-            waiting.extend(value.values())
-        elif type(value) in (list, tuple):
+            parts: Iterable[Any] = value.values()
+        else:
             total += 8 * len(value)
-            waiting.extend(value)
-        elif is_encoded(value):
-            total += 160 + len(value.json)
+            parts = value
+        for part in parts:
+            kind = type(part)
+            if kind is str or kind is Mark:
+                total += 49 + len(part)
+            elif kind is dict or kind is list or kind is tuple:
+                waiting.append(part)
+            elif kind is ENCODED:
+                total += 160 + len(part.json)
     return total
 
 

@@ -67,7 +67,8 @@ def _judge(verdict: int, value: Any, key: str, siblings: tuple[str, ...], flow: 
 
 
 _native: Final = _loaded()
-_ENCODED: Final[type[Encoded]] = _native.Encoded if _native is not None else type("NoPayload", (), {})
+ENCODED: Final[type[Encoded]] = _native.Encoded if _native is not None else type("NoPayload", (), {})
+"""The type of payloads that are bytes; without the native core, that of no value."""
 _take: Final[Callable[..., Any] | None] = _native.Core(_judge, NAMES).capture if _native is not None else None
 PYTHON: Final = "pure Python"
 CORE: Final = PYTHON if _native is None else f"native core {_native.__version__}"
@@ -97,7 +98,7 @@ def captured(value: Any, flow: FlowState | None = None, classes: KeyClasses = KE
 
 def is_encoded(payload: Payload) -> TypeGuard[Encoded]:
     """Tell whether a payload is bytes."""
-    return type(payload) is _ENCODED
+    return type(payload) is ENCODED
 
 
 def decoded(payload: Encoded) -> Any:

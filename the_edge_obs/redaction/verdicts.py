@@ -1,7 +1,8 @@
-"""Caches per flow for reading and writing its events: the same texts and spans come again and again.
+"""Caches for reading and writing the events of flows: the same texts and spans come again and again.
 
 Checking whether scrubbing would change a text costs ten times a lookup, so the verdict is cached. It is the verdict of
-``redaction.texts.scrub_text``, and is dropped as soon as the flow learns a secret or another policy becomes active.
+``redaction.texts.scrub_text``, and is dropped as soon as the flow learns a secret or another policy becomes active. Flows that
+know no secret and have no policy of their own share their verdicts: otherwise each short flow would check the same texts again.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from .payloads import Encoded, Payload, decoded, is_encoded, snapshot_of
 from .texts import scrub, scrub_text
 
 _MAX_FLOWS: Final = 64  # flows with a cache
-_MAX_TEXTS: Final = 1_024  # texts per flow,
-_MAX_CHARS: Final = 65_536  # and their characters: a chat repeats its history in every call
+_MAX_TEXTS: Final = 1_024  # texts of a flow, or of all flows that share their verdicts,
+_MAX_CHARS: Final = 65_536  # and the characters of a flow's texts: a chat repeats its history in every call
+_MAX_SHARED_CHARS: Final = 262_144  # of the texts of all others: several chats at a time, but they outlive their flows
 _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Between these, json and orjson write a float in the same way: without an exponent.
 _LEAST: Final = 1e-4
@@ -28,6 +30,45 @@ _MOST: Final = 1e16
 _MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
 _NONE_BELOW: Final[dict[int, Ways]] = {}
 _ALWAYS_CLEAN: Final = (None, True, False)
+
+
+class _Clean:
+    """What scrubbing does not change, up to a number of texts and of their characters. Then all of it is forgotten.
+
+    Args:
+        most_chars: Characters of all texts.
+
+    Attributes:
+        values: Texts and small numbers.
+        keys: Keys that are not cut.
+    """
+
+    __slots__ = ("_chars", "_most_chars", "keys", "values")
+
+    def __init__(self, most_chars: int) -> None:
+        self._most_chars = most_chars
+        self.values: set[Any] = set(_ALWAYS_CLEAN)
+        self.keys: set[str] = set()
+        self._chars = 0
+
+    def add(self, text: str) -> None:
+        """Add a text."""
+        self._chars += len(text)
+        if len(self.values) >= _MAX_TEXTS or self._chars > self._most_chars:
+            self.values.clear()
+            self.values.update(_ALWAYS_CLEAN)
+            self._chars = len(text)
+        self.values.add(text)
+
+    def add_key(self, key: str) -> None:
+        """Add a key, which is short."""
+        if len(self.keys) >= _MAX_TEXTS:
+            self.keys.clear()
+        self.keys.add(key)
+
+
+_shared = _Clean(_MAX_SHARED_CHARS)
+"""What is clean in each flow without secrets and without a policy of its own."""
 
 
 class Remembered:
@@ -41,14 +82,14 @@ class Remembered:
         heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
     """
 
-    __slots__ = ("_chars", "_needles", "above", "clean", "clean_keys", "flow", "heads", "start", "version")
+    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "start", "version")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
-        self.version = flow.taints.version
-        self.clean: set[Any] = set(_ALWAYS_CLEAN)
-        self.clean_keys: set[str] = set()
-        self._chars = 0
+        taints = flow.taints
+        self.version = taints.version
+        self._clean = _shared if not taints and taints.policy is None else _Clean(_MAX_CHARS)
+        self.clean, self.clean_keys = self._clean.values, self._clean.keys
         self._needles: tuple[bytes, ...] | None = None
         self.heads: dict[int, tuple[str, int, bytes]] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
@@ -99,21 +140,14 @@ class Remembered:
         """Tell whether scrubbing leaves a text unchanged, and cache it if so."""
         if scrub_text(text, self.flow.taints) != text:
             return False
-        self._chars += len(text)
-        if len(self.clean) >= _MAX_TEXTS or self._chars > _MAX_CHARS:
-            self.clean.clear()
-            self.clean.update(_ALWAYS_CLEAN)
-            self._chars = len(text)
-        self.clean.add(text)
+        self._clean.add(text)
         return True
 
     def is_clean_key(self, key: str) -> bool:
         """Tell whether a key is not cut and scrubbing leaves it unchanged, and cache it if so."""
         if len(key) > LONGEST_WHOLE_KEY or scrub_text(key, self.flow.taints) != key:
             return False
-        if len(self.clean_keys) >= _MAX_TEXTS:
-            self.clean_keys.clear()
-        self.clean_keys.add(key)
+        self._clean.add_key(key)
         return True
 
     def are_clean(self, rows: list[Any]) -> bool:
@@ -182,7 +216,9 @@ FLOWS: Final[dict[str, Remembered]] = {}
 
 def _follow(policy: Policy) -> None:
     # A verdict that another thread computes under the old policy goes into a cache that is no longer reachable here.
+    global _shared
     FLOWS.clear()
+    _shared = _Clean(_MAX_SHARED_CHARS)
 
 
 followers.append(_follow)

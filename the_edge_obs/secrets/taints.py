@@ -16,11 +16,12 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
 from .keys import KEY_CLASSES, describes
-from .policies import Policy
+from .policies import Policy, process_policy
 from .texts import find
 from .values import SECRET_LIKE, is_random, look_of
 from .words import COMPOUNDS, FILLERS, FUNCTION_WORDS
@@ -34,7 +35,8 @@ _MANY: Final = 256  # above this many spellings, candidates are preselected
 _FEW_SPELLINGS: Final = 1_024  # a secret with more characters is remembered in fewer spellings
 
 _MAX_PASSED: Final = 256  # remembered texts that are not secrets, each with
-_MAX_ORDINARY: Final = 256  # at most this many characters
+_MAX_ORDINARY: Final = 256  # at most this many characters, as the secrets whose spellings are remembered
+_NONE_PASSED: Final[frozenset[str | bytes | int]] = frozenset()
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LARGEST_NUMBER: Final = 10**40
 
@@ -77,9 +79,10 @@ class Taints(set[str]):
         self._secrets: dict[str, tuple[bool, tuple[str, ...]]] = {}
         self._uses: dict[str, int] = {}  # by spelling, how many secrets have it
         self._needles: tuple[str, ...] | None = ()
-        self._passed: set[str | bytes | int] = set()  # checked, and not secrets
+        self._passed: frozenset[str | bytes | int] = _NONE_PASSED  # checked, and not secrets
         self._by_head: dict[str, list[str]] | None = None
-        self.absorb(spellings)
+        if spellings:
+            self.absorb(spellings)
 
     def learn(self, secret: str | bytes | int, *, is_token: bool = False, is_certain: bool = False) -> list[Entry]:
         """Remember a secret if it looks like one, and return its remembered parts with their spellings.
@@ -92,19 +95,19 @@ class Taints(set[str]):
         if secret in self._passed and not is_certain:
             return []
         if isinstance(secret, int):
-            entries: list[tuple[str, Iterable[str]]] = (
-                [(str(abs(secret)), [str(abs(secret))])] if SHORTEST_NUMBER <= abs(secret) < _LARGEST_NUMBER else []
-            )
+            number = str(abs(secret))
+            entries: Iterable[Entry] = ((number, (number,)),) if SHORTEST_NUMBER <= abs(secret) < _LARGEST_NUMBER else ()
         elif isinstance(secret, bytes) and not _is_utf8(secret):
-            entries = [(secret[:MAX_STRING].decode("latin-1"), _spellings_of_bytes(secret[:MAX_STRING]))]
+            entries = ((secret[:MAX_STRING].decode("latin-1"), _long_enough(_spellings_of_bytes(secret[:MAX_STRING]))),)
         else:
             text = secret.decode("utf-8") if isinstance(secret, bytes) else secret
-            entries = [(part, _spellings(part)) for part in _parts(text, is_certain) if is_certain or _is_worth(part, is_token)]
+            entries_of = _remembered_entries if len(text) <= _MAX_ORDINARY else _entries
+            entries = entries_of(text, is_token, is_certain, process_policy())
         learned = [entry for part, spelled in entries if (entry := self._remember(part, spelled, is_token)) is not None]
         if is_certain and not learned and secret:
             self.lost += 1
         elif not learned and len(self._passed) < _MAX_PASSED and len(str(secret)) <= _MAX_ORDINARY:
-            self._passed.add(secret)
+            self._passed |= {secret}
         return learned
 
     def absorb(self, spellings: Iterable[str]) -> None:
@@ -112,7 +115,7 @@ class Taints(set[str]):
         for spelling in spellings:
             self._remember(spelling, (spelling,), False)
 
-    def _remember(self, secret: str, spellings: Iterable[str], is_token: bool) -> Entry | None:
+    def _remember(self, secret: str, spelled: tuple[str, ...], is_token: bool) -> Entry | None:
         """Remember a secret in its spellings; return None if it is too short, part of a placeholder, or has no room."""
         if len(secret) < SHORTEST or secret in "[REDACTED]":
             return None
@@ -120,7 +123,6 @@ class Taints(set[str]):
             known = self._secrets.get(secret)
             if known is not None and known[0] <= is_token:
                 return secret, known[1]
-            spelled = tuple(dict.fromkeys(text for text in spellings if len(text) >= SHORTEST))
             size = sum(map(len, spelled))
             if not self._make_room(size, is_token):
                 self.lost += 1
@@ -186,6 +188,20 @@ class Taints(set[str]):
         """Return a copy of the spellings; other threads may be learning."""
         with _learning:
             return frozenset(self)
+
+
+def _entries(text: str, is_token: bool, is_certain: bool, policy: Policy) -> tuple[Entry, ...]:
+    """Return the parts of a text that are remembered as secrets, with their spellings; ``policy`` is that of the process."""
+    parts = (part for part in _parts(text, is_certain) if is_certain or _is_worth(part, is_token))
+    return tuple((part, _long_enough(_spellings(part))) for part in parts)
+
+
+# The same key goes with every call of each flow, and working out its spellings takes ten times as long as a flow.
+_remembered_entries: Final = lru_cache(maxsize=256)(_entries)
+
+
+def _long_enough(spellings: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in spellings if len(text) >= SHORTEST))
 
 
 def _longest_first(text: str) -> tuple[int, str]:

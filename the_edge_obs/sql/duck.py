@@ -43,6 +43,7 @@ def connected(scratch: str) -> Iterator[Any]:
     with duckdb().connect(":memory:", config=_CONFIG) as connection:
         connection.execute(f"SET temp_directory = {quoted(scratch)}")
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")  # it would be written to stdout, into the answer
         yield connection
 
 

@@ -16,7 +16,7 @@ from ..redaction.marks import REDACTED
 from ..store.paths import readable_events
 from .duck import duckdb, listed, quoted, run, script
 
-_NDJSON: Final = "read_ndjson_objects({files}, ignore_errors = true, filename = true, maximum_object_size = 67108864)"
+NDJSON: Final = "read_ndjson_objects({files}, ignore_errors = true, filename = true, maximum_object_size = {size})"
 # One pass: the lines of each flow of each file, and the host that its root names.
 _COUNTS: Final = """
 SELECT filename, json_extract_string(json, '$.flow_id') AS flow_id, count(*), count(*) FILTER (json IS NULL),
@@ -26,6 +26,7 @@ FROM {} GROUP BY 1, 2"""
 _BY_FILE: Final = (
     "SELECT filename, sum(lines), sum(missing), sum(doubtful) FROM flows WHERE filename IN (SELECT unnest({})) GROUP BY 1"
 )
+_LARGEST: Final = 1 << 26  # bytes of an object; a longer one is an error
 _TAIL: Final = 1 << 21  # bytes; more than the longest line has
 _PATTERN: Final = re.compile(r"[*?\[]")
 
@@ -63,10 +64,10 @@ def check(connection: Any, files: Sequence[Path], skipped: Skipped) -> Checked:
         files: The log files.
         skipped: Records a last line that is cut off.
     """
-    checked = Checked(others=[file for file in files if not _is_lines(file)])
-    paths = {os.path.abspath(file): file for file in files if _is_lines(file)}
+    checked = Checked(others=[file for file in files if not is_lines(file)])
+    paths = {os.path.abspath(file): file for file in files if is_lines(file)}
     for name, (lines, missing, doubtful) in _counted(connection, list(paths)).items():
-        if doubtful and not (doubtful == missing == 1 and _is_torn(name)):
+        if doubtful and not (doubtful == missing == 1 and is_torn(name)):
             checked.others.append(paths[name])
             continue
         if doubtful:
@@ -76,7 +77,7 @@ def check(connection: Any, files: Sequence[Path], skipped: Skipped) -> Checked:
     return checked
 
 
-def _is_lines(file: Path) -> bool:
+def is_lines(file: Path) -> bool:
     """Tell whether a file is there and holds lines, and DuckDB does not take its name for a pattern."""
     return file.name.endswith(SUFFIXES) and not _PATTERN.search(os.path.abspath(file)) and kind_of(file, follow=True) is None
 
@@ -88,7 +89,7 @@ def _counted(connection: Any, names: Sequence[str]) -> dict[str, tuple[int, int,
     """
     if not names:
         return {}
-    source = _NDJSON.format(files=listed(names))
+    source = NDJSON.format(size=_LARGEST, files=listed(names))
     try:
         found = run(connection, f"INSERT INTO flows {_COUNTS.format(source)}; {_BY_FILE.format(listed(names))}").fetchall()
     except duckdb().Error:
@@ -100,7 +101,7 @@ def _counted(connection: Any, names: Sequence[str]) -> dict[str, tuple[int, int,
     return {name: counts.get(name, (0, 0, 0)) for name in names}
 
 
-def _is_torn(name: str) -> bool:
+def is_torn(name: str) -> bool:
     """Tell whether the last line of a file has no end and is not an event."""
     if name.endswith(".gz"):
         return False
@@ -135,10 +136,10 @@ def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Se
         clean: A file of ``clean_lines``.
         flow_ids: Only events whose flow ids begin with one of these. Default: all.
     """
-    source = _NDJSON.format(files=listed([*plain, clean]))
+    source = NDJSON.format(size=_LARGEST, files=listed([*plain, clean]))
     # What has been appended since the check is not checked.
-    where = f"(source.filename = {quoted(clean)} OR is_plain(json)) AND {_of_flows(connection, flow_ids)}"
-    connection.execute(f"INSERT INTO flows {_COUNTS.format(_NDJSON.format(files=listed([clean])))}")
+    where = f"(source.filename = {quoted(clean)} OR is_plain(json)) AND {of_flows(connection, flow_ids)}"
+    connection.execute(f"INSERT INTO flows {_COUNTS.format(NDJSON.format(size=_LARGEST, files=listed([clean])))}")
     # Each process names its host in its own file; a part of the log that was set aside has that of the flow.
     hosts = "SELECT flow_id, any_value(host) AS host FROM flows GROUP BY 1"
     own = f"SELECT filename, flow_id, coalesce(flows.host, h.host) AS host FROM flows LEFT JOIN ({hosts}) AS h USING (flow_id)"
@@ -148,7 +149,7 @@ def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Se
     )
 
 
-def _of_flows(connection: Any, flow_ids: Sequence[str] | None) -> str:
+def of_flows(connection: Any, flow_ids: Sequence[str] | None) -> str:
     """Return the condition of ``define_lines``. Whole ids, of which there may be many, are looked up in a table."""
     if flow_ids is None:
         return "true"

@@ -34,7 +34,7 @@ CREATE MACRO is_plain(line) AS line IS NOT NULL AND coalesce((
                 AND all_texts(line, '$.data.error.errors', '$.data.error.errors[*].message') END
         END
         -- a metric is a number within 64 bits, or null
-        AND NOT regexp_matches(v[3], ':["tf\[{]|[0-9]{19}')
+        AND NOT regexp_matches(v[3], ':(["tf\[{]|-?[0-9]{19})')
         AND strlen(line::VARCHAR) <= 1048576
         AND NOT regexp_matches(
             line::VARCHAR,

@@ -152,7 +152,7 @@ SELECT flow_id,
     CASE WHEN totals.cost_usd >= 9000 THEN totals.cost_usd ELSE coalesce(round(totals.cost_usd, 12), 0) END AS cost_usd,
     coalesce(place = 2, false) AS alone,
     coalesce(attributes, '{}'::JSON) AS attributes,
-    error.type[:500] AS error_type, error.message[:500] AS error_message, host
+    error.type[:500] AS error_type, error.message[:500] AS error_message, host, roots.span_id AS root
 FROM counted
 LEFT JOIN roots USING (flow_id, number)
 LEFT JOIN totals USING (flow_id, number)

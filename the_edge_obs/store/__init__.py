@@ -3,7 +3,8 @@
 from .paths import log_files
 from .run_events import filters_of
 from .run_filters import ORDERS
-from .sources import get_flow_log, iter_query, ordered_query, query, runs
+from .run_lists import runs
+from .sources import get_flow_log, iter_query, ordered_query, query
 from .summaries import SHORT_SPAN, FlowSummary
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -54,10 +55,22 @@ def choose(runs: Iterable[FlowSummary], filters: Mapping[str, Any], *, now: floa
             raise QueryError(f"unknown filter {name!r}; {allowed([*FILTERS, *_ORDER], name)}")
     last, limit = (whole_number(name, given.get(name)) for name in ("last", "limit"))
     key, is_reversed = _order(given.get("sort", "start"))
-    chosen = sorted((run for run in runs if all(test(run) for test in tests)), key=ORDERS["start"])
+    passing: Iterable[FlowSummary] = (run for run in runs if all(test(run) for test in tests))
     if last is not None:
-        chosen = chosen[max(len(chosen) - last, 0) :]
-    return sorted(chosen, key=key, reverse=is_reversed)[:limit]
+        latest = heapq.nlargest(last, enumerate(passing), key=lambda pair: (pair[1].start, pair[0]))
+        passing = [run for _, run in reversed(latest)]
+    if limit is None:
+        return sorted(sorted(passing, key=ORDERS["start"]), key=key, reverse=is_reversed)
+    return _first(limit, passing, key, is_reversed)
+
+
+def _first(count: int, runs: Iterable[FlowSummary], key: Callable[[FlowSummary], Any], is_reversed: bool) -> list[FlowSummary]:
+    """Return the first runs of an order, without keeping the others; those that are equal in it are ordered by start."""
+    if is_reversed:
+        pairs = heapq.nlargest(count, enumerate(runs), key=lambda pair: (key(pair[1]), -pair[1].start, -pair[0]))
+    else:
+        pairs = heapq.nsmallest(count, enumerate(runs), key=lambda pair: (key(pair[1]), pair[1].start, pair[0]))
+    return [run for _, run in pairs]
 
 
 _ORDER: Final = ("last", "sort", "limit")

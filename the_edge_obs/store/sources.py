@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -13,16 +14,14 @@ from typing import Any, Final, NamedTuple
 from ..context import current, flows_known
 from ..errors import FlowNotFoundError, LogFileError
 from ..event import ROOT_NODE, Event, is_uuid, without_repeats
-from ..event_query import line_filter, matches, select
+from ..event_query import flow_ids, line_filter, matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from ..handlers import FlowFileHandler
-from ..jsonl import Skipped, log_name, read_events
+from ..jsonl import LineFilter, Skipped, log_name, read_events
 from ..recording.buffers import listeners
 from ..text import counted
 from .ordering import in_time_order
 from .paths import LogPaths, is_one_file, log_files, named, no_logs, paths_of, readable_events, unread
-from .run_filters import choose
-from .summaries import FlowSummary, summarise
 
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
 
@@ -70,33 +69,6 @@ def get_flow_log(source: LogPaths | None = None) -> FlowLog:
     if not content.events and content.known is not None and isinstance(given, str):
         return empty_flow_log(given, content.known, faults=content.faults)
     return build_flow_log(content.events, dropped=content.dropped, faults=content.faults, known=content.known)
-
-
-def runs(path: LogPaths, **filters: Any) -> list[FlowSummary]:
-    """Return the runs of log files, and of folders of log files with their sub-folders, that pass the filters.
-
-    The files are read once, and no events are kept in memory.
-
-    Args:
-        path: A log file or a folder of log files, or several of them.
-        **filters: Filters and order, as in ``store.run_filters.choose``: flow_id (the beginning of one), name, status, errors,
-            host, attributes, start_time, end_time, last, sort, limit. Default: all runs, ordered by start.
-
-    Returns:
-        One summary per run, with ``flow_id``, ``root``, ``name``, ``status``, ``start`` and ``end`` (Unix seconds),
-        ``duration_ms``, ``events``, ``errors``, ``error`` (the first one's type and message), ``tokens``, ``cost_usd``,
-        ``attributes``, ``alone`` and ``resource``.
-
-    Raises:
-        QueryError: A filter is unknown, or its value is not valid.
-        LogFileError: A path cannot be read, or there are no events.
-
-    Example:
-        >>> for run in obs.runs("logs", errors=True, start_time="-1d", sort="-duration", limit=10):
-        ...     print(run.flow_id, run.name, run.error)
-    """
-    choose((), filters)  # report a mistake before reading
-    return choose(summarise(_stream(paths_of(path), None, {})), filters)
 
 
 def query(source: LogPaths | None = None, **filters: Any) -> list[Event]:
@@ -189,9 +161,9 @@ def _of_paths(paths: Sequence[Path]) -> FlowEvents:
     skipped = Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
     files = _files_of(paths, skipped)
-    events = list(without_repeats(_merged([list(readable_events(file, skipped)) for file in files])))
+    events = list(without_repeats(merged([list(readable_events(file, skipped)) for file in files])))
     if not events:
-        raise _nothing_in(paths, skipped)
+        raise nothing_in(paths, skipped)
     if skipped.failures:
         raise unread(skipped)
     return FlowEvents(events[0]["flow_id"], events, skipped.dropped.get(events[0]["flow_id"], 0))
@@ -211,21 +183,83 @@ def _stream(paths: Sequence[Path], skipped: Skipped | None, filters: Mapping[str
 def _streamed(paths: Sequence[Path], skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
     """Yield the events of files and folders that may pass the filters; an event of a log and its compressed copy comes once."""
     empty, wanted = True, line_filter(filters)
-    for name, files in groupby(sorted(_files_of(paths, skipped), key=_log_name), key=_log_name):
-        # Events are held in memory only if the log has a copy, or a part that was set aside.
-        readers = [readable_events(file, skipped, wanted) for file in _still_there(paths, name, list(files))]
-        for event in readers[0] if len(readers) == 1 else _merged([list(reader) for reader in readers]):
-            empty = False
-            yield event
+    for logs in _in_turn(paths, skipped, filters.get("flow_id")):
+        for log in logs:
+            for event in read_log(paths, log, skipped, wanted):
+                empty = False
+                yield event
+        if not empty:
+            return
     if empty and not (skipped.unread and any(_has_events(file) for file in log_files(paths, Skipped()))):
-        raise _nothing_in(paths, skipped)
+        raise nothing_in(paths, skipped)
 
 
-def _still_there(paths: Sequence[Path], name: tuple[Path, str], files: list[Path]) -> list[Path]:
+_ID_IN_NAME: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _in_turn(paths: Sequence[Path], skipped: Skipped, flow_id: Any) -> Iterator[list[Log]]:
+    """Yield the logs to read, then those to read if no event was found in the first ones.
+
+    A file that is named after a flow, as handlers name theirs, holds that flow: of a folder, those named after the wanted flows
+    come first, with those that are named after none.
+
+    Args:
+        paths: Log files and folders.
+        skipped: Records the paths that cannot be read.
+        flow_id: The beginning of an id, or a list, as in the filters; None for every flow.
+    """
+    logs = list(logs_of(paths, skipped))
+    if flow_id is None or len(logs) == 1:
+        yield logs
+        return
+    is_wanted = flow_ids("flow_id", flow_id)
+    names = [(log, [name.lower() for name in _ID_IN_NAME.findall(log.name[1])]) for log in logs]
+    if any(any(map(is_wanted, ids)) for _, ids in names):
+        yield [log for log, ids in names if not ids or any(map(is_wanted, ids))]
+        logs = [log for log, ids in names if ids and not any(map(is_wanted, ids))]
+    yield logs
+
+
+class Log(NamedTuple):
+    """One log: its folder and name, and its files. It has several if a part was set aside, or compressed by another program."""
+
+    name: tuple[Path, str]
+    files: list[Path]
+
+    @property
+    def may_have_totals(self) -> bool:
+        """Whether its last line can be read without the others."""
+        return self.files[0].name.endswith(".jsonl")
+
+
+def logs_of(paths: Sequence[Path], skipped: Skipped) -> Iterator[Log]:
+    """Yield the logs of files and folders, by name; what cannot be read is recorded.
+
+    Raises:
+        LogFileError: There are none.
+    """
+    for name, files in groupby(sorted(_files_of(paths, skipped), key=_log_name), key=_log_name):
+        yield Log(name, list(files))
+
+
+def read_log(paths: Sequence[Path], log: Log, skipped: Skipped, wanted: LineFilter | None = None) -> Iterator[Event]:
+    """Return an iterator of the events of a log. They are held in memory only if it has several files.
+
+    Args:
+        paths: Files and folders.
+        log: One of their logs.
+        skipped: Records the lines and files that were skipped.
+        wanted: Lines that it rules out are not parsed. Default None.
+    """
+    readers = [readable_events(file, skipped, wanted) for file in _still_there(paths, log)]
+    return readers[0] if len(readers) == 1 else iter(merged([list(reader) for reader in readers]))
+
+
+def _still_there(paths: Sequence[Path], log: Log) -> list[Path]:
     """Return the files of a log, under their new names if ``clean`` has compressed it since the folder was listed."""
-    if not all(map(os.path.exists, files)):
-        return [file for file in log_files(paths, Skipped()) if _log_name(file) == name] or files
-    return files
+    if not all(map(os.path.exists, log.files)):
+        return [file for file in log_files(paths, Skipped()) if _log_name(file) == log.name] or log.files
+    return log.files
 
 
 def _log_name(file: Path) -> tuple[Path, str]:
@@ -236,7 +270,8 @@ def _has_events(file: Path) -> bool:
     return next(readable_events(file, Skipped()), None) is not None
 
 
-def _nothing_in(paths: Sequence[Path], skipped: Skipped) -> LogFileError:
+def nothing_in(paths: Sequence[Path], skipped: Skipped) -> LogFileError:
+    """Return the error for paths without events; it names what could not be read, if that is why."""
     if skipped.failures:
         return unread(skipped)
     detail = f" ({counted(skipped.lines, 'line')} skipped; {skipped.first})" if skipped.lines else ""
@@ -258,11 +293,11 @@ def _files_of(paths: Sequence[Path], skipped: Skipped) -> list[Path]:
 def _of_flow(flow_id: str) -> FlowEvents:
     """Return the events of a flow from all rings that have it, and from its files if the rings may not have all of them."""
     rings = [ring for ring in listeners if ring.has(flow_id)]
-    kept = _merged([ring.events(flow_id) for ring in rings])
+    kept = merged([ring.events(flow_id) for ring in rings])
     dropped = min((ring.dropped(flow_id) for ring in rings), default=0)
     events = kept
     if dropped or not rings or any(ring.is_abroad(flow_id) for ring in rings):
-        events = _merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
+        events = merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
         dropped = max(0, dropped - (len(events) - len(kept)))
     state = flows_known.get(flow_id)
     # No handler has seen the flow yet, or a ring only takes errors: nothing is lost, and the log is empty.
@@ -303,7 +338,7 @@ def _installed() -> Iterator[Any]:
         yield from getattr(logger, "handlers", ())
 
 
-def _merged(sources: list[list[Event]]) -> list[Event]:
+def merged(sources: list[list[Event]]) -> list[Event]:
     """Return the events of several copies of the same flows, each once, ordered by time.
 
     Two equal events of one source are two events; an event in two sources is one. Events are equal if time, span, type and node
@@ -313,7 +348,7 @@ def _merged(sources: list[list[Event]]) -> list[Event]:
     if len(sources) == 1:
         return sources[0]
     taken: Counter[tuple[Any, ...]] = Counter()
-    merged: list[Event] = []
+    together: list[Event] = []
     for source in sources:
         here: Counter[tuple[Any, ...]] = Counter()
         new: list[Event] = []
@@ -323,5 +358,5 @@ def _merged(sources: list[list[Event]]) -> list[Event]:
             if here[identity] > taken[identity]:
                 taken[identity] += 1
                 new.append(event)
-        merged[:0] = reversed(new)  # a later source has the older events, which the sources before it have lost
-    return sorted(merged, key=lambda event: event["timestamp"])
+        together[:0] = reversed(new)  # a later source has the older events, which the sources before it have lost
+    return sorted(together, key=lambda event: event["timestamp"])

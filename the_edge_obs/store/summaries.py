@@ -5,14 +5,14 @@ A run is a root. Most flows have one. Requests that continue one foreign trace a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
 from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, resource_of, root_rank, status_of, without_repeats
+from ..handlers.span_stream import EndedSpan, SpanStream, error_of
 from ..redaction.marks import REDACTED
-from .span_stream import EndedSpan, SpanStream
 
 SHORT_SPAN: Final = 12
 """How many characters from the end of a span id tell spans of a flow apart: the beginning is that of the flow."""
@@ -20,8 +20,6 @@ MAX_ATTRIBUTES: Final = 20
 """How many attributes of a run are kept, and"""
 MAX_ATTRIBUTE: Final = 200
 """how many characters a text may have to be one."""
-MAX_ERROR: Final = 500
-"""How many characters of an error's type and message are kept."""
 
 
 @dataclass(slots=True)
@@ -36,7 +34,7 @@ class FlowSummary:
         duration_ms: Duration of its root span in milliseconds, or None while running.
         events: Number of events.
         errors: Number of errors; each counts once, where it arose.
-        tokens, cost_usd: Totals, counted as in ``store.span_stream``. Spans that have not ended are added by
+        tokens, cost_usd: Totals, counted as in ``handlers.span_stream``. Spans that have not ended are added by
             ``FlowSummaries.rest``.
         alone: Whether the root is a span outside any flow, as that of a node whose context was lost.
         attributes: The simple values (short texts, numbers, true, false, null) of its input: what ``obs.flow`` was given, or the
@@ -73,8 +71,8 @@ class FlowSummary:
         """Count an event, extend the run's time to it, and keep the first error."""
         self._widen(event["timestamp"], event["timestamp"])
         self.events += 1
-        if self.error is None and is_failure(event) and (error := event["data"].get("error")):
-            self.error = {key: str(error.get(key) or "")[:MAX_ERROR] for key in ("type", "message")}
+        if self.error is None:
+            self.error = error_of(event)
 
     def absorb(self, other: FlowSummary) -> None:
         """Add the counts of another summary: a part of the same flow that belongs to no other run."""
@@ -110,6 +108,18 @@ class _Root:
             duration = event["metrics"].get("duration_ms")
             run.status = status_of(event)
             run.duration_ms = duration if isinstance(duration, (int, float)) else None
+
+
+def summary_of_ends(entry: Event, end: Event, totals: Mapping[str, Any]) -> FlowSummary:
+    """Return the summary of a run from the first and the last event of its root, and the totals of its file."""
+    is_alone = root_rank(entry["node"], entry["parent_id"]) == ALONE
+    run = FlowSummary(entry["flow_id"], None, "running", totals["start"], totals["end"], alone=is_alone)
+    root = _Root(run, entry["parent_id"])
+    root.add(entry)
+    root.add(end)
+    run.events, run.errors, run.error = int(totals["events"]), int(totals["errors"]), totals["error"]
+    run.tokens, run.cost_usd = totals["tokens"], totals["cost_usd"]
+    return run
 
 
 def _attributes_of(given: Any) -> dict[str, Any]:
@@ -176,7 +186,7 @@ class _Flow:
         return self._loose if root is None else root.run
 
     def top_of(self, event: Event) -> str:
-        return self._spans.top_of(event)
+        return str(self._spans.top_of(event))
 
     def separate(self) -> list[tuple[str, _Root]]:
         """Return the roots that are runs: one that continues a span of this log is part of another run."""
@@ -226,6 +236,10 @@ class FlowSummaries:
     def flow_count(self) -> int:
         """The number of flow ids."""
         return len(self._flows)
+
+    def ids(self) -> Iterator[str]:
+        """Return an iterator of the flow ids."""
+        return iter(self._flows)
 
     def __iter__(self) -> Iterator[FlowSummary]:
         for flow in self._flows.values():

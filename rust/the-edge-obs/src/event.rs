@@ -196,6 +196,63 @@ pub fn is_answered(event: &Snap) -> bool {
         && event.get("event_type").and_then(Snap::as_str) != Some("metric")
 }
 
+/// The key of what a file holds of its run, in the data of the run's last event there: see [`is_totals`].
+pub const TOTALS: &str = "totals";
+
+/// Tells whether a value is the totals that a file's last event carries.
+///
+/// `bytes` are those before the line of that event, so that readers see whether the file still holds what was counted. The others are
+/// counted with that event: `events`, the first and the last timestamp (`start`, `end`), `errors` where they arose, the first `error`
+/// (`{type, message}` or null), `tokens` and `cost_usd` at the leaves.
+#[must_use]
+pub fn is_totals(value: &Snap) -> bool {
+    let Snap::Map(pairs) = value else {
+        return false;
+    };
+    let is_figure = |key: &str, is_count: bool| match value.get(key) {
+        Some(Snap::Int(number)) => *number >= 0,
+        Some(Snap::Float(number)) => {
+            (0.0..=i64::MAX as f64).contains(number) && !(is_count && number.fract() != 0.0)
+        }
+        _ => false,
+    };
+    pairs.len() == 8
+        && ["bytes", "events", "errors"]
+            .iter()
+            .all(|key| is_figure(key, true))
+        && ["start", "end", "tokens", "cost_usd"]
+            .iter()
+            .all(|key| is_figure(key, false))
+        && value
+            .get("error")
+            .is_some_and(|error| *error == Snap::Null || is_named(error))
+}
+
+/// Returns an event without totals, which are about the file that it was read from, and not about the run.
+#[must_use]
+pub fn without_totals(mut event: Snap) -> Snap {
+    let has_them = |event: &Snap| {
+        let text = |key: &str| event.get(key).and_then(Snap::as_str);
+        let is_end = matches!(text("event_type"), Some("exit" | "error"));
+        let node = text("node").unwrap_or_default();
+        is_end
+            && root_rank(node, text("parent_id").is_some()) > 0
+            && event
+                .get("data")
+                .and_then(|data| data.get(TOTALS))
+                .is_some_and(is_totals)
+    };
+    if has_them(&event) {
+        if let Snap::Map(pairs) = &mut event {
+            if let Some((_, Snap::Map(data))) = pairs.iter_mut().find(|(key, _)| &**key == "data") {
+                let kept = std::mem::take(data).into_vec().into_iter();
+                *data = kept.filter(|(key, _)| &**key != TOTALS).collect();
+            }
+        }
+    }
+    event
+}
+
 /// Returns the name of a run, by the entry of its root.
 #[must_use]
 pub fn name_of_root(event: &Snap) -> &str {
@@ -450,6 +507,13 @@ fn data_problems(data: &Snap, kind: &str, node: &str, found: &mut Vec<String>) {
         is_root,
         &is_outer,
         "{flow_id, span_id} of UUID strings",
+    );
+    let is_last = matches!(kind, "exit" | "error") && node == ROOT_NODE;
+    check(
+        TOTALS,
+        is_last,
+        &|value| value.as_str().is_some() || is_totals(value),
+        "{bytes, events, start, end, errors, error, tokens, cost_usd}",
     );
     check(
         "replay_of",

@@ -130,7 +130,7 @@ impl Facts {
         (data, message)
     }
 
-    fn numbers(&self) -> Snap {
+    pub(crate) fn numbers(&self) -> Snap {
         match &self.metrics {
             Metrics::None => Snap::Map([].into()),
             Metrics::Duration(nanoseconds) => {
@@ -153,7 +153,7 @@ impl Facts {
 }
 
 /// Returns Unix seconds with microseconds.
-fn seconds(nanoseconds: u64) -> f64 {
+pub(crate) fn seconds(nanoseconds: u64) -> f64 {
     millionths(nanoseconds / 1_000)
 }
 

@@ -49,11 +49,13 @@ class Contender:
         keeps_ids: Whether events carry ids; only a floor does without.
         writes: Whether it can write a file.
         levels: The values of ``level`` that mean something to it.
+        logs_flows: Whether the beginning and the end of a flow are events of their own.
     """
 
     keeps_ids: ClassVar[bool] = True
     writes: ClassVar[bool] = True
     levels: ClassVar[tuple[str, ...]] = ("info", "warn")
+    logs_flows: ClassVar[bool] = False
 
     def __init__(self, capacity: int = 10_000, folder: Path | None = None, level: str = "info") -> None:
         self.capacity = capacity
@@ -70,6 +72,10 @@ class Contender:
 
     def flow(self) -> AbstractContextManager[tuple[Any, Any]]:
         """Open a flow; the block is given its id and that of its root span."""
+        raise NotImplementedError
+
+    def block(self) -> AbstractContextManager[Any]:
+        """Return what a user of the library writes after ``with``, where it logs the beginning and the end of a flow."""
         raise NotImplementedError
 
     def events(self, flow_id: Any) -> list[Seen]:

@@ -17,6 +17,7 @@ class TheEdgeObs(Contender):
     """``off`` means that nothing is configured."""
 
     levels = ("info", "warn", "off")
+    logs_flows = True
 
     def __init__(self, capacity: int = 10_000, folder: Path | None = None, level: str = "info") -> None:
         super().__init__(capacity, folder, level)
@@ -36,8 +37,11 @@ class TheEdgeObs(Contender):
 
     @contextmanager
     def flow(self) -> Iterator[tuple[Any, Any]]:
-        with obs.flow("benchmark") as run:
+        with self.block() as run:
             yield run.flow_id, run.context.span_id
+
+    def block(self) -> obs.ObservabilityContext:
+        return obs.flow("flow")
 
     def seen(self, events: Iterable[dict[str, Any]]) -> list[Seen]:
         return [

@@ -21,6 +21,7 @@ class WithEliot(Keeping):
     """eliot's own API around the call."""
 
     levels = ("info",)
+    logs_flows = True
 
     def __init__(self, capacity: int = 10_000, folder: Path | None = None, level: str = "info") -> None:
         super().__init__(capacity, folder, level)
@@ -55,8 +56,11 @@ class WithEliot(Keeping):
 
     @contextmanager
     def flow(self) -> Iterator[tuple[Any, Any]]:
-        with eliot.start_task(action_type="flow") as task:
+        with self.block() as task:
             yield task.task_uuid, ()
+
+    def block(self) -> Any:
+        return eliot.start_task(action_type="flow")
 
     def seen(self, events: Iterable[dict[str, Any]]) -> list[Seen]:
         return [

@@ -29,6 +29,7 @@ class WithOpenTelemetry(Contender):
     """Each span is exported as it ends."""
 
     levels = ("info", "warn", "off")
+    logs_flows = True
 
     def __init__(self, capacity: int = 10_000, folder: Path | None = None, level: str = "info") -> None:
         super().__init__(capacity, folder, level)
@@ -71,9 +72,12 @@ class WithOpenTelemetry(Contender):
 
     @contextmanager
     def flow(self) -> Iterator[tuple[Any, Any]]:
-        with self.tracer.start_as_current_span("flow") as span:
+        with self.block() as span:
             context = span.get_span_context()
             yield context.trace_id, context.span_id
+
+    def block(self) -> Any:
+        return self.tracer.start_as_current_span("flow")
 
     def events(self, flow_id: Any) -> list[Seen]:
         found: list[Seen] = []
@@ -112,6 +116,7 @@ class WithOpenTelemetryBatch(WithOpenTelemetry):
     """Spans are queued and exported by another thread; the queue holds a whole round, so that nothing is dropped."""
 
     levels = ("info",)
+    logs_flows = False  # it does the work of a flow in another thread
 
     def _processor(self, exporter: Any) -> Any:
         return BatchSpanProcessor(exporter, max_queue_size=1_000_000, max_export_batch_size=512)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
 from ...flow_log import SpanInfo, build_flow_log
 from ...jsonl import Skipped
 from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, ordered_query
-from ...store.error_groups import error_groups
+from ...store.error_groups import error_groups, events_of_errors
 from ...store.run_stats import node_stats
 from ...text import View, clock_text, duration_text
 from ...tree import DrawnSpan, drawn, origin
@@ -233,7 +234,9 @@ def _query(folders: Folders, given: dict[str, Any]) -> Any:
 
 
 def _errors(folders: Folders, given: dict[str, Any]) -> Any:
-    groups = error_groups(iter_query(folders, **_flows(folders, given)))
+    wanted = _flows(folders, given)
+    read = partial(iter_query, folders, **wanted)
+    groups = error_groups(events_of_errors(read, lambda flow_id: iter_query(folders, **{**wanted, "flow_id": flow_id})))
     facts = [
         {
             "node": group.node,
@@ -264,8 +267,8 @@ def _diff(folders: Folders, given: dict[str, Any]) -> Any:
 
 
 def _stats(folders: Folders, given: dict[str, Any]) -> Any:
-    _, nodes = node_stats(iter_query(folders, **_flows(folders, given)))
-    figures = sorted((node.to_dict() for node in nodes), key=lambda one: -float(one["total_ms"]))
+    stats = node_stats(iter_query(folders, **_flows(folders, given)))
+    figures = sorted(stats.to_dicts(), key=lambda one: -float(one["total_ms"]))
     return {"nodes": [{name: value for name, value in one.items() if value not in (None, 0)} for one in figures]}
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
-from ... import ObservabilityError, current, instrument, use_span
+from ... import ObservabilityError, current, observable, use_span
 from ...actions import obs
 from ._runs import KEY, run_of
 
@@ -45,16 +45,16 @@ def is_response(error: BaseException) -> bool:
 
 def observe_actions(registry: MutableMapping[str, Any]) -> Callable[[], None]:
     """Observe every action of a registry in place, and return the undo."""
-    inner: dict[int, Any] = {}
-    copied: dict[str, Any] = {}
-    for name, fn in registry.items():
-        if _can_be_observed(name, fn):
-            copied[name] = inner.setdefault(id(fn), _inner(fn))
-    forget = instrument(copied)
-    outer: dict[int, Any] = {}
-    ours = {name: outer.setdefault(id(fn), _outer(fn, registry[name])) for name, fn in copied.items()}
-    forget()  # only the wrappers are wanted; the record of what they replaced would keep the engine alive
-    theirs = {name: registry[name] for name in ours}
+    # Of several names of an action, its node has the one without "actions.".
+    names = sorted(
+        (name for name, fn in registry.items() if _can_be_observed(name, fn)), key=lambda name: (_is_alias(name), name)
+    )
+    made: dict[int, Any] = {}
+    theirs = {name: registry[name] for name in names}
+    for name, fn in theirs.items():
+        if id(fn) not in made:
+            made[id(fn)] = _observed(name, fn)
+    ours = {name: made[id(fn)] for name, fn in theirs.items()}
     registry.update(ours)
 
     def undo() -> None:
@@ -69,6 +69,16 @@ def _can_be_observed(name: Any, fn: Any) -> bool:
     """Tell whether an action can have a span: a function whose name can be a logger's, and that is not one of ours."""
     is_name = isinstance(name, str) and name.split() == [name] and bool(name.strip(".")) and len(name) <= 256
     return is_name and callable(fn) and not isinstance(fn, type) and not hasattr(fn, "__in_its_place__")
+
+
+def _is_alias(name: str) -> bool:
+    return name.startswith("actions.")
+
+
+def _observed(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what the registry holds in place of an action; one that is observed already gets no second span."""
+    inner = _inner(fn)
+    return _outer(inner if hasattr(inner, _MARK) else observable(name)(inner), fn)
 
 
 def _inner(fn: Callable[..., Any]) -> Callable[..., Any]:

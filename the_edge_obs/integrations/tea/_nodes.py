@@ -1,12 +1,14 @@
 """Nodes: what the engine builds from a node of the YAML, with a span around it.
 
-Nothing here uses ``functools.wraps``: the engine asks for the signature of a node at each run, and following ``__wrapped__``
-takes longer than logging the node.
+The engine asks for the signature of a node at each run. Nothing here uses ``functools.wraps``, because following ``__wrapped__``
+takes longer than logging the node. A node brings its signature with it, because working it out takes longer too: about 5 µs of
+the engine's own time, which an observed node saves.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -27,6 +29,15 @@ class Setup(Protocol):
     is_on: bool
 
 
+def _with_signature(node: Function) -> Function:
+    """Return the function of a node with its signature, where ``inspect.signature`` looks first."""
+    node.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
+    return node
+
+
+_SIGNATURE: Final = inspect.signature(lambda state, **kwargs: None)
+
+
 def observed_node(run: Function, config: Mapping[str, Any], setup: Setup) -> Function:
     """Return the function of a node with a body: ``uses`` is one span, that of the action; any other body has its own."""
     step = config.get("name")
@@ -40,6 +51,7 @@ def observed_node(run: Function, config: Mapping[str, Any], setup: Setup) -> Fun
 def _code(run: Function, step: Any, setup: Setup) -> Function:
     call = _call_of(_LANGUAGES.get(getattr(run, "__name__", ""), "python.run"))
 
+    @_with_signature
     def node(state: Any, **kwargs: Any) -> Any:
         own, place = run_of(kwargs.get("config"), state)
         if own is None or not setup.is_on:
@@ -75,6 +87,7 @@ def _call_of(kind: str) -> Function:
 
 
 def _uses(run: Function, uses: str, step: Any, setup: Setup) -> Function:
+    @_with_signature
     def node(state: Any, **kwargs: Any) -> Any:
         own, place = run_of(kwargs.get("config"), state)
         if own is None or not setup.is_on:
@@ -116,6 +129,7 @@ def around(kind: str, run: Function, step: Any, setup: Setup, given: Given = lam
         given: Returns the input of the span, from the state.
     """
 
+    @_with_signature
     def node(state: Any, **kwargs: Any) -> Any:
         own, place = run_of(kwargs.get("config"), state)
         if own is None or not setup.is_on:

@@ -12,6 +12,8 @@ mod sums;
 mod totals;
 
 pub use spans::SpanInfo;
+pub(crate) use sums::rounded;
+pub(crate) use totals::{came_out, passed_keys, ErrorKey};
 pub use totals::{percentile, NodeTotals, Totals, COUNTED};
 
 use spans::{text, Places};

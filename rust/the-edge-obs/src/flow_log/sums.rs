@@ -4,7 +4,7 @@ use crate::event::number;
 use crate::value::Snap;
 
 /// Returns a number rounded to some decimals; of two that are equally near, the even one, as in Python's `round`.
-pub(super) fn rounded(value: f64, places: usize) -> f64 {
+pub(crate) fn rounded(value: f64, places: usize) -> f64 {
     format!("{value:.places$}").parse().unwrap_or(value)
 }
 

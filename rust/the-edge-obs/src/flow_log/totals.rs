@@ -220,7 +220,7 @@ pub fn percentile(ordered: &[f64], percent: usize) -> Option<f64> {
 // --- errors -----------------------------------------------------------------------------------------------------------
 
 /// By what an error is recognised in several spans: its type and message.
-pub(super) type ErrorKey = (String, String);
+pub(crate) type ErrorKey = (String, String);
 
 /// Returns the number of errors; one that passes through several spans counts in the innermost.
 fn error_count(events: &[Snap], spans: &[SpanInfo], above: &[Option<usize>]) -> usize {
@@ -231,8 +231,7 @@ fn error_count(events: &[Snap], spans: &[SpanInfo], above: &[Option<usize>]) -> 
         }
         if let (Some(parent), Some(error)) = (above[at], &span.error) {
             let known = passed.entry(&spans[parent].span_id).or_default();
-            known.extend(error_key(error));
-            known.extend(members(error));
+            known.extend(passed_keys(error));
         }
     }
     let arose = |event: &&Snap| {
@@ -245,10 +244,15 @@ fn error_count(events: &[Snap], spans: &[SpanInfo], above: &[Option<usize>]) -> 
 }
 
 /// Tells whether an error came from a child, by the keys of the children's errors; a group did if each of its errors did.
-pub(super) fn came_out(error: &Snap, passed: &HashSet<ErrorKey>) -> bool {
+pub(crate) fn came_out(error: &Snap, passed: &HashSet<ErrorKey>) -> bool {
     let members = members(error);
     let is_known = error_key(error).is_some_and(|key| passed.contains(&key));
     is_known || (!members.is_empty() && members.iter().all(|key| passed.contains(key)))
+}
+
+/// Returns the keys by which a parent recognises an error of its child: those of the error, and of the errors in a group.
+pub(crate) fn passed_keys(error: &Snap) -> impl Iterator<Item = ErrorKey> {
+    error_key(error).into_iter().chain(members(error))
 }
 
 fn error_key(error: &Snap) -> Option<ErrorKey> {

@@ -1,6 +1,6 @@
 //! The event of a line, as readers take it.
 
-use crate::event::{is_error_data, number, problems, Level};
+use crate::event::{is_error_data, number, problems, without_totals, Level};
 use crate::value::{from_json_of_others, Snap, MAX_DEPTH, MAX_INT};
 
 /// Problems of one line, and characters of one problem, that are told.
@@ -64,7 +64,7 @@ fn mended(text: &str) -> Option<String> {
     (done > 0).then_some(out)
 }
 
-/// Returns the event of a line as readers take it.
+/// Returns the event of a line as readers take it, without the totals of its file.
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ pub fn parsed(line: &[u8]) -> Result<Snap, String> {
         return Err("not an event".to_owned());
     }
     if is_readable(&event) {
-        return Ok(event);
+        return Ok(without_totals(event));
     }
     let found = listed(&problems(&event));
     Err(found.unwrap_or_else(|| "its timestamp or a metric is out of range".to_owned()))

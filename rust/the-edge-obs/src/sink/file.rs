@@ -2,6 +2,7 @@
 
 mod log;
 mod opening;
+mod tally;
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -109,6 +110,8 @@ struct Slot {
     path: PathBuf,
     file: Mutex<Option<LogFile>>,
     is_open: AtomicBool,
+    /// Whether the file is that of one flow.
+    is_of_flow: bool,
 }
 
 impl FlowFile {
@@ -182,7 +185,7 @@ impl FlowFile {
             slots.clock += 1;
             let used = slots.clock;
             let place = slots.by_flow.entry(key).or_insert_with(|| Place {
-                slot: Arc::new(Slot::new(self.path_of(flow))),
+                slot: Arc::new(Slot::new(self.path_of(flow), self.has_placeholder)),
                 used,
             });
             place.used = used;
@@ -217,8 +220,9 @@ impl Slots {
 }
 
 impl Slot {
-    fn new(path: PathBuf) -> Slot {
+    fn new(path: PathBuf, is_of_flow: bool) -> Slot {
         Slot {
+            is_of_flow,
             path,
             file: Mutex::new(None),
             is_open: AtomicBool::new(false),
@@ -230,7 +234,8 @@ impl Slot {
     }
 
     /// Appends a line. `is_end` says that it may be the flow's last one.
-    fn append(&self, line: &[u8], now: u64, mode: u32, is_end: bool) -> io::Result<()> {
+    fn append(&self, line: &[u8], facts: &Facts, mode: u32, is_end: bool) -> io::Result<()> {
+        let now = facts.wall;
         let mut file = self.file();
         let mut is_lost = false;
         if let Some(open) = &*file {
@@ -242,12 +247,18 @@ impl Slot {
         let open = match &mut *file {
             Some(open) => open,
             none => {
-                let open = LogFile::open(&self.path, mode)?;
+                let open = LogFile::open(&self.path, mode, self.is_of_flow)?;
                 self.is_open.store(true, Ordering::Relaxed);
                 none.insert(open)
             }
         };
-        open.append(line, now)?;
+        let whole = if is_end {
+            open.tally.ended(facts, line)
+        } else {
+            None
+        };
+        open.append(whole.as_deref().unwrap_or(line), now)?;
+        open.tally.count(facts, line);
         if is_lost {
             return Err(lost("it was created again, without the earlier events"));
         }
@@ -284,10 +295,8 @@ impl Sink for FlowFile {
         let is_root = root_rank(&facts.node, facts.parent.is_some()) > 0;
         let is_end = is_root && facts.event_type.is_end();
         let slot = self.slot(&facts.flow.id);
-        with_line(facts, |line| {
-            slot.append(line, facts.wall, self.mode, is_end)
-        })
-        .map_err(|error| slot.named(&error))
+        with_line(facts, |line| slot.append(line, facts, self.mode, is_end))
+            .map_err(|error| slot.named(&error))
     }
 
     fn flow_ended(&self, flow: &Arc<Flow>) -> io::Result<()> {

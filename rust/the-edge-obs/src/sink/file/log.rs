@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::opening::{is_deleted, is_same, open_for_appending, Opened};
+use super::tally::Tally;
 
 /// Nanoseconds for which a file is trusted to exist; a check takes half as long as writing a line.
 const LOOK_EVERY: u64 = 50_000_000;
@@ -22,16 +23,22 @@ pub(super) struct LogFile {
     /// From when until when lines may be written without a check: wall clock in nanoseconds.
     looked: u64,
     until: u64,
+    /// What was written to it, for the totals of its run.
+    pub tally: Tally,
 }
 
 impl LogFile {
     /// Opens a file, or creates it with this mode.
-    pub fn open(path: &Path, mode: u32) -> io::Result<LogFile> {
-        open_for_appending(path, mode).map(LogFile::new)
+    ///
+    /// `is_of_flow` says that it is to hold one flow alone.
+    pub fn open(path: &Path, mode: u32, is_of_flow: bool) -> io::Result<LogFile> {
+        open_for_appending(path, mode).map(|opened| LogFile::new(opened, is_of_flow))
     }
 
-    fn new(opened: Opened) -> LogFile {
+    fn new(opened: Opened, is_of_flow: bool) -> LogFile {
+        let is_new = opened.file.metadata().is_ok_and(|file| file.len() == 0);
         let mut file = LogFile {
+            tally: Tally::new(is_new && is_of_flow),
             opened,
             is_torn: false,
             looked: 0,
@@ -69,15 +76,20 @@ impl LogFile {
     /// Writes a whole line, its newline included, with one `write`.
     pub fn append(&mut self, line: &[u8], now: u64) -> io::Result<()> {
         self.until = 0;
+        self.append_whole(line)
+            .inspect_err(|_| self.tally.give_up())?;
+        (self.looked, self.until) = (now, now.saturating_add(LOOK_EVERY));
+        Ok(())
+    }
+
+    fn append_whole(&mut self, line: &[u8]) -> io::Result<()> {
         // The event must not be glued to a torn line; but another process may have ended that line by now.
         if self.is_torn && self.ends_torn() {
             let apart = [b"\n", line].concat();
-            write_once(&mut self.opened.file, &apart, &mut self.is_torn)?;
+            write_once(&mut self.opened.file, &apart, &mut self.is_torn)
         } else {
-            write_once(&mut self.opened.file, line, &mut self.is_torn)?;
+            write_once(&mut self.opened.file, line, &mut self.is_torn)
         }
-        (self.looked, self.until) = (now, now.saturating_add(LOOK_EVERY));
-        Ok(())
     }
 
     /// Tells whether the last line has no end, and no other process is writing it right now.
@@ -130,7 +142,7 @@ mod tests {
     fn a_full_disk_is_an_error_and_the_next_line_is_tried_again() {
         let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
         let is_readable = false;
-        let mut log = LogFile::new(Opened { file, is_readable });
+        let mut log = LogFile::new(Opened { file, is_readable }, true);
         for _ in 0..2 {
             let error = log.append(b"{}\n", 7).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::StorageFull);

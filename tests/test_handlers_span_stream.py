@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from the_edge_obs.flow_log import COUNTED, build_flow_log
-from the_edge_obs.store.span_stream import EndedSpan, SpanStream
+from the_edge_obs.handlers.span_stream import EndedSpan, SpanStream
 
 from .strategies import Event, event, flows, span_id, whole
 

@@ -1,0 +1,237 @@
+"""What the file of one run holds, counted while it is written, for the totals in the run's last line.
+
+Readers of lists then need the first and the last line alone. The totals are what ``store.summaries`` counts in the whole file.
+They are left out where that is not certain: another run is in the file, a line has a formatter or comes from another process, a
+span is not below the root, two events may be the same one, or a line was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from ..context import Place
+from ..event import MAX_EVENT_BYTES, TOTALS, Event, dumps, happens_once, is_failure, is_number, may_be_root
+from ..flow_log import COUNTED
+from ..recording.records import Facts, Item
+from .span_stream import SpanStream, error_of
+
+_MOST_MOMENTS: Final = 1_000
+_METRICS: Final = b',"metrics":'  # the last one in a line is the event's own key: in a text, its quotes have backslashes
+_ANSWERED: Final = b'"answered"'
+
+
+class Tally:
+    """Counts the lines of one file. It is not thread-safe: the handler locks.
+
+    Most events only open and close a span; ``FlowFileHandler.keep`` counts these inline. Spans with figures or errors go into a
+    stream of spans, after the spans around them.
+
+    Args:
+        is_sure: Whether the file holds nothing yet, and will hold one flow.
+
+    Attributes:
+        spans: The open spans by number, with None for those that the stream knows; None once the totals are not certain.
+        size: Bytes that were written.
+        lines: Events that were written, without the entries of open spans.
+        last: The last wall clock time of an event, in ns.
+    """
+
+    __slots__ = (
+        "_cost", "_deep", "_error", "_errors", "_first", "_floor", "_moments", "_root", "_stream", "_tokens", "last", "lines",
+        "size", "spans",
+    )  # fmt: skip
+
+    def __init__(self, is_sure: bool) -> None:
+        self.spans: dict[int | None, Place | None] | None = {} if is_sure else None
+        self.size = self.lines = self.last = self._first = self._errors = 0
+        self._tokens: float = 0
+        self._cost: float = 0
+        self._error: dict[str, str] | None = None
+        self._root: Place | None = None
+        self._deep: dict[int, Place] = {}  # the open spans that the stream knows
+        self._stream = SpanStream()
+        self._moments: set[int] = set()
+        self._floor = -1
+
+    def give_up(self) -> None:
+        """Leave the totals out from now on."""
+        if self.spans is None:
+            return
+        self.spans = None
+        self._deep, self._moments, self._stream = {}, set(), SpanStream()
+
+    def count(self, item: Item, line: bytes) -> None:
+        """Count a line that was written."""
+        if self.spans is None:
+            return
+        try:
+            is_sure = self._took(item, line) if isinstance(item, tuple) else self._took_record(item)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes: the totals are left out
+            is_sure = False
+        if is_sure:
+            self.size += len(line)
+        else:
+            self.give_up()
+
+    def ended(self, item: Item, line: bytes) -> bytes:
+        """Return the line of an event that may be the run's last one: with totals if it is, and if they are certain."""
+        if self.spans is None or not isinstance(item, tuple) or self._root is None or item[0][:4] != self._root[:4]:
+            return line  # such as an error that was logged by hand
+        try:
+            totals = self._totals(item, line, self._root)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes: the totals are left out
+            totals = None
+        self.give_up()
+        whole = line if totals is None else _with_totals(line, totals)
+        return whole if len(whole) <= MAX_EVENT_BYTES else line
+
+    def _totals(self, facts: Facts, line: bytes, root: Place) -> dict[str, Any] | None:
+        if b'"totals"' in line or not self._took(facts, line):
+            return None
+        if (self.spans or {}).keys() - {root[2]}:  # a span is open: what it logs comes later, or never
+            return None
+        return {
+            "bytes": self.size,
+            "events": self.lines,
+            "start": self._first // 1000 / 1e6,
+            "end": self.last // 1000 / 1e6,
+            "errors": self._errors,
+            "error": self._error,
+            "tokens": self._tokens,
+            "cost_usd": round(self._cost, 12),
+        }
+
+    def _took(self, facts: Facts, line: bytes) -> bool:
+        """Count the event of a line; return False if the totals are not certain any more."""
+        place, (kind, _), _, wall, *_ = facts
+        if self._root is None:
+            return self._began(place, kind, wall)
+        self.last, self._first = max(self.last, wall), min(self._first, wall)
+        if place[1] == self._root[2] or (not happens_once(kind) and self._may_repeat(wall // 1000)):
+            return False
+        if kind == "entry":
+            return self._entered(place, line)
+        self.lines += 1
+        return kind == "log" or self._told(place, facts, line)
+
+    def _took_record(self, event: Event) -> bool:
+        """Count a record of another library; return False for an event that comes from another process."""
+        micros = round(event["timestamp"] * 1e6)
+        if self._root is None or event["event_type"] != "log" or micros / 1e6 != event["timestamp"] or self._may_repeat(micros):
+            return False
+        self.last, self._first = max(self.last, micros * 1000), min(self._first, micros * 1000)
+        self.lines += 1
+        return True
+
+    def _began(self, place: Place, kind: str, wall: int) -> bool:
+        if kind != "entry" or not may_be_root(place[3], place[2]):
+            return False
+        self._root, self._first, self.last = place, wall, wall
+        # The parent of another process is there so that a span with its number is noticed.
+        self.spans = {place[1]: None} if place[2] is None else {place[1]: None, place[2]: None}
+        self._deep[place[1]] = place
+        self._stream.add(_light("entry", place))
+        return True
+
+    def _entered(self, place: Place, line: bytes) -> bool:
+        spans = self.spans or {}
+        if place[2] not in spans or place[1] in spans or may_be_root(place[3], place[2]):
+            return False
+        spans[place[1]] = place
+        return _ANSWERED not in line or self._feed(_loaded(place, line), place[1])
+
+    def _told(self, place: Place, facts: Facts, line: bytes) -> bool:
+        """Count an event of a span other than its entry, with its figures and errors."""
+        (kind, key), metrics, number = facts[1], facts[6], place[1]
+        spans, deep = self.spans or {}, self._deep
+        is_open = number in spans
+        known = deep.get(number) or spans.get(number)
+        is_own = known is not None and known[3] == place[3]
+        if kind == "error":
+            if not is_open and place[2] not in spans:
+                return False
+            return self._feed(_loaded(place, line), number if is_open else place[2])
+        is_exit = happens_once(kind)
+        if not is_open or (is_exit and not is_own):
+            return False
+        figures = _figures(metrics) if isinstance(metrics, dict) else {}
+        if key is None and _ANSWERED in line:
+            return self._feed(_loaded(place, line), number)
+        if number in deep or (figures and not is_exit):
+            return self._feed(_light(kind, place, figures), number)
+        if is_exit:
+            del spans[number]
+            self.lines += 1
+        return not figures or (self._deepen(place[2]) and self._sum_up(self._stream.add_leaf(place[2], figures)))
+
+    def _feed(self, event: Event, number: int | None) -> bool:
+        """Add an event to the stream of spans, after the entries of a span and of those around it."""
+        if not self._deepen(number):
+            return False
+        if self._error is None:
+            self._error = error_of(event)
+        ended = self._stream.add(event)
+        if ended is None:
+            self._errors += is_failure(event)  # logged by hand
+            return True
+        if event["span_id"] in self._deep:
+            del self._deep[event["span_id"]]
+            (self.spans or {}).pop(event["span_id"])
+            self.lines += 1
+        self._errors += ended.errors
+        return self._sum_up(ended.figures)
+
+    def _sum_up(self, figures: dict[str, float]) -> bool:
+        self._tokens += figures.get("tokens", 0)
+        self._cost += figures.get("cost_usd", 0)
+        return True
+
+    def _deepen(self, number: int | None) -> bool:
+        """Make the stream know a span and those around it; return False for one that is below the root's parent."""
+        spans, chain = self.spans or {}, []
+        while number not in self._deep and (place := spans.get(number)) is not None:
+            chain.append(place)
+            number = place[2]
+        for place in reversed(chain):
+            self._stream.add(_light("entry", place))
+            self._deep[place[1]], spans[place[1]] = place, None
+        return number in self._deep or number not in spans
+
+    def _may_repeat(self, micros: int) -> bool:
+        """Tell whether an event may be a repeated one: readers take two events with the same time and content for one."""
+        if micros <= self._floor or micros in self._moments:
+            return True
+        if len(self._moments) >= _MOST_MOMENTS:
+            self._floor = max(self._moments)
+            self._moments.clear()
+            return self._may_repeat(micros)
+        self._moments.add(micros)
+        return False
+
+
+UNSURE: Final = Tally(is_sure=False)
+"""The tally of each file whose totals are not certain: it counts nothing that is used."""
+
+
+def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what of metrics counts; they are written as they are."""
+    return {key: value for key in COUNTED if (value := metrics.get(key)) and is_number(value)}
+
+
+def _light(kind: str, place: Place, metrics: dict[str, Any] | None = None) -> Event:
+    """Return an event as a stream of spans needs it, with numbers for ids."""
+    _, number, parent, node, _ = place
+    return {"event_type": kind, "span_id": number, "parent_id": parent, "node": node, "metrics": metrics or {}, "data": {}}
+
+
+def _loaded(place: Place, line: bytes) -> Event:
+    """Return the event of a line as it is written, with numbers for ids."""
+    return {**json.loads(line), "span_id": place[1], "parent_id": place[2]}
+
+
+def _with_totals(line: bytes, totals: dict[str, Any]) -> bytes:
+    """Return a line with totals as the last key of its data."""
+    at = line.rindex(_METRICS) - 1
+    comma = b"" if line[at - 1 : at] == b"{" else b","
+    return b"%b%b%b:%b%b" % (line[:at], comma, dumps(TOTALS).encode(), dumps(totals).encode("utf-8", "replace"), line[at:])
