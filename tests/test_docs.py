@@ -54,7 +54,7 @@ TEA_OBS = re.compile(
     r"""(?:TEA_LOG=(?P<levels>\S+) )?tea-obs (?P<arguments>(?:"[^"]*"|[^|>"])*)(?:> (?P<file>\S+))?(?P<fails>\|\| true)?$"""
 )
 # Commands that need DuckDB, which not everybody who runs the tests has.
-NEEDS_DUCKDB = re.compile(r"sql |.*parquet")
+NEEDS_DUCKDB = re.compile(r"sql |.*parquet|.*\bshared\b")  # shared: a folder of Parquet in docs/operating.md
 
 
 class Snippet(NamedTuple):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import the_edge_obs as obs
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import problems
+from the_edge_obs.jsonl import read_events
 from the_edge_obs.recording.names import MAX_NAME, fit_name
 from the_edge_obs.redaction.texts import PLACEHOLDER
 
@@ -103,7 +104,7 @@ def test_every_handler_takes_any_name(
     assert {event["node"] for event in events} == {"flow", fit_name(node)}
     assert {event.get("step") for event in events} == {None, fit}
     assert [problem for event in events for problem in problems(event)] == []
-    written = [json.loads(line) for line in (tmp_path / f"{run.flow_id}.jsonl").read_text("utf-8").splitlines()]
+    written = list(read_events(tmp_path / f"{run.flow_id}.jsonl"))
     assert (len(seen), written) == (len(events), events)
     assert len(stream.buffer.getvalue().splitlines()) == 3 * len(events)  # type: ignore[attr-defined]
     assert capsys.readouterr().err == ""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import itertools
-import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -419,7 +418,7 @@ def test_every_level_at_interpreter_exit(
 
 def check_left_open(path: Path, kind: str) -> None:
     """Check the log of a flow that was left open, with a span in it, until the interpreter's exit."""
-    events = list(map(json.loads, path.read_text().splitlines()))
+    events = list(read_events(path))
     check(events)
     nodes = {event["node"] for event in events}
     own = {"generator": "stream", "span": "by_hand", "del": "explicit", "coroutine": "later", "async generator": "agen"}[kind]
@@ -452,7 +451,7 @@ def test_a_first_flow_may_begin_at_interpreter_exit(
     monkeypatch.chdir(tmp_path)
     assert program(FIRST_FLOW).stderr == ""
     (path,) = (tmp_path / "logs").iterdir()
-    events = [json.loads(line) for line in path.read_text().splitlines()]
+    events = list(read_events(path))
     assert [(event["node"], event["event_type"]) for event in events] == [
         ("flow", "entry"),
         ("work", "entry"),

@@ -43,7 +43,7 @@ def fail(text: str) -> None:
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return list(read_events(path))
 
 
 def file_block(folder: Path, **more: Any) -> dict[str, Any]:

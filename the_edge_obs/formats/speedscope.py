@@ -51,11 +51,12 @@ def _profiles(log: FlowLog, frames: _Frames) -> Iterator[dict[str, Any]]:
     spans = place(log)
     begin = min((micros(placed.start) for placed in spans), default=0)
     length = max((micros(placed.end) for placed in spans), default=0) - begin
+    notes = "".join(f"; {note}" for note in shift_notes(log))
     lanes: dict[int, list[Placed]] = {}
     for placed in spans:
         lanes.setdefault(placed.lane, []).append(placed)
     for lane, own in sorted(lanes.items()):
-        name = title(log) + (f", lane {lane + 1}" if lane else "") + "".join(f"; {note}" for note in shift_notes(log))
+        name = title(log) + (f", lane {lane + 1}" if lane else "") + notes
         yield _profile(name, length, list(_events(own, begin, log, frames)))
 
 

@@ -50,7 +50,7 @@ class Tally:
         self._error: dict[str, str] | None = None
         self._root: Place | None = None
         self._deep: dict[int, Place] = {}  # the open spans that the stream knows
-        self._stream = SpanStream()
+        self._stream: SpanStream | None = None  # until a span has figures or an error
         self._moments: set[int] = set()
         self._floor = -1
 
@@ -59,7 +59,7 @@ class Tally:
         if self.spans is None:
             return
         self.spans = None
-        self._deep, self._moments, self._stream = {}, set(), SpanStream()
+        self._deep, self._moments, self._stream = {}, set(), None
 
     def count(self, item: Item, line: bytes) -> None:
         """Count a line that was written."""
@@ -131,7 +131,6 @@ class Tally:
         # The parent of another process is there so that a span with its number is noticed.
         self.spans = {place[1]: None} if place[2] is None else {place[1]: None, place[2]: None}
         self._deep[place[1]] = place
-        self._stream.add(_light("entry", place))
         return True
 
     def _entered(self, place: Place, line: bytes) -> bool:
@@ -158,20 +157,24 @@ class Tally:
         figures = _figures(metrics) if isinstance(metrics, dict) else {}
         if key is None and _ANSWERED in line:
             return self._feed(_loaded(place, line), number)
-        if number in deep or (figures and not is_exit):
+        if (number in deep and (figures or self._stream is not None)) or (figures and not is_exit):
             return self._feed(_light(kind, place, figures), number)
         if is_exit:
+            deep.pop(number, None)
             del spans[number]
             self.lines += 1
-        return not figures or (self._deepen(place[2]) and self._sum_up(self._stream.add_leaf(place[2], figures)))
+        if not figures:
+            return True
+        stream = self._deepen(place[2])
+        return stream is not None and self._sum_up(stream.add_leaf(place[2], figures))
 
     def _feed(self, event: Event, number: int | None) -> bool:
         """Add an event to the stream of spans, after the entries of a span and of those around it."""
-        if not self._deepen(number):
+        if (stream := self._deepen(number)) is None:
             return False
         if self._error is None:
             self._error = error_of(event)
-        ended = self._stream.add(event)
+        ended = stream.add(event)
         if ended is None:
             self._errors += is_failure(event)  # logged by hand
             return True
@@ -187,16 +190,20 @@ class Tally:
         self._cost += figures.get("cost_usd", 0)
         return True
 
-    def _deepen(self, number: int | None) -> bool:
-        """Make the stream know a span and those around it; return False for one that is below the root's parent."""
-        spans, chain = self.spans or {}, []
+    def _deepen(self, number: int | None) -> SpanStream | None:
+        """Return the stream, which then knows a span and those around it; None for a span that is below the root's parent."""
+        stream, spans, chain = self._stream, self.spans or {}, []
+        if stream is None and self._root is not None:
+            stream = self._stream = SpanStream()
+            stream.add(_light("entry", self._root))
         while number not in self._deep and (place := spans.get(number)) is not None:
             chain.append(place)
             number = place[2]
-        for place in reversed(chain):
-            self._stream.add(_light("entry", place))
-            self._deep[place[1]], spans[place[1]] = place, None
-        return number in self._deep or number not in spans
+        if stream is not None:
+            for place in reversed(chain):
+                stream.add(_light("entry", place))
+                self._deep[place[1]], spans[place[1]] = place, None
+        return stream if number in self._deep or number not in spans else None
 
     def _may_repeat(self, micros: int) -> bool:
         """Tell whether an event may be a repeated one: readers take two events with the same time and content for one."""
