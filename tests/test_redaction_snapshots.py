@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 
 from the_edge_obs.context import FlowState
+from the_edge_obs.event import dumps
 from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import scrub
 from the_edge_obs.secrets.keys import KeyClasses
 
 from .strategies import FLOW
-from .test_redaction_payloads import PLAIN_VALUES, VALUES, marked
+from .test_redaction_payloads import PLAIN_VALUES, VALUES, is_far_from_the_cap
 
 LONG = {"note": "x" * 8_193, "password": "x" * 8_192}
 
@@ -26,7 +28,9 @@ LONG = {"note": "x" * 8_193, "password": "x" * 8_192}
 @given(VALUES | PLAIN_VALUES)
 def test_new_keys_and_known_keys_give_the_same(value: Any) -> None:
     """A dict with a new key is read again from its beginning, and nothing in it may look different for what came later in it."""
+    assume(is_far_from_the_cap(value))
     classes, first, second = KeyClasses(), FlowState(FLOW, "x"), FlowState(FLOW, "x")
     taken = snapshot(value, first, classes)
-    assert marked(snapshot(value, second, classes)) == marked(taken)
+    again = snapshot(value, second, classes)
+    assert dumps(scrub(again, second.taints)) == dumps(scrub(taken, first.taints))
     assert first.taints == second.taints

@@ -51,8 +51,6 @@ _ATOMS: Final = frozenset({int, float, bool, type(None)})
 _LEAVES: Final = _ATOMS | {str}
 # Beside one of these keys, the key "value" may be secret: {"name": "password", "value": "x"}.
 NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
-_SETTLED: Final = frozenset({PLAIN, SECRET, TOKEN, WEAK})  # verdicts that hold whatever stands beside a key,
-_ALONE: Final = _SETTLED | {VALUE}  # and those that hold where no name does
 _SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
 
 _SECRET: Final = Mark(PLACEHOLDER)
@@ -111,8 +109,8 @@ def _small_dict(
     """Return a copy of a small dict, such as the parameters of most calls; None where it needs ``_Snapshot.mapping``.
 
     The dict is copied whole, and values that may not stay are replaced, which takes half the time. The price: the rule for
-    secret keys is written twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``,
-    before the flow learns anything: the dict is read from its beginning then, and must look the same as if its keys were known.
+    secret keys is written twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``
+    before anything in it is learned: it is read from its beginning then, and must look the same as if its keys had been known.
 
     Args:
         value: The dict.
@@ -122,7 +120,8 @@ def _small_dict(
         limit: Characters of a string that stays as it is.
     """
     taken = value.copy()
-    known, is_settled = classes.known, False
+    known = classes.known
+    later: list[tuple[str, int]] = []
     try:
         for key in taken:  # by key alone: most dicts are so small that pairs cost more
             kind = type(item := taken[key])
@@ -133,32 +132,25 @@ def _small_dict(
                 elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
                     taken[key] = _SECRET
                     continue
-                elif reveals(verdict, item, key, taken):
-                    if not (is_settled := is_settled or _are_settled(taken, known)):
-                        return None
-                    taken[key] = secret(item, flow, verdict)
+                else:
+                    later.append((key, verdict))
                     continue
             if kind is str:
                 if len(item) <= limit:
                     continue
             elif kind is int or kind is float or item is None or kind is bool:
                 continue
-            walk = walk or _Snapshot(flow, classes, beside=taken)
-            if kind is str:
-                taken[key] = walk.text(item)
-            elif is_settled := is_settled or _are_settled(taken, known):
-                taken[key] = walk.take(item, (*path, id(value)))
-            else:
-                return None
+            later.append((key, PLAIN))
     except KeyError:  # a new key; a lookup with a default would cost each call a tenth more
         return None
+    for key, verdict in later:
+        kind = type(item := taken[key])
+        if verdict and reveals(verdict, item, key, taken):
+            taken[key] = secret(item, flow, verdict)
+        elif kind not in _ATOMS and (kind is not str or len(item) > limit):
+            walk = walk or _Snapshot(flow, classes, beside=taken)
+            taken[key] = walk.text(item) if kind is str else walk.take(item, (*path, id(value)))
     return taken
-
-
-def _are_settled(keys: dict[str, Any], known: dict[str, int]) -> bool:
-    """Tell whether none of some keys is new, odd, or a ``value`` beside a name."""
-    verdicts = {*map(known.get, keys)}
-    return verdicts <= _SETTLED or (verdicts <= _ALONE and NAMES.isdisjoint(keys))
 
 
 class _Snapshot:
