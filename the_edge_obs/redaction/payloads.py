@@ -75,7 +75,7 @@ CORE: Final = PYTHON if _native is None else f"native core {_native.__version__}
 """How payloads are captured, for people."""
 
 
-def captured(value: Any, flow: FlowState | None = None, classes: KeyClasses = KEY_CLASSES) -> Payload:
+def _captured(value: Any, flow: FlowState | None = None, classes: KeyClasses = KEY_CLASSES) -> Payload:
     """Return the payload of a value: ``snapshot``, or the same as bytes.
 
     Args:
@@ -83,17 +83,20 @@ def captured(value: Any, flow: FlowState | None = None, classes: KeyClasses = KE
         flow: The flow that learns the secrets as taints, or None.
         classes: The key classifier, as ``classes_for`` returns it.
     """
-    if _take is not None:
-        taints = None if flow is None else flow.taints
-        kind = type(value)
-        is_plain = process_policy() is BUILT_IN and (taints is None or taints.policy is None)
-        if (
-            is_plain
-            and (kind is dict or kind is list)
-            and (taken := _take(value, classes.known, classes, flow, taints)) is not None
-        ):
-            return taken
+    taints = None if flow is None else flow.taints
+    kind = type(value)
+    is_plain = process_policy() is BUILT_IN and (taints is None or taints.policy is None)
+    if (
+        _take is not None
+        and is_plain
+        and (kind is dict or kind is list)
+        and (taken := _take(value, classes.known, classes, flow, taints)) is not None
+    ):
+        return taken
     return snapshot(value, flow, classes)
+
+
+captured: Final[Callable[..., Payload]] = snapshot if _take is None else _captured
 
 
 def is_encoded(payload: Payload) -> TypeGuard[Encoded]:

@@ -51,6 +51,8 @@ _ATOMS: Final = frozenset({int, float, bool, type(None)})
 _LEAVES: Final = _ATOMS | {str}
 # Beside one of these keys, the key "value" may be secret: {"name": "password", "value": "x"}.
 NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
+_SETTLED: Final = frozenset({PLAIN, SECRET, TOKEN, WEAK})  # verdicts that hold whatever stands beside a key,
+_ALONE: Final = _SETTLED | {VALUE}  # and those that hold where no name does
 _SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
 
 _SECRET: Final = Mark(PLACEHOLDER)
@@ -92,10 +94,15 @@ def snapshot(
         ``[+N items]``, ``[depth]`` or ``[circular]``, and is a ``Mark``, like the placeholder of a secret.
     """
     kind = type(value)
-    if kind is dict and len(value) <= _small_items and (flow is None or flow.taints.policy is None):
-        taken = _small_dict(value, flow, classes)
-        return _Snapshot(flow, classes).mapping(value.items(), len(value), value, ()) if taken is None else taken
-    return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
+    try:
+        if kind is dict and len(value) <= _small_items and (flow is None or flow.taints.policy is None):
+            taken = _small_dict(value, flow, classes)
+            return _Snapshot(flow, classes).mapping(value.items(), len(value), value, ()) if taken is None else taken
+        return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
+    except _CutError:
+        walk = _Snapshot(flow, classes)
+        walk.small = -1
+        return walk.take(value, ())
 
 
 def _small_dict(
@@ -109,8 +116,8 @@ def _small_dict(
     """Return a copy of a small dict, such as the parameters of most calls; None where it needs ``_Snapshot.mapping``.
 
     The dict is copied whole, and values that may not stay are replaced, which takes half the time. The price: the rule for
-    secret keys is written twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``
-    before anything in it is learned: it is read from its beginning then, and must look the same as if its keys had been known.
+    secret keys is written twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``,
+    before the flow learns anything: the dict is read from its beginning then, and must look the same as if its keys were known.
 
     Args:
         value: The dict.
@@ -120,8 +127,7 @@ def _small_dict(
         limit: Characters of a string that stays as it is.
     """
     taken = value.copy()
-    known = classes.known
-    later: list[tuple[str, int]] = []
+    known, is_settled = classes.known, False
     try:
         for key in taken:  # by key alone: most dicts are so small that pairs cost more
             kind = type(item := taken[key])
@@ -132,25 +138,39 @@ def _small_dict(
                 elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
                     taken[key] = _SECRET
                     continue
-                else:
-                    later.append((key, verdict))
+                elif reveals(verdict, item, key, taken):
+                    if not (is_settled := is_settled or _are_settled(taken, known)):
+                        return None
+                    taken[key] = secret(item, flow, verdict)
                     continue
             if kind is str:
                 if len(item) <= limit:
                     continue
             elif kind is int or kind is float or item is None or kind is bool:
                 continue
-            later.append((key, PLAIN))
+            walk = walk or _Snapshot(flow, classes, beside=taken)
+            if kind is str:
+                taken[key] = walk.text(item)
+            elif is_settled := is_settled or _are_settled(taken, known):
+                taken[key] = walk.take(item, (*path, id(value)))
+            else:
+                return None
     except KeyError:  # a new key; a lookup with a default would cost each call a tenth more
         return None
-    for key, verdict in later:
-        kind = type(item := taken[key])
-        if verdict and reveals(verdict, item, key, taken):
-            taken[key] = secret(item, flow, verdict)
-        elif kind not in _ATOMS and (kind is not str or len(item) > limit):
-            walk = walk or _Snapshot(flow, classes, beside=taken)
-            taken[key] = walk.text(item) if kind is str else walk.take(item, (*path, id(value)))
     return taken
+
+
+def _are_settled(keys: dict[str, Any], known: dict[str, int]) -> bool:
+    """Tell whether none of some keys is new, odd, or a ``value`` beside a name."""
+    verdicts = {*map(known.get, keys)}
+    return verdicts <= _SETTLED or (verdicts <= _ALONE and NAMES.isdisjoint(keys))
+
+
+class _CutError(Exception):
+    """A text must be cut, so the value is read again without short ways for dicts.
+
+    They may give up a dict and read it again. By then the flow may have learned a secret from it, which moves a cut.
+    """
 
 
 class _Snapshot:
@@ -206,6 +226,8 @@ class _Snapshot:
 
     def head(self, text: str, room: int) -> str:
         """Return the first ``room`` characters of a longer text, without secrets, and how many are missing."""
+        if self.small >= 0:
+            raise _CutError
         window = text[: room + MAX_STRING]
         clean = scrub_text(window, self.flow.taints if self.flow else ())
         kept = min(room, len(clean))
@@ -284,7 +306,7 @@ class _Snapshot:
         They are copied and checked together, which takes a third of the time.
         """
         rows = [*source]
-        if set(map(type, rows)) != {dict}:
+        if set(map(type, rows)) != {dict} or not _LEAVES.issuperset(map(type, rows[0].values())):
             return None
         taken = [*map(dict.copy, rows)]
         keys, values = [*chain.from_iterable(taken)], [*chain.from_iterable(map(dict.values, taken))]
@@ -357,7 +379,7 @@ class _Snapshot:
                 if issubclass(kind, kinds):
                     return convert(self, value, path)
             return self.object(value, path)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, _CutError):
             raise
         except BaseException as error:  # noqa: BLE001 - a hostile object must not break what is observed
             return f"<{name_of(kind)}: {name_of(type(error))} while reading it>"
