@@ -51,8 +51,6 @@ _ATOMS: Final = frozenset({int, float, bool, type(None)})
 _LEAVES: Final = _ATOMS | {str}
 # Beside one of these keys, the key "value" may be secret: {"name": "password", "value": "x"}.
 NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
-_SETTLED: Final = frozenset({PLAIN, SECRET, TOKEN, WEAK})  # verdicts that hold whatever stands beside a key,
-_ALONE: Final = _SETTLED | {VALUE}  # and those that hold where no name does
 _SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
 
 _SECRET: Final = Mark(PLACEHOLDER)
@@ -116,8 +114,7 @@ def _small_dict(
     """Return a copy of a small dict, such as the parameters of most calls; None where it needs ``_Snapshot.mapping``.
 
     The dict is copied whole, and values that may not stay are replaced, which takes half the time. The price: the rule for
-    secret keys is written twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``,
-    before the flow learns anything: the dict is read from its beginning then, and must look the same as if its keys were known.
+    secret keys is written twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``.
 
     Args:
         value: The dict.
@@ -127,7 +124,7 @@ def _small_dict(
         limit: Characters of a string that stays as it is.
     """
     taken = value.copy()
-    known, is_settled = classes.known, False
+    known = classes.known
     try:
         for key in taken:  # by key alone: most dicts are so small that pairs cost more
             kind = type(item := taken[key])
@@ -139,8 +136,6 @@ def _small_dict(
                     taken[key] = _SECRET
                     continue
                 elif reveals(verdict, item, key, taken):
-                    if not (is_settled := is_settled or _are_settled(taken, known)):
-                        return None
                     taken[key] = secret(item, flow, verdict)
                     continue
             if kind is str:
@@ -149,21 +144,10 @@ def _small_dict(
             elif kind is int or kind is float or item is None or kind is bool:
                 continue
             walk = walk or _Snapshot(flow, classes, beside=taken)
-            if kind is str:
-                taken[key] = walk.text(item)
-            elif is_settled := is_settled or _are_settled(taken, known):
-                taken[key] = walk.take(item, (*path, id(value)))
-            else:
-                return None
+            taken[key] = walk.text(item) if kind is str else walk.take(item, (*path, id(value)))
     except KeyError:  # a new key; a lookup with a default would cost each call a tenth more
         return None
     return taken
-
-
-def _are_settled(keys: dict[str, Any], known: dict[str, int]) -> bool:
-    """Tell whether none of some keys is new, odd, or a ``value`` beside a name."""
-    verdicts = {*map(known.get, keys)}
-    return verdicts <= _SETTLED or (verdicts <= _ALONE and NAMES.isdisjoint(keys))
 
 
 class _CutError(Exception):
