@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
 from ..recording.records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
 from ..redaction.marks import Ways, paths_of
-from ..redaction.payloads import Payload, is_encoded
+from ..redaction.payloads import ENCODED
 from ..redaction.verdicts import FLOWS, Remembered, remembered
 from .formatters import to_line
 
@@ -63,7 +63,7 @@ def encoded(facts: Facts) -> bytes:
             is_plain = is_without or payload in clean
     except TypeError:  # it is or contains a container
         is_plain = False
-    if not is_plain and (ways := _ways(payload, known)) != ():
+    if not is_plain and (ways := known.marks_in(payload)) != ():
         if ways is None:
             return _long_way(facts)
         cut = _cut(kind.key or "", ways)
@@ -73,12 +73,13 @@ def encoded(facts: Facts) -> bytes:
     end = b"}\n" if step is None else _stepped(step)
     try:
         moment = _dump(wall // 1000 / 1e6)
+        text = b"" if is_without else payload.json if type(payload) is ENCODED else _dump(payload)
         if took is None:
-            pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, _json(payload), cut, _NO_METRICS, end)
+            pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, text, cut, _NO_METRICS, end)
         elif is_without:
             pieces = head[2], moment, _NO_OUTPUT, _dump(took), _AFTER_DURATION, end
         else:
-            pieces = head[2], moment, _OUTPUT, _json(payload), cut, _DURATION, _dump(took), _AFTER_DURATION, end
+            pieces = head[2], moment, _OUTPUT, text, cut, _DURATION, _dump(took), _AFTER_DURATION, end
     except TypeError:  # json accepts more than orjson
         return _long_way(facts)
     line = b"".join(pieces)
@@ -93,7 +94,9 @@ def _other(facts: Facts, known: Remembered) -> bytes:
     cut = b""
     if payload is NOTHING:
         key, payload = None, {}
-    elif (ways := _ways(payload, known)) is None or (key is None and (type(payload) is not dict or not _OWN.isdisjoint(payload))):
+    elif (ways := known.marks_in(payload)) is None or (
+        key is None and (type(payload) is not dict or not _OWN.isdisjoint(payload))
+    ):
         return _long_way(facts)  # a user's "error" may have to be converted, and a user's "cut" renamed
     elif ways:
         if key is None:
@@ -116,7 +119,7 @@ def _other(facts: Facts, known: Remembered) -> bytes:
                 _AFTER_TIME[event_type],
                 _dump(message),
                 _BEFORE_DATA[key],
-                _json(payload),
+                payload.json if type(payload) is ENCODED else _dump(payload),
                 cut,
                 _AFTER_DATA[key],
                 _dump(metrics or {}),
@@ -126,17 +129,6 @@ def _other(facts: Facts, known: Remembered) -> bytes:
     except (KeyError, TypeError):  # another kind of event; json accepts more than orjson
         return _long_way(facts)
     return line if len(line) <= _SHORT else _long_way(facts)
-
-
-def _ways(payload: Payload, known: Remembered) -> Ways | None:
-    """Return the ways to the marks in a payload; None if it cannot be written as it is."""
-    if is_encoded(payload):
-        return payload.ways if known.is_clean_payload(payload) else None
-    return known.marks_in(payload)
-
-
-def _json(payload: Payload) -> bytes:
-    return payload.json if is_encoded(payload) else _dump(payload)
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,7 @@ from ..event import MAX_INT, dumps, level_name
 from ..secrets.policies import BUILT_IN, Policy, followers, process_policy
 from ..secrets.taints import SHORTEST_NUMBER
 from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, paths_of, ways_to_marks
-from .payloads import Encoded, Payload, decoded, is_encoded, snapshot_of
+from .payloads import ENCODED, Encoded, Payload, decoded, is_encoded, snapshot_of
 from .texts import scrub, scrub_text
 
 _MAX_FLOWS: Final = 64  # flows with a cache
@@ -162,7 +162,7 @@ class Remembered:
             return False
 
     def marks_in(self, value: Any) -> Ways | None:
-        """Return the ways to the marks in a snapshot; None if scrubbing changes it, or if encoders write it differently."""
+        """Return the ways to the marks in a payload; None if scrubbing changes it, or if encoders write it differently."""
         kind, clean, is_marked, below, items = type(value), self.clean, False, _NONE_BELOW, value
         if kind is dict:
             if not self.clean_keys.issuperset(value) and not all(map(self.is_clean_key, value)):
@@ -195,6 +195,8 @@ class Remembered:
                 if (text := str(item)) not in clean and not self.is_clean(text):
                     return None
                 is_marked = True
+            elif kind is ENCODED:  # the payload itself
+                return item.ways if self.is_clean_payload(item) else None
             elif item is not None and kind is not bool:
                 return None
         return ways_to_marks(value, below) if is_marked else ()
