@@ -519,7 +519,7 @@ def test_files_named_after_a_flow_come_first(tmp_path: Path, monkeypatch: pytest
     read = paths.read_events
 
     def noted(path: Path, *given: Any) -> Any:
-        opened.append(path.name)
+        opened.append(Path(path).name)
         return read(path, *given)
 
     monkeypatch.setattr(paths, "read_events", noted)
@@ -528,6 +528,13 @@ def test_files_named_after_a_flow_come_first(tmp_path: Path, monkeypatch: pytest
     opened.clear()
     assert len(obs.query(tmp_path, flow_id=[FLOW, OTHER_FLOW])) == 5
     assert len(opened) == 3
+
+
+def test_an_id_with_capitals_is_found(tmp_path: Path) -> None:
+    """Another writer's: the filter does not mind the case of either."""
+    path = write(tmp_path / "capitals.jsonl", whole(1, 0, 1, flow_id=FLOW.upper()))
+    assert [len(obs.query(path, flow_id=flow_id)) for flow_id in (FLOW, FLOW.upper(), FLOW[:6], [FLOW, "x"])] == [2, 2, 2, 2]
+    assert [run.flow_id for run in obs.runs(path, flow_id=FLOW[:6])] == [FLOW.upper()]
 
 
 def test_a_flow_in_a_file_of_another_name_is_found(tmp_path: Path) -> None:

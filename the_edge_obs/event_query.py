@@ -278,7 +278,8 @@ def flow_ids(name: str, value: Any) -> Callable[[str], bool]:
     def test(flow_id: str) -> bool:
         verdict = verdicts.get(flow_id)
         if verdict is None:
-            verdict = verdicts[flow_id] = flow_id in whole or flow_id.startswith(wanted)
+            lower = flow_id.lower()  # other writers may have capitals
+            verdict = verdicts[flow_id] = lower in whole or lower.startswith(wanted)
         return verdict
 
     return test

@@ -53,8 +53,7 @@ def log_or_latest(log: Paths, choice: dict[str, Any]) -> tuple[Paths, dict[str, 
 
 def has_only_tables(log: Paths) -> bool:
     """Tell whether a log is made of Parquet files alone. Beside other logs, Parquet files are copies that are passed over."""
-    files = log_files(log, Skipped(), _ALL)
-    return bool(files) and all(file.suffix == _ALL[-1] for file in files)
+    return bool(log_files(log, Skipped(), _ALL[-1:])) and all(file.suffix == _ALL[-1] for file in log_files(log, Skipped(), _ALL))
 
 
 def files_of(log: Paths, skipped: Skipped) -> list[Path]:

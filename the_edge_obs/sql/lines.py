@@ -155,7 +155,7 @@ def of_flows(connection: Any, flow_ids: Sequence[str] | None) -> str:
         return "true"
     wanted = [flow_id.lower() for flow_id in flow_ids]
     connection.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT unnest(?::VARCHAR[]) AS flow_id", [wanted])
-    tests = ["json_extract_string(json, '$.flow_id') IN (FROM chosen)"]
+    tests = ["lower(json_extract_string(json, '$.flow_id')) IN (FROM chosen)"]
     beginnings = [flow_id for flow_id in wanted if not is_uuid(flow_id)]
-    tests += [f"starts_with(json_extract_string(json, '$.flow_id'), {quoted(flow_id)})" for flow_id in beginnings]
+    tests += [f"starts_with(lower(json_extract_string(json, '$.flow_id')), {quoted(flow_id)})" for flow_id in beginnings]
     return f"({' OR '.join(tests)})"

@@ -81,6 +81,11 @@ def log_files(paths: Iterable[Path], skipped: Skipped, suffixes: tuple[str, ...]
         skipped: Records the paths that do not exist or cannot be read.
         suffixes: How the names of the files in folders end.
     """
+    return list(map(Path, file_names(paths, skipped, suffixes)))
+
+
+def file_names(paths: Iterable[Path], skipped: Skipped, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
+    """Return what ``log_files`` returns, as texts: of a folder of many files, making paths of them takes a third of the time."""
     files: dict[_FileId, str] = {}
     entered: set[_FileId] = set()
     for path in sorted(map(str, paths)):
@@ -92,7 +97,7 @@ def log_files(paths: Iterable[Path], skipped: Skipped, suffixes: tuple[str, ...]
         own = (status.st_dev, status.st_ino)
         for file, identity in _walked(path, own, entered, suffixes, skipped) if os.path.isdir(path) else ((path, own),):
             files[identity] = min(file, files.get(identity, file))
-    return [Path(file) for file in sorted(files.values())]
+    return sorted(files.values())
 
 
 def _walked(
@@ -128,7 +133,7 @@ def _id_of(entry: os.DirEntry[str], device: int) -> _FileId:
     return status.st_dev, status.st_ino
 
 
-def readable_events(file: Path, skipped: Skipped, wanted: LineFilter | None = None) -> Iterator[Event]:
+def readable_events(file: LogPath, skipped: Skipped, wanted: LineFilter | None = None) -> Iterator[Event]:
     """Yield the events of a file; a file that cannot be read is recorded, so that the others are read."""
     try:
         yield from read_events(file, skipped, wanted)

@@ -128,7 +128,7 @@ def attribute_text(value: Any) -> str:
 def _flow_id(name: str, value: Any, now: float) -> Test:
     wanted = [text.lower().partition("/") for text in strings(name, value)]
     return lambda run: any(
-        run.flow_id.startswith(flow) and (not slash or (run.root or "").endswith(span)) for flow, slash, span in wanted
+        run.flow_id.lower().startswith(flow) and (not slash or (run.root or "").endswith(span)) for flow, slash, span in wanted
     )
 
 

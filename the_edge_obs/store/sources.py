@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +22,7 @@ from ..jsonl import LineFilter, Skipped, log_name, read_events
 from ..recording.buffers import listeners
 from ..text import counted
 from .ordering import in_time_order
-from .paths import LogPaths, is_one_file, log_files, named, no_logs, paths_of, readable_events, unread
+from .paths import LogPaths, file_names, is_one_file, log_files, named, no_logs, paths_of, readable_events, unread
 
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
 
@@ -223,13 +224,13 @@ def _in_turn(paths: Sequence[Path], skipped: Skipped, flow_id: Any) -> Iterator[
 class Log(NamedTuple):
     """One log: its folder and name, and its files. It has several if a part was set aside, or compressed by another program."""
 
-    name: tuple[Path, str]
-    files: list[Path]
+    name: tuple[str, str]
+    files: list[str]
 
     @property
     def may_have_totals(self) -> bool:
         """Whether its last line can be read without the others."""
-        return self.files[0].name.endswith(".jsonl")
+        return self.files[0].endswith(".jsonl")
 
 
 def logs_of(paths: Sequence[Path], skipped: Skipped) -> Iterator[Log]:
@@ -238,8 +239,9 @@ def logs_of(paths: Sequence[Path], skipped: Skipped) -> Iterator[Log]:
     Raises:
         LogFileError: There are none.
     """
-    for name, files in groupby(sorted(_files_of(paths, skipped), key=_log_name), key=_log_name):
-        yield Log(name, list(files))
+    named_files = sorted((_log_name(file), file) for file in _files_of(paths, skipped))
+    for name, files in groupby(named_files, key=itemgetter(0)):
+        yield Log(name, [file for _, file in files])
 
 
 def read_log(paths: Sequence[Path], log: Log, skipped: Skipped, wanted: LineFilter | None = None) -> Iterator[Event]:
@@ -255,15 +257,16 @@ def read_log(paths: Sequence[Path], log: Log, skipped: Skipped, wanted: LineFilt
     return readers[0] if len(readers) == 1 else iter(merged([list(reader) for reader in readers]))
 
 
-def _still_there(paths: Sequence[Path], log: Log) -> list[Path]:
+def _still_there(paths: Sequence[Path], log: Log) -> list[str]:
     """Return the files of a log, under their new names if ``clean`` has compressed it since the folder was listed."""
     if not all(map(os.path.exists, log.files)):
-        return [file for file in log_files(paths, Skipped()) if _log_name(file) == log.name] or log.files
+        return [file for file in file_names(paths, Skipped()) if _log_name(file) == log.name] or log.files
     return log.files
 
 
-def _log_name(file: Path) -> tuple[Path, str]:
-    return file.parent, log_name(file.name)
+def _log_name(file: str) -> tuple[str, str]:
+    folder, name = os.path.split(file)
+    return folder, log_name(name)
 
 
 def _has_events(file: Path) -> bool:
@@ -278,13 +281,13 @@ def nothing_in(paths: Sequence[Path], skipped: Skipped) -> LogFileError:
     return LogFileError(f"{named(paths)} holds no events{detail}; give a .jsonl flow log or a folder of them")
 
 
-def _files_of(paths: Sequence[Path], skipped: Skipped) -> list[Path]:
+def _files_of(paths: Sequence[Path], skipped: Skipped) -> list[str]:
     """Return the log files of paths.
 
     Raises:
         LogFileError: There are none.
     """
-    files = log_files(paths, skipped)
+    files = file_names(paths, skipped)
     if not files:
         raise no_logs(paths, skipped)
     return files

@@ -247,7 +247,7 @@ impl Filters {
                 ids.iter().any(|one| id == Some(one))
             })
             && self.flow_ids.as_ref().is_none_or(|ids| {
-                let id = text("flow_id");
+                let id = text("flow_id").map(str::to_lowercase); // other writers may have capitals
                 id.is_some_and(|id| ids.iter().any(|one| id.starts_with(one.as_str())))
             })
             && self.text.as_ref().is_none_or(|needle| {
