@@ -289,9 +289,9 @@ def mutants(session: nox.Session) -> None:
 def need_crates(session: nox.Session, workspace: str = "rust") -> None:
     """Skip the session, with a reason, if cargo is missing or cannot download the crates in a workspace's Cargo.lock."""
     if shutil.which("cargo") is None:
-        session.skip("cargo is not on this machine, so the Rust runtime is not checked")
+        session.skip(f"cargo is not on this machine, so the crates of {workspace} are not checked")
     if subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT / workspace, check=False).returncode:
-        session.skip(f"cargo cannot get the crates of {workspace}/Cargo.lock, so it is not checked")
+        session.skip(f"cargo cannot get the crates of {workspace}/Cargo.lock, so they are not checked")
 
 
 def speedscope(session: nox.Session) -> dict[str, str]:
