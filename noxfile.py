@@ -255,6 +255,24 @@ def rust(session: nox.Session) -> None:
 
 
 @nox.session
+def native(session: nox.Session) -> None:
+    """Build the native core, and run the tests of capture, redaction, lines and handlers with it and without it."""
+    need_crates(session, "rust/python")
+    install(session, "test", *of_dev("pytest-xdist", "orjson"), "maturin>=1.7,<2")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "rust" / "target")).resolve()
+    env = {"CARGO_TARGET_DIR": str(target), "VIRTUAL_ENV": session.virtualenv.location}
+    manifest = ("--manifest-path", "rust/python/Cargo.toml")
+    session.run("cargo", "fmt", "--check", *manifest, external=True)
+    session.run("cargo", "clippy", "--locked", *manifest, "--", "-D", "warnings", external=True, env=env)
+    session.run("maturin", "develop", "--quiet", "--release", "--locked", *manifest, env=env)
+    wanted = re.compile(r"test_(redaction|secrets|recording|instrumentation|handlers|growth|vectors)\w*\.py")
+    chosen = session.posargs or [str(path) for path in sorted(Path("tests").glob("*.py")) if wanted.fullmatch(path.name)]
+    for pure in ("0", "1"):
+        session.run("tea-obs", "--version", env={"THE_EDGE_OBS_PURE": pure})
+        session.run("pytest", "-q", "-n", "auto", *chosen, env={"THE_EDGE_OBS_PURE": pure})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the speed against other libraries: ``nox -s bench -- --quick``."""
     install(session, "bench")
@@ -268,12 +286,12 @@ def mutants(session: nox.Session) -> None:
     session.run("python", "-m", "tests.mutants", *(session.posargs or ["--sample", "60"]))
 
 
-def need_crates(session: nox.Session) -> None:
-    """Skip the session, with a reason, if cargo is missing or cannot download the crates in Cargo.lock."""
+def need_crates(session: nox.Session, workspace: str = "rust") -> None:
+    """Skip the session, with a reason, if cargo is missing or cannot download the crates in a workspace's Cargo.lock."""
     if shutil.which("cargo") is None:
-        session.skip("cargo is not on this machine, so the Rust runtime is not checked")
-    if subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT / "rust", check=False).returncode:
-        session.skip("cargo cannot get the crates of rust/Cargo.lock, so the Rust runtime is not checked")
+        session.skip(f"cargo is not on this machine, so the crates of {workspace} are not checked")
+    if subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT / workspace, check=False).returncode:
+        session.skip(f"cargo cannot get the crates of {workspace}/Cargo.lock, so they are not checked")
 
 
 def speedscope(session: nox.Session) -> dict[str, str]:

@@ -71,12 +71,15 @@ def problems(metadata: dict[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    """Check the workspace, and return the exit code."""
+    """Check the workspaces, and return the exit code."""
     command = ["cargo", "metadata", "--format-version", "1", "--locked"]
-    metadata = json.loads(subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, check=True).stdout)
-    found = problems(metadata)
-    print("\n".join(found) or f"{len(metadata['packages'])} crates, each with a licence that allows its use")
-    return 1 if found else 0
+    is_fine = True
+    for workspace in (HERE, HERE / "python"):
+        metadata = json.loads(subprocess.run(command, cwd=workspace, stdout=subprocess.PIPE, check=True).stdout)
+        found = problems(metadata)
+        print("\n".join(found) or f"{len(metadata['packages'])} crates, each with a licence that allows its use")
+        is_fine = is_fine and not found
+    return 0 if is_fine else 1
 
 
 if __name__ == "__main__":

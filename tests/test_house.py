@@ -83,8 +83,8 @@ def floors(settings: configparser.ConfigParser, extra: str) -> dict[str, str]:
 
 
 def extras_for_users(settings: configparser.ConfigParser) -> list[str]:
-    """Return the extras that are not for working on the package."""
-    return [extra for extra in settings["options.extras_require"] if extra not in ("test", "dev", "bench", "docs")]
+    """Return the extras that are not for working on the package; ``native`` names the package's own core, not someone else's."""
+    return [extra for extra in settings["options.extras_require"] if extra not in ("test", "dev", "bench", "docs", "native")]
 
 
 def test_extras_begin_with_the_versions_that_are_tried(settings: configparser.ConfigParser) -> None:

@@ -9,7 +9,7 @@ import pytest
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.texts import PLACEHOLDER, scrub_text
 from the_edge_obs.secrets.keys import PLAIN, SECRET, TOKEN, VALUE, WEAK, KeyClasses, classes_for, classify, counts, only_describes
-from the_edge_obs.secrets.policies import Policy
+from the_edge_obs.secrets.policies import BUILT_IN, Policy, activate
 
 VALUE_OF_A_SECRET = "zebra-lamp-9931-xyz"
 SECRET_KEYS = (
@@ -114,6 +114,21 @@ def test_what_is_known_is_bounded() -> None:
     assert len(classes.known) <= 4_096
     classes.verdicts(f"word{number}" for number in range(40_000))
     assert len(classes.plain) <= 32_768
+    for number in range(40_000):
+        classes.note_parts([f"part{number},", "x" * 65], BUILT_IN)
+    assert len(classes.plain_parts) <= 32_768
+    assert "x" * 65 not in classes.plain_parts
+
+
+def test_parts_of_texts_are_forgotten_with_their_policy() -> None:
+    """A part that was plain under one policy may have a secret name under the next."""
+    assert scrub_text("badge: 4711-ab") == scrub_text("badge: 4711-ab") == "badge: 4711-ab"
+    undo = activate(Policy(frozenset({"badge"})))
+    try:
+        assert scrub_text("badge: 4711-ab") == "badge: [REDACTED]"
+    finally:
+        undo()
+    assert scrub_text("badge: 4711-ab") == "badge: 4711-ab"
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_what_was_found_once_is_found_again(text: str) -> None:
     text = text.replace("§", SECRET[:12])  # short enough to be remembered
     spans = find(text, classes)
     assert spans
-    assert find(text, classes) == spans
+    assert [find(text, classes) for _ in range(3)] == [spans] * 3  # its words are known first, then its parts
 
 
 @pytest.mark.parametrize("text", HARMLESS)

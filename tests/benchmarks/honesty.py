@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from .contenders import Contender, Seen
-from .node import NODE, RESULT, SECRET, acall, call, nested_parameters, redacted
+from .node import CHAT, NESTED, NODE, SECRET, SMALL, Payload, redacted
 
 OUTER = "plan"
 
@@ -32,31 +32,45 @@ def check(contender: Contender) -> None:
     Raises:
         NotHonestError: an event, an id or a value is missing or wrong, the secret is there, or a later mutation shows.
     """
-    inner = contender.observe(call, NODE)
+    for payload in (NESTED, CHAT):
+        _check_payload(contender, payload)
+
+
+def _check_payload(contender: Contender, payload: Payload) -> None:
+    inner = contender.observe(payload.call, NODE)
     outer = contender.observe(lambda params, state, ctx: inner(params, state, ctx), OUTER)
-    params = nested_parameters()
+    params = payload.parameters()
     with contender.flow() as (flow_id, root):
         outer(params, {}, None)
-    params["model"] = "mutated"
-    params["stop"].append("mutated")
-    params["metadata"]["tenant"] = "mutated"
+    _mutate(params)
     contender.finish()
-    _check_nest(contender, contender.events(flow_id), flow_id, root)
+    _check_nest(contender, contender.events(flow_id), flow_id, root, payload)
     if contender.folder is not None:
         written = [event for event in contender.written() if event.flow_id == flow_id]
-        _check_nest(contender, written, flow_id, root)
+        _check_nest(contender, written, flow_id, root, payload)
         text = "".join(path.read_text("utf-8") for path in contender.folder.iterdir())
         require(SECRET not in text, contender, "the secret is in the file")
     contender.clear()
 
 
-def _check_nest(contender: Contender, events: list[Seen], flow_id: Any, root: Any) -> None:
+def _mutate(value: Any) -> None:
+    """Change every container in a value."""
+    for item in list(value.values() if isinstance(value, dict) else value):
+        if isinstance(item, (dict, list)):
+            _mutate(item)
+    if isinstance(value, dict):
+        value["mutated"] = True
+    else:
+        value.append("mutated")
+
+
+def _check_nest(contender: Contender, events: list[Seen], flow_id: Any, root: Any, payload: Payload) -> None:
     require(SECRET not in repr(events), contender, "the secret is there")
     found = {(event.node, event.kind): event for event in events if event.node in (NODE, OUTER)}
     kinds = [(node, kind) for node in (OUTER, NODE) for kind in ("entry", "exit")]
     require(sorted(found) == sorted(kinds), contender, f"events are {sorted(found)}")
     for node, kind in kinds:
-        expected = redacted(nested_parameters()) if kind == "entry" else RESULT
+        expected = redacted(payload.parameters()) if kind == "entry" else payload.result
         require(found[node, kind].data == expected, contender, f"{kind} of {node} is {found[node, kind].data!r}")
     if not contender.keeps_ids:
         return
@@ -75,7 +89,7 @@ def check_threads(contender: Contender, threads: int = 8, calls: int = 200) -> N
     Raises:
         NotHonestError: a flow has other events than its own.
     """
-    observed = contender.observe(call, NODE)
+    observed = contender.observe(SMALL.call, NODE)
     flows: dict[int, tuple[Any, Any]] = {}
 
     def run(index: int) -> None:
@@ -100,7 +114,7 @@ def check_tasks(contender: Contender, tasks: int = 100) -> None:
     Raises:
         NotHonestError: a task's events are not its own.
     """
-    observed = contender.observe_async(acall, NODE)
+    observed = contender.observe_async(SMALL.acall, NODE)
 
     async def run() -> None:
         await asyncio.gather(*(observed({"number": number}, {}, None) for number in range(tasks)))

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import the_edge_obs as obs
 
-from .node import NODE, call, parameters
+from .node import NODE, SMALL, parameters
 
 SPANS = 1_000
 MOST = 4.0  # µs of processor time per span
@@ -77,7 +77,7 @@ def measured(url: str, rounds: int) -> tuple[Sample, Sample]:
     tea = logging.getLogger("tea")
     undo = obs.configure({})
     handler = OtlpHandler(url)
-    observed = obs.observable(NODE)(call)
+    observed = obs.observable(NODE)(SMALL.call)
 
     def without() -> Sample:
         return sample(observed, lambda: None)

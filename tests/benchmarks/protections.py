@@ -20,10 +20,10 @@ from the_edge_obs.context import FlowState
 from the_edge_obs.instrumentation import wrappers as instrumentation
 from the_edge_obs.recording.dispatch import KEEPERS
 from the_edge_obs.recording.records import Facts
-from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.payloads import captured
 from the_edge_obs.secrets.keys import KEY_CLASSES, SECRET, TOKEN, KeyClasses
 
-from .node import NODE, REDACTED, call, parameters
+from .node import NODE, REDACTED, SMALL, parameters
 from .node import SECRET as PLANTED
 from .rounds import FULL, QUICK, Plan, interleaved, rows_of
 from .variants import BARE, ROOMY, _loop
@@ -77,20 +77,20 @@ def protected(is_protected: bool, capacity: int) -> Iterator[Any]:
     tea = logging.getLogger("tea")
     tea.setLevel(logging.INFO)
     tea.addHandler(ring)
-    instrumentation.snapshot = snapshot if is_protected else bare_snapshot
+    instrumentation.captured = captured if is_protected else bare_snapshot
     try:
         yield ring
     finally:
-        instrumentation.snapshot = snapshot
+        instrumentation.captured = captured
         tea.removeHandler(ring)
 
 
 def sample(is_protected: bool, capacity: int, calls: int) -> float:
     """Return µs a call inside a flow of its own."""
     with protected(is_protected, capacity) as ring:
-        observed = obs.observable(NODE)(call)
+        observed = obs.observable(NODE)(SMALL.call)
         with obs.flow("benchmark"):
-            took = _loop(observed, calls)
+            took = _loop(observed, calls, SMALL)
         ring.clear()
     return took / calls / 1000
 
@@ -102,7 +102,7 @@ def check(is_protected: bool) -> None:
         RuntimeError: what is measured is not what its name says.
     """
     with protected(is_protected, ROOMY), obs.flow("check") as run:
-        obs.observable(NODE)(call)(parameters(), {}, None)
+        obs.observable(NODE)(SMALL.call)(parameters(), {}, None)
         flow = run.context.flow
     if flow.faults:
         raise RuntimeError(f"logging failed {flow.faults} times: what is measured is its failure")
@@ -118,7 +118,7 @@ def measure(plan: Plan) -> None:
         samplers: dict[str, Callable[[], float]] = {
             WITH: partial(sample, True, capacity, plan.calls),
             WITHOUT: partial(sample, False, capacity, plan.calls),
-            BARE: lambda: _loop(call, plan.calls) / plan.calls / 1000,
+            BARE: lambda: _loop(SMALL.call, plan.calls, SMALL) / plan.calls / 1000,
         }
         rows = {row.contender: row for row in rows_of(variant, interleaved(plan.rounds, samplers), "µs/node", bare=BARE)}
         whole, bare = rows[WITH], rows[WITHOUT]

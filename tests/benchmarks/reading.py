@@ -19,7 +19,7 @@ from the_edge_obs.event import dumps
 
 from .contenders import Contender, missing
 from .honesty import require
-from .node import NODE, RESULT, call, nested_parameters, parameters, redacted
+from .node import CHAT, NODE, RESULT, SMALL, Payload, nested_parameters, parameters, redacted
 from .rounds import Plan, Row, interleaved, rows_of
 from .variants import opened
 
@@ -32,26 +32,31 @@ BASELINE, OURS, OURS_USED = "logging, json", "the_edge_obs", "the_edge_obs and i
 
 def one_of_many(plan: Plan, names: list[str]) -> list[Row]:
     """Measure reading one flow of 1,000 events back, with many such flows in memory: ms."""
-    rows = []
-    for name in names:
-        with opened([name], capacity=FLOW_EVENTS + 10) as running:
-            for contender in running.values():
-                if not contender.keeps_ids:
-                    continue
-                flows = [_filled(contender, FLOW_EVENTS // 2) for _ in range(plan.flows)]
+    return [row for payload in (SMALL, CHAT) for name in names for row in _read_back(plan, name, payload)]
+
+
+def _read_back(plan: Plan, name: str, payload: Payload) -> list[Row]:
+    with opened([name], capacity=FLOW_EVENTS + 10) as running:
+        for contender in running.values():
+            if contender.keeps_ids:
+                flows = [_filled(contender, FLOW_EVENTS // 2, payload) for _ in range(plan.flows // payload.share)]
                 contender.finish()
                 chosen = random.Random(0)
-                samples = interleaved(plan.rounds, {name: lambda: _read(contender, chosen.choice(flows))})  # noqa: B023
-                rows += rows_of(f"read 1 flow of {plan.flows}", samples, "ms")
-    return rows
+                samples = interleaved(plan.rounds, {name: partial(_read_any, contender, flows, chosen)})
+                return rows_of(payload.variant("read 1 flow of many"), samples, "ms")
+    return []
 
 
-def _filled(contender: Contender, calls: int) -> Any:
-    observed, params = contender.observe(call, NODE), parameters()
+def _filled(contender: Contender, calls: int, payload: Payload) -> Any:
+    observed, params = contender.observe(payload.call, NODE), payload.parameters()
     with contender.flow() as (flow_id, _):
         for _ in range(calls):
             observed(params, {}, None)
     return flow_id
+
+
+def _read_any(contender: Contender, flows: list[Any], chosen: random.Random) -> float:
+    return _read(contender, chosen.choice(flows))
 
 
 def _read(contender: Contender, flow_id: Any) -> float:
@@ -78,7 +83,7 @@ def flow_logs(plan: Plan, names: list[str]) -> list[Row]:
 
 def _nested(events: int) -> str:
     """Log a flow of so many events: spans of one node with nine below it; return its id."""
-    inner = obs.observable(NODE)(call)
+    inner = obs.observable(NODE)(SMALL.call)
     params = parameters()
     with obs.flow("nested") as run:
         left = events // 2 - 1

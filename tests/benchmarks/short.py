@@ -18,7 +18,7 @@ import the_edge_obs as obs
 
 from .contenders import Contender, load
 from .honesty import check_flows
-from .node import NODE, acall, call, parameters
+from .node import NODE, SMALL
 from .rounds import Plan, Row, interleaved, rows_of
 from .variants import opened
 
@@ -68,14 +68,14 @@ def tasks_with_flows(plan: Plan, names: list[str]) -> list[Row]:
     """Measure asyncio tasks that each open a flow and run three nodes in it, each of which gives way once: µs a task."""
     with opened(_who_logs_flows(names)) as running:
         samplers = {
-            name: partial(_in_tasks, contender, contender.observe_async(acall, NODE), plan.tasks)
+            name: partial(_in_tasks, contender, contender.observe_async(SMALL.acall, NODE), plan.tasks)
             for name, contender in running.items()
         }
         return rows_of(TASKS, interleaved(plan.rounds, samplers), "µs/task")
 
 
 def _in_tasks(contender: Contender, observed: Callable[..., Any], count: int) -> float:
-    params = parameters()
+    params = SMALL.parameters()
 
     async def task() -> None:
         with contender.block():
@@ -111,7 +111,8 @@ def at_the_cap(plan: Plan, names: list[str]) -> list[Row]:
 
 def _long_run() -> list[float]:
     """Return the µs of a node in each of many flows, one after the other into one ring."""
-    ring, tea, observed, params = obs.RingBufferHandler(), logging.getLogger("tea"), obs.observable(NODE)(call), parameters()
+    ring, tea, params = obs.RingBufferHandler(), logging.getLogger("tea"), SMALL.parameters()
+    observed = obs.observable(NODE)(SMALL.call)
     before = tea.level
     tea.setLevel(logging.INFO)
     tea.addHandler(ring)

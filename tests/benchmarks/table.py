@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 from typing import Any, NamedTuple
 
+from .node import CHAT
 from .reading import HALF, IMPORT, LOADS, LONG, MEMORY, OURS, QUERY
 from .rounds import Row
 from .short import AT_CAP, FILE, FRESH, TASKS
 from .short import MEMORY as FLOW
-from .variants import WITHOUT_ORJSON
 
 US = "the_edge_obs"
 
@@ -35,13 +35,12 @@ class Bar(NamedTuple):
 
 # (variant, the contender compared with, the limit of the ratio of minima)
 _RATIOS = (
-    ("into memory", "floor", 1.8),
     ("into memory", "eliot", 0.55),
-    ("into memory", "structlog", 0.2),
-    ("into memory", "stdlib", 0.2),
-    ("into a full ring", "floor", 1.8),
-    ("memory and JSONL file", "eliot", 0.7),
-    (WITHOUT_ORJSON, "eliot", 0.7),
+    (CHAT.variant("into memory"), "eliot", 1.0),
+    (CHAT.variant("into a full ring"), "eliot", 1.2),
+    ("memory and JSONL file", "eliot", 1.0),
+    (CHAT.variant("memory and JSONL file"), "eliot", 1.2),
+    (CHAT.variant("bytes kept"), "its JSON", 1.5),
     (QUERY, LOADS, 0.2),
     (FLOW, "eliot", 1.5),
     (TASKS, "eliot", 1.25),  # 0.8 of its events a second

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
 from the_edge_obs.context import FlowState, new_flow_id
+from the_edge_obs.event import dumps
 from the_edge_obs.handlers import lines
 from the_edge_obs.redaction.snapshots import snapshot
 
 from .contenders import Contender, available, load
+from .contenders.base import copied
 from .honesty import check, check_tasks, check_threads
-from .node import NODE, REDACTED, RESULT, acall, call, nested_parameters, parameters
+from .node import CHAT, NESTED, NEW_CHAT, NODE, SMALL, Payload
 from .rounds import Plan, Row, interleaved, rows_of
 
 BARE = "bare call"
@@ -51,19 +56,30 @@ def opened(
         yield running
 
 
-def _loop(observed: Callable[..., Any], calls: int, params: dict[str, Any] | None = None) -> int:
-    params, state = params or parameters(), {}
+def _loop(observed: Callable[..., Any], calls: int, payload: Payload) -> int:
+    params, state = payload.parameters(), {}
+    if payload.is_new:
+        return _new_loop(observed, calls, payload)
     start = time.perf_counter_ns()
     for _ in range(calls):
         observed(params, state, None)
     return time.perf_counter_ns() - start
 
 
-def _sample(contender: Contender, observed: Callable[..., Any], calls: int, params: dict[str, Any]) -> float:
+def _new_loop(observed: Callable[..., Any], calls: int, payload: Payload) -> int:
+    given = [payload.parameters() for _ in range(calls)]
+    gc.collect()
+    start = time.perf_counter_ns()
+    for params in given:
+        observed(params, {}, None)
+    return time.perf_counter_ns() - start
+
+
+def _sample(contender: Contender, observed: Callable[..., Any], calls: int, payload: Payload) -> float:
     """Return µs a call inside a flow of its own; the flow's own cost, and its reading back, are not in it."""
     contender.clear()
     with contender.flow():
-        took = _loop(observed, calls, params)
+        took = _loop(observed, calls, payload)
         start = time.perf_counter_ns()
         contender.finish()
         took += time.perf_counter_ns() - start
@@ -71,31 +87,60 @@ def _sample(contender: Contender, observed: Callable[..., Any], calls: int, para
     return took / calls / 1000
 
 
-def per_call(variant: str, plan: Plan, names: list[str], *, nested: bool = False, **settings: Any) -> list[Row]:
+def per_call(variant: str, plan: Plan, names: list[str], payload: Payload = SMALL, **settings: Any) -> list[Row]:
     """Return µs a node above the bare call; the settings are those of ``opened``."""
-    params = nested_parameters() if nested else parameters()
-    with opened(names, **settings) as running:
+    calls = plan.calls // payload.share
+    with opened(names, **settings) as running, TemporaryDirectory() as folder:
         samplers: dict[str, Callable[[], float]] = {
-            name: partial(_sample, contender, contender.observe(call, NODE), plan.calls, params)
+            name: partial(_sample, contender, contender.observe(payload.call, NODE), calls, payload)
             for name, contender in running.items()
         }
-        samplers[BARE] = lambda: _loop(call, plan.calls) / plan.calls / 1000
-        return rows_of(variant, interleaved(plan.rounds, samplers), "µs/node", bare=BARE)
+        bare = partial(_loop, payload.call, calls, payload)
+        samplers[BARE] = lambda: bare() / calls / 1000
+        rows = rows_of(payload.variant(variant), interleaved(plan.rounds, samplers), "µs/node", bare=BARE)
+        work = _references(payload, Path(folder) if settings.get("files") else None) if settings.get("level") is None else {}
+        samples = interleaved(plan.rounds, {name: partial(_repeated, step, calls) for name, step in work.items()})
+        return rows + rows_of(payload.variant(variant), samples, "µs/node")
+
+
+def _references(payload: Payload, folder: Path | None) -> dict[str, Callable[[], Any]]:
+    """Return what can be compared with the handling of one call's parameters and result: encoders, and two bare writes."""
+    both = payload.parameters(), payload.result
+    work: dict[str, Callable[[], Any]] = {"json.dumps of both": lambda: [json.dumps(value) for value in both]}
+    if find_spec("orjson") is not None:
+        dump = import_module("orjson").dumps
+        work["orjson.dumps of both"] = lambda: [dump(value) for value in both]
+    if folder is not None:
+        lines_of_both = [f"{dumps(copied(value))}\n".encode() for value in both]
+        file = (folder / "two-writes.jsonl").open("ab", buffering=0)
+        work["two writes"] = lambda: [file.write(line) for line in lines_of_both]
+    return work
+
+
+def _repeated(work: Callable[[], Any], calls: int) -> float:
+    start = time.perf_counter_ns()
+    for _ in range(calls):
+        work()
+    return (time.perf_counter_ns() - start) / calls / 1000
 
 
 def in_memory(plan: Plan, names: list[str]) -> list[Row]:
     """Measure entry and exit into memory with room for all of them."""
-    return per_call("into memory", plan, names)
+    return [row for payload in (SMALL, CHAT, NEW_CHAT) for row in per_call("into memory", plan, names, payload)]
 
 
 def nested_in_memory(plan: Plan, names: list[str]) -> list[Row]:
     """Measure the same with parameters that have containers in them."""
-    return per_call("into memory, nested", plan, names, nested=True)
+    return per_call("into memory", plan, names, NESTED)
 
 
 def full_ring(plan: Plan, names: list[str]) -> list[Row]:
-    """Measure entry and exit into memory where 1,000 events a flow are kept: a long flow, most calls evict."""
-    return per_call("into a full ring", plan, names, capacity=DEFAULT_RING)
+    """Measure entry and exit into memory where few events a flow are kept: a long flow, most calls evict."""
+    return [
+        row
+        for payload in (SMALL, CHAT)
+        for row in per_call("into a full ring", plan, names, payload, capacity=DEFAULT_RING // payload.share)
+    ]
 
 
 def with_file(plan: Plan, names: list[str]) -> list[Row]:
@@ -104,19 +149,22 @@ def with_file(plan: Plan, names: list[str]) -> list[Row]:
     The second time this package encodes with the standard library, as it does without the extra ``fast``; eliot has orjson both
     times.
     """
-    rows = per_call("memory and JSONL file", plan, names, files=True)
+    rows = [
+        row for payload in (SMALL, CHAT, NEW_CHAT) for row in per_call("memory and JSONL file", plan, names, payload, files=True)
+    ]
+    few = [name for name in names if name in ("the_edge_obs", "eliot")]
     with patch.object(lines, "_dump", lines._by_json):
-        return rows + per_call(WITHOUT_ORJSON, plan, [name for name in names if name in ("the_edge_obs", "eliot")], files=True)
+        return rows + [row for payload in (SMALL, CHAT) for row in per_call(WITHOUT_ORJSON, plan, few, payload, files=True)]
 
 
 def filtered(plan: Plan, names: list[str]) -> list[Row]:
     """Measure a node whose events the level filters."""
-    return per_call("filtered by level", plan, names, level="warn")
+    return [row for payload in (SMALL, CHAT) for row in per_call("filtered by level", plan, names, payload, level="warn")]
 
 
 def off(plan: Plan, names: list[str]) -> list[Row]:
     """Measure a node with logging off: nothing configured, or the peer's own switch."""
-    return per_call("off", plan, names, level="off")
+    return [row for payload in (SMALL, CHAT) for row in per_call("off", plan, names, payload, level="off")]
 
 
 def threads(plan: Plan, names: list[str]) -> list[Row]:
@@ -125,27 +173,36 @@ def threads(plan: Plan, names: list[str]) -> list[Row]:
     What as many threads take that make bare calls is taken off, as everywhere: starting and joining them is nobody's logging. The
     samples are longer than elsewhere, or what each thread needs to get going would be much of them.
     """
-    calls = LONGER * plan.calls
+    return [row for payload in (SMALL, CHAT) for row in _threads(plan, names, payload)]
+
+
+def _threads(plan: Plan, names: list[str], payload: Payload) -> list[Row]:
+    calls = LONGER * plan.calls // payload.share
     with opened(names, capacity=LONGER * ROOMY) as running:
         for contender in running.values():
             check_threads(contender)
         samplers: dict[tuple[str, str], Callable[[], float]] = {
-            (variant, name): partial(_in_threads, contender, contender.observe(call, NODE), count, calls)
+            (variant, name): partial(_in_threads, contender, contender.observe(payload.call, NODE), count, calls, payload)
             for name, contender in running.items()
             for variant, count in THREADS.items()
         }
-        samplers |= {(variant, BARE): partial(_in_threads, None, call, count, calls) for variant, count in THREADS.items()}
+        samplers |= {
+            (variant, BARE): partial(_in_threads, None, payload.call, count, calls, payload) for variant, count in THREADS.items()
+        }
         samples = interleaved(plan.rounds, samplers)
     return [
         row
         for wanted in THREADS
         for row in rows_of(
-            wanted, {name: taken for (variant, name), taken in samples.items() if variant == wanted}, "µs/node", bare=BARE
+            payload.variant(wanted),
+            {name: taken for (variant, name), taken in samples.items() if variant == wanted},
+            "µs/node",
+            bare=BARE,
         )
     ]
 
 
-def _in_threads(contender: Contender | None, observed: Callable[..., Any], count: int, calls: int) -> float:
+def _in_threads(contender: Contender | None, observed: Callable[..., Any], count: int, calls: int, payload: Payload) -> float:
     if contender is not None:
         contender.clear()
     started: list[int] = []
@@ -155,7 +212,7 @@ def _in_threads(contender: Contender | None, observed: Callable[..., Any], count
     def work() -> None:
         with contender.flow() if contender is not None else nullcontext():
             ready.wait()
-            _loop(observed, calls // count)
+            _loop(observed, calls // count, payload)
 
     workers = [threading.Thread(target=work) for _ in range(count)]
     for worker in workers:
@@ -172,19 +229,24 @@ def _in_threads(contender: Contender | None, observed: Callable[..., Any], count
 
 def tasks(plan: Plan, names: list[str]) -> list[Row]:
     """Measure asyncio tasks that each run one node which gives way once, all in one flow: µs a task above the bare ones."""
+    return [row for payload in (SMALL, CHAT) for row in _tasks(plan, names, payload)]
+
+
+def _tasks(plan: Plan, names: list[str], payload: Payload) -> list[Row]:
     with opened(names) as running:
         for contender in running.values():
             check_tasks(contender)
         samplers: dict[str, Callable[[], float]] = {
-            name: partial(_in_tasks, contender, contender.observe_async(acall, NODE), plan.tasks)
+            name: partial(_in_tasks, contender, contender.observe_async(payload.acall, NODE), plan.tasks, payload)
             for name, contender in running.items()
         }
-        samplers[BARE] = partial(_in_tasks, None, acall, plan.tasks)
-        return rows_of(f"{plan.tasks:,} asyncio tasks", interleaved(plan.rounds, samplers), "µs/node", bare=BARE)
+        samplers[BARE] = partial(_in_tasks, None, payload.acall, plan.tasks, payload)
+        samples = interleaved(plan.rounds, samplers)
+        return rows_of(payload.variant(f"{plan.tasks:,} asyncio tasks"), samples, "µs/node", bare=BARE)
 
 
-def _in_tasks(contender: Contender | None, observed: Callable[..., Any], count: int) -> float:
-    params, state = parameters(), {}
+def _in_tasks(contender: Contender | None, observed: Callable[..., Any], count: int, payload: Payload) -> float:
+    params, state = payload.parameters(), {}
 
     async def run() -> int:
         start = time.perf_counter_ns()
@@ -203,24 +265,29 @@ def _in_tasks(contender: Contender | None, observed: Callable[..., Any], count: 
 
 
 def kept_bytes(plan: Plan, names: list[str]) -> list[Row]:
-    """Measure the bytes that an event keeps in memory, by tracemalloc; texts of parameters and results are shared."""
+    """Measure the bytes that an event keeps in memory, by tracemalloc.
+
+    Texts that live on in the program are shared, and not counted; of the chat of new texts, nothing else keeps them.
+    """
+    rows = []
     with opened(names) as running:
-        return [
-            Row("bytes kept", name, size, size, "B/event")
-            for name, contender in running.items()
-            for size in [_bytes_of(contender, plan.calls)]
-        ]
+        for payload in (SMALL, CHAT, NEW_CHAT):
+            variant, calls = payload.variant("bytes kept"), plan.calls // payload.share
+            sizes = {name: _bytes_of(contender, calls, payload) for name, contender in running.items()}
+            sizes["its JSON"] = sum(len(dumps(value).encode()) for value in (payload.parameters(), payload.result)) / 2
+            rows += [Row(variant, name, size, size, "B/event") for name, size in sizes.items()]
+    return rows
 
 
-def _bytes_of(contender: Contender, calls: int) -> float:
-    observed = contender.observe(call, NODE)
+def _bytes_of(contender: Contender, calls: int, payload: Payload) -> float:
+    observed = contender.observe(payload.call, NODE)
     with contender.flow():
-        _loop(observed, 100)
+        _loop(observed, 100, payload)
         contender.finish()
         contender.clear()
         gc.collect()
         tracemalloc.start()
-        _loop(observed, calls)
+        _loop(observed, calls, payload)
         contender.finish()
         gc.collect()
         size, _ = tracemalloc.get_traced_memory()
@@ -230,32 +297,22 @@ def _bytes_of(contender: Contender, calls: int) -> float:
 
 
 def capture(plan: Plan, names: list[str]) -> list[Row]:
-    """Measure what all of them share, by itself: the capture of the node's parameters and result."""
+    """Measure the capture of the node's parameters and result by itself, beside a copy by hand."""
     flow = FlowState(new_flow_id(), "capture")
     rows = []
-    for variant, params in (("capture alone", parameters()), ("capture alone, nested", nested_parameters())):
-        samplers = {
-            name: partial(_captures, take, params, plan.calls)
-            for name, take in (
-                ("snapshot with taints", lambda value: snapshot(value, flow)),
-                ("snapshot", snapshot),
-                ("by hand, three keys", _by_hand),
-            )
+    for payload in (SMALL, NESTED, CHAT):
+        both = payload.parameters(), payload.result
+        works: dict[str, Callable[[Any], Any]] = {"the_edge_obs": lambda value: snapshot(value, flow), "copy by hand": copied}
+        samplers: dict[str, Callable[[], float]] = {
+            name: partial(_repeated, partial(_each, work, both), plan.calls // payload.share) for name, work in works.items()
         }
-        rows += rows_of(variant, interleaved(plan.rounds, samplers), "µs/node")
+        samplers |= {
+            name: partial(_repeated, work, plan.calls // payload.share) for name, work in _references(payload, None).items()
+        }
+        rows += rows_of(payload.variant("capture alone"), interleaved(plan.rounds, samplers), "µs/node")
     return rows
 
 
-def _captures(take: Callable[[Any], Any], params: dict[str, Any], calls: int) -> float:
-    start = time.perf_counter_ns()
-    for _ in range(calls):
-        take(params)
-        take(RESULT)
-    return (time.perf_counter_ns() - start) / calls / 1000
-
-
-def _by_hand(value: Any) -> Any:
-    """Copy and redact as people write it for themselves: no caps, no cycles, nothing but JSON types."""
-    if isinstance(value, dict):
-        return {key: REDACTED if key in ("api_key", "password", "token") else _by_hand(item) for key, item in value.items()}
-    return [_by_hand(item) for item in value] if isinstance(value, list) else value
+def _each(work: Callable[[Any], Any], values: tuple[Any, ...]) -> None:
+    for value in values:
+        work(value)

@@ -267,7 +267,7 @@ def test_ctrl_c_while_a_result_is_copied_goes_on_after_the_end(
             raise interrupt
         return snapshot(value, *rest)
 
-    monkeypatch.setattr(instrumentation, "snapshot", copied)
+    monkeypatch.setattr(instrumentation, "captured", copied)
     with obs.flow() as run, pytest.raises(interrupt):
         obs.observable("x")(lambda: 1)()
     assert [event["event_type"] for event in ring.events(run.flow_id)] == ["entry", "entry", "exit", "exit"]

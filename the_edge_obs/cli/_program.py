@@ -101,8 +101,9 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
         from ..instrumentation.resources import runtime
+        from ..redaction.payloads import CORE
 
-        print(f"tea-obs ({runtime()})")
+        print(f"tea-obs ({runtime()}, {CORE})")
         parser.exit()
 
 

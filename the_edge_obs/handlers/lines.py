@@ -12,6 +12,7 @@ from typing import Any, Final
 from ..event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
 from ..recording.records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
 from ..redaction.marks import Ways, paths_of
+from ..redaction.payloads import ENCODED
 from ..redaction.verdicts import FLOWS, Remembered, remembered
 from .formatters import to_line
 
@@ -54,15 +55,14 @@ def encoded(facts: Facts) -> bytes:
     is_without = payload is NOTHING
     if message is not None or (is_without and took is None) or not _FIRST <= wall < _LAST:
         return _other(facts, known)
-    clean = known.clean
+    clean, cut = known.clean, b""
     try:
         if type(payload) is dict:
-            is_plain = clean.issuperset(payload.values()) and clean.issuperset(payload)
+            is_plain = clean.issuperset(payload.values()) and known.clean_keys.issuperset(payload)
         else:
             is_plain = is_without or payload in clean
     except TypeError:  # it is or contains a container
         is_plain = False
-    cut = b""
     if not is_plain and (ways := known.marks_in(payload)) != ():
         if ways is None:
             return _long_way(facts)
@@ -73,12 +73,13 @@ def encoded(facts: Facts) -> bytes:
     end = b"}\n" if step is None else _stepped(step)
     try:
         moment = _dump(wall // 1000 / 1e6)
+        text = b"" if is_without else payload.json if type(payload) is ENCODED else _dump(payload)
         if took is None:
-            pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, _dump(payload), cut, _NO_METRICS, end)
+            pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, text, cut, _NO_METRICS, end)
         elif is_without:
             pieces = head[2], moment, _NO_OUTPUT, _dump(took), _AFTER_DURATION, end
         else:
-            pieces = head[2], moment, _OUTPUT, _dump(payload), cut, _DURATION, _dump(took), _AFTER_DURATION, end
+            pieces = head[2], moment, _OUTPUT, text, cut, _DURATION, _dump(took), _AFTER_DURATION, end
     except TypeError:  # json accepts more than orjson
         return _long_way(facts)
     line = b"".join(pieces)
@@ -118,7 +119,7 @@ def _other(facts: Facts, known: Remembered) -> bytes:
                 _AFTER_TIME[event_type],
                 _dump(message),
                 _BEFORE_DATA[key],
-                _dump(payload),
+                payload.json if type(payload) is ENCODED else _dump(payload),
                 cut,
                 _AFTER_DATA[key],
                 _dump(metrics or {}),

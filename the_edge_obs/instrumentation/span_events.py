@@ -19,6 +19,7 @@ from ..recording.names import fit_name, node_name
 from ..recording.pricing import active
 from ..recording.records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
 from ..recording.tracebacks import Parts
+from ..redaction.payloads import captured, snapshot_of
 from ..redaction.snapshots import snapshot
 from ..secrets.keys import KEY_CLASSES, KeyClasses
 from .capture import is_soft_failure, metrics_of
@@ -140,7 +141,7 @@ class OpenSpan:
                     metrics = brought if metrics is None else {**metrics, **brought}
                 if active:
                     metrics = self._priced(metrics, output)
-                output = snapshot(output, flow, self.classes)
+                output = captured(output, flow, self.classes)
             elif active:
                 metrics = self._priced(metrics, output)
             if metrics is not None:
@@ -155,7 +156,7 @@ class OpenSpan:
         """Return the metrics with the cost of the span, and note a model without a price."""
         if metrics is None:
             return None
-        costs = with_cost(metrics, output, self.given, self.context)
+        costs = with_cost(metrics, output, snapshot_of(self.given), self.context)
         if costs.note is not None:
             self.log("log", logging.WARNING, costs.note, {}, None)
         return costs.metrics

@@ -18,6 +18,7 @@ from ..recording.faults import Guard, own_fault
 from ..recording.names import node_name
 from ..recording.records import ENTRY, NOTHING, NOWHERE, PLAIN, Site
 from ..recording.tracebacks import described
+from ..redaction.payloads import captured
 from ..redaction.snapshots import snapshot
 from .ends import text_of
 from .following import followed
@@ -107,8 +108,10 @@ class Span:
         started = time.perf_counter_ns() - time.time_ns() + wall if wall else 0
         self._open = span = OpenSpan(self._logger, self._level, self._site, context, wall=wall, started=started)
         try:
-            payload = snapshot(self._payload, context.flow)
-            span.entry(self._kind, payload if beside is None else {**payload, **beside})
+            if beside is None and self._kind.key is not None:
+                span.entry(self._kind, captured(self._payload, context.flow))
+            else:
+                span.entry(self._kind, {**snapshot(self._payload, context.flow), **(beside or {})})
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", context)
         self._pending[:] = [span]

@@ -21,7 +21,7 @@ from ..recording.dispatch import emit, verdicts
 from ..recording.faults import own_fault
 from ..recording.names import fit_name
 from ..recording.records import ENTRY, EXIT, NOTHING, Site
-from ..redaction.snapshots import snapshot
+from ..redaction.payloads import captured
 from ..secrets.keys import classes_for
 from .capture import MUTE, Capture, may_bring_metrics
 from .later import Wrappers, hand_on
@@ -63,7 +63,7 @@ class ObservedNode:
         opened = OpenSpan(self.logger, self.level, self.site, context, self.classes)
         try:
             given = args[0] if args and self.capture.takes_params else self.capture(args, kwargs)
-            opened.entry(ENTRY, snapshot(given, context.flow, self.classes))
+            opened.entry(ENTRY, captured(given, context.flow, self.classes))
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", context)
         return opened
@@ -154,7 +154,7 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
         # The duration begins with the entry's timestamp, so the end's timestamp is that plus the duration.
         wall, take, started = wall_clock(), None, clock()
         try:
-            payload = snapshot(args[0] if args and capture.takes_params else capture(args, kwargs), flow, node.classes)
+            payload = captured(args[0] if args and capture.takes_params else capture(args, kwargs), flow, node.classes)
             take = emit(logger, (context, ENTRY, level, wall, None, payload, None, site))
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             payload = None
@@ -189,7 +189,7 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
             node.close(context, wall, started, payload, output)
             return output
         try:
-            payload = snapshot(output, flow, node.classes)
+            payload = captured(output, flow, node.classes)
         except (KeyboardInterrupt, SystemExit):  # it may come from outside the snapshot: end the span and raise it
             node.close(context, wall, started, payload, output)
             raise

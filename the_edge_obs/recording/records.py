@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from ..context import FlowState, Place, current
 from ..event import ENDS, EVENT_TYPES, KEYS, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number, may_be_root
 from ..redaction.marks import Mark, cut_paths, without_cut
+from ..redaction.payloads import ENCODED
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
 from ..redaction.verdicts import remembered
@@ -131,6 +132,8 @@ def size_of(item: Item) -> int:
                 total += 49 + len(part)
             elif kind is dict or kind is list or kind is tuple:
                 waiting.append(part)
+            elif kind is ENCODED:
+                total += 160 + len(part.json)
     return total
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
@@ -48,8 +48,9 @@ SMALL_STRING: Final = 1_024  # at most this many characters, is far from every c
 SHORT_STRING: Final = 64  # characters that every string keeps without being counted
 
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
+_LEAVES: Final = _ATOMS | {str}
 # Beside one of these keys, the key "value" may be secret: {"name": "password", "value": "x"}.
-_NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
+NAMES: Final = frozenset(spelled for key in NAME_KEYS for spelled in (key, key.capitalize(), key.upper()))
 _SURE_VALUES: Final = frozenset({"value", "values", "val", "vals"})
 
 _SECRET: Final = Mark(PLACEHOLDER)
@@ -91,10 +92,15 @@ def snapshot(
         ``[+N items]``, ``[depth]`` or ``[circular]``, and is a ``Mark``, like the placeholder of a secret.
     """
     kind = type(value)
-    if kind is dict and len(value) <= _small_items and (flow is None or flow.taints.policy is None):
-        taken = _small_dict(value, flow, classes)
-        return _Snapshot(flow, classes).mapping(value.items(), len(value), value, ()) if taken is None else taken
-    return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
+    try:
+        if kind is dict and len(value) <= _small_items and (flow is None or flow.taints.policy is None):
+            taken = _small_dict(value, flow, classes)
+            return _Snapshot(flow, classes).mapping(value.items(), len(value), value, ()) if taken is None else taken
+        return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
+    except _CutError:
+        walk = _Snapshot(flow, classes)
+        walk.small = -1
+        return walk.take(value, ())
 
 
 def _small_dict(
@@ -124,7 +130,7 @@ def _small_dict(
             kind = type(item := taken[key])
             if verdict := known[key]:
                 if verdict >= ODD:
-                    if verdict == ODD or not _NAMES.isdisjoint(taken):
+                    if verdict == ODD or not NAMES.isdisjoint(taken):
                         return None
                 elif kind is str and flow is not None and len(item) <= SMALL_STRING and item in flow.taints:
                     taken[key] = _SECRET
@@ -142,6 +148,13 @@ def _small_dict(
     except KeyError:  # a new key; a lookup with a default would cost each call a tenth more
         return None
     return taken
+
+
+class _CutError(Exception):
+    """A text must be cut, so the value is read again without short ways for dicts.
+
+    They may give up a dict and read it again. By then the flow may have learned a secret from it, which moves a cut.
+    """
 
 
 class _Snapshot:
@@ -170,7 +183,7 @@ class _Snapshot:
         if kind in _ATOMS:
             return value
         if kind is dict:
-            if len(value) <= min(self.left, self.small) and len(path) < MAX_DEPTH and id(value) not in path:
+            if len(value) <= self.small and len(value) <= self.left and len(path) < MAX_DEPTH and id(value) not in path:
                 left, chars = self.left, self.chars
                 self.left -= len(value)
                 if (taken := _small_dict(value, self.flow, self.classes, self, path, SHORT_STRING)) is not None:
@@ -197,6 +210,8 @@ class _Snapshot:
 
     def head(self, text: str, room: int) -> str:
         """Return the first ``room`` characters of a longer text, without secrets, and how many are missing."""
+        if self.small >= 0:
+            raise _CutError
         window = text[: room + MAX_STRING]
         clean = scrub_text(window, self.flow.taints if self.flow else ())
         kept = min(room, len(clean))
@@ -240,6 +255,9 @@ class _Snapshot:
     def items(self, source: Iterable[Any], count: int, value: object, path: tuple[int, ...]) -> Any:
         if (stop := self.stop(value, path)) is not None:
             return stop
+        is_short = type(source) is list and 1 < count <= MAX_ITEMS and len(path) + 1 < MAX_DEPTH
+        if is_short and (rows := self.rows(source)) is not None:
+            return rows
         inner = (*path, id(value))
         taken: list[Any] = []
         flag = ""
@@ -265,6 +283,39 @@ class _Snapshot:
         if len(taken) < count:
             taken.append(Mark(f"[+{count - len(taken)} items]"))
         return taken
+
+    def rows(self, source: Iterable[Any]) -> list[dict[str, Any]] | None:
+        """Return copies of dicts with plain keys and without containers, such as messages; None for any other items.
+
+        They are copied and checked together, which takes a third of the time.
+        """
+        rows = [*source]
+        if set(map(type, rows)) != {dict} or not _LEAVES.issuperset(map(type, rows[0].values())):
+            return None
+        taken = [*map(dict.copy, rows)]
+        keys, values = [*chain.from_iterable(taken)], [*chain.from_iterable(map(dict.values, taken))]
+        kinds = set(map(type, values))
+        if not kinds <= _LEAVES or max(map(len, taken)) > self.small or not self.are_plain(keys):
+            return None
+        count, chars = len(rows) + len(keys), 0
+        if str in kinds:
+            lengths = [*map(len, values if len(kinds) == 1 else [value for value in values if type(value) is str])]
+            chars = sum([length for length in lengths if length > SHORT_STRING])
+            if chars > self.chars or max(lengths) > MAX_STRING:
+                return None
+        if count > self.left:
+            return None
+        self.left -= count
+        self.chars -= chars
+        return taken
+
+    def are_plain(self, keys: list[Any]) -> bool:
+        """Tell whether all keys are texts that are known not to be secret, whatever stands beside them."""
+        if set(map(type, keys)) != {str}:
+            return False
+        distinct = set(keys)
+        verdicts = set(map(self.classes.known.get, distinct))
+        return verdicts == {PLAIN} or (verdicts <= {PLAIN, VALUE} and NAMES.isdisjoint(distinct))
 
     def names_secret(self, name: Any, value: Any) -> bool:
         """Tell whether a text, or bytes as in raw headers, is a secret key for the value beside it."""
@@ -312,7 +363,7 @@ class _Snapshot:
                 if issubclass(kind, kinds):
                     return convert(self, value, path)
             return self.object(value, path)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, _CutError):
             raise
         except BaseException as error:  # noqa: BLE001 - a hostile object must not break what is observed
             return f"<{name_of(kind)}: {name_of(type(error))} while reading it>"

@@ -8,25 +8,66 @@ know no secret and have no policy of their own share their verdicts: otherwise e
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 from ..context import FlowState
 from ..event import MAX_INT, dumps, level_name
-from ..secrets.policies import Policy, followers
+from ..secrets.policies import BUILT_IN, Policy, followers, process_policy
 from ..secrets.taints import SHORTEST_NUMBER
-from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, ways_to_marks
+from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, paths_of, ways_to_marks
+from .payloads import ENCODED, Encoded, Payload, decoded, is_encoded, snapshot_of
 from .texts import scrub, scrub_text
 
 _MAX_FLOWS: Final = 64  # flows with a cache
-_MAX_TEXTS: Final = 1_024  # texts per flow,
-_MAX_CHARS: Final = LONGEST_WHOLE_KEY  # each with at most this many characters
+_MAX_TEXTS: Final = 1_024  # texts of a flow, or of all flows that share their verdicts,
+_MAX_CHARS: Final = 65_536  # and the characters of a flow's texts: a chat repeats its history in every call
+_MAX_SHARED_CHARS: Final = 262_144  # of the texts of all others: several chats at a time, but they outlive their flows
 _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Between these, json and orjson write a float in the same way: without an exponent.
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
+_MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
 _NONE_BELOW: Final[dict[int, Ways]] = {}
 _ALWAYS_CLEAN: Final = (None, True, False)
-_shared: set[Any] = set(_ALWAYS_CLEAN)
+
+
+class _Clean:
+    """What scrubbing does not change, up to a number of texts and of their characters. Then all of it is forgotten.
+
+    Args:
+        most_chars: Characters of all texts.
+
+    Attributes:
+        values: Texts and small numbers.
+        keys: Keys that are not cut.
+    """
+
+    __slots__ = ("_chars", "_most_chars", "keys", "values")
+
+    def __init__(self, most_chars: int) -> None:
+        self._most_chars = most_chars
+        self.values: set[Any] = set(_ALWAYS_CLEAN)
+        self.keys: set[str] = set()
+        self._chars = 0
+
+    def add(self, text: str) -> None:
+        """Add a text."""
+        self._chars += len(text)
+        if len(self.values) >= _MAX_TEXTS or self._chars > self._most_chars:
+            self.values.clear()
+            self.values.update(_ALWAYS_CLEAN)
+            self._chars = len(text)
+        self.values.add(text)
+
+    def add_key(self, key: str) -> None:
+        """Add a key, which is short."""
+        if len(self.keys) >= _MAX_TEXTS:
+            self.keys.clear()
+        self.keys.add(key)
+
+
+_shared = _Clean(_MAX_SHARED_CHARS)
 """What is clean in each flow without secrets and without a policy of its own."""
 
 
@@ -34,19 +75,22 @@ class Remembered:
     """The cache of one flow.
 
     Attributes:
-        clean: Keys, texts and small numbers that scrubbing does not change, at this ``version`` of the taints.
+        clean: Texts and small numbers that scrubbing does not change, at this ``version`` of the taints.
+        clean_keys: Keys that are not cut and that scrubbing does not change.
         start: The beginning of every line of the flow.
         above: The parent that was written last, and its part of a line.
         heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
     """
 
-    __slots__ = ("above", "clean", "flow", "heads", "start", "version")
+    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "start", "version")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
         taints = flow.taints
         self.version = taints.version
-        self.clean = _shared if not taints and taints.policy is None else set(_ALWAYS_CLEAN)
+        self._clean = _shared if not taints and taints.policy is None else _Clean(_MAX_CHARS)
+        self.clean, self.clean_keys = self._clean.values, self._clean.keys
+        self._needles: tuple[bytes, ...] | None = None
         self.heads: dict[int, tuple[str, int, bytes]] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
@@ -63,38 +107,65 @@ class Remembered:
         head = self.heads[number] = node, level, text.encode()
         return head
 
-    def scrubbed(self, payload: Any, path: str) -> tuple[Any, list[str]]:
-        """Return a scrubbed copy of a snapshot, and the paths where it is not complete.
+    def scrubbed(self, payload: Payload, path: str) -> tuple[Any, list[str]]:
+        """Return a scrubbed copy of a payload, and the paths where it is not complete.
 
         Args:
-            payload: The snapshot.
+            payload: The payload.
             path: Its path, such as ``input``; empty for data as a whole.
         """
+        if is_encoded(payload):
+            if self.is_clean_payload(payload):
+                return decoded(payload), paths_of(path, payload.ways)
+            payload = snapshot_of(payload)
         if self.marks_in(payload) == ():
             return _copied(payload), []
         clean = scrub(payload, self.flow.taints)
         return clean, cut_paths(path, payload, clean)
 
+    def is_clean_payload(self, payload: Encoded) -> bool:
+        """Tell whether scrubbing leaves an encoded payload unchanged; it may say no where that is not sure.
+
+        All of it is searched at once. A secret that the flow knows is in the bytes as JSON spells it, wherever it is in a text.
+        """
+        taints = self.flow.taints
+        if taints.policy is not None or process_policy() is not BUILT_IN or not payload.is_clean():
+            return False
+        if (needles := self._needles) is None:
+            texts = [*taints.copied(), *map(str, taints.numbers), "…[+"] if taints else []
+            needles = self._needles = tuple(dumps(text)[1:-1].encode("utf-8", "replace") for text in texts)
+        return len(needles) <= _MANY and not payload.has_any(needles)
+
     def is_clean(self, text: str) -> bool:
         """Tell whether scrubbing leaves a text unchanged, and cache it if so."""
         if scrub_text(text, self.flow.taints) != text:
             return False
-        if len(text) <= _MAX_CHARS:
-            if len(self.clean) >= _MAX_TEXTS:
-                self.clean.clear()
-                self.clean.update(_ALWAYS_CLEAN)
-            self.clean.add(text)
+        self._clean.add(text)
         return True
 
     def is_clean_key(self, key: str) -> bool:
-        """Tell whether a key is not cut, and scrubbing leaves it unchanged."""
-        return len(key) <= LONGEST_WHOLE_KEY and self.is_clean(key)
+        """Tell whether a key is not cut and scrubbing leaves it unchanged, and cache it if so."""
+        if len(key) > LONGEST_WHOLE_KEY or scrub_text(key, self.flow.taints) != key:
+            return False
+        self._clean.add_key(key)
+        return True
+
+    def are_clean(self, rows: list[Any]) -> bool:
+        """Tell whether a list has only dicts whose keys and values are cached as clean."""
+        if set(map(type, rows)) != {dict}:
+            return False
+        try:
+            return self.clean.issuperset(chain.from_iterable(map(dict.values, rows))) and self.clean_keys.issuperset(
+                chain.from_iterable(rows)
+            )
+        except TypeError:  # they contain containers
+            return False
 
     def marks_in(self, value: Any) -> Ways | None:
-        """Return the ways to the marks in a snapshot; None if scrubbing changes it, or if encoders write it differently."""
+        """Return the ways to the marks in a payload; None if scrubbing changes it, or if encoders write it differently."""
         kind, clean, is_marked, below, items = type(value), self.clean, False, _NONE_BELOW, value
         if kind is dict:
-            if not clean.issuperset(value) and not all(map(self.is_clean_key, value)):
+            if not self.clean_keys.issuperset(value) and not all(map(self.is_clean_key, value)):
                 return None
             items = value.values()
             try:
@@ -104,6 +175,8 @@ class Remembered:
                 pass
         elif kind is not list:
             items = (value,)
+        elif value and type(value[0]) is dict and self.are_clean(value):
+            return ()
         for item in items:
             kind = type(item)
             if kind is str:
@@ -122,6 +195,8 @@ class Remembered:
                 if (text := str(item)) not in clean and not self.is_clean(text):
                     return None
                 is_marked = True
+            elif kind is ENCODED:  # the payload itself
+                return item.ways if self.is_clean_payload(item) else None
             elif item is not None and kind is not bool:
                 return None
         return ways_to_marks(value, below) if is_marked else ()
@@ -145,7 +220,7 @@ def _follow(policy: Policy) -> None:
     # A verdict that another thread computes under the old policy goes into a cache that is no longer reachable here.
     global _shared
     FLOWS.clear()
-    _shared = set(_ALWAYS_CLEAN)
+    _shared = _Clean(_MAX_SHARED_CHARS)
 
 
 followers.append(_follow)

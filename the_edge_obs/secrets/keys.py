@@ -45,6 +45,8 @@ _LARGEST: Final = 10**40  # larger numbers are not secrets
 PLAIN, SECRET, TOKEN, WEAK, ODD, VALUE, KEY = 0, 1, 2, 3, 4, 5, 6
 
 MAX_NAME: Final = 96  # characters of a name in a text that are classified: its end, next to the value
+_MAX_WORDS: Final = 32_768  # plain words of texts, and parts of texts,
+_MAX_PART: Final = 64  # each with at most this many characters
 _SHORT: Final = 14  # a word with at least this many characters may be a secret itself
 _STEM: Final = re.compile("|".join(map(re.escape, STEMS)))
 _WORDS = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|[0-9]+")
@@ -228,14 +230,16 @@ class KeyClasses:
         own: The policy of one flow, or None for only the process's.
         known: Verdicts by key: a plain dict, where a lookup takes half the time of one here.
         plain: Words of texts that are short and not secret names.
+        plain_parts: Parts of texts, as ``str.split`` returns them, in which every word is plain.
     """
 
-    __slots__ = ("__weakref__", "extra", "known", "own", "plain")
+    __slots__ = ("__weakref__", "extra", "known", "own", "plain", "plain_parts")
 
     def __init__(self, extra: frozenset[str] = frozenset(), own: Policy | None = None) -> None:
         self.extra, self.own = extra, own
         self.known: dict[str, int] = {}
         self.plain: set[str] = set()
+        self.plain_parts: set[str] = set()
 
     def __getitem__(self, key: Any) -> int:
         if type(key) is not str or len(key) > MAX_KEY:
@@ -271,10 +275,17 @@ class KeyClasses:
         return names, longest
 
     def _note(self, word: str, policy: Policy) -> None:
-        if len(self.plain) >= 32_768:
+        if len(self.plain) >= _MAX_WORDS:
             self.plain.clear()
         if policy is effective(self.own):
             self.plain.add(word)
+
+    def note_parts(self, parts: Iterable[str], policy: Policy) -> None:
+        """Cache parts of a text in which every word is plain under a policy."""
+        if len(self.plain_parts) >= _MAX_WORDS:
+            self.plain_parts.clear()
+        if policy is effective(self.own):  # another one may have become active in the meantime
+            self.plain_parts.update(part for part in parts if len(part) <= _MAX_PART)
 
     def under(self, own: Policy | None) -> KeyClasses:
         """Return the classifier of the same keys for a flow with a policy of its own."""
@@ -307,6 +318,7 @@ def _follow(policy: Policy) -> None:
     for classes in tuple(_all_classes):
         classes.known.clear()
         classes.plain.clear()
+        classes.plain_parts.clear()
 
 
 followers.append(_follow)

@@ -21,7 +21,6 @@ class Entry(NamedTuple):
 
 LEDGER: Final[dict[str, Entry]] = {
     "floor": Entry("floor", "Floor"),
-    "floor without taints": Entry("floor", "FloorWithoutTaints"),
     "the_edge_obs": Entry("ours", "TheEdgeObs"),
     "stdlib": Entry("plain_stdlib", "PlainStdlib", ("orjson",)),
     "structlog": Entry("with_structlog", "WithStructlog", ("structlog", "orjson")),

@@ -11,9 +11,19 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from the_edge_obs.context import new_number
-from the_edge_obs.redaction.snapshots import snapshot
 
-__all__ = ["SPAN", "Contender", "Keeping", "Seen", "new_number", "open_flow", "snapshot"]
+from ..node import REDACTED
+
+__all__ = ["SPAN", "Contender", "Keeping", "Seen", "copied", "new_number", "open_flow"]
+
+_SECRET_KEYS = frozenset({"api_key", "password", "token", "authorization"})
+
+
+def copied(value: Any) -> Any:
+    """Return a redacted copy as people write it for themselves: four keys, no caps, no cycles, nothing but JSON types."""
+    if isinstance(value, dict):
+        return {key: REDACTED if key in _SECRET_KEYS else copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 class Seen(NamedTuple):

@@ -1,4 +1,4 @@
-"""The floor: two clock reads and two deque appends of tuples, with snapshot and redaction. No ids, no levels, no handlers."""
+"""The floor: two clock reads and two deque appends of tuples, with copies by hand. No ids, no levels, no handlers."""
 
 from __future__ import annotations
 
@@ -9,42 +9,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from the_edge_obs.context import FlowState, new_flow_id
-
-from .base import Contender, Seen, snapshot
+from .base import Contender, Seen, copied
 
 
 class Floor(Contender):
-    """The floor with a capture of the same duty as this package's: the flow's secrets are remembered."""
+    """What hardly anybody can do without."""
 
     keeps_ids = False
     writes = False
     levels = ("info",)
-    taints = True
 
     def __init__(self, capacity: int = 10_000, folder: Path | None = None, level: str = "info") -> None:
         super().__init__(capacity, folder, level)
         self.kept: deque[Any] = deque(maxlen=capacity)
-        self.state = FlowState(new_flow_id(), "floor") if self.taints else None
 
     def observe(self, fn: Callable[..., Any], node: str) -> Callable[..., Any]:
-        append, clock, state = self.kept.append, time.perf_counter_ns, self.state
+        append, clock = self.kept.append, time.perf_counter_ns
 
-        def observed(params: Any, run_state: Any, ctx: Any) -> Any:
-            append((node, "entry", clock(), snapshot(params, state)))
-            result = fn(params, run_state, ctx)
-            append((node, "exit", clock(), snapshot(result, state)))
+        def observed(params: Any, state: Any, ctx: Any) -> Any:
+            append((node, "entry", clock(), copied(params)))
+            result = fn(params, state, ctx)
+            append((node, "exit", clock(), copied(result)))
             return result
 
         return observed
 
     def observe_async(self, fn: Callable[..., Any], node: str) -> Callable[..., Any]:
-        append, clock, state = self.kept.append, time.perf_counter_ns, self.state
+        append, clock = self.kept.append, time.perf_counter_ns
 
-        async def observed(params: Any, run_state: Any, ctx: Any) -> Any:
-            append((node, "entry", clock(), snapshot(params, state)))
-            result = await fn(params, run_state, ctx)
-            append((node, "exit", clock(), snapshot(result, state)))
+        async def observed(params: Any, state: Any, ctx: Any) -> Any:
+            append((node, "entry", clock(), copied(params)))
+            result = await fn(params, state, ctx)
+            append((node, "exit", clock(), copied(result)))
             return result
 
         return observed
@@ -58,9 +54,3 @@ class Floor(Contender):
 
     def clear(self) -> None:
         self.kept.clear()
-
-
-class FloorWithoutTaints(Floor):
-    """The floor with the capture that the peers have: no secret is remembered."""
-
-    taints = False

@@ -14,7 +14,7 @@ from typing import Any
 
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from .base import SPAN, Keeping, Seen, new_number, snapshot
+from .base import SPAN, Keeping, Seen, copied, new_number
 
 _SWITCHES = ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks")
 _FIELDS = ("flow_id", "span_id", "parent_id", "node", "kind", "data")
@@ -67,11 +67,11 @@ class PlainStdlib(Keeping):
             flow_id, parent, _ = SPAN.get()
             token = SPAN.set((flow_id, new_number(), parent))
             try:
-                log.info("entry", extra={"node": node, "kind": "entry", "data": snapshot(params)})
+                log.info("entry", extra={"node": node, "kind": "entry", "data": copied(params)})
                 start = clock()
                 result = fn(params, state, ctx)
                 took = clock() - start
-                log.info("exit", extra={"node": node, "kind": "exit", "data": snapshot(result), "duration_ns": took})
+                log.info("exit", extra={"node": node, "kind": "exit", "data": copied(result), "duration_ns": took})
             finally:
                 SPAN.reset(token)
             return result
@@ -85,11 +85,11 @@ class PlainStdlib(Keeping):
             flow_id, parent, _ = SPAN.get()
             token = SPAN.set((flow_id, new_number(), parent))
             try:
-                log.info("entry", extra={"node": node, "kind": "entry", "data": snapshot(params)})
+                log.info("entry", extra={"node": node, "kind": "entry", "data": copied(params)})
                 start = clock()
                 result = await fn(params, state, ctx)
                 took = clock() - start
-                log.info("exit", extra={"node": node, "kind": "exit", "data": snapshot(result), "duration_ns": took})
+                log.info("exit", extra={"node": node, "kind": "exit", "data": copied(result), "duration_ns": took})
             finally:
                 SPAN.reset(token)
             return result

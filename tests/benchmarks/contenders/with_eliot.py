@@ -12,7 +12,7 @@ from typing import Any
 
 import eliot
 
-from .base import Keeping, Seen, snapshot
+from .base import Keeping, Seen, copied
 
 _KINDS = {"started": "entry", "succeeded": "exit"}
 
@@ -36,9 +36,9 @@ class WithEliot(Keeping):
         start_action = eliot.start_action
 
         def observed(params: Any, state: Any, ctx: Any) -> Any:
-            with start_action(action_type=node, data=snapshot(params)) as action:
+            with start_action(action_type=node, data=copied(params)) as action:
                 result = fn(params, state, ctx)
-                action.add_success_fields(data=snapshot(result))
+                action.add_success_fields(data=copied(result))
             return result
 
         return observed
@@ -47,9 +47,9 @@ class WithEliot(Keeping):
         start_action = eliot.start_action
 
         async def observed(params: Any, state: Any, ctx: Any) -> Any:
-            with start_action(action_type=node, data=snapshot(params)) as action:
+            with start_action(action_type=node, data=copied(params)) as action:
                 result = await fn(params, state, ctx)
-                action.add_success_fields(data=snapshot(result))
+                action.add_success_fields(data=copied(result))
             return result
 
         return observed

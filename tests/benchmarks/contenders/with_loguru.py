@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from loguru import logger
 
-from .base import SPAN, Keeping, Seen, new_number, snapshot
+from .base import SPAN, Keeping, Seen, copied, new_number
 
 _FIELDS = ("flow_id", "span_id", "parent_id", "node")
 
@@ -67,11 +67,11 @@ class WithLoguru(Keeping):
             flow_id, parent, _ = SPAN.get()
             token = SPAN.set((flow_id, new_number(), parent))
             try:
-                info("entry", node=node, data=snapshot(params))
+                info("entry", node=node, data=copied(params))
                 start = clock()
                 result = fn(params, state, ctx)
                 took = clock() - start
-                info("exit", node=node, data=snapshot(result), duration_ns=took)
+                info("exit", node=node, data=copied(result), duration_ns=took)
             finally:
                 SPAN.reset(token)
             return result
@@ -85,11 +85,11 @@ class WithLoguru(Keeping):
             flow_id, parent, _ = SPAN.get()
             token = SPAN.set((flow_id, new_number(), parent))
             try:
-                info("entry", node=node, data=snapshot(params))
+                info("entry", node=node, data=copied(params))
                 start = clock()
                 result = await fn(params, state, ctx)
                 took = clock() - start
-                info("exit", node=node, data=snapshot(result), duration_ns=took)
+                info("exit", node=node, data=copied(result), duration_ns=took)
             finally:
                 SPAN.reset(token)
             return result

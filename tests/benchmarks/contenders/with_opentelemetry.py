@@ -18,11 +18,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import NoOpTracerProvider
 
-from .base import Contender, Seen, snapshot
+from .base import Contender, Seen, copied
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(snapshot(value)).decode()
+    return orjson.dumps(copied(value)).decode()
 
 
 class WithOpenTelemetry(Contender):

@@ -18,7 +18,7 @@ import orjson
 import structlog
 from structlog.contextvars import bound_contextvars, get_contextvars, merge_contextvars
 
-from .base import SPAN, Keeping, Seen, new_number, open_flow, snapshot
+from .base import SPAN, Keeping, Seen, copied, new_number, open_flow
 
 
 class Nothing:
@@ -60,11 +60,11 @@ class WithStructlog(Keeping):
             if not enabled(logging.INFO):
                 return fn(params, state, ctx)
             with bound_contextvars(span_id=new_number(), parent_id=get_contextvars()["span_id"]):
-                info("entry", data=snapshot(params))
+                info("entry", data=copied(params))
                 start = clock()
                 result = fn(params, state, ctx)
                 took = clock() - start
-                info("exit", data=snapshot(result), duration_ns=took)
+                info("exit", data=copied(result), duration_ns=took)
             return result
 
         return observed
@@ -74,11 +74,11 @@ class WithStructlog(Keeping):
 
         async def observed(params: Any, state: Any, ctx: Any) -> Any:
             with bound_contextvars(span_id=new_number(), parent_id=get_contextvars()["span_id"]):
-                info("entry", data=snapshot(params))
+                info("entry", data=copied(params))
                 start = clock()
                 result = await fn(params, state, ctx)
                 took = clock() - start
-                info("exit", data=snapshot(result), duration_ns=took)
+                info("exit", data=copied(result), duration_ns=took)
             return result
 
         return observed
@@ -111,11 +111,11 @@ class WithStructlogTuned(WithStructlog):
             span = new_number()
             token = SPAN.set((flow_id, span, parent))
             try:
-                info("entry", span_id=span, parent_id=parent, data=snapshot(params))
+                info("entry", span_id=span, parent_id=parent, data=copied(params))
                 start = clock()
                 result = fn(params, state, ctx)
                 took = clock() - start
-                info("exit", span_id=span, parent_id=parent, data=snapshot(result), duration_ns=took)
+                info("exit", span_id=span, parent_id=parent, data=copied(result), duration_ns=took)
             finally:
                 SPAN.reset(token)
             return result
@@ -130,11 +130,11 @@ class WithStructlogTuned(WithStructlog):
             span = new_number()
             token = SPAN.set((flow_id, span, parent))
             try:
-                info("entry", span_id=span, parent_id=parent, data=snapshot(params))
+                info("entry", span_id=span, parent_id=parent, data=copied(params))
                 start = clock()
                 result = await fn(params, state, ctx)
                 took = clock() - start
-                info("exit", span_id=span, parent_id=parent, data=snapshot(result), duration_ns=took)
+                info("exit", span_id=span, parent_id=parent, data=copied(result), duration_ns=took)
             finally:
                 SPAN.reset(token)
             return result

@@ -1,0 +1,77 @@
+//! A captured payload.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use memchr::memmem;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use the_edge_obs::redaction::{secret_spans, KeyClasses};
+
+use crate::json::all_texts;
+
+const UNKNOWN: u8 = 0;
+const CLEAN: u8 = 1;
+const UNCLEAN: u8 = 2;
+
+/// A payload as compact JSON. It refers to no container, so the garbage collector has nothing to do with it.
+#[pyclass(frozen, module = "the_edge_obs_native")]
+pub struct Encoded {
+    json: Py<PyBytes>,
+    ways: Py<PyTuple>,
+    verdict: AtomicU8,
+}
+
+impl Encoded {
+    /// Returns a payload of JSON in UTF-8, with the ways to the placeholders in it.
+    pub fn new(py: Python<'_>, json: &[u8], ways: Py<PyTuple>) -> Encoded {
+        Encoded {
+            json: PyBytes::new(py, json).unbind(),
+            ways,
+            verdict: AtomicU8::new(UNKNOWN),
+        }
+    }
+}
+
+#[pymethods]
+impl Encoded {
+    /// The payload as compact JSON.
+    #[getter]
+    fn json(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.json.clone_ref(py)
+    }
+
+    /// The ways to what was redacted: keys and indices, from the outside in.
+    #[getter]
+    fn ways(&self, py: Python<'_>) -> Py<PyTuple> {
+        self.ways.clone_ref(py)
+    }
+
+    /// Tell whether the JSON has any of some bytes in it.
+    fn has_any(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        let json = self.json.as_bytes(py);
+        for needle in needles {
+            if memmem::find(json, needle.cast::<PyBytes>()?.as_bytes()).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tell whether no text in the payload has a secret in it by the built-in rules. The answer is remembered.
+    fn is_clean(&self, py: Python<'_>) -> bool {
+        let known = self.verdict.load(Ordering::Relaxed);
+        if known != UNKNOWN {
+            return known == CLEAN;
+        }
+        let classes = KeyClasses::built_in();
+        let is_fine = |text: &str| secret_spans(text, classes).is_empty();
+        let json = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
+        // After a panic, which would stop the observed program, Python looks at the payload.
+        let search = AssertUnwindSafe(|| !json.is_empty() && all_texts(json, is_fine));
+        let is_clean = catch_unwind(search).unwrap_or(false);
+        self.verdict
+            .store(if is_clean { CLEAN } else { UNCLEAN }, Ordering::Relaxed);
+        is_clean
+    }
+}

@@ -1,0 +1,137 @@
+//! Compact JSON, byte for byte as Python's `json` writes it with `ensure_ascii=False`.
+
+use std::io::Write;
+
+/// Bytes that are looked at together.
+const CHUNK: usize = 32;
+
+fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Appends a text in quotes.
+pub fn string(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let plain = plain_bytes(rest);
+        out.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        if let Some((byte, after)) = rest.split_first() {
+            escaped(*byte, out);
+            rest = after;
+        }
+    }
+    out.push(b'"');
+}
+
+/// Returns how many bytes at the beginning need no escape.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    let mut count = 0;
+    for chunk in bytes.chunks_exact(CHUNK) {
+        // Without a branch for each byte, so that they are compared at once.
+        if chunk
+            .iter()
+            .fold(false, |any, byte| any | is_escaped(*byte))
+        {
+            break;
+        }
+        count += CHUNK;
+    }
+    let rest = &bytes[count..];
+    count
+        + rest
+            .iter()
+            .position(|byte| is_escaped(*byte))
+            .unwrap_or(rest.len())
+}
+
+fn escaped(byte: u8, out: &mut Vec<u8>) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0c => b'f',
+        _ => {
+            // Writing into a vector cannot fail.
+            let _ = write!(out, "\\u{byte:04x}");
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// Appends an integer.
+pub fn integer(number: i64, out: &mut Vec<u8>) {
+    let _ = write!(out, "{number}");
+}
+
+/// Tells whether all encoders write a number alike: finite, and without an exponent.
+pub fn is_plain_float(number: f64) -> bool {
+    number == 0.0 || (1e-4..1e16).contains(&number.abs())
+}
+
+/// Calls a function with each text of a JSON document that [`string`] and the others wrote, keys included, until it returns false.
+pub fn all_texts(json: &str, mut is_fine: impl FnMut(&str) -> bool) -> bool {
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    while let Some(start) = bytes[at..].iter().position(|byte| *byte == b'"') {
+        let start = at + start + 1;
+        let (end, has_escape) = end_of(bytes, start);
+        let text = &json[start..end];
+        let is_right = if has_escape {
+            is_fine(&unescaped(text))
+        } else {
+            is_fine(text)
+        };
+        if !is_right {
+            return false;
+        }
+        at = end + 1;
+    }
+    true
+}
+
+/// Returns where a text ends, and whether it has an escape in it.
+fn end_of(bytes: &[u8], start: usize) -> (usize, bool) {
+    let (mut at, mut has_escape) = (start, false);
+    loop {
+        at += plain_bytes(&bytes[at..]);
+        match bytes.get(at) {
+            Some(b'\\') => {
+                has_escape = true;
+                at += 2;
+            }
+            _ => return (at, has_escape),
+        }
+    }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        if char != '\\' {
+            plain.push(char);
+            continue;
+        }
+        match chars.next() {
+            Some('n') => plain.push('\n'),
+            Some('r') => plain.push('\r'),
+            Some('t') => plain.push('\t'),
+            Some('b') => plain.push('\u{8}'),
+            Some('f') => plain.push('\u{c}'),
+            Some('u') => {
+                let digits: String = chars.by_ref().take(4).collect();
+                let code = u32::from_str_radix(&digits, 16).ok();
+                plain.extend(code.and_then(char::from_u32));
+            }
+            Some(other) => plain.push(other),
+            None => {}
+        }
+    }
+    plain
+}

@@ -1,0 +1,213 @@
+"""Payloads as bytes: the same as snapshots, whatever is captured and whatever the flow learns before or after."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from the_edge_obs.context import FlowState, SpanContext
+from the_edge_obs.event import dumps
+from the_edge_obs.handlers.lines import encoded
+from the_edge_obs.recording.records import ENTRY, EXIT, NOWHERE, Facts, Kind, event_of_facts, size_of
+from the_edge_obs.redaction.marks import Mark
+from the_edge_obs.redaction.payloads import CORE, PYTHON, captured, is_encoded, snapshot_of
+from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.texts import learn, scrub
+from the_edge_obs.secrets.keys import classes_for
+from the_edge_obs.secrets.policies import Policy, activate
+
+from .strategies import FLOW
+from .test_handlers_lines import NUMBERS, SECRETS, TEXTS
+
+pytestmark = pytest.mark.skipif(
+    CORE == PYTHON, reason="the native core is not installed (pip install ./rust/python), or left out"
+)
+
+KEYS = st.one_of(
+    st.sampled_from(["model", "content", "role", "name", "value", "text", "password", "token", "tokens", "session", "auth", "…"]),
+    st.sampled_from(["max_tokens", "x-api-key", "cut", "error", 'a"b', "\ud800", "k" * 232, "k" * 233, "k" * 257, 1, None, True]),
+    st.text(max_size=6),
+)
+LEAVES = st.one_of(st.none(), NUMBERS, TEXTS, st.sampled_from(["--password", "opaque-4711", "x" * 8_192, "x" * 8_193, b"bytes"]))
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.tuples(inner, inner), st.tuples(KEYS, inner), st.dictionaries(KEYS, inner, max_size=5)
+    ),
+    max_leaves=25,
+)
+# Most of these are taken as bytes.
+PLAIN_KEYS = st.sampled_from(
+    ["model", "content", "role", "name", "password", "token", "x-api-key", "session", "cut", "error", 'a"b']
+)
+PLAIN_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-200_000, 200_000), st.floats(1e-3, 1e9), TEXTS.filter(lambda text: len(text) <= 300)
+)
+PLAIN_VALUES = st.dictionaries(
+    PLAIN_KEYS,
+    st.recursive(
+        PLAIN_LEAVES,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4), st.tuples(inner, inner), st.dictionaries(PLAIN_KEYS, inner, max_size=5)
+        ),
+        max_leaves=15,
+    ),
+    max_size=6,
+)
+
+
+def marked(value: Any) -> Any:
+    """Return a snapshot in which marks and the types of numbers can be compared."""
+    if type(value) is dict:
+        return {key: marked(item) for key, item in value.items()}
+    if type(value) is list:
+        return [marked(item) for item in value]
+    return (type(value), repr(value))
+
+
+def fact(flow: FlowState, payload: Any, kind: Kind = ENTRY) -> Facts:
+    duration = 12_345_678 if kind is EXIT else None
+    return (SpanContext(flow, 2**63 + 1, 7, "n", None), kind, 20, 1_700_000_000_123_456_789, None, payload, duration, NOWHERE)
+
+
+def both(value: Any, keys: list[str] | None = None) -> tuple[FlowState, Any, FlowState, Any]:
+    """Return a flow and the payload that is captured natively where that is possible, and the same in pure Python."""
+    one, other = FlowState(FLOW, "x"), FlowState(FLOW, "x")
+    classes = classes_for(keys)
+    return one, captured(value, one, classes), other, snapshot(value, other, classes)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@example({"a": {"password": "opaque-4711", "b": [{"token": "abcdefgh12345"}]}, "text": "opaque-4711"}, "hunter22", [])
+@example([["Authorization", "opaque-4711"], ("x-api-key", "opaque-4711")], "hunter22", [])
+@example({"name": "password", "value": "hunter22"}, "hunter22", [])
+@example({"name": "x", "Parameter-Name": "password", "value": "hunter22"}, "hunter22", [])
+@example([{"id": 7, "text": "hunter22"}, {"id": "password", "text": "hunter22"}], "hunter22", [])
+@example({"note": "see 123456789", "n": 123456789, "f": 1e-4, "g": 1e16}, "123456789", [])
+@example({"cut": 1, "a": 'quoted " \\ \n \x00 \x7f \u2028 é 😀'}, 'pa"ss\\wörd', ["note"])
+@given(VALUES | PLAIN_VALUES, st.sampled_from(SECRETS), st.sampled_from([[], ["note"], ["role", "x"]]))
+def test_both_ways_capture_the_same(value: Any, later: str, keys: list[str]) -> None:
+    """The snapshot, the taints, the event and the line are the same, and stay so when the flow learns a secret afterwards."""
+    one, payload, other, taken = both(value, keys)
+    # Of a value that is a secret as a whole, only one of them may know so yet: both lose it when they are scrubbed.
+    assert dumps(scrub(snapshot_of(payload), one.taints)) == dumps(scrub(taken, other.taints))
+    assert one.taints == other.taints
+    for kind in (ENTRY, EXIT):
+        for _ in range(2):
+            assert encoded(fact(one, payload, kind)) == encoded(fact(other, taken, kind))
+            assert dumps(event_of_facts(fact(one, payload, kind))) == dumps(event_of_facts(fact(other, taken, kind)))
+        learn(one, [later])
+        learn(other, [later])
+    assert encoded(fact(one, payload)) == encoded(fact(other, taken))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"model": "m", "api_key": "sk-live-4f9c2b7a1d8e6053b2aa", "messages": [{"role": "user", "content": "x" * 440}] * 10},
+        {"a": [1, -2, 0.5, -0.0, True, None, "é", ("t", 1)], "b": {}, "c": []},
+        [{"id": number, "text": "y" * 100} for number in range(200)],
+    ],
+)
+def test_what_most_payloads_are_is_bytes(value: Any) -> None:
+    """Chats, scalars, tuples and long lists do not fall back to Python."""
+    payload = captured(value, FlowState(FLOW, "x"))
+    assert is_encoded(payload)
+    assert payload.json == dumps(snapshot_of(payload)).encode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a text",
+        {"a": {1, 2}},
+        {"a": 2**63},
+        {"a": float("nan")},
+        {"a": 1e16},
+        {"a": "\ud800"},
+        {1: 2},
+        {"a": "x" * 8_193},
+        {"a": ["x" * 8_192] * 5},
+        {"a": [0] * 201},
+        [[0] * 190] * 11,
+        ["--password", "x"],
+    ],
+    ids=repr,
+)
+def test_everything_else_is_a_snapshot(value: Any) -> None:
+    """Other types, numbers that JSON cannot hold, what is cut, and what needs more than its key to be judged."""
+    assert marked(captured(value)) == marked(snapshot(value))
+
+
+def test_a_value_inside_itself_is_a_snapshot() -> None:
+    """The walk ends at the cap on depth."""
+    value: dict[str, Any] = {}
+    value["self"] = value
+    assert marked(captured(value)) == marked(snapshot(value))
+
+
+def test_no_code_of_the_value_runs() -> None:
+    """Types that only look like those of JSON are left to Python, which does not run their methods either."""
+
+    class Hostile:
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("compared")
+
+        def __hash__(self) -> int:
+            return hash("password")
+
+        __repr__ = __len__ = __iter__ = __eq__  # type: ignore[assignment]
+
+    class Text(str):
+        __slots__ = ()
+        __str__ = __len__ = __iter__ = __hash__ = Hostile.__eq__  # type: ignore[assignment]
+
+    for value in ({"a": Hostile()}, [Hostile()], {"a": Text("x")}, [(Text("x"), 1)]):
+        assert not is_encoded(captured(value))
+
+
+def test_a_later_change_is_not_visible() -> None:
+    """The payload is a copy, and so is each snapshot of it."""
+    value = {"a": [1], "password": "opaque-4711"}
+    payload = captured(value, FlowState(FLOW, "x"))
+    value["a"].append(2)
+    first = snapshot_of(payload)
+    first["a"].append(3)
+    assert snapshot_of(payload) == {"a": [1], "password": "[REDACTED]"}
+    assert type(snapshot_of(payload)["password"]) is Mark
+
+
+def test_a_policy_is_the_business_of_python() -> None:
+    """While one is active, nothing is captured as bytes, and bytes that were captured before are read again before they leave."""
+    flow = FlowState(FLOW, "x")
+    payload = captured({"note": "badge: 4711-ab"}, flow)
+    assert is_encoded(payload)
+    undo = activate(Policy(frozenset({"badge"})))
+    try:
+        assert not is_encoded(captured({"note": "badge: 4711-ab"}, flow))
+        assert b'"badge: [REDACTED]"' in encoded(fact(flow, payload))
+    finally:
+        undo()
+    assert b'"badge: 4711-ab"' in encoded(fact(flow, payload))
+
+
+def test_bytes_have_a_size() -> None:
+    """The cap of a ring counts them."""
+    payload = captured({"text": "x" * 1_000})
+    assert size_of(fact(FlowState(FLOW, "x"), payload)) == 584 + len(payload.json)
+
+
+def test_pure_python_can_be_asked_for() -> None:
+    """The environment variable leaves the core out."""
+    code = "from the_edge_obs.redaction.payloads import CORE, captured, is_encoded; print(CORE, is_encoded(captured({'a': [1]})))"
+    for value, said in (("1", "pure Python False\n"), ("", f"{CORE} True\n")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={"THE_EDGE_OBS_PURE": value}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == said
