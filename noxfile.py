@@ -122,8 +122,8 @@ def quick(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run all tests on one Python version: ``nox -s tests-3.12``; ``nox -s tests`` runs them on each that is there."""
-    install(session, "test")
-    session.run("pytest", "-q", *session.posargs)
+    install(session, "test", *of_dev("pytest-xdist"))
+    session.run("pytest", "-q", "-n", "auto", *session.posargs)
 
 
 @nox.session
