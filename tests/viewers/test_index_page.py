@@ -124,7 +124,7 @@ def test_nodes_are_those_of_stats(watched: Watched, tmp_path: Path) -> None:
     page = open_index(watched, tmp_path, made)
     page.click("#tab-nodes")
     rows = [row.split("\t")[:9] for row in page.locator("#totals tbody tr").all_inner_texts()]
-    stats = {stats.node: stats.to_dict() for stats in node_stats(made)[1]}["llm.call"]
+    stats = {one["node"]: one for one in node_stats(made).to_dicts()}["llm.call"]
     seconds = [f"{stats[key] / 1000:.2f} s" for key in ("total_ms", "p50_ms", "p95_ms", "max_ms")]
     assert rows[0] == ["llm.call", "40", "", *seconds, "", "$0.0400"]
     assert page.locator("#totals svg[role=img]").first.get_attribute("aria-label") == f"p50 {seconds[1]}, p95 {seconds[2]}"
