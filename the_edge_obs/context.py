@@ -323,8 +323,9 @@ class _FlowsKnown:
         return None if reference is None else reference()
 
     def _sweep(self) -> None:
-        for flow_id, reference in list(self._by_id.items()):
-            if reference() is None:
+        # A copy: making a list of pairs may collect garbage, and then other threads, which add flows, run in between.
+        for flow_id, reference in self._by_id.copy().items():
+            if reference() is None and self._by_id.get(flow_id) is reference:
                 self._by_id.pop(flow_id, None)
         self._enough = max(_FEWEST_SWEPT, 2 * len(self._by_id))
 
