@@ -120,6 +120,21 @@ def test_run_shows_nodes_tree_and_state(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
+def test_run_says_what_a_long_state_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many items, and the keys or the first text; short values and texts stay what they are."""
+    names = ", ".join(f"'name {number}'" for number in range(300))
+    state = f"names: [{names}], rows: [{{text: {'x' * 150}}}], few: [1, 2], big: {{a: 1, text: {'y' * 150}, password: hunter2}}"
+    main(["run", write_flow(f"name: long\ninitial_state: {{{state}}}" + NODES), "--set", "path=access.log"])
+    out = capsys.readouterr().out
+    assert out[out.index("final state") :].splitlines()[:5] == [
+        "final state (shortened; --output PATH writes all of it)",
+        "  names     300 items: name 0",
+        "  rows      1 item",
+        "  few       [1, 2]",
+        "  big       3 keys: a, text, password",
+    ]
+
+
 def test_run_shows_the_state_under_the_redaction_of_the_flow(capsys: pytest.CaptureFixture[str]) -> None:
     """Keys of the flow's own ``redact:`` are secret on stdout too, and so is what stood under them, wherever it reappears."""
     flow = """

@@ -281,7 +281,7 @@ def test_a_line_of_another_process_is_noticed(tmp_path: Path) -> None:
     assert [found.events for found in runs(path)] == [5]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_lines_of_a_forked_child_are_noticed(tmp_path: Path) -> None:
     """The child and its parent each count their own lines."""
     with written(tmp_path), obs.flow("triage"):

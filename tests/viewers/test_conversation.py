@@ -149,7 +149,7 @@ def test_what_is_no_conversation_is_a_tree(opened: Watched, other: str) -> None:
 
 
 def test_parts_that_are_not_known_are_shown_as_they_are(watched: Watched, tmp_path: Path) -> None:
-    """Nothing is lost: new kinds of parts, items that are no messages, results without their call, thoughts, refusals."""
+    """Nothing is lost: new kinds of parts, items that are not messages, results without their call, thoughts, refusals."""
     given = [
         {"role": "user", "content": [{"type": "hologram", "beam": 7}, 5], "name": "ann"},
         {"role": "tool", "tool_call_id": "gone", "content": "late", "status": "error"},

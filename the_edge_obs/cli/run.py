@@ -197,15 +197,32 @@ def _failure(error: BaseException, log: FlowLog | None) -> str:
 
 
 def _short(state: Mapping[str, Any], view: View) -> Iterator[str]:
-    """Yield the state, one line per key, cut to the width of the view and without what the flow takes for secret."""
+    """Yield the state, one line per key, without what the flow takes for secret; long values are shortened."""
     flow = flows_known.get(str(state.get("flow_id")))
     clean = scrub(snapshot(dict(state), flow), flow.taints if flow is not None else ())
-    shown = {printable(key): value for key, value in clean.items() if key not in _RUN_KEYS}
-    width = min(max(map(columns, shown), default=0), view.width // 3)
-    yield "final state" if shown else "final state: empty"
-    for key, value in shown.items():
-        text = printable(json.dumps(value, ensure_ascii=False))
-        yield "  " + line_of([Cell(key), Cell(text)], (width, view.width - width - 4), view)
+    shown = {key: printable(json.dumps(value, ensure_ascii=False)) for key, value in clean.items() if key not in _RUN_KEYS}
+    width = min(max((columns(printable(key)) for key in shown), default=0), view.width // 3)
+    room = view.width - width - 4
+    long = {key for key, text in shown.items() if columns(text) > room}
+    yield "final state" + (": empty" if not shown else " (shortened; --output PATH writes all of it)" if long else "")
+    for key, text in shown.items():
+        short = _summary(clean[key], state.get(key)) if key in long else None
+        yield "  " + line_of([Cell(printable(key)), Cell(short or text)], (width, room), view)
+
+
+def _summary(value: Any, whole: Any) -> str | None:
+    """Return what a long list or mapping holds: the number of its items, and its keys or its first text; None for other values.
+
+    Args:
+        value: The value without secrets, which has at most as many items as a snapshot keeps.
+        whole: The value as the flow left it.
+    """
+    if not isinstance(value, (dict, list)):
+        return None
+    count = len(whole if type(whole) in (dict, list, tuple) else value)
+    if isinstance(value, dict):
+        return printable(f"{counted(count, 'key')}: {', '.join(value)}")
+    return printable(counted(count, "item") + (f": {value[0]}" if isinstance(value[0], str) else ""))
 
 
 def _write(state: Mapping[str, Any], output: str) -> None:

@@ -166,7 +166,7 @@ list.addEventListener("scroll", () => requestAnimationFrame(draw));
 addEventListener("resize", draw);
 for (const row of rows) row.text = `${row.label} ${row.old ? row.old.node : ""} ${row.new ? row.new.node : ""}`.toLowerCase();
 select();
-// The page opens on the first difference; a duration alone is one only if there is no other.
+// The page opens on the first difference; a difference of duration alone counts only if nothing else differs.
 const start = visible.find((index) => rows[index].kind !== "same" || rows[index].moved);
 if (start === undefined) jump(1);
 else choose(start);

@@ -155,7 +155,7 @@ class SpanStream:
             above.take(reported, passed)
 
     def _above(self, parent: Any) -> _Reports | None:
-        """Return the reports of the children of a span; None if there is no parent, or if too many parents are not open."""
+        """Return the reports of the children of a span; None for a span without a parent, or if too many parents are not open."""
         span = None if parent is None else self._open.get(parent)
         if span is not None:
             return span

@@ -78,7 +78,7 @@ class BridgeProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Start a span of the flow. It does not become current: that happens when OpenTelemetry makes its own current."""
-        if self.users and (_joined or current() is not None or flow_spans):  # otherwise there is no flow
+        if self.users and (_joined or current() is not None or flow_spans):  # otherwise no flow is running
             with _joining:
                 above = _parent(span) or current()
                 if above is not None:

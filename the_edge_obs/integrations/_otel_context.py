@@ -146,7 +146,7 @@ class FlowRuntime:
     def attach(self, context: context_api.Context) -> Any:
         """Make a context current, and the flow's span that stands for its span."""
         token = self.inner.attach(context)
-        if self.users and (self._joined or current() is not None):  # otherwise there is no flow
+        if self.users and (self._joined or current() is not None):  # otherwise no flow is running
             with _following:
                 self._follow(context, token)
         return token

@@ -11,7 +11,7 @@ use super::columns::{width_of, Cell, View};
 use super::options::RunOptions;
 use super::sources::shown;
 use super::state::initial_state;
-use super::terminal::{fail, say, stdout, tell, Fault, DONE, FAILED, INTERRUPTED};
+use super::terminal::{counted, fail, say, stdout, tell, Fault, DONE, FAILED, INTERRUPTED};
 use super::totals::{error_text, missing, origin, totals};
 use super::tree::tree;
 use super::watch::{watched, Shown, Watch, Watched, NOT_RECORDING};
@@ -156,43 +156,70 @@ fn reason(failure: &Failure, run: &Watched) -> String {
     }
 }
 
-/// Appends the state, one line per key, cut to the width of the terminal and with secrets redacted.
+/// Appends the state, one line per key, with secrets redacted; long values are shortened.
 fn short(state: &State, run: &Run, text: &mut String, view: View) {
-    let taken = run.policy.snapshot(&state.to_snap(), &run.taints);
+    let whole = state.to_snap();
+    let taken = run.policy.snapshot(&whole, &run.taints);
     let Snap::Map(pairs) = run.policy.scrub(&taken, &run.taints) else {
         return;
     };
-    let pairs: Vec<(String, String)> = pairs
-        .iter()
-        .filter(|(key, _)| !RUN_KEYS.contains(&&**key))
+    let pairs = pairs.iter().filter(|(key, _)| !RUN_KEYS.contains(&&**key));
+    let mut rows: Vec<(String, String, Option<String>)> = pairs
         .map(|(key, value)| {
-            (
-                printable(key).into_owned(),
-                printable(&spaced(value)).into_owned(),
-            )
+            let line = printable(&spaced(value)).into_owned();
+            let name = printable(key).into_owned();
+            (name, line, summary(value, whole.get(key)))
         })
         .collect();
-    text.push_str(match pairs.is_empty() {
-        true => "final state: empty\n",
-        false => "final state\n",
+    let longest = rows.iter().map(|(key, ..)| width_of(key)).max();
+    let name = longest.unwrap_or(0).min(view.width / 3);
+    let room = view.width.saturating_sub(name + 4);
+    let mut is_short = false;
+    for (_, line, summary) in &mut rows {
+        if width_of(line) > room {
+            is_short = true;
+            if let Some(summary) = summary.take() {
+                *line = summary;
+            }
+        }
+    }
+    text.push_str(match (rows.is_empty(), is_short) {
+        (true, _) => "final state: empty\n",
+        (_, true) => "final state (shortened; --output PATH writes all of it)\n",
+        _ => "final state\n",
     });
-    let longest = pairs
-        .iter()
-        .map(|(key, _)| width_of(key))
-        .max()
-        .unwrap_or(0);
-    let room = longest.min(view.width / 3);
-    let widths = [room, view.width.saturating_sub(room + 4)];
     let cell = |text| Cell {
         text,
         ..Cell::default()
     };
-    for (key, value) in &pairs {
-        text.push_str(&format!(
-            "  {}\n",
-            view.line(&[cell(key), cell(value)], &widths)
-        ));
+    for (key, line, _) in &rows {
+        let line = view.line(&[cell(key), cell(line)], &[name, room]);
+        text.push_str(&format!("  {line}\n"));
     }
+}
+
+/// Returns what a list or mapping holds: the number of its items, and its keys or its first text; `None` for other values.
+///
+/// `value` is without secrets and has at most as many items as a snapshot keeps; `whole` is the value as the flow left it.
+fn summary(value: &Snap, whole: Option<&Snap>) -> Option<String> {
+    let count = |kept: usize| match whole {
+        Some(Snap::Map(pairs)) => pairs.len() as u64,
+        Some(Snap::List(items)) => items.len() as u64,
+        _ => kept as u64,
+    };
+    let text = match value {
+        Snap::Map(pairs) => {
+            let keys: Vec<&str> = pairs.iter().map(|(key, _)| &**key).collect();
+            format!("{}: {}", counted(count(keys.len()), "key"), keys.join(", "))
+        }
+        Snap::List(items) => {
+            let first = items.first().and_then(Snap::as_str);
+            let first = first.map(|text| format!(": {text}"));
+            counted(count(items.len()), "item") + &first.unwrap_or_default()
+        }
+        _ => return None,
+    };
+    Some(printable(&text).into_owned())
 }
 
 /// Writes the final state in full.
