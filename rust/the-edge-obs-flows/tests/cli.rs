@@ -103,6 +103,18 @@ nodes:
     output: {answer: '{{ result.content }}'}
 ";
 
+const LONG: &str = "\
+name: long
+initial_state:
+  few: [1, 2]
+  names: [NAMES]
+  big: {a: 1, text: TEXT, password: hunter2}
+nodes:
+  - name: parse
+    uses: json.parse
+    with: {text: '1'}
+";
+
 const FAILING: &str = "\
 name: failing
 nodes:
@@ -110,6 +122,30 @@ nodes:
     uses: llm.call
     with: {prompt: '{{ state.prompt }}', answers: [Hi]}
 ";
+
+#[test]
+fn a_long_state_is_shown_by_what_it_holds() {
+    let folder = Folder::new("long");
+    let names: Vec<String> = (0..300).map(|number| format!("name {number}")).collect();
+    let flow = LONG
+        .replace("NAMES", &names.join(", "))
+        .replace("TEXT", &"y".repeat(300));
+    folder.write("long.yaml", &flow);
+    let run = folder.run(&["run", "long.yaml"]);
+    run.ends(0);
+    let state: Vec<&str> = run
+        .out
+        .lines()
+        .skip_while(|line| !line.starts_with("final state"))
+        .collect();
+    let shown = [
+        "final state (shortened; --output PATH writes all of it)",
+        "  few      [1, 2]",
+        "  names    300 items: name 0",
+        "  big      3 keys: a, text, password",
+    ];
+    assert_eq!(state[..4], shown);
+}
 
 #[test]
 fn a_flow_runs_and_shows_what_it_does() {
