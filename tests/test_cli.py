@@ -891,7 +891,7 @@ def test_what_config_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", write_flow("lvl: 3", "block.yaml")]) == 2
     assert capsys.readouterr().err == (
         "tea-obs: error: block.yaml:1: unknown key 'lvl' in observability; did you mean 'level'? "
-        "allowed: enabled, level, levels, buffer_size, handlers, redact, capture, propagate, prices\n"
+        "allowed: enabled, level, levels, buffer_size, handlers, redact, capture, propagate, prices, record\n"
     )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LevelError,
         LogFileError,
         MissingExtraError,
+        NotRecordedError,
         ObservabilityError,
         QueryError,
     )
@@ -69,6 +70,7 @@ __all__ = [
     "LevelError",
     "LogFileError",
     "MissingExtraError",
+    "NotRecordedError",
     "ObservabilityContext",
     "ObservabilityError",
     "PriceFilter",

@@ -73,6 +73,10 @@ class FlowNotFoundError(ObservabilityError, LookupError):
     """The flow is in no ring buffer and in no log file."""
 
 
+class NotRecordedError(ObservabilityError, LookupError):
+    """A value of a full recording that cannot be made again; the message says where it stood, and why."""
+
+
 class FlowFileError(ObservabilityError, ValueError):
     """A YAML flow with a mistake. It is refused before anything runs.
 

@@ -79,7 +79,9 @@ def watching(block: Mapping[str, Any] | None, logging_file: str | None, log_dir:
     levels = {"level": level, "levels": block.get("levels")}
     # Propagate to the handlers of a logging file, but not to handlers that an imported module added to the root logger.
     propagates = logger.propagate and logging_file is not None
-    undo = configure({**levels, "buffer_size": _CAPACITY, "handlers": own, "propagate": propagates})
+    # What a flow records in full, it records beside the log of --log-dir too.
+    record = block.get("record") if log_dir is not None else None
+    undo = configure({**levels, "buffer_size": _CAPACITY, "handlers": own, "propagate": propagates, "record": record})
     try:
         ring = next(handler for handler in reversed(logger.handlers) if isinstance(handler, RingBufferHandler))
         files = [os.path.abspath(spec.get("path", DEFAULT_PATH)) for spec in specs if spec.get("type") == "file"]

@@ -16,6 +16,7 @@ from ..event import LEVELS, ROOT_NODE, level_number
 from ..files import FILE_MODE, check_mode
 from ..handlers import CallbackHandler, RingBufferHandler
 from ..handlers.appending import checked_path
+from ..handlers.full_files import checked_globs
 from ..recording.callables import is_function_path
 from ..recording.dispatch import confine
 from ..recording.pricing import activate as activate_prices
@@ -27,7 +28,19 @@ from .logging_tree import Installed, install, is_set
 ROOT: Final = "tea"
 _LOGGER: Final = logging.getLogger(ROOT)
 ENVIRONMENT: Final = "TEA_LOG"
-BLOCK_KEYS: Final = ("enabled", "level", "levels", "buffer_size", "handlers", "redact", "capture", "propagate", "prices")
+BLOCK_KEYS: Final = (
+    "enabled",
+    "level",
+    "levels",
+    "buffer_size",
+    "handlers",
+    "redact",
+    "capture",
+    "propagate",
+    "prices",
+    "record",
+)
+RECORD_KEYS: Final = ("full",)
 HANDLER_KEYS: Final = {
     "console": ("type", "level", "verbose"),
     "file": ("type", "level", "path", "mode"),
@@ -152,6 +165,11 @@ def check_block(block: Any, *, import_callbacks: bool = True) -> bool:
     prices_of(block.get("prices"), "observability.prices", import_it=import_callbacks)
     _captured(block)
     _check_bool("observability.propagate", _or_empty(block, "propagate", False))
+    if _recorded(block) and not any(handler.get("type") == "file" for handler in handlers):
+        problem = (
+            f"observability.record is {block['record']!r}, and there is no log to record beside; add {{type: file}} to handlers"
+        )
+        raise ConfigurationError(problem, where="observability.record")
     _refuse_links("observability", block)
     return bool(block.get("enabled", True))
 
@@ -171,6 +189,8 @@ def dict_config(block: Mapping[str, Any] | None) -> dict[str, Any]:
         names.append(name)
         if kind in _HANDLERS:
             handlers[name] = _HANDLERS[kind](name, spec, formatters)
+            if kind == "file" and (nodes := _recorded(block)):
+                handlers[name]["full"] = list(nodes)
         else:
             handlers[name] = {"class": class_path(spec), **options_of(spec)}
             capturing += [name] if kind else []
@@ -377,6 +397,20 @@ def _captured(block: Mapping[str, Any]) -> tuple[str, ...]:
             raise ConfigurationError(problem, where=where)
     names = dict.fromkeys(capture)
     return tuple(name for name in names if not any(name.startswith(f"{other}.") for other in names))
+
+
+def _recorded(block: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the globs of the nodes whose calls are recorded in full.
+
+    Raises:
+        ConfigurationError: ``record`` is not ``{full: [...]}``.
+    """
+    record = _or_empty(block, "record", {})
+    if not isinstance(record, Mapping):
+        problem = f"observability.record is {record!r}; it must be a mapping such as {{full: [llm.*]}}"
+        raise ConfigurationError(problem, where="observability.record")
+    check_keys("observability.record", record, RECORD_KEYS)
+    return checked_globs("observability.record.full", _or_empty(record, "full", ()))
 
 
 def _check_path(where: str, path: Any) -> None:

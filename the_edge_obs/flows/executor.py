@@ -231,7 +231,7 @@ class Executor:
         given = {"state": at.state, "config": self._plan.settings, "node": at.node.name, "graph": self._run.graph}
         # An action that is decorated logs itself, with its own redaction; a second span would count it twice.
         tracer = SILENT if body.calling.logs_itself else self._tracer
-        with tracer.node(body.name, at.node.name, params, at.number) as trace:
+        with tracer.node(body.name, at.node.name, params, at.number, at.state) as trace:
             if (asked := self._asked) is None:
                 result = finished(body.calling(given, params), trace)
             elif body.calling.logs_itself:
@@ -244,7 +244,7 @@ class Executor:
 
     def _code(self, at: _Attempt, body: CodeBody) -> Outcome:
         scope = {**self._code_names, "state": at.state, "node": at.node.name, RESULTS: at.state.get(RESULTS, []), **at.extras}
-        with self._span("python.run", at) as trace:
+        with self._tracer.node("python.run", at.node.name, NOTHING, at.number, at.state) as trace:
             if (asked := self._asked) is None:
                 value = finished(body.code.run(scope), trace)
             else:

@@ -162,10 +162,10 @@ def _observability(spot: Spot, data: Mapping[str, Any], loading: Loading) -> Map
     block = checks.mapping(spot, data["observability"])
     if not loading.allow_code:
         _refuse_callbacks(spot, block)
-    # First key by key, so that the mistakes of all keys are found, then as a whole. Callbacks are imported when the flow runs,
-    # before its first node: loading a flow imports nothing but what its `imports` name.
+    # First key by key, so that the mistakes of all keys are found, then as a whole: `record` needs the handlers. Callbacks are
+    # imported when the flow runs, before its first node: loading a flow imports nothing but what its `imports` name.
     before = len(spot.source.mistakes)
-    for part in (*({key: value} for key, value in block.items()), block):
+    for part in (*({key: value} for key, value in block.items() if key != "record"), block):
         if part is block and len(spot.source.mistakes) > before:
             break
         try:

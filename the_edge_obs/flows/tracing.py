@@ -39,7 +39,14 @@ class Trace(Protocol):
 class Tracer(Protocol):
     """Receives what happens in a run."""
 
-    def node(self, node: str, step: str | None, data: Any = NOTHING, attempt: int | None = None) -> Trace:
+    def node(
+        self,
+        node: str,
+        step: str | None,
+        data: Any = NOTHING,
+        attempt: int | None = None,
+        state: dict[str, Any] | None = None,
+    ) -> Trace:
         """Return the trace of one execution of a node.
 
         Args:
@@ -47,6 +54,7 @@ class Tracer(Protocol):
             step: The name that the flow gives it, or None.
             data: Its input.
             attempt: 1-based number of the attempt, where more than one is possible.
+            state: The state that the node may write into, or None.
         """
 
     def starts_with(self, values: Mapping[str, Any]) -> None:
@@ -83,7 +91,14 @@ _SILENCE: Final = _Silence()
 class Silent:
     """The tracer of a flow that is not observed."""
 
-    def node(self, node: str, step: str | None, data: Any = NOTHING, attempt: int | None = None) -> Trace:
+    def node(
+        self,
+        node: str,
+        step: str | None,
+        data: Any = NOTHING,
+        attempt: int | None = None,
+        state: dict[str, Any] | None = None,
+    ) -> Trace:
         """Return the trace that does nothing."""
         return _SILENCE
 
@@ -105,9 +120,16 @@ class Observed:
         self._lock = threading.Lock()
         self._instrumented: dict[int, tuple[Registry, Registry]] = {}
 
-    def node(self, node: str, step: str | None, data: Any = NOTHING, attempt: int | None = None) -> Trace:
+    def node(
+        self,
+        node: str,
+        step: str | None,
+        data: Any = NOTHING,
+        attempt: int | None = None,
+        state: dict[str, Any] | None = None,
+    ) -> Trace:
         """Return a span."""
-        return Span(node, data, step=step, data=None if attempt is None else {"attempt": attempt})
+        return Span(node, data, step=step, data=None if attempt is None else {"attempt": attempt}, state=state)
 
     def starts_with(self, values: Mapping[str, Any]) -> None:
         """Remember the values under secret keys as taints of the running flow; nothing is logged."""

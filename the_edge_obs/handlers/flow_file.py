@@ -6,15 +6,17 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ..event import ROOT_NODE, may_be_root
 from ..recording.dispatch import KEEPERS, Take, handed
 from ..recording.faults import Guard, handler_failed
+from ..recording.full import activate, deactivate
 from ..recording.records import ENTRY, EXIT, Facts, Item, NodeRecord, event_of, flow_id_of, is_last, node_of, wall_of
 from .appending import FlowFiles
 from .formatters import to_line
+from .full_files import FullFiles, checked_globs
 from .lines import encoded
 
 
@@ -66,20 +68,34 @@ class FlowFileHandler(logging.Handler):
         level: As in ``logging.Handler``.
         mode: The mode of new files: a number such as ``0o640``, or its octal digits such as ``"0640"``. Default 0600: only the
             owner can read logs. The umask can restrict it further.
+        full: Nodes, or globs such as ``llm.*``, whose calls are recorded in full beside the log, in a file with its name and
+            ``.full``, mode 0600. Default: none.
 
     Raises:
-        ConfigurationError: the path holds another placeholder, or cannot be written to; or the mode is not valid.
+        ConfigurationError: the path holds another placeholder, or cannot be written to; or the mode or ``full`` is not valid.
     """
 
-    def __init__(self, path: str | os.PathLike[str], level: int | str = logging.NOTSET, *, mode: int | str = "0600") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        level: int | str = logging.NOTSET,
+        *,
+        mode: int | str = "0600",
+        full: Iterable[str] = (),
+    ) -> None:
         # Before super().__init__(): logging closes every handler that it knows, even one whose path was refused.
         self._files = FlowFiles(path, mode)
+        nodes = checked_globs("full", full if isinstance(full, str) else list(full))
         super().__init__(level)
         self._of_flow = self._files.of_flow
         self.path = self._files.path
         self._is_closed = False
         _existing.add(id(self))
         weakref.finalize(self, _existing.discard, id(self)).atexit = False
+        self._full = FullFiles(self, self.path, nodes) if nodes else None
+        if self._full is not None:
+            activate(self._full)
+            weakref.finalize(self, deactivate, self._full).atexit = False
 
     def path_of(self, flow_id: str) -> str:
         """Return the path of a flow's file."""
@@ -125,7 +141,10 @@ class FlowFileHandler(logging.Handler):
                     self._keep_with_care(facts)
                     return None
                 else:
-                    self._files.write(place[0].id, line, wall, facts, is_end=is_last(facts))
+                    is_end = is_last(facts)
+                    self._files.write(place[0].id, line, wall, facts, is_end=is_end)
+                    if is_end and self._full is not None:
+                        self._full.end(place[0].id)
             finally:
                 lock.release()
         except Exception:  # noqa: BLE001 - observability never breaks what it observes
@@ -138,6 +157,8 @@ class FlowFileHandler(logging.Handler):
         if self._is_closed and not self._is_attached(facts):
             return  # the end of a span whose entry came here
         self._is_closed = False
+        if self._full is not None:
+            activate(self._full)
         if self.formatter is None:
             self._write_once(facts, facts, lambda: encoded(facts))
         elif failure := handed(self, NodeRecord(facts)):
@@ -178,6 +199,8 @@ class FlowFileHandler(logging.Handler):
                 _latest.add(what, path)
             elif is_end:
                 self._files.end(flow_id)
+            if is_end and self._full is not None:
+                self._full.end(flow_id)
         finally:
             self.release()
 
@@ -191,6 +214,9 @@ class FlowFileHandler(logging.Handler):
         try:
             self._files.close()
             self._is_closed = True
+            if self._full is not None:
+                deactivate(self._full)
+                self._full.close()
         finally:
             self.release()
         super().close()

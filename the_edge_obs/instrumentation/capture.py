@@ -86,6 +86,13 @@ class Capture:
         self.takes_params = self.params_at == 0
         self.hidden = _HIDDEN | _ENGINE_ARGUMENTS if self.takes_node else _HIDDEN
 
+    def state_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the state that a call gets, or None."""
+        state = kwargs.get("state")
+        if state is None and "state" in self.names and len(args) > (at := self.names.index("state")):
+            state = args[at]
+        return state if type(state) is dict else None
+
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the input of a call."""
         if (at := self.params_at) is not None:

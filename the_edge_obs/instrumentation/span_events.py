@@ -15,6 +15,7 @@ from ..context import Entered, Place, SpanContext, child_context
 from ..recording.dispatch import emit
 from ..recording.exits import forget, opened
 from ..recording.faults import Guard, own_fault
+from ..recording.full import FullCall, is_chosen
 from ..recording.names import fit_name, node_name
 from ..recording.pricing import active
 from ..recording.records import EXIT, NOTHING, NOWHERE, PLAIN, Kind, Site
@@ -63,9 +64,10 @@ class OpenSpan:
         wall: Wall clock at entry, in nanoseconds. The end gets ``wall`` + duration as its time, so a clock change cannot reorder
             them.
         given: The captured input, while prices are active: it may name the model.
+        full: The full recording of the call, or None.
     """
 
-    __slots__ = ("classes", "context", "given", "is_ended", "level", "logger", "site", "started", "wall")
+    __slots__ = ("classes", "context", "full", "given", "is_ended", "level", "logger", "site", "started", "wall")
 
     def __init__(
         self,
@@ -83,6 +85,17 @@ class OpenSpan:
         self.started = started or time.perf_counter_ns()
         self.is_ended = False
         self.given: Any = None
+        self.full: FullCall | None = None
+
+    def record(self, given: Any, state: dict[str, Any] | None) -> None:
+        """Begin the full recording of the call, if a recorder has chosen its node.
+
+        Args:
+            given: The input itself, or NOTHING.
+            state: The state that the node may write into, or None.
+        """
+        if is_chosen(self.context.node):
+            self.full = FullCall(self.context, self.level, given, self.classes, state)
 
     def entry(self, kind: Kind, payload: Any) -> None:
         """Log the entry; the payload is a snapshot."""
@@ -124,6 +137,9 @@ class OpenSpan:
                 own_fault("logging the end of a span", self.context)
             except RecursionError:  # not even the report fits on the stack
                 self.context[0].faults += 1
+        if self.full is not None:
+            with Guard(own_fault, "recording a whole call", self.context):
+                self.full.end(output, error)
         if self.context[2] is None:
             self.context[0].ended = True
         if parts.interrupt is not None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 from ..context import Entered, SpanContext, Started, child_context, new_number, root_context
 from ..event import level_number
 from ..recording.faults import Guard, own_fault
+from ..recording.full import recorders
 from ..recording.names import node_name
 from ..recording.records import ENTRY, NOTHING, NOWHERE, PLAIN, Site
 from ..recording.tracebacks import described
@@ -43,6 +44,7 @@ class Span:
         level: Level of the entry and exit events. Default ``info``.
         data: Further keys of the entry event's data.
         site: Code location of the span.
+        state: The state that the node may write into, for a full recording, or None.
 
     Attributes:
         output: Set it to the result of the block; it becomes ``data.output``. A dict with ``success: False`` makes the exit
@@ -56,7 +58,7 @@ class Span:
     """
 
     __slots__ = (
-        *("_kind", "_level", "_logger", "_node", "_open", "_payload", "_pending", "_site", "_step"),
+        *("_kind", "_level", "_logger", "_node", "_open", "_payload", "_pending", "_site", "_state", "_step"),
         *("answered", "metrics", "output"),
     )
 
@@ -69,7 +71,9 @@ class Span:
         level: str | int = "info",
         data: dict[str, Any] | None = None,
         site: Site = NOWHERE,
+        state: dict[str, Any] | None = None,
     ) -> None:
+        self._state = state
         self._node, self._step, self._site = node_name(node), None if step is None else label_of(step), site
         self._logger = logging.getLogger("tea." + self._node)
         self._level = level_number(level)
@@ -117,6 +121,9 @@ class Span:
                 span.entry(self._kind, captured(self._payload, context.flow))
             else:
                 span.entry(self._kind, {**snapshot(self._payload, context.flow), **(beside or {})})
+            if recorders:
+                given = self._payload if self._kind.key is not None else self._payload.get("input", NOTHING)
+                span.record(given, self._state)
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", context)
         self._pending[:] = [span]

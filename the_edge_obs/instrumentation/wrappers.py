@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
+import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextvars import Token
 from types import TracebackType, coroutine
@@ -19,6 +20,7 @@ from ..context import CURRENT, VARIANT, Lent, Place, child_context
 from ..recording.callables import is_there, way_of
 from ..recording.dispatch import emit, verdicts
 from ..recording.faults import own_fault
+from ..recording.full import followers, is_chosen, recorders
 from ..recording.names import fit_name
 from ..recording.records import ENTRY, EXIT, NOTHING, Site
 from ..redaction.payloads import captured
@@ -38,21 +40,29 @@ class ObservedNode:
     A pickle holds its description. The other process looks up its own logger, with the levels that apply there.
 
     Attributes:
-        verdicts: The cache of ``Logger.isEnabledFor``, by level; empty until the logger is asked.
+        verdicts: The cache of ``Logger.isEnabledFor``, by level; empty until the logger is asked, and while calls are recorded
+            in full.
+        is_chosen: Whether a recorder has chosen the node: then calls take the way that can record them.
         there: The type of the last result, if results of that type are complete when the call returns; otherwise None.
     """
 
-    __slots__ = ("capture", "classes", "level", "logger", "name", "site", "there", "verdicts")
+    __slots__ = ("__weakref__", "capture", "classes", "is_chosen", "level", "logger", "name", "site", "there", "verdicts")
 
     def __init__(self, name: str, level: int, sanitize_keys: Iterable[str] | None, capture: Capture, site: Site) -> None:
         self.level = level
         self.logger = node_logger(name)
-        self.verdicts = verdicts(self.logger)
         self.name = fit_name(name)
+        self.choose()
         self.capture = capture
         self.classes = classes_for(sanitize_keys)
         self.site = site
         self.there: type | None = None
+        _nodes[id(self)] = self
+
+    def choose(self) -> None:
+        """Note whether a recorder has chosen the node. The function asks only where ``verdicts`` has no answer."""
+        self.is_chosen = is_chosen(self.name)
+        self.verdicts = {} if self.is_chosen else verdicts(self.logger)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ObservedNode, (self.name, self.level, sorted(self.classes.extra), self.capture, self.site)
@@ -64,6 +74,8 @@ class ObservedNode:
         try:
             given = args[0] if args and self.capture.takes_params else self.capture(args, kwargs)
             opened.entry(ENTRY, captured(given, context.flow, self.classes))
+            if recorders:
+                opened.record(given, self.capture.state_of(args, kwargs))
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", context)
         return opened
@@ -114,6 +126,18 @@ class ObservedNode:
         report(self.logger, self.name, self.step(kwargs), self.site, error, output, self.classes)
 
 
+_nodes: Final[weakref.WeakValueDictionary[int, ObservedNode]] = weakref.WeakValueDictionary()
+
+
+def _choose_again() -> None:
+    for reference in _nodes.valuerefs():
+        if (node := reference()) is not None:
+            node.choose()
+
+
+followers.append(_choose_again)
+
+
 def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
     """Wrap a sync function. This is the hot path, so the common case is written inline.
 
@@ -133,6 +157,8 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
             on = node.verdicts[level]
         except KeyError:
             on = logger.isEnabledFor(level)
+            if on and node.is_chosen and not logger.disabled:
+                return node.call(fn, args, kwargs)
         if not on or logger.disabled:
             try:
                 output = fn(*args, **kwargs) if kwargs else fn(*args)

@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any, Final, TypeAlias
 
 from .faults import Guard, own_fault
-from .records import Facts, NodeRecord, flow_of, level_of, place_of
+from .records import Facts, NodeRecord, flow_of, level_of, node_of, place_of
 from .tracebacks import apart, type_name
 
 Take: TypeAlias = "Callable[[Facts], object]"
@@ -168,6 +168,15 @@ def _takers(at: logging.Logger | None, facts: Facts) -> Iterator[Any]:
         if _confined and at.name == _ROOT and not is_confined:
             is_confined = _stays(facts)
         at = at.parent if at.propagate else None
+
+
+def reaches(facts: Facts, handler: logging.Handler) -> bool:
+    """Tell whether the event of facts comes to a handler: by the loggers, by its level, and by its filters."""
+    at: logging.Logger | None = logging.getLogger(f"{_ROOT}.{node_of(facts)}")
+    if any(handler is taker for taker in _takers(at, facts)):
+        passes = _judged(handler.filters, facts)
+        return bool(handler.filter(NodeRecord(facts))) if passes is None else passes
+    return False
 
 
 _ROOT: Final = "tea"

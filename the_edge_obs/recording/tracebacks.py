@@ -70,6 +70,11 @@ def type_name(error: object) -> str:
     return name_of(type(error))
 
 
+def mro_of(error: object) -> tuple[type, ...]:
+    """Return the class of an error and its bases, without ``object``."""
+    return tuple(kind for kind in _mro_of(type(error)) if kind is not object)
+
+
 def class_names(error: object) -> list[str]:
     """Return the names of an error's class and its bases."""
     return [name_of(kind) for kind in _mro_of(type(error))]

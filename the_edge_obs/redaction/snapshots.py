@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from ..context import FlowState
 from ..secrets.keys import (
@@ -95,10 +95,10 @@ def snapshot(
     try:
         if kind is dict and len(value) <= _small_items and (flow is None or flow.taints.policy is None):
             taken = _small_dict(value, flow, classes)
-            return _Snapshot(flow, classes).mapping(value.items(), len(value), value, ()) if taken is None else taken
-        return value if kind in _ATOMS else _Snapshot(flow, classes).take(value, ())
-    except _CutError:
-        walk = _Snapshot(flow, classes)
+            return Snapshot(flow, classes).mapping(value.items(), len(value), value, ()) if taken is None else taken
+        return value if kind in _ATOMS else Snapshot(flow, classes).take(value, ())
+    except CutError:
+        walk = Snapshot(flow, classes)
         walk.small = -1
         return walk.take(value, ())
 
@@ -107,11 +107,11 @@ def _small_dict(
     value: dict[str, Any],
     flow: FlowState | None,
     classes: KeyClasses,
-    walk: _Snapshot | None = None,
+    walk: Snapshot | None = None,
     path: tuple[int, ...] = (),
     limit: int = SMALL_STRING,
 ) -> dict[str, Any] | None:
-    """Return a copy of a small dict, such as the parameters of most calls; None where it needs ``_Snapshot.mapping``.
+    """Return a copy of a small dict, such as the parameters of most calls; None where it needs ``Snapshot.mapping``.
 
     The dict is copied whole, and values that may not stay are replaced, which takes half the time. The price: the rule for
     secret keys is written twice. A dict with a key that is new, odd, or a ``value`` beside a name is left to ``mapping``.
@@ -143,24 +143,31 @@ def _small_dict(
                     continue
             elif kind is int or kind is float or item is None or kind is bool:
                 continue
-            walk = walk or _Snapshot(flow, classes, beside=taken)
+            walk = walk or Snapshot(flow, classes, beside=taken)
             taken[key] = walk.text(item) if kind is str else walk.take(item, (*path, id(value)))
     except KeyError:  # a new key; a lookup with a default would cost each call a tenth more
         return None
     return taken
 
 
-class _CutError(Exception):
+class CutError(Exception):
     """A text must be cut, so the value is read again without short ways for dicts.
 
     They may give up a dict and read it again. By then the flow may have learned a secret from it, which moves a cut.
     """
 
 
-class _Snapshot:
-    """One pass over one value, with what is left of its caps."""
+class Snapshot:
+    """One pass over one value, with what is left of its caps.
+
+    Attributes:
+        most_items: Items of one container.
+        most_bytes: Bytes of an array that is shown item by item.
+    """
 
     __slots__ = ("chars", "classes", "flow", "left", "policy", "short", "small")
+    most_items: ClassVar = MAX_ITEMS
+    most_bytes: ClassVar = MAX_BYTES
 
     def __init__(self, flow: FlowState | None, classes: KeyClasses, beside: dict[str, Any] | None = None) -> None:
         self.flow = flow
@@ -177,6 +184,7 @@ class _Snapshot:
             self.chars -= sum([len(text) for text in beside.values() if type(text) is str and len(text) <= SMALL_STRING])
 
     def take(self, value: Any, path: tuple[int, ...]) -> Any:
+        """Return the copy of any value; ``path`` has the identities of the containers around it."""
         kind = type(value)
         if kind is str:
             return value if len(value) <= self.short else self.text(value)
@@ -211,7 +219,7 @@ class _Snapshot:
     def head(self, text: str, room: int) -> str:
         """Return the first ``room`` characters of a longer text, without secrets, and how many are missing."""
         if self.small >= 0:
-            raise _CutError
+            raise CutError
         window = text[: room + MAX_STRING]
         clean = scrub_text(window, self.flow.taints if self.flow else ())
         kept = min(room, len(clean))
@@ -224,6 +232,7 @@ class _Snapshot:
         return Mark(f"{clean[:kept]}…[+{len(text) - kept} chars]")
 
     def mapping(self, pairs: Iterable[tuple[Any, Any]], count: int, source: object, path: tuple[int, ...]) -> Any:
+        """Return the copy of a mapping of ``count`` pairs."""
         if (stop := self.stop(source, path)) is not None:
             return stop
         inner = (*path, id(source))
@@ -231,7 +240,7 @@ class _Snapshot:
         classes = self.classes
         odd = False
         # A tuple first: another thread, or a property that is read on the way, may change the source.
-        pairs = tuple(islice(pairs, MAX_ITEMS))
+        pairs = tuple(islice(pairs, self.most_items))
         for key, value in pairs:
             if self.left <= 0:
                 break
@@ -253,6 +262,7 @@ class _Snapshot:
         return taken
 
     def items(self, source: Iterable[Any], count: int, value: object, path: tuple[int, ...]) -> Any:
+        """Return the copy of a list of ``count`` items."""
         if (stop := self.stop(value, path)) is not None:
             return stop
         is_short = type(source) is list and 1 < count <= MAX_ITEMS and len(path) + 1 < MAX_DEPTH
@@ -261,7 +271,7 @@ class _Snapshot:
         inner = (*path, id(value))
         taken: list[Any] = []
         flag = ""
-        for item in islice(source, MAX_ITEMS):
+        for item in islice(source, self.most_items):
             if self.left <= 0:
                 break
             self.left -= 1
@@ -348,6 +358,7 @@ class _Snapshot:
         return text
 
     def key_text(self, key: Any) -> str:
+        """Return a key as text, cut if it is too long."""
         if key is None or type(key) is bool:
             return {None: "null", True: "true", False: "false"}[key]
         value = self.take(key, ())
@@ -363,7 +374,7 @@ class _Snapshot:
                 if issubclass(kind, kinds):
                     return convert(self, value, path)
             return self.object(value, path)
-        except (KeyboardInterrupt, SystemExit, _CutError):
+        except (KeyboardInterrupt, SystemExit, CutError):
             raise
         except BaseException as error:  # noqa: BLE001 - a hostile object must not break what is observed
             return f"<{name_of(kind)}: {name_of(type(error))} while reading it>"
@@ -371,7 +382,7 @@ class _Snapshot:
     def object(self, value: Any, path: tuple[int, ...]) -> Any:
         """Return the fields of a dataclass, attrs or pydantic object, or the items of a small array; else the type."""
         kind = type(value)
-        if (names := _field_names(kind)) is not None:
+        if (names := field_names(kind)) is not None:
             missing = object()
             items = ((name, getattr(value, name, missing)) for name in names)
             fields = {name: item for name, item in items if item is not missing}
@@ -392,7 +403,7 @@ class _Snapshot:
         shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
         name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
         is_plain = getattr(dtype, "names", None) is None and name.startswith("numpy.")
-        if is_plain and shape is not None and value.size <= MAX_ITEMS and value.nbytes <= MAX_BYTES:
+        if is_plain and shape is not None and value.size <= self.most_items and value.nbytes <= self.most_bytes:
             items = value.tolist()
             return str(items) if type(items) is kind else self.take(items, (*path, id(value)))
         if shape is None:
@@ -417,7 +428,8 @@ def secret(value: Any, flow: FlowState | None, verdict: int = SECRET) -> str | N
     return Mark(mask("\x1f".join(map(str, leaves)), policy)) if policy.correlate else _SECRET
 
 
-def _field_names(kind: type) -> list[str] | None:
+def field_names(kind: type) -> list[str] | None:
+    """Return the names of the fields of a dataclass, attrs or pydantic class, or None."""
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind)]
     attrs = kind.__dict__.get("__attrs_attrs__")
@@ -453,6 +465,6 @@ def _leaves(value: Any) -> list[str | bytes | int]:
         elif kind is bytearray or kind is memoryview:
             waiting.append(bytes(item[room]))
         elif item is not None and kind is not float:
-            taken = _Snapshot(None, OPEN).take(item, ())
+            taken = Snapshot(None, OPEN).take(item, ())
             waiting.append("" if type(taken) is str and taken[:1] == "<" else taken)
     return leaves

@@ -25,7 +25,18 @@ from ..secrets.taints import SHORTEST as SHORTEST_TAINT
 from ..secrets.texts import SHORTEST, find
 from .marks import Mark
 
-__all__ = ["MAX_INT", "MAX_STRING", "PLACEHOLDER", "int_text", "learn", "mask", "scrub", "scrub_key", "scrub_text"]
+__all__ = [
+    "MAX_INT",
+    "MAX_STRING",
+    "PLACEHOLDER",
+    "int_text",
+    "learn",
+    "mask",
+    "scrub",
+    "scrub_key",
+    "scrub_text",
+    "without_digests",
+]
 
 PLACEHOLDER: Final = "[REDACTED]"
 
@@ -47,6 +58,13 @@ def mask(secret: str, policy: Policy) -> str:
 
 
 _MASKED = re.compile(r"\[REDACTED(?::[0-9a-f]{12})?\]")
+
+
+def without_digests(text: str) -> str:
+    """Return a text in which the placeholders of a policy that correlates are plain ones."""
+    return _MASKED.sub(PLACEHOLDER, text) if f"{PLACEHOLDER[:-1]}:" in text else text
+
+
 _SCHEME = re.compile(r"(?i)(?:bearer|basic|token|digest|apikey)\s{1,8}(\S+)\Z")
 
 
