@@ -193,7 +193,8 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "erase")
     order = f"--randomly-seed={random.randrange(1 << 32)}"  # nox prints the command, and so the seed that repeats the order
     program = str(Path(session.bin) / "pytest")
-    session.run("coverage", "run", program, "-q", "-n", "auto", order, *session.posargs, env=speedscope(session))
+    options = ("-q", "-n", "auto", order, "--hypothesis-profile=thorough")
+    session.run("coverage", "run", program, *options, *session.posargs, env=speedscope(session))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
