@@ -35,8 +35,9 @@ _BESIDE = {
 }
 # Users do not make these themselves.
 _GIVEN = {
-    "Answers", "Change", "Events", "Figure", "Flow", "FlowDiff", "FlowLog", "FlowSummary", "Real", "RemoteParent",
-    "ReplayStopped", "Span", "SpanContext", "SpanDiff", "SpanInfo", "SpanRecord", "StartedSpan", "TraceContext", "Using",
+    "Answers", "Asked", "Change", "Events", "Figure", "Flow", "FlowDiff", "FlowLog", "FlowSummary", "Real",
+    "RecordedAnswers", "RemoteParent", "ReplayStopped", "Report", "Span", "SpanContext", "SpanDiff", "SpanInfo", "SpanRecord",
+    "StartedSpan", "Stop", "TraceContext", "Using",
 }  # fmt: skip
 # What logging and the package call, and users do not.
 _INTERNAL = {

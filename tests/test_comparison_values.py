@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from the_edge_obs.comparison._values import Change, changes
+from the_edge_obs.comparison.values import Change, changes
 
 from .strategies import DATA, FLOW, OTHER_FLOW, event, span_id
 

@@ -5,7 +5,7 @@ from ._limits import check_fail_on
 from ._model import FlowDiff
 from ._rows import Figure, SpanDiff
 from ._text import partly_logged, render, summary
-from ._values import Change
+from .values import Change
 
 __all__ = [
     "MAX_CHANGES",

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 
 from ..event import ENDS, Event, dumps, is_number
 from ..flow_log import COUNTED, FlowLog, SpanInfo
-from ._cuts import cut_of
 from ._sequences import Pairs, common, rising, same
-from ._values import DIGEST_MARK, lasting, without_digests
+from .cuts import cut_of
+from .values import DIGEST_MARK, lasting, without_digests
 
 _BRANCH: Final = "parallel.branch"
 _ITERATION: Final = "loop.iteration"

@@ -15,7 +15,7 @@ from ..store.sources import get_flow_log
 from ._alignment import KeyedSpan, Match, Tree, align, error_of, figures_of, metrics_of
 from ._model import FlowDiff
 from ._rows import SpanDiff
-from ._values import Change, Pairing, as_text, changes
+from .values import Change, Pairing, as_text, changes
 
 MAX_CHANGES: Final = 100  # of one span
 

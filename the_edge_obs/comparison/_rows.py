@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..flow_log import COUNTED, FlowLog, SpanInfo
 from ._alignment import number
-from ._values import Change
+from .values import Change
 
 KINDS: Final = ("added", "removed", "changed", "same")
 

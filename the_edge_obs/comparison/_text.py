@@ -13,7 +13,7 @@ from ..text import View, clock_text, columns, counted, dollars, duration_text, f
 from ..tree.drawing import FOLD_OVER, error_text
 from ..tree.table import Cell, branch, line_of, room_beside, shared, trunk, widths_of
 from ._rows import Aligned, Figure, SpanDiff
-from ._values import Change
+from .values import Change
 
 # A duration counts as changed if it changed by both: short nodes vary by half, and long ones by a second.
 NOTABLE_PERCENT: Final = 20.0

@@ -45,6 +45,11 @@ class Flow:
         return f"<Flow {self.name!r}: {', '.join(self._plan.nodes)}>"
 
     @property
+    def file(self) -> str | None:
+        """The absolute path of its file, or None for a flow given as a dict."""
+        return None if self.path is None else str(Path(self.path).resolve())
+
+    @property
     def nodes(self) -> list[str]:
         """The names of the top-level nodes, in file order."""
         return list(self._plan.nodes)
@@ -114,7 +119,7 @@ class Flow:
         plan = self._plan
         given = {key: value for key, value in {**plan.initial_state, **state}.items() if key not in RUN_KEYS}
         context.learn_secrets({**given, "variables": plan.variables, "settings": plan.settings})
-        context.about = {"input": given, "flow": {"path": self.path, "sha256": plan.sha256}}
+        context.about = {"input": given, "flow": {"path": self.file, "sha256": plan.sha256}}
         if answers is not None and answers.replay_of is not None:
             context.about["replay_of"] = answers.replay_of
         with context:

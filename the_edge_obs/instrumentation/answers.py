@@ -135,7 +135,9 @@ def asking(fn: Any, node: ObservedNode, name: str, asked: Asking) -> Callable[..
         opened = node.open(args, kwargs) if node.logger.isEnabledFor(node.level) else None
         token = None if opened is None else CURRENT.set(opened.context)
         try:
-            got = asked.ask(name, _params(node, args, kwargs), _state(node, args, kwargs), fn, lambda: fn(*args, **kwargs))
+            got = asked.ask(
+                name, _params(node, args, kwargs), node.capture.state_of(args, kwargs), fn, lambda: fn(*args, **kwargs)
+            )
         except BaseException as error:
             _end(node, token, opened, kwargs, NOTHING, error)
             raise
@@ -185,8 +187,3 @@ async def _later(answer: Answer) -> Any:
 def _params(node: ObservedNode, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
     given = node.capture(args, kwargs)
     return given if isinstance(given, Mapping) else {"params": given}
-
-
-def _state(node: ObservedNode, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    named = dict(zip(node.capture.names, args, strict=False))
-    return kwargs.get("state", named.get("state"))

@@ -1,0 +1,682 @@
+"""Replay: which answer a call gets, when a replay stops and what it says then, and that no effect fires by accident."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from the_edge_obs.configuration.config import configure
+from the_edge_obs.errors import ConfigurationError
+from the_edge_obs.event import Event, problems
+from the_edge_obs.flow_log import FlowLog, build_flow_log
+from the_edge_obs.flows import Report, load, replay
+from the_edge_obs.instrumentation.decorator import observable
+from the_edge_obs.store.sources import get_flow_log
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+Action = Callable[..., Any]
+
+
+def record(flow: Mapping[str, Any], state: Mapping[str, Any] | None = None, **actions: Action) -> FlowLog:
+    """Run a flow, and return its log; dots in the names of actions are written as underscores."""
+    events: list[Event] = []
+    block = {**flow.get("observability", {}), "handlers": [{"type": "callback", "callback": lambda event: events.append(event)}]}
+    with suppress(Exception):  # it is in the log
+        load({**flow, "observability": block}, dotted(actions)).run(state)
+    return build_flow_log(events)
+
+
+def dotted(actions: Mapping[str, Action]) -> dict[str, Action]:
+    return {name.replace("_", "."): action for name, action in actions.items()}
+
+
+class FiresError(AssertionError):
+    """An effect of the world, in a replay."""
+
+
+def fires() -> Action:
+    """Return an action that must not be called. Each is a function of its own, as the actions of a registry are."""
+
+    def act(state: Any = None, **params: Any) -> Any:
+        raise FiresError(params)
+
+    return act
+
+
+def again(log: FlowLog | Path, flow: Any, state: Any = None, **options: Any) -> Report:
+    """Replay a flow all of whose actions must not be called, unless ``actions`` says so."""
+    actions = dotted({name: fires() for name in ("llm_ask", "llm_two", "file_put", "my_agent")} | options.pop("actions", {}))
+    report = replay(log, flow, state, actions=actions, **options)
+    assert not [line for event in report.new.events for line in problems(event)]
+    assert not isinstance(report.error, FiresError), "an effect fired"
+    return report
+
+
+def ask(name: str = "ask", prompt: str = "{{ state.x }}", **more: Any) -> dict[str, Any]:
+    return {"name": name, "uses": more.pop("uses", "llm.ask"), "with": {"prompt": prompt}, "output": name, **more}
+
+
+def flow_of(*nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": "test", "nodes": list(nodes), **more}
+
+
+def echo(state: Any, prompt: Any = None) -> Any:
+    return {"content": f"answer to {prompt}", "usage": {"total_tokens": 7}, "cost_usd": 0.5}
+
+
+def same(report: Report) -> bool:
+    return not report.diff and report.stopped is None and report.unused == () and report.error is None
+
+
+# --- what is answered ---
+
+
+def test_a_replay_is_as_the_run_was_and_calls_nothing() -> None:
+    flow = flow_of(ask(), ask("two", "{{ state.ask.content }}"), {"name": "n", "run": "return {'n': len(state['two'])}"})
+    log = record(flow, {"x": "hi"}, llm_ask=echo)
+    report = again(log, flow)
+    assert same(report)
+    assert report.state is not None
+    assert report.state["two"]["content"] == "answer to answer to hi"
+    assert [len(calls) for calls in report.calls.values()] == [2, 0, 0, 0]
+
+
+def test_tokens_and_costs_are_not_counted_again_and_the_log_says_what_it_is() -> None:
+    flow = flow_of(ask())
+    log = record(flow, {"x": "hi"}, llm_ask=echo)
+    report = again(log, flow)
+    assert (log.metrics["tokens"], log.metrics["cost_usd"]) == (7, 0.5)
+    assert (report.new.metrics["tokens"], report.new.metrics["cost_usd"]) == (0, 0)
+    assert report.new.events[0]["data"]["replay_of"] == log.flow_id
+    assert [span.answered for span in report.new.spans] == [False, True]
+
+
+def test_branches_loops_and_attempts_get_the_answers_of_their_places() -> None:
+    calls: list[str] = []
+
+    def flaky(state: Any, prompt: Any) -> Any:
+        calls.append(prompt)
+        if calls.count(prompt) == 1:
+            raise TimeoutError("busy")
+        return {"n": len(calls), "prompt": prompt}
+
+    retry = {"mode": "retry", "max_retries": 2, "delay": 0}
+    fan = {"name": "fan", "type": "dynamic_parallel", "items": list("abcdef"), "fan_in": "loop"}
+    fan["steps"] = [ask(prompt="{{ item }}", on_error=retry)]
+    count = {"name": "c", "run": "return {'i': state.get('i', 0) + 1}"}
+    loop = {"name": "loop", "type": "while_loop", "condition": "{{ state.get('i', 0) < 3 }}", "max_iterations": 5}
+    loop["body"] = [count, ask("said", "{{ state.i }}", on_error=retry)]
+    flow = flow_of(fan, loop)
+    log = record(flow, llm_ask=flaky)
+    report = again(log, flow)
+    assert same(report), str(report.diff)
+    assert len(report.calls["same"]) == 18
+
+
+def test_equal_calls_get_their_answers_in_order() -> None:
+    answers = iter(range(10))
+    flow = flow_of({"name": "code", "run": "return {'got': [actions['llm.ask'](state, prompt='x') for _ in range(4)]}"})
+    log = record(flow, llm_ask=lambda state, prompt: next(answers))
+    report = again(log, flow)
+    assert same(report)
+    assert report.state is not None
+    assert report.state["got"] == [0, 1, 2, 3]
+
+
+def test_prompts_with_the_id_of_the_run_are_the_same() -> None:
+    flow = flow_of(ask(prompt="run {{ state.flow_id }}"))
+    assert same(again(record(flow, llm_ask=echo), flow))
+
+
+def test_a_renamed_step_moves_its_answer() -> None:
+    log = record(flow_of(ask()), {"x": "hi"}, llm_ask=echo)
+    report = again(log, flow_of(ask("renamed")))
+    [moved] = report.calls["moved"]
+    assert (moved.place, moved.why) == ("renamed", "recorded at ask")
+    assert report.stopped is None
+
+
+def test_soft_failures_and_errors_take_their_ways() -> None:
+    flow = flow_of(
+        ask(on_error={"mode": "graceful"}),
+        {"name": "two", "uses": "llm.two", "on_error": {"mode": "graceful"}},
+        {
+            "name": "code",
+            "run": "try:\n    actions['llm.two'](state)\nexcept KeyError as error:\n    return {'e': repr(str(error))}",
+        },
+    )
+
+    def soft(state: Any, prompt: Any) -> Any:
+        return {"success": False, "error": "busy", "error_type": "rate_limit"}
+
+    def hard(state: Any) -> Any:
+        try:
+            raise OSError("first")
+        except OSError as error:
+            raise KeyError("key") from error
+
+    log = record(flow, {"x": 1}, llm_ask=soft, llm_two=hard)
+    report = again(log, flow)
+    assert same(report), str(report.diff)
+    assert report.state is not None
+    assert report.state["e"] == "\"'key'\""
+
+
+def test_a_flow_that_failed_fails_alike() -> None:
+    flow = flow_of(ask(), {"name": "read", "run": "import json\nreturn json.loads(state['ask']['content'])"})
+    log = record(flow, {"x": 1}, llm_ask=lambda state, prompt: {"content": '```json\n{"a": 1}\n```'})
+    report = again(log, flow)
+    assert not report.diff, str(report.diff)
+    assert (type(report.error).__name__, report.is_as_before) == ("JSONDecodeError", True)
+    mended = flow_of(ask(), {"name": "read", "run": "return {'a': 1}"}, ask("reply", "{{ state.a }}"))
+    report = again(log, mended)
+    assert (report.stopped, report.error) == (None, None)
+    assert report.beyond is not None
+    assert report.beyond.place == "reply"
+    report = again(log, mended, live=["llm.*"], actions={"llm_ask": echo})
+    assert report.state is not None
+    assert report.state["reply"]["content"] == "answer to 1"
+
+
+def test_an_answer_stands_for_what_an_action_did_inside() -> None:
+    """The calls inside an answered action are not made, and are no differences."""
+    inner = observable("llm.inner")(lambda prompt: prompt.upper())
+
+    def agent(state: Any) -> Any:
+        return {"plan": inner("a") + inner("b")}
+
+    flow = flow_of({"name": "plan", "uses": "my.agent"})
+    report = again(record(flow, my_agent=agent), flow)
+    assert same(report), str(report.diff)
+
+
+def test_decorated_actions_are_answered_too() -> None:
+    flow = flow_of(ask())
+    log = record(flow, {"x": 1}, llm_ask=observable("llm.own")(echo))
+
+    def never(state: Any, prompt: Any) -> Any:
+        raise FiresError
+
+    report = again(log, flow, actions={"llm_ask": observable("llm.own")(never)})
+    assert same(report), str(report.diff)
+
+
+def test_streams_are_answered_where_the_runner_drains_them() -> None:
+    def stream(state: Any, prompt: Any) -> Any:
+        yield from "abc"
+
+    flow = flow_of(ask())
+    log = record(flow, {"x": 1}, llm_ask=stream)
+    report = again(log, flow)
+    assert same(report), str(report.diff)
+    inline = flow_of({"name": "ask", "run": "return {'n': len(list(actions['llm.ask'](state, prompt=1)))}"})
+    log = record(inline, llm_ask=stream)
+    report = again(log, inline, actions={"llm_ask": stream})
+    assert report.stopped is not None
+    assert "stream" in report.stopped.why
+
+
+# --- what is not ---
+
+
+def test_a_changed_prompt_stops_and_names_what_changed() -> None:
+    log = record(flow_of(ask(prompt="Be brief. {{ state.x }}")), {"x": "hi"}, llm_ask=echo)
+    report = again(log, flow_of(ask(prompt="Be kind. {{ state.x }}")))
+    stop = report.stopped
+    assert stop is not None
+    assert (stop.place, stop.node, stop.kind) == ("ask", "llm.ask", "changed")
+    [change] = stop.changes
+    assert (change.path, change.old, change.new) == ("input.prompt", "Be brief. hi", "Be kind. hi")
+    assert "input.prompt: 'Be brief. hi' -> 'Be kind. hi'" in str(stop)
+    assert "live 'llm.ask'" in stop.hint
+    assert report.new.status == "cancelled"
+
+
+def test_only_what_depends_on_a_change_is_asked_anew() -> None:
+    def flow(style: str) -> dict[str, Any]:
+        return flow_of(
+            ask("draft", style), ask("other", "constant"), ask("review", "{{ state.draft.content }}"), ask("last", "end")
+        )
+
+    log = record(flow("brief"), llm_ask=echo)
+    asked: list[str] = []
+
+    def live(state: Any, prompt: Any) -> Any:
+        asked.append(prompt)
+        return echo(state, prompt)
+
+    report = again(log, flow("kind"), live=["llm.*"], actions={"llm_ask": live})
+    assert asked == ["kind", "answer to kind"]
+    assert [call.place for call in report.calls["same"]] == ["other", "last"]
+    assert [(call.place, call.changes[0].path) for call in report.calls["live"]] == [
+        ("draft", "input.prompt"),
+        ("review", "input.prompt"),
+    ]
+    assert report.new.metrics["tokens"] == 14
+
+
+def test_an_effect_with_another_content_does_not_fire() -> None:
+    flow = flow_of(ask(), {"name": "save", "uses": "file.put", "with": {"text": "{{ state.ask.content }}"}, "output": "saved"})
+    log = record(flow, {"x": "hi"}, llm_ask=echo, file_put=lambda state, text: {"path": "p"})
+    options: dict[str, Any] = {"live": ["llm.*"], "actions": {"llm_ask": echo}}
+    report = again(log, flow, {"x": "other"}, **options)
+    assert report.stopped is not None
+    assert report.stopped.place == "save"
+    report = again(log, flow, {"x": "other"}, pretend=["file.*"], **options)
+    assert report.state is not None
+    assert report.state["saved"] == {"path": "p"}
+    [pretended] = report.calls["pretended"]
+    assert (pretended.place, pretended.changes[0].new) == ("save", "answer to other")
+
+
+def test_from_a_step_on_calls_are_made_again() -> None:
+    flow = flow_of(ask("a", "1"), ask("b", "2"), ask("c", "3"))
+    log = record(flow, llm_ask=echo)
+    report = again(log, flow, live=["llm.*"], again=True, from_step="b", actions={"llm_ask": echo})
+    assert [(kind, [call.place for call in calls]) for kind, calls in report.calls.items() if calls] == [
+        ("same", ["a"]),
+        ("live", ["b", "c"]),
+    ]
+    changed = flow_of(ask("a", "other"), ask("b", "2"))
+    report = again(log, changed, live=["llm.*"], from_step="b")
+    assert report.stopped is not None
+    assert report.stopped.place == "a"
+
+
+def test_frozen_code_returns_what_was_recorded() -> None:
+    flow = flow_of({"name": "now", "run": "import time\nreturn {'t': time.perf_counter_ns()}"}, ask(prompt="at {{ state.t }}"))
+    log = record(flow, llm_ask=echo)
+    report = again(log, flow)
+    assert report.stopped is not None
+    assert "the code of 'now'" in report.stopped.hint
+    assert same(again(log, flow, frozen=["now"]))
+    assert same(again(log, flow, ignore=["input.prompt", "output.t"]))
+
+
+def test_ignored_paths_may_differ() -> None:
+    flow = flow_of(
+        {"name": "ask", "uses": "llm.ask", "with": {"prompt": {"at": "{{ state.at }}", "list": ["{{ state.at }}", 1]}}}
+    )
+    log = record(flow, {"at": 1}, llm_ask=lambda state, prompt: {"x": 1})
+    assert again(log, flow, {"at": 2}).stopped is not None
+    ignore = ["input.prompt.at", "input.prompt.list[0]", "input.at"]
+    assert same(again(log, flow, {"at": 2}, ignore=ignore))
+    assert again(log, flow, {"at": 2}, ignore=ignore[:1]).stopped is not None
+    assert same(again(log, flow, {"at": 2}, ignore=["input.*"]))
+
+
+def test_the_initial_state_comes_from_the_log() -> None:
+    flow = flow_of(ask(), initial_state={"x": "default"})
+    log = record(flow, {"x": {"deep": [1, "a"]}}, llm_ask=echo)
+    assert same(again(log, flow))
+    bare = build_flow_log(
+        [{**e, "data": {k: v for k, v in e["data"].items() if k != "input"}} if e["parent_id"] is None else e for e in log.events]
+    )
+    with pytest.raises(ConfigurationError, match="give it with state"):
+        again(bare, flow)
+    long = record(flow, {"x": "a" * 9_000, "y": 1}, llm_ask=echo)
+    with pytest.raises(ConfigurationError, match=r"cut at input\.x"):
+        again(long, flow)
+
+
+# --- a recording that is not whole ---
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("a" * 9_000, "cut at output"),
+        ({"vector": [0.5] * 1_536}, "cut at output.vector"),
+        ({"a": {"b": "x" * 40_000}}, "cut at output.a.b"),
+        ({"client": object()}, "only a description of what it answered at output.client"),
+        (b"\xff\xfe", "only a description"),
+    ],
+)
+def test_a_cut_answer_stops_with_the_remedy(answer: Any, words: str) -> None:
+    flow = flow_of(ask())
+    log = record(flow, {"x": 1}, llm_ask=lambda state, prompt: answer)
+    report = again(log, flow)
+    stop = report.stopped
+    assert stop is not None
+    assert stop.kind == "unfit"
+    assert words in stop.why
+    assert "record: {full: [llm.ask]}" in stop.hint
+    assert again(log, flow, live=["llm.ask"], actions={"llm_ask": lambda state, prompt: "short"}).stopped is None
+
+
+@pytest.mark.parametrize("new", ["a" * 9_000, "a" * 8_500 + "b" * 500])
+def test_an_input_that_was_cut_is_never_taken_for_the_same(new: str) -> None:
+    flow = flow_of(ask(prompt="{{ state.x * 9000 }}"))
+    log = record(flow, {"x": "a"}, llm_ask=lambda state, prompt: "short")
+    report = again(log, flow_of(ask(prompt=new)))
+    assert report.stopped is not None
+    assert report.stopped.kind == "unfit"
+    assert "input was cut at input.prompt" in report.stopped.why
+
+
+def test_texts_that_look_like_marks_are_texts() -> None:
+    flow = flow_of(ask())
+    log = record(flow, {"x": "…[+3 chars]"}, llm_ask=lambda state, prompt: {"content": "a [REDACTED] b …[+3 chars]"})
+    report = again(log, flow)
+    assert same(report)
+    live = flow_of(ask(), ask("two", "{{ state.ask.content }}"))
+    report = again(log, live, live=["llm.*"], actions={"llm_ask": echo})
+    assert report.stopped is None
+
+
+def test_a_call_without_an_end_is_no_answer() -> None:
+    flow = flow_of(ask())
+    log = record(flow, {"x": 1}, llm_ask=echo)
+    killed = build_flow_log([event for event in log.events if event["event_type"] == "entry"])
+    report = again(killed, flow)
+    assert report.stopped is not None
+    assert (report.stopped.kind, "no end of it" in report.stopped.why) == ("unfit", True)
+
+
+def test_filtered_levels_are_named() -> None:
+    flow = flow_of(ask())
+    log = record({**flow, "observability": {"levels": {"llm": "warn"}}}, {"x": 1}, llm_ask=echo)
+    report = again(log, flow)
+    assert report.stopped is not None
+    assert "record llm at level info" in report.stopped.hint
+    report = again(log, {**flow, "observability": {"levels": {"llm": "warn"}}})
+    assert report.stopped is not None
+    assert "log llm at level info" in report.stopped.hint
+
+
+LOGIN = flow_of(
+    {"name": "login", "uses": "llm.two", "output": "login"},
+    {"name": "ask", "uses": "llm.ask", "with": {"prompt": "{{ state.p }}", "auth": "Bearer {{ state.login.access_token }}"}},
+)
+KEY = "s3cr3t-t0ken-of-the-service"
+
+
+def _signed(state: Any, prompt: Any, auth: str) -> Any:
+    return {"said": prompt, "was": auth == f"Bearer {KEY}"}
+
+
+def test_secrets_match_and_are_never_sent_as_placeholders() -> None:
+    log = record(LOGIN, {"p": 1}, llm_two=lambda state: {"access_token": KEY}, llm_ask=_signed)
+    assert KEY not in json.dumps(log.events)
+    assert same(again(log, LOGIN))
+    report = again(log, LOGIN, {"p": 2}, live=["llm.ask"])
+    assert report.stopped is not None
+    assert "[REDACTED] in place of a secret" in report.stopped.why
+    assert "login.output.access_token" in report.stopped.hint
+    secrets = {"login.output.access_token": KEY}
+    report = again(log, LOGIN, {"p": 2}, live=["llm.ask"], secrets=secrets, actions={"llm_ask": _signed})
+    assert report.state is not None
+    assert report.state["was"] is True
+    assert KEY not in json.dumps(report.new.events)
+    assert same(again(log, LOGIN, secrets=secrets))
+    with pytest.raises(ConfigurationError, match=r"allowed: login\.output\.access_token"):
+        again(log, LOGIN, secrets={"login.output.token": KEY})
+
+
+def test_another_password_is_the_same() -> None:
+    flow = flow_of({"name": "ask", "uses": "llm.ask", "with": {"prompt": 1, "api_key": "{{ state.api_key }}"}})
+
+    def signed(state: Any, prompt: Any, api_key: str) -> Any:
+        return {"x": 1}
+
+    log = record(flow, {"api_key": "one-of-the-keys"}, llm_ask=signed)
+    assert same(again(log, flow, {"api_key": "quite-another-key"}))
+    assert same(again(log, flow))
+    assert same(again(log, flow, secrets={"flow.input.api_key": "third-of-the-keys"}))
+
+
+def test_digests_of_secrets_are_folded() -> None:
+    flow = {**LOGIN, "observability": {"redact": {"correlate": True}}}
+    log = record(flow, {"p": 1}, llm_two=lambda state: {"access_token": KEY}, llm_ask=_signed)
+    assert "[REDACTED:" in json.dumps(log.events)
+    assert again(log, flow).stopped is None
+
+
+def test_a_swallowed_stop_ends_the_replay_all_the_same() -> None:
+    code = "try:\n    actions['llm.ask'](state, prompt={!r})\nexcept BaseException:\n    pass\nreturn {{'went': 'on'}}"
+    log = record(flow_of({"name": "a", "run": code.format("one")}), llm_ask=echo)
+    report = again(log, flow_of({"name": "a", "run": code.format("two")}))
+    assert report.stopped is not None
+    assert report.state is None
+
+
+def test_classes_of_exceptions_are_known_where_they_are_imported() -> None:
+    class BusyError(RuntimeError):
+        def __init__(self, code: int, text: str) -> None:
+            super().__init__(f"{code} {text}")
+
+    def busy(state: Any, prompt: Any) -> Any:
+        raise BusyError(429, "slow down")
+
+    retry = {"mode": "retry", "max_retries": 2, "delay": 0, "retryable_errors": ["RuntimeError"]}
+    flow = flow_of(ask(on_error=retry))
+    log = record(flow, {"x": 1}, llm_ask=busy)
+    report = again(log, flow)
+    assert not report.diff, str(report.diff)
+    assert str(report.error) == "429 slow down"
+
+
+# --- whole answers ---
+
+
+@dataclass
+class Money:
+    amount: Decimal
+    tags: tuple[str, ...]
+
+
+class OutOfStockError(ValueError):
+    def __init__(self, item: str, left: int) -> None:
+        super().__init__(item, left)
+        self.item = item
+
+
+def whole(flow: dict[str, Any], tmp_path: Path, state: Any = None, **actions: Action) -> Path:
+    """Run a flow whose models are recorded whole, and return its log file."""
+    handlers = [{"type": "file", "path": str(tmp_path / "run.jsonl")}]
+    block = {"handlers": handlers, "record": {"full": ["llm.*"]}}
+    with suppress(Exception):
+        load({**flow, "observability": block}, dotted(actions)).run(state)
+    return tmp_path / "run.jsonl"
+
+
+LONG = "a" * 20_000
+
+
+def test_whole_answers_have_no_caps_and_keep_their_types(tmp_path: Path) -> None:
+    answer = {
+        "text": LONG,
+        "vector": [0.5] * 1_536,
+        "money": Money(Decimal("1.10"), ("x",)),
+        "when": datetime(2025, 3, 1, tzinfo=timezone.utc),
+        "raw": b"\xff\x00",
+        "set": {1, 2},
+        "big": 2**70,
+        "by_number": {1: "one"},
+    }
+
+    def act(state: Any, prompt: Any) -> Any:
+        state["written"] = {"in": "place"}
+        return answer
+
+    flow = flow_of(
+        ask(prompt=LONG), {"name": "n", "run": "return {'n': state['written']['in'], 't': type(state['ask']['money']).__name__}"}
+    )
+    report = again(whole(flow, tmp_path, llm_ask=act), flow)
+    assert report.stopped is None
+    assert report.state is not None
+    assert report.state["ask"] == answer
+    assert (report.state["n"], report.state["t"]) == ("place", "Money")
+
+
+@pytest.mark.parametrize("new", [LONG[:-1] + "b", LONG + "a"])
+def test_a_prompt_that_differs_beyond_the_cut_is_refused(tmp_path: Path, new: str) -> None:
+    log = whole(flow_of(ask(prompt=LONG)), tmp_path, llm_ask=echo)
+    report = again(log, flow_of(ask(prompt=new)))
+    assert report.stopped is not None
+    assert report.asked == ()
+    if len(new) == len(LONG):
+        assert "beyond what the log shows" in report.stopped.why
+
+
+def test_long_prompts_with_the_id_of_the_run_are_the_same(tmp_path: Path) -> None:
+    flow = flow_of(ask(prompt="{{ state.flow_id }}" + LONG))
+    assert again(whole(flow, tmp_path, llm_ask=echo), flow).stopped is None
+
+
+def test_whole_errors_have_their_class_and_attributes(tmp_path: Path) -> None:
+    def act(state: Any, prompt: Any) -> Any:
+        raise OutOfStockError("desk", 3)
+
+    flow = flow_of(ask())
+    report = again(whole(flow, tmp_path, {"x": 1}, llm_ask=act), flow)
+    assert type(report.error) is OutOfStockError
+    assert report.error.args == ("desk", 3)
+    assert not report.diff, str(report.diff)
+
+
+# --- files and folders ---
+
+OUTER = """\
+name: outer
+observability: {enabled: true, handlers: [{type: file, path: never.jsonl}]}
+imports: [{path: own.py}]
+nodes:
+  - {name: read, uses: own.read, with: {path: "{{ flow_dir }}/data/a.txt"}, output: text}
+  - {name: sub, flow: inner.yaml, with: {text: "{{ state.text }}"}}
+"""
+INNER = """\
+imports: [{path: own.py}]
+nodes:
+  - {name: send, uses: own.send, with: {text: "{{ state.text }}", to: "{{ flow_dir }}/out.txt"}, output: sent}
+"""
+OWN = """\
+from pathlib import Path
+
+def read(state, path):
+    return Path(path).read_text()
+
+def send(state, text, to):
+    Path(to).write_text(text)
+    return {"to": to}
+
+def register_actions(registry, engine):
+    registry.update({"own.read": read, "own.send": send})
+"""
+
+
+def test_another_folder_is_no_difference_and_the_handlers_of_the_flow_get_nothing(tmp_path: Path) -> None:
+    here = tmp_path / "production" / "app"
+    (here / "data").mkdir(parents=True)
+    for name, text in {"outer.yaml": OUTER, "inner.yaml": INNER, "own.py": OWN, "data/a.txt": "hi"}.items():
+        (here / name).write_text(text)
+    there = tmp_path / "ci"
+    (here / "outer.yaml").write_text(OUTER.replace("never.jsonl", str(tmp_path / "log.jsonl")))
+    load(here / "outer.yaml").run()
+    (here / "out.txt").unlink()
+    (here / "data" / "a.txt").unlink()
+    shutil.move(here, there)
+    (there / "outer.yaml").write_text(OUTER.replace("never.jsonl", str(tmp_path / "never.jsonl")))
+    report = replay(tmp_path / "log.jsonl", there / "outer.yaml", log_dir=tmp_path / "new")
+    assert same(report), report.stopped or str(report.diff)
+    assert report.state is not None
+    assert report.state["sent"] == {"to": str(there / "out.txt")}
+    assert not (there / "out.txt").exists()
+    assert not (tmp_path / "never.jsonl").exists()
+    [kept] = (tmp_path / "new").iterdir()
+    assert get_flow_log(kept).metrics["node_count"] == 3
+
+
+@pytest.mark.parametrize("name", ["viewing", "llm_agent", "self_repair"])
+def test_examples_replay_without_differences(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(EXAMPLES / name, tmp_path / name)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # of the scripted model
+    events: list[Event] = []
+    undo = configure({"enabled": True, "handlers": [{"type": "callback", "callback": lambda event: events.append(event)}]})
+    try:
+        load(tmp_path / name / "flow.yaml").run()
+    finally:
+        undo()
+    log = build_flow_log([event for event in events if event["flow_id"] == events[0]["flow_id"]])
+    report = replay(log, tmp_path / name / "flow.yaml")
+    assert same(report), report.stopped or str(report.diff)
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"live": "llm.*"}, "give a list"),
+        ({"from_step": "asc", "live": ["*"]}, "did you mean 'ask'"),
+        ({"from_step": "ask"}, "name these with live"),
+        ({"again": True}, "name them with live"),
+        ({"frozen": ["ask"]}, "not a step with inline code"),
+        ({"secrets": {"ask.output.x": "y"}}, "nothing was redacted"),
+    ],
+)
+def test_arguments_that_name_nothing_are_refused(options: dict[str, Any], words: str) -> None:
+    flow = flow_of(ask())
+    log = record(flow, {"x": 1}, llm_ask=echo)
+    with pytest.raises(ConfigurationError, match=words):
+        again(log, flow, **options)
+
+
+# --- the property ---
+
+PROMPTS = st.sampled_from(["a", "b", "c" * 9_000, "c" * 8_999 + "d", "e"])
+CALLS = st.lists(st.tuples(st.sampled_from(["s", "t", "u"]), PROMPTS), min_size=1, max_size=5, unique_by=lambda call: call[0])
+
+
+@settings(max_examples=25)
+@given(recorded=CALLS, asked=CALLS)
+def test_no_call_gets_an_answer_that_was_recorded_for_something_else(
+    recorded: list[tuple[str, str]], asked: list[tuple[str, str]]
+) -> None:
+    """Calls reordered, removed, repeated, or asked with another input, also beyond the caps."""
+    log = record(
+        flow_of(*(ask(*call) for call in recorded)), llm_ask=lambda state, prompt: {"for": prompt[-3:] + str(len(prompt))}
+    )
+    report = again(log, flow_of(*(ask(*call) for call in asked)))
+    if report.stopped is None:
+        assert report.state is not None
+        for name, prompt in asked:
+            assert report.state[name] == {"for": prompt[-3:] + str(len(prompt))}
+            assert len(prompt) < 8_192
+            assert prompt in [given for _, given in recorded]
+    else:
+        known, wanted = Counter(prompt for _, prompt in recorded), Counter(prompt for _, prompt in asked)
+        assert wanted - known or any(len(prompt) > 8_192 for prompt in wanted)
+
+
+@settings(max_examples=10)
+@given(recorded=CALLS, asked=CALLS)
+def test_the_same_in_threads(recorded: list[tuple[str, str]], asked: list[tuple[str, str]]) -> None:
+    def fan(calls: list[tuple[str, str]]) -> dict[str, Any]:
+        steps = [ask(prompt="{{ item }}")]
+        items = [prompt for _, prompt in calls]
+        return flow_of(
+            {"name": "fan", "type": "dynamic_parallel", "items": items, "steps": steps, "fan_in": "z"},
+            {"name": "z", "run": "return {'got': [r.state['ask'] for r in parallel_results]}"},
+        )
+
+    log = record(fan(recorded), llm_ask=lambda state, prompt: prompt)
+    report = again(log, fan(asked))
+    if report.stopped is None:
+        assert report.state is not None
+        assert report.state["got"] == [prompt for _, prompt in asked]

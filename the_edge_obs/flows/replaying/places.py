@@ -1,0 +1,63 @@
+"""The place of a span: the steps that lead to it, with branch, iteration and attempt, and which of several equal calls it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final, NamedTuple
+
+from ...event import ROOT_NODE, Event
+
+CODE: Final = "python.run"
+_NUMBERED: Final = frozenset({"parallel.branch", "loop.iteration"})
+STRUCTURE: Final = frozenset({ROOT_NODE, "steps", "subflow", "loop", "parallel", *_NUMBERED})
+"""Nodes that a flow is made of: they hold the calls, and are never asked for."""
+
+
+class Place(NamedTuple):
+    """Where a span is in its run. The places of two runs are equal where the same call was made.
+
+    Attributes:
+        path: A label for each span around it, and its own.
+        steps: The steps among them.
+    """
+
+    path: tuple[str, ...]
+    steps: frozenset[str]
+
+    def __str__(self) -> str:
+        return " > ".join(self.path)
+
+
+_ROOT: Final = Place((), frozenset())
+
+
+class Places:
+    """The places of the spans of one run."""
+
+    def __init__(self) -> None:
+        self._places: dict[str | None, Place] = {}
+        self._seen: Counter[tuple[str | None, str]] = Counter()
+
+    def add(self, entry: Event) -> Place:
+        """Return the place of a span by its entry, after those of the spans around it."""
+        parent = entry["parent_id"]
+        if parent not in self._places and entry["node"] == ROOT_NODE:
+            self._places[entry["span_id"]] = _ROOT
+            return _ROOT
+        above, label = self._places.get(parent, _ROOT), _label(entry)
+        self._seen[parent, label] += 1
+        if (number := self._seen[parent, label]) > 1:
+            label += f" (call {number})"
+        step = entry.get("step")
+        place = Place((*above.path, label), above.steps | {step} if step else above.steps)
+        self._places[entry["span_id"]] = place
+        return place
+
+
+def _label(entry: Event) -> str:
+    name: str = entry.get("step") or entry["node"]
+    data: dict[str, Any] = entry["data"]
+    given = data.get("input")
+    if entry["node"] in _NUMBERED and isinstance(given, dict):
+        return f"{name} [{given.get('index')}]"
+    return f"{name} (attempt {data['attempt']})" if isinstance(data.get("attempt"), int) else name
