@@ -984,3 +984,112 @@ def test_without_the_engine_install_says_what_to_do(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "the_edge_agent", None)
     with pytest.raises(obs.ConfigurationError, match="the_edge_agent cannot be imported; install it"):
         tea.install()
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+class Scripted:
+    """Answers by node, which notes what was asked; without an answer it stops the run."""
+
+    replay_of = "5f0c4a2e-0000-4000-8000-000000000001"
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {name.replace("__", "."): answer for name, answer in answers.items()}
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def call(self, name: str, params: Any, state: Any, real: flows.Real) -> Any:
+        """Answer a call."""
+        self.asked.append((name, dict(params)))
+        if name not in self.answers:
+            raise flows.ReplayStopped(f"{name} is not recorded")
+        answer = self.answers[name]
+        return real() if answer is flows.Real else answer
+
+
+def uses(name: str, action: str, output: str | None = None, **params: Any) -> dict[str, Any]:
+    return {"name": name, "uses": action, "with": params, **({} if output is None else {"output": output})}
+
+
+def never(state: Any, **kwargs: Any) -> Any:
+    raise AssertionError("the action is called for real")
+
+
+def test_answers_stand_in_for_actions_and_inline_code_runs(kit: Any) -> None:
+    engine = kit.engine(shop__price=never)
+    answers = Scripted(shop__price=flows.Answer({"price": 3}, metrics={"tokens": 7, "input_tokens": 4}))
+    tea.attach(engine, answers=answers)
+    config = agent(uses("ask", "shop.price", "found", item="mug"), code("b", "return {'double': 2 * state['found']['price']}"))
+    end = last(engine.load_from_dict(config).invoke({"x": 1}))
+    assert end["state"]["double"] == 6
+    assert answers.asked == [("shop.price", {"item": "mug"})]
+    events = told(id_of(end))
+    assert events[0]["data"]["replay_of"] == Scripted.replay_of
+    (answered,) = (event for event in events if event["node"] == "shop.price" and event["event_type"] == "exit")
+    assert (answered["data"]["answered"], answered["data"]["output"], answered["step"]) == (True, {"price": 3}, "ask")
+
+
+def test_answer_that_raises_fails_as_the_action_did(kit: Any) -> None:
+    engine = kit.engine(shop__price=never)
+    tea.attach(engine, answers=Scripted(shop__price=flows.Answer(error=ValueError("sold out"))))
+    end = last(engine.load_from_dict(agent(uses("ask", "shop.price"))).invoke({}))
+    assert (end["type"], end["error"]) == ("error", "sold out")
+
+
+def test_stop_ends_the_run_even_where_the_engine_swallows_it(kit: Any) -> None:
+    """A stop is no failure of a node: neither a handler of errors nor a branch makes a result of it."""
+
+    def swallows(state: Any, **kwargs: Any) -> Any:
+        try:
+            return engine.actions_registry["shop.price"](state=state, item="cup")
+        except BaseException:  # noqa: BLE001 - what a program should not do
+            return {"price": 0}
+
+    engine = kit.engine(shop__price=never, shop__swallow=swallows)
+    tea.attach(engine, answers=Scripted(shop__swallow=flows.Real))
+    graph = engine.load_from_dict(agent(uses("ask", "shop.swallow"), uses("more", "shop.price")))
+    with pytest.raises(flows.ReplayStopped, match=r"shop.price is not recorded"):
+        list(graph.invoke({}))
+
+
+def test_own_actions_and_the_end_of_a_run_are_always_real(kit: Any) -> None:
+    """They read the log of the run itself, or end it."""
+    engine = kit.engine()
+    answers = Scripted()
+    tea.attach(engine, answers=answers)
+    graph = engine.load_from_dict(agent(uses("log", "obs.query", "events"), uses("done", "http.respond", status=201)))
+    assert last(graph.invoke({}))["type"] == "http_response"
+    assert answers.asked == []
+
+
+def test_answers_that_listen_get_the_events_of_the_run(kit: Any) -> None:
+    class Listening(Scripted):
+        def __init__(self, **answers: Any) -> None:
+            super().__init__(**answers)
+            self.entries: list[str] = []
+
+        def take(self, event: dict[str, Any]) -> None:
+            if event["event_type"] == "entry":
+                self.entries.append(event["node"])
+
+        def call(self, name: str, params: Any, state: Any, real: flows.Real) -> Any:
+            assert self.entries[-1] == name
+            return super().call(name, params, state, real)
+
+    engine = kit.engine(shop__price=never)
+    answers = Listening(shop__price=flows.Answer(1))
+    tea.attach(engine, answers=answers)
+    list(engine.load_from_dict(agent(uses("ask", "shop.price", "found"))).invoke({}))
+    assert answers.entries == ["flow", "shop.price"]
+
+
+def test_answers_need_an_engine_that_is_observed_by_them(kit: Any) -> None:
+    """Otherwise actions would be called for real, and nobody would know."""
+    engine = kit.engine()
+    tea.attach(engine)
+    with pytest.raises(obs.ConfigurationError, match="observed already, without these answers"):
+        tea.attach(engine, answers=Scripted())
+    silent = kit.engine()
+    tea.attach(silent, answers=Scripted())
+    with pytest.raises(obs.ConfigurationError, match="turns observability off"):
+        silent.load_from_dict(agent(code("a", "return {}"), observability={"enabled": False}))

@@ -29,7 +29,8 @@ FLOORS = (
     ("instrumentation", "pages", "sql", "testing"),
     ("comparison", "formats"),
     ("__init__", "actions"),
-    ("flows", "integrations"),
+    ("flows",),
+    ("integrations",),
     ("cli", "parity"),
     ("__main__",),
 )
@@ -144,7 +145,7 @@ def test_every_room_has_a_floor() -> None:
     """A new room is given its floor here and in docs/architecture.md. There are few of both."""
     assert {room(name) for name in MODULES} | {"__init__"} == FLOOR_OF.keys()
     assert len(FLOOR_OF) <= 28
-    assert len(FLOORS) <= 13
+    assert len(FLOORS) <= 14
 
 
 def test_the_map_is_the_one_in_the_docs() -> None:

@@ -15,9 +15,11 @@ import pytest
 
 import the_edge_obs as obs
 from the_edge_obs import flows
+from the_edge_obs.cli import main
+from the_edge_obs.formats import FORMATS
 from the_edge_obs.instrumentation.wrappers import ObservedNode
 from the_edge_obs.recording.full import recorders
-from the_edge_obs.store.full_record import FullRecord, full_file, full_records
+from the_edge_obs.store.full_record import FullRecord, full_files, full_records
 
 SECRET = "sk-proj-9fQ2xVb7Lm4TzR8wKc1YpD6s"
 LONG = "word " * 8_000
@@ -271,9 +273,28 @@ def test_record_needs_a_log() -> None:
 
 def test_no_reader_of_folders_takes_a_recording_for_a_log(tmp_path: Path) -> None:
     """Its name does not end as that of a log, and it is found from each name of its log."""
-    recorded(tmp_path, lambda: call({}, "needle"), "full.*")
+    recorded(tmp_path, lambda: call({}, "zwieback"), "full.*")
     (log,) = tmp_path.glob("*.jsonl")
     assert [run.name for run in obs.runs(str(tmp_path))] == ["f"]
     assert len(obs.query(str(tmp_path), node="full.call")) == 2
-    assert full_file(log) == full_file(f"{log}.gz") == tmp_path / f"{log.name}.full"
-    assert full_file(log.with_name("other.jsonl")) is None
+    assert full_files(log) == full_files(f"{log}.gz") == [tmp_path / f"{log.name}.full"]
+    assert full_files(log.with_name("other.jsonl")) == []
+
+
+def test_recording_is_never_shown_exported_or_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What only the recording has is in no output, of the folder or of the recording itself."""
+    folder = tmp_path / "logs"
+    recorded(folder, lambda: call({}, LONG + "zwieback"), "full.*")
+    (log,), (recording,) = folder.glob("*.jsonl"), folder.glob("*.full")
+    assert "zwieback" in recording.read_text()
+    assert "zwieback" not in log.read_text()
+    out = tmp_path / "out"
+    out.mkdir()
+    for source in (folder, log, recording):
+        for name in FORMATS:
+            main(["export", str(source), "--format", name, "-o", str(out / f"{source.suffix}.{name}")])
+        for command in (["show", "--input"], ["query"], ["ls"], ["stats"], ["errors"], ["tail"]):
+            main([command[0], str(source), *command[1:]])
+    written = [path.read_text() for path in out.rglob("*") if path.is_file()]
+    assert len(written) >= 2 * len(FORMATS)
+    assert "zwieback" not in "".join([*written, *capsys.readouterr()])

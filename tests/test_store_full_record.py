@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 
+import the_edge_obs as obs
 from the_edge_obs import LogFileError, NotRecordedError
+from the_edge_obs.cli import main
 from the_edge_obs.recording.full import VERSION
-from the_edge_obs.store.full_record import FullError, full_records
+from the_edge_obs.store.full_record import FullError, full_problems, full_records
 
 IDS = {"flow_id": "f", "span_id": "s", "node": "llm.call"}
 
@@ -111,3 +114,38 @@ def test_builtin_exception_has_its_attributes(name: str, args: Any, attribute: s
 def test_names_that_are_not_exceptions_are_not_used() -> None:
     """A recording cannot name any class of the program."""
     assert type(error_of("subprocess.Popen", "Exception", "BaseException")).__mro__[1] is Exception
+
+
+HIDDEN = [
+    *({"output": {"access_token": "s3cr3t-9fQ2xVb7"}}, {"output": ["Bearer sk-proj-9fQ2xVb7Lm4TzR8wKc1YpD6s"]}),
+    *(
+        {"state": {"a": {"$": "dict", "v": [["password", "s3cr3t-9fQ2xVb7"]]}}},
+        {"error": {"message": "password=s3cr3t-9fQ2xVb7"}},
+    ),
+    {"output": {"$": "bytes", "v": base64.b64encode(b"sk-proj-9fQ2xVb7Lm4TzR8wKc1YpD6s").decode()}},
+]
+
+
+@pytest.mark.parametrize("line", HIDDEN)
+def test_secret_in_a_recording_is_found(tmp_path: Path, line: dict[str, Any]) -> None:
+    """Whatever its shape and its tag: another program may have written the file."""
+    written(tmp_path, {"output": {"password": "[REDACTED]", "n": [1, {"$": "tuple", "v": ["a"]}]}}, line)
+    ((number, problem),) = full_problems(tmp_path / "run.jsonl.full")
+    assert number == 2
+    assert "holds what looks like a secret" in problem
+
+
+def test_validate_looks_into_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Together with their log, with line and place."""
+    undo = obs.configure({"handlers": [{"type": "file", "path": str(tmp_path / "run.jsonl")}], "record": {"full": ["n"]}})
+    with obs.flow("f"), obs.span("n", password="s3cr3t-9fQ2xVb7") as span:
+        span.output = {"password": "s3cr3t-9fQ2xVb7"}
+    undo()
+    assert main(["validate", str(tmp_path)]) == 0
+    assert "run.jsonl.full: OK, full recording without secrets" in capsys.readouterr().out
+    recording = tmp_path / "run.jsonl.full"
+    recording.write_text(recording.read_text().replace("[REDACTED]", "s3cr3t-9fQ2xVb7"))
+    assert main(["validate", str(tmp_path / "run.jsonl")]) == 2
+    out, err = capsys.readouterr()
+    assert "run.jsonl.full:1: output.password holds what looks like a secret" in out
+    assert err == f"tea-obs: error: 1 problem in the full recording {str(recording)!r}\n"

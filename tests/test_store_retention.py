@@ -22,6 +22,7 @@ from the_edge_obs.cli import main
 from the_edge_obs.errors import ConfigurationError, LogFileError
 from the_edge_obs.jsonl import Skipped, parsed, read_events
 from the_edge_obs.store import retention
+from the_edge_obs.store.full_record import full_records
 from the_edge_obs.store.paths import log_files
 from the_edge_obs.store.retention import Limits, age_of, bytes_of, clean
 
@@ -470,3 +471,63 @@ def test_what_is_compressed_keeps_its_owner_and_mode(write: Write) -> None:
     list(clean(path.parent, Limits(compress=True)))
     after = (path.parent / "a.jsonl.gz").stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+@pytest.fixture
+def recorded(write: Write) -> Path:
+    """Return a log of an hour ago that has a full recording beside it."""
+    path = write("a.jsonl", HOUR)
+    recording = path.with_name("a.jsonl.full")
+    line = {"full": 1, "flow_id": "f", "span_id": "s", "node": "n", "output": "x" * 9_000}
+    recording.write_text(json.dumps(line) + "\n")
+    recording.chmod(0o600)
+    return aged(path, HOUR)
+
+
+def test_recording_goes_with_its_log(recorded: Path) -> None:
+    """It is as old as its log, and counts towards its size."""
+    size = sum(path.stat().st_size for path in recorded.parent.iterdir())
+    assert [deed.before for deed in clean(recorded.parent, Limits(older_than=DAY))] == [size]
+    assert deeds(recorded.parent, max_size=size) == [("a.jsonl", "kept", "")]
+    assert deeds(recorded.parent, max_size=size - 1)[0][:2] == ("a.jsonl", "removed")
+    assert names(recorded.parent) == []
+
+
+def test_recording_is_compressed_with_its_log(recorded: Path) -> None:
+    """Both are, a dry run says the same sizes, and the recording is read and removed from there too."""
+    (planned,) = clean(recorded.parent, Limits(compress=True), dry_run=True)
+    (done,) = clean(recorded.parent, Limits(compress=True))
+    assert (done.action, done.before, done.after) == (planned.action, planned.before, planned.after)
+    assert names(recorded.parent) == ["a.jsonl.full.gz", "a.jsonl.gz"]
+    assert {path.stat().st_mode & 0o777 for path in recorded.parent.iterdir()} == {
+        0o600,
+        *[(recorded.parent / "a.jsonl.gz").stat().st_mode & 0o777],
+    }
+    assert [record.output for record in full_records(recorded).values()] == ["x" * 9_000]
+    assert sum(path.stat().st_size for path in recorded.parent.iterdir()) == done.after
+    assert deeds(recorded.parent, older_than=60)[0][:2] == ("a.jsonl.gz", "removed")
+    assert names(recorded.parent) == []
+
+
+def test_recording_of_a_log_in_use_stays(recorded: Path) -> None:
+    """What is left alone is left alone with its recording."""
+    os.utime(recorded)
+    assert deeds(recorded.parent, older_than=1, compress=True) == [("a.jsonl", "kept", "it is being written")]
+    assert names(recorded.parent) == ["a.jsonl", "a.jsonl.full"]
+
+
+def test_recording_that_two_files_share_stays_with_the_second(recorded: Path) -> None:
+    """The compressed part of a log and the one that was begun later have one recording."""
+    later = recorded.with_name("a.jsonl.gz")
+    later.write_bytes(gzip.compress(recorded.read_bytes()))
+    aged(later, 2 * DAY)
+    assert ("a.jsonl.gz", "removed") in [deed[:2] for deed in deeds(recorded.parent, older_than=DAY)]
+    assert names(recorded.parent) == ["a.jsonl", "a.jsonl.full"]
+
+
+def test_recording_that_is_a_link_is_not_followed(recorded: Path, tmp_path: Path) -> None:
+    """Nothing that a link points to is removed."""
+    target = recorded.with_name("a.jsonl.full").rename(tmp_path / "elsewhere")
+    recorded.with_name("a.jsonl.full").symlink_to(target)
+    assert deeds(recorded.parent, older_than=60)[0][:2] == ("a.jsonl", "removed")
+    assert target.exists()

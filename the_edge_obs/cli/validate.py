@@ -11,6 +11,7 @@ from typing import Final
 from ..errors import FlowFileError, LogFileError
 from ..event import SCHEMA_VERSION
 from ..redaction.texts import scrub_text
+from ..store.full_record import full_files, full_problems
 from ..store.paths import named
 from ..store.validation import Tally, check_log
 from ..text import counted, printable
@@ -21,7 +22,8 @@ NAME: Final = "validate"
 HELP: Final = "validate a log against the event schema, or a flow file"
 DESCRIPTION: Final = f"""\
 Validate every event of logs against the event schema (version {SCHEMA_VERSION}), or a flow
-file as `run` does before anything runs. Every mistake is listed with its file and
+file as `run` does before anything runs. Full recordings beside a log are searched for
+secrets. Every mistake is listed with its file and
 line; for a flow, the line itself is shown, and nodes that nothing leads to count
 as mistakes. The modules under `imports` of a flow are imported, so that its
 actions can be checked; with --no-code such a flow is refused, as by
@@ -51,7 +53,8 @@ def call(args: argparse.Namespace) -> int:
     flows = [path for path in args.paths if path.name.endswith(FLOW_SUFFIXES)]
     codes = [_validate_flow(path, allow_code=not args.no_code) for path in flows]
     if logs := [path for path in args.paths if path not in flows]:
-        codes += [_validate_log(file) for file in files_of(logs, args.skipped)]
+        for file in files_of(logs, args.skipped):
+            codes += [_validate_log(file), *map(_validate_recording, full_files(file))]
         say_skipped(named(logs), args.skipped)
     return max(codes)
 
@@ -68,6 +71,17 @@ def _validate_log(path: Path) -> int:
         raise LogFileError(f"{str(path)!r} holds no events")
     loose = f", {counted(tally.loose, 'record')} outside any run" if tally.loose else ""
     print(f"{shown}: OK, {counted(tally.events, 'event')}, {counted(len(tally.flows), 'flow')}{loose}")
+    return DONE
+
+
+def _validate_recording(path: Path) -> int:
+    problems = 0
+    for number, problem in full_problems(path):
+        problems += 1
+        print(f"{printable(str(path))}:{number}: {printable(problem)}")
+    if problems:
+        return fail(f"{counted(problems, 'problem')} in the full recording {str(path)!r}")
+    print(f"{printable(str(path))}: OK, full recording without secrets")
     return DONE
 
 

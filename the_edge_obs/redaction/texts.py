@@ -30,6 +30,7 @@ __all__ = [
     "MAX_STRING",
     "PLACEHOLDER",
     "int_text",
+    "is_placeholder",
     "learn",
     "mask",
     "scrub",
@@ -58,6 +59,11 @@ def mask(secret: str, policy: Policy) -> str:
 
 
 _MASKED = re.compile(r"\[REDACTED(?::[0-9a-f]{12})?\]")
+
+
+def is_placeholder(text: str) -> bool:
+    """Tell whether a text is the placeholder of a secret."""
+    return _MASKED.fullmatch(text) is not None
 
 
 def without_digests(text: str) -> str:
@@ -195,7 +201,7 @@ def _masked(text: str, policy: Policy, spans: Sequence[_Span] = ()) -> str:
 
 def _placeholder(secret: str, policy: Policy) -> str:
     """Return what stands for a secret; a match inside a placeholder changes nothing."""
-    return secret if _MASKED.fullmatch(secret) else mask(secret, policy)
+    return secret if is_placeholder(secret) else mask(secret, policy)
 
 
 def _united(spans: list[_Span]) -> Iterator[_Span]:

@@ -22,6 +22,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -37,7 +38,7 @@ from .conversions import name_of
 from .marks import REDACTED, inside
 from .snapshots import CutError, Snapshot, field_names
 from .summaries import Listing, Record, whole
-from .texts import PLACEHOLDER, scrub, scrub_key, without_digests
+from .texts import PLACEHOLDER, is_placeholder, scrub, scrub_key, without_digests
 
 MAX_VALUES: Final = 500_000  # values of one typed value
 MAX_CHARS: Final = 16_777_216  # characters of its texts, and bytes of its bytes
@@ -378,6 +379,22 @@ _MAKERS: Final[dict[str, Any]] = {
     "bytes": _bytes_of, "bytearray": lambda text: bytearray(_bytes_of(text)), "datetime": datetime.fromisoformat,
     "date": date.fromisoformat, "time": time.fromisoformat, "timedelta": lambda parts: timedelta(*parts),
 }  # fmt: skip
+
+
+def untagged(tree: Any) -> Any:
+    """Return typed JSON without its types, and None for what was redacted: what is left to look for secrets in."""
+    if type(tree) is list:
+        return [untagged(item) for item in tree]
+    if type(tree) is str:
+        return None if is_placeholder(tree) else tree
+    if type(tree) is not dict:
+        return tree
+    if tree.get(TAG) in ("bytes", "bytearray"):
+        with suppress(ValueError):
+            return base64.b64decode(str(tree.get("v")))
+    if TAG in tree:
+        return untagged(tree.get("v"))
+    return {key: untagged(item) for key, item in tree.items()}
 
 
 def loaded(name: str) -> type | None:

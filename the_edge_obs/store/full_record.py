@@ -19,11 +19,12 @@ from ..errors import LogFileError
 from ..files import open_regular, reason_of
 from ..jsonl import log_name
 from ..recording.full import SUFFIX, VERSION
-from ..redaction.typed import loaded, value_of
+from ..redaction.typed import loaded, typed, untagged, value_of
 from .paths import LogPath
 
 MAX_LINE: Final = 1 << 28
 """The longest line that is read, in bytes."""
+CUT_OFF: Final = "the line is cut off, as when a process is killed"
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,11 @@ FullRecords = Mapping[tuple[str, str], FullRecord]
 """Full recordings by flow_id and span_id."""
 
 
-def full_file(log: LogPath) -> Path | None:
-    """Return the file with the full recordings of a log, which may be compressed; None if there is none."""
+def full_files(log: LogPath) -> list[Path]:
+    """Return the files with the full recordings of a log: none, one, or a compressed one and one that was begun later."""
     path = Path(log)
     name = f"{log_name(path.name)}{SUFFIX}"
-    return next((file for file in (path.with_name(name), path.with_name(f"{name}.gz")) if file.is_file()), None)
+    return [file for file in (path.with_name(f"{name}.gz"), path.with_name(name)) if file.is_file()]
 
 
 def full_records(log: LogPath) -> FullRecords:
@@ -159,17 +160,13 @@ def full_records(log: LogPath) -> FullRecords:
     Raises:
         LogFileError: The file cannot be read, or is not a full recording.
     """
-    path = full_file(log)
-    if path is None:
-        return {}
     found: dict[tuple[str, str], FullRecord] = {}
-    for number, line in full_lines(path):
-        if not isinstance(line, dict):
-            if not str(line).startswith("cut off"):
+    for path in full_files(log):
+        for number, line in full_lines(path):
+            if isinstance(line, dict):
+                found[line["flow_id"], line["span_id"]] = _record(line)
+            elif line != CUT_OFF:
                 raise LogFileError(f"{str(path)!r}, line {number}: {line}")
-            continue
-        record = _record(line)
-        found[record.flow_id, record.span_id] = record
     return found
 
 
@@ -190,9 +187,24 @@ def full_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
         raise LogFileError(f"recording {str(path)!r} cannot be read: {reason_of(error)}") from error
 
 
+def full_problems(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield what is wrong with a full recording, by line: one that is not valid, and what looks like a secret.
+
+    Raises:
+        LogFileError: The file cannot be read.
+    """
+    for number, line in full_lines(path):
+        if isinstance(line, str):
+            yield number, line
+            continue
+        parts = {key: untagged(line[key]) for key in ("output", "error", "state", "removed") if key in line}
+        for place in typed(parts, "").redacted:
+            yield number, f"{place} holds what looks like a secret; delete the recording, and name the key or its shape in redact"
+
+
 def _parsed(line: bytes) -> dict[str, Any] | str:
     if not line.endswith(b"\n"):
-        return "cut off, as when a process is killed"
+        return CUT_OFF
     try:
         tree = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -224,4 +236,4 @@ def _record(line: dict[str, Any]) -> FullRecord:
     )
 
 
-__all__ = ["FullError", "FullRecord", "FullRecords", "full_file", "full_lines", "full_records"]
+__all__ = ["FullError", "FullRecord", "FullRecords", "full_files", "full_problems", "full_records"]

@@ -1,8 +1,8 @@
-"""Keep a folder of logs within limits: remove old logs and compress finished ones. Nothing else is touched.
+"""Keep a folder of logs within limits: remove old logs and compress finished ones, each with its full recording.
 
-Only regular files in the folder itself count, with a name that ends in ``.jsonl`` or ``.jsonl.gz`` and an event as their
-first line. No link is followed. A log is in use, and is left alone, for a minute after its last write; for a day after its
-last write if a flow in it has no end; and while another program has it open.
+Nothing else is touched. Only regular files in the folder itself count, with a name that ends in ``.jsonl`` or ``.jsonl.gz`` and
+an event as their first line. No link is followed. A log is in use, and is left alone, for a minute after its last write; for a
+day after its last write if a flow in it has no end; and while another program has it open.
 
 No line that is appended meanwhile is lost. First the log is renamed, so that a program that opens it from now on creates a
 new file. Then, on systems with leases (Linux), a lease shows that no other program has the file open; if one has, the log
@@ -22,7 +22,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -32,6 +32,7 @@ from ..files import drafted, is_draft, leased, open_regular, reason_of
 from ..jsonl import SUFFIXES, log_name, parsed, read_events, set_aside_name
 from ..recording.records import is_last
 from ..text import seconds_of
+from .full_record import full_files
 from .summaries import summarise
 
 RESTING: Final = 60.0
@@ -66,7 +67,7 @@ class Deed:
         path: The log.
         action: ``removed``, ``compressed``, ``kept`` or ``failed``.
         reason: The reason, for people; empty if no limit applies to the log.
-        before, after: The log's size in bytes.
+        before, after: The size of the log and its full recording in bytes.
     """
 
     path: Path
@@ -81,10 +82,11 @@ class _Log:
     path: Path  # where it is now
     status: os.stat_result
     in_use: str = ""
+    full: list[Path] = field(default_factory=list)  # its full recordings
 
     @property
     def size(self) -> int:
-        return self.status.st_size
+        return self.status.st_size + sum(os.lstat(path).st_size for path in self.full if path.exists())
 
 
 def age_of(text: str) -> float:
@@ -154,7 +156,7 @@ def _kept(log: _Log, reason: str) -> Deed:
 def _shed(log: _Log, deed: Deed, dry_run: bool) -> Deed:
     """Remove a log, which may be compressed by now, because of the size limit."""
     if deed.action == "compressed" and not dry_run:
-        log = _Log(log.path, os.lstat(log.path))
+        log = _Log(log.path, os.lstat(log.path), full=_full_of(log.path))
     removed = _removed(log, "the oldest beyond the size limit", dry_run)
     return Deed(deed.path, removed.action, removed.reason, deed.before, removed.after)
 
@@ -184,9 +186,13 @@ def _log(path: Path, now: float) -> _Log | None:
             line = file.readline(MAX_LINE_BYTES + 1)
         if not isinstance(parsed(line), dict):
             return None
-        return _Log(path, status, _use_of(path, status, now))
+        return _Log(path, status, _use_of(path, status, now), _full_of(path))
     except (OSError, EOFError, zlib.error, LogFileError):
         return None  # a file that cannot be read may not be ours
+
+
+def _full_of(path: Path) -> list[Path]:
+    return [file for file in full_files(path) if not file.is_symlink()]
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -224,18 +230,27 @@ class _InUseError(Exception):
 
 
 def _removed(log: _Log, reason: str, dry_run: bool) -> Deed:
-    path = log.path
+    path, size = log.path, log.size
     try:
         if dry_run:
             _check_unused(log)
         else:
             with _taken(log) as file, _alone(log, file):
+                # First the recording: after it alone, the next run would remove the rest.
+                for recording in log.full if _is_only_one(path) else ():
+                    os.unlink(recording)
                 _unlink(log, file)
     except _InUseError as error:
         return _kept(log, str(error))
     except OSError as error:
-        return Deed(path, "failed", f"cannot be removed: {reason_of(error)}", log.size, log.size)
-    return Deed(path, "removed", reason, log.size, 0)
+        return Deed(path, "failed", f"cannot be removed: {reason_of(error)}", size, size)
+    return Deed(path, "removed", reason, size, 0)
+
+
+def _is_only_one(path: Path) -> bool:
+    """Tell whether no other file has the rest of the same log, which would share the recording."""
+    name = log_name(path.name)
+    return not any(other != path and other.exists() for other in (path.with_name(name), path.with_name(f"{name}.gz")))
 
 
 def _compressed(log: _Log, dry_run: bool) -> Deed:
@@ -287,18 +302,36 @@ def _replaced(log: _Log) -> int:
         _InUseError: The log is in use; then it keeps its name, and nothing is changed.
     """
     with _taken(log) as file, drafted(_zipped(log.path)) as (raw, draft):
-        _compress(file, log, raw)
-        raw.flush()
-        _adopt(raw, log.status)
-        os.fsync(raw.fileno())
-        size = raw.tell()
-        raw.close()
-        os.utime(draft, ns=(log.status.st_atime_ns, log.status.st_mtime_ns))
+        size = _write_compressed(file, log.path, log.status, raw, draft)
         with _alone(log, file):
+            size += sum(map(_replaced_full, log.full))
             copy = _zipped(log.path)
             os.replace(draft, copy)
             _unlink(log, file)
         log.path = copy
+    return size
+
+
+def _replaced_full(path: Path) -> int:
+    """Replace a recording by a compressed copy, unless it is one or there is one, and return its size."""
+    if path.name.endswith(".gz") or os.path.lexists(_zipped(path)):
+        return os.lstat(path).st_size
+    with _opened(path) as file, drafted(_zipped(path)) as (raw, draft):
+        size = _write_compressed(file, path, os.fstat(file.fileno()), raw, draft)
+        os.replace(draft, _zipped(path))
+    os.unlink(path)
+    return size
+
+
+def _write_compressed(source: IO[bytes], path: Path, status: os.stat_result, raw: IO[bytes], draft: str) -> int:
+    """Write the compressed copy of a file with its owner, mode and times, and return its size."""
+    _compress(source, path, raw)
+    raw.flush()
+    _adopt(raw, status)
+    os.fsync(raw.fileno())
+    size = raw.tell()
+    raw.close()
+    os.utime(draft, ns=(status.st_atime_ns, status.st_mtime_ns))
     return size
 
 
@@ -346,7 +379,7 @@ def _alone(log: _Log, file: IO[bytes]) -> Iterator[None]:
         if is_leased is False:
             raise _InUseError("another program has it open")
         now = os.fstat(file.fileno())
-        if (now.st_ino, now.st_size, now.st_mtime_ns) != (log.status.st_ino, log.size, log.status.st_mtime_ns):
+        if (now.st_ino, now.st_size, now.st_mtime_ns) != (log.status.st_ino, log.status.st_size, log.status.st_mtime_ns):
             raise _InUseError("it was written to meanwhile")
         yield
 
@@ -388,13 +421,15 @@ class _Counter:
 def _size_compressed(log: _Log) -> int:
     counter = _Counter()
     _check_unused(log)
-    with _opened(log.path) as source:
-        _compress(source, log, cast("IO[bytes]", counter))
+    for path in (log.path, *(path for path in log.full if not path.name.endswith(".gz"))):
+        with _opened(path) as source:
+            _compress(source, path, cast("IO[bytes]", counter))
     return counter.count
 
 
-def _compress(source: IO[bytes], log: _Log, raw: IO[bytes]) -> None:
-    with gzip.GzipFile(filename=log_name(log.path.name), mode="wb", fileobj=raw, mtime=log.status.st_mtime) as file:
+def _compress(source: IO[bytes], path: Path, raw: IO[bytes]) -> None:
+    written = os.fstat(source.fileno()).st_mtime
+    with gzip.GzipFile(filename=log_name(path.name), mode="wb", fileobj=raw, mtime=written) as file:
         shutil.copyfileobj(source, file, _TAIL)
 
 

@@ -10,10 +10,14 @@ import functools
 import os
 from collections.abc import Callable, Mapping, MutableMapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import ConfigurationError, configure
+from ._answers import Remembering
 from ._engine import Default, attached
+
+if TYPE_CHECKING:
+    from ...flows import Answers
 
 __all__ = ["attach", "install", "register_actions"]
 
@@ -84,20 +88,28 @@ def install(config: Mapping[str, Any] | str | os.PathLike[str] | None = None) ->
     return undo
 
 
-def attach(engine: Any) -> Callable[[], None]:
+def attach(engine: Any, answers: Answers | None = None) -> Callable[[], None]:
     """Observe one engine, before its agent is loaded, and return the undo.
 
     Args:
         engine: A ``YAMLEngine``.
+        answers: Asked for the result of each action, in place of calling it, as ``flows.Answers`` says. Inline code runs, and so
+            do ``obs.*`` and ``http.respond``. They are the answers of one run. Default None: all actions are called.
 
     Returns:
         A function that restores the engine. Where the engine was observed already, it does nothing.
 
     Raises:
-        ConfigurationError: The object has no registry of actions.
+        ConfigurationError: The object has no registry of actions; or there are answers, and the engine is observed already. With
+            answers, an agent that turns observability off is refused when it is loaded.
+        ReplayStopped: A run whose answers stopped it raises this, even if something in the agent swallowed it.
 
     Example:
         >>> undo = tea.attach(engine)
         >>> graph = engine.load_from_file("agent.yaml")
     """
-    return attached(engine, Default(None)) or (lambda: None)
+    if answers is None:
+        return attached(engine, Default(None)) or (lambda: None)
+    if (undo := attached(engine, Default(None), Remembering(answers))) is None:
+        raise ConfigurationError("the engine is observed already, without these answers; undo that first, or make a new engine")
+    return undo

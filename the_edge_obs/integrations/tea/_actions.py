@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ... import ObservabilityError, current, observable, use_span
+from ... import ObservabilityError, current, instrument, observable, use_span
 from ...actions import obs
 from ._runs import KEY, run_of
+
+if TYPE_CHECKING:
+    from ...flows import Answers
 
 _MARK: Final = "__observed__"
 _ENGINE_ARGUMENTS: Final = ("config", "graph", "parallel_results")
@@ -43,8 +46,13 @@ def is_response(error: BaseException) -> bool:
     return type(error).__name__ == "HTTPResponse" and hasattr(error, "status")
 
 
-def observe_actions(registry: MutableMapping[str, Any]) -> Callable[[], None]:
-    """Observe every action of a registry in place, and return the undo."""
+def observe_actions(registry: MutableMapping[str, Any], answers: Answers | None = None) -> Callable[[], None]:
+    """Observe every action of a registry in place, and return the undo.
+
+    Args:
+        registry: The engine's.
+        answers: Asked in place of the actions, or None.
+    """
     # Of several names of an action, its node has the one without "actions.".
     names = sorted(
         (name for name, fn in registry.items() if _can_be_observed(name, fn)), key=lambda name: (_is_alias(name), name)
@@ -53,7 +61,7 @@ def observe_actions(registry: MutableMapping[str, Any]) -> Callable[[], None]:
     theirs = {name: registry[name] for name in names}
     for name, fn in theirs.items():
         if id(fn) not in made:
-            made[id(fn)] = _observed(name, fn)
+            made[id(fn)] = _observed(name, fn, None if _has_no_answer(name) else answers)
     ours = {name: made[id(fn)] for name, fn in theirs.items()}
     registry.update(ours)
 
@@ -71,13 +79,23 @@ def _can_be_observed(name: Any, fn: Any) -> bool:
     return is_name and callable(fn) and not isinstance(fn, type) and not hasattr(fn, "__in_its_place__")
 
 
+def _has_no_answer(name: str) -> bool:
+    """Tell whether an action is always called: it reads the log of the run itself, or ends it."""
+    name = name.removeprefix("actions.").replace("_", ".", 1)
+    return name.startswith("obs.") or name == "http.respond"
+
+
 def _is_alias(name: str) -> bool:
     return name.startswith("actions.")
 
 
-def _observed(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+def _observed(name: str, fn: Callable[..., Any], answers: Answers | None) -> Callable[..., Any]:
     """Return what the registry holds in place of an action; one that is observed already gets no second span."""
     inner = _inner(fn)
+    if answers is not None:
+        answered = {name: inner}
+        instrument(answered, answers=answers)
+        return _outer(answered[name], fn)
     return _outer(inner if hasattr(inner, _MARK) else observable(name)(inner), fn)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ... import ConfigurationError, current, instrument
 from ...event import ROOT_NODE
 from ._actions import engine_actions, observe_actions, own_actions, put
+from ._answers import Remembering
 from ._blocks import activated, block_of, is_off
 from ._facade import Facade
 from ._factory import NEEDED, hook
@@ -40,7 +41,7 @@ class Default:
         self.config, self.is_over = config, False
 
 
-def attached(engine: Any, default: Default) -> Callable[[], None] | None:
+def attached(engine: Any, default: Default, answers: Remembering | None = None) -> Callable[[], None] | None:
     """Observe an engine, and return the undo; None where it is observed already, or not to be observed any more."""
     registry = getattr(engine, "actions_registry", None)
     if not isinstance(registry, MutableMapping):
@@ -54,8 +55,8 @@ def attached(engine: Any, default: Default) -> Callable[[], None] | None:
             f"the_edge_obs: this version of The Edge Agent has no {', '.join(missing)}; only its actions are observed",
             stacklevel=3,
         )
-        return instrument(registry)
-    vars(engine)[_OURS] = observer = Observer(engine, default)
+        return instrument(registry, answers=answers)
+    vars(engine)[_OURS] = observer = Observer(engine, default, answers)
     reference, number = weakref.ref(engine), id(observer)  # an undo must not keep an engine alive
 
     def undo() -> None:
@@ -73,10 +74,11 @@ class Observer:
     Attributes:
         is_on: Whether the agent is observed. False leaves everything as the engine made it.
         scope: The scope of the agent's runs, or None where the program's own configuration applies.
+        answers: Asked in place of the actions, or None.
     """
 
-    def __init__(self, engine: Any, default: Default) -> None:
-        self._engine, self._default = engine, default
+    def __init__(self, engine: Any, default: Default, answers: Remembering | None = None) -> None:
+        self._engine, self._default, self.answers = engine, default, answers
         self._undos: list[Callable[[], object]] = []
         self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()
         self._graph: Any = None
@@ -124,6 +126,8 @@ class Observer:
         _clear_up()
         self.is_on = not is_off(block)
         if not self.is_on:
+            if self.answers is not None:
+                raise ConfigurationError("the agent turns observability off, and answers are found by the entries of calls")
             return
         scope = _Scope()
         undo = activated(block, self._default.config, scope)
@@ -133,7 +137,9 @@ class Observer:
             gone.atexit = False
             self._undos += [undo, gone.detach]
         registry = self._engine.actions_registry
-        self._undos += [put(registry, engine_actions()), observe_actions(registry)]
+        if self.answers is not None:
+            self._undos.append(self.answers.listening(self.scope))
+        self._undos += [put(registry, engine_actions()), observe_actions(registry, self.answers)]
 
     def _let_go(self) -> None:
         """Undo what the agent that was loaded before has brought."""

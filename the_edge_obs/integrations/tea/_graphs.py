@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, Protocol
 
 from ... import start_span, use_span
+from ._answers import Remembering
 from ._runs import KEY, Run, RunConfig, is_running
 
 Events = Generator[Any, Any, Any]
@@ -28,6 +29,7 @@ class Setup(Protocol):
 
     is_on: bool
     scope: object
+    answers: Remembering | None
 
     def begun(self, run: Run) -> None:
         """Take notice of a new run."""
@@ -98,6 +100,7 @@ def _scoped(graph: Any, inner: Callable[..., Any], name: str, setup: Setup) -> C
         except BaseException as error:
             run.end(error)
             raise
+        run.check()
         problem = result.get("_scoped_error") if isinstance(result, Mapping) else None
         run.end(None if problem is None else run.error_of(problem.get("error") if isinstance(problem, Mapping) else problem))
         return result
@@ -106,7 +109,7 @@ def _scoped(graph: Any, inner: Callable[..., Any], name: str, setup: Setup) -> C
 
 
 def _run(graph: Any, name: str, setup: Setup, state: Any, meta: Any) -> Run:
-    run = Run(graph, name, setup.scope, state, meta, setup.secrets())
+    run = Run(graph, name, setup.scope, state, meta, setup.secrets(), setup.answers)
     setup.begun(run)
     return run
 
@@ -131,6 +134,7 @@ def _steps(run: Run, events: Events) -> Events:
             with use_span(run.place):
                 event = advance()
             if event is _DONE:
+                run.check()
                 return run.end()
             run.see(event)
             try:

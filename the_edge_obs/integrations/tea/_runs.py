@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ... import ObservabilityContext, current, extract, flow, inject, start_span, taint, use_span
 from ...event import ROOT_NODE
+from ._answers import Remembering
 
 KEY: Final = "_observability"
 """The engine's own key of the state for the run's id."""
@@ -49,8 +50,10 @@ class Run:
         flow_id: The flow.
     """
 
-    def __init__(self, graph: Any, name: str, scope: object, state: Any, meta: Any, secrets: Any) -> None:
-        self.graph = graph
+    def __init__(
+        self, graph: Any, name: str, scope: object, state: Any, meta: Any, secrets: Any, answers: Remembering | None = None
+    ) -> None:
+        self.graph, self._answers = graph, answers
         self._failures: dict[str, BaseException] = {}
         self._is_over = False
         given = {key: value for key, value in state.items() if key != KEY} if isinstance(state, Mapping) else {}
@@ -61,6 +64,8 @@ class Run:
             self._frame = flow(name, parent=parent, scope=scope)
             self._protect(given, secrets)
             self._frame.about = {"input": given}
+            if answers is not None and answers.replay_of is not None:
+                self._frame.about["replay_of"] = answers.replay_of
             self._frame.begin()
         else:
             self._frame = start_span("graph", input={"name": name, "state": given})
@@ -104,8 +109,22 @@ class Run:
         """Return what a node raised with a text, or an error with that text."""
         return self._failures.get(str(text)) or RunError(str(text))
 
+    def check(self) -> None:
+        """Raise what stopped the run, if its answers did: the engine may have taken that for the failure of a node.
+
+        Raises:
+            ReplayStopped: They did.
+        """
+        if self._answers is not None:
+            try:
+                self._answers.check()
+            except BaseException as stop:
+                self.end(stop)
+                raise
+
     def see(self, event: Any) -> None:
         """End the run before its last event is handed on: the engine's command line stops listening there."""
+        self.check()
         kind = str(event.get("type")) if isinstance(event, Mapping) else ""
         if kind == "error":
             self.end(self.error_of(event.get("error")))
