@@ -21,7 +21,8 @@ from the_edge_obs.configuration.config import configure
 from the_edge_obs.errors import ConfigurationError
 from the_edge_obs.event import Event, problems
 from the_edge_obs.flow_log import FlowLog, build_flow_log
-from the_edge_obs.flows import Report, load, replay
+from the_edge_obs.flows import Report, load, recorded_answers, replay
+from the_edge_obs.flows.replaying import problems as unusable
 from the_edge_obs.instrumentation.decorator import observable
 from the_edge_obs.store.sources import get_flow_log
 
@@ -147,6 +148,15 @@ def test_a_renamed_step_moves_its_answer() -> None:
     [moved] = report.calls["moved"]
     assert (moved.place, moved.why) == ("renamed", "recorded at ask")
     assert report.stopped is None
+
+
+def test_an_answer_is_given_once() -> None:
+    """What the first step gets, as the only one with that input, is not there for the step at whose place it was recorded."""
+    log = record(flow_of(ask("a", "x")), llm_ask=echo)
+    report = again(log, flow_of(ask("b", "x"), ask("a", "x")))
+    assert report.stopped is not None
+    assert (report.stopped.place, report.stopped.why) == ("a", "its recorded answer was given to b")
+    assert again(log, flow_of(ask("b", "x"), ask("a", "x")), live=["llm.*"], actions={"llm_ask": echo}).stopped is None
 
 
 def test_soft_failures_and_errors_take_their_ways() -> None:
@@ -532,6 +542,13 @@ def test_a_prompt_that_differs_beyond_the_cut_is_refused(tmp_path: Path, new: st
         assert "beyond what the log shows" in report.stopped.why
 
 
+def test_secrets_beyond_a_cut_are_no_difference(tmp_path: Path) -> None:
+    text = LONG + " password=hunter2secret " + LONG
+    flow = flow_of(ask(prompt="x"))
+    log = whole(flow, tmp_path, llm_ask=lambda state, prompt: {"content": text})
+    assert same(again(log, flow))
+
+
 def test_long_prompts_with_the_id_of_the_run_are_the_same(tmp_path: Path) -> None:
     flow = flow_of(ask(prompt="{{ state.flow_id }}" + LONG))
     assert again(whole(flow, tmp_path, llm_ask=echo), flow).stopped is None
@@ -600,8 +617,8 @@ def test_another_folder_is_no_difference_and_the_handlers_of_the_flow_get_nothin
     assert get_flow_log(kept).metrics["node_count"] == 3
 
 
-@pytest.mark.parametrize("name", ["viewing", "llm_agent", "self_repair"])
-def test_examples_replay_without_differences(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["viewing", "llm_agent", "self_repair", "quickstart"])
+def test_examples_replay_without_differences_or_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(EXAMPLES / name, tmp_path / name)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # of the scripted model
@@ -613,7 +630,10 @@ def test_examples_replay_without_differences(name: str, tmp_path: Path, monkeypa
         undo()
     log = build_flow_log([event for event in events if event["flow_id"] == events[0]["flow_id"]])
     report = replay(log, tmp_path / name / "flow.yaml")
-    assert same(report), report.stopped or str(report.diff)
+    if refused := list(unusable(recorded_answers(log))):
+        assert (name, report.stopped is not None and report.stopped.kind) == ("quickstart", "unfit"), refused
+    else:
+        assert same(report), report.stopped or str(report.diff)
 
 
 # --- arguments ---

@@ -14,7 +14,7 @@ from ...context import FlowState, SpanContext, current
 from ...event import ENDS, Event, status_of
 from ...instrumentation.answers import Answer, Real
 from ...redaction.typed import digest_of
-from .folding import Folder, differing, key_of, plain
+from .folding import Folder, differing, plain
 from .places import CODE, STRUCTURE, Place, Places
 from .recording import OURS, Call, Recording, holds_placeholder
 from .stopping import BEYOND, UNFIT, Stop
@@ -72,6 +72,7 @@ class RecordedAnswers:
         recording: The recorded run.
         rules: What may be called for real.
         events: The events of the run so far.
+        given: The recorded calls that have answered, by the id of the span that got their answer.
     """
 
     def __init__(self, recording: Recording, rules: Rules = Rules()) -> None:
@@ -79,6 +80,7 @@ class RecordedAnswers:
         self.asked: list[Asked] = []
         self.stopped: Stop | None = None
         self.events: list[Event] = []
+        self.given: dict[str, Call] = {}
         self._has_begun = rules.from_step is None
         self._hands_out_placeholders = any(path not in recording.state_secrets for path in recording.redacted_state())
         self._lock = threading.RLock()
@@ -143,15 +145,19 @@ class RecordedAnswers:
         here = self.recording.calls.get(place.path)
         if name == CODE:
             return self._code(me, place, here, state)
-        asking = _Asking(name, me.node, place, plain(entry["data"], self._ids, self.recording.ignored), params, me.flow)
+        asking = _Asking(name, me.node, place, plain(entry["data"], self._ids, self.recording.ignored), params, me)
         if here is not None and here.node != me.node:
             return self._other(asking, None, (Change("node", "changed", here.node, me.node),), state)
         changes = tuple(differing(here.given, asking.given)) if here is not None else ()
-        if here is not None and not changes:
+        is_recorded = here is not None and not changes
+        if here is not None and is_recorded and here.given_to is None:
             return self._known(asking, "same", here, state)
-        elsewhere = (one for one in self.recording.by_input[key_of(me.node, asking.given)] if not one.is_used)
+        elsewhere = (one for one in self.recording.with_input(me.node, asking.given) if one.given_to is None)
         if (moved := next(elsewhere, None)) is not None:
             return self._known(asking, "moved", moved, state)
+        if here is not None and is_recorded and not self._may_be_live(asking):
+            hint = f"it is asked once more than it was recorded; make the call with live {asking.name!r}"
+            raise Stop(str(place), asking.node, f"its recorded answer was given to {here.given_to}", hint=hint)
         return self._other(asking, here, changes, state)
 
     def _code(self, me: SpanContext, place: Place, here: Call | None, state: Any) -> Answer | None:
@@ -162,13 +168,13 @@ class RecordedAnswers:
             raise Stop(str(place), CODE, "it is frozen, and nothing was recorded at this place", hint="leave out frozen")
         if (problem := here.problem()) is not None:
             raise Stop(str(place), CODE, problem, hint=_RECORD.split(",")[0] % CODE + ", or leave out frozen", kind=UNFIT)
-        return self._given(_Asking(CODE, CODE, place, {}, {}, me.flow), "same", here, state, "frozen")
+        return self._given(_Asking(CODE, CODE, place, {}, {}, me), "same", here, state, "frozen")
 
     def _known(self, asking: _Asking, kind: str, call: Call, state: Any) -> Answer | None:
         """Return the answer that was recorded for this input, if all of both is known."""
         if self.rules.again and self._may_be_live(asking):
             return self._live(asking, "it is called again")
-        problem = call.problem() or _doubt(call, asking, self.recording.ignored, self._translations(asking.flow))
+        problem = call.problem() or _doubt(call, asking, self.recording.ignored, self._translations(asking.me.flow))
         if problem is None:
             return self._given(asking, kind, call, state, f"recorded at {call.place}" if kind == "moved" else "")
         if self._may_be_live(asking):
@@ -189,18 +195,16 @@ class RecordedAnswers:
     def _given(
         self, asking: _Asking, kind: str, call: Call, state: Any, why: str = "", changes: tuple[Change, ...] = ()
     ) -> Answer:
-        call.is_used = True
+        call.given_to = asking.place
         self._hands_out_placeholders = self._hands_out_placeholders or call.is_held_back()
+        self.given[asking.me.span_id] = call
         self.asked.append(Asked(str(asking.place), asking.node, kind, why, changes))
         return call.answer(state)
 
     def _live(self, asking: _Asking, why: str, changes: tuple[Change, ...] = ()) -> Answer | None:
         """Return None, so that a call is made for real; refuse it if it would send the placeholder of a secret."""
         if self._hands_out_placeholders and holds_placeholder(asking.params):
-            known = [
-                f"{call.names[0]}.{path}" for call in self.recording.calls.values() if call.is_used for path in call.redacted()
-            ]
-            known += [f"flow.{path}" for path in self.recording.redacted_state()]
+            known = self.recording.redacted_places()
             problem = "it would be called with [REDACTED] in place of a secret, which a log does not have"
             hint = f"give the secret: secrets={{{known[0]!r}: ...}} (--secret {known[0]}=VARIABLE)" if known else ""
             raise Stop(str(asking.place), asking.node, problem, hint=hint, kind=UNFIT)
@@ -266,7 +270,7 @@ class _Asking(NamedTuple):
         place: Where it is.
         given: ``{"input": ...}``, as ``folding.plain`` returns it.
         params: What it is given, as it is.
-        flow: The running flow.
+        me: Its span.
     """
 
     name: str
@@ -274,7 +278,7 @@ class _Asking(NamedTuple):
     place: Place
     given: dict[str, Any]
     params: Mapping[str, Any]
-    flow: FlowState
+    me: SpanContext
 
 
 def _matches(asking: _Asking, globs: Sequence[str]) -> bool:
@@ -299,7 +303,7 @@ def _doubt(call: Call, asking: _Asking, ignored: Any, translations: tuple[Folder
         return f"its input at {lost[0]} was not recorded: {call.full.lost[lost[0]]}"
     folder, new_id, old_id = translations
     for params in (asking.params, _translated(asking.params, folder, new_id, old_id)):
-        if digest_of(params, asking.flow).sha256 == call.full.input_sha256:
+        if digest_of(params, asking.me.flow).sha256 == call.full.input_sha256:
             return None
     return f"its input differs from the recorded one beyond what the log shows, at {', '.join(cuts[:3])} or elsewhere"
 

@@ -41,7 +41,7 @@ class Call:
         end: The event that ends it, or None.
         span: The span.
         full: Its full recording, or None.
-        is_used: Whether it has answered.
+        given_to: The place of the call that got its answer, or None.
         secrets: Secrets that its answer gets back, by path.
     """
 
@@ -53,7 +53,7 @@ class Call:
     end: Event | None
     span: SpanInfo
     full: FullRecord | None
-    is_used: bool = False
+    given_to: Place | None = None
     secrets: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -169,9 +169,9 @@ class Recording:
         )
         self.ids = {log.flow_id, *(span.span_id for span in log.spans)}
         self.calls = {call.place.path: call for call in self._calls(full)}
-        self.by_input: dict[str | None, list[Call]] = defaultdict(list)
+        self._by_input: dict[str | None, list[Call]] = defaultdict(list)
         for call in self.calls.values():
-            self.by_input[key_of(call.node, call.given)].append(call)
+            self._by_input[key_of(call.node, call.given)].append(call)
         self.state_secrets: dict[str, Any] = {}
         for where, value in (secrets or {}).items():
             self._learn(where, value)
@@ -198,6 +198,11 @@ class Recording:
                 spans[event["span_id"]],
                 full.get((self.log.flow_id, event["span_id"])),
             )
+
+    def with_input(self, node: str, given: dict[str, Any]) -> list[Call]:
+        """Return the calls of a node with an input, as ``folding.plain`` returns it."""
+        key = key_of(node, given)
+        return [] if key is None else self._by_input.get(key, [])
 
     def _learn(self, where: str, value: Any) -> None:
         """Note the secret at a place."""
@@ -240,7 +245,7 @@ class Recording:
     def below(self) -> set[str]:
         """Return the ids of the spans inside calls that have answered: those calls were not made again."""
         by_id, found = {span.span_id: span for span in self.log.spans}, set[str]()
-        waiting = [child for call in self.calls.values() if call.is_used for child in call.span.children]
+        waiting = [child for call in self.calls.values() if call.given_to is not None for child in call.span.children]
         while waiting:
             if (span_id := waiting.pop()) not in found:
                 found.add(span_id)
@@ -251,7 +256,7 @@ class Recording:
         """Yield the calls that have not answered, and are not inside one that has."""
         below = self.below()
         for call in self.calls.values():
-            if not (call.is_used or call.node == CODE or call.node in OURS or call.span.span_id in below):
+            if not (call.given_to is not None or call.node == CODE or call.node in OURS or call.span.span_id in below):
                 yield call
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ...comparison import FlowDiff, diff
 from ...errors import ConfigurationError, FlowNotFoundError, LogFileError, allowed
+from ...event import Event
 from ...flow_log import FlowLog, build_flow_log
 from ...jsonl import Skipped
 from ...store.full_record import FullRecords, full_records
@@ -21,7 +22,7 @@ from ..model import CodeBody, FanOutBody, LoopBody, Node, Plan, StepsBody, Subfl
 from ..runner import Flow, load
 from .deciding import KINDS, Asked, RecordedAnswers, Rules
 from .folding import Ignored
-from .recording import Recording
+from .recording import Call, Recording
 from .stopping import BEYOND, Stop
 
 _FILE: Final = "flow-{flow_id}.jsonl"
@@ -241,7 +242,9 @@ def _observed(flow: Flow, answers: RecordedAnswers, log_dir: str | os.PathLike[s
 
 def _report(answers: RecordedAnswers, final: dict[str, Any] | None, error: BaseException | None, stop: Stop | None) -> Report:
     recording = answers.recording
-    new_events = [event for event in answers.events if event["flow_id"] == answers.events[0]["flow_id"]]
+    flow_id = answers.events[0]["flow_id"]
+    own = (event for event in answers.events if event["flow_id"] == flow_id)
+    new_events = [_as_recorded(event, answers.given.get(event["span_id"])) for event in own]
     hidden = recording.below()
     # What an answered call did inside was not done again, and is not compared.
     old_events = [event for event in recording.log.events if event["span_id"] not in hidden]
@@ -257,6 +260,17 @@ def _report(answers: RecordedAnswers, final: dict[str, Any] | None, error: BaseE
         tuple(answers.asked),
         tuple(answers.unused()),
     )
+
+
+def _as_recorded(event: Event, call: Call | None) -> Event:
+    """Return an event; the end of a call that got a whole answer with the output of the recorded call.
+
+    A secret was taken out of the answer, so it is cut after another number of characters.
+    """
+    if call is None or call.full is None or call.end is None or "output" not in event["data"] or "output" not in call.end["data"]:
+        return event
+    recorded = {key: call.end["data"][key] for key in ("output", "cut") if key in call.end["data"]}
+    return {**event, "data": {**{key: value for key, value in event["data"].items() if key != "cut"}, **recorded}}
 
 
 def problems(answers: RecordedAnswers) -> Iterator[str]:
