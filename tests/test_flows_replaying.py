@@ -377,6 +377,43 @@ def test_an_input_that_was_cut_is_never_taken_for_the_same(new: str) -> None:
     assert "input was cut at input.prompt" in report.stopped.why
 
 
+def deep(value: Any) -> Any:
+    for _ in range(20):
+        value = [value]
+    return value
+
+
+BEYOND = {
+    "characters of a string": lambda end: "a" * 9_000 + end,
+    "items of a list": lambda end: [0] * 250 + [end],
+    "items of a dict": lambda end: {**{str(n): n for n in range(250)}, "z": end},
+    "depth": deep,
+    "values of a snapshot": lambda end: [[0] * 150 for _ in range(20)] + [end],
+    "characters of a snapshot": lambda end: [*("b" * 8_000 for _ in range(6)), "c" * 100 + end],
+    "characters of a key": lambda end: {"k" * 300 + end: 1},
+    "bytes": lambda end: b"\xff" * 100 + end.encode(),
+    "an object": lambda end: type("Client", (), {"end": end})(),
+    "a line": lambda end: ["é\x01" * 4_000 for _ in range(8)] + [end],
+}
+
+
+@pytest.mark.parametrize("cap", BEYOND)
+def test_inputs_that_differ_beyond_a_cap_are_never_taken_for_the_same(cap: str, tmp_path: Path) -> None:
+    call = {"name": "a", "run": "return {'got': actions['llm.ask'](state, prompt=state['x'])}"}
+    file = {"handlers": [{"type": "file", "path": str(tmp_path / "run.jsonl")}]}
+    load({"observability": file, "nodes": [call]}, {"llm.ask": lambda state, prompt: "answer"}).run({"x": BEYOND[cap]("1")})
+    for end in ("1", "2"):
+        report = again(tmp_path / "run.jsonl", flow_of(call), {"x": BEYOND[cap](end)})
+        assert report.stopped is not None, end
+        assert report.asked == ()
+
+
+def test_a_replay_that_logs_nothing_is_a_mistake() -> None:
+    flow = flow_of({"name": "a", "run": "return {'b': 1}"})
+    with pytest.raises(ConfigurationError, match="log the flow at level info"):
+        again(record(flow), {**flow, "observability": {"level": "error", "levels": {"flow": "error"}}})
+
+
 def test_texts_that_look_like_marks_are_texts() -> None:
     flow = flow_of(ask())
     log = record(flow, {"x": "…[+3 chars]"}, llm_ask=lambda state, prompt: {"content": "a [REDACTED] b …[+3 chars]"})

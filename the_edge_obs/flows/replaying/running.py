@@ -14,6 +14,7 @@ from ...errors import ConfigurationError, FlowNotFoundError, LogFileError, allow
 from ...event import Event
 from ...flow_log import FlowLog, build_flow_log
 from ...jsonl import Skipped
+from ...redaction.marks import MORE
 from ...store.full_record import FullRecords, full_records
 from ...store.paths import log_files
 from ...store.sources import get_flow_log, query
@@ -226,9 +227,13 @@ def _initial_state(recording: Recording, state: Mapping[str, Any] | None) -> dic
             "the recording does not have the initial state of its run (data.input of its first entry); give it with state"
         )
     for path in recording.cut_state():
-        if not any(path == f"input.{key}" or path.startswith((f"input.{key}.", f"input.{key}[")) for key in own):
+        if path == "input" and not own:
+            raise ConfigurationError("the recorded initial state was cut as a whole; give all of it with state")
+        if path != "input" and not any(
+            path == f"input.{key}" or path.startswith((f"input.{key}.", f"input.{key}[")) for key in own
+        ):
             raise ConfigurationError(f"the recorded initial state was cut at {path}; give that key with state")
-    return {key: value for key, value in {**(given or {}), **own}.items() if key not in RUN_KEYS}
+    return {key: value for key, value in {**(given or {}), **own}.items() if key not in (*RUN_KEYS, MORE)}
 
 
 def _observed(flow: Flow, answers: RecordedAnswers, log_dir: str | os.PathLike[str] | None) -> Flow:
@@ -242,6 +247,8 @@ def _observed(flow: Flow, answers: RecordedAnswers, log_dir: str | os.PathLike[s
 
 def _report(answers: RecordedAnswers, final: dict[str, Any] | None, error: BaseException | None, stop: Stop | None) -> Report:
     recording = answers.recording
+    if not answers.events:
+        raise error or stop or ConfigurationError("the replay has logged nothing; log the flow at level info")
     flow_id = answers.events[0]["flow_id"]
     own = (event for event in answers.events if event["flow_id"] == flow_id)
     new_events = [_as_recorded(event, answers.given.get(event["span_id"])) for event in own]
