@@ -35,7 +35,7 @@ from the_edge_obs.secrets import taints
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = tuple("run show view ls errors stats tail query sql export send diff validate config clean lnav mcp".split())
+COMMANDS = tuple("run replay show view ls errors stats tail query sql export send diff validate config clean lnav mcp".split())
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What makes a file of a snippet: its first line is a comment with nothing but the file's name.

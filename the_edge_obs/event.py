@@ -316,6 +316,11 @@ def is_answered(event: Event) -> bool:
     return event["event_type"] != "metric" and event["data"].get("answered") is True
 
 
+def is_replay(event: Event) -> bool:
+    """Tell whether an event is the first one of a replay."""
+    return event["event_type"] == "entry" and event["node"] == ROOT_NODE and "replay_of" in event["data"]
+
+
 def name_of_root(event: Event) -> str:
     """Return the name of a run, by the entry event of its root."""
     name = event["data"].get("name")

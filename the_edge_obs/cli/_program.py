@@ -1,6 +1,6 @@
 """The program: its parser, its errors and its exit codes.
 
-Exit codes: 0 done, 1 the flow failed, or ``--fail-on`` of ``run`` or ``diff`` says so, 2 bad usage or input, 3 ``diff --fail-on``
+Exit codes: 0 done, 1 the flow failed, or ``--fail-on`` says so, or a replay stopped, 2 bad usage or input, 3 ``diff --fail-on``
 cannot tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
 """
 
@@ -16,12 +16,31 @@ from typing import Final, NoReturn
 from ..errors import ObservabilityError
 from ..files import BROKEN_PIPE, abandon_stdout
 from ..jsonl import Skipped
-from . import clean, config, diff, errors, export, lnav, ls, mcp, query, run, send, show, sql, stats, tail, validate, view
+from . import clean, config, diff, errors, export, lnav, ls, mcp, query, replay, run, send, show, sql, stats, tail, validate, view
 from ._terminal import BAD, DONE, fail, prepare, say
 
 INTERRUPTED: Final = 130
 
-_COMMANDS: Final = (run, show, view, ls, errors, stats, tail, query, sql, export, send, diff, validate, config, clean, lnav, mcp)
+_COMMANDS: Final = (
+    run,
+    replay,
+    show,
+    view,
+    ls,
+    errors,
+    stats,
+    tail,
+    query,
+    sql,
+    export,
+    send,
+    diff,
+    validate,
+    config,
+    clean,
+    lnav,
+    mcp,
+)
 # Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text", "--sort"})
 _LAST: Final = "--last"
@@ -33,7 +52,7 @@ first steps:
   tea-obs query logs --node 'llm.*' --min-level warn
   tea-obs export logs/flow-<id>.jsonl -o run.json
 
-exit codes: 0 done, 1 the flow failed, or --fail-on of run or diff says so,
+exit codes: 0 done, 1 the flow failed, or --fail-on says so, or a replay stopped,
 2 bad usage or input, 3 diff --fail-on cannot tell, 130 interrupted
 """
 

@@ -13,17 +13,18 @@ from ..errors import ConfigurationError
 _WORDS: Final = {"True": True, "TRUE": True, "False": False, "FALSE": False}
 
 
-def initial_state(given: str | None, settings: Sequence[str]) -> dict[str, Any]:
+def initial_state(given: str | None, settings: Sequence[str], before: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the state that the options describe.
 
     Args:
         given: A JSON object, or ``@`` and the path of a file with one, or None.
         settings: ``key=value``; dots in a key lead into mappings; ``scalar`` reads the value.
+        before: The state that they change, if none is given; or None.
 
     Raises:
         ConfigurationError: an option is not valid; the error names it and what is allowed.
     """
-    state = {} if given is None else _state(given)
+    state = (before or {}) if given is None else _state(given)
     for setting in settings:
         key, equals, text = setting.partition("=")
         path = key.split(".")

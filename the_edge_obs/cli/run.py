@@ -175,7 +175,7 @@ def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, args: a
         raise outcome.error
     if outcome.error is not None:
         stream.flush()  # the error comes last, even if stdout and stderr are the same file
-        return fail(_failure(outcome.error, log), FAILED)
+        return fail(failure_of(outcome.error, log), FAILED)
     if args.output is not None:
         _write(outcome.state or {}, args.output)
     elif not args.quiet:
@@ -186,7 +186,7 @@ def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, args: a
     return DONE
 
 
-def _failure(error: BaseException, log: FlowLog | None) -> str:
+def failure_of(error: BaseException, log: FlowLog | None) -> str:
     """Return why a flow failed, in one line, without the secrets that were found in its log."""
     span = origin(log) if log is not None else None
     if span is None or span.error is None:

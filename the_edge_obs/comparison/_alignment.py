@@ -19,6 +19,7 @@ from .values import DIGEST_MARK, lasting, without_digests
 
 _BRANCH: Final = "parallel.branch"
 _ITERATION: Final = "loop.iteration"
+_OF_CODE: Final = ("traceback", "where")  # keys of an error
 _NEAR: Final = 16  # of the spans that a span has passed, how many at each end are checked for whether they ran one by one
 
 
@@ -139,8 +140,8 @@ def _index(given: Any) -> int | None:
 
 
 def error_of(span: SpanInfo) -> dict[str, Any]:
-    """Return ``{"error": ...}`` without the traceback, which has paths and lines; empty if there is no error."""
-    return {"error": {key: value for key, value in span.error.items() if key != "traceback"}} if span.error else {}
+    """Return ``{"error": ...}`` without what has paths and lines of code; empty if there is no error."""
+    return {"error": {key: value for key, value in span.error.items() if key not in _OF_CODE}} if span.error else {}
 
 
 def metrics_of(span: SpanInfo) -> dict[str, Any]:

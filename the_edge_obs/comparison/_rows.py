@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..event import is_replay
 from ..flow_log import COUNTED, FlowLog, SpanInfo
 from ._alignment import number
 from .values import Change
@@ -125,6 +126,11 @@ class Aligned:
 
     def __bool__(self) -> bool:
         return any(span.kind != "same" or span.moved for span in self.spans) or self.old.status != self.new.status
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether one of the runs is a replay: it took no time, tokens or money for what was answered from a recording."""
+        return any(is_replay(log.events[0]) for log in (self.old, self.new) if log.events)
 
     @property
     def changed(self) -> list[SpanDiff]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import Any, Final
 
 from ..flow_log import FlowLog
@@ -13,7 +13,7 @@ from ..text import View, clock_text, columns, counted, dollars, duration_text, f
 from ..tree.drawing import FOLD_OVER, error_text
 from ..tree.table import Cell, branch, line_of, room_beside, shared, trunk, widths_of
 from ._rows import Aligned, Figure, SpanDiff
-from .values import Change
+from .values import Change, apart
 
 # A duration counts as changed if it changed by both: short nodes vary by half, and long ones by a second.
 NOTABLE_PERCENT: Final = 20.0
@@ -24,7 +24,6 @@ _SHOWN_CHANGES: Final = 8  # of one span, unless the view does not fold
 _ADDED_BELOW: Final = 12  # rows shown of one added or removed part of the tree, unless the view does not fold
 _NARROWEST: Final = 60  # columns
 _DEEPEST: Final = 600  # columns of the lines of the tree; deeper spans are not indented further
-_LEAD: Final = 12  # characters of a text shown before the first one that differs
 _STYLES: Final = {"added": "ok", "removed": "error", "changed": "warn", "same": ""}
 _HIDDEN: Final = {"added": "more added", "removed": "more removed", "same": "the same"}
 _MARKS: Final = {"added": "+", "removed": "-", "changed": "~", "same": " "}
@@ -83,7 +82,7 @@ def render(diff: Aligned, view: View) -> Iterator[str]:
     """Yield the lines of a readable comparison.
 
     It shows spans that differ and the spans around them, and counts the rest. Without ``view.fold`` it shows every span. A
-    duration counts as different if it changed by at least 20 % and 10 ms.
+    duration counts as different if it changed by at least 20 % and 10 ms. Durations, tokens and costs of a replay are its own.
     """
     yield from _heads(diff, view)
     rows = list(_rows(diff, view))
@@ -115,10 +114,16 @@ def partly_logged(diff: Aligned) -> Iterator[str]:
         yield f"cut or redacted, and the same as far as logged: {', '.join(cuts[:_SHOWN_CUTS])}{more}"
 
 
-def is_notable(figure: Figure) -> bool:
-    """Tell whether a duration in milliseconds changed by more than runs usually vary."""
+def is_notable(diff: Aligned, span: SpanDiff) -> bool:
+    """Tell whether the duration of a span changed by more than runs usually vary; answers from a recording take no time."""
+    figure = span.duration_ms
     delta, percent = figure.delta, figure.percent
-    return delta is not None and abs(delta) >= NOTABLE_MS and (percent is None or abs(percent) >= NOTABLE_PERCENT)
+    return (
+        not diff.is_replay
+        and delta is not None
+        and abs(delta) >= NOTABLE_MS
+        and (percent is None or abs(percent) >= NOTABLE_PERCENT)
+    )
 
 
 # --- head and foot ---
@@ -133,7 +138,8 @@ def _heads(diff: Aligned, view: View) -> Iterator[str]:
 
 def totals(diff: Aligned, view: View) -> Iterator[tuple[str, str]]:
     """Yield the name of each total that is not zero in both runs, and its values as text."""
-    shown = {"duration_ms": duration_text, "tokens": count_text, "cost_usd": dollars, "error_count": count_text}
+    spent = {"duration_ms": duration_text, "tokens": count_text, "cost_usd": dollars}
+    shown = {**({} if diff.is_replay else spent), "error_count": count_text}
     for name, as_text in shown.items():
         figure = diff.totals[name]
         if figure.old or figure.new:
@@ -156,7 +162,7 @@ def missing(which: str, log: FlowLog) -> Iterator[str]:
 
 def _rows(diff: Aligned, view: View) -> Iterator[_Row]:
     children = _children(diff.spans)
-    sizes, wanted = _subtrees(diff.spans, children, view)
+    sizes, wanted = _subtrees(diff, children, view)
     if not any(wanted):
         return
     waiting: list[tuple[int | str, str, str]] = [
@@ -169,7 +175,7 @@ def _rows(diff: Aligned, view: View) -> Iterator[_Row]:
             continue
         inner = _folded(diff.spans, children[item], sizes, wanted, view)
         below = below[:_DEEPEST]
-        yield _row(diff.spans[item], stem, below + (trunk(view) if inner else "   "), view)
+        yield _row(diff, diff.spans[item], stem, below + (trunk(view) if inner else "   "), view)
         for position in range(len(inner) - 1, -1, -1):
             last = position == len(inner) - 1
             waiting.append((inner[position], below + branch(view, last), below + ("   " if last else trunk(view))))
@@ -186,13 +192,14 @@ def _children(spans: Sequence[SpanDiff]) -> list[list[int]]:
     return children
 
 
-def _subtrees(spans: Sequence[SpanDiff], children: Sequence[Sequence[int]], view: View) -> tuple[list[int], list[bool]]:
+def _subtrees(diff: Aligned, children: Sequence[Sequence[int]], view: View) -> tuple[list[int], list[bool]]:
     """Return for each row how many rows its subtree has, and whether any of them is shown."""
+    spans = diff.spans
     sizes, wanted = [1] * len(spans), [not view.fold] * len(spans)
     for index in range(len(spans) - 1, -1, -1):
         span = spans[index]
         sizes[index] += sum(sizes[child] for child in children[index])
-        wanted[index] = wanted[index] or span.kind != "same" or span.moved or is_notable(span.duration_ms)
+        wanted[index] = wanted[index] or span.kind != "same" or span.moved or is_notable(diff, span)
         wanted[index] = wanted[index] or any(wanted[child] for child in children[index])
         if view.fold and span.kind in ("added", "removed") and sizes[index] > _ADDED_BELOW:
             for child in children[index]:
@@ -217,7 +224,7 @@ def _folded(
     return rows
 
 
-def _row(span: SpanDiff, stem: str, below: str, view: View) -> _Row:
+def _row(diff: Aligned, span: SpanDiff, stem: str, below: str, view: View) -> _Row:
     shown = span.span
     tokens, cost = (span.figure(name) for name in ("tokens", "cost_usd"))
     node = "" if span.label.startswith(shown.node) else printable(shown.node)
@@ -233,7 +240,7 @@ def _row(span: SpanDiff, stem: str, below: str, view: View) -> _Row:
     )
     mark = ">" if span.moved and span.kind == "same" else _MARKS[span.kind]
     style = _STYLES[span.kind] or ("warn" if span.moved else "")
-    return _Row(style, mark, stem, below, printable(span.label), cells, list(_notes(span, view)))
+    return _Row(style, mark, stem, below, printable(span.label), cells, list(_notes(diff, span, view)))
 
 
 def _latest(figure: Figure) -> float:
@@ -247,14 +254,14 @@ def _arrow(view: View) -> str:
 # --- notes below a row ---
 
 
-def _notes(span: SpanDiff, view: View) -> Iterator[_Note]:
+def _notes(diff: Aligned, span: SpanDiff, view: View) -> Iterator[_Note]:
     if span.old is None or span.new is None:
         if span.span.error:
             yield _Note("error", error_text(span.span.error))
         return
     if "node" in span.differences:
         yield _Note("warn", f"node: {printable(span.old.node)} {_arrow(view)} {printable(span.new.node)}")
-    if is_notable(span.duration_ms):
+    if is_notable(diff, span):
         yield _Note("bold", f"duration: {two(span.duration_ms, duration_text, view)}")
     for name, word, as_text in _FIGURES:
         if word in span.differences and (figure := span.figure(name)).delta:
@@ -277,10 +284,7 @@ def _note_of(change: Change) -> _Note:
 
 def _apart(old: Any, new: Any) -> tuple[str, str]:
     """Return two values as texts, without the long beginning that they share."""
-    if isinstance(old, str) and isinstance(new, str):
-        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
-        if (cut := alike - _LEAD) > _LEAD:
-            old, new = f"...{old[cut:]}", f"...{new[cut:]}"
+    old, new = apart(old, new)
     return _as_text(old), _as_text(new)
 
 

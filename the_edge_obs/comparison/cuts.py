@@ -11,7 +11,7 @@ from ..redaction.marks import MORE, inside
 _REDACTED: Final = "[REDACTED"
 # The end of a text that was cut, binary data, and a value that was cut because its line was too long.
 _CUT: Final = re.compile(r"…\[\+\d+ chars\]\Z|\A<\d+ bytes: |\A\[cut: ")
-_COMPARED: Final = re.compile(r"(input|output|error)(?=[.\[]|\Z)(?!\.traceback\Z)")
+_COMPARED: Final = re.compile(r"(input|output|error)(?=[.\[]|\Z)(?!\.(?:traceback|where)\Z)")
 
 
 def cut_of(data: dict[str, Any], payload: str) -> dict[str, bool]:

@@ -51,7 +51,7 @@ def _rows(diff: FlowDiff) -> Iterator[dict[str, Any]]:
         row = {
             "kind": span.kind,
             "moved": span.moved,
-            "notable": is_notable(span.duration_ms),
+            "notable": is_notable(diff, span),
             "depth": span.depth,
             "label": span.label,
             "path": span.path,

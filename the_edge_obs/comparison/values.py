@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Any, Final, cast
 
 from ..event import dumps
@@ -40,6 +40,17 @@ class Change:
         """Return the change as a dict of JSON values, with the attributes as keys."""
         return {"path": self.path, "kind": self.kind, "old": self.old, "new": self.new}
 
+
+def apart(old: Any, new: Any) -> tuple[Any, Any]:
+    """Return two values to show side by side: long texts without the beginning that they share."""
+    if isinstance(old, str) and isinstance(new, str):
+        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+        if (cut := alike - _LEAD) > _LEAD:
+            return f"...{old[cut:]}", f"...{new[cut:]}"
+    return old, new
+
+
+_LEAD: Final = 12  # characters of a text shown before the first one that differs
 
 DIGEST_MARK: Final = "[REDACTED:"
 _DIGEST: Final = re.compile(r"\[REDACTED:([0-9a-f]{12})\]")

@@ -50,6 +50,11 @@ class Flow:
         return None if self.path is None else str(Path(self.path).resolve())
 
     @property
+    def sha256(self) -> str | None:
+        """The digest of its file, or of the content that it was given as."""
+        return self._plan.sha256
+
+    @property
     def nodes(self) -> list[str]:
         """The names of the top-level nodes, in file order."""
         return list(self._plan.nodes)

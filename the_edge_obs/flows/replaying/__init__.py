@@ -2,6 +2,6 @@
 
 from .deciding import Asked, RecordedAnswers
 from .running import Report, problems, recorded_answers, replay
-from .stopping import Stop
+from .stopping import Stop, described
 
-__all__ = ["Asked", "RecordedAnswers", "Report", "Stop", "problems", "recorded_answers", "replay"]
+__all__ = ["Asked", "RecordedAnswers", "Report", "Stop", "described", "problems", "recorded_answers", "replay"]

@@ -103,6 +103,10 @@ class RecordedAnswers:
                 if event["node"] not in STRUCTURE:
                     self._entries[event["span_id"]] = (place, event)
 
+    def may_call(self, node: str) -> bool:
+        """Tell whether calls of a node may be made for real."""
+        return any(fnmatchcase(node, glob) for glob in self.rules.live)
+
     def unused(self) -> list[str]:
         """Return the places of recorded calls that were not asked for so far."""
         with self._lock:
@@ -163,7 +167,7 @@ class RecordedAnswers:
     def _known(self, asking: _Asking, kind: str, call: Call, state: Any) -> Answer | None:
         """Return the answer that was recorded for this input, if all of both is known."""
         if self.rules.again and self._may_be_live(asking):
-            return self._live(asking, "again")
+            return self._live(asking, "it is called again")
         problem = call.problem() or _doubt(call, asking, self.recording.ignored, self._translations(asking.flow))
         if problem is None:
             return self._given(asking, kind, call, state, f"recorded at {call.place}" if kind == "moved" else "")
@@ -219,9 +223,15 @@ class RecordedAnswers:
             hint = f"if it was called then, its level was filtered: record {category} at level info; or make the call with live"
             return Stop(place, asking.node, f"no call of {asking.node} is in the recording", changes, f"{hint} {asking.name!r}")
         hint = f"make the call with live {asking.name!r}, or record the flow again"
-        if suspect := self._changing_code():
-            hint = f"the code of {suspect!r} returned something else than when it was recorded: frozen {suspect!r}; {hint}"
+        if (suspect := self._changing_code()) is not None and self._is_unchanged():
+            hint = f"the code of {suspect!r} returned something else; if it was not edited, try frozen {suspect!r}; or {hint}"
         return Stop(place, asking.node, why, changes, hint)
+
+    def _is_unchanged(self) -> bool:
+        """Tell whether the initial state is as recorded, and everything so far was answered from the recording."""
+        pairs = ((self.recording.root, self.recording.ids), (self.events[0]["data"], self._ids))
+        old, new = (plain(data, ids, self.recording.ignored) for data, ids in pairs)
+        return next(differing(old, new), None) is None and all(one.kind in ("same", "moved") for one in self.asked)
 
     def _changing_code(self) -> str | None:
         """Return the first step with inline code whose result differs from the recorded one, or None."""

@@ -218,6 +218,11 @@ class Recording:
         """Return the paths at which a secret was taken out of the initial state."""
         return [path for path, is_cut in cut_of(self.root, "input").items() if not is_cut and path.startswith("input")]
 
+    def redacted_places(self) -> list[str]:
+        """Return the places at which secrets were taken out of answers and of the initial state, as ``secrets`` takes them."""
+        places = [f"{call.names[0]}.{path}" for call in self.calls.values() for path in call.redacted()]
+        return list(dict.fromkeys([*(f"flow.{path}" for path in self.redacted_state()), *places]))
+
     def cut_state(self) -> list[str]:
         """Return the paths at which the log does not have the whole initial state."""
         paths = [path for path, is_cut in cut_of(self.root, "input").items() if is_cut and path.startswith("input")]

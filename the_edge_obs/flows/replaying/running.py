@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...comparison import FlowDiff, diff
-from ...errors import ConfigurationError, allowed
+from ...errors import ConfigurationError, FlowNotFoundError, LogFileError, allowed
 from ...flow_log import FlowLog, build_flow_log
+from ...jsonl import Skipped
 from ...store.full_record import FullRecords, full_records
-from ...store.sources import get_flow_log
+from ...store.paths import log_files
+from ...store.sources import get_flow_log, query
 from ..executor import RUN_KEYS
 from ..model import CodeBody, FanOutBody, LoopBody, Node, Plan, StepsBody, SubflowBody
 from ..runner import Flow, load
@@ -77,6 +79,7 @@ def replay(
     ignore: Sequence[str] = (),
     secrets: Mapping[str, Any] | None = None,
     *,
+    flow_id: str | None = None,
     actions: Mapping[str, Callable[..., Any]] | None = None,
     log_dir: str | os.PathLike[str] | None = None,
 ) -> Report:
@@ -87,7 +90,7 @@ def replay(
     block get nothing.
 
     Args:
-        log: The recorded run: a flow log, a flow id, or a log file.
+        log: The recorded run: a flow log, a flow id, a log file, or a folder of logs.
         flow: The flow, or its file or content, as for ``load``.
         state: Merged over the recorded initial state. Default None.
         from_step: The step from which on ``live`` applies. Default None: from the beginning.
@@ -98,6 +101,7 @@ def replay(
         ignore: Paths that may differ, such as ``input.requested_at``; ``*`` stands for any characters.
         secrets: Secrets by the places at which they were redacted: ``{"login.output.access_token": key}``, or
             ``{"flow.input.api_key": key}`` for the initial state.
+        flow_id: The run, if the log has several: its flow_id, or the beginning of it. Default None.
         actions: As for ``load``.
         log_dir: A folder for the log of the replay, ``flow-<flow_id>.jsonl``. Default None: it is only in the report.
 
@@ -116,6 +120,7 @@ def replay(
         from_step=from_step,
         ignore=ignore,
         secrets=secrets,
+        flow_id=flow_id,
         file=loaded.file,
     )
     _check_steps(answers.rules, loaded)
@@ -140,13 +145,14 @@ def recorded_answers(
     from_step: str | None = None,
     ignore: Sequence[str] = (),
     secrets: Mapping[str, Any] | None = None,
+    flow_id: str | None = None,
     file: str | None = None,
 ) -> RecordedAnswers:
     """Return the answers of a recorded run, for ``Flow.run(answers=...)`` or ``instrument(registry, answers=...)``.
 
     Args:
-        log: The recorded run: a flow log, a flow id, or a log file. Whole answers are read from the file beside a log file.
-        live, again, pretend, frozen, from_step, ignore, secrets: As for ``replay``.
+        log: As for ``replay``. Whole answers are read from the file beside each log file.
+        live, again, pretend, frozen, from_step, ignore, secrets, flow_id: As for ``replay``.
         file: The absolute path of the flow file that is to run. Default None: folders are not translated.
 
     Raises:
@@ -160,9 +166,22 @@ def recorded_answers(
         raise ConfigurationError("again makes the calls of live for real in any case; name them with live")
     full: FullRecords = {}
     if not isinstance(log, FlowLog):
-        full = full_records(log) if Path(log).is_file() else {}
-        log = get_flow_log(log)
+        if Path(log).exists():
+            full = {key: one for file_ in log_files([Path(log)], Skipped()) for key, one in full_records(file_).items()}
+        log = _log_of(log, flow_id)
     return RecordedAnswers(Recording(log, full, file, Ignored(_globs("ignore", ignore)), secrets), rules)
+
+
+def _log_of(log: str | os.PathLike[str], flow_id: str | None) -> FlowLog:
+    if flow_id is None:
+        return get_flow_log(log)
+    events = query(log, flow_id=flow_id)
+    found = sorted({event["flow_id"] for event in events})
+    if not found:
+        raise FlowNotFoundError(f"no flow of {str(log)!r} begins with {flow_id!r}")
+    if len(found) > 1:
+        raise LogFileError(f"{flow_id!r} is the beginning of {len(found)} flows of {str(log)!r}: {', '.join(found[:3])}")
+    return build_flow_log(events)
 
 
 def _check_steps(rules: Rules, flow: Flow) -> None:
@@ -240,17 +259,20 @@ def _report(answers: RecordedAnswers, final: dict[str, Any] | None, error: BaseE
     )
 
 
-def problems(recording: Recording) -> Iterator[str]:
-    """Yield why a recording cannot be used as a whole, one line each; nothing is run."""
+def problems(answers: RecordedAnswers) -> Iterator[str]:
+    """Yield why a recording cannot be used as a whole, one line each; nothing is run. What may be called for real is left out."""
+    recording = answers.recording
     if recording.state() is None:
-        yield "the initial state is not recorded: give it with --set"
+        yield "the initial state is not recorded"
     for path in recording.cut_state():
-        yield f"the initial state was cut at {path}: give that key with --set"
+        yield f"the initial state was cut at {path}"
     if not recording.calls:
-        yield "no call is recorded: were the levels of all actions filtered?"
+        yield "no call is recorded; were the levels of all actions filtered?"
     for call in recording.unused():
+        if answers.may_call(call.node):
+            continue
         problem = call.problem()
-        if problem is None and call.full is None and (cuts := call.cuts(recording.ignored)):
+        if problem is None and (cuts := call.cuts(recording.ignored)) and call.full is None:
             problem = f"its recorded input was cut at {', '.join(cuts[:3])}"
         if problem is not None:
             yield f"{call.place} ({call.node}): {problem}"

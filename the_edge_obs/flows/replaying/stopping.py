@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ...comparison import Change
+from ...comparison.values import apart
 from ...instrumentation.answers import ReplayStopped
 from ...text import counted
 
@@ -45,7 +46,8 @@ class Stop(ReplayStopped):
 def described(change: Change) -> str:
     """Return a change as one line: ``input.prompt: 'a' -> 'b'``."""
     if change.kind == "changed":
-        return f"{change.path}: {_short(change.old)} -> {_short(change.new)}"
+        old, new = apart(change.old, change.new)
+        return f"{change.path}: {_short(old)} -> {_short(new)}"
     return f"{change.path}: {change.kind}, {_short(change.new if change.kind == 'added' else change.old)}"
 
 
