@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
+from typing import Any
 
 import pytest
+
+import the_edge_obs as obs
+from the_edge_obs import flows
+from the_edge_obs.integrations.pytest_flow_logs import PytestFlowLogs
 
 from .test_docs import ROOT, assert_like, snippets_of
 
@@ -142,15 +148,88 @@ def test_workers_of_xdist(project: pytest.Pytester) -> None:
 
 
 def test_documented_tests_do_what_is_documented(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests of ``docs/testing.md`` end as it says, and the report of the one that fails is the one it shows."""
+    """The tests of ``docs/testing.md`` end as it says, and the reports of those that fail are those that it shows."""
     monkeypatch.setenv("COLUMNS", "80")
     for name in ("CI", "BUILD_NUMBER"):  # with these, pytest tells more
         monkeypatch.delenv(name, raising=False)
     tests, shown = (one for one in snippets_of(DOCUMENT) if one.language in ("python", "text"))
-    pytester.makepyfile(test_triage=tests.text)
+    (flow,) = (one for one in snippets_of(DOCUMENT) if one.language == "yml")
+    (replay,) = re.findall(r"   ```python\n(   # test_bad_run.py\n.*?)   ```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    messages = re.findall(r"^   E +(.*)$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    record_documented(pytester, flow.text)
+    changed = replay.replace("test_bad_run", "test_changed").replace("triage.yaml", "changed.yaml")
+    pytester.makepyfile(test_triage=tests.text, test_bad_run=textwrap.dedent(replay), test_changed=textwrap.dedent(changed))
     result = pytester.runpytest_subprocess("-p", "no:logging", "-p", "no:randomly")
-    result.assert_outcomes(passed=1, failed=1)
+    result.assert_outcomes(passed=1, failed=3)
     assert_like("...\n" + shown.text + "...", result.stdout.str())
+    told = [line.lstrip("E ") for line in result.stdout.str().splitlines() if line.startswith("E ")]
+    assert [message for message in messages if message not in told] == []
+    fixed = flow.text.replace('["content"]', '["content"].strip("`json\\n")')
+    (pytester.path / "triage.yaml").write_text(fixed, encoding="utf-8")
+    logs = PytestFlowLogs(pytester.path)
+    try:
+        run = logs.replay("bad-run.jsonl", "triage.yaml")
+    finally:
+        logs.close()
+    assert run.state is not None
+    assert (run.error, run.state["topic"], run.unused) == (None, "billing", ())
+
+
+def record_documented(pytester: pytest.Pytester, flow: str) -> None:
+    """Run the flow of the document with a model that puts its JSON into a fence; copy its log to where the test looks."""
+    for name, text in (
+        ("triage.yaml", flow),
+        ("changed.yaml", flow.replace("The topic of this ticket, as", "Which topic has this ticket? As")),
+    ):
+        (pytester.path / name).write_text(text, encoding="utf-8")
+
+    def call(state: Any, **params: Any) -> Any:
+        return {"content": '```json\n{"topic": "billing"}\n```'}
+
+    with pytest.raises(ValueError, match="Expecting value"):
+        flows.load(str(pytester.path / "triage.yaml"), {"llm.call": call}).run({"ticket": "charged twice"})
+    for log in (pytester.path / "logs").iterdir():
+        log.rename(pytester.path / f"bad-run{''.join(log.suffixes)}")
+
+
+REPLAYED = """
+import the_edge_obs as obs
+from the_edge_obs import flows
+from the_edge_obs.integrations.pytest_flow_logs import PytestFlowLogs
+
+def ask(state, prompt):
+    return {"content": prompt.upper()}
+
+FLOW = {"name": "f", "nodes": [{"name": "ask", "uses": "llm.ask", "with": {"prompt": "{{ state.text }}"}, "output": "answer"}]}
+
+def test_replay(flow_logs):
+    run = flow_logs.replay("run.jsonl", FLOW, {"text": "hello"}, actions={"llm.ask": ask})
+    assert run.state["answer"] == {"content": "HELLO"}
+
+def test_swallowed(flow_logs):
+    flow = flows.load(FLOW, flow_logs.answers("run.jsonl", "llm.*"))
+    try:
+        flow.run({"text": "other"})
+    except BaseException:
+        pass
+"""
+
+
+def test_recording_again(pytester: pytest.Pytester) -> None:
+    """The option records runs again; what answers have stopped fails its test even if the test swallowed that."""
+    log = pytester.path / "run.jsonl"
+    undo = obs.configure({"handlers": [{"type": "file", "path": str(log)}]})
+    names: dict[str, Any] = {}
+    exec(REPLAYED, names)
+    flows.load(names["FLOW"], {"llm.ask": names["ask"]}).run({"text": "hi"})
+    undo()
+    pytester.makepyfile(test_replay=REPLAYED)
+    result = pytester.runpytest_subprocess("-p", "no:logging", "-p", "no:randomly", "--flow-logs-rerecord")
+    result.assert_outcomes(passed=2, errors=1)
+    found = reports(result)["ERROR at teardown of test_swallowed"]
+    assert "E  AssertionError: the replay stopped at ask (llm.ask): it is not asked as it was recorded" in found
+    assert "E  input.prompt: 'hello' -> 'other'" in found
+    assert [event["data"]["output"] for event in obs.query(log, node="llm.ask", event_type="exit")] == [{"content": "HELLO"}]
 
 
 def test_unused_it_costs_nothing(pytester: pytest.Pytester) -> None:

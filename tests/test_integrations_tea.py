@@ -1093,3 +1093,44 @@ def test_answers_need_an_engine_that_is_observed_by_them(kit: Any) -> None:
     tea.attach(silent, answers=Scripted())
     with pytest.raises(obs.ConfigurationError, match="turns observability off"):
         silent.load_from_dict(agent(code("a", "return {}"), observability={"enabled": False}))
+
+
+def test_recorded_run_of_an_agent_is_run_again_offline(kit: Any, tmp_path: Path) -> None:
+    """Branches with equal questions too, three times; a changed question stops the run, and nothing is called."""
+    config = agent(
+        uses("ask", "shop.price", "first", item="{{ state.item }}"),
+        {
+            "name": "each",
+            "type": "dynamic_parallel",
+            "items": "{{ state.rows }}",
+            "item_var": "row",
+            "steps": [uses("more", "shop.price", "price", item="{{ state.row }}")],
+            "fan_in": "sum",
+        },
+        code("sum", "return {'n': len(state['parallel_results'])}"),
+        code("last", "return {'end': state['first']['price']}"),
+    )
+    log, calls = tmp_path / "run.jsonl", 0
+
+    def price(state: Any, item: str, **kwargs: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        return {"price": f"{item}: {calls}"}
+
+    undo = obs.configure({"handlers": [{"type": "file", "path": str(log)}]})
+    end = ran(config, kit, {"item": "mug", "rows": ["cup", "cup", "pot"]}, shop__price=price)
+    undo()
+    assert (end["type"], calls) == ("final", 4)
+    for _ in range(3):
+        answers = flows.recorded_answers(log)
+        engine = kit.engine(shop__price=price)
+        tea.attach(engine, answers=answers)
+        again = last(engine.load_from_dict(config).invoke({"item": "mug", "rows": ["cup", "cup", "pot"]}))
+        assert (again["state"]["end"], again["state"]["n"], calls) == ("mug: 1", 3, 4)
+        assert (answers.unused(), len(answers.asked)) == ([], 4)
+    engine = kit.engine(shop__price=price)
+    tea.attach(engine, answers=flows.recorded_answers(log))
+    graph = engine.load_from_dict(config)
+    with pytest.raises(flows.ReplayStopped, match=r"ask \(shop\.price\): .*'mug' -> 'jar'"):
+        list(graph.invoke({"item": "jar", "rows": []}))
+    assert calls == 4

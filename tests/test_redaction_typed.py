@@ -19,7 +19,7 @@ from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.summaries import Listing
 from the_edge_obs.redaction.texts import scrub
-from the_edge_obs.redaction.typed import MAX_CHARS, MAX_DEPTH, digest_of, typed, value_of
+from the_edge_obs.redaction.typed import MAX_CHARS, MAX_DEPTH, digest_of, typed, untagged, value_of
 from the_edge_obs.secrets.policies import Policy, activate
 
 SECRET = "sk-proj-9fQ2xVb7Lm4TzR8wKc1YpD6s"
@@ -111,6 +111,34 @@ def test_secret_is_neither_in_the_value_nor_in_the_digest(value: Any) -> None:
     other = eval(text.replace(SECRET, "sk-proj-" + "Zq7" * 17), {"Order": Order})
     assert typed(other, "output", FlowState(new_flow_id(), "f")).tree == first.tree
     assert digest_of(other, FlowState(new_flow_id(), "f")).sha256 == digest_of(value, FlowState(new_flow_id(), "f")).sha256
+
+
+PLANTED = "Vq7TzR8wKc1YpD6s9fQ2"
+KEYS = st.sampled_from(["password", "api_key", "token", "text", "value", "name", "headers", "x", 7, (1, 2), None])
+LEAVES = st.sampled_from(
+    [PLANTED, f"Bearer {PLANTED}", f"password={PLANTED}", PLANTED.encode(), "word", 1, 2.5, b"\xff", "password"]
+)
+TYPED = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(KEYS, inner, max_size=3)
+        | st.builds(lambda password: Order(1, (), password), inner)
+        | st.sets(LEAVES, max_size=2)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100)
+@given(TYPED)
+def test_what_the_log_hides_is_not_recorded(value: Any) -> None:
+    """A secret that capture takes out of a value, wherever and in whatever it stands, is in no typed value either."""
+    flow, other = FlowState(new_flow_id(), "a"), FlowState(new_flow_id(), "b")
+    logged = json.dumps(scrub(snapshot(value, other), other.taints))
+    recorded = json.dumps(untagged(typed(value, "output", flow).tree), default=lambda raw: raw.decode("latin-1"))
+    assert PLANTED in logged or PLANTED not in recorded
 
 
 def test_learned_secret_is_removed_from_bytes_texts_and_numbers() -> None:

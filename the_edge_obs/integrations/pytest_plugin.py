@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture with the flows that a test ran, and their trees in the report of a failed test.
+"""The pytest plugin: a fixture with the flows that a test ran, and their trees in the report of a failed test; recorded runs.
 
 pytest loads it wherever the package is installed, so it imports and installs nothing until a test uses the fixture. It needs
 pytest 7 or newer.
@@ -12,26 +12,38 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from ..testing import FlowLogs
+    from .pytest_flow_logs import PytestFlowLogs
 
 SECTION: Final = "Flows"
 
-_LOGS: Final = pytest.StashKey["FlowLogs"]()
+_LOGS: Final = pytest.StashKey["PytestFlowLogs"]()
 _NARROWEST: Final = 100  # columns, even if pytest's own output has fewer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that records runs again."""
+    parser.getgroup("the_edge_obs").addoption(
+        "--flow-logs-rerecord",
+        action="store_true",
+        help="run the flows of flow_logs.replay for real, with all effects, and write their logs over the recorded ones",
+    )
+
+
 @pytest.fixture
-def flow_logs(request: pytest.FixtureRequest) -> Iterator[FlowLogs]:
+def flow_logs(request: pytest.FixtureRequest) -> Iterator[PytestFlowLogs]:
     """The flows that the test ran: ``.only``, ``[0]``, ``.ran(name)``, ``.order(*names)``, ``.errors``.
 
-    If the test fails, its report shows their trees.
+    ``.replay(log, flow)`` runs a flow with the answers of a recorded run. If the test fails, its report shows the trees of its
+    flows.
     """
-    from ..testing import FlowLogs
+    from .pytest_flow_logs import PytestFlowLogs
 
-    logs = request.node.stash[_LOGS] = FlowLogs()
+    rerecord = request.config.getoption("flow_logs_rerecord")
+    logs = request.node.stash[_LOGS] = PytestFlowLogs(request.path.parent, rerecord=rerecord)
     yield logs
     del request.node.stash[_LOGS]  # items live until pytest ends, and would keep all events in memory
     logs.close()
+    logs.check()
 
 
 # The old kind of wrapper: pytest 7 has no other.
@@ -46,7 +58,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
         report.sections.append((f"{SECTION} ({report.when})", text))
 
 
-def _drawn(logs: FlowLogs, config: pytest.Config) -> str:
+def _drawn(logs: PytestFlowLogs, config: pytest.Config) -> str:
     from ..text import View
 
     width = max(_NARROWEST, config.get_terminal_writer().fullwidth)

@@ -130,7 +130,7 @@ impl Failure {
 }
 
 /// The kinds of failures that all runtimes share.
-const OWN_KINDS: [&str; 13] = [
+const OWN_KINDS: [&str; 14] = [
     ACTION_ERROR,
     "ConfigurationError",
     "DurationError",
@@ -142,6 +142,7 @@ const OWN_KINDS: [&str; 13] = [
     "LevelError",
     "LogFileError",
     "MissingExtraError",
+    "NotRecordedError",
     "ObservabilityError",
     "QueryError",
 ];

@@ -12,7 +12,7 @@ use crate::value::{Key, Snap};
 
 pub(super) const PLACE: &str = "observability";
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "enabled",
     "level",
     "levels",
@@ -22,6 +22,7 @@ const KEYS: [&str; 9] = [
     "capture",
     "propagate",
     "prices",
+    "record",
 ];
 
 /// Reads a block.
@@ -55,6 +56,10 @@ pub(super) fn block(block: &Snap) -> Result<Config, Error> {
     if given(block, "prices").is_some() {
         let problem = "observability.prices is not supported by the Rust runtime, which computes no costs; leave it out";
         return Err(mistake(&under("prices"), problem));
+    }
+    if given(block, "record").is_some() {
+        let problem = "observability.record is not supported by the Rust runtime, which records no calls in full; leave it out";
+        return Err(mistake(&under("record"), problem));
     }
     refuse_links(PLACE, block)?;
     Ok(config)

@@ -53,7 +53,7 @@ fn what_is_not_given_has_its_default() {
     for block in [
         "null",
         "{}",
-        r#"{"levels": null, "handlers": null, "redact": null, "capture": null, "propagate": null, "prices": null}"#,
+        r#"{"levels": null, "handlers": null, "redact": null, "capture": null, "propagate": null, "prices": null, "record": null}"#,
     ] {
         let config = read(block);
         assert!(config.enabled && !config.propagate && config.handlers.is_empty());
@@ -102,6 +102,7 @@ fn mistakes_name_the_key_the_value_and_what_is_allowed() {
         (r#"{"capture": ["tea.llm"]}"#, "observability.capture[0]", "observability.capture[0] is 'tea.llm'; the logger tea and those below"),
         (r#"{"propagate": "yes"}"#, "observability.propagate", "observability.propagate is 'yes'; allowed: true, false"),
         (r#"{"prices": {"m": {"input": 1}}}"#, "observability.prices", "observability.prices is not supported by the Rust runtime"),
+        (r#"{"record": {"full": ["llm.*"]}}"#, "observability.record", "observability.record is not supported by the Rust runtime"),
         (r#"{"redact": {"keys": ["ext://sys.stdout"]}}"#, "observability.redact.keys[0]", "observability.redact.keys[0] is 'ext://sys.stdout'; a block has no links to objects"),
         (r#"{"level": "password=hunter2xyz"}"#, "observability.level", "observability.level: unknown level 'password=[REDACTED]'"),
     ];

@@ -15,7 +15,7 @@ const PLACES: [&str; 2] = ["traceback", "where"];
 const OF_LANGUAGES: [&str; 3] = ["cause", "errors", "notes"];
 
 /// The types of errors whose words come from the runtime: rule F2.
-pub const OWN_ERRORS: [&str; 13] = [
+pub const OWN_ERRORS: [&str; 14] = [
     "ActionError",
     "ConfigurationError",
     "DurationError",
@@ -27,6 +27,7 @@ pub const OWN_ERRORS: [&str; 13] = [
     "LevelError",
     "LogFileError",
     "MissingExtraError",
+    "NotRecordedError",
     "ObservabilityError",
     "QueryError",
 ];
