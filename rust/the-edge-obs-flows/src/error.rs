@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// A flow with a mistake. It is refused before anything runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,9 @@ pub const ACTION_ERROR: &str = "ActionError";
 
 const CANCELLED: &str = "CancelledError";
 
+/// The kind of a failure that ends the run although it is no failure of a node: a replay has no answer.
+const STOPPED: &str = "ReplayStopped";
+
 /// What ends a node, and the flow if nothing handles it. Actions return it, and so does [`Flow::run`](crate::Flow::run).
 ///
 /// The kind is one of the stable names of docs/parity.md (F2), or an action's own word.
@@ -76,6 +80,8 @@ pub struct Failure {
     pub message: String,
     /// The node that cannot run or be left, if the runner itself failed there.
     pub step: Option<String>,
+    /// More general kinds that a recording names.
+    pub(crate) bases: Arc<[Box<str>]>,
 }
 
 impl Failure {
@@ -86,7 +92,14 @@ impl Failure {
             kind: kind.into(),
             message: message.into(),
             step: None,
+            bases: Arc::default(),
         }
+    }
+
+    /// Returns the failure with more general kinds, which [`Failure::is_a`] knows then.
+    pub(crate) fn with_bases(mut self, bases: Arc<[Box<str>]>) -> Failure {
+        self.bases = bases;
+        self
     }
 
     /// Returns a failure of an action: a parameter that it refuses, or something that it cannot do.
@@ -108,10 +121,16 @@ impl Failure {
         Failure::new(CANCELLED, "the run was interrupted")
     }
 
-    /// Tells whether the run was interrupted. Nothing handles such a failure.
+    /// Returns the failure that ends a run because a call has no answer. Nothing handles it, and the log ends as cancelled.
+    #[must_use]
+    pub fn stopped(message: impl Into<String>) -> Failure {
+        Failure::new(STOPPED, message)
+    }
+
+    /// Tells whether the run was interrupted or stopped. Nothing handles such a failure.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.kind == CANCELLED
+        self.kind == CANCELLED || self.kind == STOPPED
     }
 
     /// Tells whether the failure has a kind, itself or by a more general kind: every failure of this package is an
@@ -124,6 +143,7 @@ impl Failure {
             _ => &[],
         };
         self.kind == kind
+            || self.bases.iter().any(|base| **base == *kind)
             || above.contains(&kind)
             || (kind == "ObservabilityError" && OWN_KINDS.contains(&&*self.kind))
     }

@@ -4,6 +4,7 @@ use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::panic::{resume_unwind, Location, RefUnwindSafe, UnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub(crate) struct Open {
     pub place: Arc<Place>,
     pub span: Span,
     figures: Mutex<Figures>,
+    /// Whether it is answered from a recording.
+    is_answered: AtomicBool,
 }
 
 impl Open {
@@ -87,6 +90,7 @@ impl Open {
             place,
             span,
             figures,
+            is_answered: AtomicBool::new(false),
         })
     }
 }
@@ -207,6 +211,14 @@ impl OpenSpan {
     pub fn end_metric(&self, name: &str, value: impl Into<Snap>) {
         if let Some(open) = self.opened() {
             open.add_figure(name, value.into());
+        }
+    }
+
+    /// Says that the span is answered from a recording: `data.answered` of its end is true, and what it reports of tokens and costs
+    /// counts in no total.
+    pub fn mark_answered(&self) {
+        if let Some(open) = self.opened() {
+            open.is_answered.store(true, Ordering::Relaxed);
         }
     }
 
@@ -351,7 +363,10 @@ impl OpenSpan {
         let Some(elapsed) = place.end() else {
             return;
         };
-        let end = end(place);
+        let mut end = end(place);
+        if open.is_answered.load(Ordering::Relaxed) {
+            end.data = end.data.with("answered", Snap::Bool(true));
+        }
         let level = if end.event_type == EventType::Error {
             end.level
         } else {

@@ -128,6 +128,7 @@ impl Loading {
             path: source.path.clone(),
             initial_state: State::from_snap(initial),
             fixed: Fixed::new(&variables, &settings, &folder),
+            folder: folder.into(),
             variables,
             max_steps: read_max_steps(&flow, &settings)?,
             settings,

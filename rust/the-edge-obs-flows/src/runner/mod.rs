@@ -10,6 +10,8 @@ mod stop;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 
 use the_edge_obs::config::Config;
 use the_edge_obs::ids::FlowId;
@@ -20,6 +22,7 @@ pub(crate) use retrying::Retrying;
 pub use stop::Stop;
 
 use crate::actions::Actions;
+use crate::answers::{Answers, Asked};
 use crate::error::{Failure, FlowFileError};
 use crate::loader::source::Source;
 use crate::loader::Loading;
@@ -106,6 +109,11 @@ impl Flow {
         &self.plan.name
     }
 
+    /// Returns the folder of the flow's file; `None` for a flow given as text.
+    pub(crate) fn folder(&self) -> Option<&str> {
+        self.plan.path.as_ref().map(|_| &*self.plan.folder)
+    }
+
     /// Returns the `observability` block as written.
     #[must_use]
     pub fn observability(&self) -> Option<&Snap> {
@@ -146,13 +154,33 @@ impl Flow {
     ///
     /// As [`Flow::run`]; [`Failure::is_cancelled`] tells whether the run was interrupted.
     pub fn run_until(&self, state: Snap, stop: &Stop) -> Result<State, Failure> {
+        self.run_as(state, stop, None)
+    }
+
+    /// Runs the flow as [`Flow::run`] does, with answers in place of the actions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Flow::run`]; also what [`Answers::finish`] says.
+    pub fn run_answered(&self, state: Snap, answers: Arc<dyn Answers>) -> Result<State, Failure> {
+        self.run_as(state, &Stop::new(), Some(answers))
+    }
+
+    pub(crate) fn run_as(
+        &self,
+        state: Snap,
+        stop: &Stop,
+        answers: Option<Arc<dyn Answers>>,
+    ) -> Result<State, Failure> {
         let given = State::from_snap(state);
         if !self.is_observed() {
-            return self.run_with(given, FlowId::random(), Tracer::silent(), stop);
+            return self.run_with(given, FlowId::random(), Tracer::silent(), stop, answers);
         }
-        let root = trace::root(&self.plan, &given).start();
+        let replay_of = answers.as_ref().and_then(|answers| answers.replay_of());
+        let root = trace::root(&self.plan, &given, replay_of).start();
         let tracer = Tracer::of(&root);
-        let result = root.in_scope(|| self.run_with(given, root.flow_id(), tracer, stop));
+        let run = || self.run_with(given, root.flow_id(), tracer, stop, answers);
+        let result = root.in_scope(run);
         match &result {
             Ok(_) => root.end(),
             Err(failure) if failure.is_cancelled() => root.cancel(&failure.kind, &failure.message),
@@ -172,6 +200,7 @@ impl Flow {
         id: FlowId,
         tracer: Tracer,
         stop: &Stop,
+        answers: Option<Arc<dyn Answers>>,
     ) -> Result<State, Failure> {
         let id = id.to_string();
         let about = [
@@ -184,8 +213,16 @@ impl Flow {
             tracer,
             stop: stop.clone(),
             store: self.store.clone(),
+            answers: answers.map(|answers| Asked {
+                answers,
+                real_calls: AtomicU64::new(0),
+            }),
         };
-        scheduler::run_plan(&self.plan, given, &run)
+        let result = scheduler::run_plan(&self.plan, given, &run);
+        match &run.answers {
+            Some(asked) => asked.answers.finish().and(result),
+            None => result,
+        }
     }
 }
 
