@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use the_edge_obs::Snap;
+
 /// A flow with a mistake. It is refused before anything runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowFileError {
@@ -72,7 +74,7 @@ const STOPPED: &str = "ReplayStopped";
 /// What ends a node, and the flow if nothing handles it. Actions return it, and so does [`Flow::run`](crate::Flow::run).
 ///
 /// The kind is one of the stable names of docs/parity.md (F2), or an action's own word.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
     /// What kind of failure it is, such as `ActionError`. It is the `type` of the error in the log.
     pub kind: Cow<'static, str>,
@@ -81,7 +83,9 @@ pub struct Failure {
     /// The node that cannot run or be left, if the runner itself failed there.
     pub step: Option<String>,
     /// More general kinds that a recording names.
-    pub(crate) bases: Arc<[Box<str>]>,
+    bases: Arc<[Box<str>]>,
+    /// The error as a recording describes it: also where it was raised, and its cause.
+    details: Option<Arc<Snap>>,
 }
 
 impl Failure {
@@ -93,6 +97,30 @@ impl Failure {
             message: message.into(),
             step: None,
             bases: Arc::default(),
+            details: None,
+        }
+    }
+
+    /// Returns the failure that `data.error` of an event describes.
+    pub(crate) fn recorded(error: &Snap) -> Failure {
+        let text = |key: &str| error.get(key).and_then(Snap::as_str).unwrap_or_default();
+        let (kind, message) = (text("type").to_owned(), text("message").to_owned());
+        let mut failure = Failure::new(kind, message);
+        if let Snap::Map(pairs) = error {
+            let pairs = pairs.iter().filter(|(key, _)| &**key != "traceback");
+            failure.details = Some(Arc::new(Snap::Map(pairs.cloned().collect())));
+        }
+        failure
+    }
+
+    /// Returns what `data.error` of an event says of the failure.
+    pub(crate) fn described(&self) -> Snap {
+        match &self.details {
+            Some(details) => (**details).clone(),
+            None => Snap::map([
+                ("type", Snap::from(&*self.kind)),
+                ("message", (*self.message).into()),
+            ]),
         }
     }
 
@@ -125,6 +153,11 @@ impl Failure {
     #[must_use]
     pub fn stopped(message: impl Into<String>) -> Failure {
         Failure::new(STOPPED, message)
+    }
+
+    /// Returns the failure of a branch that did not begin.
+    pub(crate) fn left_out(message: &str) -> Failure {
+        Failure::new(CANCELLED, message)
     }
 
     /// Tells whether the run was interrupted or stopped. Nothing handles such a failure.

@@ -193,8 +193,8 @@ pub(crate) struct Plan {
     pub name: Box<str>,
     /// Its file; `None` for a flow given as text.
     pub path: Option<String>,
-    /// The folder of its file, as an absolute path; `.` for a flow given as text.
-    pub folder: Box<str>,
+    /// The absolute path of its file, without symbolic links.
+    pub file: Option<Box<str>>,
     /// The state to begin with; a run's own state wins over it.
     pub initial_state: State,
     /// Constants that templates read.

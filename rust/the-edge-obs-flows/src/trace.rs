@@ -132,7 +132,7 @@ impl Tracer {
         match &result {
             Ok(_) => open.end(output),
             Err(failure) if failure.is_cancelled() => open.cancel(&failure.kind, &failure.message),
-            Err(failure) => open.fail(&failure.kind, &failure.message),
+            Err(failure) => open.fail_described(failure.described()),
         }
         result
     }
@@ -172,7 +172,7 @@ pub(crate) fn root(plan: &Plan, given: &State, replay_of: Option<FlowId>) -> Flo
         input.remove(key);
     }
     let about = [
-        ("path", Snap::from(plan.path.as_deref().map(Snap::from))),
+        ("path", Snap::from(plan.file.as_deref().map(Snap::from))),
         ("sha256", plan.sha256.as_deref().map(Snap::from).into()),
     ];
     let policy = plan

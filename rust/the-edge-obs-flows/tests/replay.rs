@@ -7,9 +7,13 @@ use the_edge_obs::flow_log::build_flow_log;
 use the_edge_obs::globs::Glob;
 use the_edge_obs::sink::Callback;
 use the_edge_obs::{FlowLayer, FlowLog, Level, Levels, Snap};
-use the_edge_obs_flows::replay::{Comparison, Options, Report, Tape};
+use the_edge_obs_flows::replay::{
+    with_recorded, Comparison, FullRecords, Kind, Options, Report, Tape, Why,
+};
 use the_edge_obs_flows::{Actions, Answers, Called, Context, Failure, Flow, State};
+use tracing::subscriber::with_default;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry;
 
 /// A model that counts its calls: it answers with the prompt and the number of the call.
 #[derive(Clone, Default)]
@@ -30,6 +34,7 @@ impl Model {
                     ("error", Snap::from(format!("{text} {number}"))),
                     ("error_type", "busy".into()),
                 ])),
+                Some(text) if text.starts_with("count") => Ok(number.into()),
                 Some(text) if text.starts_with("long") => Ok(Snap::from("long ".repeat(2_000))),
                 _ => Ok(Snap::map([
                     ("content", prompt),
@@ -63,11 +68,10 @@ fn run(
     let events: Arc<Mutex<Vec<Snap>>> = Arc::default();
     let taken = Arc::clone(&events);
     let sink = Callback::new(move |event| taken.lock().unwrap().push(event.clone()));
-    let registry =
-        tracing_subscriber::registry().with(FlowLayer::with_levels(Arc::new(levels)).sink(sink));
+    let layer = FlowLayer::with_levels(Arc::new(levels)).sink(sink);
     let result = match tape {
-        None => tracing::subscriber::with_default(registry, || flow.run(state)),
-        Some(tape) => tracing::subscriber::with_default(registry.with(tape.layer()), || {
+        None => with_default(registry().with(layer), || flow.run(state)),
+        Some(tape) => with_default(registry().with(layer.sink(Arc::clone(tape))), || {
             flow.run_answered(state, Arc::clone(tape) as Arc<dyn Answers>)
         }),
     };
@@ -99,10 +103,13 @@ struct Replayed {
 
 impl Replayed {
     fn stopped(&self) -> String {
-        self.report
-            .stopped
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string)
+        let stopped = self.report.stopped.as_ref();
+        stopped.map_or_else(String::new, ToString::to_string)
+    }
+
+    /// Returns how many calls were answered at their place, elsewhere, and made.
+    fn counts(&self) -> [usize; 3] {
+        [Kind::Same, Kind::Moved, Kind::Live].map(|kind| self.report.count(kind))
     }
 }
 
@@ -110,19 +117,15 @@ fn replay_with(log: &FlowLog, text: &str, options: Options, state: Option<Snap>)
     let model = Model::default();
     let flow = parse(text, &model);
     let tape = Arc::new(Tape::new(log, &flow, options).unwrap());
-    let (result, new) = run(
-        &flow,
-        state.unwrap_or_else(|| tape.state()),
-        info(),
-        Some(&tape),
-    );
-    let same = Comparison::of(log, &new).to_string();
+    let state = state.or(tape.state()).unwrap_or(Snap::Null);
+    let (result, new) = run(&flow, state, info(), Some(&tape));
+    let (old, same) = tape.logs().unwrap();
     Replayed {
         result,
         log: new,
         report: tape.report(),
         calls: model.calls(),
-        same,
+        same: Comparison::of(&old, &same).to_string(),
     }
 }
 
@@ -152,8 +155,8 @@ fn a_flow_runs_again_without_its_model() {
     let again = replay(&log, AGENT);
     assert_eq!(again.stopped(), "");
     assert_eq!(
-        (again.calls, again.report.same, again.report.unused.len()),
-        (0, 2, 0)
+        (again.calls, again.counts(), again.report.unused.len()),
+        (0, [2, 0, 0], 0)
     );
     assert_eq!(again.same, "no differences, 4 the same");
     let state = again.result.unwrap();
@@ -195,11 +198,11 @@ fn a_changed_prompt_stops_where_it_is_asked() {
     let again = replay(&log, &changed);
     assert_eq!(
         again.stopped(),
-        "check (my.model): its input is not the recorded one: input.prompt: \"check write about rust\" -> \"check well write \
-         about rust\"; allow it with --live 'my.model', or record again"
+        "check (my.model): it is not asked as it was recorded; input.prompt: 'check write about rust' -> 'check well write \
+         about rust'; make the call with live 'my.model', or record the flow again"
     );
-    assert_eq!((again.calls, again.report.same), (0, 1));
-    assert_eq!(again.report.unused, ["check (my.model)"]);
+    assert_eq!((again.calls, again.counts()), (0, [1, 0, 0]));
+    assert!(again.report.unused.is_empty()); // it was asked for, in other words
     let failure = again.result.unwrap_err();
     assert_eq!(
         (&*failure.kind, failure.is_cancelled()),
@@ -216,11 +219,12 @@ fn only_what_depends_on_a_change_is_asked() {
     let changed = text.replace("check {{", "check well {{");
     let again = replay_with(&log, &changed, live("my.*"), None);
     assert_eq!(again.stopped(), "");
-    assert_eq!((again.calls, again.report.same), (1, 2));
-    let made = &again.report.live[0];
+    assert_eq!((again.calls, again.counts()), (1, [2, 0, 1]));
+    let made = again.report.of(Kind::Live).next().unwrap();
+    let why = "it is not asked as it was recorded";
     assert_eq!(
-        (&*made.place, made.why, made.changes.len()),
-        ("check", "changed", 1)
+        (&*made.place, &*made.why, made.changes.len()),
+        ("check", why, 1)
     );
 }
 
@@ -233,7 +237,7 @@ fn an_effect_never_fires_by_accident() {
     assert!(
         again
             .stopped()
-            .starts_with("keep (file.write): its input is not the recorded one"),
+            .starts_with("keep (file.write): it is not asked as it was recorded"),
         "{}",
         again.stopped()
     );
@@ -244,7 +248,7 @@ fn a_node_that_was_never_recorded_stops_the_run() {
     let log = record(AGENT, Snap::Null);
     let longer = AGENT.to_owned() + "  - {name: more, uses: my.model, with: {prompt: more}}\n";
     let again = replay(&log, &longer);
-    assert_eq!(again.stopped(), "more (my.model): nothing like it was recorded; allow it with --live 'my.model', or record again");
+    assert_eq!(again.stopped(), "more (my.model): nothing like it was recorded; make the call with live 'my.model', or record the flow again");
     let shorter = AGENT.replace(
         "  - {name: check",
         "  - {name: check, on_error: {mode: graceful}",
@@ -258,8 +262,8 @@ fn what_was_recorded_elsewhere_is_found_by_its_input() {
     let renamed = AGENT.replace("name: check", "name: review");
     let again = replay(&log, &renamed);
     assert_eq!(
-        (again.stopped(), again.report.same, again.report.moved),
-        (String::new(), 1, 1)
+        (again.stopped(), again.counts()),
+        (String::new(), [1, 1, 0])
     );
 }
 
@@ -316,8 +320,8 @@ nodes:
         "all (attempt 1) > ask"
     );
     assert_eq!(
-        (again.report.same, again.calls, again.result.is_err()),
-        (0, 0, true)
+        (again.counts(), again.calls, again.result.is_err()),
+        ([0, 0, 0], 0, true)
     );
 }
 
@@ -338,13 +342,17 @@ fn a_stop_that_was_swallowed_fails_the_run_all_the_same() {
         &Model::default(),
     );
     let tape = Arc::new(Tape::new(&log, &flow, Options::default()).unwrap());
-    let registry = tracing_subscriber::registry().with(tape.layer());
+    let registry = registry().with(FlowLayer::new().sink(Arc::clone(&tape)));
     let swallows = Arc::new(Swallows(Arc::clone(&tape)));
-    let result =
-        tracing::subscriber::with_default(registry, || flow.run_answered(tape.state(), swallows));
+    let result = with_default(registry, || {
+        flow.run_answered(tape.state().unwrap(), swallows)
+    });
     assert_eq!(&*result.unwrap_err().kind, "ReplayStopped");
     assert_eq!(
-        (tape.report().same, tape.report().stopped.unwrap().place),
+        (
+            tape.report().asked.len(),
+            tape.report().stopped.unwrap().place
+        ),
         (0, "draft".to_owned())
     );
 }
@@ -392,8 +400,8 @@ fn equal_calls_of_branches_and_rounds_get_their_own_answers() {
         let state = result.unwrap();
         let again = replay(&log, BRANCHES);
         assert_eq!(
-            (again.stopped(), again.report.same, again.report.moved),
-            (String::new(), 11, 0)
+            (again.stopped(), again.counts()),
+            (String::new(), [11, 0, 0])
         );
         assert!(again.same.starts_with("no differences, "), "{}", again.same);
         let replayed = again.result.unwrap();
@@ -404,26 +412,28 @@ fn equal_calls_of_branches_and_rounds_get_their_own_answers() {
 
 #[test]
 fn a_cut_answer_and_a_cut_input_cannot_be_replayed() {
-    let long = "long words ".repeat(1_000);
-    let state = Snap::map([("topic", long.into())]);
-    let log = record(AGENT, state.clone());
-    let again = replay_with(&log, AGENT, Options::default(), Some(state));
+    let text =
+        "nodes: [{name: ask, uses: my.model, with: {prompt: 'count {{ state.long }}'}, output: x}]";
+    let state = Snap::map([("long", Snap::from("long words ".repeat(1_000)))]);
+    let log = record(text, state.clone());
+    let again = replay_with(&log, text, Options::default(), Some(state));
     assert_eq!(
         again.stopped(),
-        "draft (my.model): its recorded input was cut at input.prompt, so what is beyond may differ; record it whole: record: \
-         {full: [my.model]}"
+        "ask (my.model): its recorded input was cut at input.prompt, and may differ beyond that; record it whole with \
+         `record: {full: [my.model]}`, or make the call with live 'my.model'"
     );
     let text = "nodes: [{name: ask, uses: my.model, with: {prompt: long}, output: x}]";
     assert_eq!(
         replay(&record(text, Snap::Null), text).stopped(),
-        "ask (my.model): its recorded answer was cut at output; record it whole: record: {full: [my.model]}"
+        "ask (my.model): its recorded answer was cut at output; record it whole with `record: {full: [my.model]}`, or make the \
+         call with live 'my.model'"
     );
-    let text = "nodes: [{name: ask, uses: my.model, with: {prompt: '{{ state.n }}'}, output: x}]";
+    let text = "nodes: [{name: ask, uses: my.model, with: {prompt: 'count', n: '{{ state.n }}'}, output: x}]";
     let many = Snap::map([("n", Snap::from(vec![1; 300]))]);
     let log = record(text, many.clone());
     let again = replay_with(&log, text, Options::default(), Some(many));
     assert!(
-        again.stopped().contains("was cut at input.prompt"),
+        again.stopped().contains("was cut at input.n"),
         "{}",
         again.stopped()
     );
@@ -438,10 +448,8 @@ fn a_call_without_an_end_cannot_be_replayed() {
     };
     log = build_flow_log(log.events.into_iter().filter(|event| !is_end(event)), 0, 0).unwrap();
     let again = replay(&log, AGENT);
-    assert_eq!(
-        again.stopped(),
-        "check (my.model): the recording has no end of it; record again"
-    );
+    let told = "check (my.model): the recording has no end of it; record it whole with";
+    assert!(again.stopped().starts_with(told), "{}", again.stopped());
 }
 
 #[test]
@@ -454,7 +462,7 @@ fn a_level_that_filtered_the_node_is_told() {
     assert!(
         again
             .stopped()
-            .starts_with("draft (my.model): nothing of my.model was recorded"),
+            .starts_with("draft (my.model): no call of my.model is in the recording; if it was called then, its level was filtered"),
         "{}",
         again.stopped()
     );
@@ -473,12 +481,8 @@ nodes:
     for state in [None, given("other-Secret-77")] {
         let again = replay_with(&log, text, Options::default(), state);
         assert_eq!(
-            (again.stopped(), again.report.same, again.calls),
-            (String::new(), 2, 0)
-        );
-        assert_eq!(
-            again.report.redacted[0],
-            ("login".to_owned(), "output.content".to_owned())
+            (again.stopped(), again.counts()),
+            (String::new(), [2, 0, 0])
         );
     }
     let changed = text.replace("with {{", "now {{");
@@ -486,7 +490,7 @@ nodes:
     assert!(
         again
             .stopped()
-            .starts_with("ask (my.model): a live call would be given a secret"),
+            .starts_with("ask (my.model): it would be called with [REDACTED] in place of a secret, which a log does not have"),
         "{}",
         again.stopped()
     );
@@ -506,11 +510,11 @@ nodes:
     assert!(
         again
             .stopped()
-            .contains("input.at: \"monday\" -> \"tuesday\"; input.seed.now:"),
+            .contains("input.at: 'monday' -> 'tuesday'; input.seed.now:"),
         "{}",
         again.stopped()
     );
-    let ignore = vec![Glob::new("input.at"), Glob::new("input.seed")];
+    let ignore = vec!["input.at".to_owned(), "input.seed".to_owned()];
     let again = replay_with(
         &log,
         text,
@@ -520,7 +524,10 @@ nodes:
         },
         tuesday,
     );
-    assert_eq!((again.stopped(), again.report.same), (String::new(), 1));
+    assert_eq!(
+        (again.stopped(), again.counts()),
+        (String::new(), [1, 0, 0])
+    );
 }
 
 #[test]
@@ -528,49 +535,214 @@ fn a_run_that_had_failed_fails_alike_or_goes_beyond() {
     let text = "
 nodes:
   - {name: ask, uses: my.model, with: {prompt: '```[1]```'}, output: ask}
-  - {name: read, uses: json.parse, with: {text: '{{ state.ask.content }}', strict: true}, output: read}
+  - {name: read, uses: json.parse, with: {text: '{{ state.ask.content }}'}, output: read, goto: [{if: '{{ state.read.success }}', to: reply}]}
   - {name: reply, uses: my.model, with: {prompt: 'got {{ state.read.data }}'}}
 ";
-    let text = text.replace(", strict: true", "").replace("output: read}\n", "output: read}\n  - {name: check, uses: my.check, with: {ok: '{{ state.read.success }}'}}\n");
-    let check = |params: &Snap, _: &Context<'_>| match params.get("ok") {
-        Some(Snap::Bool(true)) => Ok(Snap::Null),
-        _ => Err(Failure::action("no json")),
-    };
-    let flow =
-        |text: &str| Flow::parse(text, Model::default().actions().with("my.check", check)).unwrap();
-    let (result, log) = run(&flow(&text), Snap::Null, info(), None);
-    assert!(result.is_err());
-    let once = |text: &str| {
-        let flow = flow(text);
-        let tape = Arc::new(
-            Tape::new(
-                &log,
-                &flow,
-                Options {
-                    live: vec![Glob::new("my.check")],
-                    ..Options::default()
-                },
-            )
-            .unwrap(),
-        );
-        let (result, new) = run(&flow, tape.state(), info(), Some(&tape));
-        (
-            result,
-            Comparison::of(&log, &new).to_string(),
-            tape.report(),
-        )
-    };
-    let (result, same, report) = once(&text);
+    let log = record(text, Snap::Null);
+    assert_eq!(log.status.name(), "error");
+    let again = replay(&log, text);
     assert_eq!(
-        (result.unwrap_err().message, report.stopped),
-        ("no json".to_owned(), None)
+        (again.stopped(), &*again.same),
+        (String::new(), "no differences, 3 the same")
     );
-    assert_eq!(same, "no differences, 4 the same");
+    assert!(again
+        .result
+        .unwrap_err()
+        .message
+        .contains("no rule of its goto holds"));
     let mended = text.replace(
         "{{ state.ask.content }}",
         "{{ state.ask.content | replace(\"`\", \"\") }}",
     );
-    let (_, _, report) = once(&mended);
-    let stopped = report.stopped.unwrap();
-    assert_eq!((&*stopped.place, stopped.is_beyond), ("reply", true));
+    let again = replay(&log, &mended);
+    let stopped = again.report.stopped.unwrap();
+    assert_eq!(
+        (stopped.kind, &*stopped.place, &*stopped.why),
+        (Why::Beyond, "reply", "the recording ends before it")
+    );
+}
+
+#[test]
+fn what_may_be_called_and_from_where_is_for_the_caller_to_say() {
+    let log = record(AGENT, Snap::Null);
+    let again = Options {
+        again: true,
+        from_step: Some("check".to_owned()),
+        ..live("my.*")
+    };
+    let again = replay_with(&log, AGENT, again, None);
+    assert_eq!(
+        (again.stopped(), again.counts(), again.calls),
+        (String::new(), [1, 0, 1], 1)
+    );
+    let changed = AGENT.replace("check {{", "check well {{");
+    let pretend = Options {
+        pretend: vec![Glob::new("my.model")],
+        ..Options::default()
+    };
+    let again = replay_with(&log, &changed, pretend, None);
+    assert_eq!(
+        (
+            again.stopped(),
+            again.calls,
+            again.report.count(Kind::Pretended)
+        ),
+        (String::new(), 0, 1)
+    );
+    let flow = parse(AGENT, &Model::default());
+    let from = |step: &str, live| Options {
+        from_step: Some(step.to_owned()),
+        live,
+        ..Options::default()
+    };
+    for (options, problem) in [
+        (from("nowhere", Vec::new()), "is not a step of 'agent'"),
+        (from("check", Vec::new()), "name these with live"),
+        (
+            Options {
+                again: true,
+                ..Options::default()
+            },
+            "name them with live",
+        ),
+        (
+            Options {
+                secrets: vec![("draft.output.key".to_owned(), "x".into())],
+                ..Options::default()
+            },
+            "no secret was redacted at 'draft.output.key'; nothing was redacted in this recording",
+        ),
+    ] {
+        let error = Tape::new(&log, &flow, options).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_given_again_makes_a_live_call_possible() {
+    let text = "
+nodes:
+  - {name: login, uses: my.model, with: {prompt: 'password={{ state.password }}'}, output: login}
+  - {name: ask, uses: my.model, with: {prompt: 'with {{ state.login.content }}'}, output: answer}
+";
+    let log = record(text, Snap::map([("password", "hunter2xyz".into())]));
+    let changed = text.replace("with {{", "now {{");
+    let given = [
+        ("login.output.content", "hunter2xyz"),
+        ("flow.input.password", "hunter2xyz"),
+    ];
+    let secrets = given
+        .map(|(place, secret)| (place.to_owned(), secret.into()))
+        .into();
+    let again = replay_with(
+        &log,
+        &changed,
+        Options {
+            secrets,
+            ..live("*")
+        },
+        None,
+    );
+    assert_eq!(
+        (again.stopped(), again.counts()),
+        (String::new(), [1, 0, 1])
+    );
+    let state = again.result.unwrap();
+    let answer = state
+        .get("answer")
+        .unwrap()
+        .get("content")
+        .and_then(Snap::as_str);
+    assert_eq!(answer, Some("now password=hunter2xyz"));
+}
+
+#[test]
+fn a_flow_whose_actions_are_elsewhere_can_be_answered() {
+    let log = record(AGENT, Snap::Null);
+    assert!(Flow::parse(AGENT, Actions::builtin()).is_err());
+    let flow = Flow::parse(AGENT, with_recorded(Actions::builtin(), &log)).unwrap();
+    let tape = Arc::new(Tape::new(&log, &flow, Options::default()).unwrap());
+    let (result, _) = run(&flow, tape.state().unwrap(), info(), Some(&tape));
+    assert!(result.unwrap().get("check").is_some());
+    let failure = flow.run(Snap::Null).unwrap_err();
+    assert_eq!(
+        failure.message,
+        "my.model: this program does not have the action; it can only be answered from a recording"
+    );
+}
+
+/// Writes a full recording of calls, as Python does, and returns it.
+fn full(log: &FlowLog, of: &str, line: &str) -> FullRecords {
+    let folder = std::env::temp_dir().join(format!(
+        "replay-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
+    std::fs::create_dir_all(&folder).unwrap();
+    let span = log
+        .spans
+        .iter()
+        .find(|span| span.step.as_deref() == Some(of))
+        .unwrap();
+    let text = format!(
+        "{{\"full\":1,\"flow_id\":\"{}\",\"span_id\":\"{}\",\"node\":\"my.model\",{line}}}\n",
+        log.flow_id, span.span_id
+    );
+    std::fs::write(folder.join("run.jsonl.full"), text + "{\"full\":1,\"cut").unwrap();
+    let records = FullRecords::beside(&folder.join("run.jsonl")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    records
+}
+
+#[test]
+fn a_whole_answer_beside_the_log_is_given_for_the_whole_input_only() {
+    let text = "nodes: [{name: ask, uses: my.model, with: {prompt: '{{ state.long }}', n: 1.0}, output: x}]";
+    let long = "long words ".repeat(1_000);
+    let state = |end: &str| Some(Snap::map([("long", Snap::from(format!("{long}{end}")))]));
+    let log = record(text, state("a").unwrap());
+    // The digest of the input as Python writes it: of {"n":1.0,"prompt":"long words ...a"}.
+    let digest = "30839b85e5b6c0d2814ca7bc08b108a5cbdccee2285b7786da85e03bf843ad56";
+    let input = format!("\"input\":{{\"sha256\":\"{digest}\"}},");
+    let line = input.clone() + r#""output":{"$":"tuple","v":[1,"whole"]},"redacted":[],"lost":{}"#;
+    let options = |line: &str| Options {
+        full: full(&log, "ask", line),
+        ..Options::default()
+    };
+    let again = replay_with(&log, text, options(&line), state("a"));
+    assert_eq!(again.stopped(), "");
+    assert_eq!(
+        again.result.unwrap().get("x").unwrap().to_json(),
+        r#"[1,"whole"]"#
+    );
+    let again = replay_with(&log, text, options(&line), state("b"));
+    assert!(again.stopped().contains("its input differs from the recorded one beyond what the log shows, at input.prompt or elsewhere"));
+    let changed = input + r#""output":null,"state":{"seen":1},"redacted":[],"lost":{}"#;
+    let again = replay_with(&log, text, options(&changed), state("a"));
+    assert!(again.stopped().contains(
+        "it changed the state in place (seen), which only Python's runtime can do again"
+    ));
+}
+
+#[test]
+fn the_bases_of_a_recorded_error_decide_about_retries() {
+    let text = "
+nodes:
+  - {name: ask, uses: my.model, with: {prompt: fail}, on_error: {mode: retry, max_retries: 2, delay: 0, retryable_errors: [TimeoutError], fallback: ok}}
+  - {name: ok, uses: json.parse, with: {text: '1'}}
+";
+    let log = record(text, Snap::Null);
+    let general = text.replace("[TimeoutError]", "[OSError]");
+    assert_eq!(replay(&log, &general).report.asked.len(), 1);
+    let line = r#""error":{"mro":["TimeoutError","OSError","Exception"],"message":"m","args":[]},"redacted":[],"lost":{}"#;
+    let options = Options {
+        full: full(&log, "ask", line),
+        ..Options::default()
+    };
+    assert_eq!(
+        replay_with(&log, &general, options, None)
+            .report
+            .asked
+            .len(),
+        2
+    );
 }

@@ -315,6 +315,14 @@ impl OpenSpan {
         );
     }
 
+    /// Ends the span with an error as `data.error` of an event describes it: an object with `type`, `message`, and what else is known.
+    pub fn fail_described(mut self, error: Snap) {
+        let message = error.get("message").and_then(Snap::as_str);
+        let message = message.unwrap_or_default().to_owned();
+        let data = vec![("error".into(), error)];
+        self.close_with_error(&message, data, Level::Error, Vec::new());
+    }
+
     /// Ends the span as cancelled.
     pub fn cancel(mut self, kind: &str, message: &str) {
         self.close_as_cancelled(kind, message);

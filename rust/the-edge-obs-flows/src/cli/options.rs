@@ -267,12 +267,24 @@ pub(super) struct ReplayOptions {
     /// The run's flow_id, or the beginning of it, where the log holds several
     #[arg(long, value_name = "ID")]
     pub flow: Option<String>,
-    /// Call the actions of these nodes where the recording has no answer; repeatable
+    /// Call these actions where the recording does not have the call as it is asked, such as 'llm.*'; repeatable
     #[arg(long, value_name = "GLOB")]
     pub live: Vec<String>,
-    /// Do not compare these parts of inputs, such as input.requested_at; repeatable
+    /// The step from which on --live applies
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<String>,
+    /// Call the actions of --live in any case
+    #[arg(long)]
+    pub again: bool,
+    /// Give these actions the answer of their place, whatever their input, such as file.write; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub pretend: Vec<String>,
+    /// A path that may differ, such as input.requested_at; * stands for any characters; repeatable
     #[arg(long, value_name = "PATH")]
     pub ignore: Vec<String>,
+    /// The secret that was redacted at a place, such as login.output.access_token, in an environment variable; repeatable
+    #[arg(long, value_name = "PLACE=VARIABLE")]
+    pub secret: Vec<String>,
     /// Set one value of the initial state, over the recorded one: as for run; repeatable
     #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
     pub set: Vec<String>,

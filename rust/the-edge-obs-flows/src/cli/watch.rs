@@ -1,7 +1,7 @@
 //! How commands observe a flow that they run: its events go to a ring, from which the flow log comes, and to further sinks.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use the_edge_obs::config::{Config, HandlerKind};
 use the_edge_obs::flow_log::{build_flow_log, build_known_flow_log, Outcome};
@@ -46,7 +46,7 @@ pub(super) struct Watch<'a> {
     /// The folder in which to keep the log.
     pub folder: Option<&'a Path>,
     pub shown: Shown,
-    /// What answers in place of the actions.
+    /// What answers in place of the actions. The handlers of the flow's block get nothing then.
     pub tape: Option<&'a Arc<Tape>>,
 }
 
@@ -83,7 +83,10 @@ pub(super) fn watched(
     stop: &Stop,
     watch: Watch<'_>,
 ) -> Result<Watched, Error> {
-    let config = config_of(&flow, watch.levels)?;
+    let mut config = config_of(&flow, watch.levels)?;
+    if watch.tape.is_some() {
+        config.handlers.clear(); // the log of a replay is not one of those that the flow keeps
+    }
     let answers = watch.tape.map(|tape| Arc::clone(tape) as Arc<dyn Answers>);
     let unlogged = || {
         Arc::new(the_edge_obs::Flow::with_policy(
@@ -115,14 +118,11 @@ pub(super) fn watched(
     if !has_console {
         layer = show(layer, watch.shown);
     }
-    let seen = watch.tape.map(|_| Seen::default());
-    if let Some(seen) = &seen {
-        layer = layer.sink(seen.sink());
+    if let Some(tape) = watch.tape {
+        layer = layer.sink(Arc::clone(tape));
     }
     let flow = flow.with_store(Store::new().ring(ring.clone()));
-    let subscriber = tracing_subscriber::registry()
-        .with(layer)
-        .with(watch.tape.map(Tape::layer));
+    let subscriber = tracing_subscriber::registry().with(layer);
     let run = || flow.run_as(state, stop, answers);
     let result = tracing::subscriber::with_default(subscriber, run);
     let Some(id) = ring.flows().first().copied() else {
@@ -135,32 +135,10 @@ pub(super) fn watched(
     };
     Ok(Watched {
         result,
-        log: Some(match seen {
-            Some(seen) => build_flow_log(seen.taken(), 0, ring.faults(&id))?,
-            None => log_of(&ring, &id)?,
-        }),
+        log: Some(log_of(&ring, &id)?),
         files: written(&files, &id),
         flow: ring.flow(&id).unwrap_or_else(unlogged),
     })
-}
-
-/// The events of a run, each as it was when it was logged. A ring also takes out the secrets that were learned later, which a file does
-/// not, and runs that are compared are files.
-#[derive(Default)]
-struct Seen(Arc<Mutex<Vec<Snap>>>);
-
-impl Seen {
-    fn sink(&self) -> Callback {
-        let events = Arc::clone(&self.0);
-        Callback::new(move |event| {
-            let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
-            events.push(event.clone());
-        })
-    }
-
-    fn taken(&self) -> Vec<Snap> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// Returns the log of a flow in a ring.

@@ -128,7 +128,10 @@ impl Loading {
             path: source.path.clone(),
             initial_state: State::from_snap(initial),
             fixed: Fixed::new(&variables, &settings, &folder),
-            folder: folder.into(),
+            file: source
+                .path
+                .as_deref()
+                .map(|path| resolved(Path::new(path)).display().to_string().into()),
             variables,
             max_steps: read_max_steps(&flow, &settings)?,
             settings,

@@ -8,13 +8,13 @@ use std::fmt;
 use the_edge_obs::flow_log::SpanInfo;
 use the_edge_obs::{FlowLog, Snap};
 
+use super::losses::{losses, Loss};
 use super::places::{Place, Places};
-use super::recording::{fold_of, losses, Loss};
 use super::values::{changes, Change, Fold};
 
 /// How a span stands in two runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Standing {
     /// Only the new run has it.
     Added,
     /// Only the old run has it.
@@ -27,7 +27,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// How it stands in the two runs.
-    pub kind: Kind,
+    pub standing: Standing,
     /// The spans that lead to it, from the root down.
     pub place: String,
     /// Where it differs.
@@ -48,18 +48,18 @@ pub struct Comparison {
 impl fmt::Display for Comparison {
     /// Writes how many spans differ, in the words of Python's `tea-obs diff`: `1 changed, 3 the same`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |kind: Kind| {
+        let count = |standing: Standing| {
             self.differences
                 .iter()
-                .filter(|one| one.kind == kind)
+                .filter(|one| one.standing == standing)
                 .count()
         };
         let counts = [
-            (Kind::Changed, "changed"),
-            (Kind::Added, "added"),
-            (Kind::Removed, "removed"),
+            (Standing::Changed, "changed"),
+            (Standing::Added, "added"),
+            (Standing::Removed, "removed"),
         ];
-        let told = counts.map(|(kind, word)| (count(kind), word));
+        let told = counts.map(|(standing, word)| (count(standing), word));
         let told: Vec<String> = told
             .iter()
             .filter(|(count, _)| *count > 0)
@@ -95,7 +95,7 @@ impl Comparison {
         let mut made = Comparison::default();
         for side in &new {
             let Some(earlier) = before.get(&side.place) else {
-                made.add(Kind::Added, side, Vec::new());
+                made.add(Standing::Added, side, Vec::new());
                 continue;
             };
             let mut found = Vec::new();
@@ -112,20 +112,20 @@ impl Comparison {
                     }
                 }
             } else {
-                made.add(Kind::Changed, side, found);
+                made.add(Standing::Changed, side, found);
             }
         }
         let after: HashMap<&Place, &Side> = new.iter().map(|side| (&side.place, side)).collect();
         for side in old.iter().filter(|side| !after.contains_key(&side.place)) {
-            made.add(Kind::Removed, side, Vec::new());
+            made.add(Standing::Removed, side, Vec::new());
         }
         made
     }
 
-    fn add(&mut self, kind: Kind, side: &Side, changes: Vec<Change>) {
+    fn add(&mut self, standing: Standing, side: &Side, changes: Vec<Change>) {
         let place = side.place.shown();
         self.differences.push(Difference {
-            kind,
+            standing,
             place,
             changes,
         });
@@ -133,7 +133,7 @@ impl Comparison {
 }
 
 fn sides(log: &FlowLog) -> Vec<Side> {
-    let fold = fold_of(log);
+    let fold = Fold::of(log);
     let text = |event: &'_ Snap, key: &str| {
         event
             .get(key)

@@ -1,14 +1,16 @@
-//! What a replay does about one call: answer it, make it, or stop.
+//! Which recorded answer a call gets: that of the same place and input, or of the same input elsewhere; otherwise none.
 
-use the_edge_obs::redaction::inside;
+use the_edge_obs::globs::Glob;
 use the_edge_obs::{Flow, Snap};
 
 use super::full::Full;
 use super::places::Place;
-use super::recording::{Loss, Recorded};
-use super::stopped::Stopped;
+use super::recording::Recorded;
+use super::report::{Asked, Kind};
+use super::secrets::holds_placeholder;
+use super::stopped::{Stopped, Why};
 use super::tape::{Now, Tape};
-use super::values::{changes, is_ignored, Change, REDACTED};
+use super::values::{changes, Change};
 use crate::error::Failure;
 
 /// A call that waits for a decision.
@@ -17,8 +19,8 @@ pub(super) struct Asking<'a> {
     /// The parameters, with secrets.
     pub params: &'a Snap,
     pub place: &'a Place,
-    /// The data of its entry, folded.
-    pub given: Snap,
+    /// Its input as it was logged, folded and without what is ignored.
+    pub given: Option<Snap>,
     /// The run.
     pub flow: &'a Flow,
 }
@@ -26,219 +28,228 @@ pub(super) struct Asking<'a> {
 /// What to do about a call.
 pub(super) enum Decision {
     /// Give what the recorded call gave.
-    Answer {
-        at: usize,
-        /// Whether it was recorded at another place.
-        is_moved: bool,
-        answer: Result<Snap, Failure>,
-        /// Where a secret was taken out of the answer.
-        redacted: Option<String>,
-    },
+    Answer(usize, Result<Snap, Failure>),
     /// Make it.
-    Live {
-        why: &'static str,
-        changes: Vec<Change>,
-    },
+    Live,
     Stop(Box<Stopped>),
 }
 
-/// How a call relates to the recording.
-enum Found {
-    /// The call at the same place has the same input.
-    Same(usize),
-    /// A call at another place has the same input.
-    Moved(usize),
-    /// The call at the same place has another input.
-    Changed(Vec<Change>),
-    New,
-}
-
-/// Why something cannot be, and what helps.
-type Problem = (String, String);
-
 impl Tape {
-    /// Decides about a call.
+    /// Decides about a call, and notes how it is answered.
     pub(super) fn decision(&self, now: &mut Now, asking: &Asking<'_>) -> Decision {
-        let found = self.find(now, asking);
-        if let Some(at) = self.recording.at(asking.place) {
-            now.is_passed[at] = true;
-        }
-        let is_live = self
-            .options
-            .live
-            .iter()
-            .any(|glob| glob.matches(asking.name));
-        let (why, changes) = match found {
-            Found::Same(at) => return self.answered(at, false, asking),
-            Found::Moved(at) => return self.answered(at, true, asking),
-            Found::Changed(changes) => ("changed", changes),
-            Found::New => ("new", Vec::new()),
-        };
-        if !is_live {
-            return self.refused(now, asking, changes);
-        }
-        match redacted_in("input", asking.params) {
-            None => Decision::Live { why, changes },
-            Some(path) => {
-                let problem = format!(
-                    "a live call would be given a secret that was taken out of the recording, at {path}"
-                );
-                stop(
-                    asking,
-                    problem,
-                    Vec::new(),
-                    "give the value with --set".to_owned(),
-                )
-            }
-        }
-    }
-
-    /// Looks for the recorded call.
-    fn find(&self, now: &Now, asking: &Asking<'_>) -> Found {
-        let given = asking.given.get("input");
-        let differences = |call: &Recorded| -> Vec<Change> {
-            let found = changes("input", call.given.get("input"), given);
-            let is_other = |change: &Change| !is_ignored(&change.path, &self.options.ignore);
-            found.into_iter().filter(is_other).collect()
-        };
-        let calls = &self.recording.calls;
-        let here = self.recording.at(asking.place);
-        let here = here.filter(|at| &*calls[*at].node == asking.name);
-        let here = here.map(|at| (at, differences(&calls[at])));
-        if let Some((at, found)) = &here {
-            if found.is_empty() {
-                return Found::Same(*at);
-            }
-        }
-        let is_free = |at: &usize| !now.is_used[*at] && differences(&calls[*at]).is_empty();
-        let mut others = self.recording.of_node(asking.name).iter().copied();
-        match (others.find(is_free), here) {
-            (Some(at), _) => Found::Moved(at),
-            (None, Some((_, found))) => Found::Changed(found),
-            (None, None) => Found::New,
-        }
-    }
-
-    /// Gives what a recorded call gave, unless that is not whole.
-    fn answered(&self, at: usize, is_moved: bool, asking: &Asking<'_>) -> Decision {
-        let call = &self.recording.calls[at];
-        let full = self.full.get(&call.span_id);
-        if let Some((why, hint)) = unfit(call, full) {
-            return stop(asking, why, Vec::new(), hint);
-        }
-        if lost(&call.given_losses, Loss::Cut).is_some() {
-            let is_same = full.and_then(|full| full.has_input(asking.params, asking.flow));
-            if is_same != Some(true) {
-                let why = "its input differs from the recorded one beyond what the log shows";
-                return stop(asking, why.to_owned(), Vec::new(), self.way_out(asking));
-            }
-        }
-        let (answer, redacted) = match full.and_then(Full::answer) {
-            Some(Ok(answer)) => (answer, full.and_then(Full::redacted)),
-            Some(Err(why)) => return stop(asking, why, Vec::new(), self.way_out(asking)),
-            None => {
-                let losses = call.losses();
-                let redacted = lost(&losses, Loss::Redacted).map(str::to_owned);
-                let raised = || {
-                    let (kind, message) = call.error();
-                    Failure::new(kind, message)
+        let from = self.options.from_step.as_deref();
+        now.has_begun |= from.is_none_or(|step| asking.place.is_in(step));
+        let recording = &self.recording;
+        let here = recording.at(asking.place);
+        let mut found = Vec::new();
+        if let Some(at) = here {
+            let call = &recording.calls[at];
+            if *call.node != *asking.name {
+                let change = Change {
+                    path: "node".to_owned(),
+                    old: Some((&*call.node).into()),
+                    new: Some(asking.name.into()),
                 };
-                (call.output().ok_or_else(raised), redacted)
+                return self.other(now, asking, None, vec![change]);
             }
-        };
-        Decision::Answer {
-            at,
-            is_moved,
-            answer,
-            redacted,
+            found = changes("input", call.given.as_ref(), asking.given.as_ref());
+            if found.is_empty() {
+                return self.known(now, asking, Kind::Same, at);
+            }
         }
+        let alike = recording.with_input(asking.name, asking.given.as_ref());
+        match alike.iter().find(|at| !now.is_used[**at]) {
+            Some(at) => self.known(now, asking, Kind::Moved, *at),
+            None => self.other(now, asking, here, found),
+        }
+    }
+
+    /// Answers a call that was recorded for this input, if all of both is known.
+    fn known(&self, now: &mut Now, asking: &Asking<'_>, kind: Kind, at: usize) -> Decision {
+        let is_live = self.may_be_live(now, asking);
+        if self.options.again && is_live {
+            return self.live(now, asking, "again", Vec::new());
+        }
+        let call = &self.recording.calls[at];
+        let full = self.recording.full_of(call);
+        let problem = call
+            .problem(full)
+            .or_else(|| self.doubt(call, full, asking));
+        match problem {
+            None => {
+                let why = match kind {
+                    Kind::Moved => format!("recorded at {}", call.place.shown()),
+                    _ => String::new(),
+                };
+                self.given(now, asking, kind, at, &why, Vec::new())
+            }
+            Some(problem) if is_live => self.live(now, asking, &problem, Vec::new()),
+            Some(problem) => unfit(asking, problem, Vec::new(), recorded_whole(asking)),
+        }
+    }
+
+    /// Answers a call that was not recorded: its input is another one, or there was none at its place.
+    fn other(
+        &self,
+        now: &mut Now,
+        asking: &Asking<'_>,
+        here: Option<usize>,
+        changes: Vec<Change>,
+    ) -> Decision {
+        let why = match changes.is_empty() {
+            true => "nothing like it was recorded",
+            false => "it is not asked as it was recorded",
+        };
+        if let Some(at) = here.filter(|_| matches(&self.options.pretend, asking)) {
+            let call = &self.recording.calls[at];
+            return match call.problem(self.recording.full_of(call)) {
+                None => self.given(now, asking, Kind::Pretended, at, why, changes),
+                Some(problem) => unfit(asking, problem, changes, recorded_whole(asking)),
+            };
+        }
+        if self.may_be_live(now, asking) {
+            return self.live(now, asking, why, changes);
+        }
+        self.unknown(now, asking, why, changes)
+    }
+
+    fn given(
+        &self,
+        now: &mut Now,
+        asking: &Asking<'_>,
+        kind: Kind,
+        at: usize,
+        why: &str,
+        changes: Vec<Change>,
+    ) -> Decision {
+        let call = &self.recording.calls[at];
+        let full = self.recording.full_of(call);
+        now.is_used[at] = true;
+        let redacted = call.redacted(full);
+        now.hands_out_placeholders |= redacted.iter().any(|path| !self.secrets.knows(at, path));
+        now.note(Asked::new(asking, kind, why, changes));
+        let answer = call.answer(full);
+        Decision::Answer(at, answer.map(|output| self.secrets.filled(at, output)))
+    }
+
+    /// Notes that a call is made for real; refuses it if it would send the placeholder of a secret.
+    fn live(
+        &self,
+        now: &mut Now,
+        asking: &Asking<'_>,
+        why: &str,
+        changes: Vec<Change>,
+    ) -> Decision {
+        if now.hands_out_placeholders && holds_placeholder(asking.params) {
+            let hint = match self.redacted_places(now).first() {
+                Some(first) => format!("give the secret: --secret {first}=VARIABLE"),
+                None => String::new(),
+            };
+            let problem = "it would be called with [REDACTED] in place of a secret, which a log does not have";
+            return unfit(asking, problem.to_owned(), Vec::new(), hint);
+        }
+        now.note(Asked::new(asking, Kind::Live, why, changes));
+        Decision::Live
+    }
+
+    /// Returns the places at which secrets were taken out of what was handed out.
+    fn redacted_places(&self, now: &Now) -> Vec<String> {
+        let calls = self.recording.calls.iter().enumerate();
+        let used = calls.filter(|(at, _)| now.is_used[*at]);
+        let paths = used.flat_map(|(_, call)| {
+            let full = self.recording.full_of(call);
+            let paths = call.redacted(full).into_iter();
+            paths.map(|path| format!("{}.{path}", call.name()))
+        });
+        let (of_state, _) = self.recording.state_losses();
+        let of_state = of_state.into_iter().map(|path| format!("flow.{path}"));
+        paths.chain(of_state).collect()
+    }
+
+    fn may_be_live(&self, now: &Now, asking: &Asking<'_>) -> bool {
+        now.has_begun && matches(&self.options.live, asking)
+    }
+
+    /// Returns why it is not certain that a recorded call had this input, although the log shows no difference.
+    fn doubt(
+        &self,
+        call: &Recorded,
+        full: Option<Full<'_>>,
+        asking: &Asking<'_>,
+    ) -> Option<String> {
+        let cuts = call.cuts(&self.ignored);
+        if cuts.is_empty() {
+            return None;
+        }
+        let first = cuts[..cuts.len().min(3)].join(", ");
+        let Some(full) = full.filter(|full| full.has_input()) else {
+            return Some(format!(
+                "its recorded input was cut at {first}, and may differ beyond that"
+            ));
+        };
+        let mut lost = full.lost_input();
+        if let Some((path, why)) = lost.find(|(path, _)| !self.ignored.has(path)) {
+            return Some(format!("its input at {path} was not recorded: {why}"));
+        }
+        let is_same = full.is_input(asking.params.clone(), asking.flow)
+            || full.is_input(self.as_recorded(asking.params, asking.flow), asking.flow);
+        (!is_same).then(|| {
+            format!("its input differs from the recorded one beyond what the log shows, at {first} or elsewhere")
+        })
     }
 
     /// Stops at a call that has no answer.
-    fn refused(&self, now: &Now, asking: &Asking<'_>, changes: Vec<Change>) -> Decision {
-        if !changes.is_empty() {
-            let why = "its input is not the recorded one".to_owned();
-            return stop(asking, why, changes, self.way_out(asking));
-        }
-        let (why, mut hint) = match self.recording.of_node(asking.name).is_empty() {
-            false => ("nothing like it was recorded".to_owned(), String::new()),
-            true => {
-                let category = asking.name.split('.').next().unwrap_or(asking.name);
-                let hint = format!("log {category} at info, or ");
-                (format!("nothing of {} was recorded", asking.name), hint)
+    fn unknown(&self, now: &Now, asking: &Asking<'_>, why: &str, changes: Vec<Change>) -> Decision {
+        let (recording, name) = (&self.recording, asking.name);
+        if changes.is_empty() {
+            if recording.has_failed() && recording.unused(&now.is_used).next().is_none() {
+                let hint = format!("to go on, make the call with live '{name}'");
+                let why = "the recording ends before it".to_owned();
+                return stop(asking, why, changes, hint, Why::Beyond);
             }
-        };
-        hint += &self.way_out(asking);
-        match stop(asking, why, changes, hint) {
-            Decision::Stop(mut stopped) => {
-                stopped.is_beyond = self.has_failed && !self.has_left(now);
-                Decision::Stop(stopped)
+            if recording.calls.iter().all(|call| *call.node != *name) {
+                let category = name.split('.').next().unwrap_or(name);
+                let hint = format!(
+                    "if it was called then, its level was filtered: record {category} at level info; or make the call with live \
+                     '{name}'"
+                );
+                let why = format!("no call of {name} is in the recording");
+                return stop(asking, why, changes, hint, Why::Changed);
             }
-            other => other,
         }
-    }
-
-    fn way_out(&self, asking: &Asking<'_>) -> String {
-        format!("allow it with --live '{}', or record again", asking.name)
-    }
-
-    /// Tells whether there are recorded calls that the run has not come to.
-    fn has_left(&self, now: &Now) -> bool {
-        let mut calls = self.recording.calls.iter().enumerate();
-        calls.any(|(at, call)| call.is_asked && !now.is_used[at] && !now.is_passed[at])
+        let hint = format!("make the call with live '{name}', or record the flow again");
+        stop(asking, why.to_owned(), changes, hint, Why::Changed)
     }
 }
 
-fn stop(asking: &Asking<'_>, why: String, changes: Vec<Change>, hint: String) -> Decision {
+fn matches(globs: &[Glob], asking: &Asking<'_>) -> bool {
+    globs.iter().any(|glob| glob.matches(asking.name))
+}
+
+fn recorded_whole(asking: &Asking<'_>) -> String {
+    let name = asking.name;
+    format!(
+        "record it whole with `record: {{full: [{name}]}}`, or make the call with live '{name}'"
+    )
+}
+
+fn unfit(asking: &Asking<'_>, why: String, changes: Vec<Change>, hint: String) -> Decision {
+    stop(asking, why, changes, hint, Why::Unfit)
+}
+
+fn stop(
+    asking: &Asking<'_>,
+    why: String,
+    changes: Vec<Change>,
+    hint: String,
+    kind: Why,
+) -> Decision {
     Decision::Stop(Box::new(Stopped {
         place: asking.place.shown(),
         node: asking.name.to_owned(),
         why,
         changes,
         hint,
-        is_beyond: false,
+        kind,
     }))
-}
-
-/// Returns why a recorded call cannot be answered, and what helps.
-pub(super) fn unfit(call: &Recorded, full: Option<Full<'_>>) -> Option<Problem> {
-    if full.is_some() {
-        return None;
-    }
-    let record = format!("record it whole: record: {{full: [{}]}}", call.node);
-    if let Some(path) = lost(&call.given_losses, Loss::Cut) {
-        let why = format!("its recorded input was cut at {path}, so what is beyond may differ");
-        return Some((why, record));
-    }
-    if call.end.is_none() {
-        return Some((
-            "the recording has no end of it".to_owned(),
-            "record again".to_owned(),
-        ));
-    }
-    let losses = call.losses();
-    let path = lost(&losses, Loss::Cut)?;
-    Some((format!("its recorded answer was cut at {path}"), record))
-}
-
-/// Returns the first path of a loss of this kind.
-fn lost(losses: &[(String, Loss)], kind: Loss) -> Option<&str> {
-    let mut paths = losses.iter().filter(|(_, loss)| *loss == kind);
-    paths.next().map(|(path, _)| &**path)
-}
-
-/// Returns where a value has a placeholder in place of a secret.
-fn redacted_in(path: &str, value: &Snap) -> Option<String> {
-    match value {
-        Snap::Str(text) | Snap::Mark(text) => text.contains(REDACTED).then(|| path.to_owned()),
-        Snap::List(items) => {
-            let mut items = items.iter().enumerate();
-            items.find_map(|(at, item)| redacted_in(&format!("{path}[{at}]"), item))
-        }
-        Snap::Map(pairs) => {
-            let mut pairs = pairs.iter();
-            pairs.find_map(|(key, item)| redacted_in(&inside(path, key), item))
-        }
-        _ => None,
-    }
 }

@@ -7,13 +7,15 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use the_edge_obs::files::{open_regular, reason_of};
 use the_edge_obs::redaction::inside;
 use the_edge_obs::value::{from_json_within, Key};
 use the_edge_obs::{Error, Flow, Snap};
 
-use super::values::without_digests;
+use super::recording::Recorded;
+use super::values::{sorted, without_digests};
 use crate::error::Failure;
 use crate::sha256;
 
@@ -26,7 +28,7 @@ const DEPTH: usize = 256;
 const TAG: &str = "$";
 
 /// The full recordings of calls, by their spans.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct FullRecords(HashMap<Box<str>, Snap>);
 
 impl FullRecords {
@@ -89,57 +91,56 @@ impl FullRecords {
 pub(super) struct Full<'f>(&'f Snap);
 
 impl<'f> Full<'f> {
-    /// Tells whether a whole input is the recorded one; `None` if that is not known.
-    pub(super) fn has_input(self, params: &Snap, flow: &Flow) -> Option<bool> {
-        let recorded = self.0.get("input")?.get("sha256")?.as_str()?;
-        if self.lost("input").is_some() {
-            return None;
-        }
-        let typed = flow.policy.typed(params.clone(), &flow.taints)?;
-        Some(digest(&typed) == recorded)
+    /// Tells whether the digest of the whole input was recorded.
+    pub(super) fn has_input(self) -> bool {
+        self.sha256().is_some()
     }
 
-    /// Returns the whole answer, or why it cannot be given; `None` if the recording has none.
-    pub(super) fn answer(self) -> Option<Result<Result<Snap, Failure>, String>> {
+    /// Tells whether a whole input is the recorded one.
+    pub(super) fn is_input(self, params: Snap, flow: &Flow) -> bool {
+        let typed = flow.policy.typed(params, &flow.taints);
+        typed.is_some_and(|typed| self.sha256() == Some(&digest(&typed)))
+    }
+
+    fn sha256(self) -> Option<&'f str> {
+        self.0.get("input")?.get("sha256")?.as_str()
+    }
+
+    /// Returns the whole answer, or why it cannot be given.
+    pub(super) fn answer(self, call: &Recorded) -> Result<Result<Snap, Failure>, String> {
         if let Some(Snap::Map(changed)) = self.0.get("state") {
             let keys: Vec<&str> = changed.iter().map(|(key, _)| &**key).collect();
-            let problem = "which an action of this runtime cannot do";
-            return Some(Err(format!(
-                "the recorded call changed the state in place ({}), {problem}",
-                keys.join(", ")
-            )));
+            let keys = keys.join(", ");
+            return Err(format!(
+                "it changed the state in place ({keys}), which only Python's runtime can do again"
+            ));
         }
         if let Some(error) = self.0.get("error") {
-            return Some(Ok(Err(failure(error))));
+            return Ok(Err(call.failure().with_bases(bases(error))));
         }
-        let output = self.0.get("output")?;
-        let lost = self
-            .lost("output")
-            .map(|(path, why)| format!("{path} was not recorded: {why}"));
-        Some(match lost {
-            Some(problem) => Err(problem),
-            None => value_of(output, "output").map(Ok),
-        })
+        value_of(self.0.get("output").unwrap_or(&Snap::Null), "output").map(Ok)
     }
 
-    /// Returns the first redacted path of the answer.
-    pub(super) fn redacted(self) -> Option<String> {
+    /// Returns the paths at which a secret was taken out of the answer.
+    pub(super) fn redacted(self) -> Vec<String> {
         let Some(Snap::List(paths)) = self.0.get("redacted") else {
-            return None;
+            return Vec::new();
         };
-        let mut paths = paths.iter().filter_map(Snap::as_str);
+        let paths = paths.iter().filter_map(Snap::as_str);
         paths
-            .find(|path| path.starts_with("output"))
+            .filter(|path| path.starts_with("output"))
             .map(str::to_owned)
+            .collect()
     }
 
-    fn lost(self, of: &str) -> Option<(&'f str, &'f str)> {
-        let Some(Snap::Map(lost)) = self.0.get("lost") else {
-            return None;
+    /// Returns the parts of the input that were not recorded, and why.
+    pub(super) fn lost_input(self) -> impl Iterator<Item = (&'f str, &'f str)> {
+        let pairs = match self.0.get("lost") {
+            Some(Snap::Map(pairs)) => &pairs[..],
+            _ => &[],
         };
-        let mut lost = lost.iter().filter(|(path, _)| path.starts_with(of));
-        lost.next()
-            .map(|(path, why)| (&**path, why.as_str().unwrap_or_default()))
+        let pairs = pairs.iter().filter(|(path, _)| path.starts_with("input"));
+        pairs.map(|(path, why)| (&**path, why.as_str().unwrap_or_default()))
     }
 }
 
@@ -148,36 +149,15 @@ fn digest(typed: &Snap) -> String {
     sha256::digest(without_digests(&sorted(typed).to_json()).as_bytes())
 }
 
-fn sorted(value: &Snap) -> Snap {
-    match value {
-        Snap::List(items) => Snap::List(items.iter().map(sorted).collect()),
-        Snap::Map(pairs) => {
-            let mut pairs: Vec<(Key, Snap)> = pairs
-                .iter()
-                .map(|(key, item)| (key.clone(), sorted(item)))
-                .collect();
-            pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
-            Snap::Map(pairs.into())
-        }
-        other => other.clone(),
-    }
-}
-
-/// Returns the failure of a recorded error: its own name, its message, and the names of its bases.
-fn failure(error: &Snap) -> Failure {
-    let names: Vec<&str> = match error.get("mro") {
-        Some(Snap::List(names)) => names.iter().filter_map(Snap::as_str).collect(),
-        _ => Vec::new(),
+/// Returns the names of the bases of a recorded error's class.
+fn bases(error: &Snap) -> Arc<[Box<str>]> {
+    let names = match error.get("mro") {
+        Some(Snap::List(names)) => &names[..],
+        _ => &[],
     };
-    let mut names = names
-        .iter()
-        .map(|name| name.rsplit('.').next().unwrap_or(name));
-    let kind = names.next().unwrap_or("Error").to_owned();
-    let message = error
-        .get("message")
-        .and_then(Snap::as_str)
-        .unwrap_or_default();
-    Failure::new(kind, message).with_bases(names.map(Into::into).collect())
+    let names = names.iter().filter_map(Snap::as_str);
+    let short = |name: &str| name.rsplit('.').next().unwrap_or(name).into();
+    names.map(short).collect()
 }
 
 /// Returns the value of typed JSON, or why this runtime cannot have it.
@@ -208,6 +188,7 @@ fn tagged(kind: &str, value: &Snap, path: &str) -> Result<Snap, String> {
         )
     };
     match (kind, value) {
+        ("lost" | "object", _) => Err(format!("{path} was not recorded")),
         ("tuple", items) => value_of(items, path),
         ("int", Snap::Str(digits)) => {
             let number = digits.parse().map(Snap::Int);
@@ -249,7 +230,7 @@ mod tests {
         assert_eq!(value(tuple).unwrap(), r#"{"a":[1,"18446744073709551616"]}"#);
         let dict = r#"{"$":"dict","v":[["$",1],["b",{"$":"float","v":"NaN"}]]}"#;
         assert_eq!(value(dict).unwrap(), r#"{"$":1,"b":"NaN"}"#);
-        let refused = "output.at is a datetime, which this runtime does not have; return plain data from the node";
+        let refused = "output.at is a datetime, which only Python's runtime has; return plain data from the node";
         assert_eq!(
             value(r#"{"at":{"$":"datetime","v":"2026-01-31"}}"#).unwrap_err(),
             refused

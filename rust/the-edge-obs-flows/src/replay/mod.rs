@@ -2,13 +2,13 @@
 //!
 //! A [`Tape`] answers each call of an action with what was recorded for it: for the same input at the same place, or for the same input of
 //! the same node elsewhere. Both inputs are compared as they are logged, without secrets. What has no answer ends the run, and says where,
-//! what differs and what helps; nothing in the flow can handle that. `obs.*`, `json.*` and what only holds other nodes is done again.
+//! what differs and what helps; nothing in the flow can handle that. `json.*`, and those of `obs.*` that read the log, are called.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use the_edge_obs::sink::Ring;
 //! use the_edge_obs::{FlowLayer, Snap};
-//! use the_edge_obs_flows::replay::{Options, Tape};
+//! use the_edge_obs_flows::replay::{Kind, Options, Tape};
 //! use the_edge_obs_flows::{Actions, Context, Failure, Flow};
 //! use tracing_subscriber::prelude::*;
 //!
@@ -27,36 +27,55 @@
 //! // and runs again, where its model cannot be asked. The recording has the initial state too.
 //! let flow = Flow::parse(text, Actions::new().with("my.model", fails)).unwrap();
 //! let tape = Arc::new(Tape::new(&log, &flow, Options::default()).unwrap());
-//! let registry = tracing_subscriber::registry().with(tape.layer());
-//! let again = tracing::subscriber::with_default(registry, || flow.run_answered(tape.state(), tape.clone())).unwrap();
+//! let registry = tracing_subscriber::registry().with(FlowLayer::new().sink(tape.clone()));
+//! let state = tape.state().unwrap();
+//! let again = tracing::subscriber::with_default(registry, || flow.run_answered(state, tape.clone())).unwrap();
 //! assert_eq!(again.get("answer").and_then(Snap::as_str), Some("Paris"));
-//! assert_eq!((tape.report().same, tape.report().stopped), (1, None));
+//! assert_eq!((tape.report().count(Kind::Same), tape.report().stopped), (1, None));
 //! ```
 
 mod comparison;
 mod decision;
+mod folder;
 mod full;
+mod losses;
+mod options;
 mod places;
 mod recording;
 mod report;
+mod secrets;
 mod stopped;
 mod tape;
 mod values;
 
-use the_edge_obs::globs::Glob;
-
-pub use comparison::{Comparison, Difference, Kind};
+pub use comparison::{Comparison, Difference, Standing};
 pub use full::FullRecords;
-pub use report::{Live, Report};
-pub use stopped::Stopped;
+pub use options::Options;
+pub use report::{Asked, Kind, Report};
+pub use stopped::{Stopped, Why};
 pub use tape::Tape;
 pub use values::Change;
 
-/// How to replay. By default, everything must be answered from the recording, and all of an input counts.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Nodes that may be asked for real where the recording has no answer.
-    pub live: Vec<Glob>,
-    /// Paths of inputs that are not compared, such as `input.requested_at`.
-    pub ignore: Vec<Glob>,
+use the_edge_obs::{FlowLog, Snap};
+
+use crate::actions::Actions;
+use crate::error::Failure;
+use crate::runner::Context;
+
+/// Returns actions that also have a name for each call of a log, so that a flow can be loaded whose actions are only in another program.
+/// Those can be answered, and not called.
+#[must_use]
+pub fn with_recorded(mut actions: Actions, log: &FlowLog) -> Actions {
+    for span in &log.spans {
+        let node = &*span.node;
+        if !places::STRUCTURE.contains(&node) && node != places::CODE && actions.get(node).is_none()
+        {
+            let name = node.to_owned();
+            let absent = move |_: &Snap, _: &Context<'_>| {
+                Err(Failure::action(format!("{name}: this program does not have the action; it can only be answered from a recording")))
+            };
+            actions = actions.with(node, absent);
+        }
+    }
+    actions
 }

@@ -6,7 +6,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use the_edge_obs::event::ROOT_NODE;
 use the_edge_obs::Snap;
+
+/// Inline code, which only Python's runtime has.
+pub(super) const CODE: &str = "python.run";
+
+/// Nodes that a flow is made of: they hold the calls, and are never asked for.
+pub(super) const STRUCTURE: [&str; 7] = [
+    ROOT_NODE,
+    "steps",
+    "subflow",
+    "loop",
+    "parallel",
+    "parallel.branch",
+    "loop.iteration",
+];
 
 /// Spans whose index tells them apart.
 const INDEXED: [&str; 2] = ["parallel.branch", "loop.iteration"];
@@ -20,17 +35,24 @@ pub(super) struct Place(Arc<[Label]>);
 struct Label {
     /// The step, or the node without one, with its index and attempt.
     name: Box<str>,
+    step: Option<Box<str>>,
     /// How often there was one with this name below the same span, from 1.
     count: usize,
 }
 
 impl Place {
+    /// Tells whether the span, or one around it, is of a step.
+    pub(super) fn is_in(&self, step: &str) -> bool {
+        self.0
+            .iter()
+            .any(|label| label.step.as_deref() == Some(step))
+    }
+
     /// Returns the place as messages show it, without the root: `all > parallel.branch [1] > ask (attempt 2)`.
     pub(super) fn shown(&self) -> String {
-        let labels = self.0.iter().skip(1);
-        let labels = labels.map(|label| match label.count {
+        let labels = self.0.iter().map(|label| match label.count {
             1 => label.name.to_string(),
-            count => format!("{} ({count}.)", label.name),
+            count => format!("{} (call {count})", label.name),
         });
         labels.collect::<Vec<_>>().join(" > ")
     }
@@ -48,8 +70,13 @@ impl Places {
     /// Adds a span by its entry, and returns its place.
     pub(super) fn add(&mut self, entry: &Snap) -> Place {
         let text = |key: &str| entry.get(key).and_then(Snap::as_str).unwrap_or_default();
-        let name: Box<str> = name_of(entry).into();
         let parent = text("parent_id");
+        if text("node") == ROOT_NODE && !self.of_spans.contains_key(parent) {
+            let root = Place(Arc::default());
+            self.of_spans.insert(text("span_id").into(), root.clone());
+            return root;
+        }
+        let name: Box<str> = name_of(entry).into();
         let count = self
             .counts
             .entry((parent.into(), name.clone()))
@@ -57,6 +84,7 @@ impl Places {
         *count += 1;
         let own = Label {
             name,
+            step: entry.get("step").and_then(Snap::as_str).map(Into::into),
             count: *count,
         };
         let around = self.of_spans.get(parent).map_or(&[][..], |place| &place.0);

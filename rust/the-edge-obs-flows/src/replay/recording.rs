@@ -1,276 +1,330 @@
-//! A recording: the calls of one run, with what they were given and what came of it.
+//! A log as a recording: what each call was given and what it answered, by its place, and what of that is whole.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
-use the_edge_obs::event::{is_failure, ROOT_NODE};
-use the_edge_obs::redaction::{inside, MORE};
-use the_edge_obs::value::Key;
+use the_edge_obs::event::{Status, ROOT_NODE};
+use the_edge_obs::flow_log::SpanInfo;
 use the_edge_obs::{FlowLog, Snap};
 
-use super::places::{Place, Places};
-use super::values::Fold;
+use super::full::{Full, FullRecords};
+use super::losses::{listed, losses, opaque, Loss};
+use super::places::{Place, Places, CODE, STRUCTURE};
+use super::values::{plain, Fold, Ignored};
+use crate::error::Failure;
 
-/// Nodes that only hold others: what they do is done again.
-const FRAMES: [&str; 8] = [
-    ROOT_NODE,
-    "loop",
-    "loop.iteration",
-    "parallel",
-    "parallel.branch",
-    "python.run",
-    "steps",
-    "subflow",
+/// Builtin actions that are called for real: they are functions of their input, or read the run's own log.
+const OURS: [&str; 5] = [
+    "json.parse",
+    "json.transform",
+    "obs.get_flow_log",
+    "obs.log_event",
+    "obs.query",
 ];
 
-/// What is lost of a recorded value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Loss {
-    /// A secret was taken out; everything else is there.
-    Redacted,
-    /// A part is missing.
-    Cut,
-}
+/// Metrics that are times of the recorded run.
+const TIMES: [&str; 2] = ["duration_ms", "time_to_first_chunk_ms"];
 
-/// One execution of a node, as it was recorded.
+/// One recorded call.
 #[derive(Debug)]
 pub(super) struct Recorded {
     pub node: Box<str>,
-    pub span_id: Box<str>,
     pub place: Place,
-    /// The data of its entry, folded.
-    pub given: Snap,
-    /// What is lost of its input.
-    pub given_losses: Vec<(String, Loss)>,
-    /// The event that ended it, unless it was interrupted.
-    pub end: Option<Snap>,
-    /// Whether it is a call of an action that a replay answers.
-    pub is_asked: bool,
+    /// Its input, folded and without what is ignored; `None` if there is none.
+    pub given: Option<Snap>,
+    /// Its span, with the node, by which errors of filtered nodes are told apart.
+    pub span: SpanInfo,
+    entry: Snap,
+    /// The event that ended it.
+    end: Option<Snap>,
 }
 
 impl Recorded {
-    /// Returns the data of its end.
-    fn ended(&self) -> Option<&Snap> {
-        self.end.as_ref()?.get("data")
+    fn ended(&self) -> &Snap {
+        let data = self.end.as_ref().and_then(|end| end.get("data"));
+        data.unwrap_or(&Snap::Null)
     }
 
-    /// Returns what it gave back; `None` for a failure that was raised.
-    pub(super) fn output(&self) -> Option<Snap> {
-        let data = self.ended()?;
-        match data.get("output") {
-            Some(output) => Some(output.clone()),
-            None if self.end.as_ref().is_some_and(is_failure) => None,
-            None => Some(Snap::Null),
+    /// Returns the step, or the node without one.
+    pub(super) fn name(&self) -> &str {
+        self.span.step.as_deref().unwrap_or(&self.node)
+    }
+
+    /// Returns the paths at which the log does not have the whole input.
+    pub(super) fn cuts(&self, ignored: &Ignored) -> Vec<String> {
+        let cut = losses(&self.entry, "input").into_iter();
+        let cut = cut.filter(|(path, loss)| *loss == Loss::Cut && path.starts_with("input"));
+        let mut paths: Vec<String> = cut.map(|(path, _)| path).collect();
+        paths.extend(opaque("input", self.entry.get("input"), false));
+        paths.retain(|path| !ignored.has(path));
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    /// Returns the paths at which a secret was taken out of its answer.
+    pub(super) fn redacted(&self, full: Option<Full<'_>>) -> Vec<String> {
+        if let Some(full) = full {
+            return full.redacted();
+        }
+        let found = losses(self.ended(), "output").into_iter();
+        let found =
+            found.filter(|(path, loss)| *loss == Loss::Redacted && path.starts_with("output"));
+        found.map(|(path, _)| path).collect()
+    }
+
+    /// Returns why its answer cannot be used, if so.
+    pub(super) fn problem(&self, full: Option<Full<'_>>) -> Option<String> {
+        let Some(end) = &self.end else {
+            return Some("the recording has no end of it".to_owned());
+        };
+        let data = self.ended();
+        if data
+            .get("cancelled")
+            .is_some_and(|flag| *flag == Snap::Bool(true))
+        {
+            return Some("it was cancelled when it was recorded".to_owned());
+        }
+        if let Some(full) = full {
+            return full.answer(self).err();
+        }
+        let mut cut: Vec<String> = ["output", "error"]
+            .into_iter()
+            .flat_map(|key| losses(data, key))
+            .filter(|(_, loss)| *loss == Loss::Cut)
+            .map(|(path, _)| path)
+            .collect();
+        cut.sort();
+        cut.dedup();
+        if !cut.is_empty() {
+            return Some(format!("its recorded answer was cut at {}", listed(&cut)));
+        }
+        let opaque = opaque("output", data.get("output"), true);
+        if !opaque.is_empty() {
+            let what = "the log has only a description of what it answered at";
+            return Some(format!("{what} {}", listed(&opaque)));
+        }
+        let has = |key: &str| data.get(key).is_some();
+        let is_stream = end
+            .get("metrics")
+            .and_then(|metrics| metrics.get("chunks"))
+            .is_some();
+        (is_stream && !has("output") && !has("error"))
+            .then(|| "the items of a stream are not recorded".to_owned())
+    }
+
+    /// Returns its answer, which has no problem.
+    pub(super) fn answer(&self, full: Option<Full<'_>>) -> Result<Snap, Failure> {
+        if let Some(Ok(answer)) = full.map(|full| full.answer(self)) {
+            return answer;
+        }
+        let is_error =
+            self.end.as_ref().and_then(|end| end.get("event_type")) == Some(&"error".into());
+        match self.ended().get("output") {
+            Some(output) => Ok(output.clone()),
+            None if is_error => Err(self.failure()),
+            None => Ok(Snap::Null),
         }
     }
 
-    /// Returns the type and message of what it raised.
-    pub(super) fn error(&self) -> (String, String) {
-        let error = self.ended().and_then(|data| data.get("error"));
-        let text = |key: &str| error.and_then(|error| error.get(key)?.as_str());
-        let told = |key: &str| text(key).unwrap_or_default().to_owned();
-        (told("type"), told("message"))
+    /// Returns what it raised.
+    pub(super) fn failure(&self) -> Failure {
+        Failure::recorded(self.ended().get("error").unwrap_or(&Snap::Null))
     }
 
-    /// Returns the metrics of its end, without its duration.
+    /// Returns the metrics of its end, but for times.
     pub(super) fn metrics(&self) -> impl Iterator<Item = (&str, &Snap)> {
-        let metrics = self.end.as_ref().and_then(|end| end.get("metrics"));
-        let pairs = match metrics {
-            Some(Snap::Map(pairs)) => &pairs[..],
+        let pairs = match &self.span.metrics {
+            Snap::Map(pairs) => &pairs[..],
             _ => &[],
         };
         let pairs = pairs.iter().map(|(key, value)| (&**key, value));
-        pairs.filter(|(key, _)| *key != "duration_ms")
-    }
-
-    /// Returns what is lost of its output or error.
-    pub(super) fn losses(&self) -> Vec<(String, Loss)> {
-        let data = self.ended().unwrap_or(&Snap::Null);
-        let key = if data.get("output").is_some() {
-            "output"
-        } else {
-            "error"
-        };
-        losses(data, key)
+        pairs.filter(|(key, _)| !TIMES.contains(key))
     }
 }
 
-/// A recorded run.
+/// A run that can be replayed.
 #[derive(Debug)]
 pub(super) struct Recording {
+    pub log: FlowLog,
+    pub full: FullRecords,
     pub calls: Vec<Recorded>,
     by_place: HashMap<Place, usize>,
-    of_nodes: HashMap<Box<str>, Vec<usize>>,
+    by_input: HashMap<String, Vec<usize>>,
 }
 
 impl Recording {
-    /// Reads the calls of a log.
-    pub(super) fn of(log: &FlowLog) -> Recording {
-        let fold = fold_of(log);
-        let (mut places, mut by_place) = (Places::default(), HashMap::new());
-        let (mut calls, mut of_nodes) = (Vec::new(), HashMap::<Box<str>, Vec<usize>>::new());
-        let (ends, frames) = (ends(log), frames(log));
+    pub(super) fn of(log: FlowLog, full: FullRecords, ignored: &Ignored) -> Recording {
+        let mut places = Places::default();
+        let spans: HashMap<&str, &SpanInfo> = log
+            .spans
+            .iter()
+            .map(|span| (&*span.span_id, span))
+            .collect();
+        let (ends, fold) = (ends(&log), Fold::of(&log));
+        let mut calls: Vec<Recorded> = Vec::new();
         for event in &log.events {
             let text = |key: &str| event.get(key).and_then(Snap::as_str).unwrap_or_default();
             if text("event_type") != "entry" {
                 continue;
             }
             let place = places.add(event);
-            let data = event.get("data").unwrap_or(&Snap::Null);
-            by_place.insert(place.clone(), calls.len());
-            of_nodes
-                .entry(text("node").into())
-                .or_default()
-                .push(calls.len());
-            let is_leaf = frames.contains(text("parent_id")) && !frames.contains(text("span_id"));
+            let Some(span) = spans
+                .get(text("span_id"))
+                .filter(|_| !STRUCTURE.contains(&text("node")))
+            else {
+                continue;
+            };
+            let end = ends.get(&(text("span_id"), text("node"))).copied();
+            // Adapters may learn only at the end what a span was given.
+            let late = end
+                .and_then(|end| end.get("data"))
+                .filter(|data| data.get("input").is_some());
+            let entry = late.or(event.get("data")).cloned().unwrap_or(Snap::Null);
             calls.push(Recorded {
                 node: text("node").into(),
-                span_id: text("span_id").into(),
                 place,
-                given: fold.value(data),
-                given_losses: losses(data, "input"),
-                end: ends
-                    .get(&(text("span_id"), text("node")))
-                    .map(|end| (*end).clone()),
-                is_asked: is_leaf && data.get("input").is_some() && !is_computed(text("node")),
+                given: plain(&entry, &fold, ignored),
+                span: (*span).clone(),
+                entry,
+                end: end.cloned(),
             });
         }
+        let by_place = calls
+            .iter()
+            .enumerate()
+            .map(|(at, call)| (call.place.clone(), at))
+            .collect();
+        let mut by_input: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, call) in calls.iter().enumerate() {
+            by_input
+                .entry(key_of(&call.node, call.given.as_ref()))
+                .or_default()
+                .push(at);
+        }
         Recording {
+            log,
+            full,
             calls,
             by_place,
-            of_nodes,
+            by_input,
         }
-    }
-
-    /// Returns the calls of a node, in the order in which they began.
-    pub(super) fn of_node(&self, node: &str) -> &[usize] {
-        self.of_nodes.get(node).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the call that was recorded at a place.
     pub(super) fn at(&self, place: &Place) -> Option<usize> {
         self.by_place.get(place).copied()
     }
-}
 
-/// Tells whether a node is computed again: it reads the run's own log, or is a function of its input.
-pub(super) fn is_computed(node: &str) -> bool {
-    node.starts_with("obs.") || node.starts_with("json.")
-}
+    /// Returns the calls of a node with an input, in the order in which they began.
+    pub(super) fn with_input(&self, node: &str, given: Option<&Snap>) -> &[usize] {
+        self.by_input
+            .get(&key_of(node, given))
+            .map_or(&[], Vec::as_slice)
+    }
 
-/// Returns the spans that only hold others.
-fn frames(log: &FlowLog) -> HashSet<&str> {
-    let spans = log
-        .spans
-        .iter()
-        .filter(|span| FRAMES.contains(&&*span.node));
-    spans.map(|span| &*span.span_id).collect()
-}
+    pub(super) fn full_of(&self, call: &Recorded) -> Option<Full<'_>> {
+        self.full.get(&call.span.span_id)
+    }
 
-/// Returns the events that ended spans, but for those that were interrupted.
-fn ends(log: &FlowLog) -> HashMap<(&str, &str), &Snap> {
-    let mut found = HashMap::new();
-    for event in &log.events {
-        let text = |key: &str| event.get(key).and_then(Snap::as_str).unwrap_or_default();
-        let is_end = text("event_type") == "exit" || is_failure(event);
-        if is_end {
-            found.insert((text("span_id"), text("node")), event);
+    /// Tells whether the run did not come to its end.
+    pub(super) fn has_failed(&self) -> bool {
+        self.log.status != Status::Ok
+    }
+
+    /// Returns the state that the run began with, an object; `None` if the log does not have it.
+    pub(super) fn state(&self) -> Option<&Snap> {
+        let input = root_data(&self.log)?.get("input");
+        input.filter(|input| matches!(input, Snap::Map(_)))
+    }
+
+    /// Returns the paths at which a secret was taken out of the initial state, and those at which the log does not have all of it.
+    pub(super) fn state_losses(&self) -> (Vec<String>, Vec<String>) {
+        let data = root_data(&self.log).unwrap_or(&Snap::Null);
+        let (cut, redacted): (Vec<_>, Vec<_>) = losses(data, "input")
+            .into_iter()
+            .partition(|(_, loss)| *loss == Loss::Cut);
+        let paths = |found: Vec<(String, Loss)>| {
+            found.into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+        };
+        let mut cut = paths(cut);
+        cut.extend(opaque("input", data.get("input"), false));
+        (paths(redacted), cut)
+    }
+
+    /// Returns the calls that have not answered, and are not inside one that has.
+    pub(super) fn unused<'r>(&'r self, is_used: &'r [bool]) -> impl Iterator<Item = &'r Recorded> {
+        let below = self.below(is_used);
+        let calls = self.calls.iter().enumerate();
+        calls
+            .filter(move |(at, call)| {
+                !is_used[*at]
+                    && !is_ours(&call.node)
+                    && &*call.node != CODE
+                    && !below.contains(&*call.span.span_id)
+            })
+            .map(|(_, call)| call)
+    }
+
+    /// Returns the ids of the spans inside calls that have answered: those calls were not made again.
+    pub(super) fn below(&self, is_used: &[bool]) -> HashSet<&str> {
+        let by_id: HashMap<&str, &SpanInfo> = self
+            .log
+            .spans
+            .iter()
+            .map(|span| (&*span.span_id, span))
+            .collect();
+        let used = self
+            .calls
+            .iter()
+            .zip(is_used)
+            .filter(|(_, is_used)| **is_used);
+        let mut waiting: Vec<&str> = used
+            .flat_map(|(call, _)| call.span.children.iter().map(|child| &**child))
+            .collect();
+        let mut found = HashSet::new();
+        while let Some(id) = waiting.pop() {
+            if found.insert(id) {
+                let inner = by_id.get(id).into_iter().flat_map(|span| &span.children);
+                waiting.extend(inner.map(|child| &**child));
+            }
         }
+        found
+    }
+}
+
+/// Tells whether an action is called for real.
+pub(super) fn is_ours(node: &str) -> bool {
+    OURS.contains(&node)
+}
+
+/// Returns a text that only calls of the same node with the same input share.
+fn key_of(node: &str, given: Option<&Snap>) -> String {
+    let given = given.map(|given| super::values::sorted(given).to_json());
+    format!("{node} {}", given.as_deref().unwrap_or_default())
+}
+
+/// Returns the events that ended spans.
+fn ends(log: &FlowLog) -> HashMap<(&str, &str), &Snap> {
+    let text = |event: &'_ Snap, key: &str| -> bool {
+        matches!(
+            event.get("event_type").and_then(Snap::as_str),
+            Some("exit" | "error")
+        ) && event.get(key).is_some()
+    };
+    let mut found = HashMap::new();
+    for event in log.events.iter().filter(|event| text(event, "span_id")) {
+        let text = |key: &str| event.get(key).and_then(Snap::as_str).unwrap_or_default();
+        found.insert((text("span_id"), text("node")), event);
     }
     found
-}
-
-/// Returns what is folded of a recorded run.
-pub(super) fn fold_of(log: &FlowLog) -> Fold {
-    let ids = log
-        .events
-        .iter()
-        .filter_map(|event| event.get("span_id")?.as_str());
-    let path = root_data(log).and_then(|data| data.get("flow")?.get("path")?.as_str());
-    let folder = path
-        .map(Path::new)
-        .filter(|path| path.is_absolute())
-        .and_then(Path::parent);
-    Fold {
-        ids: ids.chain([&*log.flow_id]).map(Into::into).collect(),
-        folder: folder.map(|folder| folder.to_string_lossy().into()),
-    }
-}
-
-/// Returns the state that a run began with, an object.
-pub(super) fn recorded_state(log: &FlowLog) -> Snap {
-    let input = root_data(log).and_then(|data| data.get("input"));
-    match input {
-        Some(Snap::Map(pairs)) => Snap::Map(pairs.clone()),
-        _ => Snap::Map(Box::default()),
-    }
 }
 
 /// Returns the data of the entry of a run's root.
 pub(super) fn root_data(log: &FlowLog) -> Option<&Snap> {
     let is =
         |event: &&Snap, key: &str, text: &str| event.get(key).and_then(Snap::as_str) == Some(text);
-    let root = log
-        .events
-        .iter()
-        .find(|event| is(event, "event_type", "entry") && is(event, "node", ROOT_NODE));
+    let mut events = log.events.iter();
+    let root =
+        events.find(|event| is(event, "event_type", "entry") && is(event, "node", ROOT_NODE));
     root?.get("data")
-}
-
-/// Returns which parts of a value under a key of an event's data are not whole: what `data.cut` says of it.
-pub(super) fn losses(data: &Snap, key: &str) -> Vec<(String, Loss)> {
-    let Some(Snap::List(cut)) = data.get("cut") else {
-        return Vec::new();
-    };
-    let mut redacted = Vec::new();
-    if let Some(value) = data.get(key) {
-        add_redacted(key, value, &mut redacted);
-    }
-    let told = cut.iter().filter_map(Snap::as_str);
-    let told = told.map(|path| if path == MORE { key } else { path });
-    let own = told.filter(|path| {
-        let rest = path.strip_prefix(key);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-            && !path.starts_with("error.traceback")
-    });
-    let loss = |path: &str| match path.contains("[REDACTED")
-        || redacted.iter().any(|known| known == path)
-    {
-        true => Loss::Redacted,
-        false => Loss::Cut,
-    };
-    own.map(|path| (path.to_owned(), loss(path))).collect()
-}
-
-/// Adds where there is a text with a placeholder that was not cut.
-fn add_redacted(path: &str, value: &Snap, found: &mut Vec<String>) {
-    match value {
-        Snap::Map(pairs) => {
-            for (key, item) in pairs.iter() as std::slice::Iter<'_, (Key, Snap)> {
-                add_redacted(&inside(path, key), item, found);
-            }
-        }
-        Snap::List(items) => {
-            for (at, item) in items.iter().enumerate() {
-                add_redacted(&format!("{path}[{at}]"), item, found);
-            }
-        }
-        Snap::Str(text) | Snap::Mark(text) if text.contains("[REDACTED") && !is_cut(text) => {
-            found.push(path.to_owned());
-        }
-        _ => {}
-    }
-}
-
-/// Tells whether a text ends as one that was cut, or stands for a value that was.
-fn is_cut(text: &str) -> bool {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let end = text.rfind("…[+").map(|at| &text[at + "…[+".len()..]);
-    let is_end = end
-        .and_then(|end| end.strip_suffix(" chars]"))
-        .is_some_and(is_number);
-    let bytes = text
-        .strip_prefix('<')
-        .and_then(|text| text.split_once(" bytes: "));
-    is_end || bytes.is_some_and(|(count, _)| is_number(count)) || text.starts_with("[cut: ")
 }

@@ -1,66 +1,69 @@
-//! What came of a replay.
+//! What a replay did.
 
-use super::decision::{Asking, Decision};
+use super::decision::Asking;
 use super::stopped::Stopped;
 use super::values::Change;
 
-/// How calls were answered, and where the run stopped.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Report {
-    /// Calls that were answered by the call at the same place.
-    pub same: usize,
-    /// Calls that were answered by a call at another place, with the same input.
-    pub moved: usize,
-    /// Calls that were made, and why.
-    pub live: Vec<Live>,
-    /// The places of answers in which a secret was taken out, with the path of the first one.
-    pub redacted: Vec<(String, String)>,
-    /// Recorded calls that nothing asked for, each with its place and node.
-    pub unused: Vec<String>,
-    /// Why the run stopped; `None` if every call had an answer.
-    pub stopped: Option<Stopped>,
+/// How a call was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// By the call that was recorded at the same place with the same input.
+    Same,
+    /// By one that was recorded at another place with the same input.
+    Moved,
+    /// It was made.
+    Live,
+    /// By the call that was recorded at the same place, with another input.
+    Pretended,
 }
 
-/// A call that was made.
+/// A call of a replay, and how it was answered.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Live {
-    /// The spans that lead to it.
+pub struct Asked {
+    /// The spans that lead to it, from the root down.
     pub place: String,
     /// The node.
     pub node: String,
-    /// `changed` if its input is another one, `new` if nothing like it was recorded.
-    pub why: &'static str,
-    /// Where its input differs.
+    /// How it was answered.
+    pub kind: Kind,
+    /// What was different, or why it was made; empty for the same call.
+    pub why: String,
+    /// Where its input differs from the recorded one.
     pub changes: Vec<Change>,
 }
 
+impl Asked {
+    pub(super) fn new(asking: &Asking<'_>, kind: Kind, why: &str, changes: Vec<Change>) -> Asked {
+        Asked {
+            place: asking.place.shown(),
+            node: asking.name.to_owned(),
+            kind,
+            why: why.to_owned(),
+            changes,
+        }
+    }
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// Every call of an action that was answered or made, in order.
+    pub asked: Vec<Asked>,
+    /// The places of recorded calls that were not asked for.
+    pub unused: Vec<String>,
+    /// Where and why the run stopped; `None` if every call had an answer.
+    pub stopped: Option<Stopped>,
+}
+
 impl Report {
-    /// Returns how many calls were answered from the recording.
+    /// Returns how many calls were answered in this way.
     #[must_use]
-    pub fn answered(&self) -> usize {
-        self.same + self.moved
+    pub fn count(&self, kind: Kind) -> usize {
+        self.of(kind).count()
     }
 
-    pub(super) fn note(&mut self, decision: &Decision, asking: &Asking<'_>) {
-        let place = asking.place.shown();
-        match decision {
-            Decision::Answer {
-                is_moved, redacted, ..
-            } => {
-                match is_moved {
-                    false => self.same += 1,
-                    true => self.moved += 1,
-                }
-                let path = redacted.iter().cloned();
-                self.redacted.extend(path.map(|path| (place.clone(), path)));
-            }
-            Decision::Live { why, changes } => self.live.push(Live {
-                place,
-                node: asking.name.to_owned(),
-                why,
-                changes: changes.clone(),
-            }),
-            Decision::Stop(_) => {}
-        }
+    /// Returns the calls that were answered in this way.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Asked> {
+        self.asked.iter().filter(move |asked| asked.kind == kind)
     }
 }

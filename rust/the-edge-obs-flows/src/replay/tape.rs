@@ -1,54 +1,63 @@
 //! The answers of a recording: what stands in place of the actions while a flow runs again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use the_edge_obs::{
-    current, Error, EventType, Facts, FlowId, FlowLayer, FlowLog, Level, Levels, Sink, Snap, Status,
-};
+use the_edge_obs::{build_flow_log, current, Error, EventType, Facts, FlowId, FlowLog, Sink, Snap};
 
-use super::decision::{unfit, Asking, Decision};
-use super::full::FullRecords;
-use super::places::{Place, Places};
-use super::recording::{is_computed, recorded_state, Recorded, Recording};
-use super::report::Report;
-use super::stopped::Stopped;
-use super::values::Fold;
-use super::Options;
+use super::decision::{Asking, Decision};
+use super::folder::{translated, Folders};
+use super::options::Options;
+use super::places::{Place, Places, STRUCTURE};
+use super::recording::{is_ours, Recording};
+use super::report::{Asked, Report};
+use super::secrets::Secrets;
+use super::stopped::{Stopped, Why};
+use super::values::{plain, Fold, Ignored};
 use crate::answers::{Answers, Called};
 use crate::error::Failure;
 use crate::runner::Flow;
 
-/// Answers the calls of one run from a recording, by place and input. It is a sink too: a call is compared as it is logged, after
-/// secrets were taken out and long values cut.
+/// Answers the calls of one run from a recording, by place and input.
+///
+/// It is a sink too, and finds a call by the entry that the call has just logged: as logs have it, without secrets, and cut. So it must
+/// be among the sinks of the layer through which the flow is observed.
 pub struct Tape {
     pub(super) recording: Recording,
-    pub(super) full: FullRecords,
     pub(super) options: Options,
-    pub(super) has_failed: bool,
+    pub(super) ignored: Ignored,
+    pub(super) secrets: Secrets,
+    folders: Folders,
     replay_of: FlowId,
-    state: Snap,
     now: Mutex<Now>,
 }
 
 /// The run so far.
 #[derive(Default)]
 pub(super) struct Now {
-    places: Places,
-    pub fold: Fold,
-    /// The run itself, and the data of the entries of spans that are not answered yet.
-    flow: Option<Arc<the_edge_obs::Flow>>,
-    given: HashMap<Box<str>, Snap>,
     pub is_used: Vec<bool>,
-    /// Recorded calls at whose place the run has been.
-    pub is_passed: Vec<bool>,
-    report: Report,
+    /// Whether the run has come to the step from which calls may be made.
+    pub has_begun: bool,
+    /// Whether a placeholder stands in what the run was given.
+    pub hands_out_placeholders: bool,
+    places: Places,
+    made: HashSet<Place>,
+    fold: Fold,
+    flow: Option<Arc<the_edge_obs::Flow>>,
+    /// Spans that wait for their answers, with the data of their entries.
+    entries: HashMap<Box<str>, Snap>,
+    events: Vec<Snap>,
+    asked: Vec<Asked>,
+    stopped: Option<Stopped>,
 }
 
-/// What is known of a call: its place, the data of its entry, and its run.
-type Seen = (Place, Snap, Arc<the_edge_obs::Flow>);
+impl Now {
+    pub(super) fn note(&mut self, asked: Asked) {
+        self.asked.push(asked);
+    }
+}
 
 impl fmt::Debug for Tape {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,150 +72,185 @@ impl Tape {
     ///
     /// # Errors
     ///
-    /// The log is not that of one run.
+    /// [`Error::Configuration`]: an option names something that is not there.
     pub fn new(log: &FlowLog, flow: &Flow, options: Options) -> Result<Tape, Error> {
-        let recording = Recording::of(log);
-        let folder = flow.folder().map(Into::into);
+        options.check(flow)?;
+        let Options { ignore, full, .. } = &options;
+        let ignored = Ignored::new(ignore);
+        let folders = Folders::of(log, flow.folder());
+        let recording = Recording::of(translated(log, &folders)?, full.clone(), &ignored);
+        let secrets = Secrets::of(&recording, &options.secrets);
+        let secrets = secrets.map_err(|problem| Error::Configuration {
+            place: "secrets".to_owned(),
+            problem,
+        })?;
+        let (redacted, _) = recording.state_losses();
         let now = Now {
             is_used: vec![false; recording.calls.len()],
-            is_passed: vec![false; recording.calls.len()],
-            fold: Fold {
-                folder,
-                ..Fold::default()
-            },
+            hands_out_placeholders: redacted.iter().any(|path| !secrets.knows_of_state(path)),
             ..Now::default()
         };
         Ok(Tape {
             recording,
-            full: FullRecords::default(),
             options,
-            has_failed: log.status == Status::Error,
+            ignored,
+            secrets,
+            folders,
             replay_of: log.flow_id.parse()?,
-            state: recorded_state(log),
             now: Mutex::new(now),
         })
     }
 
-    /// Adds the whole answers that were recorded beside the log.
+    /// Returns the state that the recorded run began with, an object; `None` if the log does not have it.
     #[must_use]
-    pub fn with_full(mut self, full: FullRecords) -> Tape {
-        self.full = full;
-        self
+    pub fn state(&self) -> Option<Snap> {
+        let state = self.recording.state()?;
+        Some(self.secrets.filled_state(state.clone()))
     }
 
-    /// Returns the state that the recorded run began with, an object; secrets are taken out.
+    /// Returns the paths at which the log does not have the whole initial state, such as `input.document`.
     #[must_use]
-    pub fn state(&self) -> Snap {
-        self.state.clone()
+    pub fn cut_state(&self) -> Vec<String> {
+        self.recording.state_losses().1
     }
 
-    /// Returns the layer through which the tape sees the run. It must be in use while the flow runs, beside those that log it.
-    #[must_use]
-    pub fn layer(self: &Arc<Self>) -> FlowLayer {
-        let levels = Arc::new(Levels::new(Some(Level::Info)));
-        FlowLayer::with_levels(levels).sink(Arc::clone(self))
-    }
-
-    /// Returns what of the recording cannot be answered, a line for each call.
+    /// Returns why the recording cannot be used as a whole, a line for each reason.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        let problem = |call: &Recorded| {
-            let (why, hint) = unfit(call, self.full.get(&call.span_id))?;
-            let place = call.place.shown();
-            Some(format!("{place} ({}): {why}; {hint}", call.node))
+        let recording = &self.recording;
+        let mut found = Vec::new();
+        if recording.state().is_none() {
+            found.push("the initial state is not recorded: give it with --set".to_owned());
+        }
+        let cut = self.cut_state().into_iter();
+        found.extend(
+            cut.map(|path| {
+                format!("the initial state was cut at {path}: give that key with --set")
+            }),
+        );
+        if recording.calls.is_empty() {
+            found.push("no call is recorded: were the levels of all actions filtered?".to_owned());
+        }
+        for call in recording.unused(&vec![false; recording.calls.len()]) {
+            let full = recording.full_of(call);
+            let cuts = || match full {
+                None => call.cuts(&self.ignored),
+                Some(_) => Vec::new(),
+            };
+            let problem = call.problem(full).or_else(|| {
+                let cuts = cuts();
+                let first = cuts[..cuts.len().min(3)].join(", ");
+                (!cuts.is_empty()).then(|| format!("its recorded input was cut at {first}"))
+            });
+            if let Some(problem) = problem {
+                found.push(format!("{} ({}): {problem}", call.place.shown(), call.node));
+            }
+        }
+        found
+    }
+
+    /// Returns the recorded run and the new one so far, as they are to be compared: without what answered calls did inside, and without
+    /// what is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FlowNotFound`]: the new run has logged nothing.
+    pub fn logs(&self) -> Result<(FlowLog, FlowLog), Error> {
+        let now = self.now();
+        let hidden = self.recording.below(&now.is_used);
+        let text =
+            |event: &'_ Snap, key: &str| event.get(key).and_then(Snap::as_str).map(str::to_owned);
+        let is_shown = |event: &&Snap| {
+            let span = text(event, "span_id").unwrap_or_default();
+            !hidden.contains(&*span)
         };
-        self.asked().filter_map(problem).collect()
+        let old = self.recording.log.events.iter().filter(is_shown);
+        let old = build_flow_log(old.map(|event| self.ignored.from_event(event)), 0, 0)?;
+        let id = now.events.first().and_then(|event| text(event, "flow_id"));
+        let new = now
+            .events
+            .iter()
+            .filter(|event| text(event, "flow_id") == id);
+        let new = build_flow_log(new.map(|event| self.ignored.from_event(event)), 0, 0)?;
+        Ok((old, new))
     }
 
-    /// Returns how many recorded calls a replay answers.
-    #[must_use]
-    pub fn answers(&self) -> usize {
-        self.asked().count()
-    }
-
-    fn asked(&self) -> impl Iterator<Item = &Recorded> {
-        self.recording.calls.iter().filter(|call| call.is_asked)
-    }
-
-    /// Returns what came of the run so far.
+    /// Returns what the replay did so far.
     #[must_use]
     pub fn report(&self) -> Report {
         let now = self.now();
-        let is_left = |(call, is_used): &(&Recorded, &bool)| !**is_used && call.is_asked;
-        let calls = self.recording.calls.iter().zip(&now.is_used);
-        let unused = calls
-            .filter(is_left)
-            .map(|(call, _)| format!("{} ({})", call.place.shown(), call.node));
+        let unused = self.recording.unused(&now.is_used);
+        let unused = unused.filter(|call| !now.made.contains(&call.place));
         Report {
-            unused: unused.collect(),
-            ..now.report.clone()
+            unused: unused.map(|call| call.place.shown()).collect(),
+            asked: now.asked.clone(),
+            stopped: now.stopped.clone(),
         }
+    }
+
+    /// Returns parameters as the recorded run would have had them: with its id, and with paths in its folder.
+    pub(super) fn as_recorded(&self, params: &Snap, flow: &the_edge_obs::Flow) -> Snap {
+        let (new, old) = (flow.id.to_string(), self.replay_of.to_string());
+        self.folders.back(params, &new, &old)
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides about a call, and notes the decision.
+    /// Decides about a call; once a call was stopped, all are.
     fn decide(&self, called: &Called<'_>) -> Decision {
         let mut guard = self.now();
         let now = &mut *guard;
-        if let Some(stopped) = &now.report.stopped {
+        if let Some(stopped) = &now.stopped {
             return Decision::Stop(Box::new(stopped.clone()));
         }
-        let decision = match seen(now) {
-            None => Decision::Stop(Box::new(unseen(called))),
-            Some((place, given, flow)) => {
+        let span = current().map(|current| current.span_id.to_string());
+        let seen = span.and_then(|span| {
+            let (place, entry) = (now.places.get(&span)?.clone(), now.entries.remove(&*span)?);
+            Some((place, entry, now.flow.clone()?))
+        });
+        let decision = match seen {
+            None => Decision::Stop(Box::new(filtered(called.name))),
+            Some((place, entry, flow)) => {
                 let asking = Asking {
                     name: called.name,
                     params: called.params,
                     place: &place,
-                    given: now.fold.value(&given),
+                    given: plain(&entry, &now.fold, &self.ignored),
                     flow: &flow,
                 };
-                let decision = self.decision(now, &asking);
-                now.report.note(&decision, &asking);
-                decision
+                self.decision(now, &asking)
             }
         };
-        match &decision {
-            Decision::Answer { at, .. } => now.is_used[*at] = true,
-            Decision::Stop(stopped) => now.report.stopped = Some((**stopped).clone()),
-            Decision::Live { .. } => {}
+        if let Decision::Stop(stopped) = &decision {
+            now.stopped = Some((**stopped).clone());
         }
         decision
     }
 }
 
-/// Takes what the running span was given.
-fn seen(now: &mut Now) -> Option<Seen> {
-    let span = current()?.span_id.to_string();
-    let place = now.places.get(&span)?.clone();
-    let given = now.given.remove(&*span)?;
-    Some((place, given, now.flow.clone()?))
-}
-
-fn unseen(called: &Called<'_>) -> Stopped {
+fn filtered(name: &str) -> Stopped {
+    let category = name.split('.').next().unwrap_or(name);
     Stopped {
-        place: called.context.step().to_owned(),
-        node: called.name.to_owned(),
-        why: "the call is not logged, so it cannot be compared with the recording".to_owned(),
+        place: name.to_owned(),
+        node: name.to_owned(),
+        why: "its level is filtered, so its place is not known".to_owned(),
         changes: Vec::new(),
-        hint: "add the layer of the tape to the subscriber, and let the flow be observed"
-            .to_owned(),
-        is_beyond: false,
+        hint: format!("log {category} at level info, in the block of the flow and in TEA_LOG"),
+        kind: Why::Unfit,
     }
 }
 
 impl Answers for Tape {
     fn answer(&self, called: &Called<'_>) -> Result<Snap, Failure> {
-        if is_computed(called.name) {
+        if is_ours(called.name) {
             return called.real();
         }
         match self.decide(called) {
-            Decision::Live { .. } => called.real(),
+            Decision::Live => called.real(),
             Decision::Stop(stopped) => Err(Failure::stopped(stopped.to_string())),
-            Decision::Answer { at, answer, .. } => {
+            Decision::Answer(at, answer) => {
                 called.mark_answered();
                 for (name, value) in self.recording.calls[at].metrics() {
                     called.context.end_metric(name, value.clone());
@@ -221,7 +265,7 @@ impl Answers for Tape {
     }
 
     fn finish(&self) -> Result<(), Failure> {
-        match &self.now().report.stopped {
+        match &self.now().stopped {
             Some(stopped) => Err(Failure::stopped(stopped.to_string())),
             None => Ok(()),
         }
@@ -230,19 +274,22 @@ impl Answers for Tape {
 
 impl Sink for Tape {
     fn take(&self, facts: &Arc<Facts>) -> io::Result<()> {
-        if facts.event_type != EventType::Entry {
-            return Ok(());
-        }
         let event = facts.event();
-        let text = |key: &str| event.get(key).and_then(Snap::as_str).unwrap_or_default();
         let mut now = self.now();
-        for key in ["flow_id", "span_id"] {
-            now.fold.ids.insert(text(key).into());
+        if facts.event_type == EventType::Entry {
+            let text = |key: &str| event.get(key).and_then(Snap::as_str).unwrap_or_default();
+            for key in ["flow_id", "span_id"] {
+                now.fold.ids.insert(text(key).into());
+            }
+            let place = now.places.add(&event);
+            now.made.insert(place);
+            now.flow.get_or_insert_with(|| Arc::clone(&facts.flow));
+            if !STRUCTURE.contains(&&*facts.node) {
+                let data = event.get("data").cloned().unwrap_or(Snap::Null);
+                now.entries.insert(text("span_id").into(), data);
+            }
         }
-        now.places.add(&event);
-        now.flow.get_or_insert_with(|| Arc::clone(&facts.flow));
-        let data = event.get("data").cloned().unwrap_or(Snap::Null);
-        now.given.insert(text("span_id").into(), data);
+        now.events.push(event);
         Ok(())
     }
 

@@ -7,16 +7,14 @@ use the_edge_obs::globs::Glob;
 use the_edge_obs::ids::is_uuid;
 use the_edge_obs::redaction::inside;
 use the_edge_obs::value::Key;
-use the_edge_obs::Snap;
+use the_edge_obs::{FlowLog, Snap};
 
-use crate::actions::support::spaced;
-use crate::python::cut;
+use crate::python::{cut, repr};
 
 /// The most characters of a value in a message.
 const LONGEST: usize = 90;
 const ID: &str = "[id]";
 const ID_LENGTH: usize = 36;
-const FOLDER: &str = "[flow_dir]";
 const DIGEST: &str = "[REDACTED:";
 /// What stands in place of a secret; also in the form with a digest.
 pub(super) const REDACTED: &str = "[REDACTED";
@@ -36,30 +34,41 @@ pub struct Change {
 }
 
 impl fmt::Display for Change {
-    /// Writes the place and both values, cut to 90 characters each: `input.prompt: "old" -> "new"`.
+    /// Writes the place and the values, each cut to 90 characters: `input.prompt: 'old' -> 'new'`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |value: &Option<Snap>| {
-            let text = value.as_ref().map_or_else(|| "nothing".to_owned(), spaced);
-            cut(&text, LONGEST)
-        };
-        write!(
-            out,
-            "{}: {} -> {}",
-            self.path,
-            text(&self.old),
-            text(&self.new)
-        )
+        let path = &self.path;
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => write!(out, "{path}: {} -> {}", short(old), short(new)),
+            (None, Some(new)) => write!(out, "{path}: added, {}", short(new)),
+            (Some(old), None) => write!(out, "{path}: removed, {}", short(old)),
+            (None, None) => out.write_str(path),
+        }
     }
 }
 
-/// What of a run is folded: its ids, and the folder of its flow.
+fn short(value: &Snap) -> String {
+    let text = repr(value);
+    match text.chars().count() {
+        0..=LONGEST => text,
+        _ => cut(&text, LONGEST - 3),
+    }
+}
+
+/// The ids of a run, which are those of no other one.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
     pub ids: HashSet<Box<str>>,
-    pub folder: Option<Box<str>>,
 }
 
 impl Fold {
+    /// Returns the ids of a run.
+    pub(super) fn of(log: &FlowLog) -> Fold {
+        let ids = log.spans.iter().map(|span| span.span_id.clone());
+        Fold {
+            ids: ids.chain([log.flow_id.as_str().into()]).collect(),
+        }
+    }
+
     /// Returns a value without what no two runs share.
     pub(super) fn value(&self, value: &Snap) -> Snap {
         self.folded(value, false)
@@ -87,11 +96,7 @@ impl Fold {
     }
 
     fn text(&self, text: &str) -> String {
-        let mut text = without_digests(text);
-        if let Some(folder) = self.folder.as_deref().filter(|folder| !folder.is_empty()) {
-            text = text.replace(folder, FOLDER);
-        }
-        self.without_ids(&text)
+        self.without_ids(&without_digests(text))
     }
 
     fn without_ids(&self, text: &str) -> String {
@@ -113,6 +118,26 @@ impl Fold {
             id.is_some_and(|id| is_uuid(id) && self.ids.contains(id))
         });
         ids.next()
+    }
+}
+
+/// Returns the input of an entry without what two runs never share, and without what is ignored; `None` if there is none.
+pub(super) fn plain(entry: &Snap, fold: &Fold, ignored: &Ignored) -> Option<Snap> {
+    let input = entry.get("input").filter(|_| !ignored.has("input"))?;
+    Some(ignored.without("input", fold.value(input)))
+}
+
+/// Returns a value with the keys of each object in order.
+pub(super) fn sorted(value: &Snap) -> Snap {
+    match value {
+        Snap::List(items) => Snap::List(items.iter().map(sorted).collect()),
+        Snap::Map(pairs) => {
+            let pairs = pairs.iter().map(|(key, item)| (key.clone(), sorted(item)));
+            let mut pairs: Vec<(Key, Snap)> = pairs.collect();
+            pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Snap::Map(pairs.into())
+        }
+        other => other.clone(),
     }
 }
 
@@ -215,9 +240,65 @@ fn is_alike(old: &Snap, new: &Snap) -> bool {
     }
 }
 
-/// Tells whether a path is one that the user ignores: it, or one that leads to it, matches.
-pub(super) fn is_ignored(path: &str, ignored: &[Glob]) -> bool {
-    let ends = path.match_indices(['.', '[']).map(|(at, _)| at);
-    ends.chain([path.len()])
-        .any(|end| ignored.iter().any(|glob| glob.matches(&path[..end])))
+/// The paths of inputs that may differ, with all that is inside. `*` and `?` stand for any characters.
+#[derive(Debug, Default)]
+pub(super) struct Ignored(Vec<Glob>);
+
+impl Ignored {
+    pub(super) fn new(patterns: &[String]) -> Ignored {
+        let glob = |pattern: &String| Glob::new(&pattern.replace('[', "[[]"));
+        Ignored(patterns.iter().map(glob).collect())
+    }
+
+    /// Tells whether a path is ignored.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let ends = path.match_indices(['.', '[']).map(|(at, _)| at);
+        ends.chain([path.len()])
+            .any(|end| self.0.iter().any(|glob| glob.matches(&path[..end])))
+    }
+
+    /// Returns an event without what is ignored in its input and output.
+    pub(super) fn from_event(&self, event: &Snap) -> Snap {
+        let (false, Snap::Map(pairs)) = (self.0.is_empty(), event) else {
+            return event.clone();
+        };
+        let clean = |(key, value): &(Key, Snap)| match (&**key, value) {
+            ("data", Snap::Map(data)) => {
+                let is_payload = |key: &str| matches!(key, "input" | "output");
+                let kept = data
+                    .iter()
+                    .filter(|(key, _)| !(is_payload(key) && self.has(key)));
+                let kept = kept.map(|(key, item)| match is_payload(key) {
+                    true => (key.clone(), self.without(key, item.clone())),
+                    false => (key.clone(), item.clone()),
+                });
+                (key.clone(), Snap::Map(kept.collect()))
+            }
+            _ => (key.clone(), value.clone()),
+        };
+        Snap::Map(pairs.iter().map(clean).collect())
+    }
+
+    /// Returns a value without what is ignored in it.
+    pub(super) fn without(&self, path: &str, value: Snap) -> Snap {
+        match value {
+            value if self.0.is_empty() => value,
+            Snap::Map(pairs) => {
+                let pairs = pairs.into_vec().into_iter();
+                let pairs = pairs.map(|(key, item)| (inside(path, &key), key, item));
+                let kept = pairs.filter(|(at, ..)| !self.has(at));
+                Snap::Map(
+                    kept.map(|(at, key, item)| (key, self.without(&at, item)))
+                        .collect(),
+                )
+            }
+            Snap::List(items) => {
+                let items = items.into_vec().into_iter().enumerate();
+                let items = items.map(|(at, item)| (format!("{path}[{at}]"), item));
+                let kept = items.filter(|(at, _)| !self.has(at));
+                Snap::List(kept.map(|(at, item)| self.without(&at, item)).collect())
+            }
+            other => other,
+        }
+    }
 }

@@ -26,7 +26,7 @@ use crate::answers::{Answers, Asked};
 use crate::error::{Failure, FlowFileError};
 use crate::loader::source::Source;
 use crate::loader::Loading;
-use crate::model::Plan;
+use crate::model::{Body, Node, Plan};
 use crate::reach::unreached;
 use crate::state::State;
 use crate::trace::{self, Tracer};
@@ -110,8 +110,13 @@ impl Flow {
     }
 
     /// Returns the folder of the flow's file; `None` for a flow given as text.
-    pub(crate) fn folder(&self) -> Option<&str> {
-        self.plan.path.as_ref().map(|_| &*self.plan.folder)
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        Path::new(self.plan.file.as_deref()?).parent()
+    }
+
+    /// Tells whether a step is somewhere in the flow, or in a flow inside it.
+    pub(crate) fn has_step(&self, name: &str) -> bool {
+        has_step(&self.plan.nodes, name)
     }
 
     /// Returns the `observability` block as written.
@@ -184,7 +189,7 @@ impl Flow {
         match &result {
             Ok(_) => root.end(),
             Err(failure) if failure.is_cancelled() => root.cancel(&failure.kind, &failure.message),
-            Err(failure) => root.fail(&failure.kind, &failure.message),
+            Err(failure) => root.fail_described(failure.described()),
         }
         result
     }
@@ -224,6 +229,19 @@ impl Flow {
             None => result,
         }
     }
+}
+
+fn has_step(nodes: &[Node], name: &str) -> bool {
+    let is_inside = |node: &Node| match &node.body {
+        Body::Action(_) => false,
+        Body::Steps(steps) => has_step(steps, name),
+        Body::Loop(body) => has_step(&body.steps, name),
+        Body::FanOut(body) => has_step(&body.steps, name),
+        Body::Subflow(body) => has_step(&body.plan.nodes, name),
+    };
+    nodes
+        .iter()
+        .any(|node| *node.name == *name || is_inside(node))
 }
 
 #[cfg(test)]
