@@ -558,7 +558,11 @@ nodes:
     let stopped = again.report.stopped.unwrap();
     assert_eq!(
         (stopped.kind, &*stopped.place, &*stopped.why),
-        (Why::Beyond, "reply", "the recording ends before it")
+        (
+            Why::Beyond,
+            "reply",
+            "the recording, of a run that failed, ends before this call"
+        )
     );
 }
 

@@ -9,10 +9,13 @@ use the_edge_obs::text::printable;
 use the_edge_obs::{Error, FlowLog, Snap, Status, RECORD};
 
 use super::options::ReplayOptions;
-use super::run::stopped_by_signal;
+use super::run::{reason, stopped_by_signal};
 use super::sources::{files_of, shown, store_of};
 use super::state::overlaid;
-use super::terminal::{counted, fail, say, stdout, Fault, BAD, DONE, FAILED, INTERRUPTED};
+use super::terminal::{
+    counted, fail, grouped, say, stdout, Fault, Out, BAD, DONE, FAILED, INTERRUPTED,
+};
+use super::totals::{dollars, number_of};
 use super::watch::{watched, Shown, Watch, Watched, NOT_RECORDING};
 use crate::actions::Actions;
 use crate::python::quoted;
@@ -20,6 +23,10 @@ use crate::replay::{
     with_recorded, Asked, Comparison, FullRecords, Kind, Options, Report, Standing, Tape, Why,
 };
 use crate::runner::Flow;
+
+const REMEDY: &str = "observability: {record: {full: [GLOB]}}, or call them with --live GLOB, or give the state with --set";
+/// The most changes of one call that are shown.
+const SHOWN: usize = 3;
 
 pub(super) fn call(options: &ReplayOptions) -> Result<u8, Fault> {
     if !RECORD {
@@ -35,7 +42,7 @@ pub(super) fn call(options: &ReplayOptions) -> Result<u8, Fault> {
     };
     let tape = Tape::new(&log, &flow, rules(options)?).map_err(plain)?;
     if options.dry {
-        return dry(&tape);
+        return dry(&tape, &log, &flow);
     }
     let state = initial(&tape, &options.set)?;
     let tape = Arc::new(tape);
@@ -81,7 +88,7 @@ fn recorded(log: &Path, chosen: Option<&str>) -> Result<FlowLog, Fault> {
 fn rules(options: &ReplayOptions) -> Result<Options, Fault> {
     let globs = |texts: &[String]| texts.iter().map(|text| Glob::new(text)).collect();
     let mut full = FullRecords::default();
-    for file in files_of(&[options.log.clone()])?.0 {
+    for file in files_of(std::slice::from_ref(&options.log))?.0 {
         full.extend(FullRecords::beside(&file)?);
     }
     let secrets = options.secret.iter().map(|given| secret(given));
@@ -99,19 +106,20 @@ fn rules(options: &ReplayOptions) -> Result<Options, Fault> {
 /// Returns the place and the value of `--secret`.
 fn secret(given: &str) -> Result<(String, Snap), Fault> {
     let pair = given
-        .split_once('=')
+        .rsplit_once('=')
         .filter(|(place, name)| !place.is_empty() && !name.is_empty());
     let Some((place, name)) = pair else {
         return Err(Fault::Input(format!(
-            "--secret {} is not place=variable; write --secret login.output.access_token=TOKEN",
+            "--secret {} is not PLACE=VARIABLE; write --secret login.output.access_token=TOKEN",
             quoted(given)
         )));
     };
     match std::env::var(name) {
         Ok(value) => Ok((place.to_owned(), value.into())),
         Err(_) => Err(Fault::Input(format!(
-            "--secret {}: the variable {name} is not set",
-            quoted(given)
+            "--secret {}: the environment variable {} is not set",
+            quoted(given),
+            quoted(name)
         ))),
     }
 }
@@ -140,40 +148,69 @@ fn initial(tape: &Tape, settings: &[String]) -> Result<Snap, Fault> {
     overlaid(recorded.unwrap_or(Snap::Map(Box::default())), settings)
 }
 
-/// Says what of a recording cannot be used.
-fn dry(tape: &Tape) -> Result<u8, Fault> {
-    let problems = tape.problems();
+/// Says whether a recording can be used, and runs nothing.
+fn dry(tape: &Tape, log: &FlowLog, flow: &Flow) -> Result<u8, Fault> {
+    let (problems, (calls, whole)) = (tape.problems(), tape.size());
     let mut out = stdout();
+    let name = log.name.as_deref().unwrap_or("?");
+    out.line(&format!("{name}  {}  {}", log.status.name(), log.flow_id))?;
+    let (calls, whole) = (
+        counted(calls as u64, "recorded call"),
+        counted(whole as u64, "whole answer"),
+    );
+    out.line(&format!("{calls}, {whole}"))?;
+    if let Some(recorded) = tape.sha256() {
+        let told = match flow.sha256() == Some(recorded) {
+            true => "as it was recorded",
+            false => "another one than was recorded",
+        };
+        out.line(&format!("the flow file is {told}"))?;
+    }
+    for place in tape.redacted_places() {
+        out.line(&format!(
+            "redacted: {place}; a real call that gets it needs --secret {place}=VARIABLE"
+        ))?;
+    }
     for problem in &problems {
-        out.line(problem)?;
+        out.line(&format!("not usable: {problem}"))?;
     }
     if problems.is_empty() {
-        out.line("the recording can be replayed")?;
+        out.line("usable: every recorded call can be answered")?;
     }
     out.finish()?;
     match problems.len() as u64 {
         0 => Ok(DONE),
-        count => Ok(fail(
-            &format!(
-                "the recording cannot be replayed as a whole: {}",
-                counted(count, "problem")
-            ),
-            BAD,
-        )),
+        count => {
+            let parts = counted(count, "part");
+            Ok(fail(
+                &format!(
+                    "{parts} of the recording cannot be used; record these actions whole: {REMEDY}"
+                ),
+                BAD,
+            ))
+        }
     }
 }
 
 fn told(run: &Watched, tape: &Tape) -> Result<u8, Fault> {
     let report = tape.report();
-    let mut out = stdout();
     let (old, new) = tape.logs()?;
-    out.text(&compared(&Comparison::of(&old, &new)))?;
-    out.line(&counts(&report))?;
-    for asked in report.asked.iter().filter(|asked| asked.kind != Kind::Same) {
-        out.line(&line_of(asked))?;
+    let mut out = stdout();
+    out.text(&compared(
+        &Comparison::of(&old, &new),
+        report.stopped.is_some(),
+    ))?;
+    out.text("\n")?;
+    out.line(&counts(&report, &new))?;
+    for kind in [Kind::Moved, Kind::Pretended, Kind::Live] {
+        for asked in report.of(kind) {
+            described(asked, &mut out)?;
+        }
     }
-    for place in &report.unused {
-        out.line(&format!("  not asked for: {place}"))?;
+    if report.stopped.is_none() {
+        for place in &report.unused {
+            out.line(&format!("not asked for: {place}"))?;
+        }
     }
     for file in &run.files {
         out.line(&format!("log  {}", file.to_string_lossy()))?;
@@ -182,77 +219,98 @@ fn told(run: &Watched, tape: &Tape) -> Result<u8, Fault> {
     if let Some(stopped) = &report.stopped {
         return Ok(match stopped.kind {
             Why::Beyond => {
-                say(&format!("note: {stopped}"));
+                say(&format!("note: ended at {stopped}"));
                 DONE
             }
-            Why::Unfit => fail(&format!("stopped: {stopped}"), BAD),
-            Why::Changed => fail(&format!("stopped: {stopped}"), FAILED),
+            Why::Unfit => fail(&format!("stopped at {stopped}"), BAD),
+            Why::Changed => fail(&format!("stopped at {stopped}"), FAILED),
         });
     }
-    let Err(failure) = &run.result else {
-        return Ok(DONE);
+    Ok(match &run.result {
+        Err(failure) if failure.is_cancelled() => {
+            say("interrupted");
+            INTERRUPTED
+        }
+        Err(failure) if old.status != Status::Error => fail(&reason(failure, run), FAILED),
+        _ => DONE,
+    })
+}
+
+/// Returns how many calls were answered, and how; and what those cost that were made.
+fn counts(report: &Report, new: &FlowLog) -> String {
+    let answered = [Kind::Same, Kind::Moved, Kind::Pretended].map(|kind| report.count(kind));
+    let answered = grouped(answered.iter().sum::<usize>() as u64);
+    let [tokens, _, _, cost] = new.metrics.counted.each_ref().map(number_of);
+    let mut spent = Vec::new();
+    if tokens > 0.0 {
+        spent.push(format!("{} tokens", grouped(tokens as u64)));
+    }
+    if cost > 0.0 {
+        spent.push(dollars(cost));
+    }
+    let spent = match spent.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", spent.join(", ")),
     };
-    if failure.is_cancelled() {
-        say("interrupted");
-        return Ok(INTERRUPTED);
-    }
-    let text = format!("{}: {}", failure.kind, failure.message);
-    let text = run.flow.policy.scrub_text(&text, &run.flow.taints);
-    if old.status == Status::Error {
-        say(&format!("note: the flow fails as it did: {text}"));
-        return Ok(DONE);
-    }
-    Ok(fail(&text, FAILED))
-}
-
-/// Returns how many calls were answered, and how.
-fn counts(report: &Report) -> String {
-    let answered = report.count(Kind::Same) + report.count(Kind::Moved);
-    let mut text = format!(
-        "{answered} answered from the log, {} live",
-        report.count(Kind::Live)
+    let (live, unused) = (
+        grouped(report.count(Kind::Live) as u64),
+        grouped(report.unused.len() as u64),
     );
-    match report.count(Kind::Pretended) {
-        0 => {}
-        count => text += &format!(", {count} pretended"),
-    }
-    text + &format!(", {} recorded ones not asked for", report.unused.len())
+    format!("{answered} answered from the log, {live} live{spent}, {unused} recorded ones not asked for")
 }
 
-fn line_of(asked: &Asked) -> String {
+fn described(asked: &Asked, out: &mut Out) -> Result<(), Fault> {
     let kind = match asked.kind {
         Kind::Same => "same",
         Kind::Moved => "moved",
         Kind::Live => "live",
         Kind::Pretended => "pretended",
     };
-    let changes = asked
-        .changes
-        .iter()
-        .take(3)
-        .map(|change| format!("; {change}"));
-    format!(
-        "  {kind}: {} ({}): {}{}",
-        asked.place,
-        asked.node,
-        asked.why,
-        changes.collect::<String>()
-    )
+    out.line(&format!(
+        "{kind}: {} ({}): {}",
+        asked.place, asked.node, asked.why
+    ))?;
+    for change in asked.changes.iter().take(SHOWN) {
+        out.line(&format!("  {change}"))?;
+    }
+    match asked.changes.len().saturating_sub(SHOWN) as u64 {
+        0 => Ok(()),
+        more => out.line(&format!("  {}", counted(more, "more change"))),
+    }
 }
 
-/// Returns the lines of a comparison.
-fn compared(found: &Comparison) -> String {
+/// Returns the lines of a comparison; of a run that was stopped, what it did not reach is only counted.
+fn compared(found: &Comparison, is_stopped: bool) -> String {
     let mut text = String::new();
-    for one in &found.differences {
+    let is_out = |standing: Standing| is_stopped && standing == Standing::Removed;
+    let (rest, shown): (Vec<_>, Vec<_>) = found
+        .differences
+        .iter()
+        .cloned()
+        .partition(|one| is_out(one.standing));
+    for one in &shown {
         let mark = match one.standing {
             Standing::Added => '+',
             Standing::Removed => '-',
             Standing::Changed => '~',
         };
-        text += &format!("{mark} {}\n", printable(&one.place));
+        let place = if one.place.is_empty() {
+            "the flow"
+        } else {
+            &one.place
+        };
+        text += &format!("{mark} {}\n", printable(place));
         for change in &one.changes {
             text += &format!("    {}\n", printable(&change.to_string()));
         }
     }
-    text + &format!("{found}\n")
+    let reached = Comparison {
+        differences: shown,
+        ..found.clone()
+    };
+    text += &format!("{reached}\n");
+    match rest.len() as u64 {
+        0 => text,
+        count => text + &format!("{} not reached\n", counted(count, "recorded span")),
+    }
 }

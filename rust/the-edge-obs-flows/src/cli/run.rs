@@ -141,7 +141,7 @@ fn about(run: &Watched, log: &FlowLog, view: View) -> String {
 }
 
 /// Returns why a flow failed, in one line, without the secrets that were found in its log.
-fn reason(failure: &Failure, run: &Watched) -> String {
+pub(super) fn reason(failure: &Failure, run: &Watched) -> String {
     let span = run.log.as_ref().and_then(origin);
     let Some((span, error)) = span.and_then(|span| Some((span, span.error.as_ref()?))) else {
         let text = format!("{}: {}", failure.kind, failure.message);

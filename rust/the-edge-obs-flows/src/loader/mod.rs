@@ -125,7 +125,6 @@ impl Loading {
         let positions = nodes.iter().enumerate();
         Ok(Plan {
             name: name.unwrap_or_default(),
-            path: source.path.clone(),
             initial_state: State::from_snap(initial),
             fixed: Fixed::new(&variables, &settings, &folder),
             file: source

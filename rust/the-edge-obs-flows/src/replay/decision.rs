@@ -68,7 +68,7 @@ impl Tape {
     fn known(&self, now: &mut Now, asking: &Asking<'_>, kind: Kind, at: usize) -> Decision {
         let is_live = self.may_be_live(now, asking);
         if self.options.again && is_live {
-            return self.live(now, asking, "again", Vec::new());
+            return self.live(now, asking, "it is called again", Vec::new());
         }
         let call = &self.recording.calls[at];
         let full = self.recording.full_of(call);
@@ -141,7 +141,7 @@ impl Tape {
         changes: Vec<Change>,
     ) -> Decision {
         if now.hands_out_placeholders && holds_placeholder(asking.params) {
-            let hint = match self.redacted_places(now).first() {
+            let hint = match self.recording.redacted_places(|at| now.is_used[at]).first() {
                 Some(first) => format!("give the secret: --secret {first}=VARIABLE"),
                 None => String::new(),
             };
@@ -150,20 +150,6 @@ impl Tape {
         }
         now.note(Asked::new(asking, Kind::Live, why, changes));
         Decision::Live
-    }
-
-    /// Returns the places at which secrets were taken out of what was handed out.
-    fn redacted_places(&self, now: &Now) -> Vec<String> {
-        let calls = self.recording.calls.iter().enumerate();
-        let used = calls.filter(|(at, _)| now.is_used[*at]);
-        let paths = used.flat_map(|(_, call)| {
-            let full = self.recording.full_of(call);
-            let paths = call.redacted(full).into_iter();
-            paths.map(|path| format!("{}.{path}", call.name()))
-        });
-        let (of_state, _) = self.recording.state_losses();
-        let of_state = of_state.into_iter().map(|path| format!("flow.{path}"));
-        paths.chain(of_state).collect()
     }
 
     fn may_be_live(&self, now: &Now, asking: &Asking<'_>) -> bool {
@@ -204,7 +190,7 @@ impl Tape {
         if changes.is_empty() {
             if recording.has_failed() && recording.unused(&now.is_used).next().is_none() {
                 let hint = format!("to go on, make the call with live '{name}'");
-                let why = "the recording ends before it".to_owned();
+                let why = "the recording, of a run that failed, ends before this call".to_owned();
                 return stop(asking, why, changes, hint, Why::Beyond);
             }
             if recording.calls.iter().all(|call| *call.node != *name) {

@@ -145,7 +145,7 @@ impl<'f> Full<'f> {
 }
 
 /// Returns the digest of typed JSON: SHA-256 of its text with sorted keys.
-fn digest(typed: &Snap) -> String {
+pub(crate) fn digest(typed: &Snap) -> String {
     sha256::digest(without_digests(&sorted(typed).to_json()).as_bytes())
 }
 

@@ -49,6 +49,8 @@ mod tape;
 mod values;
 
 pub use comparison::{Comparison, Difference, Standing};
+#[cfg(feature = "cli")]
+pub(crate) use full::digest;
 pub use full::FullRecords;
 pub use options::Options;
 pub use report::{Asked, Kind, Report};

@@ -251,13 +251,30 @@ impl Recording {
         (paths(redacted), cut)
     }
 
+    /// Returns the places at which secrets were taken out of the answers of some calls, and of the initial state.
+    pub(super) fn redacted_places(&self, is_meant: impl Fn(usize) -> bool) -> Vec<String> {
+        let calls = self
+            .calls
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| is_meant(*at));
+        let paths = calls.flat_map(|(_, call)| {
+            let paths = call.redacted(self.full_of(call)).into_iter();
+            paths.map(|path| format!("{}.{path}", call.name()))
+        });
+        let of_state = self.state_losses().0.into_iter();
+        paths
+            .chain(of_state.map(|path| format!("flow.{path}")))
+            .collect()
+    }
+
     /// Returns the calls that have not answered, and are not inside one that has.
     pub(super) fn unused<'r>(&'r self, is_used: &'r [bool]) -> impl Iterator<Item = &'r Recorded> {
         let below = self.below(is_used);
         let calls = self.calls.iter().enumerate();
         calls
             .filter(move |(at, call)| {
-                !is_used[*at]
+                !is_used.get(*at).copied().unwrap_or_default()
                     && !is_ours(&call.node)
                     && &*call.node != CODE
                     && !below.contains(&*call.span.span_id)

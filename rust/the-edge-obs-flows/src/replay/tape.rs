@@ -11,7 +11,7 @@ use super::decision::{Asking, Decision};
 use super::folder::{translated, Folders};
 use super::options::Options;
 use super::places::{Place, Places, STRUCTURE};
-use super::recording::{is_ours, Recording};
+use super::recording::{is_ours, root_data, Recording};
 use super::report::{Asked, Report};
 use super::secrets::Secrets;
 use super::stopped::{Stopped, Why};
@@ -114,39 +114,69 @@ impl Tape {
         self.recording.state_losses().1
     }
 
-    /// Returns why the recording cannot be used as a whole, a line for each reason.
+    /// Returns why the recording cannot be used as a whole, a line for each reason. What may be called is left out.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let recording = &self.recording;
         let mut found = Vec::new();
         if recording.state().is_none() {
-            found.push("the initial state is not recorded: give it with --set".to_owned());
+            found.push("the initial state is not recorded".to_owned());
         }
         let cut = self.cut_state().into_iter();
-        found.extend(
-            cut.map(|path| {
-                format!("the initial state was cut at {path}: give that key with --set")
-            }),
-        );
+        found.extend(cut.map(|path| format!("the initial state was cut at {path}")));
         if recording.calls.is_empty() {
-            found.push("no call is recorded: were the levels of all actions filtered?".to_owned());
+            let problem = "no call is recorded; were the levels of all actions filtered?";
+            found.push(problem.to_owned());
         }
-        for call in recording.unused(&vec![false; recording.calls.len()]) {
+        for call in recording.unused(&[]) {
+            let is_live = self
+                .options
+                .live
+                .iter()
+                .any(|glob| glob.matches(&call.node));
+            if is_live {
+                continue;
+            }
             let full = recording.full_of(call);
-            let cuts = || match full {
-                None => call.cuts(&self.ignored),
-                Some(_) => Vec::new(),
-            };
-            let problem = call.problem(full).or_else(|| {
-                let cuts = cuts();
+            let beyond = || {
+                let cuts = call.cuts(&self.ignored);
                 let first = cuts[..cuts.len().min(3)].join(", ");
-                (!cuts.is_empty()).then(|| format!("its recorded input was cut at {first}"))
-            });
-            if let Some(problem) = problem {
+                let is_unknown = full.is_none() && !cuts.is_empty();
+                is_unknown.then(|| format!("its recorded input was cut at {first}"))
+            };
+            if let Some(problem) = call.problem(full).or_else(beyond) {
                 found.push(format!("{} ({}): {problem}", call.place.shown(), call.node));
             }
         }
         found
+    }
+
+    /// Returns how many recorded calls can be asked for, and how many of them have whole answers.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let recording = &self.recording;
+        let whole = recording
+            .calls
+            .iter()
+            .filter(|call| recording.full_of(call).is_some());
+        (recording.unused(&[]).count(), whole.count())
+    }
+
+    /// Returns the places at which secrets were redacted, as the option `secrets` names them.
+    #[must_use]
+    pub fn redacted_places(&self) -> Vec<String> {
+        let of_state = self.recording.state_losses().0.into_iter();
+        let of_state = of_state.map(|path| format!("flow.{path}"));
+        let mut known = HashSet::new();
+        let places = of_state.chain(self.recording.redacted_places(|_| true));
+        places.filter(|place| known.insert(place.clone())).collect()
+    }
+
+    /// Returns the digest of the flow file that was recorded, if the log has it.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        let flow = root_data(&self.recording.log)?.get("flow")?;
+        flow.get("sha256")?.as_str()
     }
 
     /// Returns the recorded run and the new one so far, as they are to be compared: without what answered calls did inside, and without
@@ -165,13 +195,13 @@ impl Tape {
             !hidden.contains(&*span)
         };
         let old = self.recording.log.events.iter().filter(is_shown);
-        let old = build_flow_log(old.map(|event| self.ignored.from_event(event)), 0, 0)?;
+        let old = build_flow_log(old.map(|event| self.ignored.clean_event(event)), 0, 0)?;
         let id = now.events.first().and_then(|event| text(event, "flow_id"));
         let new = now
             .events
             .iter()
             .filter(|event| text(event, "flow_id") == id);
-        let new = build_flow_log(new.map(|event| self.ignored.from_event(event)), 0, 0)?;
+        let new = build_flow_log(new.map(|event| self.ignored.clean_event(event)), 0, 0)?;
         Ok((old, new))
     }
 

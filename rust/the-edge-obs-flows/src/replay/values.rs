@@ -258,7 +258,7 @@ impl Ignored {
     }
 
     /// Returns an event without what is ignored in its input and output.
-    pub(super) fn from_event(&self, event: &Snap) -> Snap {
+    pub(super) fn clean_event(&self, event: &Snap) -> Snap {
         let (false, Snap::Map(pairs)) = (self.0.is_empty(), event) else {
             return event.clone();
         };

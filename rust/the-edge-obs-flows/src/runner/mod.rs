@@ -109,6 +109,12 @@ impl Flow {
         &self.plan.name
     }
 
+    /// Returns the digest of the flow's file.
+    #[cfg(feature = "cli")]
+    pub(crate) fn sha256(&self) -> Option<&str> {
+        self.plan.sha256.as_deref()
+    }
+
     /// Returns the folder of the flow's file; `None` for a flow given as text.
     pub(crate) fn folder(&self) -> Option<&Path> {
         Path::new(self.plan.file.as_deref()?).parent()

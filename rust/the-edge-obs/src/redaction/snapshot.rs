@@ -339,7 +339,15 @@ impl<'a> Pass<'a> {
                 self.rename(&mut pairs, taken, &mut known);
                 verdicts[taken] = self.verdict(&pairs[taken].0, &pairs);
             }
+            let mut short = None;
+            if !self.caps.cuts && is_longer(&pairs[taken].0, MAX_KEY) {
+                // The key stays whole; what it says is what the key of a log says.
+                let key = self.key(&pairs[taken].0);
+                verdicts[taken] = self.verdict(&key, &pairs);
+                short = Some(key);
+            }
             let (verdict, (key, value)) = (verdicts[taken], &pairs[taken]);
+            let key = short.as_ref().unwrap_or(key);
             let siblings = || pairs.iter().map(|(key, _)| &**key);
             let is_secret = verdict != Verdict::Plain && reveals(verdict, value, key, siblings());
             pairs[taken].1 = if is_secret {
