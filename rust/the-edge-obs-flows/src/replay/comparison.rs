@@ -8,7 +8,7 @@ use std::fmt;
 use the_edge_obs::flow_log::SpanInfo;
 use the_edge_obs::{FlowLog, Snap};
 
-use super::losses::{losses, Loss};
+use super::losses::losses;
 use super::places::{Place, Places};
 use super::values::{changes, Change, Fold};
 
@@ -79,44 +79,70 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// One span, ready to be compared.
+/// What of a span is compared, and in which order.
+const COMPARED: [&str; 6] = ["node", "status", "error", "input", "output", "metrics"];
+
+/// One run, ready to be compared.
+struct Run {
+    sides: Vec<Side>,
+    fold: Fold,
+}
+
+/// One span.
 struct Side {
     place: Place,
+    /// What counts of it, by the keys in [`COMPARED`].
     facts: Snap,
-    losses: Vec<(String, Loss)>,
+    /// The paths of values that are not whole.
+    losses: Vec<String>,
 }
 
 impl Comparison {
     /// Compares two runs.
     #[must_use]
     pub fn of(old: &FlowLog, new: &FlowLog) -> Comparison {
-        let (old, new) = (sides(old), sides(new));
-        let before: HashMap<&Place, &Side> = old.iter().map(|side| (&side.place, side)).collect();
+        let (old, mut new) = (Run::of(old), Run::of(new));
+        // Answers of a replay name the run that they were recorded in.
+        new.fold.ids.extend(old.fold.ids.iter().cloned());
+        let before: HashMap<&Place, &Side> = old.by_place();
         let mut made = Comparison::default();
-        for side in &new {
+        for side in &new.sides {
             let Some(earlier) = before.get(&side.place) else {
                 made.add(Standing::Added, side, Vec::new());
                 continue;
             };
-            let mut found = Vec::new();
-            for key in ["node", "status", "error", "input", "output", "metrics"] {
-                found.extend(changes(key, earlier.facts.get(key), side.facts.get(key)));
-            }
-            if found.is_empty() {
-                made.same += 1;
-                let losses = earlier.losses.iter().chain(&side.losses);
-                for (path, _) in losses {
-                    let told = (path.clone(), side.place.shown());
-                    if !made.partly_logged.contains(&told) {
-                        made.partly_logged.push(told);
+            let compared = COMPARED.into_iter().flat_map(|key| {
+                let (one, other) = (earlier.facts.get(key), side.facts.get(key));
+                match one == other {
+                    true => Vec::new(),
+                    false => {
+                        let (one, other) = (
+                            one.map(|one| old.fold.value(one)),
+                            other.map(|other| new.fold.value(other)),
+                        );
+                        changes(key, one.as_ref(), other.as_ref())
                     }
                 }
-            } else {
+            });
+            let found: Vec<Change> = compared.collect();
+            if !found.is_empty() {
                 made.add(Standing::Changed, side, found);
+                continue;
             }
+            made.same += 1;
+            let mut paths: Vec<&String> = earlier.losses.iter().chain(&side.losses).collect();
+            paths.sort();
+            paths.dedup();
+            let place = side.place.shown();
+            let told = paths.into_iter().map(|path| (path.clone(), place.clone()));
+            made.partly_logged.extend(told);
         }
-        let after: HashMap<&Place, &Side> = new.iter().map(|side| (&side.place, side)).collect();
-        for side in old.iter().filter(|side| !after.contains_key(&side.place)) {
+        let after = new.by_place();
+        for side in old
+            .sides
+            .iter()
+            .filter(|side| !after.contains_key(&side.place))
+        {
             made.add(Standing::Removed, side, Vec::new());
         }
         made
@@ -132,79 +158,82 @@ impl Comparison {
     }
 }
 
-fn sides(log: &FlowLog) -> Vec<Side> {
-    let fold = Fold::of(log);
-    let text = |event: &'_ Snap, key: &str| {
-        event
-            .get(key)
-            .and_then(Snap::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (mut places, mut entries, mut ends) = (Places::default(), HashMap::new(), HashMap::new());
-    for event in &log.events {
-        let (id, data) = (
-            text(event, "span_id"),
-            event.get("data").unwrap_or(&Snap::Null),
-        );
-        match &*text(event, "event_type") {
-            "entry" => {
-                places.add(event);
-                entries.insert(id, data);
-            }
-            "exit" | "error" => {
-                if places.get(&id).is_none() {
-                    places.add(event); // its entry is not there
+impl Run {
+    fn of(log: &FlowLog) -> Run {
+        let (mut places, mut entries, mut ends) =
+            (Places::default(), HashMap::new(), HashMap::new());
+        for event in &log.events {
+            let text = |key: &str| event.get(key).and_then(Snap::as_str).unwrap_or_default();
+            let (id, data) = (text("span_id"), event.get("data").unwrap_or(&Snap::Null));
+            match text("event_type") {
+                "entry" => {
+                    places.add(event);
+                    entries.insert(id, data);
                 }
-                ends.insert((id, text(event, "node")), data);
+                "exit" | "error" => {
+                    if places.get(id).is_none() {
+                        places.add(event); // its entry is not there
+                    }
+                    ends.insert((id, text("node")), data);
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        let side = |span: &SpanInfo| {
+            let entry = entries.get(&*span.span_id).copied().unwrap_or(&Snap::Null);
+            let end = ends
+                .get(&(&*span.span_id, &*span.node))
+                .copied()
+                .unwrap_or(&Snap::Null);
+            let losses = losses(entry, "input")
+                .into_iter()
+                .chain(losses(end, "output"));
+            Some(Side {
+                place: places.get(&span.span_id)?.clone(),
+                facts: facts(span, entry, end),
+                losses: losses.map(|(path, _)| path).collect(),
+            })
+        };
+        Run {
+            sides: log.spans.iter().filter_map(side).collect(),
+            fold: Fold::of(log),
         }
     }
-    let side = |span: &SpanInfo| {
-        let place = places.get(&span.span_id)?.clone();
-        let entry = entries.get(&*span.span_id).copied().unwrap_or(&Snap::Null);
-        let end = ends
-            .get(&(span.span_id.to_string(), span.node.to_string()))
-            .copied()
-            .unwrap_or(&Snap::Null);
-        let mut losses_of_both = losses(entry, "input");
-        losses_of_both.extend(losses(end, "output"));
-        Some(Side {
-            place,
-            facts: facts(span, entry, end, &fold),
-            losses: losses_of_both,
-        })
-    };
-    log.spans.iter().filter_map(side).collect()
+
+    fn by_place(&self) -> HashMap<&Place, &Side> {
+        self.sides.iter().map(|side| (&side.place, side)).collect()
+    }
 }
 
-/// Returns what counts of a span, folded.
-fn facts(span: &SpanInfo, entry: &Snap, end: &Snap, fold: &Fold) -> Snap {
-    let of = |data: &Snap, key: &str| data.get(key).map_or(Snap::Null, |value| fold.value(value));
-    let error = span.error.as_ref().map_or(Snap::Null, |error| {
-        without(fold.value(error), |key| key == "traceback")
-    });
-    let metrics = without(span.metrics.clone(), |key| key.ends_with("_ms"));
-    Snap::map([
-        ("node", Snap::from(&*span.node)),
-        ("status", span.status.name().into()),
-        ("error", error),
-        ("input", of(entry, "input")),
-        ("output", of(end, "output")),
-        ("metrics", metrics),
-    ])
-}
-
-fn without(value: Snap, is_out: impl Fn(&str) -> bool) -> Snap {
-    match value {
-        Snap::Map(pairs) => Snap::Map(
-            pairs
-                .into_vec()
-                .into_iter()
-                .filter(|(key, _)| !is_out(key))
-                .collect(),
+/// Returns what counts of a span.
+fn facts(span: &SpanInfo, entry: &Snap, end: &Snap) -> Snap {
+    // Where an error was raised, and its traceback, are places in code.
+    let of_code = |key: &str| matches!(key, "traceback" | "where");
+    let metrics = without(&span.metrics, |key| key.ends_with("_ms"));
+    let facts = [
+        ("node", Some(Snap::from(&*span.node))),
+        ("status", Some(span.status.name().into())),
+        (
+            "error",
+            span.error.as_ref().map(|error| without(error, of_code)),
         ),
-        other => other,
+        ("input", entry.get("input").cloned()),
+        ("output", end.get("output").cloned()),
+        ("metrics", Some(metrics)),
+    ];
+    Snap::map(
+        facts
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?))),
+    )
+}
+
+fn without(value: &Snap, is_out: impl Fn(&str) -> bool) -> Snap {
+    match value {
+        Snap::Map(pairs) => {
+            let kept = pairs.iter().filter(|(key, _)| !is_out(key));
+            Snap::Map(kept.cloned().collect())
+        }
+        other => other.clone(),
     }
 }

@@ -175,7 +175,14 @@ fn value_of(typed: &Snap, path: &str) -> Result<Snap, String> {
                     pairs.map(|(key, item)| Ok((key.clone(), value_of(item, &inside(path, key))?)));
                 Ok(Snap::Map(pairs.collect::<Result<_, String>>()?))
             }
-            Some(kind) => tagged(kind, typed.get("v").unwrap_or(&Snap::Null), path),
+            Some(kind) => {
+                let text = |key: &str| typed.get(key).and_then(Snap::as_str).unwrap_or("value");
+                match kind {
+                    "lost" => Err(format!("{path} was not recorded: {} ({})", text("why"), text("type"))),
+                    "object" | "dataclass" => Err(format!("{path} is a {}, which cannot be made again; return plain data from the node", text("type"))),
+                    kind => tagged(kind, typed.get("v").unwrap_or(&Snap::Null), path),
+                }
+            }
         },
         other => Ok(other.clone()),
     }
@@ -184,11 +191,10 @@ fn value_of(typed: &Snap, path: &str) -> Result<Snap, String> {
 fn tagged(kind: &str, value: &Snap, path: &str) -> Result<Snap, String> {
     let refuse = || {
         format!(
-            "{path} is a {kind}, which this runtime does not have; return plain data from the node"
+            "{path} is a {kind}, which only Python's runtime has; return plain data from the node"
         )
     };
     match (kind, value) {
-        ("lost" | "object", _) => Err(format!("{path} was not recorded")),
         ("tuple", items) => value_of(items, path),
         ("int", Snap::Str(digits)) => {
             let number = digits.parse().map(Snap::Int);
