@@ -531,6 +531,26 @@ nodes:
 }
 
 #[test]
+fn an_answer_is_given_once() {
+    let log = record(AGENT, Snap::Null);
+    let twice = AGENT.replace(
+        "nodes:",
+        "nodes:\n  - {name: first, uses: my.model, with: {prompt: write about rust}, output: first}",
+    );
+    let again = replay(&log, &twice);
+    assert_eq!(
+        again.stopped(),
+        "draft (my.model): its recorded answer was given to first; it is asked once more than it was recorded; make the call \
+         with live 'my.model'"
+    );
+    let again = replay_with(&log, &twice, live("my.*"), None);
+    assert_eq!(
+        (again.stopped(), again.counts()),
+        (String::new(), [1, 1, 1])
+    );
+}
+
+#[test]
 fn a_run_that_had_failed_fails_alike_or_goes_beyond() {
     let text = "
 nodes:

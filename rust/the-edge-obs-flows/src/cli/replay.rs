@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use the_edge_obs::globs::Glob;
 use the_edge_obs::jsonl::Skipped;
+use the_edge_obs::redaction::MORE;
 use the_edge_obs::text::printable;
 use the_edge_obs::{Error, FlowLog, Snap, Status, RECORD};
 
@@ -140,12 +141,29 @@ fn initial(tape: &Tape, settings: &[String]) -> Result<Snap, Fault> {
         let rest = path.strip_prefix("input.").unwrap_or_default();
         keys.contains(&rest.split(['.', '[']).next().unwrap_or_default())
     };
-    if let Some(path) = tape.cut_state().into_iter().find(|path| !is_given(path)) {
+    let cut = tape.cut_state();
+    if settings.is_empty() && cut.iter().any(|path| path == "input") {
+        let problem = "the recorded initial state was cut as a whole; give all of it with --set";
+        return Err(Fault::Input(problem.to_owned()));
+    }
+    let mut cut = cut.into_iter().filter(|path| path != "input");
+    if let Some(path) = cut.find(|path| !is_given(path)) {
         return Err(Fault::Input(format!(
             "the recorded initial state was cut at {path}; give that key with --set"
         )));
     }
-    overlaid(recorded.unwrap_or(Snap::Map(Box::default())), settings)
+    let state = match recorded {
+        // The key that says how many others were left out is not one of the state.
+        Some(Snap::Map(pairs)) => Snap::Map(
+            pairs
+                .into_vec()
+                .into_iter()
+                .filter(|(key, _)| &**key != MORE)
+                .collect(),
+        ),
+        _ => Snap::Map(Box::default()),
+    };
+    overlaid(state, settings)
 }
 
 /// Says whether a recording can be used, and runs nothing.

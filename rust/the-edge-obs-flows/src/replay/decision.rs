@@ -18,6 +18,7 @@ pub(super) struct Asking<'a> {
     pub name: &'a str,
     /// The parameters, with secrets.
     pub params: &'a Snap,
+    pub span: &'a str,
     pub place: &'a Place,
     /// Its input as it was logged, folded and without what is ignored.
     pub given: Option<Snap>,
@@ -53,15 +54,24 @@ impl Tape {
                 return self.other(now, asking, None, vec![change]);
             }
             found = changes("input", call.given.as_ref(), asking.given.as_ref());
-            if found.is_empty() {
+            if found.is_empty() && now.given_to[at].is_none() {
                 return self.known(now, asking, Kind::Same, at);
             }
         }
         let alike = recording.with_input(asking.name, asking.given.as_ref());
-        match alike.iter().find(|at| !now.is_used[**at]) {
-            Some(at) => self.known(now, asking, Kind::Moved, *at),
-            None => self.other(now, asking, here, found),
+        if let Some(at) = alike.iter().find(|at| now.given_to[**at].is_none()) {
+            return self.known(now, asking, Kind::Moved, *at);
         }
+        let taken = here.filter(|_| found.is_empty() && !self.may_be_live(now, asking));
+        if let Some(place) = taken.and_then(|at| now.given_to[at].as_ref()) {
+            let why = format!("its recorded answer was given to {}", place.shown());
+            let hint = format!(
+                "it is asked once more than it was recorded; make the call with live '{}'",
+                asking.name
+            );
+            return stop(asking, why, found, hint, Why::Changed);
+        }
+        self.other(now, asking, here, found)
     }
 
     /// Answers a call that was recorded for this input, if all of both is known.
@@ -124,7 +134,8 @@ impl Tape {
     ) -> Decision {
         let call = &self.recording.calls[at];
         let full = self.recording.full_of(call);
-        now.is_used[at] = true;
+        now.given_to[at] = Some(asking.place.clone());
+        now.given.insert(asking.span.into(), at);
         let redacted = call.redacted(full);
         now.hands_out_placeholders |= redacted.iter().any(|path| !self.secrets.knows(at, path));
         now.note(Asked::new(asking, kind, why, changes));
@@ -141,7 +152,7 @@ impl Tape {
         changes: Vec<Change>,
     ) -> Decision {
         if now.hands_out_placeholders && holds_placeholder(asking.params) {
-            let hint = match self.recording.redacted_places(|at| now.is_used[at]).first() {
+            let hint = match self.recording.redacted_places().first() {
                 Some(first) => format!("give the secret: --secret {first}=VARIABLE"),
                 None => String::new(),
             };
@@ -188,7 +199,7 @@ impl Tape {
     fn unknown(&self, now: &Now, asking: &Asking<'_>, why: &str, changes: Vec<Change>) -> Decision {
         let (recording, name) = (&self.recording, asking.name);
         if changes.is_empty() {
-            if recording.has_failed() && recording.unused(&now.is_used).next().is_none() {
+            if recording.has_failed() && recording.unused(&now.given_to).next().is_none() {
                 let hint = format!("to go on, make the call with live '{name}'");
                 let why = "the recording, of a run that failed, ends before this call".to_owned();
                 return stop(asking, why, changes, hint, Why::Beyond);

@@ -131,6 +131,38 @@ impl Recorded {
         Failure::recorded(self.ended().get("error").unwrap_or(&Snap::Null))
     }
 
+    /// Returns an end with the output of this call, as it was logged; another event as it is.
+    pub(super) fn as_logged(&self, event: &Snap) -> Snap {
+        let recorded = self.ended();
+        let (Snap::Map(pairs), Some(output)) = (event, recorded.get("output")) else {
+            return event.clone();
+        };
+        let is_output = event
+            .get("data")
+            .is_some_and(|data| data.get("output").is_some());
+        if !is_output {
+            return event.clone();
+        }
+        let data = |data: &Snap| match data {
+            Snap::Map(pairs) => {
+                let others = pairs
+                    .iter()
+                    .filter(|(key, _)| !matches!(&**key, "output" | "cut"));
+                let own = [("output", Some(output)), ("cut", recorded.get("cut"))];
+                let own = own
+                    .into_iter()
+                    .filter_map(|(key, value)| Some((key.into(), value?.clone())));
+                Snap::Map(others.cloned().chain(own).collect())
+            }
+            other => other.clone(),
+        };
+        let pairs = pairs.iter().map(|(key, value)| match &**key {
+            "data" => (key.clone(), data(value)),
+            _ => (key.clone(), value.clone()),
+        });
+        Snap::Map(pairs.collect())
+    }
+
     /// Returns the metrics of its end, but for times.
     pub(super) fn metrics(&self) -> impl Iterator<Item = (&str, &Snap)> {
         let pairs = match &self.span.metrics {
@@ -251,30 +283,29 @@ impl Recording {
         (paths(redacted), cut)
     }
 
-    /// Returns the places at which secrets were taken out of the answers of some calls, and of the initial state.
-    pub(super) fn redacted_places(&self, is_meant: impl Fn(usize) -> bool) -> Vec<String> {
-        let calls = self
-            .calls
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| is_meant(*at));
-        let paths = calls.flat_map(|(_, call)| {
+    /// Returns the places at which secrets were taken out of the initial state and of answers.
+    pub(super) fn redacted_places(&self) -> Vec<String> {
+        let of_state = self.state_losses().0.into_iter();
+        let of_state = of_state.map(|path| format!("flow.{path}"));
+        let of_calls = self.calls.iter().flat_map(|call| {
             let paths = call.redacted(self.full_of(call)).into_iter();
             paths.map(|path| format!("{}.{path}", call.name()))
         });
-        let of_state = self.state_losses().0.into_iter();
-        paths
-            .chain(of_state.map(|path| format!("flow.{path}")))
-            .collect()
+        let mut known = HashSet::new();
+        let places = of_state.chain(of_calls);
+        places.filter(|place| known.insert(place.clone())).collect()
     }
 
     /// Returns the calls that have not answered, and are not inside one that has.
-    pub(super) fn unused<'r>(&'r self, is_used: &'r [bool]) -> impl Iterator<Item = &'r Recorded> {
-        let below = self.below(is_used);
+    pub(super) fn unused<'r>(
+        &'r self,
+        given_to: &'r [Option<Place>],
+    ) -> impl Iterator<Item = &'r Recorded> {
+        let below = self.below(given_to);
         let calls = self.calls.iter().enumerate();
         calls
             .filter(move |(at, call)| {
-                !is_used.get(*at).copied().unwrap_or_default()
+                !matches!(given_to.get(*at), Some(Some(_)))
                     && !is_ours(&call.node)
                     && &*call.node != CODE
                     && !below.contains(&*call.span.span_id)
@@ -283,7 +314,7 @@ impl Recording {
     }
 
     /// Returns the ids of the spans inside calls that have answered: those calls were not made again.
-    pub(super) fn below(&self, is_used: &[bool]) -> HashSet<&str> {
+    pub(super) fn below(&self, given_to: &[Option<Place>]) -> HashSet<&str> {
         let by_id: HashMap<&str, &SpanInfo> = self
             .log
             .spans
@@ -293,8 +324,8 @@ impl Recording {
         let used = self
             .calls
             .iter()
-            .zip(is_used)
-            .filter(|(_, is_used)| **is_used);
+            .zip(given_to)
+            .filter(|(_, given_to)| given_to.is_some());
         let mut waiting: Vec<&str> = used
             .flat_map(|(call, _)| call.span.children.iter().map(|child| &**child))
             .collect();

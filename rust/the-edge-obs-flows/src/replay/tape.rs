@@ -37,7 +37,10 @@ pub struct Tape {
 /// The run so far.
 #[derive(Default)]
 pub(super) struct Now {
-    pub is_used: Vec<bool>,
+    /// Of each recorded call, the place of the call that got its answer.
+    pub given_to: Vec<Option<Place>>,
+    /// The recorded calls that have answered, by the spans that got their answers.
+    pub given: HashMap<Box<str>, usize>,
     /// Whether the run has come to the step from which calls may be made.
     pub has_begun: bool,
     /// Whether a placeholder stands in what the run was given.
@@ -86,7 +89,7 @@ impl Tape {
         })?;
         let (redacted, _) = recording.state_losses();
         let now = Now {
-            is_used: vec![false; recording.calls.len()],
+            given_to: vec![None; recording.calls.len()],
             hands_out_placeholders: redacted.iter().any(|path| !secrets.knows_of_state(path)),
             ..Now::default()
         };
@@ -165,11 +168,7 @@ impl Tape {
     /// Returns the places at which secrets were redacted, as the option `secrets` names them.
     #[must_use]
     pub fn redacted_places(&self) -> Vec<String> {
-        let of_state = self.recording.state_losses().0.into_iter();
-        let of_state = of_state.map(|path| format!("flow.{path}"));
-        let mut known = HashSet::new();
-        let places = of_state.chain(self.recording.redacted_places(|_| true));
-        places.filter(|place| known.insert(place.clone())).collect()
+        self.recording.redacted_places()
     }
 
     /// Returns the digest of the flow file that was recorded, if the log has it.
@@ -187,7 +186,7 @@ impl Tape {
     /// [`Error::FlowNotFound`]: the new run has logged nothing.
     pub fn logs(&self) -> Result<(FlowLog, FlowLog), Error> {
         let now = self.now();
-        let hidden = self.recording.below(&now.is_used);
+        let hidden = self.recording.below(&now.given_to);
         let text =
             |event: &'_ Snap, key: &str| event.get(key).and_then(Snap::as_str).map(str::to_owned);
         let is_shown = |event: &&Snap| {
@@ -196,20 +195,37 @@ impl Tape {
         };
         let old = self.recording.log.events.iter().filter(is_shown);
         let old = build_flow_log(old.map(|event| self.ignored.clean_event(event)), 0, 0)?;
+        if now.events.is_empty() {
+            let problem = "the replay has logged nothing; log the flow at level info";
+            return Err(Error::FlowNotFound(problem.to_owned()));
+        }
         let id = now.events.first().and_then(|event| text(event, "flow_id"));
         let new = now
             .events
             .iter()
             .filter(|event| text(event, "flow_id") == id);
-        let new = build_flow_log(new.map(|event| self.ignored.clean_event(event)), 0, 0)?;
+        let new = new.map(|event| self.ignored.clean_event(&self.as_logged(&now, event)));
+        let new = build_flow_log(new, 0, 0)?;
         Ok((old, new))
+    }
+
+    /// Returns an event; the end of a call that got a whole answer with the output of the recorded call.
+    ///
+    /// A secret was taken out of the answer, so it is cut after another number of characters.
+    fn as_logged(&self, now: &Now, event: &Snap) -> Snap {
+        let span = event.get("span_id").and_then(Snap::as_str);
+        let at = span.and_then(|span| now.given.get(span));
+        match at.map(|at| &self.recording.calls[*at]) {
+            Some(call) if self.recording.full_of(call).is_some() => call.as_logged(event),
+            _ => event.clone(),
+        }
     }
 
     /// Returns what the replay did so far.
     #[must_use]
     pub fn report(&self) -> Report {
         let now = self.now();
-        let unused = self.recording.unused(&now.is_used);
+        let unused = self.recording.unused(&now.given_to);
         let unused = unused.filter(|call| !now.made.contains(&call.place));
         Report {
             unused: unused.map(|call| call.place.shown()).collect(),
@@ -238,13 +254,14 @@ impl Tape {
         let span = current().map(|current| current.span_id.to_string());
         let seen = span.and_then(|span| {
             let (place, entry) = (now.places.get(&span)?.clone(), now.entries.remove(&*span)?);
-            Some((place, entry, now.flow.clone()?))
+            Some((span, place, entry, now.flow.clone()?))
         });
         let decision = match seen {
             None => Decision::Stop(Box::new(filtered(called.name))),
-            Some((place, entry, flow)) => {
+            Some((span, place, entry, flow)) => {
                 let asking = Asking {
                     name: called.name,
+                    span: &span,
                     params: called.params,
                     place: &place,
                     given: plain(&entry, &now.fold, &self.ignored),
