@@ -137,6 +137,15 @@ class Entered(SpanContext):
     is_ended = is_late = False
 
 
+_new: Final = tuple.__new__
+
+
+def entered(flow: FlowState, number: int, parent: int | None, node: str) -> Entered:
+    """Return the context of a span, in half the time of ``Entered(...)``."""
+    context: Entered = _new(Entered, (flow, number, parent, node, None))
+    return context
+
+
 class Started(Entered):
     """The context of a span that ``start_span`` started; ``use_span`` makes a ``Lent`` of it current."""
 
@@ -280,12 +289,9 @@ def child_context(node: str, step: str | None = None) -> Entered:
         parent = nearest_open(parent)
     if parent is None:
         return Entered(*root_context(node, step))
-    child: Entered = _new(Entered, (parent[0], new_number(), parent[1], node, step))  # half the time of Entered(...)
+    child: Entered = _new(Entered, (parent[0], new_number(), parent[1], node, step))  # inline: many spans begin here
     child.before = parent
     return child
-
-
-_new: Final = tuple.__new__
 
 
 def root_context(node: str, step: str | None = None) -> SpanContext:

@@ -116,8 +116,7 @@ class FlowBuffer:
         self._tainted = 0
         self._pins = pins
         self._load = load
-        # Batches that were weighed together, oldest first: the number of events, and their bytes. None while there is at most one,
-        # as in most flows.
+        # Batches that were weighed together, oldest first: the number of events, and their bytes. None for one at most.
         self._chunks: deque[tuple[int, int]] | None = None
 
     @property
@@ -154,10 +153,13 @@ class FlowBuffer:
 
     def charge(self, count: int, size: int) -> None:
         """Add the weight of the oldest events that are not weighed yet, and of the flow's taints."""
-        if self.weighed or self._chunks is not None:
+        if self._chunks is not None or self.weighed:
             self._all_chunks().append((count, size))
         self.weighed += count
-        self._add(count, size)
+        self.bytes += size
+        load = self._load
+        load.bytes += size
+        load.events += count
         if self.flow is not None and self.flow.taints.chars != self._tainted:
             self._weigh_taints(self.flow.taints.chars)
 

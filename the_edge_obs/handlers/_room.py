@@ -10,7 +10,7 @@ from typing import Final
 from ..event import Event
 from ..recording.faults import Guard
 from ..recording.records import Item, flow_of
-from ._buffer import FlowBuffer, Load, estimate, exceeds
+from ._buffer import MAX_STEP, FlowBuffer, Load, estimate, exceeds
 from ._spill import Spill
 
 _REMEMBERED: Final = 10_000  # flows that have left; about 200 bytes each
@@ -168,29 +168,35 @@ class Room:
     def _settle_noted(self) -> None:
         """Weigh the flows that wait: short ones together, each with the mean of their events."""
         noted, self._noted, self._waiting = self._noted, [], 0
-        flows, items = self.flows, []
-        short: list[tuple[str, FlowBuffer, int]] = []
-        for flow_id in noted:  # long ones first: they may make room, and evict short ones
-            buffer = flows.get(flow_id)
-            if buffer is not None and len(buffer.items) - buffer.weighed > _SHORT:
-                self.settle(flow_id, buffer, final=True)
-        step, sample = self.load.step(), self.load.sample()
-        for flow_id in dict.fromkeys(noted):
-            buffer = flows.get(flow_id)
-            if buffer is None:
-                continue
-            buffer.allow(step, self._high)
-            if fresh := buffer.fresh():
-                short.append((flow_id, buffer, len(fresh)))
-                items += fresh
-                if sample == 1:
-                    buffer.charge(len(fresh), estimate(fresh, 1))
+        flows, short, has_long = self.flows, dict[str, FlowBuffer](), False
+        for flow_id in noted:
+            if (buffer := flows.get(flow_id)) is not None and (fresh := len(buffer.items) - buffer.weighed):
+                if fresh <= _SHORT:
+                    short[flow_id] = buffer
+                else:
+                    has_long = True
+                    self.settle(flow_id, buffer, final=True)
+        if has_long:  # they may have made room, and evicted short ones
+            short = {flow_id: buffer for flow_id, buffer in short.items() if flows.get(flow_id) is buffer}
+        self._settle_short(short)
+
+    def _settle_short(self, short: dict[str, FlowBuffer]) -> None:
+        load, items, counts = self.load, list[Item](), list[int]()
+        step, sample = load.step(), load.sample()
+        for buffer in short.values():
+            if step < MAX_STEP:
+                buffer.allow(step, self._high)
+            fresh = buffer.fresh()
+            items += fresh
+            counts.append(len(fresh))
+            if sample == 1:
+                buffer.charge(len(fresh), estimate(fresh, 1))
         if sample > 1:
             size, total = estimate(items, sample), len(items)
-            for _, buffer, count in short:
+            for buffer, count in zip(short.values(), counts, strict=True):
                 buffer.charge(count, size * count // total)
-        if short and self.load.exceeds():
-            flow_id, buffer, _ = short[-1]
+        if short and load.exceeds():
+            flow_id, buffer = short.popitem()
             self._make_room(flow_id, buffer)
 
     def _make_room(self, flow_id: str, buffer: FlowBuffer) -> None:

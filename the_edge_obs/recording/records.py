@@ -38,6 +38,8 @@ NOTHING: Final = type("Nothing", (), {"__repr__": lambda self: "NOTHING", "__red
 """The payload of an event without one; None is an ordinary value."""
 
 PLAIN: Final[dict[str, Kind]] = {name: Kind(name, None) for name in EVENT_TYPES}
+BEGUN: Final = Kind("entry", None)
+"""The kind of a root's entry whose payload is shared with other flows, and never changes."""
 
 
 class Site(NamedTuple):
