@@ -43,6 +43,7 @@ _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # co
 # Some platforms lack some of these flags. There, a check for a link precedes the open.
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _ANY: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+_APPENDING: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _KINDS: Final = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a folder"),
@@ -94,12 +95,11 @@ def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> t
     Raises:
         OSError: The file cannot be written to, or is not a regular file; ``strerror`` says which.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     try:
-        return _opened(path, flags, mode, follow=False)
+        return _opened(path, _APPENDING, mode, follow=False)
     except FileNotFoundError:  # asking for the folder each time would take a tenth of the time of creating a file
         make_folders(os.path.dirname(os.fspath(path)))
-    return _opened(path, flags, mode, follow=False)
+    return _opened(path, _APPENDING, mode, follow=False)
 
 
 def create(path: str | os.PathLike[str], mode: int = FILE_MODE) -> IO[bytes]:

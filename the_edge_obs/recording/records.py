@@ -111,8 +111,8 @@ def metrics_of(item: Item) -> int | dict[str, Any] | None:
 def is_last(item: Item) -> bool:
     """Tell whether an item is the end of a flow's root span, here or in another process."""
     if isinstance(item, tuple):
-        (_, _, parent, node, _), kind, *_ = item
-        return kind.event_type in ENDS and may_be_root(node, parent)
+        place = item[0]  # by index: each first and last event of a file passes here
+        return item[1][0] in ENDS and may_be_root(place[3], place[2])
     return item["event_type"] in ENDS and may_be_root(item["node"], item["parent_id"])
 
 

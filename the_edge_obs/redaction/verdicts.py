@@ -77,18 +77,21 @@ class Remembered:
     Attributes:
         clean: Texts and small numbers that scrubbing does not change, at this ``version`` of the taints.
         clean_keys: Keys that are not cut and that scrubbing does not change.
+        is_usual: Whether the flow knows no secret, and no redaction policy is active.
         start: The beginning of every line of the flow.
         above: The parent that was written last, and its part of a line.
         heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
     """
 
-    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "start", "version")
+    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "is_usual", "start", "version")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
         taints = flow.taints
         self.version = taints.version
-        self._clean = _shared if not taints and taints.policy is None else _Clean(_MAX_CHARS)
+        is_bare = not taints and taints.policy is None
+        self.is_usual = is_bare and process_policy() is BUILT_IN
+        self._clean = _shared if is_bare else _Clean(_MAX_CHARS)
         self.clean, self.clean_keys = self._clean.values, self._clean.keys
         self._needles: tuple[bytes, ...] | None = None
         self.heads: dict[int, tuple[str, int, bytes]] = {}
