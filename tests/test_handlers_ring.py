@@ -754,7 +754,6 @@ def test_what_is_left_of_a_batch_keeps_its_weight() -> None:
     """Events are weighed in batches, and leave one by one: what stays weighs as much as as many others."""
     ring = install(capacity=1_000)
     with obs.flow() as run:
-        run.begin()
         ring.stats()  # the root's entry is larger, and is weighed by itself
         log_numbers(run, range(500))
         half = ring.stats()

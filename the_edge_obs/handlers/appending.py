@@ -156,10 +156,11 @@ class FlowFiles:
         elif is_end:
             line = tally.ended(item, line)
         file.append(line)
-        if item is not None:
+        if item is not None and tally.spans is not None:
             tally.count(item, line)
         if is_end:
-            self._keep_tally(path, file)
+            if tally.spans is not None:  # not the end after all
+                self._keep_tally(path, tally)
             del self.of_flow[flow_id]
             self.forget(path)
         else:
@@ -169,23 +170,23 @@ class FlowFiles:
 
     def _opened(self, path: str) -> LogFile:
         file = self._open[path] = LogFile(path, self._mode)
-        tally = self._tallies.pop(path, None)
+        tally = self._tallies.pop(path, None) if self._tallies else None
         if tally is None and not file.size and path != self.path:
             tally = Tally(is_sure=True)
         if tally is not None and tally.size == file.size:
             file.tally = tally
         if len(self._open) > MAX_OPEN_FILES:
             oldest = next(iter(self._open))
-            self._keep_tally(oldest, self._open[oldest])
+            if (tally := self._open[oldest].tally).spans is not None:
+                self._keep_tally(oldest, tally)
             self.forget(oldest)
         return file
 
-    def _keep_tally(self, path: str, file: LogFile) -> None:
-        """Keep what was counted in a file that is closed, if its run goes on."""
-        if file.tally.spans is not None:
-            if len(self._tallies) >= _MAX_FLOWS:
-                self._tallies.clear()
-            self._tallies[path] = file.tally
+    def _keep_tally(self, path: str, tally: Tally) -> None:
+        """Keep what was counted in a file that is closed, as its run goes on."""
+        if len(self._tallies) >= _MAX_FLOWS:
+            self._tallies.clear()
+        self._tallies[path] = tally
 
     def end(self, flow_id: str) -> None:
         """Close the file of a flow that has ended."""
