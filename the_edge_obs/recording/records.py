@@ -215,15 +215,18 @@ def event_of_facts(facts: Facts) -> Event:
         data = _with_error(without_cut(data))
     elif payload is not NOTHING:
         data[kind.key], cut = known.scrubbed(payload, kind.key)
-    text = message if message is None else scrub_text(message, flow.taints)
-    if type(message) is Mark or text != message:
-        cut = [*cut, "message"]
+    text = message
+    if message is not None:
+        text = scrub_text(message, flow.taints)
+        if type(message) is Mark or text != message:
+            cut = [*cut, "message"]
     if cut:
         data["cut"] = cut
+    ids = known.ids
     event = {
         "flow_id": flow.id,
-        "span_id": flow.span_id(number),
-        "parent_id": None if parent is None else flow.span_id(parent),
+        "span_id": ids.get(number) or known.span_id(number),
+        "parent_id": None if parent is None else ids.get(parent) or known.span_id(parent),
         "node": node,
         "level": level_name(level),
         "timestamp": wall // 1000 / 1e6,
