@@ -383,19 +383,25 @@ class Seen:
 
     def is_new(self, event: Event) -> bool:
         """Tell whether an event is new, and remember it."""
-        return self.add(hash(identity(event)))
+        value, marks, young = hash(identity(event)), self._marks, self._young
+        at = value & (len(marks) - 1)
+        if marks[at] or len(young) >= _MOST_YOUNG - 1:
+            return self.add(value)
+        marks[at] = 1  # inline: most events are new
+        young.add(value)
+        return True
 
     def add(self, value: int) -> bool:
         """Remember a hash, and return whether it is new."""
-        marks, young = self._marks, self._young
+        marks = self._marks
         at = value & (len(marks) - 1)
         if marks[at]:
             if self._is_known(value):
                 return False
         else:
             marks[at] = 1
-        young.add(value)
-        if len(young) >= _MOST_YOUNG:
+        self._young.add(value)
+        if len(self._young) >= _MOST_YOUNG:
             self._settle()
         return True
 

@@ -15,6 +15,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
 from .context import flows_known
@@ -169,7 +170,7 @@ def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0
         >>> build_flow_log(obs.query("logs/flow-6f1c9ad2.jsonl")).status
         'ok'
     """
-    ordered = sorted(without_repeats(events), key=_time)
+    ordered = sorted(without_repeats(events), key=itemgetter("timestamp"))
     if not ordered:
         raise FlowNotFoundError("no events were given; a flow log needs at least one")
     return _flow_log(ordered[0]["flow_id"], ordered, dropped, faults, known)
@@ -194,10 +195,6 @@ def _flow_log(flow_id: str, ordered: list[Event], dropped: int, faults: int, kno
 
 def _name(root: SpanInfo) -> str | None:
     return None if root.partial else root.name or root.node
-
-
-def _time(event: Event) -> float:
-    return event["timestamp"]  # type: ignore[no-any-return]
 
 
 def spans_of(events: Sequence[Event]) -> list[SpanInfo]:
@@ -233,7 +230,7 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
         if span.end is not None and span.duration_ms is None and not span.partial:
             # An end that was logged by hand. A clock that was set back must not give a negative duration.
             span.duration_ms = max(0.0, round((span.end - span.start) * 1000, 6))
-    return dict(sorted(spans.items(), key=lambda pair: pair[1].start))
+    return {span.span_id: span for span in sorted(spans.values(), key=attrgetter("start"))}
 
 
 def _end(span: SpanInfo, event: Event) -> None:

@@ -132,7 +132,7 @@ class Remembered:
                 return decoded(payload), paths_of(path, payload.ways)
             payload = snapshot_of(payload)
         if (ways := self.marks_in(payload)) is not None:
-            return _copied(payload), paths_of(path, ways) if ways else []
+            return _copied(payload), paths_of(path, ways)
         clean = scrub(payload, self.flow.taints)
         return clean, cut_paths(path, payload, clean)
 
