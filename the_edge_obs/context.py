@@ -78,7 +78,7 @@ class FlowState:
         self.prefix = flow_id[:19]
         self.name = name
         self.scope = scope
-        self.taints = Taints(policy=policy_of_scope(scope))
+        self.taints = Taints(policy=None if scope is None else policy_of_scope(scope))
         self.ended = self.is_abroad = False
         self.faults = 0
         self.status, self.is_silent = "running", True

@@ -126,8 +126,9 @@ class ObservabilityContext:
         self.config = {} if config is None else dict(config)
 
     def __enter__(self) -> ObservabilityContext:
-        outer = self._outer()
-        if place() is not self.context:
+        here = place()
+        outer = None if here is None else self._outer()
+        if here is not self.context:
             enter(self.context)
             self._is_entered = True
         try:

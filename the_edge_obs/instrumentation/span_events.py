@@ -117,7 +117,7 @@ class OpenSpan:
         if self.is_ended:
             return
         self.is_ended = True
-        if isinstance(self.context, Entered):
+        if isinstance(self.context, Entered) and not self.context.is_ended:
             leave(self.context)
         forget(self.context[1], None)
         parts = Parts()

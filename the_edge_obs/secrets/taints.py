@@ -37,6 +37,7 @@ _FEW_SPELLINGS: Final = 1_024  # a secret with more characters is remembered in 
 _MAX_PASSED: Final = 256  # remembered texts that are not secrets, each with
 _MAX_ORDINARY: Final = 256  # at most this many characters, as the secrets whose spellings are remembered
 _NONE_PASSED: Final[frozenset[str | bytes | int]] = frozenset()
+_NO_NUMBERS: Final[frozenset[int]] = frozenset()
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LARGEST_NUMBER: Final = 10**40
 
@@ -72,10 +73,10 @@ class Taints(set[str]):
     __slots__ = ("_by_head", "_needles", "_passed", "_secrets", "_uses", "chars", "lost", "numbers", "policy", "version")
 
     def __init__(self, spellings: Iterable[str] = (), policy: Policy | None = None) -> None:
-        super().__init__()
+        # No super().__init__(), which would only empty the new set: each flow makes one of these.
         self.policy = policy
         self.version = self.lost = self.chars = 0
-        self.numbers: frozenset[int] = frozenset()
+        self.numbers = _NO_NUMBERS
         self._secrets: dict[str, tuple[bool, tuple[str, ...]]] = {}
         self._uses: dict[str, int] = {}  # by spelling, how many secrets have it
         self._needles: tuple[str, ...] | None = ()
