@@ -136,13 +136,14 @@ class Room:
     # --- what leaves ---
 
     def _settle_others(self) -> int:
-        """Look at one flow, or two if the first is still running; weigh those that wait once there is a step of events.
+        """Look at one flow, or two if the first has not ended; weigh those that wait once there is a step of events.
 
         Returns:
             How many events a flow may take before they must be weighed.
         """
         running = self._running
-        if running and self._note(running.popleft()) and len(running) > 1:
+        count = len(running)
+        if count and self._note(running.popleft()) and count > 1:
             self._note(running.popleft())
         step = self.load.step()
         if self._waiting >= step or len(self._noted) >= _MAX_WAITING:
@@ -151,14 +152,17 @@ class Room:
         return step
 
     def _note(self, flow_id: str) -> bool:
-        """Let a flow wait to be weighed, or weigh it if it is long and still running; return whether it is running."""
+        """Let a flow wait to be weighed; return False if it has ended.
+
+        One that is running is weighed now if it is long or a cap is near: then its limit becomes lower.
+        """
         buffer = self.flows.get(flow_id)
         if buffer is None:
-            return False
+            return True  # evicted
         is_running, fresh = not buffer.ended, len(buffer.items) - buffer.weighed
         if is_running:
             self._running.append(flow_id)
-            if fresh > _SHORT:
+            if fresh > _SHORT or self.load.step() < MAX_STEP:
                 self.settle(flow_id, buffer, final=True)
                 return True
         self._noted.append(flow_id)
@@ -182,10 +186,8 @@ class Room:
 
     def _settle_short(self, short: dict[str, FlowBuffer]) -> None:
         load, items, counts = self.load, list[Item](), list[int]()
-        step, sample = load.step(), load.sample()
+        sample = load.sample()
         for buffer in short.values():
-            if step < MAX_STEP:
-                buffer.allow(step, self._high)
             fresh = buffer.fresh()
             items += fresh
             counts.append(len(fresh))
