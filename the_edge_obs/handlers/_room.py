@@ -63,12 +63,13 @@ class Room:
             if (buffer := self.flows.get(flow_id)) is not None:
                 return buffer
             buffer = FlowBuffer(self._pins, flow_of(item) if isinstance(item, tuple) else None, self.load)
+            buffer.limit = step - 1 if step <= self._high else self._high
             if flow_id in self._left:
                 # The flow was evicted before: its lost events still count.
                 buffer.dropped, later = self._left.pop(flow_id)
                 buffer.items = buffer.items if later is None else later
                 self.dropped -= buffer.dropped
-            buffer.allow(step, self._high)
+                buffer.allow(step, self._high)
             self.flows[flow_id] = buffer
             self._running.append(flow_id)
             if len(self.flows) > self._max_flows:

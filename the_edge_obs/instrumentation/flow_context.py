@@ -164,7 +164,8 @@ class ObservabilityContext:
         if self._begun:
             return
         self._begun = True
-        about, self.about = self.about, {}
+        if about := self.about:
+            self.about = {}
         logger = root_logger()
         if logger.isEnabledFor(logging.INFO):
             self.context.flow.is_silent = not logger.hasHandlers()
@@ -212,8 +213,8 @@ class ObservabilityContext:
 
     def _end(self, error: BaseException | None) -> None:
         leave(self.context, with_flow=self._is_entered)
-        root, self._root = self._root, None
-        is_first, self._is_over = self._begun and not self._is_over, True
+        root, is_first = self._root, self._begun and not self._is_over
+        self._root, self._is_over = None, True
         state, output = self.context.flow, self.output
         status, interrupt = "ok", None
         if error is not None or type(output) is dict:
