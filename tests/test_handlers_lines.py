@@ -18,7 +18,8 @@ from the_edge_obs.event import EVENT_TYPES, dumps
 from the_edge_obs.handlers import lines
 from the_edge_obs.handlers.formatters import to_line
 from the_edge_obs.handlers.lines import encoded, encoded_event, encoded_item
-from the_edge_obs.recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts
+from the_edge_obs.instrumentation.resources import shared_root_data
+from the_edge_obs.recording.records import BEGUN, ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.texts import learn
 from the_edge_obs.redaction.verdicts import FLOWS, Remembered
@@ -161,6 +162,25 @@ def test_a_secret_learned_later_is_not_in_the_lines_after() -> None:
     assert encoded(facts) == long_way(facts)
     assert b"hunter22" not in encoded(facts)
     assert b"123456789" not in encoded(facts)
+
+
+def test_roots_of_one_name_share_the_data_of_their_entries() -> None:
+    """A flow that knows a secret in it does not, nor does any while a policy is active: there, each line is searched."""
+    begun = [fact(FlowState(f"{number:08x}{FLOW[8:]}", "x"), BEGUN, None) for number in range(3)]
+    begun = [(*facts[:5], shared_root_data(facts[0][0]), *facts[6:]) for facts in begun]
+    first, second, owning = begun
+    assert first[5] is second[5]
+    runtime = first[5]["runtime"].encode()
+    owning[0][0].taints.absorb([runtime.decode()])
+    lines = [encoded(facts) for facts in begun]
+    assert lines == [long_way(facts) for facts in begun]
+    assert [runtime in line for line in lines] == [True, True, False]
+    undo = activate(Policy(patterns=(re.compile("the_edge"),)))
+    assert shared_root_data(first[0][0]) is None
+    assert encoded(first) == long_way(first)
+    assert runtime not in encoded(first)
+    undo()
+    assert encoded(first) == lines[0]
 
 
 def test_what_is_clean_in_a_flow_is_looked_at_where_a_flow_knows_a_secret() -> None:

@@ -594,6 +594,22 @@ def test_max_bytes_holds(cap: int, flows: list[list[tuple[str, int]]]) -> None:
         ring.close()
 
 
+def test_max_bytes_holds_for_flows_that_begin_while_others_run() -> None:
+    """Between two looks, each flow takes few events that are not weighed."""
+    ring = install(max_bytes=300_000)
+    running: list[obs.ObservabilityContext] = []
+    for n in range(300):
+        running.append(obs.flow())
+        for run in running[-10:]:
+            run.log("n", data={"text": "x" * 2_000, "n": n})
+        kept = sum(len(ring.events(flow_id)) for flow_id in ring.flow_ids())
+        assert kept * 2_400 <= 1.6 * 300_000
+    assert ring.stats()["bytes"] <= 300_000
+    assert ring.stats()["evicted_flows"] > 100
+    for run in running:
+        run.close()
+
+
 def test_max_bytes_drops_the_oldest_and_counts_it() -> None:
     """Of a single flow the oldest events leave."""
     ring = install(max_bytes=20_000)
@@ -754,6 +770,7 @@ def test_what_is_left_of_a_batch_keeps_its_weight() -> None:
     """Events are weighed in batches, and leave one by one: what stays weighs as much as as many others."""
     ring = install(capacity=1_000)
     with obs.flow() as run:
+        ring.stats()  # the root's entry is larger, and is weighed by itself
         log_numbers(run, range(500))
         half = ring.stats()
         log_numbers(run, range(500, 1_200))

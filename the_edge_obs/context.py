@@ -78,7 +78,7 @@ class FlowState:
         self.prefix = flow_id[:19]
         self.name = name
         self.scope = scope
-        self.taints = Taints(policy=policy_of_scope(scope))
+        self.taints = Taints(policy=None if scope is None else policy_of_scope(scope))
         self.ended = self.is_abroad = False
         self.faults = 0
         self.status, self.is_silent = "running", True
@@ -135,6 +135,15 @@ class Entered(SpanContext):
 
     before: Place | None = None
     is_ended = is_late = False
+
+
+_new: Final = tuple.__new__
+
+
+def entered(flow: FlowState, number: int, parent: int | None, node: str) -> Entered:
+    """Return the context of a span, in half the time of ``Entered(...)``."""
+    context: Entered = _new(Entered, (flow, number, parent, node, None))
+    return context
 
 
 class Started(Entered):
@@ -280,12 +289,9 @@ def child_context(node: str, step: str | None = None) -> Entered:
         parent = nearest_open(parent)
     if parent is None:
         return Entered(*root_context(node, step))
-    child: Entered = _new(Entered, (parent[0], new_number(), parent[1], node, step))  # half the time of Entered(...)
+    child: Entered = _new(Entered, (parent[0], new_number(), parent[1], node, step))  # inline: many spans begin here
     child.before = parent
     return child
-
-
-_new: Final = tuple.__new__
 
 
 def root_context(node: str, step: str | None = None) -> SpanContext:

@@ -43,6 +43,7 @@ _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)  # co
 # Some platforms lack some of these flags. There, a check for a link precedes the open.
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _ANY: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+_APPENDING: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _KINDS: Final = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a folder"),
@@ -94,12 +95,11 @@ def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> t
     Raises:
         OSError: The file cannot be written to, or is not a regular file; ``strerror`` says which.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     try:
-        return _opened(path, flags, mode, follow=False)
+        return _opened(path, _APPENDING, mode, follow=False)
     except FileNotFoundError:  # asking for the folder each time would take a tenth of the time of creating a file
         make_folders(os.path.dirname(os.fspath(path)))
-    return _opened(path, flags, mode, follow=False)
+    return _opened(path, _APPENDING, mode, follow=False)
 
 
 def create(path: str | os.PathLike[str], mode: int = FILE_MODE) -> IO[bytes]:
@@ -114,8 +114,12 @@ def create(path: str | os.PathLike[str], mode: int = FILE_MODE) -> IO[bytes]:
 def _opened(path: str | os.PathLike[str], flags: int, mode: int, *, follow: bool) -> tuple[int, os.stat_result]:
     if not follow and not _NO_LINK and os.path.islink(path):
         raise _refused(path, "a symbolic link")
+    flags |= _ANY | (0 if follow else _NO_LINK)
     try:
-        descriptor = _patiently(path, flags | _ANY | (0 if follow else _NO_LINK), mode)
+        try:
+            descriptor = os.open(path, flags, mode)
+        except BlockingIOError:
+            descriptor = _patiently(path, flags, mode)
     except OSError as error:
         # A link gives ELOOP, EMLINK or EFTYPE, by platform, and a FIFO without a reader ENXIO. The kind of file says more.
         kind = kind_of(path, follow=follow)
@@ -123,19 +127,19 @@ def _opened(path: str | os.PathLike[str], flags: int, mode: int, *, follow: bool
             raise
         raise _refused(path, kind) from error
     status = os.fstat(descriptor)
-    if (kind := _kind(status.st_mode)) is None:
+    if stat.S_ISREG(status.st_mode):
         return descriptor, status
     os.close(descriptor)
-    raise _refused(path, kind)
+    raise _refused(path, _kind(status.st_mode) or "no file")
 
 
 def _patiently(path: str | os.PathLike[str], flags: int, mode: int) -> int:
-    """Open a file. Retry while another process has a lease on it, as ``tea-obs clean`` has for a moment."""
-    for _ in range(_TRIES - 1):
-        try:
+    """Open a file again, while another process has a lease on it, as ``tea-obs clean`` has for a moment."""
+    for _ in range(_TRIES - 2):
+        time.sleep(_PAUSE)
+        with suppress(BlockingIOError):
             return os.open(path, flags, mode)
-        except BlockingIOError:
-            time.sleep(_PAUSE)
+    time.sleep(_PAUSE)
     return os.open(path, flags, mode)
 
 

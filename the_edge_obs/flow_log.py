@@ -15,6 +15,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
 from .context import flows_known
@@ -169,7 +170,7 @@ def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0
         >>> build_flow_log(obs.query("logs/flow-6f1c9ad2.jsonl")).status
         'ok'
     """
-    ordered = sorted(without_repeats(events), key=_time)
+    ordered = sorted(without_repeats(events), key=itemgetter("timestamp"))
     if not ordered:
         raise FlowNotFoundError("no events were given; a flow log needs at least one")
     return _flow_log(ordered[0]["flow_id"], ordered, dropped, faults, known)
@@ -196,10 +197,6 @@ def _name(root: SpanInfo) -> str | None:
     return None if root.partial else root.name or root.node
 
 
-def _time(event: Event) -> float:
-    return event["timestamp"]  # type: ignore[no-any-return]
-
-
 def spans_of(events: Sequence[Event]) -> list[SpanInfo]:
     """Return the spans of events, ordered by start, without a tree or totals.
 
@@ -215,16 +212,17 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
         kind = event["event_type"]
         if kind == "log":
             continue  # its node may be another logger's name, so it cannot name a span
-        span = spans.get(event["span_id"])
+        span_id, node = event["span_id"], event["node"]
+        span = spans.get(span_id)
         if span is None:
-            span = spans[event["span_id"]] = _span_of(event)
+            span = spans[span_id] = SpanInfo(span_id, event["parent_id"], node, event.get("step"), start=event["timestamp"])
         if kind == "entry" and span.partial:
             span.partial = False
-            span.node, span.step, span.start = event["node"], event.get("step"), event["timestamp"]
-            span.name = name_of_root(event) if span.node == ROOT_NODE else None
-        elif kind in ENDS and (span.partial or event["node"] == span.node):
+            span.node, span.step, span.start = node, event.get("step"), event["timestamp"]
+            span.name = name_of_root(event) if node == ROOT_NODE else None
+        elif kind in ENDS and (span.partial or node == span.node):
             _end(span, event)
-        if event["node"] == span.node and is_answered(event):
+        if node == span.node and "answered" in event["data"] and is_answered(event):
             span.answered = True
         if kind != "entry" and event["metrics"].keys() != _DURATION:
             span.metrics.update((key, value) for key, value in event["metrics"].items() if key != "duration_ms")
@@ -232,11 +230,7 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
         if span.end is not None and span.duration_ms is None and not span.partial:
             # An end that was logged by hand. A clock that was set back must not give a negative duration.
             span.duration_ms = max(0.0, round((span.end - span.start) * 1000, 6))
-    return dict(sorted(spans.items(), key=lambda pair: pair[1].start))
-
-
-def _span_of(event: Event) -> SpanInfo:
-    return SpanInfo(event["span_id"], event["parent_id"], event["node"], event.get("step"), start=event["timestamp"])
+    return {span.span_id: span for span in sorted(spans.values(), key=attrgetter("start"))}
 
 
 def _end(span: SpanInfo, event: Event) -> None:
@@ -293,12 +287,14 @@ def _duration(roots: Sequence[SpanInfo]) -> float | None:
 
 def _error_count(events: Sequence[Event], spans: dict[str, SpanInfo]) -> int:
     """Return the number of errors; one that passes through several spans counts in the innermost."""
+    failures = [event for event in events if event["event_type"] == "error" and is_failure(event)]
+    if not failures:
+        return 0
     passed: dict[str, set[tuple[str, str]]] = {}
     above = _above(spans)
     for span in spans.values():
         if span.status == "error" and (parent := above.get(span.span_id)) is not None:
             passed.setdefault(parent.span_id, set()).update(passed_keys(span.error))
-    failures = (event for event in events if is_failure(event))
     return sum(not came_out(event["data"].get("error"), passed.get(event["span_id"], ())) for event in failures)
 
 
@@ -307,12 +303,13 @@ def counted_figures(spans: Mapping[str, SpanInfo]) -> dict[str, dict[str, float]
 
     A span that was answered from a recording reports metrics, but they do not count.
     """
-    above = _above(spans)
-    return {key: _counted(key, spans, above) for key in COUNTED}
+    telling = [span for span in spans.values() if span.metrics]
+    above = _above(spans) if telling else {}
+    return {key: _counted(key, spans, telling, above) for key in COUNTED}
 
 
-def _counted(key: str, spans: Mapping[str, SpanInfo], above: Mapping[str, SpanInfo]) -> dict[str, float]:
-    figures = {span.span_id: figure for span in spans.values() if (figure := _figure(span, key))}
+def _counted(key: str, spans: Mapping[str, SpanInfo], telling: list[SpanInfo], above: Mapping[str, SpanInfo]) -> dict[str, float]:
+    figures = {span.span_id: figure for span in telling if (figure := _figure(span, key))}
     repeated: set[str] = set()
     for span_id in figures:
         parent = above.get(span_id)

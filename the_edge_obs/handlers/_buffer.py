@@ -116,7 +116,7 @@ class FlowBuffer:
         self._tainted = 0
         self._pins = pins
         self._load = load
-        # Batches that were weighed together, oldest first: the number of events, and their bytes.
+        # Batches that were weighed together, oldest first: the number of events, and their bytes. None for one at most.
         self._chunks: deque[tuple[int, int]] | None = None
 
     @property
@@ -133,32 +133,46 @@ class FlowBuffer:
             high: The length above which the ring is trimmed.
             final: Weigh them even if there are few.
         """
-        step, count = self._load.step(), len(self.items)
-        self.limit = min(high, count + step - 1)
-        if (fresh := count - self.weighed) > 0 and (fresh >= step or final):
+        step = self._load.step()
+        self.allow(step, high)
+        if (count := len(self.items) - self.weighed) > 0 and (count >= step or final):
             items = self.fresh()
             self.charge(len(items), estimate(items, self._load.sample()))
 
+    def allow(self, step: int, high: int) -> None:
+        """Set the limit: ``step`` events may come before they must be weighed, up to a ring of ``high`` events."""
+        limit = len(self.items) + step - 1
+        self.limit = limit if limit < high else high
+
     def fresh(self) -> list[Item]:
         """Return the events that are not weighed yet."""
-        items = self.items  # by index: other threads append to it
-        return [items[number] for number in range(self.weighed, len(items))]
+        items, weighed = self.items, self.weighed
+        if not weighed:
+            return list(items)  # in one step, as other threads append to it
+        return [items[number] for number in range(weighed, len(items))]
 
     def charge(self, count: int, size: int) -> None:
         """Add the weight of the oldest events that are not weighed yet, and of the flow's taints."""
-        if self._chunks is None:
-            self._chunks = deque()
-        self._chunks.append((count, size))
+        if self._chunks is not None or self.weighed:
+            self._all_chunks().append((count, size))
         self.weighed += count
-        self._add(count, size)
-        self._weigh_taints()
+        self.bytes += size
+        load = self._load
+        load.bytes += size
+        load.events += count
+        if self.flow is not None and self.flow.taints.chars != self._tainted:
+            self._weigh_taints(self.flow.taints.chars)
 
-    def _weigh_taints(self) -> None:
+    def _all_chunks(self) -> deque[tuple[int, int]]:
+        """Return the batches as a deque, which is kept from now on."""
+        if self._chunks is None:
+            self._chunks = deque([(self.weighed, self.bytes - self._tainted)] if self.weighed else ())
+        return self._chunks
+
+    def _weigh_taints(self, chars: int) -> None:
         """Weigh the flow's taints: they stay as long as the flow's events do."""
-        taints = 0 if self.flow is None else self.flow.taints.chars
-        if taints != self._tainted:
-            self._add(0, taints - self._tainted)
-            self._tainted = taints
+        self._add(0, chars - self._tainted)
+        self._tainted = chars
 
     def take(self, count: int) -> list[Item]:
         """Remove the oldest events from the ring, at most ``count``, and return them."""
@@ -210,7 +224,7 @@ class FlowBuffer:
 
     def _unweigh(self, count: int) -> None:
         """Subtract the weight of the oldest events; events that are not weighed yet have none."""
-        chunks = self._chunks
+        chunks = self._all_chunks()
         while count and chunks:
             number, size = chunks.popleft()
             if number > count:

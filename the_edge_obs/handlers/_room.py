@@ -10,14 +10,14 @@ from typing import Final
 from ..event import Event
 from ..recording.faults import Guard
 from ..recording.records import Item, flow_of
-from ._buffer import FlowBuffer, Load, estimate, exceeds
+from ._buffer import MAX_STEP, FlowBuffer, Load, estimate, exceeds
 from ._spill import Spill
 
 _REMEMBERED: Final = 10_000  # flows that have left; about 200 bytes each
 # At a cap, room is made for more than one event. Otherwise every event would have to make room.
 _LOW: Final = 15 / 16
-_SHORT: Final = 32  # events of an ended flow up to which it is weighed together with others
-_MAX_WAITING: Final = 64  # ended flows that wait to be weighed; more would take long at a time
+_SHORT: Final = 32  # events up to which a flow is weighed together with others
+_MAX_WAITING: Final = 64  # flows that wait to be weighed; more would take long at a time
 
 
 class Room:
@@ -44,14 +44,15 @@ class Room:
         self.load = load
         self.evicted_flows = self.dropped = 0
         self._capacity, self._max_flows, self._spill, self._on_failure = capacity, max_flows, spill, on_failure
+        self._pins = max(1, capacity // 10)
         # A ring runs over by an eighth before it is trimmed, once for many events; readers trim it first.
         self._high = capacity if spill is not None else capacity + capacity // 8
         # Evicted flows, oldest first: the number of lost events, and of running flows the deque that open spans still add to.
         self._left: OrderedDict[str, tuple[int, deque[Item] | None]] = OrderedDict()
         # Flows whose last events may not be weighed yet: those that were running when they were last looked at, and those that
-        # have ended, with the number of their events that wait.
+        # wait to be weighed together, with the number of their events. A flow may be in both.
         self._running: deque[str] = deque()
-        self._ended_flows: list[str] = []
+        self._noted: list[str] = []
         self._waiting = 0
         self._inherited: frozenset[str] = frozenset()
 
@@ -61,14 +62,14 @@ class Room:
             step = self._settle_others()
             if (buffer := self.flows.get(flow_id)) is not None:
                 return buffer
-            flow = flow_of(item) if isinstance(item, tuple) else None
-            buffer = FlowBuffer(max(1, self._capacity // 10), flow, self.load)
+            buffer = FlowBuffer(self._pins, flow_of(item) if isinstance(item, tuple) else None, self.load)
+            buffer.limit = step - 1 if step <= self._high else self._high
             if flow_id in self._left:
                 # The flow was evicted before: its lost events still count.
                 buffer.dropped, later = self._left.pop(flow_id)
                 buffer.items = buffer.items if later is None else later
                 self.dropped -= buffer.dropped
-            buffer.limit = min(self._high, len(buffer.items) + step - 1)
+                buffer.allow(step, self._high)
             self.flows[flow_id] = buffer
             self._running.append(flow_id)
             if len(self.flows) > self._max_flows:
@@ -136,47 +137,69 @@ class Room:
     # --- what leaves ---
 
     def _settle_others(self) -> int:
-        """Look at one flow, or two if the first is still running; weigh ended flows once there is a step of events.
+        """Look at one flow, or two if the first has not ended; weigh those that wait once there is a step of events.
 
         Returns:
             How many events a flow may take before they must be weighed.
         """
-        for _ in range(min(2, len(self._running))):
-            flow_id = self._running.popleft()
-            buffer = self.flows.get(flow_id)
-            if buffer is None:
-                continue
-            if buffer.ended:
-                self._ended_flows.append(flow_id)
-                self._waiting += len(buffer.items) - buffer.weighed
-                break
-            self.settle(flow_id, buffer, final=True)
-            self._running.append(flow_id)
+        running = self._running
+        count = len(running)
+        if count and self._note(running.popleft()) and count > 1:
+            self._note(running.popleft())
         step = self.load.step()
-        if self._waiting >= step or len(self._ended_flows) >= _MAX_WAITING:
-            self._settle_ended()
+        if self._waiting >= step or len(self._noted) >= _MAX_WAITING:
+            self._settle_noted()
             step = self.load.step()
         return step
 
-    def _settle_ended(self) -> None:
-        """Weigh the flows that have ended: short ones together, each with the mean of their events."""
-        ended, self._ended_flows, self._waiting = self._ended_flows, [], 0
-        for flow_id in ended:  # long ones first: they may make room, and evict short ones
-            buffer = self.flows.get(flow_id)
-            if buffer is not None and len(buffer.items) - buffer.weighed > _SHORT:
+    def _note(self, flow_id: str) -> bool:
+        """Let a flow wait to be weighed; return False if it has ended.
+
+        One that is running is weighed now if it is long or a cap is near: then its limit becomes lower.
+        """
+        buffer = self.flows.get(flow_id)
+        if buffer is None:
+            return True  # evicted
+        is_running, fresh = not buffer.ended, len(buffer.items) - buffer.weighed
+        if is_running:
+            self._running.append(flow_id)
+            if fresh > _SHORT or self.load.step() < MAX_STEP:
                 self.settle(flow_id, buffer, final=True)
-        short: dict[str, tuple[FlowBuffer, list[Item]]] = {}
-        for flow_id in ended:
-            buffer = self.flows.get(flow_id)
-            if buffer is not None and (fresh := buffer.fresh()):
-                short[flow_id] = buffer, fresh
-        items = [item for _, fresh in short.values() for item in fresh]
-        sample = self.load.sample()
-        size = estimate(items, sample)
-        for buffer, fresh in short.values():
-            buffer.charge(len(fresh), size * len(fresh) // len(items) if sample > 1 else estimate(fresh, 1))
-        if short and self.load.exceeds():
-            flow_id, (buffer, _) = short.popitem()
+                return True
+        self._noted.append(flow_id)
+        self._waiting += fresh
+        return is_running
+
+    def _settle_noted(self) -> None:
+        """Weigh the flows that wait: short ones together, each with the mean of their events."""
+        noted, self._noted, self._waiting = self._noted, [], 0
+        flows, short, has_long = self.flows, dict[str, FlowBuffer](), False
+        for flow_id in noted:
+            if (buffer := flows.get(flow_id)) is not None and (fresh := len(buffer.items) - buffer.weighed):
+                if fresh <= _SHORT:
+                    short[flow_id] = buffer
+                else:
+                    has_long = True
+                    self.settle(flow_id, buffer, final=True)
+        if has_long:  # they may have made room, and evicted short ones
+            short = {flow_id: buffer for flow_id, buffer in short.items() if flows.get(flow_id) is buffer}
+        self._settle_short(short)
+
+    def _settle_short(self, short: dict[str, FlowBuffer]) -> None:
+        load, items, counts = self.load, list[Item](), list[int]()
+        sample = load.sample()
+        for buffer in short.values():
+            fresh = buffer.fresh()
+            items += fresh
+            counts.append(len(fresh))
+            if sample == 1:
+                buffer.charge(len(fresh), estimate(fresh, 1))
+        if sample > 1:
+            size, total = estimate(items, sample), len(items)
+            for buffer, count in zip(short.values(), counts, strict=True):
+                buffer.charge(count, size * count // total)
+        if short and load.exceeds():
+            flow_id, buffer = short.popitem()
             self._make_room(flow_id, buffer)
 
     def _make_room(self, flow_id: str, buffer: FlowBuffer) -> None:

@@ -8,6 +8,7 @@ span is not below the root, two events may be the same one, or a line was cut of
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any, Final
 
 from ..context import Place
@@ -19,6 +20,7 @@ from .span_stream import SpanStream, error_of
 _MOST_MOMENTS: Final = 1_000
 _METRICS: Final = b',"metrics":'  # the last one in a line is the event's own key: in a text, its quotes have backslashes
 _ANSWERED: Final = b'"answered"'
+_KEY: Final = dumps(TOTALS)
 
 
 class Tally:
@@ -56,10 +58,10 @@ class Tally:
 
     def give_up(self) -> None:
         """Leave the totals out from now on."""
-        if self.spans is None:
-            return
-        self.spans = None
-        self._deep, self._moments, self._stream = {}, set(), None
+        if self.spans is not None:
+            self.spans, self._stream = None, None
+            self._deep.clear()
+            self._moments.clear()
 
     def count(self, item: Item, line: bytes) -> None:
         """Count a line that was written."""
@@ -76,39 +78,43 @@ class Tally:
 
     def ended(self, item: Item, line: bytes) -> bytes:
         """Return the line of an event that may be the run's last one: with totals if it is, and if they are certain."""
-        if self.spans is None or not isinstance(item, tuple) or self._root is None or item[0][:4] != self._root[:4]:
+        root = self._root
+        if self.spans is None or root is None or type(item) is not tuple or (item[0] is not root and item[0][:4] != root[:4]):
             return line  # such as an error that was logged by hand
         try:
-            totals = self._totals(item, line, self._root)
+            totals = self._totals(item, line, root)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes: the totals are left out
             totals = None
         self.give_up()
         whole = line if totals is None else _with_totals(line, totals)
         return whole if len(whole) <= MAX_EVENT_BYTES else line
 
-    def _totals(self, facts: Facts, line: bytes, root: Place) -> dict[str, Any] | None:
+    def _totals(self, facts: Facts, line: bytes, root: Place) -> str | None:
+        """Return the totals as JSON, which is ``dumps`` of a dict; None if they are not certain."""
         if b'"totals"' in line or not self._took(facts, line):
             return None
-        if (self.spans or {}).keys() - {root[2]}:  # a span is open: what it logs comes later, or never
+        if len(self.spans or ()) > (root[2] is not None):  # a span is open: what it logs comes later, or never
             return None
-        return {
-            "bytes": self.size,
-            "events": self.lines,
-            "start": self._first // 1000 / 1e6,
-            "end": self.last // 1000 / 1e6,
-            "errors": self._errors,
-            "error": self._error,
-            "tokens": self._tokens,
-            "cost_usd": round(self._cost, 12),
-        }
+        start, end = self._first // 1000 / 1e6, self.last // 1000 / 1e6
+        error = "null" if self._error is None else dumps(self._error)
+        tokens, cost = self._tokens, round(self._cost, 12)
+        if not (isfinite(tokens) and isfinite(cost)):
+            return None
+        return (
+            f'{{"bytes":{self.size},"events":{self.lines},"start":{start!r},"end":{end!r},"errors":{self._errors},'
+            f'"error":{error},"tokens":{tokens!r},"cost_usd":{cost!r}}}'
+        )
 
     def _took(self, facts: Facts, line: bytes) -> bool:
         """Count the event of a line; return False if the totals are not certain any more."""
-        place, (kind, _), _, wall, *_ = facts
-        if self._root is None:
+        place, (kind, _), wall, root = facts[0], facts[1], facts[3], self._root  # by index: each short flow passes here
+        if root is None:
             return self._began(place, kind, wall)
-        self.last, self._first = max(self.last, wall), min(self._first, wall)
-        if place[1] == self._root[2] or (not happens_once(kind) and self._may_repeat(wall // 1000)):
+        if wall > self.last:
+            self.last = wall
+        if wall < self._first:
+            self._first = wall
+        if place[1] == root[2] or (not happens_once(kind) and self._may_repeat(wall // 1000)):
             return False
         if kind == "entry":
             return self._entered(place, line)
@@ -237,8 +243,8 @@ def _loaded(place: Place, line: bytes) -> Event:
     return {**json.loads(line), "span_id": place[1], "parent_id": place[2]}
 
 
-def _with_totals(line: bytes, totals: dict[str, Any]) -> bytes:
+def _with_totals(line: bytes, totals: str) -> bytes:
     """Return a line with totals as the last key of its data."""
     at = line.rindex(_METRICS) - 1
-    comma = b"" if line[at - 1 : at] == b"{" else b","
-    return b"%b%b%b:%b%b" % (line[:at], comma, dumps(TOTALS).encode(), dumps(totals).encode("utf-8", "replace"), line[at:])
+    comma = "" if line[at - 1 : at] == b"{" else ","
+    return b"%b%b%b" % (line[:at], f"{comma}{_KEY}:{totals}".encode("utf-8", "replace"), line[at:])

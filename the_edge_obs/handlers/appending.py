@@ -70,7 +70,9 @@ class LogFile:
         # The event must not be glued to a torn line; but another process may have ended that line by now.
         if self.is_torn and ends_torn(self.path):
             line = b"\n" + line
-        self.check(os.write(self.descriptor, line), line)
+        written = os.write(self.descriptor, line)
+        if written < len(line):
+            self.check(written, line)
         self.is_torn = False
 
     def check(self, written: int, line: bytes) -> None:
@@ -135,52 +137,56 @@ class FlowFiles:
         Raises:
             OSError: the line could not be written as a whole, or the file was deleted; then the line is in a new file.
         """
-        file = self.of_flow.get(flow_id)
-        path = self.path_of(flow_id) if file is None else file.path
-        file = self._open.get(path)
-        is_gone = file is not None and (is_end or not file.looked <= now < file.until) and file.is_gone()
-        lost = is_gone and file is not None and file.is_lost()
-        if is_gone:
+        known = self.of_flow.get(flow_id)
+        path = self.path_of(flow_id) if known is None else known.path
+        file, lost = self._open.get(path), False
+        if file is not None and (is_end or not file.looked <= now < file.until) and file.is_gone():
+            lost = file.is_lost()
             self.forget(path)
-        if file is None or is_gone:
+            file = None
+        if file is None:
             file = self._opened(path)
-        if len(self.of_flow) >= _MAX_FLOWS:
-            self.of_flow.clear()
-        self.of_flow[flow_id] = file
+        if file is not known:
+            if len(self.of_flow) >= _MAX_FLOWS:
+                self.of_flow.clear()
+            self.of_flow[flow_id] = file
+        tally = file.tally
         if item is None:
-            file.tally.give_up()
+            tally.give_up()
         elif is_end:
-            line = file.tally.ended(item, line)
+            line = tally.ended(item, line)
         file.append(line)
-        if item is not None:
-            file.tally.count(item, line)
-        file.trust(now)
+        if item is not None and tally.spans is not None:
+            tally.count(item, line)
         if is_end:
-            self._keep_tally(path, file)
-            self.of_flow.pop(flow_id, None)
+            if tally.spans is not None:  # not the end after all
+                self._keep_tally(path, tally)
+            del self.of_flow[flow_id]
             self.forget(path)
+        else:
+            file.trust(now)
         if lost:
             raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was created again, without the earlier events")
 
     def _opened(self, path: str) -> LogFile:
         file = self._open[path] = LogFile(path, self._mode)
-        tally = self._tallies.pop(path, None)
+        tally = self._tallies.pop(path, None) if self._tallies else None
         if tally is None and not file.size and path != self.path:
             tally = Tally(is_sure=True)
         if tally is not None and tally.size == file.size:
             file.tally = tally
         if len(self._open) > MAX_OPEN_FILES:
             oldest = next(iter(self._open))
-            self._keep_tally(oldest, self._open[oldest])
+            if (tally := self._open[oldest].tally).spans is not None:
+                self._keep_tally(oldest, tally)
             self.forget(oldest)
         return file
 
-    def _keep_tally(self, path: str, file: LogFile) -> None:
-        """Keep what was counted in a file that is closed, if its run goes on."""
-        if file.tally.spans is not None:
-            if len(self._tallies) >= _MAX_FLOWS:
-                self._tallies.clear()
-            self._tallies[path] = file.tally
+    def _keep_tally(self, path: str, tally: Tally) -> None:
+        """Keep what was counted in a file that is closed, as its run goes on."""
+        if len(self._tallies) >= _MAX_FLOWS:
+            self._tallies.clear()
+        self._tallies[path] = tally
 
     def end(self, flow_id: str) -> None:
         """Close the file of a flow that has ended."""

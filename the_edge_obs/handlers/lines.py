@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from ..event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
-from ..recording.records import ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
+from ..recording.records import BEGUN, ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
 from ..redaction.marks import Ways, paths_of
 from ..redaction.payloads import ENCODED
 from ..redaction.verdicts import FLOWS, Remembered, remembered
@@ -21,12 +21,15 @@ _FIRST: Final = 10**9  # ns, for a timestamp
 _LAST: Final = 10**24  # not 10**25, below which some quotients are rounded to 1e16
 _SHORTEST: Final = 100  # ns, for a duration in ms
 _LONGEST: Final = 10**21
+_MAX_SHARED: Final = 64  # data of roots' entries whose text is remembered
 _SHORT: Final = MAX_EVENT_BYTES // 4  # bytes up to which a line is surely not cut
 
 # The text between the values of a line: for entries and exits of functions, and for other events by the event type and by the
 # key of the payload in the data.
 _INPUT: Final = b',"event_type":"entry","message":null,"data":{"input":'
 _NO_METRICS: Final = b'},"metrics":{}'
+_BEGINNING: Final = b',"event_type":"entry","message":null,"data":'
+_NOTHING_ELSE: Final = b',"metrics":{}}\n'
 _OUTPUT: Final = b',"event_type":"exit","message":null,"data":{"output":'
 _NO_OUTPUT: Final = b',"event_type":"exit","message":null,"data":{},"metrics":{"duration_ms":'
 _DURATION: Final = b'},"metrics":{"duration_ms":'
@@ -51,6 +54,11 @@ def encoded(facts: Facts) -> bytes:
     if kind is EXIT and type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
         took = metrics / 1e6
     elif kind is not ENTRY or metrics is not None:
+        if kind is BEGUN and known.is_usual and step is None and _FIRST <= wall < _LAST:
+            if (rest := _SHARED.get(id(payload))) is None or rest[0] is not payload:
+                rest = _shared(payload, known)
+            if rest[1]:
+                return b"".join((known.new_head(number, parent, node, level)[2], _dump(wall // 1000 / 1e6), rest[1]))
         return _other(facts, known)
     is_without = payload is NOTHING
     if message is not None or (is_without and took is None) or not _FIRST <= wall < _LAST:
@@ -84,6 +92,20 @@ def encoded(facts: Facts) -> bytes:
         return _long_way(facts)
     line = b"".join(pieces)
     return line if len(line) <= _SHORT else _long_way(facts)
+
+
+_SHARED: Final[dict[int, tuple[Any, bytes]]] = {}
+"""By the identity of the data of a root's entry: the data, and its line after the time; nothing if it must be searched."""
+
+
+def _shared(payload: Any, known: Remembered) -> tuple[Any, bytes]:
+    """Remember what the lines of roots whose entries share their data have in common."""
+    if len(_SHARED) >= _MAX_SHARED:
+        _SHARED.clear()
+    is_plain = known.marks_in(payload) == () and _OWN.isdisjoint(payload)
+    text = b"%b%b%b" % (_BEGINNING, _dump(payload), _NOTHING_ELSE) if is_plain else b""
+    shared = _SHARED[id(payload)] = payload, text if len(text) <= _SHORT // 2 else b""
+    return shared
 
 
 def _other(facts: Facts, known: Remembered) -> bytes:

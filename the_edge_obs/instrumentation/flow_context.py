@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from ..context import (
     RemoteParent,
     SpanContext,
     checked_flow_id,
+    entered,
     flows_known,
     foreign_parents,
     new_flow_id,
@@ -26,16 +27,16 @@ from ..event import EVENT_TYPES, ROOT_NODE, SCHEMA_VERSION, level_number
 from ..flow_log import FlowLog
 from ..recording.faults import Guard, own_fault
 from ..recording.names import fit_name
-from ..recording.records import NOTHING, NOWHERE, PLAIN
+from ..recording.records import BEGUN, NOTHING, NOWHERE, PLAIN
 from ..recording.tracebacks import Parts
 from ..redaction.snapshots import snapshot
 from ..store.sources import get_flow_log
 from .capture import is_soft_failure
 from .ends import end_of, outcome_of
 from .event_streams import Events, FlowEvents
-from .resources import resource_data, runtime
+from .resources import resource_data, runtime, shared_root_data
 from .running import current, enter, leave
-from .span_events import OpenSpan, label_of, learn_secrets, log_event, node_logger
+from .span_events import OpenSpan, label_of, learn_secrets, log_event, node_logger, root_logger
 from .spans import Span
 
 
@@ -112,22 +113,22 @@ class ObservabilityContext:
         self.flow_id = flow.id
         self.name = flow.name
         self.trace_context = trace_context
-        self.context = Entered(flow, new_number(), None if parent is None else parent.number, ROOT_NODE, None)
+        self.context = entered(flow, new_number(), None if parent is None else parent.number, ROOT_NODE)
         flows_known.add(flow)
         self._root: OpenSpan | None = None
         self._begun = self._is_over = self._is_entered = False
         self._spans: list[_NodeSpan] = []
-        self._lock = threading.Lock()
         self.about: dict[str, Any] = {}
         self._foreign = foreign
         self.output: Any = NOTHING
         self.metrics: dict[str, Any] | None = None
         self._undo: Callable[[], None] | None = None if config is None else _configure(config, scope)
-        self.config = dict(config or {})
+        self.config = {} if config is None else dict(config)
 
     def __enter__(self) -> ObservabilityContext:
-        outer = self._outer()
-        if place() is not self.context:
+        here = place()
+        outer = None if here is None else self._outer()
+        if here is not self.context:
             enter(self.context)
             self._is_entered = True
         try:
@@ -163,30 +164,38 @@ class ObservabilityContext:
         if self._begun:
             return
         self._begun = True
-        about: dict[str, Any] = {"name": self.name, "schema_version": SCHEMA_VERSION, "runtime": runtime()}
-        if outer is not None:
-            about["outer"] = {"flow_id": outer.flow.id, "span_id": outer.span_id}
-        elif self._foreign is not None:
-            above = FlowState(self._foreign.flow_id, "").span_id(self._foreign.number)
-            about["outer"] = {"flow_id": self._foreign.flow_id, "span_id": above}
-        about.update(self.about)
-        self.about = {}
-        logger = node_logger(ROOT_NODE)
+        if about := self.about:
+            self.about = {}
+        logger = root_logger()
         if logger.isEnabledFor(logging.INFO):
             self.context.flow.is_silent = not logger.hasHandlers()
-            self._open(logger, about)
+            self._open(logger, about, outer)
             if outer is not None:
                 self._log_into(outer)
 
-    def _open(self, logger: logging.Logger, about: dict[str, Any]) -> None:
+    def _open(self, logger: logging.Logger, about: dict[str, Any], outer: SpanContext | None) -> None:
         """Log the root span's entry. A ``Span`` does the same, but would check a name and a level that are known."""
         flow, root = self.context.flow, OpenSpan(logger, logging.INFO, NOWHERE, self.context)
         try:
-            payload = snapshot(about, flow)
-            root.entry(PLAIN["entry"], payload if "resource" in about else {**payload, **resource_data(flow)})
+            shared = None if about or outer or self._foreign else shared_root_data(flow)
+            if shared is not None:
+                root.entry(BEGUN, shared)
+            else:
+                data = {"name": self.name, "schema_version": SCHEMA_VERSION, "runtime": runtime(), **self._around(outer), **about}
+                payload = snapshot(data, flow)
+                root.entry(PLAIN["entry"], payload if "resource" in about else {**payload, **resource_data(flow)})
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", self.context)
         self._root = root
+
+    def _around(self, outer: SpanContext | None) -> dict[str, Any]:
+        """Return what the log says of the span of another flow in which this one begins."""
+        if outer is not None:
+            return {"outer": {"flow_id": outer.flow.id, "span_id": outer.span_id}}
+        if self._foreign is not None:
+            above = FlowState(self._foreign.flow_id, "").span_id(self._foreign.number)
+            return {"outer": {"flow_id": self._foreign.flow_id, "span_id": above}}
+        return {}
 
     def _outer(self) -> SpanContext | None:
         """Return the span of another flow in which this one begins, or None."""
@@ -204,21 +213,25 @@ class ObservabilityContext:
 
     def _end(self, error: BaseException | None) -> None:
         leave(self.context, with_flow=self._is_entered)
-        root, self._root = self._root, None
-        is_first, self._is_over = self._begun and not self._is_over, True
-        state, parts, output = self.context.flow, Parts(), self.output
-        has_failed = error is None and type(output) is dict and parts.read(is_soft_failure, output, instead=False)
+        root, is_first = self._root, self._begun and not self._is_over
+        self._root, self._is_over = None, True
+        state, output = self.context.flow, self.output
+        status, interrupt = "ok", None
+        if error is not None or type(output) is dict:
+            parts = Parts()
+            has_failed = error is None and parts.read(is_soft_failure, output, instead=False)
+            status, interrupt = "error" if has_failed else outcome_of(error, parts), parts.interrupt
         if root is not None:
             root.close(output, error, self.metrics)
-        elif is_first and (error is not None or has_failed):
+        elif is_first and status != "ok":
             self._report(error)
         if not state.ended:
-            state.ended, state.status = True, "error" if has_failed else outcome_of(error, parts)
+            state.ended, state.status = True, status
         undo, self._undo = self._undo, None
         if undo is not None:
             undo()
-        if parts.interrupt is not None:
-            raise parts.interrupt
+        if interrupt is not None:
+            raise interrupt
 
     def _report(self, error: BaseException | None) -> None:
         logger, parts = node_logger(ROOT_NODE), Parts()
@@ -297,8 +310,7 @@ class ObservabilityContext:
             span.enter(context)
         else:
             span.pass_by()
-        with self._lock:
-            self._spans.append(started)
+        self._spans.append(started)
         return context.span_id
 
     def end_node_span(self, node: str, status: str = "ok", error: str | None = None) -> dict[str, Any] | None:
@@ -352,12 +364,12 @@ class ObservabilityContext:
 
     def _take(self, node: str) -> _NodeSpan | None:
         """Remove and return the youngest open span of a node. Spans may end out of order."""
-        with self._lock:
-            taken = next((started for started in reversed(self._spans) if started.node == node), None)
-            if taken is None:
-                return None
-            self._spans.remove(taken)
-        return taken
+        for started in reversed(self._spans):
+            if started.node == node:
+                with suppress(ValueError):  # another thread took it
+                    self._spans.remove(started)
+                    return started
+        return None
 
     def _trace(self, call: Callable[[TraceContext], Any]) -> Any:
         assert self.trace_context is not None

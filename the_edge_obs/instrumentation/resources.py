@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..context import FlowState, at_fork
+from ..event import SCHEMA_VERSION
 from ..redaction.snapshots import snapshot
-from ..secrets.policies import Policy, process_policy
+from ..secrets.policies import BUILT_IN, Policy, process_policy
 
 __all__ = ["resource", "runtime", "version"]
 
@@ -50,6 +51,21 @@ def resource_data(flow: FlowState) -> dict[str, Any]:
     return copy
 
 
+def shared_root_data(flow: FlowState) -> dict[str, Any] | None:
+    """Return the data of the entry of a root about which nothing more is known; None while a redaction policy is active.
+
+    Flows with the same name share it.
+    """
+    is_plain = flow.taints.policy is None and process_policy() is BUILT_IN
+    return _root_data(flow.name) if is_plain else None
+
+
+@lru_cache(maxsize=64)
+def _root_data(name: str) -> dict[str, Any]:
+    about = {"name": name, "schema_version": SCHEMA_VERSION, "runtime": runtime()}
+    return {**snapshot(about), **_shared(BUILT_IN)}
+
+
 @lru_cache(maxsize=8)
 def _shared(policy: Policy) -> dict[str, Any]:
     """Return the snapshot under the policy of the process."""
@@ -59,8 +75,8 @@ def _shared(policy: Policy) -> dict[str, Any]:
 
 def forget() -> None:
     """Forget the resource, because a forked child has another pid; the next flow reads it again."""
-    _resource.cache_clear()
-    _shared.cache_clear()
+    for cache in (_resource, _shared, _root_data):
+        cache.cache_clear()
 
 
 at_fork(after_in_child=forget)

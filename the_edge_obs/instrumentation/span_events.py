@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..context import Entered, Place, SpanContext, child_context
+from ..event import ROOT_NODE
 from ..recording.dispatch import emit
 from ..recording.exits import forget, opened
 from ..recording.faults import Guard, own_fault
@@ -42,6 +43,11 @@ def node_logger(node: str) -> logging.Logger:
 @lru_cache(maxsize=1024)
 def _logger_of(name: str) -> logging.Logger:
     return logging.getLogger("tea." + name)
+
+
+def root_logger() -> logging.Logger:
+    """Return the logger of root spans."""
+    return _logger_of(ROOT_NODE)
 
 
 def label_of(value: object) -> str:
@@ -124,7 +130,7 @@ class OpenSpan:
         if self.is_ended:
             return
         self.is_ended = True
-        if isinstance(self.context, Entered):
+        if isinstance(self.context, Entered) and not self.context.is_ended:
             leave(self.context)
         forget(self.context[1], None)
         parts = Parts()

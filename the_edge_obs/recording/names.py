@@ -25,7 +25,7 @@ def fit_name(name: str) -> str:
     Unsafe characters are escaped as Python writes them, secrets are removed by their shape, and a name of more than 256
     characters is cut, with ``[+N chars]`` at its end. A safe name stays the same.
     """
-    return _fitted(name if type(name) is str else str.__str__(name))
+    return _fitted(name) if type(name) is str else _fitted(str.__str__(name))
 
 
 def node_name(name: str) -> str:

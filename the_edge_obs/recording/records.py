@@ -38,6 +38,8 @@ NOTHING: Final = type("Nothing", (), {"__repr__": lambda self: "NOTHING", "__red
 """The payload of an event without one; None is an ordinary value."""
 
 PLAIN: Final[dict[str, Kind]] = {name: Kind(name, None) for name in EVENT_TYPES}
+BEGUN: Final = Kind("entry", None)
+"""The kind of a root's entry whose payload is shared with other flows, and never changes."""
 
 
 class Site(NamedTuple):
@@ -109,8 +111,8 @@ def metrics_of(item: Item) -> int | dict[str, Any] | None:
 def is_last(item: Item) -> bool:
     """Tell whether an item is the end of a flow's root span, here or in another process."""
     if isinstance(item, tuple):
-        (_, _, parent, node, _), kind, *_ = item
-        return kind.event_type in ENDS and may_be_root(node, parent)
+        place = item[0]  # by index: each first and last event of a file passes here
+        return item[1][0] in ENDS and may_be_root(place[3], place[2])
     return item["event_type"] in ENDS and may_be_root(item["node"], item["parent_id"])
 
 
@@ -213,15 +215,18 @@ def event_of_facts(facts: Facts) -> Event:
         data = _with_error(without_cut(data))
     elif payload is not NOTHING:
         data[kind.key], cut = known.scrubbed(payload, kind.key)
-    text = message if message is None else scrub_text(message, flow.taints)
-    if type(message) is Mark or text != message:
-        cut = [*cut, "message"]
+    text = message
+    if message is not None:
+        text = scrub_text(message, flow.taints)
+        if type(message) is Mark or text != message:
+            cut = [*cut, "message"]
     if cut:
         data["cut"] = cut
+    ids = known.ids
     event = {
         "flow_id": flow.id,
-        "span_id": flow.span_id(number),
-        "parent_id": None if parent is None else flow.span_id(parent),
+        "span_id": ids.get(number) or known.span_id(number),
+        "parent_id": None if parent is None else ids.get(parent) or known.span_id(parent),
         "node": node,
         "level": level_name(level),
         "timestamp": wall // 1000 / 1e6,

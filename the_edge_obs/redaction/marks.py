@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 MAX_PATHS: Final = 50  # of one event
@@ -78,13 +79,18 @@ def paths_of(path: str, ways: Ways) -> list[str]:
         path: The path of the snapshot, such as ``input``; empty for data as a whole.
         ways: Where it was cut.
     """
+    return list(_paths_of(path, ways)) if ways else []
+
+
+@lru_cache(maxsize=256)  # most calls of a node have the same secrets
+def _paths_of(path: str, ways: Ways) -> tuple[str, ...]:
     paths: list[str] = []
     for way in ways:
         at = path
         for key in way:
             at = inside(at, key) if type(key) is str else f"{at}[{key}]"
         paths.append(at)
-    return _bounded(paths)
+    return tuple(_bounded(paths))
 
 
 def _bounded(paths: list[str]) -> list[str]:

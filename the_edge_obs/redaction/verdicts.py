@@ -77,21 +77,26 @@ class Remembered:
     Attributes:
         clean: Texts and small numbers that scrubbing does not change, at this ``version`` of the taints.
         clean_keys: Keys that are not cut and that scrubbing does not change.
+        is_usual: Whether the flow knows no secret, and no redaction policy is active.
         start: The beginning of every line of the flow.
         above: The parent that was written last, and its part of a line.
         heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
+        ids: The ids of spans, by number.
     """
 
-    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "start", "version")
+    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "start", "version")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
         taints = flow.taints
         self.version = taints.version
-        self._clean = _shared if not taints and taints.policy is None else _Clean(_MAX_CHARS)
+        is_bare = not taints and taints.policy is None
+        self.is_usual = is_bare and process_policy() is BUILT_IN
+        self._clean = _shared if is_bare else _Clean(_MAX_CHARS)
         self.clean, self.clean_keys = self._clean.values, self._clean.keys
         self._needles: tuple[bytes, ...] | None = None
         self.heads: dict[int, tuple[str, int, bytes]] = {}
+        self.ids: dict[int, str] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
 
@@ -107,6 +112,14 @@ class Remembered:
         head = self.heads[number] = node, level, text.encode()
         return head
 
+    def span_id(self, number: int) -> str:
+        """Return the id of a span; cache it, as several events have it."""
+        if (span_id := self.ids.get(number)) is None:
+            if len(self.ids) >= _MAX_HEADS:
+                self.ids.clear()
+            span_id = self.ids[number] = self.flow.span_id(number)
+        return span_id
+
     def scrubbed(self, payload: Payload, path: str) -> tuple[Any, list[str]]:
         """Return a scrubbed copy of a payload, and the paths where it is not complete.
 
@@ -118,8 +131,8 @@ class Remembered:
             if self.is_clean_payload(payload):
                 return decoded(payload), paths_of(path, payload.ways)
             payload = snapshot_of(payload)
-        if self.marks_in(payload) == ():
-            return _copied(payload), []
+        if (ways := self.marks_in(payload)) is not None:
+            return _copied(payload), paths_of(path, ways)
         clean = scrub(payload, self.flow.taints)
         return clean, cut_paths(path, payload, clean)
 
@@ -243,6 +256,13 @@ def _named(node: str, level: int) -> str:
 
 
 def _copied(value: Any) -> Any:
-    if type(value) is dict:
-        return {key: _copied(item) if type(item) is dict or type(item) is list else item for key, item in value.items()}
-    return [_copied(item) for item in value] if type(value) is list else value
+    """Return a copy of a clean snapshot; what was cut or redacted in it becomes an ordinary text."""
+    kind = type(value)
+    if kind is dict:
+        return {key: item if type(item) in _ATOMS else _copied(item) for key, item in value.items()}
+    if kind is list:
+        return [item if type(item) in _ATOMS else _copied(item) for item in value]
+    return str(value) if kind is Mark else value
+
+
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})

@@ -15,6 +15,7 @@ import html
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -37,6 +38,7 @@ _FEW_SPELLINGS: Final = 1_024  # a secret with more characters is remembered in 
 _MAX_PASSED: Final = 256  # remembered texts that are not secrets, each with
 _MAX_ORDINARY: Final = 256  # at most this many characters, as the secrets whose spellings are remembered
 _NONE_PASSED: Final[frozenset[str | bytes | int]] = frozenset()
+_NO_NUMBERS: Final[frozenset[int]] = frozenset()
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LARGEST_NUMBER: Final = 10**40
 
@@ -72,12 +74,12 @@ class Taints(set[str]):
     __slots__ = ("_by_head", "_needles", "_passed", "_secrets", "_uses", "chars", "lost", "numbers", "policy", "version")
 
     def __init__(self, spellings: Iterable[str] = (), policy: Policy | None = None) -> None:
-        super().__init__()
+        # No super().__init__(), which would only empty the new set: each flow makes one of these.
         self.policy = policy
         self.version = self.lost = self.chars = 0
-        self.numbers: frozenset[int] = frozenset()
+        self.numbers = _NO_NUMBERS
         self._secrets: dict[str, tuple[bool, tuple[str, ...]]] = {}
-        self._uses: dict[str, int] = {}  # by spelling, how many secrets have it
+        self._uses: Counter[str] | None = None  # by spelling, how many secrets have it; from the first that is forgotten
         self._needles: tuple[str, ...] | None = ()
         self._passed: frozenset[str | bytes | int] = _NONE_PASSED  # checked, and not secrets
         self._by_head: dict[str, list[str]] | None = None
@@ -124,14 +126,15 @@ class Taints(set[str]):
             if known is not None and known[0] <= is_token:
                 return secret, known[1]
             size = sum(map(len, spelled))
-            if not self._make_room(size, is_token):
+            is_full = len(self._secrets) >= MAX_SECRETS or self.chars + size > MAX_CHARS
+            if is_full and not self._make_room(size, is_token):
                 self.lost += 1
                 return None
             self._secrets[secret] = is_token, spelled
             self.chars += size
             self.update(spelled)
-            for text in spelled:
-                self._uses[text] = self._uses.get(text, 0) + 1
+            if self._uses is not None:
+                self._uses.update(spelled)
             self._changed(secret)
             return secret, spelled
 
@@ -147,11 +150,14 @@ class Taints(set[str]):
         return True
 
     def _forget(self, secret: str) -> None:
+        uses = self._uses
+        if uses is None:
+            uses = self._uses = Counter(text for _, spelled in self._secrets.values() for text in spelled)
         _, spelled = self._secrets.pop(secret)
         for text in spelled:
-            self._uses[text] -= 1
-            if not self._uses[text]:  # no other secret is spelled so
-                del self._uses[text]
+            uses[text] -= 1
+            if uses[text] <= 0:  # no other secret is spelled so
+                del uses[text]
                 self.discard(text)
         self.chars -= sum(map(len, spelled))
         self.lost += 1
