@@ -157,26 +157,35 @@ def metrics_of(result: object) -> dict[str, Any] | None:
     if kind in MUTE or (kind is dict and cast("dict[str, Any]", result).keys().isdisjoint(_KEYS)):
         return None
     get = _getter(result)
-    usage = None
+    usage: Any = None
     for key in _USAGE_KEYS:
         if (usage := get(key)) is not None:
             break
-    metrics = {} if type(usage) in MUTE else _tokens_of(_getter(usage), _tables_for(usage))
+    if type(usage) in MUTE:
+        metrics = {}
+    else:
+        tables = _tables_for(usage)
+        metrics = (tables.three and _three_of(usage, tables.three)) or _tokens_of(_getter(usage), tables)
     if is_count(cost := get("cost_usd")):
         metrics["cost_usd"] = cost
     return metrics or None
 
 
 class _Tables(NamedTuple):
-    """The spellings of counts that a usage may have; ``_ALL`` has all of them."""
+    """The spellings of counts that a usage may have; ``_ALL`` has all of them.
+
+    Attributes:
+        three: The spellings of its input, output and total, if it has these three and no other count.
+    """
 
     total: Mapping[str, tuple[str, ...]]
     input: Mapping[str, tuple[str, ...]]
     output: Mapping[str, tuple[str, ...]]
     parts: Mapping[str, tuple[tuple[str, ...], ...]]
+    three: tuple[str, ...]
 
 
-_ALL: Final = _Tables(_TOTAL, _INPUT, _OUTPUT, _PARTS)
+_ALL: Final = _Tables(_TOTAL, _INPUT, _OUTPUT, _PARTS, ())
 _SPELLINGS: Final = frozenset(
     key for spellings in (_TOTAL, _INPUT, _OUTPUT) for first, others in spellings.items() for key in (first, *others)
 ) | {path[0] for paths in _PARTS.values() for path in paths}
@@ -198,7 +207,18 @@ def _tables_of(keys: tuple[str, ...]) -> _Tables:
         return {key: tuple(other for other in others if other in keys) for key, others in spellings.items() if key in keys}
 
     parts = {name: tuple(path for path in paths if path[0] in keys) for name, paths in _PARTS.items()}
-    return _Tables(among(_TOTAL), among(_INPUT), among(_OUTPUT), {name: paths for name, paths in parts.items() if paths})
+    total, sent, got = among(_TOTAL), among(_INPUT), among(_OUTPUT)
+    three = (*sent, *got, *total)
+    is_three = len(sent) == len(got) == len(total) == 1 and len(keys) == len(three)
+    return _Tables(total, sent, got, {name: paths for name, paths in parts.items() if paths}, three if is_three else ())
+
+
+def _three_of(usage: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the metrics of a usage that has three counts and no other; None if they are not all whole numbers."""
+    sent, got, total = map(usage.get, keys)
+    if type(sent) is type(got) is type(total) is int and sent >= 0 and got >= 0 and total >= 0:
+        return {"input_tokens": sent, "output_tokens": got, "tokens": total}
+    return None
 
 
 def _tokens_of(get: _Get, tables: _Tables) -> dict[str, Any]:

@@ -36,11 +36,8 @@ class Encoded(Protocol):
     json: bytes
     ways: Ways
 
-    def has_any(self, needles: tuple[bytes, ...]) -> bool:
-        """Tell whether the JSON has any of some bytes in it."""
-
-    def is_clean(self) -> bool:
-        """Tell whether no text in it has a secret in it by the built-in rules."""
+    def is_clean(self, needles: tuple[bytes, ...]) -> bool:
+        """Tell whether no text in it has a secret in it by the built-in rules, and the JSON none of some bytes."""
 
 
 Payload: TypeAlias = "Any | Encoded"

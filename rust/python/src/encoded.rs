@@ -48,7 +48,21 @@ impl Encoded {
         }
     }
 
+    /// Tells whether no text has a secret in it. The answer is remembered.
     fn has_no_secret(&self, py: Python<'_>) -> bool {
+        let known = self.verdict.load(Ordering::Relaxed);
+        if known != UNKNOWN {
+            return known == CLEAN;
+        }
+        // After a panic, which would stop the observed program, Python looks at the payload.
+        let search = AssertUnwindSafe(|| self.is_every_text_clean(py));
+        let is_clean = catch_unwind(search).unwrap_or(false);
+        self.verdict
+            .store(if is_clean { CLEAN } else { UNCLEAN }, Ordering::Relaxed);
+        is_clean
+    }
+
+    fn is_every_text_clean(&self, py: Python<'_>) -> bool {
         let classes = KeyClasses::built_in();
         let json = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
         self.texts.iter().all(|(start, end)| {
@@ -72,28 +86,17 @@ impl Encoded {
         self.ways.clone_ref(py)
     }
 
-    /// Tell whether the JSON has any of some bytes in it.
-    fn has_any(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    /// Tell whether no text in the payload has a secret in it by the built-in rules, and the JSON none of some bytes.
+    fn is_clean(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        if !self.has_no_secret(py) {
+            return Ok(false);
+        }
         let json = self.json.as_bytes(py);
         for needle in needles {
             if memmem::find(json, needle.cast::<PyBytes>()?.as_bytes()).is_some() {
-                return Ok(true);
+                return Ok(false);
             }
         }
-        Ok(false)
-    }
-
-    /// Tell whether no text in the payload has a secret in it by the built-in rules. The answer is remembered.
-    fn is_clean(&self, py: Python<'_>) -> bool {
-        let known = self.verdict.load(Ordering::Relaxed);
-        if known != UNKNOWN {
-            return known == CLEAN;
-        }
-        // After a panic, which would stop the observed program, Python looks at the payload.
-        let search = AssertUnwindSafe(|| self.has_no_secret(py));
-        let is_clean = catch_unwind(search).unwrap_or(false);
-        self.verdict
-            .store(if is_clean { CLEAN } else { UNCLEAN }, Ordering::Relaxed);
-        is_clean
+        Ok(true)
     }
 }
