@@ -40,12 +40,43 @@ fn plain_bytes(bytes: &[u8]) -> usize {
         }
         count += CHUNK;
     }
-    let rest = &bytes[count..];
-    count
-        + rest
-            .iter()
-            .position(|byte| is_escaped(*byte))
-            .unwrap_or(rest.len())
+    // Then eight at a time, the last of them with bytes that were looked at before.
+    while let Some(eight) = bytes[count..].first_chunk() {
+        let found = escaped_of(u64::from_le_bytes(*eight));
+        if found != 0 {
+            return count + first_of(found);
+        }
+        count += 8;
+    }
+    let rest = bytes.len() - count;
+    if rest == 0 {
+        return count;
+    }
+    let (start, found) = match bytes.last_chunk() {
+        Some(eight) => (bytes.len() - 8, escaped_of(u64::from_le_bytes(*eight))),
+        None => {
+            let mut eight = [b' '; 8];
+            eight[..rest].copy_from_slice(bytes);
+            (0, escaped_of(u64::from_le_bytes(eight)))
+        }
+    };
+    if found == 0 {
+        bytes.len()
+    } else {
+        start + first_of(found)
+    }
+}
+
+/// Returns a number whose lowest bit that is set is in the first of eight bytes that needs an escape; 0 if none does.
+fn escaped_of(eight: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let below = |number: u64, limit: u64| number.wrapping_sub(ONES * limit) & !number;
+    let is = |byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+    (below(eight, 0x20) | is(b'"') | is(b'\\')) & (ONES << 7)
+}
+
+fn first_of(found: u64) -> usize {
+    (found.trailing_zeros() / 8) as usize
 }
 
 fn escaped(byte: u8, out: &mut Vec<u8>) {
