@@ -51,7 +51,7 @@ def encoded(facts: Facts) -> bytes:
     took: float | None = None
     if kind is EXIT and type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
         took = metrics / 1e6
-    elif not (metrics is None if kind is ENTRY else kind is EXIT and type(metrics) is dict and known.marks_in(metrics) == ()):
+    elif not (metrics is None if kind is ENTRY else kind is EXIT and type(metrics) is dict and known.are_plain_figures(metrics)):
         return _other(facts, known)
     is_without = payload is NOTHING
     if message is not None or (is_without and took is None) or not _FIRST <= wall < _LAST:
