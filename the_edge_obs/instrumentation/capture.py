@@ -156,7 +156,7 @@ def metrics_of(result: object) -> dict[str, Any] | None:
     kind = type(result)
     if kind in MUTE or (kind is dict and cast("dict[str, Any]", result).keys().isdisjoint(_KEYS)):
         return None
-    get = _getter(result)
+    get: _Get = cast("dict[str, Any]", result).get if kind is dict else _getter(result)
     usage: Any = None
     for key in _USAGE_KEYS:
         if (usage := get(key)) is not None:
@@ -195,8 +195,9 @@ def _tables_for(usage: Any) -> _Tables:
     """Return what has to be looked up in a usage: of a dict, only the spellings that are its keys."""
     if type(usage) is not dict or len(usage) > _MAX_KEYS:
         return _ALL
-    if set(map(type, usage)) != {str}:
-        return _ALL
+    for key in usage:
+        if type(key) is not str:
+            return _ALL
     return _tables_of(tuple([key for key in usage if key in _SPELLINGS]))
 
 

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString, PyTuple};
-use the_edge_obs::redaction::Verdict;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyString, PyTuple};
+use the_edge_obs::redaction::{Verdict, MAX_STRING};
 
 use crate::encoded::Encoded;
 use crate::keys::Keys;
@@ -85,12 +85,22 @@ impl Core {
         classes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let py = value.py();
+        if value.is_none() || is_number(value) {
+            return Ok(value.clone().unbind());
+        }
         let classes = classes.unwrap_or_else(|| self.classes.bind(py));
-        if !self.is_off.load(Ordering::Relaxed)
-            && (value.is_exact_instance_of::<PyDict>() || value.is_exact_instance_of::<PyList>())
-        {
-            if let Some(taken) = self.encoded(value, flow, classes)? {
-                return Ok(Bound::new(py, taken)?.into_any().unbind());
+        let is_text = value.is_exact_instance_of::<PyString>();
+        let is_container =
+            || value.is_exact_instance_of::<PyDict>() || value.is_exact_instance_of::<PyList>();
+        if !self.is_off.load(Ordering::Relaxed) && (is_text || is_container()) {
+            if let Some(taints) = taints_of(flow, py)? {
+                if !is_text {
+                    if let Some(taken) = self.encoded(value, flow, taints.as_ref(), classes)? {
+                        return Ok(Bound::new(py, taken)?.into_any().unbind());
+                    }
+                } else if value.len()? <= MAX_STRING {
+                    return Ok(value.clone().unbind());
+                }
             }
         }
         Ok(self
@@ -106,21 +116,12 @@ impl Core {
         &self,
         value: &Bound<'_, PyAny>,
         flow: Option<&Bound<'_, PyAny>>,
+        taints: Option<&Bound<'_, PyAny>>,
         classes: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Encoded>> {
-        let py = value.py();
-        let taints = flow
-            .map(|flow| flow.getattr(intern!(py, "taints")))
-            .transpose()?;
-        if let Some(taints) = &taints {
-            if !taints.getattr(intern!(py, "policy"))?.is_none() {
-                return Ok(None);
-            }
-        }
         let mut questions = Vec::new();
         for _ in 0..2 {
-            let Some(encoded) = self.walked(value, taints.as_ref(), classes, &mut questions)?
-            else {
+            let Some(encoded) = self.walked(value, taints, classes, &mut questions)? else {
                 return Ok(None);
             };
             if questions
@@ -130,7 +131,7 @@ impl Core {
                 return Ok(Some(encoded));
             }
             for question in &mut questions {
-                question.is_secret = Some(self.judged(question, flow, taints.as_ref(), py)?);
+                question.is_secret = Some(self.judged(question, flow, taints, value.py())?);
             }
         }
         Ok(None)
@@ -199,6 +200,26 @@ impl Core {
             .call1((verdict, value, &question.key, siblings, flow))?
             .is_truthy()
     }
+}
+
+/// Tells whether a value is a number or a truth value, which is its own snapshot.
+fn is_number(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBool>()
+}
+
+/// Returns the secrets of a flow; `None` if it has a policy of its own.
+fn taints_of<'py>(
+    flow: Option<&Bound<'py, PyAny>>,
+    py: Python<'py>,
+) -> PyResult<Option<Option<Bound<'py, PyAny>>>> {
+    let Some(flow) = flow else {
+        return Ok(Some(None));
+    };
+    let taints = flow.getattr(intern!(py, "taints"))?;
+    let is_plain = taints.getattr(intern!(py, "policy"))?.is_none();
+    Ok(is_plain.then_some(Some(taints)))
 }
 
 /// The ways of the payload before, and the tuples that tell them: most payloads of a program have the same.
