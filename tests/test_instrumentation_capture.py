@@ -13,6 +13,8 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import the_edge_obs as obs
 from the_edge_obs.instrumentation.capture import Capture, is_soft_failure, location_of, metrics_of, model_in
@@ -365,3 +367,20 @@ def test_errors_and_notes_that_are_left_out_are_told() -> None:
     described = {"type": "Group", "message": "m", "errors": [{"type": "…", "message": Mark("[+4 errors]")}]}
     taken = snapshot({"error": described})
     assert cut_paths("", taken, scrub(taken)) == ["error.errors"]
+
+
+SPELLED = ["input_tokens", "prompt_tokens", "output_tokens", "total_tokens", "cache_read_input_tokens", "thoughts_token_count"]
+NESTED = ["prompt_tokens_details", "output_token_details", "cached_tokens", "reasoning", "unknown"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(SPELLED + NESTED),
+        st.one_of(st.integers(-1, 9), st.none(), st.dictionaries(st.sampled_from(NESTED), st.integers(0, 3), max_size=3)),
+        max_size=6,
+    )
+)
+def test_a_usage_is_read_alike_whatever_else_it_holds(usage: dict[str, Any]) -> None:
+    """Of a small dict only its own keys are looked up; what else it holds changes nothing."""
+    more = {f"x{number}": None for number in range(40)}
+    assert metrics_of({"usage": usage}) == metrics_of({"usage": {**usage, **more}})

@@ -122,6 +122,49 @@ def test_what_most_payloads_are_is_bytes(value: Any) -> None:
     assert payload.json == dumps(snapshot_of(payload)).encode()
 
 
+@pytest.mark.parametrize("char", ['"', "\\", "\n", "\x00", "\x1f", " ", "\x7f", "é", "😀"])
+def test_texts_are_escaped_wherever_that_is_needed(char: str) -> None:
+    """Bytes are looked at by the eight and by the thirty-two."""
+    for length in (*range(20), 31, 32, 33, 40, 63, 64, 75):
+        for at in range(length + 1):
+            text = "a" * at + char + "b" * (length - at)
+            payload = captured({"text": text})
+            assert payload.json == dumps({"text": text}).encode()
+
+
+def test_a_secret_that_python_judged_is_not_asked_for_again() -> None:
+    """A pass that needs an answer is repeated with it; what the flow knows needs none."""
+    flow = FlowState(FLOW, "x")
+    value = {
+        "a": [{"password": "opaque-4711", "n": 1}],
+        "token": "abcdefgh12345",
+        "session": "kept",
+        "max_tokens": 12,
+        "tokens": 7,
+    }
+    for _ in range(2):
+        payload = captured(value, flow)
+        assert is_encoded(payload)
+        assert snapshot_of(payload) == snapshot(value, FlowState(FLOW, "x"))
+        assert payload.ways == (("a", 0, "password"), ("token",))
+    assert {"opaque-4711", "abcdefgh12345"} <= flow.taints
+
+
+def test_keys_are_known_by_their_text_and_not_by_their_object() -> None:
+    """Keys that are made anew have the verdicts of those before, with an object of another key at their address as well."""
+    for number in range(5_000):
+        key = "".join(["pass", "word" if number % 2 else f"age{number}"])
+        taken = snapshot_of(captured({key: "opaque-4711"}, FlowState(FLOW, "x")))
+        assert taken == {key: "[REDACTED]" if number % 2 else "opaque-4711"}
+
+
+def test_further_keys_belong_to_one_classifier() -> None:
+    """The same key is secret for one function and not for another."""
+    for _ in range(2):
+        assert snapshot_of(captured({"badge": "opaque-4711"}, None, classes_for(["badge"]))) == {"badge": "[REDACTED]"}
+        assert snapshot_of(captured({"badge": "opaque-4711"})) == {"badge": "opaque-4711"}
+
+
 @pytest.mark.parametrize(
     "value",
     [

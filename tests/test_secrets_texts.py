@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from the_edge_obs.redaction.texts import PLACEHOLDER, scrub_text
 from the_edge_obs.secrets.keys import KEY_CLASSES, KeyClasses
-from the_edge_obs.secrets.texts import find
+from the_edge_obs.secrets.texts import find, is_surely_clean
 
 SECRET = "s3cr3tV4lue9xQ"
 ASSIGNED = [
@@ -232,3 +234,22 @@ def test_spans_neither_touch_nor_overlap() -> None:
 def test_names_in_other_scripts() -> None:
     """Letters are letters, and the wide colon is a colon."""
     assert scrub_text("пароль: tr0ub4dor, 密码：tr0ub4dor") == f"пароль: {PLACEHOLDER}, 密码：{PLACEHOLDER}"  # noqa: RUF001
+
+
+@given(
+    st.lists(st.sampled_from(ASSIGNED) | st.sampled_from(["the report", "curl it", "a basic one", "é"]), max_size=4),
+    st.sampled_from([SECRET, "hunter2", "correct horse"]),
+    st.integers(0, 30),
+)
+def test_texts_that_are_clean_at_once_are_clean_one_by_one(texts: list[str], secret: str, start: int) -> None:
+    """Looking through texts together overlooks nothing that is found in one of them."""
+    texts = [text.replace("§", secret)[start * (len(text) > 20) :] for text in texts]
+    if is_surely_clean("\n".join(texts), KEY_CLASSES):
+        assert [text for text in texts if find(text, KEY_CLASSES)] == []
+
+
+def test_ordinary_texts_are_clean_at_once() -> None:
+    """Words that came before, and short new ones."""
+    texts = ["The export of the report hangs at 80 percent.", "Could you tell me whether yours has such a table?"]
+    assert is_surely_clean("\n".join(texts), KEY_CLASSES)
+    assert is_surely_clean("\n".join(texts), KEY_CLASSES)

@@ -34,6 +34,7 @@ _OUTPUT: Final = b',"event_type":"exit","message":null,"data":{"output":'
 _NO_OUTPUT: Final = b',"event_type":"exit","message":null,"data":{},"metrics":{"duration_ms":'
 _DURATION: Final = b'},"metrics":{"duration_ms":'
 _AFTER_DURATION: Final = b"}"
+_METRICS: Final = b'},"metrics":'
 _AFTER_TIME: Final = {name: b',"event_type":"%b","message":' % name.encode() for name in EVENT_TYPES}
 _BEFORE_DATA: Final = {None: b',"data":', "input": b',"data":{"input":', "output": b',"data":{"output":'}
 _OWN: Final = frozenset({"error", "cut"})
@@ -53,7 +54,7 @@ def encoded(facts: Facts) -> bytes:
     took: float | None = None
     if kind is EXIT and type(metrics) is int and _SHORTEST <= metrics < _LONGEST:
         took = metrics / 1e6
-    elif kind is not ENTRY or metrics is not None:
+    elif not (metrics is None if kind is ENTRY else kind is EXIT and type(metrics) is dict and known.are_plain_figures(metrics)):
         if kind is BEGUN and known.is_usual and step is None and _FIRST <= wall < _LAST:
             if (rest := _SHARED.get(id(payload))) is None or rest[0] is not payload:
                 rest = _shared(payload, known)
@@ -63,29 +64,39 @@ def encoded(facts: Facts) -> bytes:
     is_without = payload is NOTHING
     if message is not None or (is_without and took is None) or not _FIRST <= wall < _LAST:
         return _other(facts, known)
-    clean, cut = known.clean, b""
-    try:
-        if type(payload) is dict:
-            is_plain = clean.issuperset(payload.values()) and known.clean_keys.issuperset(payload)
-        else:
-            is_plain = is_without or payload in clean
-    except TypeError:  # it is or contains a container
-        is_plain = False
-    if not is_plain and (ways := known.marks_in(payload)) != ():
-        if ways is None:
+    clean, cut, text = known.clean, b"", b""
+    if type(payload) is ENCODED:
+        if not known.is_clean_payload(payload):
             return _long_way(facts)
-        cut = _cut(kind.key or "", ways)
+        text = payload.json
+        if payload.ways:
+            cut = _cut(kind.key or "", payload.ways)
+    else:
+        try:
+            if type(payload) is dict:
+                is_plain = clean.issuperset(payload.values()) and known.clean_keys.issuperset(payload)
+            else:
+                is_plain = is_without or payload in clean
+        except TypeError:  # it is or contains a container
+            is_plain = False
+        if not is_plain and (ways := known.marks_in(payload)) != ():
+            if ways is None:
+                return _long_way(facts)
+            cut = _cut(kind.key or "", ways)
     head = known.heads.get(number)
     if head is None or head[0] is not node or head[1] != level:
         head = known.new_head(number, parent, node, level)
     end = b"}\n" if step is None else _stepped(step)
     try:
         moment = _dump(wall // 1000 / 1e6)
-        text = b"" if is_without else payload.json if type(payload) is ENCODED else _dump(payload)
-        if took is None:
+        if not text and not is_without:
+            text = _dump(payload)
+        if kind is ENTRY:
             pieces: tuple[bytes, ...] = (head[2], moment, _INPUT, text, cut, _NO_METRICS, end)
         elif is_without:
             pieces = head[2], moment, _NO_OUTPUT, _dump(took), _AFTER_DURATION, end
+        elif took is None:
+            pieces = head[2], moment, _OUTPUT, text, cut, _METRICS, _dump(metrics), end
         else:
             pieces = head[2], moment, _OUTPUT, text, cut, _DURATION, _dump(took), _AFTER_DURATION, end
     except TypeError:  # json accepts more than orjson

@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from types import GetSetDescriptorType, MemberDescriptorType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..recording.records import NOWHERE, Site
 
@@ -55,6 +55,7 @@ _PARTS: Final = {
         *(("thoughts_token_count",), ("thoughtsTokenCount",), ("output_token_details", "reasoning")),
     ),
 }
+_MAX_KEYS: Final = 32  # of a usage whose keys are looked at first
 _MODEL_KEYS: Final = ("model", "model_name", "model_version", "modelVersion")
 
 MUTE: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset})
@@ -162,21 +163,76 @@ def metrics_of(result: object) -> dict[str, Any] | None:
     kind = type(result)
     if kind in MUTE or (kind is dict and cast("dict[str, Any]", result).keys().isdisjoint(_KEYS)):
         return None
-    get = _getter(result)
-    usage = None
+    get: _Get = cast("dict[str, Any]", result).get if kind is dict else _getter(result)
+    usage: Any = None
     for key in _USAGE_KEYS:
         if (usage := get(key)) is not None:
             break
-    metrics = {} if type(usage) in MUTE else _tokens_of(_getter(usage))
+    if type(usage) in MUTE:
+        metrics = {}
+    else:
+        tables = _tables_for(usage)
+        metrics = (tables.three and _three_of(usage, tables.three)) or _tokens_of(_getter(usage), tables)
     if is_count(cost := get("cost_usd")):
         metrics["cost_usd"] = cost
     return metrics or None
 
 
-def _tokens_of(get: _Get) -> dict[str, Any]:
-    total, _ = _count(get, _TOTAL)
-    sent, beside_sent = _count(get, _INPUT)
-    got, beside_got = _count(get, _OUTPUT)
+class _Tables(NamedTuple):
+    """The spellings of counts that a usage may have; ``_ALL`` has all of them.
+
+    Attributes:
+        three: The spellings of its input, output and total, if it has these three and no other count.
+    """
+
+    total: Mapping[str, tuple[str, ...]]
+    input: Mapping[str, tuple[str, ...]]
+    output: Mapping[str, tuple[str, ...]]
+    parts: Mapping[str, tuple[tuple[str, ...], ...]]
+    three: tuple[str, ...]
+
+
+_ALL: Final = _Tables(_TOTAL, _INPUT, _OUTPUT, _PARTS, ())
+_SPELLINGS: Final = frozenset(
+    key for spellings in (_TOTAL, _INPUT, _OUTPUT) for first, others in spellings.items() for key in (first, *others)
+) | {path[0] for paths in _PARTS.values() for path in paths}
+
+
+def _tables_for(usage: Any) -> _Tables:
+    """Return what has to be looked up in a usage: of a dict, only the spellings that are its keys."""
+    if type(usage) is not dict or len(usage) > _MAX_KEYS:
+        return _ALL
+    for key in usage:
+        if type(key) is not str:
+            return _ALL
+    return _tables_of(tuple([key for key in usage if key in _SPELLINGS]))
+
+
+# Usages come from few libraries, each with its own keys.
+@functools.lru_cache(maxsize=64)
+def _tables_of(keys: tuple[str, ...]) -> _Tables:
+    def among(spellings: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        return {key: tuple(other for other in others if other in keys) for key, others in spellings.items() if key in keys}
+
+    parts = {name: tuple(path for path in paths if path[0] in keys) for name, paths in _PARTS.items()}
+    total, sent, got = among(_TOTAL), among(_INPUT), among(_OUTPUT)
+    three = (*sent, *got, *total)
+    is_three = len(sent) == len(got) == len(total) == 1 and len(keys) == len(three)
+    return _Tables(total, sent, got, {name: paths for name, paths in parts.items() if paths}, three if is_three else ())
+
+
+def _three_of(usage: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the metrics of a usage that has three counts and no other; None if they are not all whole numbers."""
+    sent, got, total = map(usage.get, keys)
+    if type(sent) is type(got) is type(total) is int and sent >= 0 and got >= 0 and total >= 0:
+        return {"input_tokens": sent, "output_tokens": got, "tokens": total}
+    return None
+
+
+def _tokens_of(get: _Get, tables: _Tables) -> dict[str, Any]:
+    total, _ = _count(get, tables.total)
+    sent, beside_sent = _count(get, tables.input)
+    got, beside_got = _count(get, tables.output)
     # Some gateways use Anthropic's names but count as OpenAI does: then the counts include the cached tokens already.
     if total is not None and total < (sent or 0) + beside_sent + (got or 0) + beside_got:
         beside_sent = beside_got = 0
@@ -187,13 +243,13 @@ def _tokens_of(get: _Get) -> dict[str, Any]:
         tokens["output_tokens"] = got + beside_got
     if total is not None or tokens:
         tokens["tokens"] = sum(tokens.values()) if total is None else total
-    return {**tokens, **_parts_of(get)}
+    return {**tokens, **_parts_of(get, tables.parts)} if tables.parts else tokens
 
 
-def _parts_of(get: _Get) -> dict[str, Any]:
+def _parts_of(get: _Get, tables: Mapping[str, tuple[tuple[str, ...], ...]]) -> dict[str, Any]:
     """Return the counts of a usage that are part of its input and output, as far as they are not 0."""
     parts = {}
-    for name, paths in _PARTS.items():
+    for name, paths in tables.items():
         for first, *rest in paths:
             value = get(first)
             if rest and value is not None:

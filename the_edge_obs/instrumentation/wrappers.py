@@ -16,16 +16,18 @@ from typing import Any, Final
 # Import the module, not its members: a pickle of a wrapper by value contains its globals, and a module is pickled by its name. A
 # context variable's methods cannot be pickled, and a copy of a random generator would repeat its ids.
 from .. import context as places
-from ..context import CURRENT, VARIANT, Lent, Place, child_context
+from ..context import CURRENT, VARIANT, FlowState, Lent, Place, child_context
 from ..recording.callables import is_there, way_of
 from ..recording.dispatch import emit, verdicts
 from ..recording.faults import own_fault
 from ..recording.full import followers, is_chosen, recorders
 from ..recording.names import fit_name
+from ..recording.pricing import active
 from ..recording.records import ENTRY, EXIT, NOTHING, Site
 from ..redaction.payloads import captured
 from ..secrets.keys import classes_for
-from .capture import MUTE, Capture, may_bring_metrics
+from .capture import MUTE, Capture, is_soft_failure, may_bring_metrics, metrics_of
+from .ends import numbers
 from .later import Wrappers, hand_on
 from .running import give_back
 from .span_events import OpenSpan, node_logger, report
@@ -104,6 +106,13 @@ class ObservedNode:
             opened.close(output, error)
         except Exception:  # noqa: BLE001 - at the end of the stack there is no room to report more
             context[0].faults += 1
+
+    def figures(self, output: dict[str, Any], duration: int, flow: FlowState) -> int | dict[str, Any] | None:
+        """Return the metrics of a plain exit; None for a soft failure, and while prices are active."""
+        if active or is_soft_failure(output):
+            return None
+        metrics = metrics_of(output)
+        return {"duration_ms": duration / 1e6, **numbers(metrics, flow)} if metrics else duration
 
     def way(self, output: Any) -> str | None:
         """Return the kind of a result that completes later, or None for one that is complete.
@@ -195,14 +204,21 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
         duration = clock() - started
         places.leave(token)
         kind = type(output)
+        figures: Any = duration
         if kind is dict:
-            says_more = (
+            says_more = False
+            if (
                 "success" in output
                 or "usage" in output
                 or "cost_usd" in output
                 or "usage_metadata" in output
                 or "usageMetadata" in output
-            )
+            ):
+                try:
+                    figures = node.figures(output, duration, flow)
+                except BaseException:  # noqa: BLE001 - it is read again, each part by itself
+                    figures = None
+                says_more = figures is None
         elif kind is str or (type(kind) is type and kind in MUTE):  # a metaclass may raise in __hash__
             says_more = False
         elif kind is not node.there and (way := node.way(output)) is not None:
@@ -223,7 +239,7 @@ def _function(fn: Callable[..., Any], node: ObservedNode) -> Callable[..., Any]:
             node.close(context, wall, started, payload, output)
             return output
         try:
-            facts = (context, EXIT, level, wall + duration, None, payload, duration, site)
+            facts = (context, EXIT, level, wall + duration, None, payload, figures, site)
             if take is not None:
                 take(facts)
             else:

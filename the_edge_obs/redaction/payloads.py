@@ -16,13 +16,13 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias, TypeGuard
 
 from ..context import FlowState
-from ..secrets.keys import KEY_CLASSES, KeyClasses, reveals
-from ..secrets.policies import BUILT_IN, process_policy
+from ..secrets.keys import KEY_CLASSES, reveals
+from ..secrets.policies import BUILT_IN, Policy, followers
 from .marks import Mark, Ways
 from .snapshots import NAMES, secret, snapshot
 
 PURE: Final = "THE_EDGE_OBS_PURE"
-_INTERFACE: Final = 1  # of the native core that this version works with
+_INTERFACE: Final = 2  # of the native core that this version works with
 
 
 class Encoded(Protocol):
@@ -36,11 +36,8 @@ class Encoded(Protocol):
     json: bytes
     ways: Ways
 
-    def has_any(self, needles: tuple[bytes, ...]) -> bool:
-        """Tell whether the JSON has any of some bytes in it."""
-
-    def is_clean(self) -> bool:
-        """Tell whether no text in it has a secret in it by the built-in rules."""
+    def is_clean(self, needles: tuple[bytes, ...]) -> bool:
+        """Tell whether no text in it has a secret in it by the built-in rules, and the JSON none of some bytes."""
 
 
 Payload: TypeAlias = "Any | Encoded"
@@ -69,34 +66,22 @@ def _judge(verdict: int, value: Any, key: str, siblings: tuple[str, ...], flow: 
 _native: Final = _loaded()
 ENCODED: Final[type[Encoded]] = _native.Encoded if _native is not None else type("NoPayload", (), {})
 """The type of payloads that are bytes; without the native core, that of no value."""
-_take: Final[Callable[..., Any] | None] = _native.Core(_judge, NAMES).capture if _native is not None else None
+_core: Final = _native.Core(snapshot, _judge, KEY_CLASSES, NAMES) if _native is not None else None
 PYTHON: Final = "pure Python"
 CORE: Final = PYTHON if _native is None else f"native core {_native.__version__}"
 """How payloads are captured, for people."""
 
 
-def _captured(value: Any, flow: FlowState | None = None, classes: KeyClasses = KEY_CLASSES) -> Payload:
-    """Return the payload of a value: ``snapshot``, or the same as bytes.
-
-    Args:
-        value: Anything.
-        flow: The flow that learns the secrets as taints, or None.
-        classes: The key classifier, as ``classes_for`` returns it.
-    """
-    taints = None if flow is None else flow.taints
-    kind = type(value)
-    is_plain = process_policy() is BUILT_IN and (taints is None or taints.policy is None)
-    if (
-        _take is not None
-        and is_plain
-        and (kind is dict or kind is list)
-        and (taken := _take(value, classes.known, classes, flow, taints)) is not None
-    ):
-        return taken
-    return snapshot(value, flow, classes)
+captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture
+"""Return the payload of a value: ``snapshot``, or the same as bytes; the arguments are those of ``snapshot``."""
 
 
-captured: Final[Callable[..., Payload]] = snapshot if _take is None else _captured
+def _follow(policy: Policy) -> None:
+    if _core is not None:
+        _core.turn_off(policy is not BUILT_IN)
+
+
+followers.append(_follow)
 
 
 def is_encoded(payload: Payload) -> TypeGuard[Encoded]:

@@ -32,11 +32,12 @@ from ..secrets.keys import (
     is_schema,
     reveals,
 )
-from ..secrets.policies import Policy, effective, fold, followers
+from ..secrets.policies import BUILT_IN, Policy, effective, fold, followers
 from ..secrets.taints import SHORTEST_NUMBER
 from ..secrets.words import NAME_KEYS
 from .conversions import CONVERSIONS, MAX_ITEMS, name_of
 from .marks import LONGEST_WHOLE_KEY, Mark
+from .repeats import REPEATS, Repeat
 from .texts import MAX_STRING, PLACEHOLDER, by_own_patterns, int_text, learn, mask, scrub_text
 
 MAX_DEPTH: Final = 16  # nested containers
@@ -70,6 +71,7 @@ def _short_ways(policy: Policy) -> tuple[int, int]:
 def _follow(policy: Policy) -> None:
     global _small_items, _short_string
     _small_items, _short_string = _short_ways(policy)
+    REPEATS.clear()
 
 
 followers.append(_follow)
@@ -265,9 +267,32 @@ class Snapshot:
         """Return the copy of a list of ``count`` items."""
         if (stop := self.stop(value, path)) is not None:
             return stop
-        is_short = type(source) is list and 1 < count <= MAX_ITEMS and len(path) + 1 < MAX_DEPTH
-        if is_short and (rows := self.rows(source)) is not None:
-            return rows
+        if type(source) is list and 1 < count <= MAX_ITEMS and len(path) + 1 < MAX_DEPTH:
+            if self.small > 0 and self.policy is BUILT_IN and type(next(iter(source), None)) is dict:
+                return self.repeated(source, count, path)
+            if (rows := self.rows(source)) is not None:
+                return rows
+        return self.each(source, count, value, path)
+
+    def repeated(self, source: list[Any], count: int, path: tuple[int, ...]) -> list[Any]:
+        """Return a copy of a list of dicts, which may have been captured before."""
+        depth = len(path)
+        known = REPEATS.of(source, self.classes, depth)
+        if known is not None and known.values <= self.left and known.chars <= self.chars:
+            self.left -= known.values
+            self.chars -= known.chars
+            repeated: list[Any] = known.taken
+            return repeated
+        left, chars = self.left, self.chars
+        taken = rows if (rows := self.rows(source)) is not None else self.each(source, count, source, path)
+        if known is None and REPEATS.is_due(source):
+            repeat = Repeat(source, taken, self.classes, depth, left - self.left, chars - self.chars)
+            if repeat.is_whole and self.are_plain(repeat.keys):
+                REPEATS.add(source, repeat)
+        return taken
+
+    def each(self, source: Iterable[Any], count: int, value: object, path: tuple[int, ...]) -> list[Any]:
+        """Return copies of items, each by itself."""
         inner = (*path, id(value))
         taken: list[Any] = []
         flag = ""

@@ -22,7 +22,7 @@ from ..secrets.keys import KEY_CLASSES
 from ..secrets.policies import BUILT_IN, Policy, effective, followers, process_policy
 from ..secrets.taints import MAX_STRING, SHORTEST_NUMBER, Taints
 from ..secrets.taints import SHORTEST as SHORTEST_TAINT
-from ..secrets.texts import SHORTEST, find
+from ..secrets.texts import SHORTEST, find, is_surely_clean
 from .marks import Mark
 
 __all__ = [
@@ -153,6 +153,16 @@ def scrub_text(text: str, taints: Iterable[str] = ()) -> str:
         taints: A flow's taints, which include the flow's own policy; or any texts to remove.
     """
     return _scrubbed_text(str(text), taints if type(taints) is Taints else Taints(taints))
+
+
+def are_surely_clean(texts: Iterable[str], taints: Taints) -> bool:
+    """Tell whether ``scrub_text`` changes none of some texts; it may say no where that is not sure. They are searched at once."""
+    if effective(taints.policy) is not BUILT_IN:
+        return False
+    joined = "\n".join(texts)
+    if taints and ("…[+" in joined or taints.in_text(joined)):
+        return False
+    return (joined.isascii() or not _SURROGATE.search(joined)) and is_surely_clean(joined, KEY_CLASSES)
 
 
 def scrub_key(key: str, policy: Policy | None = None) -> str:

@@ -17,7 +17,8 @@ from ..secrets.policies import BUILT_IN, Policy, followers, process_policy
 from ..secrets.taints import SHORTEST_NUMBER
 from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, paths_of, ways_to_marks
 from .payloads import ENCODED, Encoded, Payload, decoded, is_encoded, snapshot_of
-from .texts import scrub, scrub_text
+from .repeats import REPEATS
+from .texts import are_surely_clean, scrub, scrub_text
 
 _MAX_FLOWS: Final = 64  # flows with a cache
 _MAX_TEXTS: Final = 1_024  # texts of a flow, or of all flows that share their verdicts,
@@ -27,7 +28,9 @@ _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 # Between these, json and orjson write a float in the same way: without an exponent.
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
+_MAX_REPEATS: Final = 16
 _MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
+_NEVER: Final = (b"",)
 _NONE_BELOW: Final[dict[int, Ways]] = {}
 _ALWAYS_CLEAN: Final = (None, True, False)
 
@@ -78,13 +81,14 @@ class Remembered:
         clean: Texts and small numbers that scrubbing does not change, at this ``version`` of the taints.
         clean_keys: Keys that are not cut and that scrubbing does not change.
         is_usual: Whether the flow knows no secret, and no redaction policy is active.
+        repeats: Snapshots of lists that come again and again, by identity, which scrubbing does not change.
         start: The beginning of every line of the flow.
         above: The parent that was written last, and its part of a line.
         heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
         ids: The ids of spans, by number.
     """
 
-    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "start", "version")
+    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "repeats", "start", "version")
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow
@@ -97,6 +101,7 @@ class Remembered:
         self._needles: tuple[bytes, ...] | None = None
         self.heads: dict[int, tuple[str, int, bytes]] = {}
         self.ids: dict[int, str] = {}
+        self.repeats: dict[int, list[Any]] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
         self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
 
@@ -141,13 +146,18 @@ class Remembered:
 
         All of it is searched at once. A secret that the flow knows is in the bytes as JSON spells it, wherever it is in a text.
         """
+        needles = self._needles
+        if needles is None:
+            needles = self._needles = self._spelled()
+        return needles is not _NEVER and payload.is_clean(needles)
+
+    def _spelled(self) -> tuple[bytes, ...]:
+        """Return what must not be in the bytes of a payload; ``_NEVER`` if all payloads must be read."""
         taints = self.flow.taints
-        if taints.policy is not None or process_policy() is not BUILT_IN or not payload.is_clean():
-            return False
-        if (needles := self._needles) is None:
-            texts = [*taints.copied(), *map(str, taints.numbers), "…[+"] if taints else []
-            needles = self._needles = tuple(dumps(text)[1:-1].encode("utf-8", "replace") for text in texts)
-        return len(needles) <= _MANY and not payload.has_any(needles)
+        if taints.policy is not None or process_policy() is not BUILT_IN:
+            return _NEVER
+        texts = [*taints.copied(), *map(str, taints.numbers), "…[+"] if taints else []
+        return tuple(dumps(text)[1:-1].encode("utf-8", "replace") for text in texts) if len(texts) <= _MANY else _NEVER
 
     def is_clean(self, text: str) -> bool:
         """Tell whether scrubbing leaves a text unchanged, and cache it if so."""
@@ -188,8 +198,12 @@ class Remembered:
                 pass
         elif kind is not list:
             items = (value,)
-        elif value and type(value[0]) is dict and self.are_clean(value):
-            return ()
+        elif value and type(value[0]) is dict:
+            if self.repeats.get(id(value)) is value or self.are_clean(value):
+                return ()
+            self.learn_clean(value)
+            if REPEATS.is_shared(value):
+                return self.marks_in_repeat(value)
         for item in items:
             kind = type(item)
             if kind is str:
@@ -213,6 +227,36 @@ class Remembered:
             elif item is not None and kind is not bool:
                 return None
         return ways_to_marks(value, below) if is_marked else ()
+
+    def learn_clean(self, rows: list[Any]) -> None:
+        """Cache the texts in a list of dicts if all of them are clean, which takes less time at once than text by text."""
+        items = chain.from_iterable([row.values() for row in rows if type(row) is dict])
+        new = [text for text in items if type(text) is str and text not in self.clean]
+        if len(new) > 1 and are_surely_clean(new, self.flow.taints):
+            for text in new:
+                self._clean.add(text)
+
+    def marks_in_repeat(self, value: list[Any]) -> Ways | None:
+        """Return what ``marks_in`` does of the snapshot of a list that comes again and again, and cache that it is clean."""
+        for item in value:
+            if self.marks_in(item) != ():
+                return None
+        if len(self.repeats) >= _MAX_REPEATS:
+            self.repeats.clear()
+        self.repeats[id(value)] = value
+        return ()
+
+    def are_plain_figures(self, metrics: dict[str, Any]) -> bool:
+        """Tell whether metrics are written unchanged. Durations are not cached: there are too many."""
+        is_known = self.clean_keys.issuperset(metrics) and all(
+            [
+                -SHORTEST_NUMBER < number < SHORTEST_NUMBER
+                if type(number) is int
+                else type(number) is float and (_LEAST <= number < _MOST or number == 0)
+                for number in metrics.values()
+            ]
+        )
+        return is_known or self.marks_in(metrics) == ()
 
     def is_plain_number(self, number: float) -> bool:
         """Tell whether a number is written unchanged, and cache it if it is small; a large integer may be a taint."""

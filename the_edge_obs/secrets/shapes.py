@@ -186,6 +186,9 @@ def key_parameters(text: str) -> Iterator[Span]:
     yield from (match.span(1) for match in _KEY_PARAMETER.finditer(text) if is_random(match[1]))
 
 
+PROGRAMS: Final = tuple(program for program, _ in _COMMANDS)
+
+
 def commands(text: str, folded: str) -> Iterator[Span]:
     """Yield passwords in the flags of programs."""
     for program, flag in _COMMANDS:

@@ -15,7 +15,18 @@ from typing import Final
 
 from .keys import KEY, MAX_NAME, PLAIN, SECRET, WEAK, KeyClasses, classify
 from .policies import effective
-from .shapes import SHORTEST_FORMAT, Span, by_format, commands, in_encoded_urls, in_urls, key_blocks, key_parameters, schemes
+from .shapes import (
+    PROGRAMS,
+    SHORTEST_FORMAT,
+    Span,
+    by_format,
+    commands,
+    in_encoded_urls,
+    in_urls,
+    key_blocks,
+    key_parameters,
+    schemes,
+)
 from .spans import (
     DELIMITER,
     MAX_ORDINARY,
@@ -56,6 +67,28 @@ def find(text: str, classes: KeyClasses) -> list[Span]:
         if not unknown:
             classes.note_parts(parts, policy)
     return _merged([*spans, *_in_words(text, classes, unknown)]) if spans or unknown else spans
+
+
+def is_surely_clean(text: str, classes: KeyClasses) -> bool:
+    """Tell whether no word of a text can have to do with a secret, so that ``find`` finds none in any of its lines.
+
+    Several texts can be searched at once, joined by lines: a text is split into words once, and most words are known.
+    """
+    if "://" in text:
+        return False
+    parts = set(text.split()) - classes.plain_parts
+    if not parts:
+        return True
+    policy, joined = effective(classes.own), " ".join(parts)
+    if unknown := set((_ASCII_RUN if joined.isascii() else RUN).findall(joined)) - classes.plain:
+        verdicts, longest = classes.verdicts(unknown)
+        folded = text.lower()
+        return not verdicts and longest < SHORTEST_FORMAT and not any(hint in folded for hint in _HINTS)
+    classes.note_parts(parts, policy)
+    return True
+
+
+_HINTS: Final = ("-----begin ", "bearer", "basic", "%2f%2f", "key=", "code=", *PROGRAMS)
 
 
 def _in_words(text: str, classes: KeyClasses, unknown: set[str]) -> Iterator[Span]:

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use the_edge_obs::redaction::{secret_spans, KeyClasses};
 
-use crate::json::all_texts;
+use crate::json::unescaped;
 
 const UNKNOWN: u8 = 0;
 const CLEAN: u8 = 1;
@@ -19,17 +19,56 @@ const UNCLEAN: u8 = 2;
 pub struct Encoded {
     json: Py<PyBytes>,
     ways: Py<PyTuple>,
+    /// Where the texts are in which a secret may stand, first and last bytes.
+    texts: Box<[(u32, u32)]>,
     verdict: AtomicU8,
 }
 
 impl Encoded {
     /// Returns a payload of JSON in UTF-8, with the ways to the placeholders in it.
-    pub fn new(py: Python<'_>, json: &[u8], ways: Py<PyTuple>) -> Encoded {
+    pub fn new(
+        py: Python<'_>,
+        json: &[u8],
+        ways: Py<PyTuple>,
+        texts: &[(u32, u32)],
+        are_keys_clean: bool,
+    ) -> Encoded {
+        let verdict = if !are_keys_clean {
+            UNCLEAN
+        } else if texts.is_empty() {
+            CLEAN
+        } else {
+            UNKNOWN
+        };
         Encoded {
             json: PyBytes::new(py, json).unbind(),
             ways,
-            verdict: AtomicU8::new(UNKNOWN),
+            texts: texts.into(),
+            verdict: AtomicU8::new(verdict),
         }
+    }
+
+    /// Tells whether no text has a secret in it. The answer is remembered.
+    fn has_no_secret(&self, py: Python<'_>) -> bool {
+        let known = self.verdict.load(Ordering::Relaxed);
+        if known != UNKNOWN {
+            return known == CLEAN;
+        }
+        // After a panic, which would stop the observed program, Python looks at the payload.
+        let search = AssertUnwindSafe(|| self.is_every_text_clean(py));
+        let is_clean = catch_unwind(search).unwrap_or(false);
+        self.verdict
+            .store(if is_clean { CLEAN } else { UNCLEAN }, Ordering::Relaxed);
+        is_clean
+    }
+
+    fn is_every_text_clean(&self, py: Python<'_>) -> bool {
+        let classes = KeyClasses::built_in();
+        let json = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
+        self.texts.iter().all(|(start, end)| {
+            let text = json.get(*start as usize..*end as usize);
+            text.is_some_and(|text| secret_spans(&unescaped(text), classes).is_empty())
+        })
     }
 }
 
@@ -47,31 +86,17 @@ impl Encoded {
         self.ways.clone_ref(py)
     }
 
-    /// Tell whether the JSON has any of some bytes in it.
-    fn has_any(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    /// Tell whether no text in the payload has a secret in it by the built-in rules, and the JSON none of some bytes.
+    fn is_clean(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        if !self.has_no_secret(py) {
+            return Ok(false);
+        }
         let json = self.json.as_bytes(py);
         for needle in needles {
             if memmem::find(json, needle.cast::<PyBytes>()?.as_bytes()).is_some() {
-                return Ok(true);
+                return Ok(false);
             }
         }
-        Ok(false)
-    }
-
-    /// Tell whether no text in the payload has a secret in it by the built-in rules. The answer is remembered.
-    fn is_clean(&self, py: Python<'_>) -> bool {
-        let known = self.verdict.load(Ordering::Relaxed);
-        if known != UNKNOWN {
-            return known == CLEAN;
-        }
-        let classes = KeyClasses::built_in();
-        let is_fine = |text: &str| secret_spans(text, classes).is_empty();
-        let json = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
-        // After a panic, which would stop the observed program, Python looks at the payload.
-        let search = AssertUnwindSafe(|| !json.is_empty() && all_texts(json, is_fine));
-        let is_clean = catch_unwind(search).unwrap_or(false);
-        self.verdict
-            .store(if is_clean { CLEAN } else { UNCLEAN }, Ordering::Relaxed);
-        is_clean
+        Ok(true)
     }
 }

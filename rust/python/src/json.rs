@@ -1,5 +1,6 @@
 //! Compact JSON, byte for byte as Python's `json` writes it with `ensure_ascii=False`.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 /// Bytes that are looked at together.
@@ -39,12 +40,43 @@ fn plain_bytes(bytes: &[u8]) -> usize {
         }
         count += CHUNK;
     }
-    let rest = &bytes[count..];
-    count
-        + rest
-            .iter()
-            .position(|byte| is_escaped(*byte))
-            .unwrap_or(rest.len())
+    // Then eight at a time, the last of them with bytes that were looked at before.
+    while let Some(eight) = bytes[count..].first_chunk() {
+        let found = escaped_of(u64::from_le_bytes(*eight));
+        if found != 0 {
+            return count + first_of(found);
+        }
+        count += 8;
+    }
+    let rest = bytes.len() - count;
+    if rest == 0 {
+        return count;
+    }
+    let (start, found) = match bytes.last_chunk() {
+        Some(eight) => (bytes.len() - 8, escaped_of(u64::from_le_bytes(*eight))),
+        None => {
+            let mut eight = [b' '; 8];
+            eight[..rest].copy_from_slice(bytes);
+            (0, escaped_of(u64::from_le_bytes(eight)))
+        }
+    };
+    if found == 0 {
+        bytes.len()
+    } else {
+        start + first_of(found)
+    }
+}
+
+/// Returns a number whose lowest bit that is set is in the first of eight bytes that needs an escape; 0 if none does.
+fn escaped_of(eight: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let below = |number: u64, limit: u64| number.wrapping_sub(ONES * limit) & !number;
+    let is = |byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+    (below(eight, 0x20) | is(b'"') | is(b'\\')) & (ONES << 7)
+}
+
+fn first_of(found: u64) -> usize {
+    (found.trailing_zeros() / 8) as usize
 }
 
 fn escaped(byte: u8, out: &mut Vec<u8>) {
@@ -74,43 +106,11 @@ pub fn is_plain_float(number: f64) -> bool {
     number == 0.0 || (1e-4..1e16).contains(&number.abs())
 }
 
-/// Calls a function with each text of a JSON document that [`string`] and the others wrote, keys included, until it returns false.
-pub fn all_texts(json: &str, mut is_fine: impl FnMut(&str) -> bool) -> bool {
-    let bytes = json.as_bytes();
-    let mut at = 0;
-    while let Some(start) = bytes[at..].iter().position(|byte| *byte == b'"') {
-        let start = at + start + 1;
-        let (end, has_escape) = end_of(bytes, start);
-        let text = &json[start..end];
-        let is_right = if has_escape {
-            is_fine(&unescaped(text))
-        } else {
-            is_fine(text)
-        };
-        if !is_right {
-            return false;
-        }
-        at = end + 1;
+/// Returns a text without the escapes that [`string`] wrote.
+pub fn unescaped(text: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+        return text.into();
     }
-    true
-}
-
-/// Returns where a text ends, and whether it has an escape in it.
-fn end_of(bytes: &[u8], start: usize) -> (usize, bool) {
-    let (mut at, mut has_escape) = (start, false);
-    loop {
-        at += plain_bytes(&bytes[at..]);
-        match bytes.get(at) {
-            Some(b'\\') => {
-                has_escape = true;
-                at += 2;
-            }
-            _ => return (at, has_escape),
-        }
-    }
-}
-
-fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
@@ -133,5 +133,5 @@ fn unescaped(text: &str) -> String {
             None => {}
         }
     }
-    plain
+    plain.into()
 }

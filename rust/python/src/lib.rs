@@ -6,19 +6,21 @@
 //!
 //! Texts are judged by the Rust runtime's redaction, once per payload, when an event is written or read.
 
+mod core;
 mod encoded;
 mod json;
+mod keys;
 mod pass;
 
 use pyo3::prelude::*;
 
 /// What the Python package asks for. It changes whenever a name or a meaning here changes.
-const INTERFACE: u32 = 1;
+const INTERFACE: u32 = 2;
 
 #[pymodule]
 fn the_edge_obs_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("INTERFACE", INTERFACE)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<encoded::Encoded>()?;
-    module.add_class::<pass::Core>()
+    module.add_class::<core::Core>()
 }

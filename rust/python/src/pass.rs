@@ -1,411 +1,395 @@
 //! One pass over one value.
+//!
+//! It reads containers by borrowed references, because to own each item would take longer than all the rest. That is sound because
+//! the interpreter's lock is held and nothing that is called here runs Python code or lets another thread run: only exact types are
+//! read, nothing is created that the garbage collector tracks, and after an error nothing is read any more. Where Python has to judge
+//! a value, the pass goes on without the answer, and is repeated once Python has judged.
+#![allow(unsafe_code)]
 
-use std::cell::Cell;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::collections::HashSet;
+use std::ptr::null_mut;
 
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
-use pyo3::{PyTypeCheck, PyTypeInfo};
+use the_edge_obs::redaction::{
+    Verdict, MAX_CHARS, MAX_DEPTH, MAX_ITEMS, MAX_KEY, MAX_PATHS, MAX_STRING, MAX_VALUES,
+    PLACEHOLDER,
+};
 
-use the_edge_obs::redaction::PLACEHOLDER;
-
-use crate::encoded::Encoded;
 use crate::json;
+use crate::keys::{Key, Keys};
 
-/// The most items of one container.
-const MAX_ITEMS: usize = 200;
-/// The most containers inside one another.
-const MAX_DEPTH: usize = 16;
-/// The most values of one payload.
-const MAX_VALUES: usize = 2_000;
-/// The most characters of all its texts, and of one of them.
-const MAX_CHARS: usize = 32_768;
-const MAX_STRING: usize = 8_192;
 /// The most characters of a text that is looked up among the secrets.
-const SMALL_STRING: usize = 1_024;
-
+pub const SMALL_STRING: usize = 1_024;
 /// The most items of a dict in which a name is looked for beside a value.
 const SMALL_ITEMS: usize = 32;
-/// The most characters of a key that is kept whole.
-const MAX_KEY: usize = 232;
-/// The most characters of a text that can be a key.
-const MAX_NAME: usize = 256;
-/// The most placeholders whose places are listed.
-const MAX_WAYS: usize = 50;
+/// A larger number under a bare `token` is not a count.
+const MAX_COUNT: i64 = 99_999;
+/// The bytes of the shortest text that can hold a secret.
+const SHORTEST: usize = 7;
 
-const PLAIN: u8 = 0;
-const SECRET: u8 = 1;
-const TOKEN: u8 = 2;
-const WEAK: u8 = 3;
-const VALUE: u8 = 5;
+/// A borrowed reference.
+type Ref = *mut ffi::PyObject;
 
-thread_local! {
-    /// Where the thread wrote the payload before.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Keeps a buffer for the thread's next payload, if it is of a common size.
-fn keep(mut buffer: Vec<u8>) {
-    if buffer.capacity() <= 65_536 {
-        buffer.clear();
-        BUFFER.set(buffer);
-    }
-}
-
-/// Tells whether a verdict makes a key secret, if its value looks like a secret.
-fn is_sure(verdict: u8) -> bool {
-    matches!(verdict, SECRET | TOKEN | WEAK)
-}
-
-/// Why a pass ends early.
-enum Stop {
-    /// The value has something that only the Python package captures.
-    Other,
-    /// A function of the package raised, as it does when the program is interrupted.
-    Raised(PyErr),
-}
-
-impl From<PyErr> for Stop {
-    fn from(error: PyErr) -> Stop {
-        Stop::Raised(error)
-    }
-}
-
-/// What a capture needs of the Python package.
-///
-/// Args:
-///     judge: ``judge(verdict, item, key, siblings, flow)`` tells whether a value is a secret, which the flow has
-///         learned then.
-///     names: Keys that make a ``value`` beside them secret.
-#[pyclass(frozen, module = "the_edge_obs_native")]
-pub struct Core {
-    judge: Py<PyAny>,
-    names: Py<PyFrozenSet>,
-    /// The verdict on most keys: Python has one object for it, which is compared faster than read.
-    plain: Py<PyInt>,
-}
-
-#[pymethods]
-impl Core {
-    #[new]
-    fn new(py: Python<'_>, judge: Py<PyAny>, names: Py<PyFrozenSet>) -> Core {
-        let plain = PyInt::new(py, PLAIN).unbind();
-        Core {
-            judge,
-            names,
-            plain,
-        }
-    }
-
-    /// Return a value as an encoded payload, or None if it must be captured in Python.
-    ///
-    /// Args:
-    ///     value: Anything.
-    ///     known: The verdicts on keys that the classifier remembers.
-    ///     classes: The classifier of keys.
-    ///     flow: The flow that learns secrets, or None.
-    ///     taints: The secrets of the flow, or None.
-    fn capture(
-        &self,
-        value: &Bound<'_, PyAny>,
-        known: &Bound<'_, PyDict>,
-        classes: &Bound<'_, PyAny>,
-        flow: &Bound<'_, PyAny>,
-        taints: Option<&Bound<'_, PySet>>,
-    ) -> PyResult<Option<Encoded>> {
-        let py = value.py();
-        let (judge, names, plain) = (
-            self.judge.bind(py),
-            self.names.bind(py),
-            self.plain.bind(py),
-        );
-        let mut pass = Pass {
-            judge,
-            names,
-            plain,
-            known,
-            classes,
-            flow,
-            taints,
-            out: BUFFER.take(),
-            values: MAX_VALUES,
-            chars: MAX_CHARS,
-            ways: Vec::new(),
-        };
-        // A panic would stop the observed program: Python takes the value then.
-        let walk = AssertUnwindSafe(|| pass.value(value, None, 0));
-        match catch_unwind(walk).unwrap_or(Err(Stop::Other)) {
-            Ok(()) => {
-                let ways = PyTuple::new(py, &pass.ways)?.unbind();
-                let encoded = Encoded::new(py, &pass.out, ways);
-                keep(pass.out);
-                Ok(Some(encoded))
-            }
-            Err(Stop::Other) => Ok(None),
-            Err(Stop::Raised(error)) => Err(error),
-        }
-    }
-}
+/// The value has something that only the Python package captures.
+pub struct Other;
 
 /// A step into a container.
-enum Step<'s, 'py> {
-    Key(&'s Bound<'py, PyString>),
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Key(usize),
     Index(usize),
 }
 
 /// The way to a value: its last step, and the way to the container.
-struct Way<'s, 'py> {
-    step: Step<'s, 'py>,
-    before: Option<&'s Way<'s, 'py>>,
+struct Way<'s> {
+    step: Step,
+    before: Option<&'s Way<'s>>,
 }
 
-impl<'py> Way<'_, 'py> {
-    fn steps(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let mut steps = Vec::new();
-        let mut way = Some(self);
-        while let Some(at) = way {
-            steps.push(match at.step {
-                Step::Key(key) => key.clone().into_any(),
-                Step::Index(index) => index.into_pyobject(py)?.into_any(),
-            });
-            way = at.before;
-        }
-        steps.reverse();
-        PyTuple::new(py, steps)
-    }
+/// A value under a secret key that Python has to judge.
+pub struct Question {
+    pub verdict: Verdict,
+    pub key: Py<PyAny>,
+    pub value: Py<PyAny>,
+    pub siblings: Vec<Py<PyAny>>,
+    /// The answer: whether the value is a secret.
+    pub is_secret: Option<bool>,
 }
 
-/// Returns a value of exactly a type. A cast that fails makes an error, which costs more than all of this.
-#[inline]
-fn exact<'v, 'py, T: PyTypeCheck + PyTypeInfo>(
-    value: &'v Bound<'py, PyAny>,
-) -> Option<&'v Bound<'py, T>> {
-    if value.is_exact_instance_of::<T>() {
-        value.cast_exact::<T>().ok()
-    } else {
-        None
-    }
-}
-
-struct Pass<'a, 'py> {
-    judge: &'a Bound<'py, PyAny>,
-    names: &'a Bound<'py, PyFrozenSet>,
-    plain: &'a Bound<'py, PyInt>,
-    known: &'a Bound<'py, PyDict>,
-    classes: &'a Bound<'py, PyAny>,
-    flow: &'a Bound<'py, PyAny>,
-    taints: Option<&'a Bound<'py, PySet>>,
-    out: Vec<u8>,
+/// A pass over a value.
+pub struct Pass<'a> {
+    pub keys: &'a mut Keys,
+    pub names: &'a HashSet<String>,
+    /// The set of secrets that the flow knows, or null.
+    pub taints: Ref,
+    pub out: &'a mut Vec<u8>,
+    /// Where the texts are in which a secret may stand, first and last bytes.
+    pub texts: &'a mut Vec<(u32, u32)>,
+    /// The ways to what was redacted.
+    pub ways: &'a mut Ways,
+    /// What Python has to judge, in order; and how many of these were passed.
+    pub questions: &'a mut Vec<Question>,
+    asked: usize,
     /// Values and characters that are left.
     values: usize,
     chars: usize,
-    ways: Vec<Bound<'py, PyTuple>>,
+    /// Whether no key has a secret in it.
+    pub are_keys_clean: bool,
 }
 
-impl<'py> Pass<'_, 'py> {
-    fn value(
+/// What a pass writes to.
+#[derive(Default)]
+pub struct Buffers {
+    pub out: Vec<u8>,
+    pub texts: Vec<(u32, u32)>,
+    pub ways: Ways,
+}
+
+/// Ways to values: the steps of all, and the end of each.
+#[derive(Default)]
+pub struct Ways {
+    pub steps: Vec<Step>,
+    pub ends: Vec<usize>,
+    /// The keys among the steps, which have only their addresses.
+    pub keys: Vec<Py<PyAny>>,
+}
+
+impl Buffers {
+    /// Empties the buffers; those that became large are given back.
+    fn clear(&mut self) {
+        if self.out.capacity() > 65_536 {
+            self.out = Vec::new();
+        }
+        self.out.clear();
+        self.texts.clear();
+        self.ways.steps.clear();
+        self.ways.ends.clear();
+        self.ways.keys.clear();
+    }
+}
+
+impl<'a> Pass<'a> {
+    /// Walks a value; returns whether no key has a secret in it.
+    ///
+    /// The result is complete if no question is without an answer.
+    pub fn walk(
+        value: &Bound<'_, PyAny>,
+        taints: Option<&Bound<'_, PyAny>>,
+        keys: &'a mut Keys,
+        names: &'a HashSet<String>,
+        buffers: &'a mut Buffers,
+        questions: &'a mut Vec<Question>,
+    ) -> Result<bool, Other> {
+        buffers.clear();
+        let mut pass = Pass {
+            keys,
+            names,
+            taints: taints.map_or(null_mut(), |taints| taints.as_ptr()),
+            out: &mut buffers.out,
+            texts: &mut buffers.texts,
+            ways: &mut buffers.ways,
+            questions,
+            asked: 0,
+            values: MAX_VALUES,
+            chars: MAX_CHARS,
+            are_keys_clean: true,
+        };
+        // SAFETY: the caller holds the lock and owns the value and the taints; see the module.
+        unsafe { pass.value(value.as_ptr(), None, 0) }?;
+        Ok(pass.are_keys_clean)
+    }
+
+    unsafe fn value(
         &mut self,
-        value: &Bound<'py, PyAny>,
-        way: Option<&Way<'_, 'py>>,
+        value: Ref,
+        way: Option<&Way<'_>>,
         depth: usize,
-    ) -> Result<(), Stop> {
-        if let Some(text) = exact::<PyString>(value) {
-            return self.text(text);
-        }
-        if let Some(dict) = exact::<PyDict>(value) {
-            return self.dict(dict, way, depth);
-        }
-        if let Some(list) = exact::<PyList>(value) {
-            self.enter(list.len(), depth)?;
-            // A copy first, as in Python: a function of the package may let another thread run.
-            let items: Vec<_> = list.iter().collect();
-            return self.items(&items, way, depth);
-        }
-        if value.is_none() {
+    ) -> Result<(), Other> {
+        let kind = ffi::Py_TYPE(value);
+        if kind == &raw mut ffi::PyUnicode_Type {
+            let chars = ffi::PyUnicode_GetLength(value) as usize;
+            if chars > self.chars.min(MAX_STRING) {
+                return Err(Other);
+            }
+            self.chars -= chars;
+            let text = utf8(value)?;
+            let start = self.out.len();
+            json::string(text, self.out);
+            if text.len() >= SHORTEST {
+                self.texts
+                    .push((start as u32 + 1, self.out.len() as u32 - 1));
+            }
+        } else if kind == &raw mut ffi::PyDict_Type {
+            self.dict(value, way, depth)?;
+        } else if kind == &raw mut ffi::PyList_Type {
+            let count = ffi::PyList_Size(value);
+            self.items(count, |at| ffi::PyList_GetItem(value, at), way, depth)?;
+        } else if kind == &raw mut ffi::PyLong_Type {
+            let mut overflow = 0;
+            let number = ffi::PyLong_AsLongLongAndOverflow(value, &mut overflow);
+            if overflow != 0 || number == i64::MIN {
+                return Err(Other); // written as a text
+            }
+            json::integer(number, self.out);
+        } else if value == ffi::Py_None() {
             self.out.extend_from_slice(b"null");
-        } else if let Some(number) = exact::<PyInt>(value) {
-            match number.extract() {
-                Ok(i64::MIN) | Err(_) => return Err(Stop::Other), // written as a text
-                Ok(number) => json::integer(number, &mut self.out),
-            }
-        } else if let Some(number) = exact::<PyFloat>(value) {
-            if !json::is_plain_float(number.value()) {
-                return Err(Stop::Other);
-            }
-            // Of two shortest texts, Python takes the even one, and Rust does not.
-            let text = number.repr().map_err(|_| Stop::Other)?;
-            let text = text.to_str().map_err(|_| Stop::Other)?;
-            self.out.extend_from_slice(text.as_bytes());
-        } else if let Some(truth) = exact::<PyBool>(value) {
-            let text: &[u8] = if truth.is_true() { b"true" } else { b"false" };
-            self.out.extend_from_slice(text);
-        } else if let Some(tuple) = exact::<PyTuple>(value) {
-            self.enter(tuple.len(), depth)?;
-            let items: Vec<_> = tuple.iter().collect();
-            return self.items(&items, way, depth);
+        } else if kind == &raw mut ffi::PyFloat_Type {
+            self.float(value)?;
+        } else if value == ffi::Py_True() {
+            self.out.extend_from_slice(b"true");
+        } else if value == ffi::Py_False() {
+            self.out.extend_from_slice(b"false");
+        } else if kind == &raw mut ffi::PyTuple_Type {
+            let count = ffi::PyTuple_Size(value);
+            self.items(count, |at| ffi::PyTuple_GetItem(value, at), way, depth)?;
         } else {
-            return Err(Stop::Other);
+            return Err(Other);
         }
         Ok(())
     }
 
+    unsafe fn float(&mut self, value: Ref) -> Result<(), Other> {
+        if !json::is_plain_float(ffi::PyFloat_AsDouble(value)) {
+            return Err(Other);
+        }
+        // Of two shortest texts, Python takes the even one, and Rust does not.
+        let shown = ffi::PyObject_Repr(value);
+        if shown.is_null() {
+            ffi::PyErr_Clear();
+            return Err(Other);
+        }
+        let written = utf8(shown).map(|text| self.out.extend_from_slice(text.as_bytes()));
+        ffi::Py_DECREF(shown);
+        written
+    }
+
     /// Counts the items of a container.
-    fn enter(&mut self, count: usize, depth: usize) -> Result<(), Stop> {
+    fn enter(&mut self, count: ffi::Py_ssize_t, depth: usize) -> Result<(), Other> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
         if count > MAX_ITEMS || depth >= MAX_DEPTH || count > self.values {
-            return Err(Stop::Other);
+            return Err(Other);
         }
         self.values -= count;
         Ok(())
     }
 
-    fn text(&mut self, text: &Bound<'py, PyString>) -> Result<(), Stop> {
-        let chars = text.len().map_err(|_| Stop::Other)?;
-        if chars > self.chars.min(MAX_STRING) {
-            return Err(Stop::Other);
-        }
-        self.chars -= chars;
-        self.write(text)
-    }
-
-    fn write(&mut self, text: &Bound<'py, PyString>) -> Result<(), Stop> {
-        json::string(text.to_str().map_err(|_| Stop::Other)?, &mut self.out);
-        Ok(())
-    }
-
-    fn dict(
+    unsafe fn dict(
         &mut self,
-        dict: &Bound<'py, PyDict>,
-        before: Option<&Way<'_, 'py>>,
+        dict: Ref,
+        before: Option<&Way<'_>>,
         depth: usize,
-    ) -> Result<(), Stop> {
-        self.enter(dict.len(), depth)?;
-        let pairs: Vec<_> = dict.iter().collect();
-        let mut has_value = false;
-        self.out.push(b'{');
-        for (at, (key, value)) in pairs.iter().enumerate() {
-            let key = key.cast_exact::<PyString>().map_err(|_| Stop::Other)?;
-            if at > 0 {
-                self.out.push(b',');
+    ) -> Result<(), Other> {
+        self.enter(ffi::PyDict_Size(dict), depth)?;
+        let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
+        let (mut separator, mut has_value) = (b'{', false);
+        while ffi::PyDict_Next(dict, &mut at, &mut key, &mut value) != 0 {
+            self.out.push(separator);
+            separator = b',';
+            let known = self.key(key)?;
+            if known.is_long {
+                return Err(Other);
             }
-            if key.len()? > MAX_KEY {
-                return Err(Stop::Other);
-            }
-            let verdict = self.verdict(key)?;
-            self.write(key)?;
-            self.out.push(b':');
+            let (verdict, is_clean) = (known.verdict, known.is_clean);
+            let json = &*known.json as *const [u8];
+            // SAFETY: the table of keys does not change until the bytes are copied.
+            self.out.extend_from_slice(&*json);
+            self.are_keys_clean &= is_clean;
             let way = Way {
-                step: Step::Key(key),
+                step: Step::Key(key as usize),
                 before,
             };
             if is_sure(verdict) {
-                if self.is_secret(verdict, key, value, &pairs)? {
-                    json::string(PLACEHOLDER, &mut self.out);
-                    self.note(&way, value.py())?;
+                if self.is_secret(verdict, dict, key, value)? {
+                    json::string(PLACEHOLDER, self.out);
+                    self.note(&way)?;
                     continue;
                 }
-            } else if verdict == VALUE {
-                // Before anything in the dict is learned that Python would judge in another way.
-                if !std::mem::replace(&mut has_value, true) && self.may_have_name(&pairs)? {
-                    return Err(Stop::Other);
-                }
-            } else if verdict != PLAIN {
-                return Err(Stop::Other);
+            } else if verdict == Verdict::Value
+                && !std::mem::replace(&mut has_value, true)
+                && self.may_have_name(dict)?
+            {
+                return Err(Other);
             }
             self.value(value, Some(&way), depth + 1)?;
+        }
+        if separator == b'{' {
+            self.out.push(b'{');
         }
         self.out.push(b'}');
         Ok(())
     }
 
-    fn note(&mut self, way: &Way<'_, 'py>, py: Python<'py>) -> Result<(), Stop> {
-        if self.ways.len() == MAX_WAYS {
-            return Err(Stop::Other);
+    #[inline]
+    unsafe fn key(&mut self, key: Ref) -> Result<&Key, Other> {
+        // The borrow checker does not see that the first borrow ends where it finds nothing.
+        if self.keys.of_object(key as usize).is_some() {
+            return self.keys.of_object(key as usize).ok_or(Other);
         }
-        self.ways.push(way.steps(py)?);
+        if ffi::Py_TYPE(key) != &raw mut ffi::PyUnicode_Type
+            || ffi::PyUnicode_GetLength(key) > MAX_KEY as isize
+        {
+            return Err(Other);
+        }
+        let text = utf8(key)?;
+        let object = owned(key);
+        Ok(self.keys.remember(object, text, self.names))
+    }
+
+    unsafe fn note(&mut self, way: &Way<'_>) -> Result<(), Other> {
+        let ways = &mut *self.ways;
+        if ways.ends.len() == MAX_PATHS {
+            return Err(Other);
+        }
+        let start = ways.steps.len();
+        let mut at = Some(way);
+        while let Some(here) = at {
+            if let Step::Key(address) = here.step {
+                ways.keys.push(owned(address as Ref));
+            }
+            ways.steps.push(here.step);
+            at = here.before;
+        }
+        ways.steps[start..].reverse();
+        ways.ends.push(ways.steps.len());
         Ok(())
     }
 
     /// Tells whether a dict may name a secret that is the value beside the name: `{"name": "password", "value": "x"}`.
-    fn may_have_name(
-        &self,
-        pairs: &[(Bound<'py, PyAny>, Bound<'py, PyAny>)],
-    ) -> Result<bool, Stop> {
-        if pairs.len() > SMALL_ITEMS {
+    unsafe fn may_have_name(&mut self, dict: Ref) -> Result<bool, Other> {
+        if ffi::PyDict_Size(dict) > SMALL_ITEMS as isize {
             return Ok(true);
         }
         let mut has_name = false;
-        for (key, _) in pairs {
-            has_name = has_name || self.names.contains(key)?;
+        let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
+        while ffi::PyDict_Next(dict, &mut at, &mut key, &mut value) != 0 {
+            has_name = has_name || self.key(key)?.is_name;
         }
         if !has_name {
             return Ok(false);
         }
-        for (key, value) in pairs {
-            let (Some(key), Some(name)) = (exact::<PyString>(key), exact::<PyString>(value)) else {
-                continue;
-            };
-            // A name in another spelling has something else than small letters in it.
-            let is_other = |key: &str| !key.bytes().all(|byte| byte.is_ascii_lowercase());
-            if !self.names.contains(key)? && !key.to_str().is_ok_and(is_other) {
-                continue;
-            }
-            let is_short = name
-                .to_str()
-                .is_ok_and(|name| name.matches(' ').count() < 3);
-            if is_short && name.len()? <= MAX_NAME && is_sure(self.verdict(name)?) {
+        at = 0;
+        while ffi::PyDict_Next(dict, &mut at, &mut key, &mut value) != 0 {
+            let key = self.key(key)?;
+            if (key.is_name || key.is_other) && self.is_name_of_secret(value)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn verdict(&self, key: &Bound<'py, PyString>) -> PyResult<u8> {
-        match self.known.get_item(key)? {
-            Some(verdict) if verdict.is(self.plain) => Ok(PLAIN),
-            Some(verdict) => verdict.extract(),
-            None => self.classes.call_method1("classify", (key,))?.extract(),
-        }
-    }
-
-    /// Tells whether a value under a secret key is a secret; the flow has learned it then.
-    fn is_secret(
-        &self,
-        verdict: u8,
-        key: &Bound<'py, PyString>,
-        value: &Bound<'py, PyAny>,
-        pairs: &[(Bound<'py, PyAny>, Bound<'py, PyAny>)],
-    ) -> PyResult<bool> {
-        if value.is_none() || value.is_exact_instance_of::<PyBool>() {
+    /// Tells whether a value is a text that may name a secret.
+    unsafe fn is_name_of_secret(&mut self, value: Ref) -> Result<bool, Other> {
+        if ffi::Py_TYPE(value) != &raw mut ffi::PyUnicode_Type
+            || ffi::PyUnicode_GetLength(value) > MAX_KEY as isize
+        {
             return Ok(false);
         }
-        if let (Some(taints), Some(text)) = (self.taints, exact::<PyString>(value)) {
-            if text.len()? <= SMALL_STRING && taints.contains(text)? {
-                return Ok(true);
-            }
-        }
-        let siblings = if verdict == TOKEN { pairs } else { &[] };
-        let siblings = PyTuple::new(value.py(), siblings.iter().map(|(key, _)| key))?;
-        self.judge
-            .call1((verdict, value, key, siblings, self.flow))?
-            .is_truthy()
+        let name = utf8(value)?;
+        let is_short = name.bytes().filter(|byte| *byte == b' ').count() < 3;
+        Ok(is_short && is_sure(self.keys.of_text(name, self.names).verdict))
     }
 
-    fn items(
+    /// Tells whether a value under a secret key is a secret; true as well where Python must be asked first.
+    unsafe fn is_secret(
         &mut self,
-        items: &[Bound<'py, PyAny>],
-        before: Option<&Way<'_, 'py>>,
+        verdict: Verdict,
+        dict: Ref,
+        key: Ref,
+        value: Ref,
+    ) -> Result<bool, Other> {
+        let kind = ffi::Py_TYPE(value);
+        if value == ffi::Py_None() || kind == &raw mut ffi::PyBool_Type {
+            return Ok(false);
+        }
+        if let Some(question) = self.questions.get(self.asked) {
+            let is_here = question.key.as_ptr() == key && question.value.as_ptr() == value;
+            if let Some(is_secret) = question.is_secret.filter(|_| is_here) {
+                self.asked += 1;
+                return Ok(is_secret);
+            }
+        }
+        if verdict == Verdict::Token && is_count(kind, value) {
+            return Ok(false);
+        }
+        if knows(self.taints, value)? {
+            return Ok(true);
+        }
+        let siblings = if verdict == Verdict::Token {
+            keys_of(dict)
+        } else {
+            Vec::new()
+        };
+        self.questions.push(Question {
+            verdict,
+            key: owned(key),
+            value: owned(value),
+            siblings,
+            is_secret: None,
+        });
+        self.asked += 1;
+        Ok(true)
+    }
+
+    unsafe fn items(
+        &mut self,
+        count: ffi::Py_ssize_t,
+        item: impl Fn(ffi::Py_ssize_t) -> Ref,
+        before: Option<&Way<'_>>,
         depth: usize,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Other> {
+        self.enter(count, depth)?;
         self.out.push(b'[');
-        for (at, item) in items.iter().enumerate() {
+        for at in 0..count {
             if at > 0 {
                 self.out.push(b',');
             }
+            let item = item(at);
             if self.may_name_secret(item)? {
-                return Err(Stop::Other);
+                return Err(Other);
             }
             let way = Way {
-                step: Step::Index(at),
+                step: Step::Index(at as usize),
                 before,
             };
             self.value(item, Some(&way), depth + 1)?;
@@ -415,28 +399,82 @@ impl<'py> Pass<'_, 'py> {
     }
 
     /// Tells whether an item of a list may say that a value is secret: an argument such as `--password`, or a pair such as a header.
-    fn may_name_secret(&self, item: &Bound<'py, PyAny>) -> Result<bool, Stop> {
-        if let Some(text) = exact::<PyString>(item) {
-            return Ok(text.to_str().is_ok_and(|text| text.starts_with('-')));
+    unsafe fn may_name_secret(&mut self, item: Ref) -> Result<bool, Other> {
+        let kind = ffi::Py_TYPE(item);
+        if kind == &raw mut ffi::PyUnicode_Type {
+            return Ok(utf8(item)?.starts_with('-'));
         }
-        let first = if let Some(pair) = exact::<PyList>(item) {
-            if pair.len() == 2 {
-                pair.get_item(0).ok()
-            } else {
-                None
-            }
-        } else if let Some(pair) = exact::<PyTuple>(item) {
-            if pair.len() == 2 {
-                pair.get_item(0).ok()
-            } else {
-                None
-            }
+        let first = if kind == &raw mut ffi::PyList_Type && ffi::PyList_Size(item) == 2 {
+            ffi::PyList_GetItem(item, 0)
+        } else if kind == &raw mut ffi::PyTuple_Type && ffi::PyTuple_Size(item) == 2 {
+            ffi::PyTuple_GetItem(item, 0)
         } else {
-            None
+            return Ok(false);
         };
-        match first.as_ref().map(|first| first.cast_exact::<PyString>()) {
-            Some(Ok(name)) if name.len()? <= MAX_NAME => Ok(is_sure(self.verdict(name)?)),
-            _ => Ok(false),
+        if ffi::Py_TYPE(first) != &raw mut ffi::PyUnicode_Type
+            || ffi::PyUnicode_GetLength(first) > MAX_KEY as isize
+        {
+            return Ok(false);
         }
+        let name = utf8(first)?;
+        Ok(is_sure(self.keys.of_text(name, self.names).verdict))
     }
+}
+
+/// Tells whether a verdict makes a key secret, if its value looks like a secret.
+fn is_sure(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Secret | Verdict::Token | Verdict::Weak)
+}
+
+/// Tells whether the value under a bare `token` counts tokens.
+unsafe fn is_count(kind: *mut ffi::PyTypeObject, value: Ref) -> bool {
+    if kind != &raw mut ffi::PyLong_Type {
+        return kind == &raw mut ffi::PyFloat_Type;
+    }
+    let mut overflow = 0;
+    let number = ffi::PyLong_AsLongLongAndOverflow(value, &mut overflow);
+    overflow == 0 && (-MAX_COUNT..=MAX_COUNT).contains(&number)
+}
+
+/// Tells whether a value is among the secrets that a flow knows.
+unsafe fn knows(taints: Ref, value: Ref) -> Result<bool, Other> {
+    if taints.is_null()
+        || ffi::Py_TYPE(value) != &raw mut ffi::PyUnicode_Type
+        || ffi::PyUnicode_GetLength(value) > SMALL_STRING as isize
+    {
+        return Ok(false);
+    }
+    match ffi::PySet_Contains(taints, value) {
+        -1 => {
+            ffi::PyErr_Clear();
+            Err(Other)
+        }
+        found => Ok(found == 1),
+    }
+}
+
+unsafe fn keys_of(dict: Ref) -> Vec<Py<PyAny>> {
+    let mut keys = Vec::new();
+    let (mut at, mut key) = (0, null_mut());
+    while ffi::PyDict_Next(dict, &mut at, &mut key, null_mut()) != 0 {
+        keys.push(owned(key));
+    }
+    keys
+}
+
+/// Returns a reference of one's own.
+unsafe fn owned(object: Ref) -> Py<PyAny> {
+    Bound::from_borrowed_ptr(Python::assume_attached(), object).unbind()
+}
+
+/// Returns what a text holds; lone surrogates have no bytes.
+unsafe fn utf8<'t>(text: Ref) -> Result<&'t str, Other> {
+    let mut size = 0;
+    let start = ffi::PyUnicode_AsUTF8AndSize(text, &mut size);
+    if start.is_null() {
+        ffi::PyErr_Clear();
+        return Err(Other);
+    }
+    let bytes = std::slice::from_raw_parts(start.cast::<u8>(), size as usize);
+    Ok(std::str::from_utf8_unchecked(bytes))
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use super::memory::{hash_of, Memory};
 
 const MAX_TEXTS: usize = 1_024; // per thread,
-const MAX_BYTES: usize = 256; // of at most so many bytes each
+const MAX_BYTES: usize = 1_024; // of at most so many bytes each: a chat sends its history again and again
 
 /// Texts, once they have come twice: to keep each one that never comes again would cost more than it saves.
 struct Ordinary {
