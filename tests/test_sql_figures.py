@@ -20,7 +20,7 @@ from the_edge_obs.store.run_stats import RunStats, node_stats
 from the_edge_obs.store.sources import iter_query
 
 from .strategies import FLOW, OTHER_FLOW, Event, event, events, flows, whole
-from .test_sql_query import LINES, many_flows
+from .test_sql_query import LINES, ODD, many_flows
 
 pytest.importorskip("duckdb", reason="needs the extra sql")
 
@@ -92,6 +92,13 @@ def test_odd_lines_count_as_everywhere_else(
         (folder / f"{number}.jsonl").write_bytes(b"\n".join(lines) + end)
     written(folder, [*whole(1, 0, 1), *whole(2, 1, 2, node="llm.call", metrics={"tokens": 3})], "sure.jsonl")
     both(folder)
+
+
+def test_each_odd_line_counts_as_everywhere_else(tmp_path: Path) -> None:
+    """Alone in a file it is an event here if it is one for the other commands."""
+    for number, line in enumerate([*ODD, *(line.replace(b", nan", b"") for line in ODD)]):
+        (tmp_path / f"{number:03}.jsonl").write_bytes(line.replace(FLOW.encode(), f"{number:08x}{FLOW[8:]}".encode()) + b"\n")
+    both(tmp_path)
 
 
 @pytest.mark.slow

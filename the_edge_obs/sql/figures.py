@@ -31,8 +31,8 @@ from .lines import NDJSON, is_lines, is_torn, of_flows, prepare
 LARGE: Final = 32 * 1024 * 1024
 """From how many bytes of all files on statistics are left to DuckDB; below, starting it takes as long as reading them."""
 _DOUBTFUL: Final = """
-SELECT file, count(*) FILTER (NOT is_json), count(*) FROM event
-WHERE NOT is_json OR (odd IS NOT NULL AND NOT is_plain(odd)) GROUP BY file"""
+WITH unsure AS MATERIALIZED (SELECT file, is_json, odd FROM event WHERE odd IS NOT NULL OR NOT is_json)
+SELECT file, count(*) FILTER (NOT is_json), count(*) FROM unsure WHERE NOT is_json OR NOT is_plain(odd) GROUP BY file"""
 _OF_OTHERS: Final = """
 INSERT INTO uneven SELECT flow FROM (SELECT flow, any_value(flow_id) AS flow_id FROM event GROUP BY flow)
 WHERE json_extract_string(flow_id, '$') IN (SELECT unnest(?::VARCHAR[]))"""
