@@ -22,8 +22,6 @@ from ._progress import Progress, followed
 from ._sources import Paths, add_log, chosen_flows, has_only_tables, read
 from ._terminal import DONE, add_json, view_for, write_objects
 
-NAME: Final = "errors"
-HELP: Final = "group the errors of many runs by their cause"
 DESCRIPTION: Final = """\
 Group the errors of logs and folders of logs by node, type and message; numbers, ids
 and quoted texts in messages make no difference. For each group: how many errors in
