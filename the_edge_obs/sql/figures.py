@@ -22,9 +22,9 @@ from typing import Any, Final
 from ..event import MAX_LINE_BYTES, Event
 from ..event_query import flow_ids, line_filter
 from ..jsonl import Skipped, log_name
+from ..store.logs import merged
 from ..store.paths import readable_events
 from ..store.run_stats import RunStats, node_stats
-from ..store.sources import merged
 from .duck import connected, duckdb, listed, run, script
 from .lines import NDJSON, is_lines, is_torn, of_flows, prepare
 
