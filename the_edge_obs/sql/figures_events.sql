@@ -1,6 +1,4 @@
--- The table event: what statistics need of each line of source. Its rowid is the order of reading.
-
-CREATE TEMP TABLE event AS
+-- The rows of the table event: what statistics need of each line of source. Their rowid is the order of reading.
 WITH read AS (
     SELECT filename, json AS line,
         split_part(json::VARCHAR, '{', 2) AS head, split_part(json::VARCHAR, ',"metrics":{', -1) AS tail,
@@ -27,4 +25,4 @@ SELECT
     line IS NOT NULL AS is_json,
     -- a line whose text has to be looked at again
     CASE WHEN NOT is_usual(line::VARCHAR, head, tail, t) THEN line END AS odd
-FROM read;
+FROM read
