@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from the_edge_obs.cli import main
+from the_edge_obs.cli import _program, main
 from the_edge_obs.cli._state import initial_state, scalar
 from the_edge_obs.cli._terminal import view_for
 from the_edge_obs.configuration.config import dict_config
@@ -1029,11 +1029,35 @@ def test_colours(stream: io.StringIO, variables: dict[str, str], colour: bool, m
     assert view_for(stream).colour is colour
 
 
-@pytest.mark.slow
-def test_reading_does_not_load_the_runner() -> None:
-    """The commands that read logs start without jinja2 and yaml."""
-    code = "import sys; from the_edge_obs.cli import main; main(sys.argv[1:]); print({'jinja2', 'yaml'} & set(sys.modules))"
+_OF_FLOWS = {"actions", "comparison", "flows", "formats", "integrations", "pages", "sql"}
+
+
+@pytest.mark.parametrize(
+    ("command", "unused"),
+    [
+        (["ls"], _OF_FLOWS | {"configuration", "context", "flow_log", "instrumentation", "recording", "secrets"}),
+        (["query", "--limit", "0"], _OF_FLOWS | {"configuration", "instrumentation"}),
+        (["show"], _OF_FLOWS | {"configuration", "instrumentation", "recording"}),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(command: list[str], unused: set[str]) -> None:
+    """The commands that read logs start without YAML, templates, flows, pages and the other commands."""
+    code = "import sys; from the_edge_obs.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    name, *options = command
     done = subprocess.run(
-        [sys.executable, "-c", code, "query", write_log(triage()), "--limit", "0"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, name, write_log(triage()), *options], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "set()\n"
+    loaded = set(done.stderr.split())
+    package = {module.removeprefix("the_edge_obs.") for module in loaded if module.startswith("the_edge_obs.")}
+    heavy = {module.split(".")[0] for module in loaded} & {"asyncio", "duckdb", "jinja2", "yaml"}
+    assert (heavy, {module.split(".")[0] for module in package} & unused) == (set(), set())
+    assert {module for module in package if module.startswith("cli.") and "._" not in module} == {f"cli.{name}"}
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each module of a command is in the list, whose help does not import it."""
+    folder = Path(_program.__file__).parent
+    modules = {file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")}
+    assert main(["--help"]) == 0
+    shown = re.findall(r"^    (\w+) +\S", capsys.readouterr().out, re.MULTILINE)
+    assert (set(shown), len(shown)) == (modules, len(modules))

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from the_edge_obs.event import dumps
 from the_edge_obs.jsonl import Skipped
+from the_edge_obs.sql import figures
 from the_edge_obs.sql.figures import large_stats
 from the_edge_obs.store.paths import log_files
 from the_edge_obs.store.run_stats import RunStats, node_stats
 from the_edge_obs.store.sources import iter_query
 
 from .strategies import FLOW, OTHER_FLOW, Event, event, events, flows, whole
-from .test_sql_query import LINES, many_flows
+from .test_sql_query import LINES, ODD, many_flows
 
 pytest.importorskip("duckdb", reason="needs the extra sql")
 
@@ -94,6 +95,13 @@ def test_odd_lines_count_as_everywhere_else(
     both(folder)
 
 
+def test_each_odd_line_counts_as_everywhere_else(tmp_path: Path) -> None:
+    """Alone in a file it is an event here if it is one for the other commands."""
+    for number, line in enumerate([*ODD, *(line.replace(b", nan", b"") for line in ODD)]):
+        (tmp_path / f"{number:03}.jsonl").write_bytes(line.replace(FLOW.encode(), f"{number:08x}{FLOW[8:]}".encode()) + b"\n")
+    both(tmp_path)
+
+
 @pytest.mark.slow
 def test_every_order_of_a_parent_and_its_child(tmp_path: Path) -> None:
     """Whoever begins or ends first, and whatever is missing."""
@@ -152,6 +160,24 @@ def test_copies_compressed_logs_and_chosen_flows(tmp_path: Path) -> None:
     assert both(tmp_path).events == 8
     assert both(tmp_path, flow_id=[OTHER_FLOW[:6].upper()]).events == 4
     assert both(tmp_path, flow_id=["00"]).events == 0
+
+
+def test_files_are_read_in_their_order_whatever_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of small files are held together, a few files at a time, between large files that are not."""
+    monkeypatch.setattr(figures, "_SMALL", 2_000)
+    monkeypatch.setattr(figures, "_HELD", 3_000)
+    made = [*whole(1, 0, 9, metrics={"tokens": 3}), *whole(2, 1, 2, metrics={"tokens": 3})]
+    for number in range(12):
+        flow_id = f"{number // 2:08x}{FLOW[8:]}"  # the parent's end comes in the next file
+        parts = (made[:1], made[1:]) if number < 6 else (made[:3], made[3:])
+        part = [{**one, "flow_id": flow_id} for one in parts[number % 2]]
+        written(tmp_path, part * (20 if number in (2, 7) else 1), f"{number:02}.jsonl")
+    names = [str(path) for path in sorted(tmp_path.iterdir())]
+    batches = list(figures._batches(names))
+    assert [name for _, files in batches for name in files] == names
+    assert {is_held for is_held, _ in batches} == {True, False}
+    assert max(len(files) for _, files in batches) > 1
+    assert both(tmp_path).runs == 6
 
 
 def test_a_broken_archive_is_left_to_the_own_reader(tmp_path: Path) -> None:

@@ -278,6 +278,27 @@ ERROR_TEXTS = (
     b'{"type":"E","message":"m","errors":[{"type":"E"}]},',
     b'{"type":"E","message":"m","errors":{}},',
 )
+METRICS_TEXTS = (  # with what stands after them
+    b'"metrics":[]',
+    b'"m":{}',
+    b'"metrics":{"tokens":5},"step":"s"',
+    b'"metrics":{"tokens":5},"step":"a},\\"step\\":\\"b"',
+    b'"metrics":{"tokens":5},"step":3',
+    b'"metrics":{"tokens":5}, "step" :null',
+    b'"metrics":{"tokens":"x"},"step":"s"',
+    b'"step":null,"metrics":{}',
+    b'"metrics":{"tokens":5},"x":{"metrics":{"a":1}}',
+    b'"metrics":{"tokens":5,"t":"x"},"x":{"metrics":{"a":1}}',
+    b'"metrics":{"tokens":5,"t":"x"},"x":{"y":2,"metrics":{"a":1}}',
+    b'"metrics":{"t":"x"},"x":{"y":2,"metrics":{"a":1}},"step":"s"',
+    b'"metrics":{"t":"x"},"x":{"y":2,"metrics":{}}',
+    b'"x":{"y":2,"metrics":{"a":1}},"metrics" :{"t":"x"}',
+    b'"x":{"y":2,"metrics":{"a":1}}, "metrics":{"t":"x"},"step":"s"',
+    b'"metrics":{"t":{"tokens":5}}',
+    b'"metrics":{"t": [5] }',
+    b'"metrics":{"}":5,"\xc3\xa9":null}',
+    b'"metrics":{"tokens":5} ',
+)
 ODD = (
     [
         GOOD.replace(b'"tokens":5', value)
@@ -307,7 +328,12 @@ ODD = (
     + [GOOD.replace(b'"parent_id":null', text) for text in (b'"parent_id":"p"', b'"parent_id":3', b'"p":null')]
     + [GOOD.replace(b"1700000001.0", text) for text in (b"1700000001", b"-1", b"true", b"1e300", b'"1"', b"9223372036854775807")]
     + [b"", b" ", b"{}", b"[]", b"null", b"3", b"not json", GOOD[:50], b"\xef\xbb\xbf" + GOOD, GOOD + b"\r", b" " + GOOD]
-    + [GOOD.replace(b'"metrics":{"tokens":5}', text) for text in (b'"metrics":[]', b'"m":{}')]
+    + [GOOD.replace(b'"metrics":{"tokens":5}', text) for text in METRICS_TEXTS]
+    + [
+        GOOD.replace(b'"data":', text + b',"data":')
+        for text in (b'"step":"s"', b'"step":3', b'"step":null', b'"metrics":{"t":"x"}')
+    ]
+    + [b'{"step":null,' + GOOD[1:], GOOD.replace(b'"data":{', b'"data":{"metrics":{"a":1},"step":"s","answered":1,')]
 )
 LINES = st.one_of(
     st.sampled_from([GOOD, *ODD]),

@@ -6,10 +6,10 @@ not used is not loaded.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from .errors import show_with
+from .on_demand import module_in, on_demand
 
 if TYPE_CHECKING:
     from .comparison import diff
@@ -129,20 +129,6 @@ _HOMES = {
     "instrumentation.trace_headers": ("continue_traces", "extract", "inject"),
     "instrumentation.using": ("use_span",),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def _module(path: str) -> Any:
-    """Return a module of the package, importing it if needed.
-
-    A loaded module is found without ``import``, which fails while the interpreter exits.
-    """
-    module = None
-    for part in path.split("."):
-        module = (globals() if module is None else vars(module)).get(part)
-        if module is None:
-            return import_module(f"{__name__}.{path}")
-    return module
 
 
 def _import_for_exit() -> None:
@@ -150,21 +136,11 @@ def _import_for_exit() -> None:
 
     ``recording.exits`` calls this: it lies below what has to be imported, and only the package may import anything.
     """
-    _module("instrumentation.flow_context")
+    module_in(globals(), "instrumentation.flow_context")
 
 
-show_with(lambda text: cast("str", _module("redaction.messages").shown(text)))
+show_with(lambda text: cast("str", module_in(globals(), "redaction.messages").shown(text)))
 
 
 if not TYPE_CHECKING:  # a type checker that saw this would accept every name, misspelt ones too
-
-    def __getattr__(name: str) -> Any:
-        """Import a public name on first use, and keep it (PEP 562)."""
-        if name not in _HOME:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(_module(_HOME[name]), name)
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = on_demand(globals(), _HOMES)

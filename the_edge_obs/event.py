@@ -195,6 +195,8 @@ ENDS: Final = frozenset({"exit", "error"})
 """The types of events that end a span."""
 SPAN_EVENTS: Final = frozenset({"entry", *ENDS})
 """The types of events that open or end a span: they carry what the span was given and what it returned."""
+COUNTED: Final = ("tokens", "input_tokens", "output_tokens", "cost_usd")
+"""The metrics that a parent repeats from its children."""
 STATUSES: Final = ("ok", "error", "running", "cancelled", "unknown")
 """The statuses of a flow. ``unknown``: none of its roots is in the log, for example because their level filters them."""
 _BY_SEVERITY: Final = ("ok", "unknown", "running", "cancelled", "error")

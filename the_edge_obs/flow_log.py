@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from .context import flows_known
 from .errors import FlowNotFoundError
 from .event import (
+    COUNTED,
     ENDS,
     ROOT_NODE,
     Event,
@@ -40,9 +41,6 @@ __all__ = [
     "COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "float_sum", "known_outcome", "percentile",
     "spans_of",
 ]  # fmt: skip
-
-COUNTED: Final = ("tokens", "input_tokens", "output_tokens", "cost_usd")
-"""The metrics that a parent repeats from its children."""
 
 _DURATION: Final = frozenset({"duration_ms"})  # the only metric of most ends
 

@@ -154,9 +154,24 @@ def test_another_folder_is_no_difference(tea_obs_rs: Path, recorded: tuple[Path,
 @pytest.mark.parametrize(
     ("old", "new", "code", "told"),
     [
-        ("prompt: round", "prompt: a round", 1, "rounds > loop.iteration [0] > ask (llm.call): it is not asked as it was recorded"),
-        ("- {name: read,", "- {name: more, uses: llm.call, with: {prompt: more, model: live}}\n  - {name: read,", 1, "more (llm.call)"),
-        ("items: '{{ state.read.data }}'", "items: [9]", 1, "input.items[0]: 1 -> 9; input.items[1]: removed, 2.5; make the call"),
+        (
+            "prompt: round",
+            "prompt: a round",
+            1,
+            "rounds > loop.iteration [0] > ask (llm.call): it is not asked as it was recorded",
+        ),
+        (
+            "- {name: read,",
+            "- {name: more, uses: llm.call, with: {prompt: more, model: live}}\n  - {name: read,",
+            1,
+            "more (llm.call)",
+        ),
+        (
+            "items: '{{ state.read.data }}'",
+            "items: [9]",
+            1,
+            "input.items[0]: 1 -> 9; input.items[1]: removed, 2.5; make the call",
+        ),
         ("prompt: round,", "prompt: [round, 1, true, null],", 1, "input.prompt: 'round' -> ['round', 1, True, None]"),
     ],
 )
@@ -277,7 +292,9 @@ nodes:
   - {{name: hard, uses: llm.call, with: {{prompt: '{{{{ state.last }}}}', base_url: '{endpoint}'}}}}
 """,
     )
-    ran = subprocess.run([str(tea_obs_rs), "run", str(flow), "--log-dir", str(tmp_path / "logs")], capture_output=True, check=False)
+    ran = subprocess.run(
+        [str(tea_obs_rs), "run", str(flow), "--log-dir", str(tmp_path / "logs")], capture_output=True, check=False
+    )
     assert ran.returncode == 1, ran.stderr
     (log,) = (tmp_path / "logs").glob("*.jsonl")
     report = flows.replay(log, flow, log_dir=tmp_path / "new")

@@ -9,38 +9,39 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Final, NoReturn
 
 from ..errors import ObservabilityError
 from ..files import BROKEN_PIPE, abandon_stdout
 from ..jsonl import Skipped
-from . import clean, config, diff, errors, export, lnav, ls, mcp, query, replay, run, send, show, sql, stats, tail, validate, view
 from ._terminal import BAD, DONE, fail, prepare, say
 
 INTERRUPTED: Final = 130
 
-_COMMANDS: Final = (
-    run,
-    replay,
-    show,
-    view,
-    ls,
-    errors,
-    stats,
-    tail,
-    query,
-    sql,
-    export,
-    send,
-    diff,
-    validate,
-    config,
-    clean,
-    lnav,
-    mcp,
-)
+_COMMANDS: Final = {
+    "run": "run a flow and show its tree",
+    "replay": "run a flow again from its log, with the recorded answers",
+    "show": "show a run as a tree, or list the runs of logs",
+    "view": "open a run in the browser",
+    "ls": "list the runs of logs",
+    "errors": "group the errors of many runs by their cause",
+    "stats": "show statistics of each node over many runs",
+    "tail": "show the last events of logs, and follow them",
+    "query": "print the events of logs that match filters",
+    "sql": "ask logs in SQL",
+    "export": "write logs in another format",
+    "send": "send logs to a receiver of OpenTelemetry's protocol",
+    "diff": "compare two runs: what was added, removed, moved or changed",
+    "validate": "validate a log against the event schema, or a flow file",
+    "config": "print the dictConfig of an observability block",
+    "clean": "remove or compress old logs in folders",
+    "lnav": "install the log format for lnav (https://lnav.org)",
+    "mcp": "let a coding agent read a folder of logs",
+}
+"""The commands in the order of their help, each with one line of it. The module of a command is imported when it is called."""
 # Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text", "--sort"})
 _LAST: Final = "--last"
@@ -83,8 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    parser = _parser()
-    _complete(parser)
+    is_completing = "_ARGCOMPLETE" in os.environ
+    parser = _parser(_COMMANDS if is_completing else argv[:1])
+    if is_completing:
+        _complete(parser)
     try:
         args = parser.parse_args(list(_joined(argv)))
     except SystemExit as stop:
@@ -98,12 +101,11 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
-    """Answer the shell, and exit, if it asks for completions: with argcomplete (extra ``completion``)."""
-    if "_ARGCOMPLETE" in os.environ:
-        with suppress(ImportError):
-            import argcomplete
+    """Answer a shell that asks for completions, and exit: with argcomplete (extra ``completion``)."""
+    with suppress(ImportError):
+        import argcomplete
 
-            argcomplete.autocomplete(parser)
+        argcomplete.autocomplete(parser)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -126,7 +128,12 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: Container[str]) -> argparse.ArgumentParser:
+    """Return the parser; of its commands, only the wanted ones have their arguments.
+
+    Importing all commands takes longer than most of them run. A command is the first argument: the program has no options of its
+    own before it but ``--help`` and ``--version``, which end it.
+    """
     parser = _Parser(
         prog="tea-obs",
         description="Run YAML flows and read their logs, offline.",
@@ -136,17 +143,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
-    for command in _COMMANDS:
-        own = commands.add_parser(
-            command.NAME,
-            help=command.HELP,
-            description=command.DESCRIPTION,
-            epilog=command.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        command.add_arguments(own)
-        own.set_defaults(call=command.call)
+    for name, text in _COMMANDS.items():
+        own = commands.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+        if name in wanted:
+            command = import_module(f".{name}", __package__)
+            own.description, own.epilog = command.DESCRIPTION, command.EPILOG
+            command.add_arguments(own)
+            own.set_defaults(call=command.call)
     return parser
 
 

@@ -11,11 +11,11 @@ from ..errors import FlowNotFoundError, LogFileError
 from ..event import Event
 from ..event_query import matches
 from ..jsonl import SUFFIXES, Skipped
+from ..store.logs import log_events, ordered_log_events
 from ..store.paths import log_files, named, no_logs
 from ..store.run_events import filters_of
 from ..store.run_filters import choose
 from ..store.run_lists import list_runs
-from ..store.sources import iter_query, ordered_query
 from ..store.summaries import FlowSummaries, FlowSummary
 from ..text import printable
 from ._listing import SHORT_ID
@@ -81,11 +81,11 @@ def read(log: Paths, skipped: Skipped, *, in_order: bool = False, **filters: Any
         QueryError: a filter is not valid. Raised at once.
     """
     matches(filters)
-    return _all(log, skipped, ordered_query if in_order else iter_query, filters)
+    return _all(log, skipped, ordered_log_events if in_order else log_events, filters)
 
 
 def _all(log: Paths, skipped: Skipped, reader: Callable[..., Iterator[Event]], filters: Mapping[str, Any]) -> Iterator[Event]:
-    yield from reader(log, skipped, **filters)
+    yield from reader(log, skipped, filters)
     say_skipped(named(log), skipped)
 
 

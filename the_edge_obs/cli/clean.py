@@ -11,8 +11,6 @@ from ..store.retention import Deed, Limits, age_of, bytes_of, clean
 from ..text import counted, printable
 from ._terminal import BAD, DONE, say, say_skipped
 
-NAME: Final = "clean"
-HELP: Final = "remove or compress old logs in folders"
 DESCRIPTION: Final = """\
 Keep folders of logs within limits, each for itself: remove old logs, compress
 finished ones, and remove the oldest until the rest is small enough. Only .jsonl and

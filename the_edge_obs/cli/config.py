@@ -13,8 +13,6 @@ from ..errors import ConfigurationError
 from ..text import printable_json
 from ._terminal import DONE, prepare_json, say, write_json
 
-NAME: Final = "config"
-HELP: Final = "print the dictConfig of an observability block"
 DESCRIPTION: Final = """\
 Print the dictConfig (https://docs.python.org/3/library/logging.config.html) that
 an observability block stands for, including the levels of the variable TEA_LOG.

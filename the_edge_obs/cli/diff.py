@@ -19,8 +19,6 @@ from ._filters import add_choice, choice_of
 from ._sources import LOG_HELP, chosen_flows, chosen_runs, flow_events
 from ._terminal import DONE, FAILED, UNPROVED, add_ascii, prepare_json, say, view_for, write_json
 
-NAME: Final = "diff"
-HELP: Final = "compare two runs: what was added, removed, moved or changed"
 DESCRIPTION: Final = """\
 Compare two runs, span by span. Spans are aligned by step and node, from the root
 down. The result shows spans that were added (+), removed (-), moved (>) or changed

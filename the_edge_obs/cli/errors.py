@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..event import Event
 from ..jsonl import Skipped
 from ..store.error_groups import ErrorGroup, error_groups, events_of_errors
-from ..store.sources import iter_query
+from ..store.logs import log_events
 from ..store.summaries import SHORT_SPAN
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
@@ -22,8 +22,6 @@ from ._progress import Progress, followed
 from ._sources import Paths, add_log, chosen_flows, has_only_tables, read
 from ._terminal import DONE, add_json, view_for, write_objects
 
-NAME: Final = "errors"
-HELP: Final = "group the errors of many runs by their cause"
 DESCRIPTION: Final = """\
 Group the errors of logs and folders of logs by node, type and message; numbers, ids
 and quoted texts in messages make no difference. For each group: how many errors in
@@ -68,7 +66,7 @@ def _events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> Iterator
 
         return table_error_events(log, wanted)
     first = partial(read, log, skipped, **wanted)
-    return events_of_errors(first, lambda flow_id: iter_query(log, Skipped(), **{**wanted, "flow_id": flow_id}))
+    return events_of_errors(first, lambda flow_id: log_events(log, Skipped(), {**wanted, "flow_id": flow_id}))
 
 
 def _run_of(group: ErrorGroup) -> str:

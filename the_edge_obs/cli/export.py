@@ -21,8 +21,6 @@ from ._progress import Progress
 from ._sources import Paths, add_log, chosen_flows, files_of, read
 from ._terminal import DONE, prepare_json, say_skipped, write_json
 
-NAME: Final = "export"
-HELP: Final = "write logs in another format"
 DESCRIPTION: Final = """\
 Write logs in another format. The file is written completely or not at all.
   json        the flow log as one object: events, spans, metrics, timeline;

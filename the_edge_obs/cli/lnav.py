@@ -10,8 +10,6 @@ from ..integrations.lnav_format import install
 from ..text import printable
 from ._terminal import DONE, say
 
-NAME: Final = "lnav"
-HELP: Final = "install the log format for lnav (https://lnav.org)"
 DESCRIPTION: Final = """\
 Copy the log format to the folder where lnav looks for formats: ~/.lnav, or lnav
 in the configuration folder. Once is enough. lnav then shows the events of a log

@@ -14,8 +14,6 @@ from ._progress import Progress
 from ._sources import add_log, listed_runs
 from ._terminal import DONE, add_json, view_for, write_objects
 
-NAME: Final = "ls"
-HELP: Final = "list the runs of logs"
 DESCRIPTION: Final = """\
 List the runs of logs and folders of logs, oldest first: name, status, start,
 duration, errors, tokens, cost, attributes and the first error; and the host, if

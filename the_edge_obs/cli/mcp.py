@@ -11,8 +11,6 @@ from typing import Final
 from ..errors import LogFileError
 from ._terminal import DONE
 
-NAME: Final = "mcp"
-HELP: Final = "let a coding agent read a folder of logs"
 DESCRIPTION: Final = """\
 Serve the Model Context Protocol on stdin and stdout, so that a coding agent can read
 the logs of a folder: list runs, show one, look at a span, query events, group errors,

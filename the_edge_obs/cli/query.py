@@ -16,8 +16,6 @@ from ._filters import add_choice, add_events, choice_of, events_of
 from ._sources import add_log, chosen_flows, read, short_flow
 from ._terminal import DONE, prepare_json, write_json
 
-NAME: Final = "query"
-HELP: Final = "print the events of logs that match filters"
 DESCRIPTION: Final = """\
 Print the events of logs that match all filters, one JSON object per line. Those of
 several files, or of a folder, are in the order of their times, whichever run they are

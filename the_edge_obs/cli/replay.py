@@ -22,8 +22,6 @@ from .run import failure_of
 if TYPE_CHECKING:
     from ..flows import Asked, RecordedAnswers, Report
 
-NAME: Final = "replay"
-HELP: Final = "run a flow again from its log, with the recorded answers"
 DESCRIPTION: Final = """\
 Run a YAML flow again from the log of a run: offline, in seconds, for nothing. Each
 call of an action gets the answer that was recorded at the same place for the same

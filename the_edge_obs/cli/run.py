@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ..flows import Flow
     from ._watching import Watch
 
-NAME: Final = "run"
-HELP: Final = "run a flow and show its tree"
 DESCRIPTION: Final = f"""\
 Run a YAML flow. On a terminal, stderr shows which nodes are running and for how
 long (this needs rich: pip install 'the_edge_obs[live]'); elsewhere it gets one

@@ -26,8 +26,6 @@ from ._terminal import DONE, say, say_skipped
 if TYPE_CHECKING:
     from ..integrations.otel_sending import Accepted, EventSender
 
-NAME: Final = "send"
-HELP: Final = "send logs to a receiver of OpenTelemetry's protocol"
 DESCRIPTION: Final = """\
 Send the spans of logs to a receiver of OpenTelemetry's protocol (OTLP over HTTP),
 such as Phoenix, MLflow, Jaeger or the Collector. Needs the extra otel. Ids are those

@@ -17,8 +17,6 @@ from ._listing import runs_table
 from ._sources import add_log, chosen_flows, flow_events, log_or_latest
 from ._terminal import DONE, add_ascii, view_for
 
-NAME: Final = "show"
-HELP: Final = "show a run as a tree, or list the runs of logs"
 DESCRIPTION: Final = """\
 Show a run as a tree: each node with its step, duration, tokens and status, the
 messages of errors, and totals. If several runs are chosen, they are listed.

@@ -16,8 +16,6 @@ from ._listing import table
 from ._sources import add_log
 from ._terminal import DONE, prepare_json, say_skipped, view_for, write_json
 
-NAME: Final = "sql"
-HELP: Final = "ask logs in SQL"
 DESCRIPTION: Final = """\
 Ask logs, folders of logs, or Parquet files of `tea-obs export` in SQL. Needs the
 extra sql (DuckDB). The query is one SELECT over three views:

@@ -17,8 +17,6 @@ from ._progress import Progress, followed
 from ._sources import Paths, add_log, chosen_flows, files_of, has_only_tables, read
 from ._terminal import DONE, add_json, say_skipped, view_for, write_objects
 
-NAME: Final = "stats"
-HELP: Final = "show statistics of each node over many runs"
 DESCRIPTION: Final = """\
 Add up the runs of logs and folders of logs, node by node: how often each node
 ran and failed, its total, median, 95th percentile and longest duration, tokens

@@ -27,8 +27,6 @@ from ._progress import Progress
 from ._sources import Paths, add_log, files_of, short_flow
 from ._terminal import DONE, say_skipped
 
-NAME: Final = "tail"
-HELP: Final = "show the last events of logs, and follow them"
 DESCRIPTION: Final = """\
 Print the last events of logs, one per line. Unless LOG is one file, each line begins
 with the first characters of the run's id. With -f, keep printing what running flows

@@ -18,8 +18,6 @@ from ..text import counted, printable
 from ._sources import LOG_HELP, files_of
 from ._terminal import DONE, fail, say_skipped
 
-NAME: Final = "validate"
-HELP: Final = "validate a log against the event schema, or a flow file"
 DESCRIPTION: Final = f"""\
 Validate every event of logs against the event schema (version {SCHEMA_VERSION}), or a flow
 file as `run` does before anything runs. Full recordings beside a log are searched for

@@ -17,8 +17,6 @@ from ._progress import Progress
 from ._sources import add_log, chosen_flows, flow_events, log_or_latest
 from ._terminal import DONE, say
 
-NAME: Final = "view"
-HELP: Final = "open a run in the browser"
 DESCRIPTION: Final = """\
 Open a run in the browser, as the page that `tea-obs export -o run.html` writes. If
 several runs are chosen, open an index of them. The pages are in a temporary folder,

@@ -12,8 +12,7 @@ from math import isfinite
 from typing import Any, Final
 
 from ..context import Place
-from ..event import MAX_EVENT_BYTES, TOTALS, Event, dumps, happens_once, is_failure, is_number, may_be_root
-from ..flow_log import COUNTED
+from ..event import COUNTED, MAX_EVENT_BYTES, TOTALS, Event, dumps, happens_once, is_failure, is_number, may_be_root
 from ..recording.records import Facts, Item
 from .span_stream import SpanStream, error_of
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from typing import Any, Final, NamedTuple
 
-from ..event import ENDS, Event, is_answered, is_failure, is_number, status_of
-from ..flow_log import COUNTED
+from ..event import COUNTED, ENDS, Event, is_answered, is_failure, is_number, status_of
 from ..tree.flow_facts import came_out, passed_keys
 
 _MOST_LOST: Final = 1_000  # parents

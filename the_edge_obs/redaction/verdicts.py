@@ -88,7 +88,9 @@ class Remembered:
         ids: The ids of spans, by number.
     """
 
-    __slots__ = ("_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "repeats", "start", "version")
+    __slots__ = (
+        "_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "repeats", "start", "version",
+    )  # fmt: skip
 
     def __init__(self, flow: FlowState) -> None:
         self.flow = flow

@@ -22,17 +22,19 @@ from typing import Any, Final
 from ..event import MAX_LINE_BYTES, Event
 from ..event_query import flow_ids, line_filter
 from ..jsonl import Skipped, log_name
+from ..store.logs import merged
 from ..store.paths import readable_events
 from ..store.run_stats import RunStats, node_stats
-from ..store.sources import merged
 from .duck import connected, duckdb, listed, run, script
 from .lines import NDJSON, is_lines, is_torn, of_flows, prepare
 
 LARGE: Final = 32 * 1024 * 1024
 """From how many bytes of all files on statistics are left to DuckDB; below, starting it takes as long as reading them."""
+_SMALL: Final = 1024 * 1024  # bytes of a file; a larger one has enough lines
+_HELD: Final = 64 * 1024 * 1024  # bytes of files whose lines are held at a time
 _DOUBTFUL: Final = """
-SELECT file, count(*) FILTER (NOT is_json), count(*) FROM event
-WHERE NOT is_json OR (odd IS NOT NULL AND NOT is_plain(odd)) GROUP BY file"""
+WITH unsure AS MATERIALIZED (SELECT file, is_json, odd FROM event WHERE odd IS NOT NULL OR NOT is_json)
+SELECT file, count(*) FILTER (NOT is_json), count(*) FROM unsure WHERE NOT is_json OR NOT is_plain(odd) GROUP BY file"""
 _OF_OTHERS: Final = """
 INSERT INTO uneven SELECT flow FROM (SELECT flow, any_value(flow_id) AS flow_id FROM event GROUP BY flow)
 WHERE json_extract_string(flow_id, '$') IN (SELECT unnest(?::VARCHAR[]))"""
@@ -116,7 +118,7 @@ def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Sequence[str] |
             connection.execute(_OF_OTHERS, [list(rest.flows)])
             stats = _counted(connection)
             _add_uneven(connection, paths, rest)
-        except duckdb().Error:
+        except (OSError, duckdb().Error):
             return None  # such as a gzip file that is cut off; the package's own reader says what is wrong
     if not (stats.events or rest.flows or wanted is not None):
         return None  # the package's own reader says that there are no events
@@ -129,12 +131,43 @@ def _log_name(file: Path) -> tuple[Path, str]:
 
 
 def _read(connection: Any, names: Sequence[str], wanted: Sequence[str] | None) -> None:
+    """Make the table ``event`` of the lines of files."""
     prepare(connection)
     where = of_flows(connection, wanted)
-    source = NDJSON.format(files=listed(names), size=2 * MAX_LINE_BYTES)  # a longer object is an error
-    connection.execute(f"CREATE TEMP VIEW source AS SELECT json, filename FROM {source} WHERE json IS NULL OR {where}")
     connection.execute(script("figures"))
-    run(connection, script("figures_events"))
+    into = "CREATE TEMP TABLE event AS"
+    for is_held, files in _batches(names):
+        lines = NDJSON.format(files=listed(files), size=2 * MAX_LINE_BYTES)  # a longer object is an error
+        if is_held:
+            run(connection, f"CREATE OR REPLACE TEMP TABLE held AS SELECT json, filename FROM {lines}")
+            lines = "held"
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW source AS SELECT json, filename FROM {lines} WHERE json IS NULL OR {where}"
+        )
+        run(connection, f"{into} {script('figures_events')}")
+        into = "INSERT INTO event"
+    connection.execute("DROP TABLE IF EXISTS held")
+
+
+def _batches(names: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
+    """Yield files in their order, and whether their lines are held in memory first.
+
+    DuckDB computes with 2,048 rows at a time, but only with rows of the same file. The lines of small files are held, so that
+    they are computed with together.
+    """
+    batch, size = list[str](), 0
+    for name in names:
+        own = os.path.getsize(name)
+        if batch and (own >= _SMALL or size >= _HELD):
+            yield True, batch
+            batch, size = [], 0
+        if own >= _SMALL:
+            yield False, [name]
+        else:
+            batch.append(name)
+            size += own
+    if batch:
+        yield True, batch
 
 
 def _sort_out(connection: Any, paths: dict[str, Path], rest: _Rest, skipped: Skipped) -> None:

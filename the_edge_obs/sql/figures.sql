@@ -7,25 +7,30 @@
 -- source (json, filename) has the lines in the order of reading. Ids are compared by hashes of 64 bits.
 
 -- Whether a text that DuckDB reads is JSON: it also reads NaN, infinities, numbers beyond the range of a float, and commas before
--- a bracket. A step that is null is told apart from none here, because it costs nothing more.
+-- a bracket. A step that is null is told apart from none here, because it costs nothing more. One expression for each character
+-- before a value: an expression that begins with a literal is several times as fast.
 CREATE MACRO is_strict(line) AS strlen(line) <= 1048576
-    AND NOT regexp_matches(line, ',\s*([}\]]|"step":\s*null|[-+]?([iI]|[nN][aA])|-?[0-9][0-9.]*[eE][+]?[0-9]{3})')
+    AND NOT regexp_matches(line, ',\s*([}\]]|"step"\s*:\s*null|[-+]?([iI]|[nN][aA])|-?[0-9][0-9.]*[eE][+]?[0-9]{3})')
     AND NOT regexp_matches(line, ':\s*([-+]?([iI]|[nN][aA])|-?[0-9][0-9.]*[eE][+]?[0-9]{3})')
     AND NOT regexp_matches(line, '\[\s*([-+]?([iI]|[nN][aA])|-?[0-9][0-9.]*[eE][+]?[0-9]{3})');
 
 CREATE MACRO is_text(value) AS starts_with(value::VARCHAR, '"');
 
--- Whether a line is surely an event, seen from its text up to its second brace: no key before it is inside another object.
-CREATE MACRO is_usual(line, head, t) AS coalesce(
-    ends_with(head, ',"data":')
+-- Whether the last metrics of a line, whose text is followed by ending alone, are numbers within 64 bits, or null.
+CREATE MACRO has_numbers(tail, ending) AS ends_with(tail, ending)
+    AND (tail = ending OR NOT regexp_matches(left(tail, length(tail) - length(ending)), '\}|:\s*(["tf\[{]|-?[0-9]{19})'));
+
+-- Whether a line is surely an event in the layout of this package. head is its text up to its second brace: no key in it is inside
+-- another object. tail is its text after its last metrics.
+CREATE MACRO is_usual(line, head, tail, t) AS coalesce(
+    starts_with(head, '"flow_id":') AND ends_with(head, ',"data":')
     AND is_text(t.flow_id) AND is_text(t.span_id) AND is_text(t.node) AND is_text(t.event_type)
     AND CASE WHEN t.parent_id IS NULL THEN contains(head, '"parent_id":null,') ELSE is_text(t.parent_id) END
-    AND CASE WHEN t.message IS NULL THEN contains(head, '"message":null,') ELSE is_text(t.message) END
+    AND CASE WHEN t.message IS NULL THEN ends_with(head, '"message":null,"data":') ELSE is_text(t.message) END
     AND t.level IN ('"debug"', '"info"', '"warn"', '"error"')
     AND TRY_CAST(t.timestamp::VARCHAR AS DOUBLE) BETWEEN 0 AND 9e18
-    AND starts_with(t.metrics, '{')
-    AND (t.metrics = '{}' OR NOT regexp_matches(t.metrics, ':(["tf\[{]|-?[0-9]{19})'))
-    AND (t.step IS NULL OR is_text(t.step)) AND NOT contains(head, '"step"')  -- see is_strict
+    AND CASE WHEN t.step IS NULL THEN has_numbers(tail, '}}')
+        ELSE is_text(t.step) AND has_numbers(tail, concat('},"step":', t.step::VARCHAR, '}')) END
     AND t.data.error IS NULL
     AND is_strict(line)
     -- deeper than jsonl.MAX_DEPTH, or a number with more digits than Python reads

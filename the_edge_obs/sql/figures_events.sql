@@ -1,12 +1,13 @@
--- The table event: what statistics need of each line of source. Its rowid is the order of reading.
-
-CREATE TEMP TABLE event AS
+-- The rows of the table event: what statistics need of each line of source. Their rowid is the order of reading.
 WITH read AS (
-    SELECT filename, json AS line, split_part(json::VARCHAR, '{', 2) AS head, json_transform(json, '{
-        "flow_id": "JSON", "span_id": "JSON", "parent_id": "JSON", "node": "JSON", "level": "JSON", "timestamp": "JSON",
-        "event_type": "JSON", "message": "JSON", "metrics": "JSON", "step": "JSON",
-        "data": {"error": "JSON", "cancelled": "JSON", "answered": "JSON"}
-    }') AS t
+    SELECT filename, json AS line,
+        split_part(json::VARCHAR, '{', 2) AS head, split_part(json::VARCHAR, ',"metrics":{', -1) AS tail,
+        json_transform(json, '{
+            "flow_id": "JSON", "span_id": "JSON", "parent_id": "JSON", "node": "JSON", "level": "JSON", "timestamp": "JSON",
+            "event_type": "JSON", "message": "JSON", "step": "JSON",
+            "data": {"error": "JSON", "cancelled": "JSON", "answered": "JSON"},
+            "metrics": {"duration_ms": "VARCHAR", "tokens": "VARCHAR", "cost_usd": "VARCHAR"}
+        }') AS t
     FROM source
 )
 SELECT
@@ -18,11 +19,10 @@ SELECT
         CASE WHEN coalesce(t.data.cancelled NOT IN ('false', 'null', '0', '-0', '0.0', '-0.0', '""', '[]', '{}'), false) THEN 5
             ELSE 4 END WHEN '"metric"' THEN 2 ELSE 7 END::TINYINT AS code,
     TRY_CAST(t.timestamp::VARCHAR AS DOUBLE) AS moment,
-    CASE WHEN t.metrics <> '{}' THEN json_transform(t.metrics,
-        '{"duration_ms": "VARCHAR", "tokens": "VARCHAR", "cost_usd": "VARCHAR"}') END AS metrics,
+    t.metrics,
     coalesce(t.data.answered = 'true' AND t.event_type <> '"metric"', false) AS answered,
     hash(filename) AS file,
     line IS NOT NULL AS is_json,
     -- a line whose text has to be looked at again
-    CASE WHEN NOT is_usual(line::VARCHAR, head, t) THEN line END AS odd
-FROM read;
+    CASE WHEN NOT is_usual(line::VARCHAR, head, tail, t) THEN line END AS odd
+FROM read

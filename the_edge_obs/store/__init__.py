@@ -1,11 +1,16 @@
 """Logs of runs: read from memory and files, summarised over many runs, validated, and kept within limits."""
 
-from .paths import log_files
-from .run_events import filters_of
-from .run_filters import ORDERS
-from .run_lists import runs
-from .sources import get_flow_log, iter_query, ordered_query, query
-from .summaries import SHORT_SPAN, FlowSummary
+from typing import TYPE_CHECKING
+
+from ..on_demand import on_demand
+
+if TYPE_CHECKING:
+    from .paths import log_files
+    from .run_events import filters_of
+    from .run_filters import ORDERS
+    from .run_lists import runs
+    from .sources import get_flow_log, iter_query, ordered_query, query
+    from .summaries import SHORT_SPAN, FlowSummary
 
 __all__ = [
     "ORDERS",
@@ -19,3 +24,16 @@ __all__ = [
     "query",
     "runs",
 ]
+
+if not TYPE_CHECKING:  # a type checker that saw this would accept every name
+    __getattr__, __dir__ = on_demand(
+        globals(),
+        {
+            "paths": ("log_files",),
+            "run_events": ("filters_of",),
+            "run_filters": ("ORDERS",),
+            "run_lists": ("runs",),
+            "sources": ("get_flow_log", "iter_query", "ordered_query", "query"),
+            "summaries": ("SHORT_SPAN", "FlowSummary"),
+        },
+    )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..jsonl import Skipped
-from .paths import LogPaths
-from .sources import iter_query
+from .logs import log_events
+from .paths import LogPaths, paths_of
 from .summaries import FlowSummary
 
 
@@ -30,7 +30,7 @@ def filters_of(log: LogPaths, runs: Sequence[FlowSummary]) -> dict[str, Any]:
 def _spans(log: LogPaths, runs: Sequence[FlowSummary], flow_ids: list[str]) -> list[str]:
     """Return the ids of all spans of the runs."""
     parents: dict[tuple[str, str], str | None] = {}
-    for event in iter_query(log, Skipped(), flow_id=flow_ids):
+    for event in log_events(paths_of(log), Skipped(), {"flow_id": flow_ids}):
         parents.setdefault((event["flow_id"], event["span_id"]), event["parent_id"])
     is_chosen = {(run.flow_id, run.root if run.shares_flow else None) for run in runs}
     verdicts: dict[tuple[str, str], bool] = {}

@@ -13,9 +13,9 @@ from typing import Any
 from ..event import Event, Seen
 from ..jsonl import Skipped
 from .file_ends import summary_of_file
+from .logs import Log, logs_of, nothing_in, read_log
 from .paths import LogPaths, paths_of, unread
 from .run_filters import choose
-from .sources import Log, logs_of, nothing_in, read_log
 from .summaries import FlowSummaries, FlowSummary
 
 

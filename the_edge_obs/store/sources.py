@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from ..context import current, flows_known
 from ..errors import FlowNotFoundError, LogFileError
 from ..event import ROOT_NODE, Event, is_uuid, without_repeats
-from ..event_query import flow_ids, line_filter, matches, select
+from ..event_query import matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
-from ..handlers import FlowFileHandler
-from ..jsonl import LineFilter, Skipped, log_name, read_events
+from ..handlers.flow_file import FlowFileHandler
+from ..jsonl import Skipped, read_events
 from ..recording.buffers import listeners
-from ..text import counted
-from .ordering import in_time_order
-from .paths import LogPaths, file_names, is_one_file, log_files, named, no_logs, paths_of, readable_events, unread
-
-_IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
+from .logs import files_of, log_events, merged, nothing_in, ordered_log_events
+from .paths import LogPaths, named, paths_of, readable_events, unread
 
 
 class FlowEvents(NamedTuple):
@@ -110,11 +104,7 @@ def ordered_query(source: LogPaths | None = None, skipped: Skipped | None = None
     """
     matches(filters)
     given = _given(source)
-    if not isinstance(given, tuple) or is_one_file(given):
-        return iter_query(given, skipped, **filters)
-    which = {name: value for name, value in filters.items() if name not in ("limit", "last")}
-    events = in_time_order(iter_query(given, skipped, **which))
-    return select(events, {name: filters.get(name) for name in ("limit", "last")})
+    return ordered_log_events(given, skipped, filters) if isinstance(given, tuple) else iter_query(given, skipped, **filters)
 
 
 def iter_query(source: LogPaths | None = None, skipped: Skipped | None = None, **filters: Any) -> Iterator[Event]:
@@ -134,7 +124,7 @@ def iter_query(source: LogPaths | None = None, skipped: Skipped | None = None, *
     matches(filters)  # report a mistake in the filters before one in the source
     given = _given(source)
     if isinstance(given, tuple):
-        return select(_stream(given, skipped, filters), filters)
+        return log_events(given, skipped, filters)
     content = _of_flow(given)
     if skipped is not None:
         skipped.dropped[content.flow_id] = content.dropped
@@ -161,136 +151,13 @@ def _given(source: LogPaths | None) -> tuple[Path, ...] | str:
 def _of_paths(paths: Sequence[Path]) -> FlowEvents:
     skipped = Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
-    files = _files_of(paths, skipped)
+    files = files_of(paths, skipped)
     events = list(without_repeats(merged([list(readable_events(file, skipped)) for file in files])))
     if not events:
         raise nothing_in(paths, skipped)
     if skipped.failures:
         raise unread(skipped)
     return FlowEvents(events[0]["flow_id"], events, skipped.dropped.get(events[0]["flow_id"], 0))
-
-
-def _stream(paths: Sequence[Path], skipped: Skipped | None, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Yield the events of files and folders that may pass the filters; an event in several files comes once.
-
-    Without a record of what is skipped, what cannot be read is an error, after everything else has been read.
-    """
-    record = Skipped() if skipped is None else skipped
-    yield from without_repeats(_streamed(paths, record, filters))
-    if skipped is None and record.failures:
-        raise unread(record)
-
-
-def _streamed(paths: Sequence[Path], skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Yield the events of files and folders that may pass the filters; an event of a log and its compressed copy comes once."""
-    empty, wanted = True, line_filter(filters)
-    for logs in _in_turn(paths, skipped, filters.get("flow_id")):
-        for log in logs:
-            for event in read_log(paths, log, skipped, wanted):
-                empty = False
-                yield event
-        if not empty:
-            return
-    if empty and not (skipped.unread and any(_has_events(file) for file in log_files(paths, Skipped()))):
-        raise nothing_in(paths, skipped)
-
-
-_ID_IN_NAME: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-
-
-def _in_turn(paths: Sequence[Path], skipped: Skipped, flow_id: Any) -> Iterator[list[Log]]:
-    """Yield the logs to read, then those to read if no event was found in the first ones.
-
-    A file that is named after a flow, as handlers name theirs, holds that flow: of a folder, those named after the wanted flows
-    come first, with those that are named after none.
-
-    Args:
-        paths: Log files and folders.
-        skipped: Records the paths that cannot be read.
-        flow_id: The beginning of an id, or a list, as in the filters; None for every flow.
-    """
-    logs = list(logs_of(paths, skipped))
-    if flow_id is None or len(logs) == 1:
-        yield logs
-        return
-    is_wanted = flow_ids("flow_id", flow_id)
-    names = [(log, [name.lower() for name in _ID_IN_NAME.findall(log.name[1])]) for log in logs]
-    if any(any(map(is_wanted, ids)) for _, ids in names):
-        yield [log for log, ids in names if not ids or any(map(is_wanted, ids))]
-        logs = [log for log, ids in names if ids and not any(map(is_wanted, ids))]
-    yield logs
-
-
-class Log(NamedTuple):
-    """One log: its folder and name, and its files. It has several if a part was set aside, or compressed by another program."""
-
-    name: tuple[str, str]
-    files: list[str]
-
-    @property
-    def may_have_totals(self) -> bool:
-        """Whether its last line can be read without the others."""
-        return self.files[0].endswith(".jsonl")
-
-
-def logs_of(paths: Sequence[Path], skipped: Skipped) -> Iterator[Log]:
-    """Yield the logs of files and folders, by name; what cannot be read is recorded.
-
-    Raises:
-        LogFileError: There are none.
-    """
-    named_files = sorted((_log_name(file), file) for file in _files_of(paths, skipped))
-    for name, files in groupby(named_files, key=itemgetter(0)):
-        yield Log(name, [file for _, file in files])
-
-
-def read_log(paths: Sequence[Path], log: Log, skipped: Skipped, wanted: LineFilter | None = None) -> Iterator[Event]:
-    """Return an iterator of the events of a log. They are held in memory only if it has several files.
-
-    Args:
-        paths: Files and folders.
-        log: One of their logs.
-        skipped: Records the lines and files that were skipped.
-        wanted: Lines that it rules out are not parsed. Default None.
-    """
-    readers = [readable_events(file, skipped, wanted) for file in _still_there(paths, log)]
-    return readers[0] if len(readers) == 1 else iter(merged([list(reader) for reader in readers]))
-
-
-def _still_there(paths: Sequence[Path], log: Log) -> list[str]:
-    """Return the files of a log, under their new names if ``clean`` has compressed it since the folder was listed."""
-    if not all(map(os.path.exists, log.files)):
-        return [file for file in file_names(paths, Skipped()) if _log_name(file) == log.name] or log.files
-    return log.files
-
-
-def _log_name(file: str) -> tuple[str, str]:
-    folder, name = os.path.split(file)
-    return folder, log_name(name)
-
-
-def _has_events(file: Path) -> bool:
-    return next(readable_events(file, Skipped()), None) is not None
-
-
-def nothing_in(paths: Sequence[Path], skipped: Skipped) -> LogFileError:
-    """Return the error for paths without events; it names what could not be read, if that is why."""
-    if skipped.failures:
-        return unread(skipped)
-    detail = f" ({counted(skipped.lines, 'line')} skipped; {skipped.first})" if skipped.lines else ""
-    return LogFileError(f"{named(paths)} holds no events{detail}; give a .jsonl flow log or a folder of them")
-
-
-def _files_of(paths: Sequence[Path], skipped: Skipped) -> list[str]:
-    """Return the log files of paths.
-
-    Raises:
-        LogFileError: There are none.
-    """
-    files = file_names(paths, skipped)
-    if not files:
-        raise no_logs(paths, skipped)
-    return files
 
 
 def _of_flow(flow_id: str) -> FlowEvents:
@@ -339,27 +206,3 @@ def _installed() -> Iterator[Any]:
     loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
     for logger in loggers:
         yield from getattr(logger, "handlers", ())
-
-
-def merged(sources: list[list[Event]]) -> list[Event]:
-    """Return the events of several copies of the same flows, each once, ordered by time.
-
-    Two equal events of one source are two events; an event in two sources is one. Events are equal if time, span, type and node
-    are. Their content may differ: a later reading redacts secrets that were learned later, and a file cuts events that are too
-    long. Equal events are matched from the end, because a ring keeps the last ones.
-    """
-    if len(sources) == 1:
-        return sources[0]
-    taken: Counter[tuple[Any, ...]] = Counter()
-    together: list[Event] = []
-    for source in sources:
-        here: Counter[tuple[Any, ...]] = Counter()
-        new: list[Event] = []
-        for event in reversed(source):
-            identity = tuple(event[key] for key in _IDENTITY)
-            here[identity] += 1
-            if here[identity] > taken[identity]:
-                taken[identity] += 1
-                new.append(event)
-        together[:0] = reversed(new)  # a later source has the older events, which the sources before it have lost
-    return sorted(together, key=lambda event: event["timestamp"])
