@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn
 
 from ...comparison import Change
-from ...context import FlowState, SpanContext, current
+from ...context import SpanContext, current
 from ...event import ENDS, Event, status_of
 from ...instrumentation.answers import Answer, Real
 from ...redaction.typed import digest_of
@@ -152,9 +152,9 @@ class RecordedAnswers:
         is_recorded = here is not None and not changes
         if here is not None and is_recorded and here.given_to is None:
             return self._known(asking, "same", here, state)
-        elsewhere = (one for one in self.recording.with_input(me.node, asking.given) if one.given_to is None)
-        if (moved := next(elsewhere, None)) is not None:
-            return self._known(asking, "moved", moved, state)
+        if elsewhere := [one for one in self.recording.with_input(me.node, asking.given) if one.given_to is None]:
+            certain = (one for one in elsewhere if self._problem(one, asking) is None)
+            return self._known(asking, "moved", next(certain, elsewhere[0]), state)
         if here is not None and is_recorded and not self._may_be_live(asking):
             hint = f"it is asked once more than it was recorded; make the call with live {asking.name!r}"
             raise Stop(str(place), asking.node, f"its recorded answer was given to {here.given_to}", hint=hint)
@@ -174,7 +174,7 @@ class RecordedAnswers:
         """Return the answer that was recorded for this input, if all of both is known."""
         if self.rules.again and self._may_be_live(asking):
             return self._live(asking, "it is called again")
-        problem = call.problem() or _doubt(call, asking, self.recording.ignored, self._translations(asking.me.flow))
+        problem = self._problem(call, asking)
         if problem is None:
             return self._given(asking, kind, call, state, f"recorded at {call.place}" if kind == "moved" else "")
         if self._may_be_live(asking):
@@ -214,8 +214,10 @@ class RecordedAnswers:
     def _may_be_live(self, asking: _Asking) -> bool:
         return self._has_begun and _matches(asking, self.rules.live)
 
-    def _translations(self, flow: FlowState) -> tuple[Folder, str, str]:
-        return self.recording.folder, flow.id, self.recording.log.flow_id
+    def _problem(self, call: Call, asking: _Asking) -> str | None:
+        """Return why a recorded call with this input, as far as the log shows it, cannot answer; None if it can."""
+        translations = self.recording.folder, asking.me.flow.id, self.recording.log.flow_id
+        return call.problem() or _doubt(call, asking, self.recording.ignored, translations)
 
     def _unknown(self, asking: _Asking, why: str, changes: tuple[Change, ...]) -> Stop:
         recording, place = self.recording, str(asking.place)

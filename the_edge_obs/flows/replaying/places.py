@@ -19,10 +19,12 @@ class Place(NamedTuple):
     Attributes:
         path: A label for each span around it, and its own.
         steps: The steps among them.
+        is_in_code: Whether inline code made the call, rather than a step.
     """
 
     path: tuple[str, ...]
     steps: frozenset[str]
+    is_in_code: bool = False
 
     def __str__(self) -> str:
         return " > ".join(self.path)
@@ -37,6 +39,7 @@ class Places:
     def __init__(self) -> None:
         self._places: dict[str | None, Place] = {}
         self._seen: Counter[tuple[str | None, str]] = Counter()
+        self._code: set[str | None] = set()
 
     def add(self, entry: Event) -> Place:
         """Return the place of a span by its entry, after those of the spans around it."""
@@ -48,8 +51,10 @@ class Places:
         self._seen[parent, label] += 1
         if (number := self._seen[parent, label]) > 1:
             label += f" (call {number})"
+        if entry["node"] == CODE:
+            self._code.add(entry["span_id"])
         step = entry.get("step")
-        place = Place((*above.path, label), above.steps | {step} if step else above.steps)
+        place = Place((*above.path, label), above.steps | {step} if step else above.steps, parent in self._code)
         self._places[entry["span_id"]] = place
         return place
 

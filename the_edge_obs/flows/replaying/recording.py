@@ -84,6 +84,8 @@ class Call:
             return "the recording has no end of it"
         if status_of(self.end) == "cancelled":
             return "it was cancelled when it was recorded"
+        if "chunks" in self.span.metrics and (self.place.is_in_code or not self._has_result()):
+            return "the items of a stream are not recorded"
         if self.full is not None:
             return _problem_of(self.full)
         data = self.end["data"]
@@ -95,9 +97,10 @@ class Call:
         ]
         if opaque:
             return f"the log has only a description of what it answered at {_listed(opaque)}"
-        if "output" not in data and "error" not in data and "chunks" in self.end["metrics"]:
-            return "the items of a stream are not recorded"
         return None
+
+    def _has_result(self) -> bool:
+        return self.end is not None and not {"output", "error"}.isdisjoint(self.end["data"])
 
     def answer(self, state: Any) -> Answer:
         """Return its answer; write into the state what the call wrote there, if that was recorded."""
