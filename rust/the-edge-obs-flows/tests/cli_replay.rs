@@ -144,13 +144,10 @@ fn mistakes_are_told() {
         assert_eq!((code, &*out), (2, ""), "{err}");
         assert!(err.contains(problem), "{err}");
     };
-    told(
-        &["--flow", "zz"],
-        "no flow of 'logs' begins with 'zz'; tea-obs ls 'logs' lists the runs",
-    );
+    told(&["--flow", "zz"], "no flow of 'logs' begins with 'zz'");
     told(
         &["--from", "nowhere", "--live", "*"],
-        "from_step 'nowhere' is not a step of 'capitals'",
+        "from_step 'nowhere' is not a step of 'capitals'; allowed: keep, ask",
     );
     told(
         &["--again"],

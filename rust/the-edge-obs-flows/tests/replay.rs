@@ -1,8 +1,10 @@
 //! A run again, with the answers of its log.
+#![cfg(feature = "record")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
 use the_edge_obs::flow_log::build_flow_log;
 use the_edge_obs::globs::Glob;
 use the_edge_obs::sink::Callback;
@@ -35,6 +37,7 @@ impl Model {
                     ("error_type", "busy".into()),
                 ])),
                 Some(text) if text.starts_with("count") => Ok(number.into()),
+                Some(text) if text.starts_with("sum") => Ok(sum(text)),
                 Some(text) if text.starts_with("long") => Ok(Snap::from("long ".repeat(2_000))),
                 _ => Ok(Snap::map([
                     ("content", prompt),
@@ -769,4 +772,56 @@ nodes:
             .len(),
         2
     );
+}
+
+/// Returns what tells a text from others.
+fn sum(text: &str) -> Snap {
+    let number = text
+        .bytes()
+        .enumerate()
+        .map(|(at, byte)| (at as i64 + 1) * i64::from(byte));
+    Snap::Int(number.sum())
+}
+
+fn prompts() -> impl Strategy<Value = Vec<String>> {
+    let long = "sum of many words ".repeat(500);
+    let prompt = proptest::sample::select(vec!["a", "b", "c", "x", "y"]);
+    let prompt = prompt.prop_map(move |end| match end {
+        "x" | "y" => format!("{long}{end}"), // it differs beyond what a log has
+        end => format!("sum {end}"),
+    });
+    proptest::collection::vec(prompt, 1..7)
+}
+
+/// Returns a flow that asks so many prompts of the state.
+fn asking(count: usize) -> String {
+    let node = |at| {
+        format!("  - {{name: s{at}, uses: my.model, with: {{prompt: '{{{{ state.p{at} }}}}'}}, output: o{at}}}\n")
+    };
+    "nodes:\n".to_owned() + &(0..count).map(node).collect::<String>()
+}
+
+fn given(prompts: &[String]) -> Snap {
+    let pairs = prompts.iter().enumerate();
+    Snap::map(pairs.map(|(at, prompt)| (format!("p{at}"), Snap::from(&**prompt))))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Calls that are reordered, left out, repeated or asked with another input never get the answer of something else.
+    #[test]
+    fn no_answer_is_that_of_another_input(old in prompts(), new in prompts()) {
+        let log = record(&asking(old.len()), given(&old));
+        let again = replay_with(&log, &asking(new.len()), Options::default(), Some(given(&new)));
+        prop_assert_eq!(again.calls, 0);
+        let ended = again.log.events.iter().filter(|event| event.get("event_type") == Some(&"exit".into()));
+        for end in ended {
+            let Some(step) = end.get("step").and_then(Snap::as_str) else {
+                continue;
+            };
+            let at: usize = step[1..].parse().unwrap();
+            prop_assert_eq!(end.get("data").unwrap().get("output"), Some(&sum(&new[at])));
+        }
+    }
 }

@@ -75,7 +75,7 @@ fn recorded(log: &Path, chosen: Option<&str>) -> Result<FlowLog, Fault> {
     match (&found[..], chosen) {
         ([id], _) => Ok(store.flow_log(id)?),
         ([], Some(start)) => Err(Fault::Input(format!(
-            "no flow of {log} begins with {}; tea-obs ls {log} lists the runs",
+            "no flow of {log} begins with {}",
             quoted(start)
         ))),
         ([], None) => Err(Fault::Input(format!("{log} holds no events"))),

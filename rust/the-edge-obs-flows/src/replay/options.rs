@@ -4,6 +4,7 @@ use the_edge_obs::globs::Glob;
 use the_edge_obs::{Error, Snap};
 
 use super::full::FullRecords;
+use crate::closest::allowed_for;
 use crate::python::quoted;
 use crate::runner::Flow;
 
@@ -36,12 +37,11 @@ impl Options {
             })
         };
         if let Some(step) = self.from_step.as_deref() {
-            if !flow.has_step(step) {
-                let problem = format!(
-                    "from_step {} is not a step of {}",
-                    quoted(step),
-                    quoted(flow.name())
-                );
+            let steps = flow.steps();
+            if !steps.contains(&step) {
+                let allowed = allowed_for(&steps, step);
+                let (step, flow) = (quoted(step), quoted(flow.name()));
+                let problem = format!("from_step {step} is not a step of {flow}; {allowed}");
                 return refuse("from_step", problem);
             }
             if self.live.is_empty() {

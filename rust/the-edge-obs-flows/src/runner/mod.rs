@@ -120,9 +120,23 @@ impl Flow {
         Path::new(self.plan.file.as_deref()?).parent()
     }
 
-    /// Tells whether a step is somewhere in the flow, or in a flow inside it.
-    pub(crate) fn has_step(&self, name: &str) -> bool {
-        has_step(&self.plan.nodes, name)
+    /// Returns the names of all steps, also of those inside others and inside sub-flows.
+    pub(crate) fn steps(&self) -> Vec<&str> {
+        let mut waiting: Vec<&Node> = self.plan.nodes.iter().collect();
+        let mut found: Vec<&str> = Vec::new();
+        while let Some(node) = waiting.pop() {
+            if !found.contains(&&*node.name) {
+                found.push(&node.name);
+            }
+            match &node.body {
+                Body::Action(_) => {}
+                Body::Steps(steps) => waiting.extend(steps),
+                Body::Loop(body) => waiting.extend(&body.steps),
+                Body::FanOut(body) => waiting.extend(&body.steps),
+                Body::Subflow(body) => waiting.extend(&body.plan.nodes),
+            }
+        }
+        found
     }
 
     /// Returns the `observability` block as written.
@@ -235,19 +249,6 @@ impl Flow {
             None => result,
         }
     }
-}
-
-fn has_step(nodes: &[Node], name: &str) -> bool {
-    let is_inside = |node: &Node| match &node.body {
-        Body::Action(_) => false,
-        Body::Steps(steps) => has_step(steps, name),
-        Body::Loop(body) => has_step(&body.steps, name),
-        Body::FanOut(body) => has_step(&body.steps, name),
-        Body::Subflow(body) => has_step(&body.plan.nodes, name),
-    };
-    nodes
-        .iter()
-        .any(|node| *node.name == *name || is_inside(node))
 }
 
 #[cfg(test)]
