@@ -251,7 +251,7 @@ class Remembered:
     def are_plain_figures(self, metrics: dict[str, Any]) -> bool:
         """Tell whether metrics are written unchanged. Durations are not cached: there are too many."""
         is_known = self.clean_keys.issuperset(metrics) and all(
-            [
+            [  # noqa: C419 - for so few numbers, a generator costs more
                 -SHORTEST_NUMBER < number < SHORTEST_NUMBER
                 if type(number) is int
                 else type(number) is float and (_LEAST <= number < _MOST or number == 0)
