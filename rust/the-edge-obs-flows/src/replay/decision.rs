@@ -59,8 +59,15 @@ impl Tape {
             }
         }
         let alike = recording.with_input(asking.name, asking.given.as_ref());
-        if let Some(at) = alike.iter().find(|at| now.given_to[**at].is_none()) {
-            return self.known(now, asking, Kind::Moved, *at);
+        let mut free = alike
+            .iter()
+            .copied()
+            .filter(|at| now.given_to[*at].is_none());
+        if let Some(first) = free.next() {
+            // Of calls whose inputs are equal in the log, only one may be equal beyond the cut.
+            let mut all = std::iter::once(first).chain(free);
+            let certain = all.find(|at| self.problem(*at, asking).is_none());
+            return self.known(now, asking, Kind::Moved, certain.unwrap_or(first));
         }
         let taken = here.filter(|_| found.is_empty() && !self.may_be_live(now, asking));
         if let Some(place) = taken.and_then(|at| now.given_to[at].as_ref()) {
@@ -81,11 +88,7 @@ impl Tape {
             return self.live(now, asking, "it is called again", Vec::new());
         }
         let call = &self.recording.calls[at];
-        let full = self.recording.full_of(call);
-        let problem = call
-            .problem(full)
-            .or_else(|| self.doubt(call, full, asking));
-        match problem {
+        match self.problem(at, asking) {
             None => {
                 let why = match kind {
                     Kind::Moved => format!("recorded at {}", call.place.shown()),
@@ -161,6 +164,14 @@ impl Tape {
         }
         now.note(Asked::new(asking, Kind::Live, why, changes));
         Decision::Live
+    }
+
+    /// Returns why a recorded call with this input, as far as the log shows it, cannot answer.
+    fn problem(&self, at: usize, asking: &Asking<'_>) -> Option<String> {
+        let call = &self.recording.calls[at];
+        let full = self.recording.full_of(call);
+        let problem = call.problem(full);
+        problem.or_else(|| self.doubt(call, full, asking))
     }
 
     fn may_be_live(&self, now: &Now, asking: &Asking<'_>) -> bool {

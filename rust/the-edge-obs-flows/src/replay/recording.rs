@@ -74,15 +74,19 @@ impl Recorded {
 
     /// Returns why its answer cannot be used, if so.
     pub(super) fn problem(&self, full: Option<Full<'_>>) -> Option<String> {
-        let Some(end) = &self.end else {
+        if self.end.is_none() {
             return Some("the recording has no end of it".to_owned());
-        };
+        }
         let data = self.ended();
         if data
             .get("cancelled")
             .is_some_and(|flag| *flag == Snap::Bool(true))
         {
             return Some("it was cancelled when it was recorded".to_owned());
+        }
+        let has = |key: &str| data.get(key).is_some();
+        if self.span.metrics.get("chunks").is_some() && !has("output") && !has("error") {
+            return Some("the items of a stream are not recorded".to_owned());
         }
         if let Some(full) = full {
             return full.answer(self).err();
@@ -99,17 +103,8 @@ impl Recorded {
             return Some(format!("its recorded answer was cut at {}", listed(&cut)));
         }
         let opaque = opaque("output", data.get("output"), true);
-        if !opaque.is_empty() {
-            let what = "the log has only a description of what it answered at";
-            return Some(format!("{what} {}", listed(&opaque)));
-        }
-        let has = |key: &str| data.get(key).is_some();
-        let is_stream = end
-            .get("metrics")
-            .and_then(|metrics| metrics.get("chunks"))
-            .is_some();
-        (is_stream && !has("output") && !has("error"))
-            .then(|| "the items of a stream are not recorded".to_owned())
+        let what = "the log has only a description of what it answered at";
+        (!opaque.is_empty()).then(|| format!("{what} {}", listed(&opaque)))
     }
 
     /// Returns its answer, which has no problem.
