@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
+
+use the_edge_obs::Snap;
 
 /// A flow with a mistake. It is refused before anything runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +68,13 @@ pub const ACTION_ERROR: &str = "ActionError";
 
 const CANCELLED: &str = "CancelledError";
 
+/// The kind of a failure that ends the run although it is no failure of a node: a replay has no answer.
+const STOPPED: &str = "ReplayStopped";
+
 /// What ends a node, and the flow if nothing handles it. Actions return it, and so does [`Flow::run`](crate::Flow::run).
 ///
 /// The kind is one of the stable names of docs/parity.md (F2), or an action's own word.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
     /// What kind of failure it is, such as `ActionError`. It is the `type` of the error in the log.
     pub kind: Cow<'static, str>,
@@ -76,6 +82,10 @@ pub struct Failure {
     pub message: String,
     /// The node that cannot run or be left, if the runner itself failed there.
     pub step: Option<String>,
+    /// More general kinds that a recording names.
+    bases: Arc<[Box<str>]>,
+    /// The error as a recording describes it: also where it was raised, and its cause.
+    details: Option<Arc<Snap>>,
 }
 
 impl Failure {
@@ -86,7 +96,38 @@ impl Failure {
             kind: kind.into(),
             message: message.into(),
             step: None,
+            bases: Arc::default(),
+            details: None,
         }
+    }
+
+    /// Returns the failure that `data.error` of an event describes.
+    pub(crate) fn recorded(error: &Snap) -> Failure {
+        let text = |key: &str| error.get(key).and_then(Snap::as_str).unwrap_or_default();
+        let (kind, message) = (text("type").to_owned(), text("message").to_owned());
+        let mut failure = Failure::new(kind, message);
+        if let Snap::Map(pairs) = error {
+            let pairs = pairs.iter().filter(|(key, _)| &**key != "traceback");
+            failure.details = Some(Arc::new(Snap::Map(pairs.cloned().collect())));
+        }
+        failure
+    }
+
+    /// Returns what `data.error` of an event says of the failure.
+    pub(crate) fn described(&self) -> Snap {
+        match &self.details {
+            Some(details) => (**details).clone(),
+            None => Snap::map([
+                ("type", Snap::from(&*self.kind)),
+                ("message", (*self.message).into()),
+            ]),
+        }
+    }
+
+    /// Returns the failure with more general kinds, which [`Failure::is_a`] knows then.
+    pub(crate) fn with_bases(mut self, bases: Arc<[Box<str>]>) -> Failure {
+        self.bases = bases;
+        self
     }
 
     /// Returns a failure of an action: a parameter that it refuses, or something that it cannot do.
@@ -108,10 +149,21 @@ impl Failure {
         Failure::new(CANCELLED, "the run was interrupted")
     }
 
-    /// Tells whether the run was interrupted. Nothing handles such a failure.
+    /// Returns the failure that ends a run because a call has no answer. Nothing handles it, and the log ends as cancelled.
+    #[must_use]
+    pub fn stopped(message: impl Into<String>) -> Failure {
+        Failure::new(STOPPED, message)
+    }
+
+    /// Returns the failure of a branch that did not begin.
+    pub(crate) fn left_out(message: &str) -> Failure {
+        Failure::new(CANCELLED, message)
+    }
+
+    /// Tells whether the run was interrupted or stopped. Nothing handles such a failure.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.kind == CANCELLED
+        self.kind == CANCELLED || self.kind == STOPPED
     }
 
     /// Tells whether the failure has a kind, itself or by a more general kind: every failure of this package is an
@@ -124,6 +176,7 @@ impl Failure {
             _ => &[],
         };
         self.kind == kind
+            || self.bases.iter().any(|base| **base == *kind)
             || above.contains(&kind)
             || (kind == "ObservabilityError" && OWN_KINDS.contains(&&*self.kind))
     }

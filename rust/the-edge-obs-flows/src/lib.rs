@@ -36,6 +36,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actions;
+mod answers;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod closest;
@@ -45,6 +46,7 @@ mod loader;
 mod model;
 mod python;
 mod reach;
+pub mod replay;
 mod runner;
 mod sha256;
 mod state;
@@ -52,6 +54,7 @@ mod templates;
 mod trace;
 
 pub use actions::{Action, Actions, Signature};
+pub use answers::{Answers, Called};
 pub use error::{Failure, FlowFileError};
 pub use runner::{Context, Flow, Stop};
 pub use state::State;

@@ -191,8 +191,8 @@ pub(crate) struct Edge {
 pub(crate) struct Plan {
     /// The flow's name.
     pub name: Box<str>,
-    /// Its file; `None` for a flow given as text.
-    pub path: Option<String>,
+    /// The absolute path of its file, without symbolic links; `None` for a flow given as text.
+    pub file: Option<Box<str>>,
     /// The state to begin with; a run's own state wins over it.
     pub initial_state: State,
     /// Constants that templates read.

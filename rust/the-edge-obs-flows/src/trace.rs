@@ -6,7 +6,7 @@ use std::sync::Arc;
 use the_edge_obs::context::{FlowBuilder, ObservabilityContext};
 use the_edge_obs::outcome::soft_failure;
 use the_edge_obs::redaction::Policy;
-use the_edge_obs::{Level, Node, OpenSpan, Snap};
+use the_edge_obs::{FlowId, Level, Node, OpenSpan, Snap};
 
 use crate::error::Failure;
 use crate::model::Plan;
@@ -68,6 +68,13 @@ impl Span<'_> {
         self.open.is_some()
     }
 
+    /// Says that the execution is answered from a recording.
+    pub(crate) fn mark_answered(&self) {
+        if let Some(open) = self.open {
+            open.mark_answered();
+        }
+    }
+
     /// Adds a number to the metrics of the event that ends the execution.
     pub(crate) fn add_metric(&self, name: &str, value: Snap) {
         if let Some(open) = self.open {
@@ -125,7 +132,7 @@ impl Tracer {
         match &result {
             Ok(_) => open.end(output),
             Err(failure) if failure.is_cancelled() => open.cancel(&failure.kind, &failure.message),
-            Err(failure) => open.fail(&failure.kind, &failure.message),
+            Err(failure) => open.fail_described(failure.described()),
         }
         result
     }
@@ -156,26 +163,31 @@ impl Tracer {
     }
 }
 
-/// Returns the flow that a run of a plan opens. The entry of its root has the input, and says which file it is.
-pub(crate) fn root(plan: &Plan, given: &State) -> FlowBuilder {
+/// Returns the flow that a run of a plan opens. The entry of its root has the input, and says which file it is, and which run it
+/// replays.
+pub(crate) fn root(plan: &Plan, given: &State, replay_of: Option<FlowId>) -> FlowBuilder {
     let mut input = plan.initial_state.clone();
     input.update(given.pairs().iter().cloned());
     for key in RUN_KEYS {
         input.remove(key);
     }
     let about = [
-        ("path", Snap::from(plan.path.as_deref().map(Snap::from))),
+        ("path", Snap::from(plan.file.as_deref().map(Snap::from))),
         ("sha256", plan.sha256.as_deref().map(Snap::from).into()),
     ];
     let policy = plan
         .config
         .as_ref()
         .map(|config| Arc::clone(&config.redact));
-    the_edge_obs::flow(&plan.name)
+    let root = the_edge_obs::flow(&plan.name)
         .policy(policy.unwrap_or_else(Policy::built_in))
         .secrets_of(known(plan, &input))
         .about("input", input.to_snap())
-        .about("flow", Snap::map(about))
+        .about("flow", Snap::map(about));
+    match replay_of {
+        Some(id) => root.about("replay_of", id.to_string().into()),
+        None => root,
+    }
 }
 
 /// Returns the values that a flow starts with.

@@ -290,6 +290,14 @@ impl ObservabilityContext {
         self.close(EventType::Error, Level::Error, Some(message), data);
     }
 
+    /// Ends the flow with an error as `data.error` of an event describes it: an object with `type`, `message`, and what else is known.
+    pub fn fail_described(&self, error: Snap) {
+        let message = error.get("message").and_then(Snap::as_str);
+        let message = message.unwrap_or_default().to_owned();
+        let data = self.place.data([("error".into(), error)]);
+        self.close(EventType::Error, Level::Error, Some(&message), data);
+    }
+
     /// Ends the flow as cancelled.
     pub fn cancel(&self, kind: &str, message: &str) {
         let error = ("error".into(), error_data(kind, message, None));

@@ -24,6 +24,19 @@ pub enum Payload {
     Data(Box<[(Key, Snap)]>),
 }
 
+impl Payload {
+    /// Returns it with another pair, whose value holds no secret.
+    pub(crate) fn with(self, key: &str, value: Snap) -> Payload {
+        let mut pairs = match self {
+            Payload::None => Vec::new(),
+            Payload::Under(name, taken) => vec![(name.into(), taken)],
+            Payload::Data(pairs) => pairs.into_vec(),
+        };
+        pairs.push((key.into(), value));
+        Payload::Data(pairs.into())
+    }
+}
+
 /// The numbers of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Metrics {

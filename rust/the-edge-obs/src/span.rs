@@ -4,6 +4,7 @@ use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::panic::{resume_unwind, Location, RefUnwindSafe, UnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub(crate) struct Open {
     pub place: Arc<Place>,
     pub span: Span,
     figures: Mutex<Figures>,
+    /// Whether it is answered from a recording.
+    is_answered: AtomicBool,
 }
 
 impl Open {
@@ -87,6 +90,7 @@ impl Open {
             place,
             span,
             figures,
+            is_answered: AtomicBool::new(false),
         })
     }
 }
@@ -210,6 +214,14 @@ impl OpenSpan {
         }
     }
 
+    /// Says that the span is answered from a recording: `data.answered` of its end is true, and what it reports of tokens and costs
+    /// counts in no total.
+    pub fn mark_answered(&self) {
+        if let Some(open) = self.opened() {
+            open.is_answered.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Names the type of the error that the span is going to fail with, in place of the name of its Rust type.
     #[inline(always)]
     pub fn error_kind(&self, kind: &str) {
@@ -303,6 +315,14 @@ impl OpenSpan {
         );
     }
 
+    /// Ends the span with an error as `data.error` of an event describes it: an object with `type`, `message`, and what else is known.
+    pub fn fail_described(mut self, error: Snap) {
+        let message = error.get("message").and_then(Snap::as_str);
+        let message = message.unwrap_or_default().to_owned();
+        let data = vec![("error".into(), error)];
+        self.close_with_error(&message, data, Level::Error, Vec::new());
+    }
+
     /// Ends the span as cancelled.
     pub fn cancel(mut self, kind: &str, message: &str) {
         self.close_as_cancelled(kind, message);
@@ -351,7 +371,10 @@ impl OpenSpan {
         let Some(elapsed) = place.end() else {
             return;
         };
-        let end = end(place);
+        let mut end = end(place);
+        if open.is_answered.load(Ordering::Relaxed) {
+            end.data = end.data.with("answered", Snap::Bool(true));
+        }
         let level = if end.event_type == EventType::Error {
             end.level
         } else {

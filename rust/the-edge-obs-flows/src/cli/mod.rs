@@ -5,6 +5,7 @@ mod export;
 mod options;
 mod parity;
 mod query;
+mod replay;
 mod run;
 mod sources;
 mod state;
@@ -43,6 +44,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Query(options) => query::call(options),
         Command::Export(options) => export::call(options),
         Command::Parity(options) => parity::call(options),
+        Command::Replay(options) => replay::call(options),
         Command::Vectors => vectors::call(),
     };
     match done {

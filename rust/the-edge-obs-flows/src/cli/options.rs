@@ -43,6 +43,7 @@ pub(super) enum Command {
     Query(QueryOptions),
     Export(ExportOptions),
     Parity(ParityOptions),
+    Replay(ReplayOptions),
     /// Answer cases for tests that compare runtimes: a JSON object on each line of stdin
     ///
     /// Each line of stdin gets one line: the answer as JSON. The key `ask` says what is asked; a case that is refused is answered with
@@ -243,4 +244,57 @@ pub(super) struct ParityOptions {
     /// First check the log as it was written: every line, and what only the whole log shows
     #[arg(long)]
     pub strict: bool,
+}
+
+/// Run a flow again with the answers of its log, offline
+///
+/// Each call of an action gets the answer that the log holds for it: for the same input at the same place. Nothing is called, unless
+/// --live allows it. Stdout gets what differs from the recorded run, and how many calls were answered; a call without an answer stops
+/// the run.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tea-obs-rs replay logs/flow-0b5e7a52.jsonl triage.yaml
+  tea-obs-rs replay bad-run.jsonl triage.yaml --live 'llm.*' --log-dir logs
+  tea-obs-rs replay bad-run.jsonl triage.yaml --dry
+
+Exit codes: 0 as recorded, 1 stopped or the flow failed where the recorded run had not, 2 bad usage, or a recording that cannot be used")]
+pub(super) struct ReplayOptions {
+    #[arg(value_name = "LOG", help = LOG_HELP)]
+    pub log: PathBuf,
+    /// The flow file
+    #[arg(value_name = "FLOW.yaml")]
+    pub flow_file: PathBuf,
+    /// The run's flow_id, or the beginning of it, where the log holds several
+    #[arg(long, value_name = "ID")]
+    pub flow: Option<String>,
+    /// Call these actions where the recording does not have the call as it is asked, such as 'llm.*'; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub live: Vec<String>,
+    /// The step from which on --live applies
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<String>,
+    /// Call the actions of --live in any case
+    #[arg(long)]
+    pub again: bool,
+    /// Give these actions the answer of their place, whatever their input, such as file.write; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub pretend: Vec<String>,
+    /// A path that may differ, such as input.requested_at; * stands for any characters; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub ignore: Vec<String>,
+    /// The secret that was redacted at a place, such as login.output.access_token, in an environment variable; repeatable
+    #[arg(long, value_name = "PLACE=VARIABLE")]
+    pub secret: Vec<String>,
+    /// Set one value of the initial state, over the recorded one: as for run; repeatable
+    #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
+    pub set: Vec<String>,
+    /// Say what of the recording cannot be used, and run nothing
+    #[arg(long)]
+    pub dry: bool,
+    /// Keep the log of the new run as DIR/flow-<flow_id>.jsonl
+    #[arg(long, value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// Refuse flows that read environment variables
+    #[arg(long)]
+    pub no_code: bool,
 }

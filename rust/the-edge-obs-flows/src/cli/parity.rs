@@ -112,6 +112,7 @@ fn run_to_file(source: &Path, folder: &Path) -> Result<(PathBuf, Option<Failure>
         folder: Some(folder),
         shown: Shown::Nothing,
         levels: &[],
+        tape: None,
     };
     let run = watched(flow, Snap::Null, &Stop::new(), watch)?;
     let failure = run.result.err();

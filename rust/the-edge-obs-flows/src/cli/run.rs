@@ -50,6 +50,7 @@ pub(super) fn call(options: &RunOptions) -> Result<u8, Fault> {
             true => Shown::Ends,
             false => Shown::Events,
         },
+        tape: None,
     };
     let run = watched(flow, state, &stopped_by_signal(), watch)?;
     report(&run, output, options.ascii)
@@ -70,7 +71,7 @@ fn is_off(flow: &Flow) -> bool {
 
 /// Returns what interrupts the run at Ctrl-C. A second Ctrl-C ends the process at once; files are whole even then, as each line is
 /// written at once.
-fn stopped_by_signal() -> Stop {
+pub(super) fn stopped_by_signal() -> Stop {
     let stop = Stop::new();
     let own = stop.clone();
     let handled = ctrlc::set_handler(move || {
@@ -140,7 +141,7 @@ fn about(run: &Watched, log: &FlowLog, view: View) -> String {
 }
 
 /// Returns why a flow failed, in one line, without the secrets that were found in its log.
-fn reason(failure: &Failure, run: &Watched) -> String {
+pub(super) fn reason(failure: &Failure, run: &Watched) -> String {
     let span = run.log.as_ref().and_then(origin);
     let Some((span, error)) = span.and_then(|span| Some((span, span.error.as_ref()?))) else {
         let text = format!("{}: {}", failure.kind, failure.message);

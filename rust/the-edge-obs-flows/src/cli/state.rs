@@ -9,10 +9,15 @@ use crate::python::{cut, quoted, repr, type_name};
 
 /// Returns the state that the options describe: an object.
 pub(super) fn initial_state(given: Option<&str>, settings: &[String]) -> Result<Snap, Fault> {
-    let mut state = match given {
+    let state = match given {
         Some(given) => read_state(given)?,
         None => Snap::Map(Box::default()),
     };
+    overlaid(state, settings)
+}
+
+/// Returns a state with the values that `--set` gives.
+pub(super) fn overlaid(mut state: Snap, settings: &[String]) -> Result<Snap, Fault> {
     for setting in settings {
         let (key, text) = setting.split_once('=').unwrap_or((setting, ""));
         let path: Vec<&str> = key.split('.').collect();

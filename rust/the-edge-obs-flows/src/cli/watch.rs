@@ -13,7 +13,9 @@ use the_edge_obs::{Error, FlowId, FlowLayer, FlowLog, Snap, Store, RECORD};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::terminal::tell;
+use crate::answers::Answers;
 use crate::error::Failure;
+use crate::replay::Tape;
 use crate::runner::{Flow, Stop};
 use crate::state::State;
 
@@ -44,6 +46,8 @@ pub(super) struct Watch<'a> {
     /// The folder in which to keep the log.
     pub folder: Option<&'a Path>,
     pub shown: Shown,
+    /// What answers in place of the actions. The handlers of the flow's block get nothing then.
+    pub tape: Option<&'a Arc<Tape>>,
 }
 
 impl Watch<'_> {
@@ -52,6 +56,7 @@ impl Watch<'_> {
         levels: &[],
         folder: None,
         shown: Shown::Nothing,
+        tape: None,
     };
 }
 
@@ -78,7 +83,11 @@ pub(super) fn watched(
     stop: &Stop,
     watch: Watch<'_>,
 ) -> Result<Watched, Error> {
-    let config = config_of(&flow, watch.levels)?;
+    let mut config = config_of(&flow, watch.levels)?;
+    if watch.tape.is_some() {
+        config.handlers.clear(); // the log of a replay is not one of those that the flow keeps
+    }
+    let answers = watch.tape.map(|tape| Arc::clone(tape) as Arc<dyn Answers>);
     let unlogged = || {
         Arc::new(the_edge_obs::Flow::with_policy(
             FlowId::random(),
@@ -87,7 +96,7 @@ pub(super) fn watched(
         ))
     };
     if !config.enabled || !RECORD {
-        let result = flow.run_until(state, stop);
+        let result = flow.run_as(state, stop, answers);
         return Ok(Watched {
             result,
             log: None,
@@ -109,9 +118,13 @@ pub(super) fn watched(
     if !has_console {
         layer = show(layer, watch.shown);
     }
+    if let Some(tape) = watch.tape {
+        layer = layer.sink(Arc::clone(tape));
+    }
     let flow = flow.with_store(Store::new().ring(ring.clone()));
     let subscriber = tracing_subscriber::registry().with(layer);
-    let result = tracing::subscriber::with_default(subscriber, || flow.run_until(state, stop));
+    let run = || flow.run_as(state, stop, answers);
+    let result = tracing::subscriber::with_default(subscriber, run);
     let Some(id) = ring.flows().first().copied() else {
         return Ok(Watched {
             result,

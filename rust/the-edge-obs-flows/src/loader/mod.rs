@@ -125,9 +125,12 @@ impl Loading {
         let positions = nodes.iter().enumerate();
         Ok(Plan {
             name: name.unwrap_or_default(),
-            path: source.path.clone(),
             initial_state: State::from_snap(initial),
             fixed: Fixed::new(&variables, &settings, &folder),
+            file: source
+                .path
+                .as_deref()
+                .map(|path| resolved(Path::new(path)).display().to_string().into()),
             variables,
             max_steps: read_max_steps(&flow, &settings)?,
             settings,

@@ -10,6 +10,7 @@ use super::executor::{Attempt, Executor, Outcome};
 use super::parallel::{run_branches, Branch, Limits};
 use super::scheduler::run_plan;
 use super::RUN_KEYS;
+use crate::answers::Called;
 use crate::error::Failure;
 use crate::model::{ActionBody, FanOutBody, LoopBody, Node, Output, SubflowBody};
 use crate::python::{cut, quoted, repr, type_name};
@@ -61,7 +62,16 @@ impl Executor<'_> {
                 store: self.run.store.as_ref(),
                 span,
             };
-            let result = body.action.call(&params, &context)?;
+            let result = match &self.run.answers {
+                None => body.action.call(&params, &context)?,
+                Some(asked) => asked.answers.answer(&Called {
+                    name: &body.name,
+                    params: &params,
+                    context: &context,
+                    action: &*body.action,
+                    real_calls: &asked.real_calls,
+                })?,
+            };
             stored(&body.output, result, names, span)
         })
     }

@@ -68,6 +68,10 @@ impl<'a> Context<'a> {
         self.span.set_output(&output);
     }
 
+    pub(crate) fn mark_answered(&self) {
+        self.span.mark_answered();
+    }
+
     /// Adds a number to the metrics of the event that ends the node.
     pub fn end_metric(&self, name: &str, value: impl Into<Snap>) {
         self.span.add_metric(name, value.into());

@@ -2,6 +2,7 @@
 //!
 //! The scheduler decides which node runs next, [`trace`](crate::trace) what is logged.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use the_edge_obs::{Snap, Store};
 
 use super::retrying::Retrying;
 use super::stop::Stop;
+use crate::answers::Asked;
 use crate::error::Failure;
 use crate::model::{Body, Mode, Node, OnError, Plan};
 use crate::state::{Entry, Pair, State};
@@ -27,6 +29,8 @@ pub(super) struct Run {
     pub stop: Stop,
     /// Where actions read logs, if not in the rings in use.
     pub store: Option<Store>,
+    /// What answers in place of the actions.
+    pub answers: Option<Asked>,
 }
 
 /// The outcome of a node.
@@ -134,16 +138,28 @@ impl<'a> Executor<'a> {
             factor: rule.backoff,
             longest: LONGEST_DELAY.max(rule.delay),
         };
+        let calls = Cell::new(None);
         let attempt = |number| {
             let number = (rule.max_retries > 0).then_some(number);
+            calls.set(self.real_calls());
             self.once(Attempt { number, ..once })
         };
-        let pause = |_, _: &_, seconds| self.run.stop.wait(seconds);
+        let pause = |_, _: &_, seconds| match calls.get() {
+            // An answer is there at once.
+            Some(calls) if self.real_calls() == Some(calls) => self.run.stop.check(),
+            _ => self.run.stop.wait(seconds),
+        };
         let (tried, attempts) = retrying.run(attempt, |tried| may_retry(rule, tried), pause)?;
         match failure_of(&tried) {
             None => tried,
             Some(failure) => self.after_failure(node, attempts, tried, &failure),
         }
+    }
+
+    /// Returns how many actions of the run were called; `None` for a run without answers.
+    fn real_calls(&self) -> Option<u64> {
+        let asked = self.run.answers.as_ref()?;
+        Some(asked.real_calls.load(Ordering::Relaxed))
     }
 
     fn once(&self, at: Attempt<'_>) -> Result<Outcome, Failure> {

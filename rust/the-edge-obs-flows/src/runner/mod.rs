@@ -10,6 +10,8 @@ mod stop;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 
 use the_edge_obs::config::Config;
 use the_edge_obs::ids::FlowId;
@@ -20,10 +22,11 @@ pub(crate) use retrying::Retrying;
 pub use stop::Stop;
 
 use crate::actions::Actions;
+use crate::answers::{Answers, Asked};
 use crate::error::{Failure, FlowFileError};
 use crate::loader::source::Source;
 use crate::loader::Loading;
-use crate::model::Plan;
+use crate::model::{Body, Node, Plan};
 use crate::reach::unreached;
 use crate::state::State;
 use crate::trace::{self, Tracer};
@@ -106,6 +109,36 @@ impl Flow {
         &self.plan.name
     }
 
+    /// Returns the digest of the flow's file.
+    #[cfg(feature = "cli")]
+    pub(crate) fn sha256(&self) -> Option<&str> {
+        self.plan.sha256.as_deref()
+    }
+
+    /// Returns the folder of the flow's file; `None` for a flow given as text.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        Path::new(self.plan.file.as_deref()?).parent()
+    }
+
+    /// Returns the names of all steps, also of those inside others and inside sub-flows.
+    pub(crate) fn steps(&self) -> Vec<&str> {
+        let mut waiting: Vec<&Node> = self.plan.nodes.iter().collect();
+        let mut found: Vec<&str> = Vec::new();
+        while let Some(node) = waiting.pop() {
+            if !found.contains(&&*node.name) {
+                found.push(&node.name);
+            }
+            match &node.body {
+                Body::Action(_) => {}
+                Body::Steps(steps) => waiting.extend(steps),
+                Body::Loop(body) => waiting.extend(&body.steps),
+                Body::FanOut(body) => waiting.extend(&body.steps),
+                Body::Subflow(body) => waiting.extend(&body.plan.nodes),
+            }
+        }
+        found
+    }
+
     /// Returns the `observability` block as written.
     #[must_use]
     pub fn observability(&self) -> Option<&Snap> {
@@ -146,17 +179,37 @@ impl Flow {
     ///
     /// As [`Flow::run`]; [`Failure::is_cancelled`] tells whether the run was interrupted.
     pub fn run_until(&self, state: Snap, stop: &Stop) -> Result<State, Failure> {
+        self.run_as(state, stop, None)
+    }
+
+    /// Runs the flow as [`Flow::run`] does, with answers in place of the actions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Flow::run`]; also what [`Answers::finish`] says.
+    pub fn run_answered(&self, state: Snap, answers: Arc<dyn Answers>) -> Result<State, Failure> {
+        self.run_as(state, &Stop::new(), Some(answers))
+    }
+
+    pub(crate) fn run_as(
+        &self,
+        state: Snap,
+        stop: &Stop,
+        answers: Option<Arc<dyn Answers>>,
+    ) -> Result<State, Failure> {
         let given = State::from_snap(state);
         if !self.is_observed() {
-            return self.run_with(given, FlowId::random(), Tracer::silent(), stop);
+            return self.run_with(given, FlowId::random(), Tracer::silent(), stop, answers);
         }
-        let root = trace::root(&self.plan, &given).start();
+        let replay_of = answers.as_ref().and_then(|answers| answers.replay_of());
+        let root = trace::root(&self.plan, &given, replay_of).start();
         let tracer = Tracer::of(&root);
-        let result = root.in_scope(|| self.run_with(given, root.flow_id(), tracer, stop));
+        let run = || self.run_with(given, root.flow_id(), tracer, stop, answers);
+        let result = root.in_scope(run);
         match &result {
             Ok(_) => root.end(),
             Err(failure) if failure.is_cancelled() => root.cancel(&failure.kind, &failure.message),
-            Err(failure) => root.fail(&failure.kind, &failure.message),
+            Err(failure) => root.fail_described(failure.described()),
         }
         result
     }
@@ -172,6 +225,7 @@ impl Flow {
         id: FlowId,
         tracer: Tracer,
         stop: &Stop,
+        answers: Option<Arc<dyn Answers>>,
     ) -> Result<State, Failure> {
         let id = id.to_string();
         let about = [
@@ -184,8 +238,16 @@ impl Flow {
             tracer,
             stop: stop.clone(),
             store: self.store.clone(),
+            answers: answers.map(|answers| Asked {
+                answers,
+                real_calls: AtomicU64::new(0),
+            }),
         };
-        scheduler::run_plan(&self.plan, given, &run)
+        let result = scheduler::run_plan(&self.plan, given, &run);
+        match &run.answers {
+            Some(asked) => asked.answers.finish().and(result),
+            None => result,
+        }
     }
 }
 

@@ -127,10 +127,7 @@ fn run_branch(
 /// Returns the result of a branch that does not begin, because another one has failed.
 fn left_out(branch: Branch) -> Snap {
     let problem = "left out: another branch has failed (fail_fast)";
-    let failure = Failure {
-        message: problem.to_owned(),
-        ..Failure::cancelled()
-    };
+    let failure = Failure::left_out(problem);
     result_of(branch, Some(&failure), Duration::ZERO)
 }
 

@@ -92,7 +92,8 @@ impl Path<'_> {
 }
 
 /// Returns the path of a key in an object: `input.prompt`, `input["a b"]`; of a key alone where the path is empty.
-pub(crate) fn inside(path: &str, key: &str) -> String {
+#[must_use]
+pub fn inside(path: &str, key: &str) -> String {
     let mut inner = path.to_owned();
     push_key(key, &mut inner);
     inner

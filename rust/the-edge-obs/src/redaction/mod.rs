@@ -27,14 +27,15 @@ mod spellings;
 mod tables;
 mod taints;
 mod texts;
+mod typed;
 mod values;
 mod written;
 
 pub(crate) use chars::head;
 pub(crate) use chars::is_printable;
 pub use keys::{classify, fold, reveals, KeyClasses, Verdict, MAX_KEY};
-pub(crate) use marks::inside;
-pub use marks::{cut_paths, MAX_PATH, MAX_PATHS, MORE};
+
+pub use marks::{cut_paths, inside, MAX_PATH, MAX_PATHS, MORE};
 pub(crate) use mistakes::{allowed, check_keys, flag, mistake, shown, wrong};
 pub use policy::Policy;
 pub(crate) use snapshot::items_mark;

@@ -55,15 +55,41 @@ pub fn snapshot(value: &Snap, taints: &Taints, classes: &KeyClasses) -> Snap {
 }
 
 fn taken(value: Snap, taints: &Taints, classes: &KeyClasses, policy: &Policy) -> Snap {
-    let mut pass = Pass {
-        taints,
-        classes,
-        policy,
-        left: MAX_VALUES,
-        chars: MAX_CHARS,
-    };
-    pass.take(value, 0)
+    Pass::new(taints, classes, policy, &OF_LOGS).take(value, 0)
 }
+
+/// Returns a copy of a value without what stands under secret keys, and with everything else; `None` if it is too large.
+pub(super) fn whole(value: Snap, taints: &Taints, policy: &Policy) -> Option<Snap> {
+    let mut pass = Pass::new(taints, &policy.classes, policy, &WHOLE);
+    let taken = pass.take(value, 0);
+    (!pass.is_lost).then_some(taken)
+}
+
+/// What a pass keeps of a value.
+struct Caps {
+    items: usize,
+    depth: usize,
+    values: usize,
+    chars: usize,
+    /// Whether a value that is larger is cut; otherwise all of it is lost.
+    cuts: bool,
+}
+
+const OF_LOGS: Caps = Caps {
+    items: MAX_ITEMS,
+    depth: MAX_DEPTH,
+    values: MAX_VALUES,
+    chars: MAX_CHARS,
+    cuts: true,
+};
+
+const WHOLE: Caps = Caps {
+    items: 500_001,
+    depth: 64,
+    values: 500_000,
+    chars: 16_777_216,
+    cuts: false,
+};
 
 impl Policy {
     /// Returns what is kept of a value, as [`snapshot`] does, under the policy.
@@ -170,8 +196,11 @@ struct Pass<'a> {
     taints: &'a Taints,
     classes: &'a KeyClasses,
     policy: &'a Policy,
+    caps: &'static Caps,
     left: usize,
     chars: usize,
+    /// Whether something is missing that may not be.
+    is_lost: bool,
 }
 
 fn mark(text: String) -> Snap {
@@ -204,11 +233,31 @@ fn is_sure(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Secret | Verdict::Token | Verdict::Weak)
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(
+        taints: &'a Taints,
+        classes: &'a KeyClasses,
+        policy: &'a Policy,
+        caps: &'static Caps,
+    ) -> Pass<'a> {
+        Pass {
+            taints,
+            classes,
+            policy,
+            caps,
+            left: caps.values,
+            chars: caps.chars,
+            is_lost: false,
+        }
+    }
+
     fn take(&mut self, value: Snap, depth: usize) -> Snap {
         match value {
             Snap::Str(text) => self.text(text),
-            Snap::List(_) | Snap::Map(_) if depth >= MAX_DEPTH => mark("[depth]".to_owned()),
+            Snap::List(_) | Snap::Map(_) if depth >= self.caps.depth => {
+                self.is_lost = true;
+                mark("[depth]".to_owned())
+            }
             Snap::List(items) => self.items(items.into_vec(), depth),
             Snap::Map(pairs) => self.mapping(pairs.into_vec(), depth),
             other => other,
@@ -216,6 +265,12 @@ impl Pass<'_> {
     }
 
     fn text(&mut self, text: Box<str>) -> Snap {
+        if !self.caps.cuts {
+            let length = len(&text);
+            self.is_lost |= length > self.chars;
+            self.chars = self.chars.saturating_sub(length);
+            return Snap::Str(text);
+        }
         if !is_longer(&text, SHORT_STRING) {
             return self.whole(text);
         }
@@ -263,9 +318,16 @@ impl Pass<'_> {
     fn mapping(&mut self, mut pairs: Vec<(Key, Snap)>, depth: usize) -> Snap {
         let count = pairs.len();
         let unseen = uncaptured(pairs.last().map(|(_, value)| value));
-        pairs.truncate(MAX_ITEMS);
+        pairs.truncate(self.caps.items);
         // A name beside a value is judged as it came, so before anything is taken.
-        let mut verdicts = [Verdict::Plain; MAX_ITEMS];
+        let (mut few, mut many) = ([Verdict::Plain; MAX_ITEMS], Vec::new());
+        let verdicts = match pairs.len() {
+            0..=MAX_ITEMS => &mut few[..],
+            more => {
+                many.resize(more, Verdict::Plain);
+                &mut many[..]
+            }
+        };
         for (verdict, (key, _)) in verdicts.iter_mut().zip(&pairs) {
             *verdict = self.verdict(key, &pairs);
         }
@@ -273,11 +335,19 @@ impl Pass<'_> {
         let mut taken = 0;
         while taken < pairs.len() && self.left > 0 {
             self.left -= 1;
-            if known.is_some() || is_longer(&pairs[taken].0, MAX_KEY) {
+            if self.caps.cuts && (known.is_some() || is_longer(&pairs[taken].0, MAX_KEY)) {
                 self.rename(&mut pairs, taken, &mut known);
                 verdicts[taken] = self.verdict(&pairs[taken].0, &pairs);
             }
+            let mut short = None;
+            if !self.caps.cuts && is_longer(&pairs[taken].0, MAX_KEY) {
+                // The key stays whole; what it says is what the key of a log says.
+                let key = self.key(&pairs[taken].0);
+                verdicts[taken] = self.verdict(&key, &pairs);
+                short = Some(key);
+            }
             let (verdict, (key, value)) = (verdicts[taken], &pairs[taken]);
+            let key = short.as_ref().unwrap_or(key);
             let siblings = || pairs.iter().map(|(key, _)| &**key);
             let is_secret = verdict != Verdict::Plain && reveals(verdict, value, key, siblings());
             pairs[taken].1 = if is_secret {
@@ -289,6 +359,7 @@ impl Pass<'_> {
             taken += 1;
         }
         if taken < count {
+            self.is_lost = true;
             pairs.truncate(taken);
             pairs.push(("…".into(), items_mark(count - taken + unseen)));
             return Snap::map(pairs);
@@ -335,7 +406,7 @@ impl Pass<'_> {
 
     fn items(&mut self, mut items: Vec<Snap>, depth: usize) -> Snap {
         let (count, unseen) = (items.len(), uncaptured(items.last()));
-        items.truncate(MAX_ITEMS);
+        items.truncate(self.caps.items);
         let mut flag = None;
         let mut taken = 0;
         while taken < items.len() && self.left > 0 {
@@ -345,6 +416,7 @@ impl Pass<'_> {
             taken += 1;
         }
         if taken < count {
+            self.is_lost = true;
             items.truncate(taken);
             items.push(items_mark(count - taken + unseen));
         }

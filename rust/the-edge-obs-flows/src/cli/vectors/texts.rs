@@ -5,7 +5,7 @@ use the_edge_obs::globs::Glob;
 use the_edge_obs::jsonl::decoded;
 use the_edge_obs::line::to_line;
 use the_edge_obs::redaction::{
-    classify, cut_paths, look_of, redact, scrub, snapshot, KeyClasses, Look, Taints,
+    classify, cut_paths, look_of, redact, scrub, snapshot, KeyClasses, Look, Policy, Taints,
 };
 use the_edge_obs::text::printable;
 use the_edge_obs::times::parse_time;
@@ -15,10 +15,11 @@ use the_edge_obs::yaml::{Yaml, YamlValue};
 use the_edge_obs::{yaml, Snap};
 
 use super::{now_of, text_of, value_of, Answer, Question};
+use crate::replay::digest;
 use crate::state::State;
 use crate::templates::{Compiler, Fixed, Names};
 
-pub(super) const QUESTIONS: [Question; 15] = [
+pub(super) const QUESTIONS: [Question; 16] = [
     ("classify", |case| {
         Ok(classify(text_of(case, "text")?).name().into())
     }),
@@ -31,6 +32,7 @@ pub(super) const QUESTIONS: [Question; 15] = [
     }),
     ("json", |case| Ok(json_of(case)?.to_json().into())),
     ("snapshot", take_snapshot),
+    ("typed", whole),
     ("line", |case| Ok(to_line(&json_of(case)?).into())),
     ("problems", |case| Ok(problems(&json_of(case)?).into())),
     ("glob", |case| {
@@ -80,6 +82,14 @@ fn take_snapshot(case: &Snap) -> Answer {
     let clean = scrub(&taken, &taints);
     let paths = cut_paths("input", &taken, &clean);
     Ok(Snap::List([clean.to_json().into(), paths.into()].into()))
+}
+
+/// Returns typed JSON of the whole value of the JSON text in `text`, and its digest; null for one that is too large.
+fn whole(case: &Snap) -> Answer {
+    let typed = Policy::built_in().typed(json_of(case)?, &Taints::new());
+    Ok(typed.map_or(Snap::Null, |typed| {
+        Snap::List([digest(&typed).into(), typed.to_json().into()].into())
+    }))
 }
 
 /// Returns a YAML value with the types that JSON lacks: each scalar as its type and its text, each mapping as pairs.

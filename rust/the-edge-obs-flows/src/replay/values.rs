@@ -1,0 +1,304 @@
+//! Where two values differ, by path; what no two runs share is folded before.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use the_edge_obs::globs::Glob;
+use the_edge_obs::ids::is_uuid;
+use the_edge_obs::redaction::inside;
+use the_edge_obs::value::Key;
+use the_edge_obs::{FlowLog, Snap};
+
+use crate::python::{cut, repr};
+
+/// The most characters of a value in a message.
+const LONGEST: usize = 90;
+const ID: &str = "[id]";
+const ID_LENGTH: usize = 36;
+const DIGEST: &str = "[REDACTED:";
+/// What stands in place of a secret; also in the form with a digest.
+pub(super) const REDACTED: &str = "[REDACTED";
+/// Keys of which one makes an object an event, a span or a flow log: its times are those of one run.
+const OURS: [&str; 2] = ["flow_id", "span_id"];
+const TIMES: [&str; 3] = ["timestamp", "start", "end"];
+
+/// One place at which two values differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The place, such as `input.messages[0].content`.
+    pub path: String,
+    /// The recorded value; `None` for one that was not there.
+    pub old: Option<Snap>,
+    /// The value of the new run; `None` for one that is not there.
+    pub new: Option<Snap>,
+}
+
+impl fmt::Display for Change {
+    /// Writes the place and the values, each cut to 90 characters: `input.prompt: 'old' -> 'new'`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => write!(out, "{path}: {} -> {}", short(old), short(new)),
+            (None, Some(new)) => write!(out, "{path}: added, {}", short(new)),
+            (Some(old), None) => write!(out, "{path}: removed, {}", short(old)),
+            (None, None) => out.write_str(path),
+        }
+    }
+}
+
+fn short(value: &Snap) -> String {
+    let text = repr(value);
+    match text.chars().count() {
+        0..=LONGEST => text,
+        _ => cut(&text, LONGEST - 3),
+    }
+}
+
+/// The ids of a run, which are those of no other one.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    pub ids: HashSet<Box<str>>,
+}
+
+impl Fold {
+    /// Returns the ids of a run.
+    pub(super) fn of(log: &FlowLog) -> Fold {
+        let ids = log.spans.iter().map(|span| span.span_id.clone());
+        Fold {
+            ids: ids.chain([log.flow_id.as_str().into()]).collect(),
+        }
+    }
+
+    /// Returns a value without what no two runs share.
+    pub(super) fn value(&self, value: &Snap) -> Snap {
+        self.folded(value, false)
+    }
+
+    fn folded(&self, value: &Snap, is_ours: bool) -> Snap {
+        match value {
+            Snap::Str(text) | Snap::Mark(text) => self.text(text).into(),
+            Snap::List(items) => Snap::List(
+                items
+                    .iter()
+                    .map(|item| self.folded(item, is_ours))
+                    .collect(),
+            ),
+            Snap::Map(pairs) => {
+                let is_ours = is_ours || OURS.iter().any(|key| value.get(key).is_some());
+                let folded = |(key, item): &(Key, Snap)| match is_ours && is_time(key, item) {
+                    true => (key.clone(), Snap::Null),
+                    false => (key.clone(), self.folded(item, is_ours)),
+                };
+                Snap::Map(pairs.iter().map(folded).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        self.without_ids(&without_digests(text))
+    }
+
+    fn without_ids(&self, text: &str) -> String {
+        let (mut out, mut rest) = (String::new(), text);
+        while let Some(at) = self.id_in(rest) {
+            out.push_str(&rest[..at]);
+            out.push_str(ID);
+            rest = &rest[at + ID_LENGTH..];
+        }
+        out + rest
+    }
+
+    /// Returns where a text has an id of the run.
+    fn id_in(&self, text: &str) -> Option<usize> {
+        let hyphens = text.match_indices('-').map(|(at, _)| at);
+        let starts = hyphens.filter_map(|at| at.checked_sub(8));
+        let mut ids = starts.filter(|start| {
+            let id = text.get(*start..*start + ID_LENGTH);
+            id.is_some_and(|id| is_uuid(id) && self.ids.contains(id))
+        });
+        ids.next()
+    }
+}
+
+/// Returns the input of an entry without what two runs never share, and without what is ignored; `None` if there is none.
+pub(super) fn plain(entry: &Snap, fold: &Fold, ignored: &Ignored) -> Option<Snap> {
+    let input = entry.get("input").filter(|_| !ignored.has("input"))?;
+    Some(ignored.without("input", fold.value(input)))
+}
+
+/// Returns a value with the keys of each object in order.
+pub(super) fn sorted(value: &Snap) -> Snap {
+    match value {
+        Snap::List(items) => Snap::List(items.iter().map(sorted).collect()),
+        Snap::Map(pairs) => {
+            let pairs = pairs.iter().map(|(key, item)| (key.clone(), sorted(item)));
+            let mut pairs: Vec<(Key, Snap)> = pairs.collect();
+            pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Snap::Map(pairs.into())
+        }
+        other => other.clone(),
+    }
+}
+
+fn is_time(key: &str, value: &Snap) -> bool {
+    let is_number = matches!(
+        value,
+        Snap::Bool(_) | Snap::Int(_) | Snap::Float(_) | Snap::Big(_)
+    );
+    is_number && (TIMES.contains(&key) || key.ends_with("_ms"))
+}
+
+/// Returns a text in which all placeholders are alike: their digests are those of one process.
+pub(super) fn without_digests(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(DIGEST) {
+        let (before, after) = rest.split_at(at + DIGEST.len());
+        let digest: usize = after.bytes().take_while(u8::is_ascii_hexdigit).count();
+        match after[digest..].strip_prefix(']') {
+            Some(behind) if digest > 0 => {
+                out.push_str(&before[..at]);
+                out.push_str(REDACTED);
+                out.push(']');
+                rest = behind;
+            }
+            _ => {
+                out.push_str(before);
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+/// Returns where two values differ that were folded, in the order of the document.
+pub(super) fn changes(path: &str, old: Option<&Snap>, new: Option<&Snap>) -> Vec<Change> {
+    let mut found = Vec::new();
+    match (old, new) {
+        // No output, and an output that is null.
+        (None | Some(Snap::Null), None | Some(Snap::Null)) => {}
+        (old, new) => walk(path, old, new, &mut found),
+    }
+    found
+}
+
+fn walk(path: &str, old: Option<&Snap>, new: Option<&Snap>, found: &mut Vec<Change>) {
+    match (old, new) {
+        (Some(Snap::Map(old_pairs)), Some(Snap::Map(pairs))) => {
+            let (one, other) = (old.unwrap_or(&Snap::Null), new.unwrap_or(&Snap::Null));
+            for (key, value) in old_pairs.iter() {
+                walk(&inside(path, key), Some(value), other.get(key), found);
+            }
+            for (key, value) in pairs.iter().filter(|(key, _)| one.get(key).is_none()) {
+                walk(&inside(path, key), None, Some(value), found);
+            }
+        }
+        (Some(Snap::List(old)), Some(Snap::List(new))) => walk_items(path, old, new, found),
+        (Some(old), Some(new)) if is_alike(old, new) => {}
+        (old, new) => found.push(Change {
+            path: path.to_owned(),
+            old: old.cloned(),
+            new: new.cloned(),
+        }),
+    }
+}
+
+/// Compares the items between those at the beginning and the end that are alike.
+fn walk_items(path: &str, old: &[Snap], new: &[Snap], found: &mut Vec<Change>) {
+    let is_same = |(one, other): &(&Snap, &Snap)| changes("", Some(one), Some(other)).is_empty();
+    let start = old.iter().zip(new).take_while(is_same).count();
+    let (old_rest, new_rest) = (&old[start..], &new[start..]);
+    let ends = old_rest.iter().rev().zip(new_rest.iter().rev());
+    let end = ends.take_while(is_same).count();
+    let (old_rest, new_rest) = (
+        &old_rest[..old_rest.len() - end],
+        &new_rest[..new_rest.len() - end],
+    );
+    for at in 0..old_rest.len().max(new_rest.len()) {
+        let place = format!("{path}[{}]", start + at);
+        walk(&place, old_rest.get(at), new_rest.get(at), found);
+    }
+}
+
+/// Tells whether two values are the same: numbers by value, without the last digits of a float; true is not 1.
+fn is_alike(old: &Snap, new: &Snap) -> bool {
+    let number = |value: &Snap| match value {
+        Snap::Int(number) => Some(*number as f64),
+        Snap::Float(number) => Some(*number),
+        _ => None,
+    };
+    match (old, new) {
+        (Snap::Int(old), Snap::Int(new)) => old == new,
+        (Snap::Float(_), _) | (_, Snap::Float(_)) => match (number(old), number(new)) {
+            (Some(old), Some(new)) => {
+                old == new || (old - new).abs() <= (1e-9 * old.abs().max(new.abs())).max(1e-12)
+            }
+            _ => false,
+        },
+        (Snap::Str(old) | Snap::Mark(old), Snap::Str(new) | Snap::Mark(new)) => old == new,
+        (old, new) => old == new,
+    }
+}
+
+/// The paths of inputs that may differ, with all that is inside. `*` and `?` stand for any characters.
+#[derive(Debug, Default)]
+pub(super) struct Ignored(Vec<Glob>);
+
+impl Ignored {
+    pub(super) fn new(patterns: &[String]) -> Ignored {
+        let glob = |pattern: &String| Glob::new(&pattern.replace('[', "[[]"));
+        Ignored(patterns.iter().map(glob).collect())
+    }
+
+    /// Tells whether a path is ignored.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let ends = path.match_indices(['.', '[']).map(|(at, _)| at);
+        ends.chain([path.len()])
+            .any(|end| self.0.iter().any(|glob| glob.matches(&path[..end])))
+    }
+
+    /// Returns an event without what is ignored in its input and output.
+    pub(super) fn clean_event(&self, event: &Snap) -> Snap {
+        let (false, Snap::Map(pairs)) = (self.0.is_empty(), event) else {
+            return event.clone();
+        };
+        let clean = |(key, value): &(Key, Snap)| match (&**key, value) {
+            ("data", Snap::Map(data)) => {
+                let is_payload = |key: &str| matches!(key, "input" | "output");
+                let kept = data
+                    .iter()
+                    .filter(|(key, _)| !(is_payload(key) && self.has(key)));
+                let kept = kept.map(|(key, item)| match is_payload(key) {
+                    true => (key.clone(), self.without(key, item.clone())),
+                    false => (key.clone(), item.clone()),
+                });
+                (key.clone(), Snap::Map(kept.collect()))
+            }
+            _ => (key.clone(), value.clone()),
+        };
+        Snap::Map(pairs.iter().map(clean).collect())
+    }
+
+    /// Returns a value without what is ignored in it.
+    pub(super) fn without(&self, path: &str, value: Snap) -> Snap {
+        match value {
+            value if self.0.is_empty() => value,
+            Snap::Map(pairs) => {
+                let pairs = pairs.into_vec().into_iter();
+                let pairs = pairs.map(|(key, item)| (inside(path, &key), key, item));
+                let kept = pairs.filter(|(at, ..)| !self.has(at));
+                Snap::Map(
+                    kept.map(|(at, key, item)| (key, self.without(&at, item)))
+                        .collect(),
+                )
+            }
+            Snap::List(items) => {
+                let items = items.into_vec().into_iter().enumerate();
+                let items = items.map(|(at, item)| (format!("{path}[{at}]"), item));
+                let kept = items.filter(|(at, _)| !self.has(at));
+                Snap::List(kept.map(|(at, item)| self.without(&at, item)).collect())
+            }
+            other => other,
+        }
+    }
+}
