@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows that the Python and the Rust runtime write the same logs: builds the Rust runtime, with and without recording, runs the fixtures of
-# docs/parity.md in both, and compares logs, final states and exit codes. Then Rust replays what Python recorded. The rules are in
-# tests/runtimes/test_parity.py and test_replay.py.
+# docs/parity.md in both, and compares logs, final states and exit codes. Then each runtime replays what the other recorded. The rules are in
+# tests/runtimes: test_parity.py, test_replay.py, test_replays_of_both.py.
 #
 #     scripts/observability-parity-test.sh [OPTIONS OF PYTEST]
 #
@@ -44,9 +44,9 @@ build tea-obs-rs-bare --no-default-features --features cli,memory,http,jmespath
 build tea-obs-rs
 export TEA_OBS_RS=$target/parity/tea-obs-rs TEA_OBS_RS_BARE=$target/parity/tea-obs-rs-bare
 
-echo "== Run the fixtures in both runtimes, and replay in Rust what Python recorded"
+echo "== Run the fixtures in both runtimes, and replay runs of the other one"
 code=0
-"$python" -m pytest -q tests/runtimes/test_parity.py tests/runtimes/test_replay.py "$@" || code=$?
+"$python" -m pytest -q tests/runtimes/test_parity.py tests/runtimes/test_replay.py tests/runtimes/test_replays_of_both.py "$@" || code=$?
 fixtures=(examples/observability/parity/*.yaml)
 case $code in
   0) echo "== Equal: ${#fixtures[@]} fixtures in both runtimes: logs, final states and exit codes, with and without recording; and replays" ;;
