@@ -18,6 +18,7 @@ from typing import NamedTuple
 import nox
 
 ROOT = Path(__file__).parent
+MATURIN = "maturin>=1.7,<2"  # as in rust/python/pyproject.toml
 _WASM = "wasm32-unknown-unknown"
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]  # the last one to try: setup.cfg names those that are supported
 
@@ -193,7 +194,8 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "erase")
     order = f"--randomly-seed={random.randrange(1 << 32)}"  # nox prints the command, and so the seed that repeats the order
     program = str(Path(session.bin) / "pytest")
-    session.run("coverage", "run", program, "-q", "-n", "auto", order, *session.posargs, env=speedscope(session))
+    options = ("-q", "-n", "auto", order, "--hypothesis-profile=thorough")
+    session.run("coverage", "run", program, *options, *session.posargs, env=speedscope(session))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -254,22 +256,36 @@ def rust(session: nox.Session) -> None:
         session.warn(f"Rust {oldest[1]} is not on this machine (rustup toolchain install {oldest[1]}), so it is not tried")
 
 
-@nox.session
+@nox.session(reuse_venv=False)
 def native(session: nox.Session) -> None:
-    """Build the native core, and run the tests of capture, redaction, lines and handlers with it and without it."""
-    need_crates(session, "rust/python")
-    install(session, "test", *of_dev("pytest-xdist", "orjson"), "maturin>=1.7,<2")
+    """Build the native core's wheel, install it beside the package, and run the tests of what it captures with and without it."""
+    need_crates(session, "rust/python", "the native core")
+    install(session, "test", *of_dev("pytest-xdist", "orjson"), MATURIN)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "rust" / "target")).resolve()
-    env = {"CARGO_TARGET_DIR": str(target), "VIRTUAL_ENV": session.virtualenv.location}
+    env = {"CARGO_TARGET_DIR": str(target)}
     manifest = ("--manifest-path", "rust/python/Cargo.toml")
+    wheels = Path(session.create_tmp()).resolve()
+    shutil.rmtree(wheels)
     session.run("cargo", "fmt", "--check", *manifest, external=True)
     session.run("cargo", "clippy", "--locked", *manifest, "--", "-D", "warnings", external=True, env=env)
-    session.run("maturin", "develop", "--quiet", "--release", "--locked", *manifest, env=env)
+    session.run("maturin", "build", "--quiet", "--release", "--locked", *manifest, "--out", str(wheels), env=env)
+    # Not session.install: with -R, that would leave the core of an earlier run in place.
+    session.run("python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, wheels.glob("*.whl")))
     wanted = re.compile(r"test_(redaction|secrets|recording|instrumentation|handlers|growth|vectors)\w*\.py")
     chosen = session.posargs or [str(path) for path in sorted(Path("tests").glob("*.py")) if wanted.fullmatch(path.name)]
-    for pure in ("0", "1"):
-        session.run("tea-obs", "--version", env={"THE_EDGE_OBS_PURE": pure})
+    for pure, core in (("0", "native core"), ("1", "pure Python")):
+        said = str(session.run("tea-obs", "--version", silent=True, env={"THE_EDGE_OBS_PURE": pure})).strip()
+        session.log(said)
+        if core not in said:  # tests of a core that is not used would be skipped
+            session.error(f"tea-obs --version says '{said}', not '{core}'")
         session.run("pytest", "-q", "-n", "auto", *chosen, env={"THE_EDGE_OBS_PURE": pure})
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build and test what a release consists of, into dist/, and upload nothing; ``-- --draft`` takes the tree as it is."""
+    session.install("build>=1.3", "twine>=6", MATURIN)
+    session.run("python", "scripts/release.py", *session.posargs)
 
 
 @nox.session
@@ -286,12 +302,12 @@ def mutants(session: nox.Session) -> None:
     session.run("python", "-m", "tests.mutants", *(session.posargs or ["--sample", "60"]))
 
 
-def need_crates(session: nox.Session, workspace: str = "rust") -> None:
+def need_crates(session: nox.Session, workspace: str = "rust", part: str = "the Rust runtime") -> None:
     """Skip the session, with a reason, if cargo is missing or cannot download the crates in a workspace's Cargo.lock."""
     if shutil.which("cargo") is None:
-        session.skip(f"cargo is not on this machine, so the crates of {workspace} are not checked")
+        session.skip(f"cargo is not on this machine, so {part} is skipped")
     if subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT / workspace, check=False).returncode:
-        session.skip(f"cargo cannot get the crates of {workspace}/Cargo.lock, so they are not checked")
+        session.skip(f"cargo cannot get the crates of {workspace}/Cargo.lock, so {part} is skipped")
 
 
 def speedscope(session: nox.Session) -> dict[str, str]:

@@ -35,8 +35,8 @@ _BESIDE = {
 }
 # Users do not make these themselves.
 _GIVEN = {
-    "Change", "Events", "Figure", "Flow", "FlowDiff", "FlowLog", "FlowSummary", "RemoteParent", "Span", "SpanContext", "SpanDiff",
-    "SpanInfo", "SpanRecord", "StartedSpan", "TraceContext", "Using",
+    "Answers", "Change", "Events", "Figure", "Flow", "FlowDiff", "FlowLog", "FlowSummary", "Real", "RemoteParent",
+    "ReplayStopped", "Span", "SpanContext", "SpanDiff", "SpanInfo", "SpanRecord", "StartedSpan", "TraceContext", "Using",
 }  # fmt: skip
 # What logging and the package call, and users do not.
 _INTERNAL = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import the_edge_obs
 
@@ -76,6 +77,38 @@ def test_ci_runs_sessions_that_exist() -> None:
     assert {re.split("[(-]", one)[0] for one in sessions_of_ci()} <= sessions
     shown = re.findall(r"nox (?:-R )?-s (\w+)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     assert set(shown) <= sessions
+
+
+def test_the_native_core_is_built_for_the_pythons_of_the_package(settings: configparser.ConfigParser) -> None:
+    """Its oldest Python is that of the package, in its metadata, for PyO3 and for cibuildwheel, which also tests the newest."""
+    folder = ROOT / "rust" / "python"
+    metadata = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    oldest, *_, newest = re.findall(r"Programming Language :: Python :: 3\.(\d+)", settings["metadata"]["classifiers"])
+    assert f'requires-python = "{settings["options"]["python_requires"]}"' in metadata
+    assert f'"abi3-py3{oldest}"' in (folder / "Cargo.toml").read_text(encoding="utf-8")
+    assert f'build = ["cp3{oldest}-*", "cp3{newest}-*"]' in metadata
+
+
+def test_the_workflow_of_wheels_builds_the_native_core() -> None:
+    """It runs on tags, in the folder that has cibuildwheel's configuration, and has no credentials to publish with."""
+    text = (ROOT / ".github" / "workflows" / "wheels.yml").read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+    assert workflow[True]["push"] == {"tags": ["v*"]}  # YAML 1.1 reads the key "on" as a boolean
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "secrets." not in text
+    (step,) = [step for step in workflow["jobs"]["native"]["steps"] if "cibuildwheel" in step.get("uses", "")]
+    folder = ROOT / step["with"]["package-dir"]
+    assert "[tool.cibuildwheel]" in (folder / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_maturin_has_one_range() -> None:
+    """The noxfile installs the maturin with which the native core is built elsewhere."""
+    (used,) = [
+        ast.literal_eval(node.value)
+        for node in NOXFILE.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MATURIN"
+    ]
+    assert f'requires = ["{used}"]' in (ROOT / "rust" / "python" / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def floors(settings: configparser.ConfigParser, extra: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -35,6 +36,12 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a module. Tests share it, so they change nothing in it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def modules() -> dict[str, Path]:
     """Return every module of the package, by its dotted name inside the package; the package itself is left out."""
     found = {}
@@ -49,11 +56,12 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
+@functools.cache
 def imports(name: str, path: Path) -> set[str]:
     """Return the modules of the package that a module imports anywhere: when it is imported, in a function, for its types."""
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     found: set[str] = set()
-    for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for statement in ast.walk(parsed(path)):
         if isinstance(statement, ast.Import):
             found |= {alias.name.partition(".")[2] for alias in statement.names if alias.name.startswith("the_edge_obs")}
         elif isinstance(statement, ast.ImportFrom):
@@ -78,7 +86,7 @@ def room(name: str) -> str:
 
 def test_exports_are_a_literal_sorted_list_and_complete() -> None:
     """``__all__`` is a literal, sorted, holds what the module can give, and each name arrives."""
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    tree = parsed(PACKAGE / "__init__.py")
     assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
     names = ast.literal_eval(assigned["__all__"])
     assert names == sorted(set(names))
@@ -220,7 +228,7 @@ def test_no_module_bears_the_name_of_a_public_name() -> None:
 def test_public_things_have_docstrings(name: str) -> None:
     """Each module, and each public function, class and method in it, says what it does."""
     path = MODULES.get(name, PACKAGE / "__init__.py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     silent = [] if ast.get_docstring(tree) else ["(module)"]
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
@@ -265,7 +273,7 @@ def test_type_checkers_know_what_is_exported(tmp_path: Path) -> None:
 def literal_all(name: str) -> set[str]:
     """Return ``__all__`` of a module, by its dotted name inside the package; ``""`` is the package."""
     path = MODULES.get(name, PACKAGE / "__init__.py")
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in parsed(path).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return set(ast.literal_eval(node.value))
     return set()
@@ -417,7 +425,7 @@ def copied_rules(tree: ast.AST) -> list[str]:
 @pytest.mark.slow
 def test_the_node_of_the_root_is_written_once() -> None:
     """``event.ROOT_NODE`` is the one place that says what a flow's own span is called."""
-    found = {name: root_nodes(ast.parse(path.read_text(encoding="utf-8"))) for name, path in MODULES.items()}
+    found = {name: root_nodes(parsed(path)) for name, path in MODULES.items()}
     assert {name: len(lines) for name, lines in found.items() if lines} == {"event": 1}, found
 
 
@@ -425,7 +433,7 @@ def test_the_node_of_the_root_is_written_once() -> None:
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - {"event"}))
 def test_what_an_event_means_is_decided_in_one_module(name: str) -> None:
     """Modules ask ``event`` whether an event ends a span, how it ended, and whether it may be a root."""
-    assert copied_rules(ast.parse(MODULES[name].read_text(encoding="utf-8"))) == []
+    assert copied_rules(parsed(MODULES[name])) == []
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def beside(count: int) -> list[dict[str, Any]]:
 def test_the_time_of_a_tree_grows_with_its_spans(shape: Callable[[int], list[dict[str, Any]]], fold: bool) -> None:
     """However deep they lie; nothing recurs."""
     view = View(fold=fold)
-    assert_linear(lambda size: build_flow_log(shape(size)), lambda log: sum(map(len, render(log, view))), 500)
+    assert_linear(lambda size: build_flow_log(shape(size)), lambda log: sum(map(len, render(log, view))), 250)
 
 
 @pytest.mark.slow
@@ -264,7 +264,7 @@ def test_the_time_of_an_export_grows_with_its_spans(shape: Callable[[int], list[
     def work(events: list[dict[str, Any]]) -> int:
         return sum(map(len, renderer(format_name)(events, dropped={})))
 
-    assert_linear(shape, work, 400)
+    assert_linear(shape, work, 200)
 
 
 @pytest.mark.slow
@@ -277,4 +277,4 @@ def test_the_time_of_a_comparison_grows_with_its_spans(shape: Callable[[int], li
         other = [one for one in events if one["span_id"] != events[size // 3]["span_id"]]
         return build_flow_log(events), build_flow_log(other)
 
-    assert_linear(make, lambda pair: len(str(diff(*pair))), 300)
+    assert_linear(make, lambda pair: len(str(diff(*pair))), 200)

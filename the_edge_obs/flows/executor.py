@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -16,7 +17,9 @@ from typing import Any, Final, TypeAlias
 
 from ..actions.retrying import Retrying
 from ..errors import FlowRunError
+from ..instrumentation.answers import Answer, Asking
 from ..instrumentation.capture import is_soft_failure
+from ..instrumentation.decorator import answering
 from ..recording.records import NOTHING
 from ..recording.tracebacks import class_names, error_text, type_name
 from ..redaction.summaries import whole
@@ -54,12 +57,14 @@ class Run:
         graph: The running flow, as actions and inline code see it.
         run_plan: Runs a sub-flow with the given state, and returns its final state.
         stop: Set when branches must stop before their next node.
+        asked: Answers calls in place of the actions, or None.
     """
 
     tracer: Tracer
     graph: object
     run_plan: Callable[[Plan, dict[str, Any], Run], dict[str, Any]]
     stop: threading.Event = field(default_factory=threading.Event)
+    asked: Asking | None = None
 
     def check(self) -> None:
         """Raise CancelledError when the run was interrupted."""
@@ -110,6 +115,7 @@ class Executor:
         self._plan = plan
         self._run = run
         self._tracer = run.tracer
+        self._asked = run.asked
         self._bodies: Mapping[type, Callable[[_Attempt, Any], Outcome]] = {
             ActionBody: self._action,
             CodeBody: self._code,
@@ -124,7 +130,7 @@ class Executor:
         self._template_names: Mapping[str, Any] = {**shared, "settings": plan.settings, "env": Variables()}
         self._code_names: Mapping[str, Any] = {
             **shared,
-            "actions": run.tracer.actions(plan.registry),
+            "actions": run.tracer.actions(plan.registry, run.asked),
             "json": json,
             "config": plan.settings,
             "graph": run.graph,
@@ -171,11 +177,20 @@ class Executor:
         if rule.mode == "raise":
             return self._once(_Attempt(node, state, extras))
 
+        asked, calls = self._asked, 0
+
         def attempt(number: int) -> _Tried:
+            nonlocal calls
+            calls = 0 if asked is None else asked.real_calls
             return self._tried(_Attempt(node, state, extras, number if rule.max_retries else None))
 
+        def pause(number: int, tried: _Tried, seconds: float) -> None:
+            if asked is None or asked.real_calls > calls:  # an answer is there at once
+                self._run.stop.wait(seconds)
+            self._run.check()
+
         retrying = Retrying(rule.max_retries, rule.delay, rule.backoff, max(_LONGEST_DELAY, rule.delay))
-        tried, attempts = retrying.run(attempt, partial(_may_retry, rule), self._pause)
+        tried, attempts = retrying.run(attempt, partial(_may_retry, rule), pause)
         return self._after_failure(node, attempts, *tried) if _has_failed(tried) else tried[0]
 
     def _once(self, at: _Attempt) -> Outcome:
@@ -207,10 +222,6 @@ class Executor:
         info = {**failure, "node": node.name, "action": action, "retry_count": attempts - 1}
         return Outcome({**outcome.updates, "__error__": info}, outcome.result, rule.fallback)
 
-    def _pause(self, number: int, tried: _Tried, seconds: float) -> None:
-        self._run.stop.wait(seconds)
-        self._run.check()
-
     def _span(self, kind: str, at: _Attempt, data: Any = NOTHING) -> Trace:
         return self._tracer.node(kind, at.node.name, data, at.number)
 
@@ -221,15 +232,43 @@ class Executor:
         # An action that is decorated logs itself, with its own redaction; a second span would count it twice.
         tracer = SILENT if body.calling.logs_itself else self._tracer
         with tracer.node(body.name, at.node.name, params, at.number) as trace:
-            return self._stored(body.output, finished(body.calling(given, params), trace), names, trace)
+            if (asked := self._asked) is None:
+                result = finished(body.calling(given, params), trace)
+            elif body.calling.logs_itself:
+                answered = replace(body.calling, function=answering(body.calling.function, body.name, logging.INFO, asked))
+                result = finished(answered(given, params), trace)
+            else:
+                made = partial(body.calling, given, params)
+                result = self._answered(asked, trace, body.name, params, at, body.calling.function, made)
+            return self._stored(body.output, result, names, trace)
 
     def _code(self, at: _Attempt, body: CodeBody) -> Outcome:
         scope = {**self._code_names, "state": at.state, "node": at.node.name, RESULTS: at.state.get(RESULTS, []), **at.extras}
         with self._span("python.run", at) as trace:
-            value = finished(body.code.run(scope), trace)
+            if (asked := self._asked) is None:
+                value = finished(body.code.run(scope), trace)
+            else:
+                value = self._answered(asked, trace, "python.run", {}, at, None, partial(body.code.run, scope))
             if body.output_key is not None:
                 value = {body.output_key: value}
             return self._stored(Output(), value, {}, trace)
+
+    def _answered(
+        self,
+        asked: Asking,
+        trace: Trace,
+        name: str,
+        params: Mapping[str, Any],
+        at: _Attempt,
+        function: Any,
+        call: Callable[[], Any],
+    ) -> Any:
+        """Return the answer to a call, or the finished result of the real one."""
+        got = asked.ask(name, params, at.state, function, call)
+        if type(got) is not Answer:
+            return finished(got, trace)
+        trace.answered, trace.metrics = True, dict(got.metrics or {})
+        return got.given()
 
     def _steps(self, at: _Attempt, body: StepsBody) -> Outcome:
         inner = dict(at.state)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..context import FlowState, flows_known, new_flow_id
+from ..errors import ConfigurationError
+from ..instrumentation.answers import Answers, Asking
 from .executor import RUN_KEYS, Run
 from .loader import Loading, load_plan
 from .model import Plan
@@ -51,11 +53,12 @@ class Flow:
         """Return the top-level nodes that nothing leads to, in file order; ``run`` ignores them."""
         return unreached(self._plan)
 
-    def run(self, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, state: Mapping[str, Any] | None = None, *, answers: Answers | None = None) -> dict[str, Any]:
         """Run the flow.
 
         Args:
             state: The initial state, merged over the flow's ``initial_state``; the mapping itself is not changed.
+            answers: Asked for the result of each action and ``run`` node, in place of calling it. Default None: all are called.
 
         Returns:
             The final state, with the run's id under ``flow_id`` and ``_observability.flow_id``.
@@ -63,24 +66,35 @@ class Flow:
         Raises:
             FlowRunError: A template, a condition or the route through the flow failed; the message names the step.
             Exception: A node's own exception, unchanged, unless its ``on_error`` handled it.
+            ReplayStopped: The answers stopped the run.
+            ConfigurationError: A run with answers is not observed.
         """
         if state is not None and not isinstance(state, Mapping):
             raise TypeError(f"state is {state!r}; it must be a mapping (key: value)")
-        with self._observation(state or {}) as (tracer, flow_id):
+        with self._observation(state or {}, answers) as (tracer, flow_id):
             ids = {"flow_id": flow_id, "_observability": {"flow_id": flow_id, "enabled": tracer is not SILENT}}
-            return run_plan(self._plan, {**(state or {}), **ids}, Run(tracer, self, run_plan))
+            if answers is None:
+                return run_plan(self._plan, {**(state or {}), **ids}, Run(tracer, self, run_plan))
+            if tracer is SILENT:
+                problem = "is not observed, and answers are found by the entries of calls"
+                raise ConfigurationError(f"the flow {self.name!r} {problem}; call configure(), or give it an observability block")
+            asked = Asking(answers)
+            try:
+                return run_plan(self._plan, {**(state or {}), **ids}, Run(tracer, self, run_plan, asked=asked))
+            finally:
+                asked.check()  # code of the flow may have swallowed what stopped it
 
     @contextmanager
-    def _observation(self, state: Mapping[str, Any]) -> Iterator[tuple[Tracer, str]]:
+    def _observation(self, state: Mapping[str, Any], answers: Answers | None) -> Iterator[tuple[Tracer, str]]:
         """Yield the tracer of one run and its flow id."""
         from ..configuration.config import is_configured
 
         block = self.observability
         if block is None and is_configured():
-            with self._observed(state) as flow_id:
+            with self._observed(state, answers) as flow_id:
                 yield self._tracer, flow_id
         elif block is not None and block.get("enabled", True):
-            with self._configured(block), self._observed(state, scope=self) as flow_id:
+            with self._configured(block), self._observed(state, answers, scope=self) as flow_id:
                 yield self._tracer, flow_id
         else:
             # The flow is not observed, but known: while it runs, its log is empty.
@@ -92,7 +106,7 @@ class Flow:
                 known.ended = True
 
     @contextmanager
-    def _observed(self, state: Mapping[str, Any], scope: object = None) -> Iterator[str]:
+    def _observed(self, state: Mapping[str, Any], answers: Answers | None, scope: object = None) -> Iterator[str]:
         """Open an observed run, whose log begins with its input and the identity of the flow; yield its id."""
         from ..instrumentation.flow_context import flow
 
@@ -101,6 +115,8 @@ class Flow:
         given = {key: value for key, value in {**plan.initial_state, **state}.items() if key not in RUN_KEYS}
         context.learn_secrets({**given, "variables": plan.variables, "settings": plan.settings})
         context.about = {"input": given, "flow": {"path": self.path, "sha256": plan.sha256}}
+        if answers is not None and answers.replay_of is not None:
+            context.about["replay_of"] = answers.replay_of
         with context:
             yield context.flow_id
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from ..actions.registry import Registry
 from ..context import current
+from ..instrumentation.answers import Asking
 from ..instrumentation.registries import instrument
 from ..instrumentation.span_events import learn_secrets, log_event, node_logger
 from ..instrumentation.spans import Span
@@ -22,10 +23,11 @@ from ..recording.records import NOTHING
 
 
 class Trace(Protocol):
-    """One execution of a node, as a context manager; ``output`` and ``metrics`` go into the event of its end."""
+    """One execution of a node, as a context manager; what is set goes into the event of its end, as for a ``Span``."""
 
     output: Any
     metrics: dict[str, Any] | None
+    answered: bool
 
     def __enter__(self) -> Trace:
         """Begin the execution."""
@@ -53,8 +55,8 @@ class Tracer(Protocol):
     def note(self, message: str, data: Mapping[str, Any]) -> None:
         """Log a warning of the enclosing span."""
 
-    def actions(self, registry: Registry) -> Registry:
-        """Return the actions as inline code sees them."""
+    def actions(self, registry: Registry, asked: Asking | None = None) -> Registry:
+        """Return the actions as inline code sees them; ``asked`` answers their calls."""
 
 
 class _Silence:
@@ -63,6 +65,7 @@ class _Silence:
     __slots__ = ()
     output: Any = None
     metrics: dict[str, Any] | None = None
+    answered: bool = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         pass
@@ -90,8 +93,8 @@ class Silent:
     def note(self, message: str, data: Mapping[str, Any]) -> None:
         """Log nothing."""
 
-    def actions(self, registry: Registry) -> Registry:
-        """Return the bare actions."""
+    def actions(self, registry: Registry, asked: Asking | None = None) -> Registry:
+        """Return the bare actions; a run with answers is never silent."""
         return registry
 
 
@@ -121,8 +124,12 @@ class Observed:
             with Guard(own_fault, "logging an event", context):
                 log_event(logger, context, "log", logging.WARNING, message, dict(data), None)
 
-    def actions(self, registry: Registry) -> Registry:
-        """Return an instrumented copy of the actions, made once per registry."""
+    def actions(self, registry: Registry, asked: Asking | None = None) -> Registry:
+        """Return an instrumented copy of the actions, made once per registry, or for each run that has answers."""
+        if asked is not None:
+            answered = dict(registry)
+            instrument(answered, answers=asked)
+            return answered
         with self._lock:
             if id(registry) not in self._instrumented:
                 copied = dict(registry)

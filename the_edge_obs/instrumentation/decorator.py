@@ -18,12 +18,14 @@ from ..errors import ConfigurationError
 from ..event import level_number
 from ..recording.callables import Standing, kind_of
 from ..recording.names import node_name
+from .answers import Asking, asking
 from .capture import Capture, location_of
 from .wrappers import WRAPPERS, ObservedNode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 MARK: Final = "__observed__"  # of a wrapper: what it observes
+NODE: Final = "_node"  # of a wrapper: its node
 
 
 @overload
@@ -117,7 +119,7 @@ def node_of(fn: Any, name: str | None, level: int, sanitize_keys: Iterable[str] 
 def _wrapper(fn: Any, node: ObservedNode) -> Callable[..., Any]:
     """Return the function that logs the calls of another."""
     wrapper = WRAPPERS[kind_of(fn)](fn, node)
-    setattr(wrapper, MARK, fn)
+    vars(wrapper).update({MARK: fn, NODE: node})
     return wrapper
 
 
@@ -135,11 +137,28 @@ class Observed(Standing):
                 return str(name)
         except (AttributeError, KeyError):
             pass
-        return standing, (self.__wrapped__, self.__dict__["_node"])
+        return standing, (self.__wrapped__, self.__dict__[NODE])
 
 
 def standing(fn: Any, node: ObservedNode) -> Observed:
     """Return an observed callable that stands for another."""
     observed = Observed(_wrapper(fn, node), stands_for=fn)
-    observed.__dict__.update({MARK: fn, "_node": node})
+    observed.__dict__.update({MARK: fn, NODE: node})
     return observed
+
+
+def answering(fn: Any, name: str, level: int, asked: Asking) -> Observed:
+    """Return an observed callable that stands for an action, and asks for an answer before each call of it.
+
+    Args:
+        fn: The action, which may be observed already: then it is logged as before.
+        name: Its name in the registry.
+        level: Level of the entry and exit events, unless it is observed already.
+        asked: Answers the calls.
+    """
+    node = vars(fn).get(NODE) if hasattr(fn, MARK) else None
+    inner = getattr(fn, MARK) if node is not None and fn.__wrapped__ is getattr(fn, MARK) else fn
+    node = node or node_of(fn, name, level)
+    answered = Observed(asking(inner, node, name, asked), stands_for=fn)
+    answered.__dict__.update({MARK: inner, NODE: node})
+    return answered

@@ -15,7 +15,9 @@ from ..secrets.keys import MAX_KEY
 from ..secrets.policies import effective
 
 # Exceptions that cancel a span. They are matched by name, so that asyncio need not be imported. ``Cancelled`` is trio's.
-_CANCELLATIONS: Final = frozenset({"Cancelled", "CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
+_CANCELLATIONS: Final = frozenset(
+    {"Cancelled", "CancelledError", "GeneratorExit", "KeyboardInterrupt", "ReplayStopped", "SystemExit"}
+)
 
 
 class End(NamedTuple):

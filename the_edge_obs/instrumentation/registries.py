@@ -7,10 +7,13 @@ from typing import Any, Final
 
 from ..errors import ConfigurationError
 from ..event import level_number
-from .decorator import MARK, Observed, node_of, standing
+from .answers import Answers, Asking
+from .decorator import MARK, Observed, answering, node_of, standing
 
 
-def instrument(registry: MutableMapping[str, Any], level: str | int = "info") -> Callable[[], None]:
+def instrument(
+    registry: MutableMapping[str, Any], level: str | int = "info", *, answers: Answers | Asking | None = None
+) -> Callable[[], None]:
     """Wrap every callable of a registry in place, and return the undo.
 
     A callable that is observed already is left as it is. One that another ``instrument`` wrapped stays wrapped until both are
@@ -20,6 +23,7 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
         registry: A dict of names to callables, such as an engine's action registry. The name becomes the node's name. If a
             function has several names (``llm.call`` and ``actions.llm_call``), its node has the one without ``actions.``.
         level: Level of the entry and exit events. Default ``info``.
+        answers: Asked inside the span of each call, in place of the callable, as ``flows.Answers`` says. Default None.
 
     Returns:
         A function that restores the registry.
@@ -34,6 +38,7 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
     if not isinstance(registry, MutableMapping):
         raise ConfigurationError(f"registry is a {type(registry).__name__}; give a dict of names to callables")
     number = level_number(level)
+    asked = answers if answers is None or isinstance(answers, Asking) else Asking(answers)
     wrapped: dict[int, Any] = {}
     # Create all wrappers before installing the first one: a name that is not valid leaves the registry unchanged.
     replaced: dict[str, Any] = {}
@@ -42,7 +47,11 @@ def instrument(registry: MutableMapping[str, Any], level: str | int = "info") ->
         fn = registry[name]
         if not callable(fn) or isinstance(fn, type):
             continue
-        if _entry(fn, registry, name) is not None:
+        if asked is not None:
+            if id(fn) not in wrapped:
+                wrapped[id(fn)] = answering(fn, str(name), number, asked)
+            replaced[name] = wrapped[id(fn)]
+        elif _entry(fn, registry, name) is not None:
             shared[name] = fn
         elif not hasattr(fn, MARK):
             if id(fn) not in wrapped:

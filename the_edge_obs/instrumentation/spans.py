@@ -48,13 +48,17 @@ class Span:
         output: Set it to the result of the block; it becomes ``data.output``. A dict with ``success: False`` makes the exit
             an error. ``usage`` and ``cost_usd`` in a dict become metrics.
         metrics: Further numbers for the event that ends the span, or None.
+        answered: Whether the span was answered from a recording: its tokens and costs count in no total. Default False.
 
     Raises:
         ConfigurationError: The node has no name.
         EventError: The level is unknown.
     """
 
-    __slots__ = ("_kind", "_level", "_logger", "_node", "_open", "_payload", "_pending", "_site", "_step", "metrics", "output")
+    __slots__ = (
+        *("_kind", "_level", "_logger", "_node", "_open", "_payload", "_pending", "_site", "_step"),
+        *("answered", "metrics", "output"),
+    )
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Span:
         self._pending: list[OpenSpan | None] = []
         self.output: Any = NOTHING
         self.metrics: dict[str, Any] | None = None
+        self.answered = False
 
     @property
     def context(self) -> SpanContext | None:
@@ -159,6 +164,8 @@ class Span:
         if span is None:
             report(self._logger, self._node, self._step, self._site, error, self.output)
             return True
+        if self.answered:
+            data = {**(data or {}), "answered": True}
         span.close(self.output, error, self.metrics, data, ended)
         return True
 
