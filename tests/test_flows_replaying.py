@@ -525,6 +525,30 @@ def test_classes_of_exceptions_are_known_where_they_are_imported() -> None:
     assert str(report.error) == "429 slow down"
 
 
+def test_classes_of_exceptions_that_cannot_be_asked_do_no_harm() -> None:
+    """Such as those of a metaclass that raises, or that says that all its classes are equal."""
+
+    class Refusing(type):
+        def __getattribute__(cls, name: str) -> Any:
+            raise ZeroDivisionError(name)
+
+        def __eq__(cls, other: object) -> bool:
+            raise ZeroDivisionError
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class UnaskedError(RuntimeError, metaclass=Refusing):
+        pass
+
+    def busy(state: Any, prompt: Any) -> Any:
+        raise UnaskedError("429 slow down")
+
+    flow = flow_of(ask())
+    log = record(flow, {"x": 1}, llm_ask=busy)
+    report = again(log, flow)
+    assert not report.diff, str(report.diff)
+
+
 # --- whole answers ---
 
 

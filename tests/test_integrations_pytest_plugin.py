@@ -241,5 +241,6 @@ assert pytest.main(["-q", "--no-header"]) == 0
 print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("the_edge_obs", "yaml", "jinja2", "pythonjsonlogger")))
 """
     result = pytester.run(sys.executable, "-c", code)
-    expected = ("the_edge_obs", "the_edge_obs.errors", "the_edge_obs.integrations", "the_edge_obs.integrations.pytest_plugin")
+    own = ("errors", "integrations", "integrations.pytest_plugin", "on_demand")
+    expected = ("the_edge_obs", *(f"the_edge_obs.{name}" for name in own))
     assert result.outlines[-1] == " ".join(expected)

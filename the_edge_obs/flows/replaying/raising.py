@@ -9,6 +9,9 @@ from typing import Any, Final
 
 _WHERE: Final = re.compile(r"(.+):(\d+) in (.+)", re.DOTALL)
 _MADE: Final = "_made_from_a_log"
+# What ``type`` itself says of a class. A class may have a metaclass that raises, or that says something else.
+_NAMESPACE: Final = type.__dict__["__dict__"].__get__
+_NAME: Final = type.__dict__["__name__"].__get__
 _RAISE: Final = compile("raise error", "?", "exec", dont_inherit=True)
 
 
@@ -44,13 +47,13 @@ def _made(details: Mapping[str, Any]) -> BaseException:
     base = _class_named(name)
     try:
         return _instance(name, base, text)
-    except TypeError:  # its __new__ takes something that is not recorded, as that of a group does
+    except Exception:  # noqa: BLE001 - it cannot be made from a text: a group cannot, nor what a metaclass or __new__ refuses
         return _instance(name, Exception, text)
 
 
 def _instance(name: str, base: type[BaseException], text: str) -> BaseException:
     """Return an error of a class below another one, whose constructor is not called: what it takes is not recorded."""
-    own = {"__module__": base.__module__, "__str__": lambda self: text, "__init__": lambda *_: None, _MADE: True}
+    own = {"__module__": _NAMESPACE(base).get("__module__"), "__str__": lambda self: text, "__init__": lambda *_: None, _MADE: True}
     error: BaseException = base.__new__(type(name, (base,), own), text)
     return error
 
@@ -60,11 +63,12 @@ def _class_named(name: str) -> type[BaseException]:
     own = getattr(builtins, name, None)
     if isinstance(own, type) and issubclass(own, Exception):
         return own
-    found: set[type[BaseException]] = set()
+    found: dict[int, type[BaseException]] = {}
     waiting: list[type[BaseException]] = [Exception]
     while waiting:
-        new = [kind for kind in type.__subclasses__(waiting.pop()) if kind not in found and _MADE not in vars(kind)]
-        found.update(new)
-        waiting += new
-    named = [kind for kind in found if kind.__name__ == name]
+        for kind in type.__subclasses__(waiting.pop()):
+            if id(kind) not in found and _MADE not in _NAMESPACE(kind):
+                found[id(kind)] = kind
+                waiting.append(kind)
+    named = [kind for kind in found.values() if _NAME(kind) == name]
     return named[0] if len(named) == 1 else Exception
