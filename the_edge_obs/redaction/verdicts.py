@@ -250,15 +250,16 @@ class Remembered:
 
     def are_plain_figures(self, metrics: dict[str, Any]) -> bool:
         """Tell whether metrics are written unchanged. Durations are not cached: there are too many."""
-        is_known = self.clean_keys.issuperset(metrics) and all(
-            [  # noqa: C419 - for so few numbers, a generator costs more
-                -SHORTEST_NUMBER < number < SHORTEST_NUMBER
-                if type(number) is int
-                else type(number) is float and (_LEAST <= number < _MOST or number == 0)
-                for number in metrics.values()
-            ]
-        )
-        return is_known or self.marks_in(metrics) == ()
+        if not self.clean_keys.issuperset(metrics):
+            return self.marks_in(metrics) == ()
+        for number in metrics.values():
+            if type(number) is int:
+                is_plain = -SHORTEST_NUMBER < number < SHORTEST_NUMBER
+            else:
+                is_plain = type(number) is float and (_LEAST <= number < _MOST or number == 0)
+            if not is_plain:
+                return self.marks_in(metrics) == ()
+        return True
 
     def is_plain_number(self, number: float) -> bool:
         """Tell whether a number is written unchanged, and cache it if it is small; a large integer may be a taint."""
