@@ -53,7 +53,12 @@ def _made(details: Mapping[str, Any]) -> BaseException:
 
 def _instance(name: str, base: type[BaseException], text: str) -> BaseException:
     """Return an error of a class below another one, whose constructor is not called: what it takes is not recorded."""
-    own = {"__module__": _NAMESPACE(base).get("__module__"), "__str__": lambda self: text, "__init__": lambda *_: None, _MADE: True}
+    own = {
+        "__module__": _NAMESPACE(base).get("__module__"),
+        "__str__": lambda self: text,
+        "__init__": lambda *_: None,
+        _MADE: True,
+    }
     error: BaseException = base.__new__(type(name, (base,), own), text)
     return error
 
