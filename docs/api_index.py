@@ -122,7 +122,7 @@ def _directives(name: str) -> Iterator[str]:
 
 
 def _directive(path: str, value: Any) -> Iterator[str]:
-    kind = "function" if not inspect.isclass(value) else "exception" if issubclass(value, Exception) else "class"
+    kind = "function" if not inspect.isclass(value) else "exception" if issubclass(value, BaseException) else "class"
     yield f".. auto{kind}:: {path}"
     if kind == "class" and (names := members(value)):
         yield f"   :members: {', '.join(names)}"

@@ -58,6 +58,9 @@ class ReplayStopped(BaseException):
     It is not an ``Exception``: the ``on_error`` of a flow must not take it for a failure of the node.
     """
 
+    def __init__(self, *args: object) -> None:  # which ``inspect.signature`` finds; that of ``BaseException`` has none
+        super().__init__(*args)
+
 
 class Answers(Protocol):
     """Answers the calls of a run. Several threads may ask at once."""
