@@ -93,6 +93,18 @@ def test_only_two_lines_are_read(tmp_path: Path) -> None:
     assert list(read_events(path))[-1]["data"] == {}
 
 
+def test_costs_add_up_exactly(tmp_path: Path) -> None:
+    """In totals, in a complete reading and in a flow log: to the last digit, whatever the order of small and large ones."""
+    with written(tmp_path), obs.flow("dear"):
+        for cost in (1e16, 1.0, 1.0, 0.1, 0.2, 0.3):
+            answer({"total_tokens": 1}, cost)
+    path = only(tmp_path)
+    found = summary_of_file(path)
+    assert [found] == read_whole(path)
+    assert found is not None
+    assert found.cost_usd == obs.get_flow_log(path).metrics["cost_usd"] == 1e16 + 2
+
+
 Step = Callable[[obs.ObservabilityContext], None]
 
 

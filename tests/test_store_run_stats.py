@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from the_edge_obs.event import Total
 from the_edge_obs.flow_log import build_flow_log
-from the_edge_obs.store.run_stats import Total, node_stats
+from the_edge_obs.store.run_stats import node_stats
 from the_edge_obs.store.summaries import summarise
 
 from .strategies import OTHER_FLOW, Event, event, events, flows, whole

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import json.encoder
 import logging
+import math
 import re
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeGuard, cast
@@ -185,6 +188,54 @@ def validate(event: object) -> None:
 def is_number(value: object) -> bool:
     """Tell whether a value is a finite number; a bool is not one."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value - value == 0
+
+
+def float_sum(values: Iterable[float]) -> float:
+    """Return the exact sum of numbers, rounded once: it is the same in any order."""
+    try:
+        total = math.fsum(values)
+    except OverflowError:  # figures of a broken or hostile log
+        return sys.float_info.max
+    return total if total - total == 0 else sys.float_info.max
+
+
+@dataclass(slots=True)
+class Total:
+    """The exact sum of numbers, which is the same in any order.
+
+    Attributes:
+        whole: The sum of the integers.
+        parts: Floats whose exact sum is that of the other numbers: a few, however many numbers are added.
+    """
+
+    whole: int = 0
+    parts: list[float] = field(default_factory=list, repr=False)
+
+    def add(self, value: float) -> None:
+        """Add a number."""
+        if isinstance(value, int):
+            self.whole += value
+            return
+        kept = []
+        for part in self.parts:  # Shewchuk, "Adaptive Precision Floating-Point Arithmetic", 1997: growing an expansion
+            greater, lesser = (value, part) if abs(value) > abs(part) else (part, value)
+            value = greater + lesser
+            if value - value:  # beyond the range of floats; ``value`` says so
+                self.parts = [value]
+                return
+            if rest := lesser - (value - greater):
+                kept.append(rest)
+        self.parts = [*kept, value]
+
+    def absorb(self, other: Total) -> None:
+        """Add what another total has."""
+        self.whole += other.whole
+        for part in other.parts:
+            self.add(part)
+
+    def value(self) -> float:
+        """Return the sum: an integer if all numbers are."""
+        return float_sum([*self.parts, self.whole]) if self.parts else self.whole
 
 
 # --- what an event means ------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ Several roots may share a flow, for example the requests that continue one forei
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from .event import (
     ENDS,
     ROOT_NODE,
     Event,
+    float_sum,
     is_answered,
     is_failure,
     is_number,
@@ -38,7 +38,7 @@ from .event import (
 from .tree.flow_facts import SpanInfo, came_out, passed_keys
 
 __all__ = [
-    "COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "float_sum", "known_outcome", "percentile",
+    "COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile",
     "spans_of",
 ]  # fmt: skip
 
@@ -336,14 +336,6 @@ def _figure(span: SpanInfo, key: str) -> float:
 def _sum(figures: Iterable[float]) -> float:
     values = list(figures)
     return sum(values) if all(isinstance(value, int) for value in values) else round(float_sum(values), 12)
-
-
-def float_sum(values: Iterable[float]) -> float:
-    """Return the exact sum of numbers, rounded once: it is the same in any order."""
-    try:
-        return math.fsum(values)
-    except OverflowError:  # figures of a broken or hostile log
-        return sys.float_info.max
 
 
 def _per_node(spans: Sequence[SpanInfo], counting: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, Final
 
 from ..context import Place
-from ..event import COUNTED, MAX_EVENT_BYTES, TOTALS, Event, dumps, happens_once, is_failure, is_number, may_be_root
+from ..event import COUNTED, MAX_EVENT_BYTES, TOTALS, Event, Total, dumps, happens_once, is_failure, is_number, may_be_root
 from ..recording.records import Facts, Item
 from .span_stream import SpanStream, error_of
 
@@ -39,15 +39,14 @@ class Tally:
     """
 
     __slots__ = (
-        "_cost", "_deep", "_error", "_errors", "_first", "_floor", "_moments", "_root", "_stream", "_tokens", "last", "lines",
+        "_deep", "_error", "_errors", "_first", "_floor", "_moments", "_root", "_stream", "_sums", "last", "lines",
         "size", "spans",
     )  # fmt: skip
 
     def __init__(self, is_sure: bool) -> None:
         self.spans: dict[int | None, Place | None] | None = {} if is_sure else None
         self.size = self.lines = self.last = self._first = self._errors = 0
-        self._tokens: float = 0
-        self._cost: float = 0
+        self._sums: tuple[Total, Total] | None = None  # tokens and cost, from the first span that has some
         self._error: dict[str, str] | None = None
         self._root: Place | None = None
         self._deep: dict[int, Place] = {}  # the open spans that the stream knows
@@ -96,7 +95,7 @@ class Tally:
             return None
         start, end = self._first // 1000 / 1e6, self.last // 1000 / 1e6
         error = "null" if self._error is None else dumps(self._error)
-        tokens, cost = self._tokens, round(self._cost, 12)
+        tokens, cost = (self._sums[0].value(), round(self._sums[1].value(), 12)) if self._sums else (0, 0)
         if not (isfinite(tokens) and isfinite(cost)):
             return None
         return (
@@ -191,8 +190,10 @@ class Tally:
         return self._sum_up(ended.figures)
 
     def _sum_up(self, figures: dict[str, float]) -> bool:
-        self._tokens += figures.get("tokens", 0)
-        self._cost += figures.get("cost_usd", 0)
+        if figures:
+            self._sums = self._sums or (Total(), Total())
+            self._sums[0].add(figures.get("tokens", 0))
+            self._sums[1].add(figures.get("cost_usd", 0))
         return True
 
     def _deepen(self, number: int | None) -> SpanStream | None:

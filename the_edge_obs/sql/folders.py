@@ -7,10 +7,10 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ..event import Event
+from ..event import Event, Total
 from ..jsonl import Skipped
 from ..store.paths import LogPaths
-from ..store.run_stats import RunStats, Total
+from ..store.run_stats import RunStats
 from ..store.summaries import FlowSummary
 from .duck import quoted
 from .query import opened

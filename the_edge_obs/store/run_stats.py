@@ -7,35 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..event import CONTINUED, SPAN_EVENTS, Event, root_rank, without_repeats
-from ..flow_log import float_sum, percentile
+from ..event import CONTINUED, SPAN_EVENTS, Event, Total, float_sum, root_rank, without_repeats
+from ..flow_log import percentile
 from ..handlers.span_stream import EndedSpan, SpanStream
 
-__all__ = ["NodeStats", "RunStats", "Total", "node_stats"]
-
-
-@dataclass(slots=True)
-class Total:
-    """The exact sum of numbers, which is the same in any order.
-
-    Attributes:
-        whole: The sum of the integers.
-        parts: The other numbers, eight bytes each.
-    """
-
-    whole: int = 0
-    parts: array[float] = field(default_factory=lambda: array("d"), repr=False)
-
-    def add(self, value: float) -> None:
-        """Add a number."""
-        if isinstance(value, int):
-            self.whole += value
-        else:
-            self.parts.append(value)
-
-    def value(self) -> float:
-        """Return the sum: an integer if all numbers are."""
-        return float_sum([*self.parts, self.whole]) if self.parts else self.whole
+__all__ = ["NodeStats", "RunStats", "node_stats"]
 
 
 @dataclass(slots=True)

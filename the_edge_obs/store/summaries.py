@@ -5,12 +5,24 @@ A run is a root. Most flows have one. Requests that continue one foreign trace a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
-from ..event import ALONE, CONTINUED, ENDS, Event, is_failure, name_of_root, resource_of, root_rank, status_of, without_repeats
+from ..event import (
+    ALONE,
+    CONTINUED,
+    ENDS,
+    Event,
+    Total,
+    is_failure,
+    name_of_root,
+    resource_of,
+    root_rank,
+    status_of,
+    without_repeats,
+)  # fmt: skip
 from ..handlers.span_stream import EndedSpan, SpanStream, error_of
 from ..redaction.marks import REDACTED
 
@@ -75,11 +87,10 @@ class FlowSummary:
             self.error = error_of(event)
 
     def absorb(self, other: FlowSummary) -> None:
-        """Add the counts of another summary: a part of the same flow that belongs to no other run."""
+        """Add the events and errors of another summary: a part of the same flow that belongs to no other run."""
         if other.events:
             self._widen(other.start, other.end)
         self.events, self.errors = self.events + other.events, self.errors + other.errors
-        self.tokens, self.cost_usd = self.tokens + other.tokens, self.cost_usd + other.cost_usd
         self.error = self.error or other.error
 
     def _widen(self, start: float, end: float) -> None:
@@ -137,13 +148,14 @@ def _is_simple(value: Any) -> bool:
 class _Flow:
     """One flow: its roots of the highest rank (``event.root_rank``), and the events that belong to none of them."""
 
-    __slots__ = ("_loose", "_rank", "_roots", "_seen", "_spans")
+    __slots__ = ("_loose", "_rank", "_roots", "_seen", "_spans", "_sums")
 
     def __init__(self, flow_id: str, moment: float) -> None:
         self._loose = FlowSummary(flow_id, None, "unknown", moment, moment)
         self._roots: dict[str, _Root] = {}
         self._rank = 0
         self._spans = SpanStream()
+        self._sums: dict[str, tuple[Total, Total]] = {}  # tokens and cost, by the root; by "" of spans without one
         self._seen: set[str] = set()  # span ids, while all roots have a parent; it may be one of these
 
     def add(self, event: Event) -> EndedSpan | None:
@@ -204,8 +216,10 @@ class _Flow:
     def _counted(self, span: EndedSpan) -> None:
         run = self._run_of(span.top)
         run.errors += span.errors
-        run.tokens += span.figures.get("tokens", 0)
-        run.cost_usd += span.figures.get("cost_usd", 0)
+        if span.figures:
+            tokens, cost = self._sums.setdefault(span.top if span.top in self._roots else "", (Total(), Total()))
+            tokens.add(span.figures.get("tokens", 0))
+            cost.add(span.figures.get("cost_usd", 0))
 
     def runs(self) -> list[FlowSummary]:
         """Return one run per root, ordered by start. Events that belong to no root count in the first run."""
@@ -221,9 +235,19 @@ class _Flow:
             runs = [loose]
         elif loose.events:
             runs[0].absorb(loose)
-        for run in runs:
-            run.cost_usd = round(run.cost_usd, 12)  # as in a flow log: what sums of floats add beyond says nothing
+        self._sum_up(runs, separate)
         return runs
+
+    def _sum_up(self, runs: Sequence[FlowSummary], separate: Container[str]) -> None:
+        """Set the tokens and the cost of runs, the cost with 12 digits after the point, as in a flow log."""
+        sums: dict[str | None, tuple[Total, Total]] = {}
+        for span_id, added in self._sums.items():
+            own = sums.setdefault(span_id if span_id in separate else runs[0].root, (Total(), Total()))
+            for total, more in zip(own, added, strict=True):
+                total.absorb(more)
+        for run in runs:
+            tokens, cost = sums.get(run.root, (Total(), Total()))
+            run.tokens, run.cost_usd = tokens.value(), round(cost.value(), 12)
 
 
 class FlowSummaries:
