@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +13,8 @@ from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
 from ...flow_log import SpanInfo, build_flow_log
 from ...jsonl import Skipped
 from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, ordered_query
-from ...store.error_groups import error_groups, events_of_errors
+from ...store.error_events import events_of_errors
+from ...store.error_groups import error_groups
 from ...store.run_stats import node_stats
 from ...text import View, clock_text, duration_text
 from ...tree import DrawnSpan, drawn, origin
@@ -235,8 +235,7 @@ def _query(folders: Folders, given: dict[str, Any]) -> Any:
 
 def _errors(folders: Folders, given: dict[str, Any]) -> Any:
     wanted = _flows(folders, given)
-    read = partial(iter_query, folders, **wanted)
-    groups = error_groups(events_of_errors(read, lambda flow_id: iter_query(folders, **{**wanted, "flow_id": flow_id})))
+    groups = error_groups(events_of_errors(iter_query(folders, **wanted, event_type="error"), folders, wanted))
     facts = [
         {
             "node": group.node,
