@@ -13,9 +13,9 @@ from .logs import log_events
 
 __all__ = ["events_of_errors"]
 
-_SAMPLE: Final = 20_000
+_SAMPLE: Final = 5_000
 """Of how many lines at the beginning of a log"""
-_LEAST: Final = 2_000
+_LEAST: Final = 500
 """at least how many are of flows with errors, so that finding the spans pays."""
 
 
