@@ -14,9 +14,9 @@ from .logs import log_events
 __all__ = ["events_of_errors"]
 
 _SAMPLE: Final = 5_000
-"""Of how many lines at the beginning of a log"""
+"""The number of lines at the beginning of a log that decide whether finding the spans pays."""
 _LEAST: Final = 500
-"""at least how many are of flows with errors, so that finding the spans pays."""
+"""The number of these lines that must be of flows with errors for it to pay."""
 
 
 def events_of_errors(errors: Iterable[Event], paths: Sequence[Path], filters: Mapping[str, Any]) -> Iterator[Event]:
