@@ -706,6 +706,45 @@ def test_examples_replay_without_differences_or_are_refused(name: str, tmp_path:
         assert same(report), report.stopped or str(report.diff)
 
 
+# --- inputs that look alike ---
+
+KEY = "sk-live-" + "Zq3xR7tLm9Kp2Wv8Ns4B"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (10_000_000_001, 10_000_000_002),
+        (1764527794.12, 1764527794.95),
+        ({"flow_id": "a", "start": 1}, {"flow_id": "a", "start": 2}),
+        (lambda: 1, lambda: 2),
+        ({KEY: LONG}, {KEY: LONG[:-1] + "b"}),
+    ],
+)
+def test_an_input_that_is_only_nearly_the_same_is_another_one(old: Any, new: Any) -> None:
+    log = record(flow_of(ask()), {"x": old}, llm_ask=lambda state, prompt: "answer")
+    report = again(log, flow_of(ask()), {"x": new})
+    assert report.stopped is not None
+    assert report.asked == ()
+
+
+def test_a_parameter_called_flow_id_makes_no_event_of_a_call() -> None:
+    def flow(start: int) -> dict[str, Any]:
+        given = {"flow_id": "{{ state.flow_id }}", "start": start}
+        return flow_of({"name": "page", "uses": "llm.ask", "with": given, "output": "page"})
+
+    log = record(flow(0), llm_ask=lambda state, flow_id, start: start)
+    assert same(again(log, flow(0)))
+    assert again(log, flow(10)).stopped is not None
+
+
+def test_the_id_of_the_recorded_run_in_an_answer_is_no_difference() -> None:
+    mixed = {"name": "mix", "run": "return {'y': state['ask']['content'] + ' of ' + state['flow_id']}"}
+    flow = flow_of(ask(prompt="id {{ state.flow_id }}"), mixed)
+    log = record(flow, llm_ask=echo)
+    assert same(again(log, flow))
+
+
 # --- arguments ---
 
 

@@ -23,7 +23,7 @@ from .raising import raised
 OURS: Final = frozenset({"json.parse", "json.transform", "obs.get_flow_log", "obs.log_event", "obs.query"})
 """Builtin actions that are called for real: they are functions of their input, or read the run's own log."""
 # An object, or bytes, of which a log has only the type, or a text in place of the value.
-_OPAQUE: Final = re.compile(r"<[A-Za-z_]\w*(?:\.(?:\w+|<locals>))+>|<[A-Za-z_]\w*: [A-Za-z_]\w* while reading it>")
+_OPAQUE: Final = re.compile(r"<[A-Za-z_]\w*(?:\.(?:\w+|<locals>|<lambda>))+>|<[A-Za-z_]\w*: [A-Za-z_]\w* while reading it>")
 _BYTES: Final = re.compile(r"<\d+ bytes: [^>]*>")
 _PLACEHOLDER: Final = re.compile(r"\[REDACTED(?::[0-9a-f]{12})?\]")
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
