@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ from the_edge_obs.event import Event, problems
 from the_edge_obs.flow_log import FlowLog, build_flow_log
 from the_edge_obs.flows import Report, load, recorded_answers, replay
 from the_edge_obs.flows.replaying import problems as unusable
+from the_edge_obs.flows.replaying.recording import holds_placeholder
 from the_edge_obs.instrumentation.decorator import observable
 from the_edge_obs.store.sources import get_flow_log
 
@@ -743,6 +747,75 @@ def test_the_id_of_the_recorded_run_in_an_answer_is_no_difference() -> None:
     flow = flow_of(ask(prompt="id {{ state.flow_id }}"), mixed)
     log = record(flow, llm_ask=echo)
     assert same(again(log, flow))
+
+
+# --- what must not be sent, and calls whose place is not known ---
+
+
+def test_placeholders_that_came_by_the_state_or_an_error_are_never_sent(tmp_path: Path) -> None:
+    def act(state: Any, prompt: Any) -> Any:
+        state["session"] = {"api_key": KEY}
+        raise ValueError(f"{KEY} has expired")
+
+    key, message = ("{{ state.session.api_key }}", "{{ state.__error__.message }}")
+    first = ask(on_error={"mode": "graceful"})
+    options: Any = {"live": ["llm.two"], "again": True}
+    flow = flow_of(first, ask("two", message, uses="llm.two"))
+    report = again(record(flow, llm_ask=act, llm_two=echo), flow, **options)
+    assert report.stopped is not None
+    assert "in place of a secret" in str(report.stopped)
+    flow = flow_of(first, ask("two", key, uses="llm.two"))
+    log, sent = whole(flow, tmp_path, llm_ask=act, llm_two=echo), list[Any]()
+    report = again(log, flow, **options)
+    assert report.stopped is not None
+    assert "--secret ask.state.session.api_key=VARIABLE" in report.stopped.hint
+    options["actions"] = {"llm_two": lambda state, prompt: sent.append(prompt)}
+    again(log, flow, secrets={"ask.state.session.api_key": KEY}, **options)
+    assert sent == [KEY]
+
+
+class Linked:
+    __slots__ = ("__weakref__", "all", "text")
+
+
+@pytest.mark.parametrize("text", ["Bearer [REDACTED]", "Bearer x"])
+def test_objects_that_reach_each_other_are_searched_once(text: str) -> None:
+    nodes = [Linked() for _ in range(30)]
+    for node in nodes:
+        node.all, node.text = nodes, "x"
+    nodes[-1].text = text
+    assert holds_placeholder({"client": nodes}) == ("[REDACTED]" in text)
+
+
+def test_a_call_that_is_not_logged_gets_no_answer_of_the_span_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("own_helper")
+    monkeypatch.setitem(sys.modules, "own_helper", module)
+
+    @observable("helper")
+    def helper(text: str) -> str:
+        answer: str = vars(module)["actions"]["llm.ask"](prompt=text)
+        return f"helper: {answer}"
+
+    vars(module).update(helper=helper)
+    code = "import own_helper\nown_helper.actions = actions\nreturn {'n': own_helper.helper('q')}"
+    flow = flow_of({"name": "n", "run": code}, observability={"levels": {"llm": "error"}})
+    log = record(flow, llm_ask=lambda state=None, prompt=None: "real")
+    report = again(log, flow)
+    assert report.stopped is not None
+    assert "its level is filtered" in report.stopped.why
+
+
+def test_a_call_in_a_thread_without_the_run_says_so() -> None:
+    code = "import threading\nt = threading.Thread(target=lambda: actions['llm.ask'](prompt='q'))\nt.start(); t.join()\nx = 1"
+    flow = flow_of({"name": "n", "run": code})
+    monitor = threading.excepthook
+    threading.excepthook = lambda args: None
+    try:
+        report = again(record(flow, llm_ask=lambda state=None, prompt=None: "real"), flow)
+    finally:
+        threading.excepthook = monitor
+    assert report.stopped is not None
+    assert "in a thread that does not know the run; pass the_edge_obs.wrap(function)" in str(report.stopped)
 
 
 # --- arguments ---

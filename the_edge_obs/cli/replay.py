@@ -120,7 +120,8 @@ def _secrets(given: Sequence[str]) -> Mapping[str, str]:
                 f"--secret {setting!r} is not PLACE=VARIABLE; write --secret login.output.access_token=TOKEN"
             )
         if variable not in os.environ:
-            raise ConfigurationError(f"--secret {setting!r}: the environment variable {variable!r} is not set")
+            # Written with an equals sign, the name of the variable would look like the secret itself, and be redacted.
+            raise ConfigurationError(f"the environment variable {variable!r} is not set; --secret takes it for {place!r}")
         secrets[place] = os.environ[variable]
     return secrets
 

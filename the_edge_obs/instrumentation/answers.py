@@ -42,10 +42,12 @@ class Real:
 
     Attributes:
         function: The action, or None for inline code.
+        is_logged: Whether the call has a span. If its level is filtered, the current span is one around it.
     """
 
     function: Callable[..., Any] | None
     _call: Callable[[], Any]
+    is_logged: bool = True
 
     def __call__(self) -> Any:
         """Make the call, and return its result."""
@@ -72,7 +74,7 @@ class Answers(Protocol):
     def call(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Any:
         """Return an ``Answer``, or call ``real`` and return its result.
 
-        It is called inside the span of the call, whose entry is logged already.
+        It is called inside the span of the call, whose entry is logged already; see ``Real.is_logged``.
 
         Args:
             name: The name of the action in the registry; ``python.run`` for inline code.
@@ -99,7 +101,15 @@ class Asking:
     real_calls: int = 0
     stop: ReplayStopped | None = field(default=None)
 
-    def ask(self, name: str, params: Mapping[str, Any], state: Any, function: Any, call: Callable[[], Any]) -> Any:
+    def ask(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        state: Any,
+        function: Any,
+        call: Callable[[], Any],
+        is_logged: bool = True,
+    ) -> Any:
         """Return an ``Answer``, or the result of the real call.
 
         Raises:
@@ -112,7 +122,7 @@ class Asking:
             return call()
 
         try:
-            return self.answers.call(name, params, state, Real(function, make))
+            return self.answers.call(name, params, state, Real(function, make, is_logged))
         except ReplayStopped as stop:
             self.stop = self.stop or stop
             raise
@@ -138,9 +148,8 @@ def asking(fn: Any, node: ObservedNode, name: str, asked: Asking) -> Callable[..
         opened = node.open(args, kwargs) if node.logger.isEnabledFor(node.level) else None
         token = None if opened is None else CURRENT.set(opened.context)
         try:
-            got = asked.ask(
-                name, _params(node, args, kwargs), node.capture.state_of(args, kwargs), fn, lambda: fn(*args, **kwargs)
-            )
+            params, state = _params(node, args, kwargs), node.capture.state_of(args, kwargs)
+            got = asked.ask(name, params, state, fn, lambda: fn(*args, **kwargs), opened is not None)
         except BaseException as error:
             _end(node, token, opened, kwargs, NOTHING, error)
             raise

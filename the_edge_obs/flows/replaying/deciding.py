@@ -126,20 +126,20 @@ class RecordedAnswers:
             if self.stopped is not None:
                 raise self.stopped
             try:
-                answer = self._decided(name, params, state)
+                answer = self._decided(name, params, state, real.is_logged)
             except Stop as stop:
                 self.stopped = stop
                 raise
         return real() if answer is None else answer
 
-    def _decided(self, name: str, params: Mapping[str, Any], state: Any) -> Answer | None:
+    def _decided(self, name: str, params: Mapping[str, Any], state: Any, is_logged: bool) -> Answer | None:
         """Return the answer, or None to make the call."""
         me = current()
-        own = None if me is None else self._entries.pop(me.span_id, None)
+        own = None if me is None or not is_logged else self._entries.pop(me.span_id, None)
         if me is None or own is None:
             if name == CODE and not self.rules.frozen:
                 return None
-            self._filtered(name)
+            self._without_place(name, is_logged)
         place, entry = own
         self._has_begun = self._has_begun or self.rules.from_step in place.steps
         here = self.recording.calls.get(place.path)
@@ -204,9 +204,11 @@ class RecordedAnswers:
     def _live(self, asking: _Asking, why: str, changes: tuple[Change, ...] = ()) -> Answer | None:
         """Return None, so that a call is made for real; refuse it if it would send the placeholder of a secret."""
         if self._hands_out_placeholders and holds_placeholder(asking.params):
-            known = self.recording.redacted_places()
             problem = "it would be called with [REDACTED] in place of a secret, which a log does not have"
-            hint = f"give the secret: secrets={{{known[0]!r}: ...}} (--secret {known[0]}=VARIABLE)" if known else ""
+            hint = ""
+            if places := self.recording.missing_secrets():
+                other = f", or of {' or '.join(places[1:3])}" if places[1:] else ""
+                hint = f"give the secret of {places[0]} with secrets={{{places[0]!r}: ...}} (--secret {places[0]}=VARIABLE){other}"
             raise Stop(str(asking.place), asking.node, problem, hint=hint, kind=UNFIT)
         self.asked.append(Asked(str(asking.place), asking.node, "live", why, changes))
         return None
@@ -258,7 +260,11 @@ class RecordedAnswers:
                     return call.step
         return None
 
-    def _filtered(self, name: str) -> NoReturn:
+    def _without_place(self, name: str, is_logged: bool) -> NoReturn:
+        me = current()
+        if is_logged and (me is None or all(event["flow_id"] != me.flow.id for event in self.events[:1])):
+            hint = "pass the_edge_obs.wrap(function) to the thread or the pool, and record the flow again"
+            raise Stop(name, name, "it is made in a thread that does not know the run", hint=hint, kind=UNFIT)
         hint = f"log {name.partition('.')[0]} at level info, in the block of the flow and in TEA_LOG"
         raise Stop(name, name, "its level is filtered, so its place is not known", hint=hint, kind=UNFIT)
 

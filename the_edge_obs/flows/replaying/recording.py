@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Final
 
 from ...comparison.cuts import cut_of
@@ -26,6 +28,7 @@ OURS: Final = frozenset({"json.parse", "json.transform", "obs.get_flow_log", "ob
 _OPAQUE: Final = re.compile(r"<[A-Za-z_]\w*(?:\.(?:\w+|<locals>|<lambda>))+>|<[A-Za-z_]\w*: [A-Za-z_]\w* while reading it>")
 _BYTES: Final = re.compile(r"<\d+ bytes: [^>]*>")
 _PLACEHOLDER: Final = re.compile(r"\[REDACTED(?::[0-9a-f]{12})?\]")
+_MOST_SEARCHED: Final = 100_000  # objects of the parameters of one call
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
 
 
@@ -68,15 +71,18 @@ class Call:
         return sorted({path for path in paths if not ignored.has(path)})
 
     def redacted(self) -> list[str]:
-        """Return the paths at which a secret was taken out of its answer."""
-        if self.full is not None:
-            return [path for path in self.full.redacted if path.startswith("output")]
-        data = {} if self.end is None else self.end["data"]
-        return [path for path, is_cut in cut_of(data, "output").items() if not is_cut and path.startswith("output")]
+        """Return the paths at which a secret was taken out of its answer, and of what it wrote into the state."""
+        return [path for path in self._withheld() if path.startswith(("output", "state"))]
 
     def is_held_back(self) -> bool:
-        """Tell whether its answer has a placeholder in place of a secret that nobody has named."""
-        return any(path not in self.secrets for path in self.redacted())
+        """Tell whether its answer, or its error, has a placeholder in place of a secret that nobody has named."""
+        return any(path not in self.secrets for path in self._withheld())
+
+    def _withheld(self) -> list[str]:
+        if self.full is not None:
+            return [path for path in self.full.redacted if not path.startswith("input")]
+        data = {} if self.end is None else self.end["data"]
+        return [path for path, is_cut in cut_of(data, "output").items() if not is_cut and not path.startswith("input")]
 
     def problem(self) -> str | None:
         """Return why its answer cannot be used, or None."""
@@ -108,19 +114,16 @@ class Call:
         metrics = {key: value for key, value in self.span.metrics.items() if key not in _TIMES}
         if (full := self.full) is not None:
             if isinstance(state, dict):
-                state.update(copy.deepcopy(full.state))
+                state.update(filled("state", copy.deepcopy(full.state), self.secrets))
                 for key in full.removed:
                     state.pop(key, None)
             if full.error is not None:
                 return Answer(error=raised(self.end["data"]["error"], full.error.exception()), metrics=metrics)
-            return Answer(self._with_secrets(copy.deepcopy(full.output)), metrics=metrics)
+            return Answer(filled("output", copy.deepcopy(full.output), self.secrets), metrics=metrics)
         data = self.end["data"]
         if is_failure(self.end) and "output" not in data:
             return Answer(error=raised(data.get("error") or {}), metrics=metrics)
-        return Answer(self._with_secrets(copy.deepcopy(data.get("output"))), metrics=metrics)
-
-    def _with_secrets(self, output: Any) -> Any:
-        return filled("output", output, self.secrets) if self.secrets else output
+        return Answer(filled("output", copy.deepcopy(data.get("output")), self.secrets), metrics=metrics)
 
 
 def _problem_of(full: FullRecord) -> str | None:
@@ -231,6 +234,13 @@ class Recording:
         places = [f"{call.names[0]}.{path}" for call in self.calls.values() for path in call.redacted()]
         return list(dict.fromkeys([*(f"flow.{path}" for path in self.redacted_state()), *places]))
 
+    def missing_secrets(self) -> list[str]:
+        """Return the places at which secrets were taken out of what was handed out, and not given back: the latest first."""
+        given = [call for call in self.calls.values() if call.given_to is not None]
+        places = [f"{call.names[0]}.{path}" for call in given for path in call.redacted() if path not in call.secrets]
+        state = [f"flow.{path}" for path in self.redacted_state() if path not in self.state_secrets]
+        return list(dict.fromkeys([*reversed(places), *state]))
+
     def cut_state(self) -> list[str]:
         """Return the paths at which the log does not have the whole initial state."""
         paths = [path for path, is_cut in cut_of(self.root, "input").items() if is_cut and path.startswith("input")]
@@ -276,19 +286,35 @@ def filled(path: str, value: Any, secrets: Mapping[str, Any]) -> Any:
     return value
 
 
-def holds_placeholder(value: Any, depth: int = 0) -> bool:
-    """Tell whether a value holds the placeholder of a secret anywhere."""
-    if isinstance(value, str):
-        return _PLACEHOLDER.search(value) is not None
-    if isinstance(value, bytes):
-        return b"[REDACTED" in value
-    if depth > 100:
-        return False
-    if isinstance(value, Mapping):
-        return any(holds_placeholder(item, depth + 1) for pair in value.items() for item in pair)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(holds_placeholder(item, depth + 1) for item in value)
-    return holds_placeholder(getattr(value, "__dict__", None) or (), depth + 1) if not isinstance(value, type) else False
+def holds_placeholder(value: Any) -> bool:
+    """Tell whether a value holds the placeholder of a secret; of objects that reach very many others, the nearest are searched."""
+    waiting, seen = deque([value]), dict[int, Any]()
+    while waiting and len(seen) < _MOST_SEARCHED:
+        item = waiting.popleft()
+        if isinstance(item, str):
+            if _PLACEHOLDER.search(item):
+                return True
+        elif isinstance(item, (bytes, bytearray)):
+            if b"[REDACTED" in item:
+                return True
+        elif id(item) not in seen and not isinstance(item, (type, ModuleType, int, float)):
+            seen[id(item)] = item  # which keeps it, or another object could get its id
+            with suppress(Exception):  # its methods are a user's
+                waiting.extend(_parts(item))
+    return False
+
+
+def _parts(item: Any) -> Iterator[Any]:
+    if isinstance(item, Mapping):
+        yield from item
+        yield from item.values()
+    elif isinstance(item, (list, tuple, set, frozenset, deque)):
+        yield from item
+    else:
+        yield from (getattr(item, "__dict__", None) or {}).values()
+        for kind in type(item).__mro__:
+            slots = kind.__dict__.get("__slots__", ())
+            yield from (getattr(item, name, None) for name in ([slots] if isinstance(slots, str) else slots) if name[:2] != "__")
 
 
 def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
