@@ -818,6 +818,69 @@ def test_a_call_in_a_thread_without_the_run_says_so() -> None:
     assert "in a thread that does not know the run; pass the_edge_obs.wrap(function)" in str(report.stopped)
 
 
+# --- what is said before, and what happens ---
+
+
+def test_what_is_said_to_be_unusable_is_what_stops(tmp_path: Path) -> None:
+    @observable("inner")
+    def inner() -> object:
+        return object()
+
+    def act(state: Any, prompt: Any) -> Any:
+        inner()
+        return "answer"
+
+    flow = flow_of(ask())
+    log = record(flow, {"x": 1}, llm_ask=act)
+    assert [*unusable(recorded_answers(log))] == []  # what an answered action did inside is not asked for
+    assert same(again(log, flow))
+    flow = flow_of(ask(prompt=LONG), ask("two", LONG, uses="llm.two"))
+    log, later = record(flow, llm_ask=echo, llm_two=echo), {"live": ["llm.*"], "from_step": "two"}
+    assert [line.partition(" ")[0] for line in unusable(recorded_answers(log, **later))] == ["ask"]
+    assert str(again(log, flow, **later).stopped).startswith("ask ")
+    flow = flow_of({"name": "now", "run": f"return {{'now': {LONG!r}}}"})
+    log = record(flow)
+    assert [*unusable(recorded_answers(log))] == []
+    assert [line.partition(" ")[0] for line in unusable(recorded_answers(log, frozen=["now"]))] == ["now"]
+    assert str(again(log, flow, frozen=["now"]).stopped).startswith("now ")
+    flow = flow_of(ask())
+    path = whole(flow, tmp_path, {"x": [object(), LONG]}, llm_ask=echo)
+    [line] = unusable(recorded_answers(path), ["x"])
+    assert "was not recorded: object: it is not plain data" in line
+    assert str(again(path, flow, {"x": [object(), LONG]}).stopped).startswith(line)
+
+
+def test_an_effect_whose_content_was_cut_can_be_pretended() -> None:
+    flow = flow_of(ask(uses="file.put", prompt=LONG))
+    log = record(flow, file_put=lambda state, prompt: "written")
+    assert [*unusable(recorded_answers(log, pretend=["file.*"]))] == []
+    report = again(log, flow, pretend=["file.*"])
+    assert [one.kind for one in report.asked] == ["pretended"]
+    assert "was cut at input.prompt" in report.asked[0].why
+
+
+def test_an_initial_state_that_was_cut_is_given_where_it_was_cut() -> None:
+    def cut(given: list[str], **state: Any) -> list[str]:
+        return recorded_answers(record(flow_of({"name": "n", "run": "return {}"}), state)).recording.cut_state(given)
+
+    doc = {"title": "t", "body": LONG}
+    assert cut([], doc=doc) == cut(["doc.title"], doc=doc) == cut(["do"], doc=doc) == ["input.doc.body"]
+    assert cut(["doc.body"], doc=doc) == cut(["doc"], doc=doc) == []
+    assert cut([], **{"a b": LONG}) == ['input["a b"]']
+    assert cut(["a b"], **{"a b": LONG}) == []
+    many = {f"k{n}": n for n in range(300)}
+    assert cut(["k1"], **many) == ["input"]
+    assert cut([*many], **many) == []
+
+
+@pytest.mark.parametrize("code", ["raise KeyError('other')", "return {}"])
+def test_another_failure_is_not_as_before(code: str) -> None:
+    log = record(flow_of({"name": "n", "run": "raise ValueError('x')"}))
+    last = {"name": "last", "run": "raise ValueError('x')"}
+    assert not again(log, flow_of({"name": "n", "run": code}, last)).is_as_before
+    assert again(log, flow_of({"name": "n", "run": "raise ValueError('y')"})).is_as_before
+
+
 # --- arguments ---
 
 

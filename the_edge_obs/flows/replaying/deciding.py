@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -105,9 +105,24 @@ class RecordedAnswers:
                 if event["node"] not in STRUCTURE:
                     self._entries[event["span_id"]] = (place, event)
 
-    def may_call(self, node: str) -> bool:
-        """Tell whether calls of a node may be made for real."""
-        return any(fnmatchcase(node, glob) for glob in self.rules.live)
+    def unanswerable(self) -> Iterator[tuple[Call, str]]:
+        """Yield the recorded calls that will have no answer, and why. What may be called for real is left out."""
+        has_begun, answered = self.rules.from_step is None, list[Call]()
+        found = list[tuple[Call, str]]()
+        for call in self.recording.calls.values():
+            has_begun = has_begun or self.rules.from_step in call.place.steps
+            if call.node == CODE:
+                problem = call.problem() if call.step in self.rules.frozen else None
+            elif call.node in OURS or (has_begun and _is_named(self.rules.live, call.node)):
+                continue
+            else:
+                answered.append(call)
+                is_pretended = _is_named(self.rules.pretend, call.node)
+                problem = call.problem() or (None if is_pretended else call.doubt(self.recording.ignored))
+            if problem is not None:
+                found.append((call, problem))
+        hidden = self.recording.inside_of(answered)
+        yield from ((call, problem) for call, problem in found if call.span.span_id not in hidden)
 
     def unused(self) -> list[str]:
         """Return the places of recorded calls that were not asked for so far."""
@@ -177,6 +192,8 @@ class RecordedAnswers:
         problem = self._problem(call, asking)
         if problem is None:
             return self._given(asking, kind, call, state, f"recorded at {call.place}" if kind == "moved" else "")
+        if kind == "same" and call.problem() is None and _matches(asking, self.rules.pretend):
+            return self._given(asking, "pretended", call, state, problem)
         if self._may_be_live(asking):
             return self._live(asking, problem)
         raise Stop(str(asking.place), asking.node, problem, hint=_RECORD % (asking.node, asking.name), kind=UNFIT)
@@ -208,7 +225,9 @@ class RecordedAnswers:
             hint = ""
             if places := self.recording.missing_secrets():
                 other = f", or of {' or '.join(places[1:3])}" if places[1:] else ""
-                hint = f"give the secret of {places[0]} with secrets={{{places[0]!r}: ...}} (--secret {places[0]}=VARIABLE){other}"
+                hint = (
+                    f"give the secret of {places[0]} with secrets={{{places[0]!r}: ...}} (--secret {places[0]}=VARIABLE){other}"
+                )
             raise Stop(str(asking.place), asking.node, problem, hint=hint, kind=UNFIT)
         self.asked.append(Asked(str(asking.place), asking.node, "live", why, changes))
         return None
@@ -290,7 +309,11 @@ class _Asking(NamedTuple):
 
 
 def _matches(asking: _Asking, globs: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, glob) for glob in globs for name in (asking.name, asking.node))
+    return _is_named(globs, asking.name, asking.node)
+
+
+def _is_named(globs: Sequence[str], *names: str) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs for name in names)
 
 
 def _is_ours(name: str, function: Any) -> bool:
@@ -302,13 +325,11 @@ def _is_ours(name: str, function: Any) -> bool:
 
 def _doubt(call: Call, asking: _Asking, ignored: Any, translations: tuple[Folder, str, str]) -> str | None:
     """Return why it is not certain that a recorded call had this input, although the log shows no difference; else None."""
+    if (doubt := call.doubt(ignored)) is not None:
+        return doubt
     cuts = call.cuts(ignored)
-    if not cuts:
+    if not cuts or call.full is None:
         return None
-    if call.full is None or call.full.input_sha256 is None:
-        return f"its recorded input was cut at {', '.join(cuts[:3])}, and may differ beyond that"
-    if lost := [path for path in call.full.lost if path.startswith("input") and not ignored.has(path)]:
-        return f"its input at {lost[0]} was not recorded: {call.full.lost[lost[0]]}"
     folder, new_id, old_id = translations
     for params in (asking.params, _translated(asking.params, folder, new_id, old_id)):
         if digest_of(params, asking.me.flow).sha256 == call.full.input_sha256:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import reduce
 from types import ModuleType
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from ...errors import ConfigurationError, NotRecordedError, allowed
 from ...event import ENDS, ROOT_NODE, Event, is_failure, status_of
 from ...flow_log import FlowLog, SpanInfo, build_flow_log
 from ...instrumentation.answers import Answer
-from ...redaction.marks import inside
+from ...redaction.marks import MORE, inside
 from ...store.full_record import FullRecord, FullRecords
 from .folding import Folder, Ignored, key_of, plain
 from .places import CODE, STRUCTURE, Place, Places
@@ -69,6 +70,15 @@ class Call:
         paths = [path for path, is_cut in cut_of(self.entry, "input").items() if is_cut and path.startswith("input")]
         paths += [path for path, text in _texts("input", self.entry.get("input")) if _OPAQUE.fullmatch(text)]
         return sorted({path for path in paths if not ignored.has(path)})
+
+    def doubt(self, ignored: Ignored) -> str | None:
+        """Return why it can never be certain that a call with the logged input had its whole input, or None."""
+        if not (cuts := self.cuts(ignored)):
+            return None
+        if self.full is None or self.full.input_sha256 is None:
+            return f"its recorded input was cut at {', '.join(cuts[:3])}, and may differ beyond that"
+        lost = [path for path in self.full.lost if path.startswith("input") and not ignored.has(path)]
+        return f"its input at {lost[0]} was not recorded: {self.full.lost[lost[0]]}" if lost else None
 
     def redacted(self) -> list[str]:
         """Return the paths at which a secret was taken out of its answer, and of what it wrote into the state."""
@@ -241,10 +251,20 @@ class Recording:
         state = [f"flow.{path}" for path in self.redacted_state() if path not in self.state_secrets]
         return list(dict.fromkeys([*reversed(places), *state]))
 
-    def cut_state(self) -> list[str]:
-        """Return the paths at which the log does not have the whole initial state."""
+    def cut_state(self, given: Sequence[str]) -> list[str]:
+        """Return the paths at which the log does not have the whole initial state.
+
+        Args:
+            given: Which values of it the caller gives, such as ``doc`` or ``doc.body``: what was cut in them does not matter.
+        """
+        state = self.root.get("input")
         paths = [path for path, is_cut in cut_of(self.root, "input").items() if is_cut and path.startswith("input")]
-        return paths + [path for path, text in _texts("input", self.root.get("input")) if _OPAQUE.fullmatch(text)]
+        paths += [path for path, text in _texts("input", state) if _OPAQUE.fullmatch(text)]
+        keys = state if isinstance(state, dict) else ()
+        if given and set(given).issuperset(key for key in keys if key != MORE):
+            paths = [path for path in paths if path != "input"]
+        own = [reduce(inside, name.split("."), "input") for name in given] + [inside("input", name) for name in given]
+        return [path for path in paths if not any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in own)]
 
     def state(self) -> dict[str, Any] | None:
         """Return the initial state of the run, or None if the log does not have it."""
@@ -257,8 +277,12 @@ class Recording:
 
     def below(self) -> set[str]:
         """Return the ids of the spans inside calls that have answered: those calls were not made again."""
+        return self.inside_of(call for call in self.calls.values() if call.given_to is not None)
+
+    def inside_of(self, calls: Iterable[Call]) -> set[str]:
+        """Return the ids of the spans inside some calls."""
         by_id, found = {span.span_id: span for span in self.log.spans}, set[str]()
-        waiting = [child for call in self.calls.values() if call.given_to is not None for child in call.span.children]
+        waiting = [child for call in calls for child in call.span.children]
         while waiting:
             if (span_id := waiting.pop()) not in found:
                 found.add(span_id)
