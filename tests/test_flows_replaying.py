@@ -639,6 +639,33 @@ def test_whole_errors_have_their_class_and_attributes(tmp_path: Path) -> None:
     assert not report.diff, str(report.diff)
 
 
+def test_whole_errors_say_what_they_said(tmp_path: Path) -> None:
+    """Arguments do not have everything: the path of a file that is not there is an attribute."""
+    code = {"name": "n", "run": "return {'n': state['__error__']['message']}"}
+    flow = flow_of(ask(on_error={"mode": "graceful"}), code)
+    report = again(whole(flow, tmp_path, {"x": 1}, llm_ask=lambda state, prompt: Path("/no/such/file").read_text()), flow)
+    assert same(report), str(report.diff)
+    assert report.state is not None
+    assert report.state["n"] == "[Errno 2] No such file or directory: '/no/such/file'"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"node": "llm.two"},
+        {"error": {"mro": ["ValueError", "Exception"], "args": {"$": "tuple", "v": []}}},
+    ],
+)
+def test_a_whole_answer_of_another_call_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    log = whole(flow_of(ask()), tmp_path, {"x": 1}, llm_ask=echo)
+    file = Path(f"{log}.full")
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changed}) + "\n")
+    report = again(log, flow_of(ask()))
+    assert report.stopped is not None
+    assert "its whole answer is that of another call" in str(report.stopped)
+    assert "record it whole" not in report.stopped.hint
+
+
 # --- files and folders ---
 
 OUTER = """\
@@ -689,6 +716,16 @@ def test_another_folder_is_no_difference_and_the_handlers_of_the_flow_get_nothin
     assert not (tmp_path / "never.jsonl").exists()
     [kept] = (tmp_path / "new").iterdir()
     assert get_flow_log(kept).metrics["node_count"] == 3
+
+
+def test_another_folder_is_no_difference_for_whole_answers(tmp_path: Path) -> None:
+    block = {"handlers": [{"type": "file", "path": str(tmp_path / "log.jsonl")}], "record": {"full": ["llm.*"]}}
+    nodes = [ask(prompt="{{ flow_dir }}/x"), ask("two", "{{ state.ask.content }}", uses="llm.two")]
+    for folder in ("production", "ci"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "flow.yaml").write_text(json.dumps({"observability": block, "nodes": nodes}))
+    load(tmp_path / "production" / "flow.yaml", dotted({"llm_ask": echo, "llm_two": echo})).run()
+    assert same(again(tmp_path / "log.jsonl", tmp_path / "ci" / "flow.yaml"))
 
 
 @pytest.mark.parametrize("name", ["viewing", "llm_agent", "self_repair", "quickstart"])
@@ -776,6 +813,8 @@ def test_placeholders_that_came_by_the_state_or_an_error_are_never_sent(tmp_path
 
 class Linked:
     __slots__ = ("__weakref__", "all", "text")
+    all: list[Any]
+    text: str
 
 
 @pytest.mark.parametrize("text", ["Bearer [REDACTED]", "Bearer x"])
@@ -835,7 +874,8 @@ def test_what_is_said_to_be_unusable_is_what_stops(tmp_path: Path) -> None:
     assert [*unusable(recorded_answers(log))] == []  # what an answered action did inside is not asked for
     assert same(again(log, flow))
     flow = flow_of(ask(prompt=LONG), ask("two", LONG, uses="llm.two"))
-    log, later = record(flow, llm_ask=echo, llm_two=echo), {"live": ["llm.*"], "from_step": "two"}
+    later: dict[str, Any] = {"live": ["llm.*"], "from_step": "two"}
+    log = record(flow, llm_ask=echo, llm_two=echo)
     assert [line.partition(" ")[0] for line in unusable(recorded_answers(log, **later))] == ["ask"]
     assert str(again(log, flow, **later).stopped).startswith("ask ")
     flow = flow_of({"name": "now", "run": f"return {{'now': {LONG!r}}}"})

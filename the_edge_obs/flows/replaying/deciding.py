@@ -196,7 +196,9 @@ class RecordedAnswers:
             return self._given(asking, "pretended", call, state, problem)
         if self._may_be_live(asking):
             return self._live(asking, problem)
-        raise Stop(str(asking.place), asking.node, problem, hint=_RECORD % (asking.node, asking.name), kind=UNFIT)
+        is_whole = call.full is not None and call.full.input_sha256 is not None  # as far as it can be
+        hint = f"make the call with live {asking.name!r}, or record the flow again" if is_whole else None
+        raise Stop(str(asking.place), asking.node, problem, hint=hint or _RECORD % (asking.node, asking.name), kind=UNFIT)
 
     def _other(self, asking: _Asking, here: Call | None, changes: tuple[Change, ...], state: Any) -> Answer | None:
         """Answer a call that was not recorded: its input is another one, or there was none at its place."""
@@ -224,10 +226,8 @@ class RecordedAnswers:
             problem = "it would be called with [REDACTED] in place of a secret, which a log does not have"
             hint = ""
             if places := self.recording.missing_secrets():
-                other = f", or of {' or '.join(places[1:3])}" if places[1:] else ""
-                hint = (
-                    f"give the secret of {places[0]} with secrets={{{places[0]!r}: ...}} (--secret {places[0]}=VARIABLE){other}"
-                )
+                hint = f"give the secret: secrets={{{places[0]!r}: ...}} (--secret {places[0]}=VARIABLE)"
+                hint += f", or that of {' or '.join(places[1:3])}" if places[1:] else ""
             raise Stop(str(asking.place), asking.node, problem, hint=hint, kind=UNFIT)
         self.asked.append(Asked(str(asking.place), asking.node, "live", why, changes))
         return None

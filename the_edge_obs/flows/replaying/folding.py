@@ -58,12 +58,15 @@ class Folder:
 
     Args:
         old, new: The two flow files, or None. A file whose folder is not known is not translated.
+
+    Attributes:
+        is_needed: Whether there is anything to translate.
     """
 
     def __init__(self, old: str | None, new: str | None) -> None:
         self._old, self._new = ("" if file is None or not os.path.isabs(file) else os.path.dirname(file) for file in (old, new))
-        is_needed = self._old != self._new and len(self._old) > 1 and self._new
-        self._pattern = re.compile(rf"(?<![\w./\\-]){re.escape(self._old)}(?![\w.-])") if is_needed else None
+        self.is_needed = self._old != self._new and len(self._old) > 1 and bool(self._new)
+        self._pattern = re.compile(rf"(?<![\w./\\-]){re.escape(self._old)}(?![\w.-])") if self.is_needed else None
 
     def back(self, text: str) -> str:
         """Return a text with paths below the new folder translated into those below the old one."""

@@ -103,7 +103,7 @@ class Call:
         if "chunks" in self.span.metrics and (self.place.is_in_code or not self._has_result()):
             return "the items of a stream are not recorded"
         if self.full is not None:
-            return _problem_of(self.full)
+            return self._misfit(self.full) or _problem_of(self.full)
         data = self.end["data"]
         cut = sorted(path for path, is_cut in cut_of(data, "output").items() if is_cut and path.startswith(("output", "error")))
         if cut:
@@ -114,6 +114,17 @@ class Call:
         if opaque:
             return f"the log has only a description of what it answered at {_listed(opaque)}"
         return None
+
+    def _misfit(self, full: FullRecord) -> str | None:
+        """Return why a full recording is not that of this call, although it has its ids; or None."""
+        data = {} if self.end is None else self.end["data"]
+        has_raised = "error" in data and "output" not in data
+        error = data.get("error") if has_raised else None
+        name = str(error.get("type")) if isinstance(error, dict) else ""
+        base = "" if full.error is None else "".join(full.error.bases[:1])
+        if full.node == self.node and has_raised == (full.error is not None) and (base == name or base.endswith(f".{name}")):
+            return None
+        return "its whole answer is that of another call: the file beside the log was changed, or belongs to another log"
 
     def _has_result(self) -> bool:
         return self.end is not None and not {"output", "error"}.isdisjoint(self.end["data"])
@@ -128,7 +139,10 @@ class Call:
                 for key in full.removed:
                     state.pop(key, None)
             if full.error is not None:
-                return Answer(error=raised(self.end["data"]["error"], full.error.exception()), metrics=metrics)
+                details = self.end["data"]["error"]
+                text = details.get("message")
+                is_cut = text is None or cut_of(self.end["data"], "output").get("error.message", False)
+                return Answer(error=raised(details, full.error.exception(None if is_cut else str(text))), metrics=metrics)
             return Answer(filled("output", copy.deepcopy(full.output), self.secrets), metrics=metrics)
         data = self.end["data"]
         if is_failure(self.end) and "output" not in data:
@@ -212,8 +226,11 @@ class Recording:
                 data,
                 end,
                 spans[event["span_id"]],
-                full.get((self.log.flow_id, event["span_id"])),
+                self._whole(full.get((self.log.flow_id, event["span_id"]))),
             )
+
+    def _whole(self, full: FullRecord | None) -> FullRecord | None:
+        return full if full is None or not self.folder.is_needed else full.translated(self.folder.translated)
 
     def with_input(self, node: str, given: dict[str, Any]) -> list[Call]:
         """Return the calls of a node with an input, as ``folding.plain`` returns it."""
@@ -311,7 +328,7 @@ def filled(path: str, value: Any, secrets: Mapping[str, Any]) -> Any:
 
 
 def holds_placeholder(value: Any) -> bool:
-    """Tell whether a value holds the placeholder of a secret; of objects that reach very many others, the nearest are searched."""
+    """Tell whether a value holds the placeholder of a secret; of very many objects, the nearest are searched."""
     waiting, seen = deque([value]), dict[int, Any]()
     while waiting and len(seen) < _MOST_SEARCHED:
         item = waiting.popleft()
@@ -338,7 +355,8 @@ def _parts(item: Any) -> Iterator[Any]:
         yield from (getattr(item, "__dict__", None) or {}).values()
         for kind in type(item).__mro__:
             slots = kind.__dict__.get("__slots__", ())
-            yield from (getattr(item, name, None) for name in ([slots] if isinstance(slots, str) else slots) if name[:2] != "__")
+            names = [slots] if isinstance(slots, str) else slots
+            yield from (getattr(item, name, None) for name in names if name[:2] != "__")
 
 
 def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
