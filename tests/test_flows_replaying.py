@@ -27,7 +27,9 @@ from the_edge_obs.flow_log import FlowLog, build_flow_log
 from the_edge_obs.flows import Report, load, recorded_answers, replay
 from the_edge_obs.flows.replaying import problems as unusable
 from the_edge_obs.flows.replaying.recording import holds_placeholder
+from the_edge_obs.instrumentation.answers import ReplayStopped
 from the_edge_obs.instrumentation.decorator import observable
+from the_edge_obs.instrumentation.registries import instrument
 from the_edge_obs.store.sources import get_flow_log
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -152,6 +154,28 @@ def test_a_renamed_step_moves_its_answer() -> None:
     [moved] = report.calls["moved"]
     assert (moved.place, moved.why) == ("renamed", "recorded at ask")
     assert report.stopped is None
+
+
+def test_branches_of_a_renamed_step_get_their_own_answers() -> None:
+    """Although they ask the same, in another order."""
+
+    def flow(name: str, *steps: dict[str, Any], limit: int = 2) -> dict[str, Any]:
+        fan = {"type": "dynamic_parallel", "items": "{{ [0, 1] }}", "max_concurrency": limit, "output": "r"}
+        return flow_of({"name": name, **fan, "steps": [*steps]})
+
+    log = record(flow("fan", ask(prompt="same"), limit=1), llm_ask=lambda state, prompt: state["item"])
+    is_done = threading.Event()
+
+    def gate(state: Any, before: int | None = None, after: int | None = None) -> None:
+        if before == 0:
+            assert is_done.wait(10)
+        elif after == 1:
+            is_done.set()
+
+    gates = [{"uses": "my.agent", "with": {name: "{{ item }}"}} for name in ("before", "after")]
+    report = again(log, flow("all", gates[0], ask(prompt="same"), gates[1]), live=["my.*"], actions={"my_agent": gate})
+    assert report.state is not None
+    assert [branch["ask"] for branch in report.state["r"]] == [0, 1]
 
 
 def test_an_answer_is_given_once() -> None:
@@ -842,6 +866,18 @@ def test_a_call_that_is_not_logged_gets_no_answer_of_the_span_around_it(monkeypa
     report = again(log, flow)
     assert report.stopped is not None
     assert "its level is filtered" in report.stopped.why
+
+
+def test_answers_that_get_no_events_say_so() -> None:
+    answers = recorded_answers(record(flow_of(ask(prompt="q")), llm_ask=echo))
+    actions: dict[str, Any] = {"llm.ask": fires()}
+    undo = configure({"handlers": [{"type": "callback", "callback": lambda event: None}]})
+    try:
+        instrument(actions, answers=answers)
+        with pytest.raises(ReplayStopped, match=r"got no events of the run.*callback: answers\.take"):
+            actions["llm.ask"](prompt="q")
+    finally:
+        undo()
 
 
 def test_a_call_in_a_thread_without_the_run_says_so() -> None:

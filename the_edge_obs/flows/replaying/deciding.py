@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -168,6 +169,8 @@ class RecordedAnswers:
         if here is not None and is_recorded and here.given_to is None:
             return self._known(asking, "same", here, state)
         if elsewhere := [one for one in self.recording.with_input(me.node, asking.given) if one.given_to is None]:
+            # Of several, that of the same branch, iteration and attempt, or the one that comes nearest to it.
+            elsewhere.sort(key=lambda one: -sum((Counter(one.place.path) & Counter(place.path)).values()))
             certain = (one for one in elsewhere if self._problem(one, asking) is None)
             return self._known(asking, "moved", next(certain, elsewhere[0]), state)
         if here is not None and is_recorded and not self._may_be_live(asking):
@@ -281,7 +284,10 @@ class RecordedAnswers:
 
     def _without_place(self, name: str, is_logged: bool) -> NoReturn:
         me = current()
-        if is_logged and (me is None or all(event["flow_id"] != me.flow.id for event in self.events[:1])):
+        if not self.events:
+            hint = "give them these with a handler: {type: callback, callback: answers.take}"
+            raise Stop(name, name, "the answers have got no events of the run, so its place is not known", hint=hint, kind=UNFIT)
+        if is_logged and (me is None or self.events[0]["flow_id"] != me.flow.id):
             hint = "pass the_edge_obs.wrap(function) to the thread or the pool, and record the flow again"
             raise Stop(name, name, "it is made in a thread that does not know the run", hint=hint, kind=UNFIT)
         hint = f"log {name.partition('.')[0]} at level info, in the block of the flow and in TEA_LOG"
