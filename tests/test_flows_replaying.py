@@ -647,6 +647,18 @@ def test_secrets_beyond_a_cut_are_no_difference(tmp_path: Path) -> None:
     assert same(again(log, flow))
 
 
+def test_keys_that_only_an_action_takes_for_secret_are_no_difference(tmp_path: Path) -> None:
+    @observable("llm.own", sanitize_keys=["topic"])
+    def act(state: Any, prompt: Any) -> str:
+        return "answer"
+
+    def flow(topic: str) -> dict[str, Any]:
+        return flow_of(ask(uses="my.agent", prompt={"topic": topic, "text": LONG}))
+
+    log = whole(flow("abc"), tmp_path, my_agent=act)
+    assert again(log, flow("xyz"), actions={"my_agent": act}).stopped is None
+
+
 def test_long_prompts_with_the_id_of_the_run_are_the_same(tmp_path: Path) -> None:
     flow = flow_of(ask(prompt="{{ state.flow_id }}" + LONG))
     assert again(whole(flow, tmp_path, llm_ask=echo), flow).stopped is None

@@ -39,9 +39,9 @@ examples:
   tea-obs replay run.jsonl triage.yaml --set language=fr --frozen now --ignore input.requested_at
   tea-obs replay run.jsonl triage.yaml --fail-on status,output   # in CI
 
-exit codes: 0 the flow ended, or failed as it had failed; or the log is usable (--dry),
-1 the replay stopped, or the flow failed where it had not, or a difference that --fail-on
-names, 2 bad usage or input, or the recording is not whole where it is needed.
+exit codes: 0 the flow ended, or failed as it had failed, in that step with that class of
+error; or the log is usable (--dry), 1 the replay stopped, or the flow failed in another
+way, or a difference that --fail-on names, 2 bad usage or input, or the recording is not whole where it is needed.
 """
 
 _PASSED_ON: Final = ("live", "from_step", "again", "pretend", "frozen", "ignore")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..context import CURRENT, Place
 from ..recording.callables import kind_of, way_of
 from ..recording.records import NOTHING
+from ..secrets.keys import KEY_CLASSES, KeyClasses
 from .later import hand_on
 from .span_events import OpenSpan
 from .wrappers import WRAPPERS, ObservedNode
@@ -43,11 +44,13 @@ class Real:
     Attributes:
         function: The action, or None for inline code.
         is_logged: Whether the call has a span. If its level is filtered, the current span is one around it.
+        classes: Which keys of its input are secret.
     """
 
     function: Callable[..., Any] | None
     _call: Callable[[], Any]
     is_logged: bool = True
+    classes: KeyClasses = KEY_CLASSES
 
     def __call__(self) -> Any:
         """Make the call, and return its result."""
@@ -101,15 +104,7 @@ class Asking:
     real_calls: int = 0
     stop: ReplayStopped | None = field(default=None)
 
-    def ask(
-        self,
-        name: str,
-        params: Mapping[str, Any],
-        state: Any,
-        function: Any,
-        call: Callable[[], Any],
-        is_logged: bool = True,
-    ) -> Any:
+    def ask(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Any:
         """Return an ``Answer``, or the result of the real call.
 
         Raises:
@@ -118,11 +113,11 @@ class Asking:
         self.check()
 
         def make() -> Any:
-            self.real_calls += function is not None
-            return call()
+            self.real_calls += real.function is not None
+            return real()
 
         try:
-            return self.answers.call(name, params, state, Real(function, make, is_logged))
+            return self.answers.call(name, params, state, replace(real, _call=make))
         except ReplayStopped as stop:
             self.stop = self.stop or stop
             raise
@@ -149,7 +144,8 @@ def asking(fn: Any, node: ObservedNode, name: str, asked: Asking) -> Callable[..
         token = None if opened is None else CURRENT.set(opened.context)
         try:
             params, state = _params(node, args, kwargs), node.capture.state_of(args, kwargs)
-            got = asked.ask(name, params, state, fn, lambda: fn(*args, **kwargs), opened is not None)
+            real = Real(fn, lambda: fn(*args, **kwargs), opened is not None, node.classes)
+            got = asked.ask(name, params, state, real)
         except BaseException as error:
             _end(node, token, opened, kwargs, NOTHING, error)
             raise

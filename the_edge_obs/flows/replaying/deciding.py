@@ -15,6 +15,7 @@ from ...context import SpanContext, current
 from ...event import ENDS, Event, status_of
 from ...instrumentation.answers import Answer, Real
 from ...redaction.typed import digest_of
+from ...secrets.keys import KEY_CLASSES, KeyClasses
 from .folding import Folder, differing, plain
 from .places import CODE, STRUCTURE, Place, Places
 from .recording import OURS, Call, Recording, holds_placeholder
@@ -142,26 +143,26 @@ class RecordedAnswers:
             if self.stopped is not None:
                 raise self.stopped
             try:
-                answer = self._decided(name, params, state, real.is_logged)
+                answer = self._decided(name, params, state, real)
             except Stop as stop:
                 self.stopped = stop
                 raise
         return real() if answer is None else answer
 
-    def _decided(self, name: str, params: Mapping[str, Any], state: Any, is_logged: bool) -> Answer | None:
+    def _decided(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Answer | None:
         """Return the answer, or None to make the call."""
         me = current()
-        own = None if me is None or not is_logged else self._entries.pop(me.span_id, None)
+        own = None if me is None or not real.is_logged else self._entries.pop(me.span_id, None)
         if me is None or own is None:
             if name == CODE and not self.rules.frozen:
                 return None
-            self._without_place(name, is_logged)
+            self._without_place(name, real.is_logged)
         place, entry = own
         self._has_begun = self._has_begun or self.rules.from_step in place.steps
         here = self.recording.calls.get(place.path)
         if name == CODE:
             return self._code(me, place, here, state)
-        asking = _Asking(name, me.node, place, plain(entry["data"], self._ids, self.recording.ignored), params, me)
+        asking = _Asking(name, me.node, place, plain(entry["data"], self._ids, self.recording.ignored), params, me, real.classes)
         if here is not None and here.node != me.node:
             return self._other(asking, None, (Change("node", "changed", here.node, me.node),), state)
         changes = tuple(differing(here.given, asking.given)) if here is not None else ()
@@ -304,6 +305,7 @@ class _Asking(NamedTuple):
         given: ``{"input": ...}``, as ``folding.plain`` returns it.
         params: What it is given, as it is.
         me: Its span.
+        classes: Which keys of its input are secret.
     """
 
     name: str
@@ -312,6 +314,7 @@ class _Asking(NamedTuple):
     given: dict[str, Any]
     params: Mapping[str, Any]
     me: SpanContext
+    classes: KeyClasses = KEY_CLASSES
 
 
 def _matches(asking: _Asking, globs: Sequence[str]) -> bool:
@@ -338,7 +341,7 @@ def _doubt(call: Call, asking: _Asking, ignored: Any, translations: tuple[Folder
         return None
     folder, new_id, old_id = translations
     for params in (asking.params, _translated(asking.params, folder, new_id, old_id)):
-        if digest_of(params, asking.me.flow).sha256 == call.full.input_sha256:
+        if digest_of(params, asking.me.flow, asking.classes).sha256 == call.full.input_sha256:
             return None
     return f"its input differs from the recorded one beyond what the log shows, at {', '.join(cuts[:3])} or elsewhere"
 
