@@ -111,11 +111,15 @@ def test_dry_says_whether_a_log_is_a_recording(capsys: pytest.CaptureFixture[str
 def test_one_run_of_several(whole: str, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy("bad-run.jsonl", whole)
     assert main(["replay", whole, "mended.yaml"]) == 2
-    assert "holds 2 flows" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "holds 2 flows" in err
+    assert err.endswith("; choose one with flow_id (--flow ID)\n")
     [path] = Path(whole).glob("flow-*.jsonl")
     assert main(["replay", whole, "mended.yaml", "--flow", path.name[5:13]]) == 0
     assert "no differences, 5 the same" in capsys.readouterr().out
     assert main(["replay", whole, "mended.yaml", "--flow", "nothing"]) == 2
+    assert main(["replay", whole, "mended.yaml", "--flow", ""]) == 2
+    assert capsys.readouterr().err.endswith("; give more of the id\n")
 
 
 @pytest.mark.parametrize(

@@ -175,14 +175,19 @@ def recorded_answers(
 
 
 def _log_of(log: str | os.PathLike[str], flow_id: str | None) -> FlowLog:
+    if flow_id is None and not Path(log).exists():
+        return get_flow_log(log)
+    events = query(log, **({} if flow_id is None else {"flow_id": flow_id}))
+    found = list(dict.fromkeys(event["flow_id"] for event in events))
+    if len(found) > 1:
+        known = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+        if flow_id is None:
+            raise LogFileError(f"{str(log)!r} holds {len(found)} flows: {known}; choose one with flow_id (--flow ID)")
+        raise LogFileError(f"{flow_id!r} is the beginning of {len(found)} flows of {str(log)!r}: {known}; give more of the id")
     if flow_id is None:
         return get_flow_log(log)
-    events = query(log, flow_id=flow_id)
-    found = sorted({event["flow_id"] for event in events})
     if not found:
-        raise FlowNotFoundError(f"no flow of {str(log)!r} begins with {flow_id!r}")
-    if len(found) > 1:
-        raise LogFileError(f"{flow_id!r} is the beginning of {len(found)} flows of {str(log)!r}: {', '.join(found[:3])}")
+        raise FlowNotFoundError(f"no flow of {str(log)!r} begins with {flow_id!r}; tea-obs ls {str(log)!r} lists them")
     return build_flow_log(events)
 
 
