@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -170,8 +169,8 @@ class RecordedAnswers:
         if here is not None and is_recorded and here.given_to is None:
             return self._known(asking, "same", here, state)
         if elsewhere := [one for one in self.recording.with_input(me.node, asking.given) if one.given_to is None]:
-            # Of several, that of the same branch, iteration and attempt, or the one that comes nearest to it.
-            elsewhere.sort(key=lambda one: -sum((Counter(one.place.path) & Counter(place.path)).values()))
+            # Of several, that of the same branch, iteration and attempt: a step may have got another name.
+            elsewhere.sort(key=lambda one: one.place.numbers != place.numbers)
             certain = (one for one in elsewhere if self._problem(one, asking) is None)
             return self._known(asking, "moved", next(certain, elsewhere[0]), state)
         if here is not None and is_recorded and not self._may_be_live(asking):
