@@ -111,11 +111,15 @@ def test_dry_says_whether_a_log_is_a_recording(capsys: pytest.CaptureFixture[str
 def test_one_run_of_several(whole: str, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy("bad-run.jsonl", whole)
     assert main(["replay", whole, "mended.yaml"]) == 2
-    assert "holds 2 flows" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "holds 2 flows" in err
+    assert err.endswith("; choose one with flow_id (--flow ID)\n")
     [path] = Path(whole).glob("flow-*.jsonl")
     assert main(["replay", whole, "mended.yaml", "--flow", path.name[5:13]]) == 0
     assert "no differences, 5 the same" in capsys.readouterr().out
     assert main(["replay", whole, "mended.yaml", "--flow", "nothing"]) == 2
+    assert main(["replay", whole, "mended.yaml", "--flow", ""]) == 2
+    assert capsys.readouterr().err.endswith("; give more of the id\n")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,9 @@ def test_one_run_of_several(whole: str, capsys: pytest.CaptureFixture[str]) -> N
         (["--set", "x"], "--set 'x' is not key=value"),
         (["--secret", "x"], "is not PLACE=VARIABLE"),
         (["--secret", "x.output=NO_SUCH_VARIABLE"], "'NO_SUCH_VARIABLE' is not set"),
+        (["--secret", "x.output.access_token=NO_SUCH_VARIABLE"], "'NO_SUCH_VARIABLE' is not set; 'x.output.access_token' gets"),
+        (["--dry", "--frozen", "reed"], "frozen 'reed' is not a step"),
+        (["--dry", "--set", "x"], "--set 'x' is not key=value"),
         (["--secret", "x.output=COLUMNS"], "nothing was redacted in this recording"),
         (["--log-dir", "flow.yaml"], "--log-dir 'flow.yaml' cannot be used"),
     ],
@@ -137,3 +144,19 @@ def test_mistakes_are_one_line(options: list[str], words: str, capsys: pytest.Ca
     out, err = capsys.readouterr()
     assert words in err
     assert (out, err.count("\n")) == ("", 1)
+
+
+def test_a_part_of_a_state_that_was_cut_is_not_enough(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workplace / "doc.yaml").write_text(
+        "observability: {handlers: [{type: file, path: doc.jsonl}]}\n"
+        "nodes: [{uses: file.write, with: {path: out.txt, content: '{{ state.doc.body }}'}}]\n"
+    )
+    load("doc.yaml").run({"doc": {"title": "t", "body": "b" * 20_000}})
+    Path("out.txt").unlink()
+    given = ["replay", "doc.jsonl", "doc.yaml", "--live", "*", "--set", "doc.title=u"]
+    assert main(given) == 2
+    assert "was cut at input.doc.body; give that key with state (--set)" in capsys.readouterr().err
+    assert main([*given, "--dry"]) == 2
+    assert main([*given, "--set", "doc.body=short", "--dry"]) == 0
+    assert main([*given, "--set", "doc.body=short"]) == 0
+    assert Path("out.txt").read_text() == "short"

@@ -661,6 +661,8 @@ def test_a_long_way_is_shortened() -> None:
         ({"password": "[REDACTED]", "text": "the key [REDACTED] …[+9 chars]"}, ["input.password", "input.text"], ("input.text",)),
         ({"password": "[REDACTED]", "url": "https://[REDACTED]@host"}, ["input.password", "input.url"], ()),
         ({"[REDACTED]": 1}, ['input["[REDACTED]"]'], ()),
+        ({"[REDACTED]": "xx…[+9 chars]"}, ['input["[REDACTED]"]'], ('input["[REDACTED]"]',)),
+        ({"[REDACTED]": {"a": [1, "[+3 items]"]}}, ['input["[REDACTED]"]'], ('input["[REDACTED]"]',)),
         ({"text": "xx…[+9 chars]", "other": "[REDACTED]"}, [], ()),
         ({"password": "[REDACTED]"}, ["input.password", "…"], ("input",)),
         ({"text": 1}, ["input.gone", "inputs", "message", 7, "error.traceback"], ("input.gone",)),

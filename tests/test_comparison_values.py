@@ -56,6 +56,19 @@ def test_what_is_equal(old: Any, new: Any) -> None:
     assert found(old, new) == []
 
 
+def test_whole_numbers_that_are_close_are_two_numbers() -> None:
+    """They may be the ids of two orders."""
+    assert found(10_000_000_001, 10_000_000_002) == [("output", "changed", 10_000_000_001, 10_000_000_002)]
+
+
+def test_times_of_what_is_not_of_the_run_are_compared() -> None:
+    """A key may be called flow_id without an event around it."""
+    old, new = ({"flow_id": "a", "start": start, "end": 9} for start in (1, 2))
+    assert found(old, new) == [("output.start", "changed", 1, 2)]
+    ids = (frozenset({"a"}), frozenset({"b"}))
+    assert not [*changes("output", {"output": old}, {"output": {**new, "flow_id": "a"}}, (ids[0], ids[0]))]
+
+
 def test_numbers_out_of_range_are_compared() -> None:
     """An integer that no float holds is another number than any float."""
     assert found(10**400, 1.5) == [("output", "changed", 10**400, 1.5)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,7 +26,10 @@ from the_edge_obs.event import Event, problems
 from the_edge_obs.flow_log import FlowLog, build_flow_log
 from the_edge_obs.flows import Report, load, recorded_answers, replay
 from the_edge_obs.flows.replaying import problems as unusable
+from the_edge_obs.flows.replaying.recording import holds_placeholder
+from the_edge_obs.instrumentation.answers import ReplayStopped
 from the_edge_obs.instrumentation.decorator import observable
+from the_edge_obs.instrumentation.registries import instrument
 from the_edge_obs.store.sources import get_flow_log
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -148,6 +154,28 @@ def test_a_renamed_step_moves_its_answer() -> None:
     [moved] = report.calls["moved"]
     assert (moved.place, moved.why) == ("renamed", "recorded at ask")
     assert report.stopped is None
+
+
+def test_branches_of_a_renamed_step_get_their_own_answers() -> None:
+    """Although they ask the same, in another order."""
+
+    def flow(name: str, *steps: dict[str, Any], limit: int = 2) -> dict[str, Any]:
+        fan = {"type": "dynamic_parallel", "items": "{{ [0, 1] }}", "max_concurrency": limit, "output": "r"}
+        return flow_of({"name": name, **fan, "steps": [*steps]})
+
+    log = record(flow("fan", ask(prompt="same"), limit=1), llm_ask=lambda state, prompt: state["item"])
+    is_done = threading.Event()
+
+    def gate(state: Any, before: int | None = None, after: int | None = None) -> None:
+        if before == 0:
+            assert is_done.wait(10)
+        elif after == 1:
+            is_done.set()
+
+    gates = [{"uses": "my.agent", "with": {name: "{{ item }}"}} for name in ("before", "after")]
+    report = again(log, flow("all", gates[0], ask(prompt="same"), gates[1]), live=["my.*"], actions={"my_agent": gate})
+    assert report.state is not None
+    assert [branch["ask"] for branch in report.state["r"]] == [0, 1]
 
 
 def test_an_answer_is_given_once() -> None:
@@ -619,6 +647,18 @@ def test_secrets_beyond_a_cut_are_no_difference(tmp_path: Path) -> None:
     assert same(again(log, flow))
 
 
+def test_keys_that_only_an_action_takes_for_secret_are_no_difference(tmp_path: Path) -> None:
+    @observable("llm.own", sanitize_keys=["topic"])
+    def act(state: Any, prompt: Any) -> str:
+        return "answer"
+
+    def flow(topic: str) -> dict[str, Any]:
+        return flow_of(ask(uses="my.agent", prompt={"topic": topic, "text": LONG}))
+
+    log = whole(flow("abc"), tmp_path, my_agent=act)
+    assert again(log, flow("xyz"), actions={"my_agent": act}).stopped is None
+
+
 def test_long_prompts_with_the_id_of_the_run_are_the_same(tmp_path: Path) -> None:
     flow = flow_of(ask(prompt="{{ state.flow_id }}" + LONG))
     assert again(whole(flow, tmp_path, llm_ask=echo), flow).stopped is None
@@ -633,6 +673,33 @@ def test_whole_errors_have_their_class_and_attributes(tmp_path: Path) -> None:
     assert type(report.error) is OutOfStockError
     assert report.error.args == ("desk", 3)
     assert not report.diff, str(report.diff)
+
+
+def test_whole_errors_say_what_they_said(tmp_path: Path) -> None:
+    """Arguments do not have everything: the path of a file that is not there is an attribute."""
+    code = {"name": "n", "run": "return {'n': state['__error__']['message']}"}
+    flow = flow_of(ask(on_error={"mode": "graceful"}), code)
+    report = again(whole(flow, tmp_path, {"x": 1}, llm_ask=lambda state, prompt: Path("/no/such/file").read_text()), flow)
+    assert same(report), str(report.diff)
+    assert report.state is not None
+    assert report.state["n"] == "[Errno 2] No such file or directory: '/no/such/file'"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"node": "llm.two"},
+        {"error": {"mro": ["ValueError", "Exception"], "args": {"$": "tuple", "v": []}}},
+    ],
+)
+def test_a_whole_answer_of_another_call_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    log = whole(flow_of(ask()), tmp_path, {"x": 1}, llm_ask=echo)
+    file = Path(f"{log}.full")
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changed}) + "\n")
+    report = again(log, flow_of(ask()))
+    assert report.stopped is not None
+    assert "its whole answer is that of another call" in str(report.stopped)
+    assert "record it whole" not in report.stopped.hint
 
 
 # --- files and folders ---
@@ -687,6 +754,16 @@ def test_another_folder_is_no_difference_and_the_handlers_of_the_flow_get_nothin
     assert get_flow_log(kept).metrics["node_count"] == 3
 
 
+def test_another_folder_is_no_difference_for_whole_answers(tmp_path: Path) -> None:
+    block = {"handlers": [{"type": "file", "path": str(tmp_path / "log.jsonl")}], "record": {"full": ["llm.*"]}}
+    nodes = [ask(prompt="{{ flow_dir }}/x"), ask("two", "{{ state.ask.content }}", uses="llm.two")]
+    for folder in ("production", "ci"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "flow.yaml").write_text(json.dumps({"observability": block, "nodes": nodes}))
+    load(tmp_path / "production" / "flow.yaml", dotted({"llm_ask": echo, "llm_two": echo})).run()
+    assert same(again(tmp_path / "log.jsonl", tmp_path / "ci" / "flow.yaml"))
+
+
 @pytest.mark.parametrize("name", ["viewing", "llm_agent", "self_repair", "quickstart"])
 def test_examples_replay_without_differences_or_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -704,6 +781,192 @@ def test_examples_replay_without_differences_or_are_refused(name: str, tmp_path:
         assert (name, report.stopped is not None and report.stopped.kind) == ("quickstart", "unfit"), refused
     else:
         assert same(report), report.stopped or str(report.diff)
+
+
+# --- inputs that look alike ---
+
+KEY = "sk-live-" + "Zq3xR7tLm9Kp2Wv8Ns4B"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (10_000_000_001, 10_000_000_002),
+        (1764527794.12, 1764527794.95),
+        ({"flow_id": "a", "start": 1}, {"flow_id": "a", "start": 2}),
+        (lambda: 1, lambda: 2),
+        ({KEY: LONG}, {KEY: LONG[:-1] + "b"}),
+    ],
+)
+def test_an_input_that_is_only_nearly_the_same_is_another_one(old: Any, new: Any) -> None:
+    log = record(flow_of(ask()), {"x": old}, llm_ask=lambda state, prompt: "answer")
+    report = again(log, flow_of(ask()), {"x": new})
+    assert report.stopped is not None
+    assert report.asked == ()
+
+
+def test_a_parameter_called_flow_id_makes_no_event_of_a_call() -> None:
+    def flow(start: int) -> dict[str, Any]:
+        given = {"flow_id": "{{ state.flow_id }}", "start": start}
+        return flow_of({"name": "page", "uses": "llm.ask", "with": given, "output": "page"})
+
+    log = record(flow(0), llm_ask=lambda state, flow_id, start: start)
+    assert same(again(log, flow(0)))
+    assert again(log, flow(10)).stopped is not None
+
+
+def test_the_id_of_the_recorded_run_in_an_answer_is_no_difference() -> None:
+    mixed = {"name": "mix", "run": "return {'y': state['ask']['content'] + ' of ' + state['flow_id']}"}
+    flow = flow_of(ask(prompt="id {{ state.flow_id }}"), mixed)
+    log = record(flow, llm_ask=echo)
+    assert same(again(log, flow))
+
+
+# --- what must not be sent, and calls whose place is not known ---
+
+
+def test_placeholders_that_came_by_the_state_or_an_error_are_never_sent(tmp_path: Path) -> None:
+    def act(state: Any, prompt: Any) -> Any:
+        state["session"] = {"api_key": KEY}
+        raise ValueError(f"{KEY} has expired")
+
+    key, message = ("{{ state.session.api_key }}", "{{ state.__error__.message }}")
+    first = ask(on_error={"mode": "graceful"})
+    options: Any = {"live": ["llm.two"], "again": True}
+    flow = flow_of(first, ask("two", message, uses="llm.two"))
+    report = again(record(flow, llm_ask=act, llm_two=echo), flow, **options)
+    assert report.stopped is not None
+    assert "in place of a secret" in str(report.stopped)
+    flow = flow_of(first, ask("two", key, uses="llm.two"))
+    log, sent = whole(flow, tmp_path, llm_ask=act, llm_two=echo), list[Any]()
+    report = again(log, flow, **options)
+    assert report.stopped is not None
+    assert "--secret ask.state.session.api_key=VARIABLE" in report.stopped.hint
+    options["actions"] = {"llm_two": lambda state, prompt: sent.append(prompt)}
+    again(log, flow, secrets={"ask.state.session.api_key": KEY}, **options)
+    assert sent == [KEY]
+
+
+class Linked:
+    __slots__ = ("__weakref__", "all", "text")
+    all: list[Any]
+    text: str
+
+
+@pytest.mark.parametrize("text", ["Bearer [REDACTED]", "Bearer x"])
+def test_objects_that_reach_each_other_are_searched_once(text: str) -> None:
+    nodes = [Linked() for _ in range(30)]
+    for node in nodes:
+        node.all, node.text = nodes, "x"
+    nodes[-1].text = text
+    assert holds_placeholder({"client": nodes}) == ("[REDACTED]" in text)
+
+
+def test_a_call_that_is_not_logged_gets_no_answer_of_the_span_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("own_helper")
+    monkeypatch.setitem(sys.modules, "own_helper", module)
+
+    @observable("helper")
+    def helper(text: str) -> str:
+        answer: str = vars(module)["actions"]["llm.ask"](prompt=text)
+        return f"helper: {answer}"
+
+    vars(module).update(helper=helper)
+    code = "import own_helper\nown_helper.actions = actions\nreturn {'n': own_helper.helper('q')}"
+    flow = flow_of({"name": "n", "run": code}, observability={"levels": {"llm": "error"}})
+    log = record(flow, llm_ask=lambda state=None, prompt=None: "real")
+    report = again(log, flow)
+    assert report.stopped is not None
+    assert "its level is filtered" in report.stopped.why
+
+
+def test_answers_that_get_no_events_say_so() -> None:
+    answers = recorded_answers(record(flow_of(ask(prompt="q")), llm_ask=echo))
+    actions: dict[str, Any] = {"llm.ask": fires()}
+    undo = configure({"handlers": [{"type": "callback", "callback": lambda event: None}]})
+    try:
+        instrument(actions, answers=answers)
+        with pytest.raises(ReplayStopped, match=r"got no events of the run.*callback: answers\.take"):
+            actions["llm.ask"](prompt="q")
+    finally:
+        undo()
+
+
+def test_a_call_in_a_thread_without_the_run_says_so() -> None:
+    code = "import threading\nt = threading.Thread(target=lambda: actions['llm.ask'](prompt='q'))\nt.start(); t.join()\nx = 1"
+    flow = flow_of({"name": "n", "run": code})
+    monitor = threading.excepthook
+    threading.excepthook = lambda args: None
+    try:
+        report = again(record(flow, llm_ask=lambda state=None, prompt=None: "real"), flow)
+    finally:
+        threading.excepthook = monitor
+    assert report.stopped is not None
+    assert "in a thread that does not know the run; pass the_edge_obs.wrap(function)" in str(report.stopped)
+
+
+# --- what is said before, and what happens ---
+
+
+def test_what_is_said_to_be_unusable_is_what_stops(tmp_path: Path) -> None:
+    @observable("inner")
+    def inner() -> object:
+        return object()
+
+    def act(state: Any, prompt: Any) -> Any:
+        inner()
+        return "answer"
+
+    flow = flow_of(ask())
+    log = record(flow, {"x": 1}, llm_ask=act)
+    assert [*unusable(recorded_answers(log))] == []  # what an answered action did inside is not asked for
+    assert same(again(log, flow))
+    flow = flow_of(ask(prompt=LONG), ask("two", LONG, uses="llm.two"))
+    later: dict[str, Any] = {"live": ["llm.*"], "from_step": "two"}
+    log = record(flow, llm_ask=echo, llm_two=echo)
+    assert [line.partition(" ")[0] for line in unusable(recorded_answers(log, **later))] == ["ask"]
+    assert str(again(log, flow, **later).stopped).startswith("ask ")
+    flow = flow_of({"name": "now", "run": f"return {{'now': {LONG!r}}}"})
+    log = record(flow)
+    assert [*unusable(recorded_answers(log))] == []
+    assert [line.partition(" ")[0] for line in unusable(recorded_answers(log, frozen=["now"]))] == ["now"]
+    assert str(again(log, flow, frozen=["now"]).stopped).startswith("now ")
+    flow = flow_of(ask())
+    path = whole(flow, tmp_path, {"x": [object(), LONG]}, llm_ask=echo)
+    [line] = unusable(recorded_answers(path), ["x"])
+    assert "was not recorded: object: it is not plain data" in line
+    assert str(again(path, flow, {"x": [object(), LONG]}).stopped).startswith(line)
+
+
+def test_an_effect_whose_content_was_cut_can_be_pretended() -> None:
+    flow = flow_of(ask(uses="file.put", prompt=LONG))
+    log = record(flow, file_put=lambda state, prompt: "written")
+    assert [*unusable(recorded_answers(log, pretend=["file.*"]))] == []
+    report = again(log, flow, pretend=["file.*"])
+    assert [one.kind for one in report.asked] == ["pretended"]
+    assert "was cut at input.prompt" in report.asked[0].why
+
+
+def test_an_initial_state_that_was_cut_is_given_where_it_was_cut() -> None:
+    def cut(given: list[str], **state: Any) -> list[str]:
+        return recorded_answers(record(flow_of({"name": "n", "run": "return {}"}), state)).recording.cut_state(given)
+
+    doc = {"title": "t", "body": LONG}
+    assert cut([], doc=doc) == cut(["doc.title"], doc=doc) == cut(["do"], doc=doc) == ["input.doc.body"]
+    assert cut(["doc.body"], doc=doc) == cut(["doc"], doc=doc) == []
+    assert cut([], **{"a b": LONG}) == ['input["a b"]']
+    assert cut(["a b"], **{"a b": LONG}) == []
+    many = {f"k{n}": n for n in range(300)}
+    assert cut(["k1"], **many) == ["input"]
+    assert cut([*many], **many) == []
+
+
+@pytest.mark.parametrize("code", ["raise KeyError('other')", "return {}"])
+def test_another_failure_is_not_as_before(code: str) -> None:
+    log = record(flow_of({"name": "n", "run": "raise ValueError('x')"}))
+    last = {"name": "last", "run": "raise ValueError('x')"}
+    assert not again(log, flow_of({"name": "n", "run": code}, last)).is_as_before
+    assert again(log, flow_of({"name": "n", "run": "raise ValueError('y')"})).is_as_before
 
 
 # --- arguments ---

@@ -74,6 +74,65 @@ def test_value_that_was_lost_is_an_error_when_it_is_read(tmp_path: Path) -> None
         _ = record.output
 
 
+DEEP: list[Any] = []
+for _ in range(480):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"$": "bytes", "v": 5},
+        {"$": "bytearray", "v": [1]},
+        {"$": "uuid", "v": 5},
+        {"$": "dataclass", "type": 5, "v": {}},
+        {"$": "dataclass", "type": "x", "v": 5},
+        {"$": "timedelta", "v": [1e308, 1]},
+        {"$": None, "v": 1},
+        {"$": ["tuple"], "v": 1},
+        DEEP,
+    ],
+)
+@pytest.mark.parametrize("key", ["output", "state", "error"])
+def test_value_that_somebody_has_changed_is_an_error_when_it_is_read(tmp_path: Path, key: str, tree: Any) -> None:
+    """It is one that a replay reports, with its place."""
+    line = {key: {"mro": ["ValueError"], "args": tree} if key == "error" else {"a": tree}}
+    (record,) = full_records(written(tmp_path, line)).values()
+    with pytest.raises(NotRecordedError, match=key):
+        _ = record.output, record.state, record.error and record.error.exception()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"error": {"mro": 5}},
+        {"error": {"mro": [5]}},
+        {"removed": [1]},
+        {"redacted": [None]},
+        {"lost": {"output": 1}},
+        {"input": {"sha256": 1}},
+    ],
+)
+def test_line_whose_parts_are_not_texts_is_an_error(tmp_path: Path, line: dict[str, Any]) -> None:
+    """A replay would look for them in texts."""
+    with pytest.raises(LogFileError, match="hold texts"):
+        full_records(written(tmp_path, line))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"mro": ["ValueError"], "args": 5},
+        {"mro": ["\0"], "args": {"$": "tuple", "v": []}},
+    ],
+)
+def test_error_that_cannot_be_made_is_an_error(tmp_path: Path, error: dict[str, Any]) -> None:
+    (record,) = full_records(written(tmp_path, {"error": error})).values()
+    assert record.error is not None
+    with pytest.raises(NotRecordedError, match="error"):
+        record.error.exception()
+
+
 class LoadedError(ValueError):
     """A class that is loaded; making it again runs none of its code."""
 

@@ -39,9 +39,9 @@ examples:
   tea-obs replay run.jsonl triage.yaml --set language=fr --frozen now --ignore input.requested_at
   tea-obs replay run.jsonl triage.yaml --fail-on status,output   # in CI
 
-exit codes: 0 the flow ended, or failed as it had failed; or the log is usable (--dry),
-1 the replay stopped, or the flow failed where it had not, or a difference that --fail-on
-names, 2 bad usage or input, or the recording is not whole where it is needed.
+exit codes: 0 the flow ended, or failed as it had failed, in that step with that class of
+error; or the log is usable (--dry), 1 the replay stopped, or the flow failed in another
+way, or a difference that --fail-on names, 2 bad usage or input, or the recording is not whole where it is needed.
 """
 
 _PASSED_ON: Final = ("live", "from_step", "again", "pretend", "frozen", "ignore")
@@ -77,6 +77,7 @@ def call(args: argparse.Namespace) -> int:
     """Run the command."""
     # Imported here: the runner imports jinja2, which the other commands do not need.
     from ..flows import load, recorded_answers, replay
+    from ..flows.replaying import check_state, check_steps
 
     if args.fail_on is not None:
         check_fail_on(args.fail_on)
@@ -89,9 +90,12 @@ def call(args: argparse.Namespace) -> int:
     options |= {"secrets": _secrets(args.secret), "flow_id": args.flow}
     if args.dry or args.set:
         answers = recorded_answers(args.log, **options, file=flow.file)
-        if args.dry:
-            return _dry(answers, flow.sha256, view_for(sys.stdout, ascii_only=args.ascii))
         given = initial_state(None, args.set, answers.recording.state())
+        names = [setting.partition("=")[0] for setting in args.set]
+        if args.dry:
+            check_steps(answers.rules, flow)
+            return _dry(answers, names, flow.sha256, view_for(sys.stdout, ascii_only=args.ascii))
+        check_state(answers.recording, names)  # of a key with parts, only some may be given
         options["state"] = {key: given[key] for key in (setting.partition("=")[0].split(".")[0] for setting in args.set)}
     with redirect_stdout(sys.stderr):  # what the flow prints is not part of the comparison
         report = replay(args.log, flow, log_dir=args.log_dir, **options)
@@ -120,18 +124,19 @@ def _secrets(given: Sequence[str]) -> Mapping[str, str]:
                 f"--secret {setting!r} is not PLACE=VARIABLE; write --secret login.output.access_token=TOKEN"
             )
         if variable not in os.environ:
-            raise ConfigurationError(f"--secret {setting!r}: the environment variable {variable!r} is not set")
+            # Behind the option or an equals sign, the name of the variable would look like the secret itself, and be redacted.
+            raise ConfigurationError(f"the environment variable {variable!r} is not set; {place!r} gets its secret from there")
         secrets[place] = os.environ[variable]
     return secrets
 
 
-def _dry(answers: RecordedAnswers, sha256: str | None, view: View) -> int:
+def _dry(answers: RecordedAnswers, given: Sequence[str], sha256: str | None, view: View) -> int:
     """Say whether a recording can be used, without running anything."""
     from ..flows.replaying import problems
 
     recording = answers.recording
     log = recording.log
-    found = list(problems(answers))
+    found = list(problems(answers, given))
     whole = sum(call.full is not None for call in recording.calls.values())
     print(f"{printable(log.name or '?')}  {log.status}  {log.flow_id}")
     print(f"{counted(len(list(recording.unused())), 'recorded call')}, {counted(whole, 'whole answer')}")

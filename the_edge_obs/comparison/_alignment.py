@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from ..event import ENDS, Event, dumps, is_number
+from ..event import ENDS, ROOT_NODE, Event, dumps, is_number
 from ..flow_log import COUNTED, FlowLog, SpanInfo
 from ._sequences import Pairs, common, rising, same
 from .cuts import cut_of
@@ -75,8 +75,10 @@ class Tree:
     """
 
     def __init__(self, log: FlowLog) -> None:
-        self.ids: AbstractSet[str] = {log.flow_id, *(span.span_id for span in log.spans)}
-        self._flow_id = log.flow_id
+        # A replay has the recorded run's id in the answers that it was given.
+        recorded = (e["data"].get("replay_of") for e in log.events if e["node"] == ROOT_NODE and e["event_type"] == "entry")
+        self._flow_ids = {log.flow_id, *(flow_id for flow_id in recorded if isinstance(flow_id, str))}
+        self.ids: AbstractSet[str] = {*self._flow_ids, *(span.span_id for span in log.spans)}
         self._has_digests = False
         self._entries: dict[str, dict[str, Any]] = {}
         self._ends: dict[tuple[str, str], dict[str, Any]] = {}
@@ -125,7 +127,7 @@ class Tree:
         """Return a short text that only equal values share, or None for a value that is nested too deep."""
         try:
             text = dumps(value)
-            if self._flow_id in text:
+            if any(flow_id in text for flow_id in self._flow_ids):
                 text = dumps(lasting(value, self.ids))
             if DIGEST_MARK in text:
                 self._has_digests, text = True, without_digests(text)

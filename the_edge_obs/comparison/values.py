@@ -16,8 +16,10 @@ from ..redaction.marks import inside
 from ._sequences import common
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_OURS: Final = ("flow_id", "span_id")  # an object with one of them is an event, a span or a flow log
+_OURS: Final = ("flow_id", "span_id")  # an object with an id of the run at one of them is an event, a span or a flow log
 _TIMES: Final = frozenset({"timestamp", "start", "end"})
+NOISE: Final = 1e-9
+"""The relative difference of two numbers, one of them a float, that counts as none."""
 _ABSENT: Final = object()
 
 
@@ -90,6 +92,7 @@ def changes(
     new: Mapping[str, Any],
     ids: tuple[AbstractSet[str], AbstractSet[str]],
     pairing: Pairing | None = None,
+    noise: float = NOISE,
 ) -> Iterator[Change]:
     """Yield the differences between the values of a key in two objects; the key may be missing.
 
@@ -98,6 +101,7 @@ def changes(
         old, new: The objects.
         ids: The ids of the old and of the new run; they are treated as equal, also inside texts.
         pairing: The placeholders that were mapped so far. Default: none.
+        noise: The relative difference of two numbers, one of them a float, that counts as none; 0: they must be equal.
     """
     if old.get(key) is new.get(key) is None:
         return  # no output, and an output that is null
@@ -109,7 +113,7 @@ def changes(
     # A value that is nested too deep for this is compared as it is.
     with suppress(RecursionError):
         before, after = lasting(before, ids[0]), lasting(after, ids[1])
-    yield from _walked(key, before, after, pairing)
+    yield from _walked(key, before, after, pairing, noise)
 
 
 def lasting(value: Any, ids: AbstractSet[str], ours: bool = False) -> Any:
@@ -126,7 +130,7 @@ def lasting(value: Any, ids: AbstractSet[str], ours: bool = False) -> Any:
         return [lasting(item, ids, ours) for item in value]
     if not isinstance(value, dict):
         return value
-    ours = ours or any(key in value for key in _OURS)
+    ours = ours or any(isinstance(own := value.get(key), str) and own in ids for key in _OURS)
     return {key: None if ours and _is_time(key, item) else lasting(item, ids, ours) for key, item in value.items()}
 
 
@@ -142,7 +146,7 @@ def as_text(value: Any) -> str | None:
         return None
 
 
-def _walked(path: str, old: Any, new: Any, pairing: Pairing) -> Iterator[Change]:
+def _walked(path: str, old: Any, new: Any, pairing: Pairing, noise: float) -> Iterator[Change]:
     waiting = [(path, old, new)]
     while waiting:
         path, old, new = waiting.pop()
@@ -155,7 +159,7 @@ def _walked(path: str, old: Any, new: Any, pairing: Pairing) -> Iterator[Change]
             waiting.extend(reversed(inner))
         elif isinstance(old, list) and isinstance(new, list):
             waiting.extend(reversed(list(_items(path, old, new))))
-        elif not _alike(old, new, pairing):
+        elif not _alike(old, new, pairing, noise):
             yield Change(path, "changed", old, new)
 
 
@@ -176,15 +180,20 @@ def _items(path: str, old: list[Any], new: list[Any]) -> Iterator[tuple[str, Any
         start, new_start = end + 1, new_end + 1
 
 
-def _alike(old: Any, new: Any, pairing: Pairing) -> bool:
-    """Tell whether two values are the same: numbers by value, without the last digits of a float; true is not 1."""
+def _alike(old: Any, new: Any, pairing: Pairing, noise: float) -> bool:
+    """Tell whether two values are the same: numbers by value, without the last digits of a float; true is not 1.
+
+    Two whole numbers are never nearly the same: they may be the ids of two orders.
+    """
     if type(old) is str and type(new) is str and DIGEST_MARK in old:
         return pairing.is_alike(old, new)
     if type(old) is type(new) and old == new:
         return True
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in (old, new)):
         return False
+    if isinstance(old, int) and isinstance(new, int):
+        return False
     try:
-        return math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12)
+        return math.isclose(old, new, rel_tol=noise, abs_tol=noise / 1000)
     except OverflowError:
         return bool(old == new)

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from ..actions.retrying import Retrying
 from ..errors import FlowRunError
-from ..instrumentation.answers import Answer, Asking
+from ..instrumentation.answers import Answer, Asking, Real
 from ..instrumentation.capture import is_soft_failure
 from ..instrumentation.decorator import answering
 from ..recording.records import NOTHING
@@ -264,7 +264,7 @@ class Executor:
         call: Callable[[], Any],
     ) -> Any:
         """Return the answer to a call, or the finished result of the real one."""
-        got = asked.ask(name, params, at.state, function, call)
+        got = asked.ask(name, params, at.state, Real(function, call))
         if type(got) is not Answer:
             return finished(got, trace)
         trace.answered, trace.metrics = True, dict(got.metrics or {})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..context import CURRENT, Place
 from ..recording.callables import kind_of, way_of
 from ..recording.records import NOTHING
+from ..secrets.keys import KEY_CLASSES, KeyClasses
 from .later import hand_on
 from .span_events import OpenSpan
 from .wrappers import WRAPPERS, ObservedNode
@@ -42,10 +43,14 @@ class Real:
 
     Attributes:
         function: The action, or None for inline code.
+        is_logged: Whether the call has a span. If its level is filtered, the current span is one around it.
+        classes: Which keys of its input are secret.
     """
 
     function: Callable[..., Any] | None
     _call: Callable[[], Any]
+    is_logged: bool = True
+    classes: KeyClasses = KEY_CLASSES
 
     def __call__(self) -> Any:
         """Make the call, and return its result."""
@@ -72,7 +77,7 @@ class Answers(Protocol):
     def call(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Any:
         """Return an ``Answer``, or call ``real`` and return its result.
 
-        It is called inside the span of the call, whose entry is logged already.
+        It is called inside the span of the call, whose entry is logged already; see ``Real.is_logged``.
 
         Args:
             name: The name of the action in the registry; ``python.run`` for inline code.
@@ -99,7 +104,7 @@ class Asking:
     real_calls: int = 0
     stop: ReplayStopped | None = field(default=None)
 
-    def ask(self, name: str, params: Mapping[str, Any], state: Any, function: Any, call: Callable[[], Any]) -> Any:
+    def ask(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Any:
         """Return an ``Answer``, or the result of the real call.
 
         Raises:
@@ -108,11 +113,11 @@ class Asking:
         self.check()
 
         def make() -> Any:
-            self.real_calls += function is not None
-            return call()
+            self.real_calls += real.function is not None
+            return real()
 
         try:
-            return self.answers.call(name, params, state, Real(function, make))
+            return self.answers.call(name, params, state, replace(real, _call=make))
         except ReplayStopped as stop:
             self.stop = self.stop or stop
             raise
@@ -138,9 +143,9 @@ def asking(fn: Any, node: ObservedNode, name: str, asked: Asking) -> Callable[..
         opened = node.open(args, kwargs) if node.logger.isEnabledFor(node.level) else None
         token = None if opened is None else CURRENT.set(opened.context)
         try:
-            got = asked.ask(
-                name, _params(node, args, kwargs), node.capture.state_of(args, kwargs), fn, lambda: fn(*args, **kwargs)
-            )
+            params, state = _params(node, args, kwargs), node.capture.state_of(args, kwargs)
+            real = Real(fn, lambda: fn(*args, **kwargs), opened is not None, node.classes)
+            got = asked.ask(name, params, state, real)
         except BaseException as error:
             _end(node, token, opened, kwargs, NOTHING, error)
             raise

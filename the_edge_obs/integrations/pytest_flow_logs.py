@@ -80,7 +80,7 @@ class PytestFlowLogs(FlowLogs):
 
         Raises:
             AssertionError: The replay stopped, or there is no such log.
-            Exception: What the flow raised, where the recorded run had not failed.
+            Exception: What the flow raised, where the recorded run had not failed in that step, with that class.
         """
         __tracebackhide__ = True
         path, loaded = self._path(log), flow if isinstance(flow, Flow) else load(self._source(flow), actions)

@@ -340,21 +340,30 @@ def value_of(tree: Any, path: str = "output") -> Any:
     Raises:
         NotRecordedError: A part of it was not recorded, or is of a type that cannot be made again.
     """
+    try:
+        return _value_of(tree, path)
+    except RecursionError as error:
+        raise NotRecordedError(f"{path} is not a valid recording: it is nested more than {MAX_DEPTH} deep") from error
+
+
+def _value_of(tree: Any, path: str) -> Any:
     if type(tree) is list:
-        return [value_of(item, f"{path}[{at}]") for at, item in enumerate(tree)]
+        return [_value_of(item, f"{path}[{at}]") for at, item in enumerate(tree)]
     if type(tree) is not dict:
         return tree
-    name = tree.get(TAG)
-    if name is None:
-        return {key: value_of(item, inside(path, key)) for key, item in tree.items()}
+    if TAG not in tree:
+        return {key: _value_of(item, inside(path, key)) for key, item in tree.items()}
+    name = tree[TAG]
     try:
         if name == "dict":
-            return {_hashable(value_of(key, path)): value_of(item, inside(path, _label(key))) for key, item in tree["v"]}
+            return {_hashable(_value_of(key, path)): _value_of(item, inside(path, _label(key))) for key, item in tree["v"]}
         if name == "dataclass":
             return _dataclass(tree, path)
         if name in _MAKERS:
-            return _MAKERS[name](value_of(tree["v"], path))
-    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+            return _MAKERS[name](_value_of(tree["v"], path))
+    except NotRecordedError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:  # somebody has changed it
         raise NotRecordedError(f"{path} is not a valid recording of a {name}: {error}") from error
     if name == "object":
         raise NotRecordedError(
@@ -406,7 +415,7 @@ def loaded(name: str) -> type | None:
 
 def _dataclass(tree: dict[str, Any], path: str) -> Any:
     kind = loaded(tree["type"])
-    fields = {key: value_of(item, inside(path, key)) for key, item in tree["v"].items()}
+    fields = {key: _value_of(item, inside(path, key)) for key, item in tree["v"].items()}
     if kind is None or not dataclasses.is_dataclass(kind) or field_names(kind) != [*fields]:
         raise NotRecordedError(
             f"{path} is a {tree['type']}, which is not loaded, or has other fields now; import its module first"

@@ -8,20 +8,23 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, TypeVar, cast
 
-from ..errors import LogFileError
+from ..errors import LogFileError, NotRecordedError
 from ..files import open_regular, reason_of
 from ..jsonl import log_name
 from ..recording.full import SUFFIX, VERSION
+from ..recording.tracebacks import error_text
+from ..redaction.conversions import name_of
 from ..redaction.typed import loaded, typed, untagged, value_of
 from .paths import LogPath
 
+_T = TypeVar("_T")
 MAX_LINE: Final = 1 << 28
 """The longest line that is read, in bytes."""
 CUT_OFF: Final = "the line is cut off, as when a process is killed"
@@ -47,23 +50,38 @@ class FullError:
         Raises:
             NotRecordedError: One of them was not recorded.
         """
-        return cast("tuple[Any, ...]", value_of(self._args, "error.args"))
+        return _checked(value_of(self._args, "error.args"), tuple, "error.args")
 
-    def exception(self) -> BaseException:
+    def exception(self, text: str | None = None) -> BaseException:
         """Return a new exception with the same classes and arguments.
 
         Only classes of modules that are loaded are used, and none of their code runs. A class that is not loaded is replaced by
         a new one with its name and with its bases.
 
+        Args:
+            text: What it says. If the arguments alone do not say that, as with the path of a ``FileNotFoundError``, its class is
+                a new one below the recorded class. Default None: what the arguments say.
+
         Raises:
-            NotRecordedError: One of the arguments was not recorded.
+            NotRecordedError: One of the arguments was not recorded, or the class cannot be made from them.
         """
+        arguments = self.args
+        try:
+            made = self._made_from(arguments)
+            if text is None or error_text(made) == text:
+                return made
+            own = {"__module__": type(made).__module__, "__str__": lambda self: text}
+            return _made(type(name_of(type(made)), (type(made),), own), arguments)
+        except Exception as error:  # classes and arguments that do not belong together
+            raise NotRecordedError(f"error is not a valid recording of a {self.bases[:1]}: {error}") from error
+
+    def _made_from(self, arguments: tuple[Any, ...]) -> BaseException:
         unknown = [*takewhile(lambda name: _exception_class(name) is None, self.bases)]
         known = [kind for kind in map(_exception_class, self.bases) if kind is not None] or [Exception]
         bases = tuple(kind for at, kind in enumerate(known) if not any(issubclass(nearer, kind) for nearer in known[:at]))
         for name in reversed(unknown):
             bases = (_new_class(name, bases),)
-        return _made(bases[0], self.args)
+        return _made(bases[0], arguments)
 
 
 def _new_class(name: str, bases: tuple[type[BaseException], ...]) -> type[BaseException]:
@@ -137,7 +155,18 @@ class FullRecord:
         Raises:
             NotRecordedError: A part of it was not recorded, or cannot be made again; the message says which and why.
         """
-        return cast("dict[str, Any]", value_of(self._line.get("state", {}), "state"))
+        return _checked(value_of(self._line.get("state", {}), "state"), dict, "state")
+
+    def translated(self, change: Callable[[Any], Any]) -> FullRecord:
+        """Return the same recording with its values, as typed JSON, changed by a function."""
+        line = {key: change(tree) if key in ("output", "state", "error") else tree for key, tree in self._line.items()}
+        return replace(self, error=_error_of(line), _line=line)
+
+
+def _checked(value: Any, kind: type[_T], path: str) -> _T:
+    if type(value) is not kind:
+        raise NotRecordedError(f"{path} is not a valid recording: it is a {type(value).__name__}, not a {kind.__name__}")
+    return value
 
 
 FullRecords = Mapping[tuple[str, str], FullRecord]
@@ -217,23 +246,31 @@ def _parsed(line: bytes) -> dict[str, Any] | str:
         for key, kind in {"input": dict, "error": dict, "state": dict, "removed": list, "redacted": list, "lost": dict}.items()
     ):
         return "not a line of a full recording: flow_id, span_id and node are texts"
+    bases = tree.get("error", {}).get("mro", [])
+    texts = [*tree.get("removed", ()), *tree.get("redacted", ()), *tree.get("lost", {}).values()]
+    texts += [tree.get("input", {}).get("sha256") or "", *(bases if isinstance(bases, list) else [bases])]
+    if not all(isinstance(text, str) for text in texts):
+        return "not a line of a full recording: removed, redacted, lost, input.sha256 and error.mro hold texts"
     return tree
 
 
 def _record(line: dict[str, Any]) -> FullRecord:
-    error = line.get("error")
-    failure = None if error is None else FullError(tuple(error.get("mro", ())), str(error.get("message")), error.get("args", []))
     return FullRecord(
         line["flow_id"],
         line["span_id"],
         line["node"],
         line.get("input", {}).get("sha256"),
-        failure,
+        _error_of(line),
         tuple(line.get("removed", ())),
         tuple(line.get("redacted", ())),
         line.get("lost", {}),
         line,
     )
+
+
+def _error_of(line: Mapping[str, Any]) -> FullError | None:
+    error = line.get("error")
+    return None if error is None else FullError(tuple(error.get("mro", ())), str(error.get("message")), error.get("args"))
 
 
 __all__ = ["FullError", "FullRecord", "FullRecords", "full_files", "full_problems", "full_records"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -14,6 +14,7 @@ from ...context import SpanContext, current
 from ...event import ENDS, Event, status_of
 from ...instrumentation.answers import Answer, Real
 from ...redaction.typed import digest_of
+from ...secrets.keys import KEY_CLASSES, KeyClasses
 from .folding import Folder, differing, plain
 from .places import CODE, STRUCTURE, Place, Places
 from .recording import OURS, Call, Recording, holds_placeholder
@@ -105,9 +106,24 @@ class RecordedAnswers:
                 if event["node"] not in STRUCTURE:
                     self._entries[event["span_id"]] = (place, event)
 
-    def may_call(self, node: str) -> bool:
-        """Tell whether calls of a node may be made for real."""
-        return any(fnmatchcase(node, glob) for glob in self.rules.live)
+    def unanswerable(self) -> Iterator[tuple[Call, str]]:
+        """Yield the recorded calls that will have no answer, and why. What may be called for real is left out."""
+        has_begun, answered = self.rules.from_step is None, list[Call]()
+        found = list[tuple[Call, str]]()
+        for call in self.recording.calls.values():
+            has_begun = has_begun or self.rules.from_step in call.place.steps
+            if call.node == CODE:
+                problem = call.problem() if call.step in self.rules.frozen else None
+            elif call.node in OURS or (has_begun and _is_named(self.rules.live, call.node)):
+                continue
+            else:
+                answered.append(call)
+                is_pretended = _is_named(self.rules.pretend, call.node)
+                problem = call.problem() or (None if is_pretended else call.doubt(self.recording.ignored))
+            if problem is not None:
+                found.append((call, problem))
+        hidden = self.recording.inside_of(answered)
+        yield from ((call, problem) for call, problem in found if call.span.span_id not in hidden)
 
     def unused(self) -> list[str]:
         """Return the places of recorded calls that were not asked for so far."""
@@ -126,26 +142,26 @@ class RecordedAnswers:
             if self.stopped is not None:
                 raise self.stopped
             try:
-                answer = self._decided(name, params, state)
+                answer = self._decided(name, params, state, real)
             except Stop as stop:
                 self.stopped = stop
                 raise
         return real() if answer is None else answer
 
-    def _decided(self, name: str, params: Mapping[str, Any], state: Any) -> Answer | None:
+    def _decided(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Answer | None:
         """Return the answer, or None to make the call."""
         me = current()
-        own = None if me is None else self._entries.pop(me.span_id, None)
+        own = None if me is None or not real.is_logged else self._entries.pop(me.span_id, None)
         if me is None or own is None:
             if name == CODE and not self.rules.frozen:
                 return None
-            self._filtered(name)
+            self._without_place(name, real.is_logged)
         place, entry = own
         self._has_begun = self._has_begun or self.rules.from_step in place.steps
         here = self.recording.calls.get(place.path)
         if name == CODE:
             return self._code(me, place, here, state)
-        asking = _Asking(name, me.node, place, plain(entry["data"], self._ids, self.recording.ignored), params, me)
+        asking = _Asking(name, me.node, place, plain(entry["data"], self._ids, self.recording.ignored), params, me, real.classes)
         if here is not None and here.node != me.node:
             return self._other(asking, None, (Change("node", "changed", here.node, me.node),), state)
         changes = tuple(differing(here.given, asking.given)) if here is not None else ()
@@ -153,6 +169,8 @@ class RecordedAnswers:
         if here is not None and is_recorded and here.given_to is None:
             return self._known(asking, "same", here, state)
         if elsewhere := [one for one in self.recording.with_input(me.node, asking.given) if one.given_to is None]:
+            # Of several, that of the same branch, iteration and attempt: a step may have got another name.
+            elsewhere.sort(key=lambda one: one.place.numbers != place.numbers)
             certain = (one for one in elsewhere if self._problem(one, asking) is None)
             return self._known(asking, "moved", next(certain, elsewhere[0]), state)
         if here is not None and is_recorded and not self._may_be_live(asking):
@@ -177,9 +195,13 @@ class RecordedAnswers:
         problem = self._problem(call, asking)
         if problem is None:
             return self._given(asking, kind, call, state, f"recorded at {call.place}" if kind == "moved" else "")
+        if kind == "same" and call.problem() is None and _matches(asking, self.rules.pretend):
+            return self._given(asking, "pretended", call, state, problem)
         if self._may_be_live(asking):
             return self._live(asking, problem)
-        raise Stop(str(asking.place), asking.node, problem, hint=_RECORD % (asking.node, asking.name), kind=UNFIT)
+        is_whole = call.full is not None and call.full.input_sha256 is not None  # as far as it can be
+        hint = f"make the call with live {asking.name!r}, or record the flow again" if is_whole else None
+        raise Stop(str(asking.place), asking.node, problem, hint=hint or _RECORD % (asking.node, asking.name), kind=UNFIT)
 
     def _other(self, asking: _Asking, here: Call | None, changes: tuple[Change, ...], state: Any) -> Answer | None:
         """Answer a call that was not recorded: its input is another one, or there was none at its place."""
@@ -204,9 +226,11 @@ class RecordedAnswers:
     def _live(self, asking: _Asking, why: str, changes: tuple[Change, ...] = ()) -> Answer | None:
         """Return None, so that a call is made for real; refuse it if it would send the placeholder of a secret."""
         if self._hands_out_placeholders and holds_placeholder(asking.params):
-            known = self.recording.redacted_places()
             problem = "it would be called with [REDACTED] in place of a secret, which a log does not have"
-            hint = f"give the secret: secrets={{{known[0]!r}: ...}} (--secret {known[0]}=VARIABLE)" if known else ""
+            hint = ""
+            if places := self.recording.missing_secrets():
+                hint = f"give the secret: secrets={{{places[0]!r}: ...}} (--secret {places[0]}=VARIABLE)"
+                hint += f", or that of {' or '.join(places[1:3])}" if places[1:] else ""
             raise Stop(str(asking.place), asking.node, problem, hint=hint, kind=UNFIT)
         self.asked.append(Asked(str(asking.place), asking.node, "live", why, changes))
         return None
@@ -258,7 +282,14 @@ class RecordedAnswers:
                     return call.step
         return None
 
-    def _filtered(self, name: str) -> NoReturn:
+    def _without_place(self, name: str, is_logged: bool) -> NoReturn:
+        me = current()
+        if not self.events:
+            hint = "give them these with a handler: {type: callback, callback: answers.take}"
+            raise Stop(name, name, "the answers have got no events of the run, so its place is not known", hint=hint, kind=UNFIT)
+        if is_logged and (me is None or self.events[0]["flow_id"] != me.flow.id):
+            hint = "pass the_edge_obs.wrap(function) to the thread or the pool, and record the flow again"
+            raise Stop(name, name, "it is made in a thread that does not know the run", hint=hint, kind=UNFIT)
         hint = f"log {name.partition('.')[0]} at level info, in the block of the flow and in TEA_LOG"
         raise Stop(name, name, "its level is filtered, so its place is not known", hint=hint, kind=UNFIT)
 
@@ -273,6 +304,7 @@ class _Asking(NamedTuple):
         given: ``{"input": ...}``, as ``folding.plain`` returns it.
         params: What it is given, as it is.
         me: Its span.
+        classes: Which keys of its input are secret.
     """
 
     name: str
@@ -281,10 +313,15 @@ class _Asking(NamedTuple):
     given: dict[str, Any]
     params: Mapping[str, Any]
     me: SpanContext
+    classes: KeyClasses = KEY_CLASSES
 
 
 def _matches(asking: _Asking, globs: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, glob) for glob in globs for name in (asking.name, asking.node))
+    return _is_named(globs, asking.name, asking.node)
+
+
+def _is_named(globs: Sequence[str], *names: str) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs for name in names)
 
 
 def _is_ours(name: str, function: Any) -> bool:
@@ -296,16 +333,14 @@ def _is_ours(name: str, function: Any) -> bool:
 
 def _doubt(call: Call, asking: _Asking, ignored: Any, translations: tuple[Folder, str, str]) -> str | None:
     """Return why it is not certain that a recorded call had this input, although the log shows no difference; else None."""
+    if (doubt := call.doubt(ignored)) is not None:
+        return doubt
     cuts = call.cuts(ignored)
-    if not cuts:
+    if not cuts or call.full is None:
         return None
-    if call.full is None or call.full.input_sha256 is None:
-        return f"its recorded input was cut at {', '.join(cuts[:3])}, and may differ beyond that"
-    if lost := [path for path in call.full.lost if path.startswith("input") and not ignored.has(path)]:
-        return f"its input at {lost[0]} was not recorded: {call.full.lost[lost[0]]}"
     folder, new_id, old_id = translations
     for params in (asking.params, _translated(asking.params, folder, new_id, old_id)):
-        if digest_of(params, asking.me.flow).sha256 == call.full.input_sha256:
+        if digest_of(params, asking.me.flow, asking.classes).sha256 == call.full.input_sha256:
             return None
     return f"its input differs from the recorded one beyond what the log shows, at {', '.join(cuts[:3])} or elsewhere"
 

@@ -20,11 +20,13 @@ class Place(NamedTuple):
         path: A label for each span around it, and its own.
         steps: The steps among them.
         is_in_code: Whether inline code made the call, rather than a step.
+        numbers: The indices of branches and iterations, the numbers of attempts and of equal calls on the way, without names.
     """
 
     path: tuple[str, ...]
     steps: frozenset[str]
     is_in_code: bool = False
+    numbers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return " > ".join(self.path)
@@ -47,20 +49,22 @@ class Places:
         if parent not in self._places and entry["node"] == ROOT_NODE:
             self._places[entry["span_id"]] = _ROOT
             return _ROOT
-        above, label = self._places.get(parent, _ROOT), _label(entry)
+        step = entry.get("step")
+        name: str = step or entry["node"]
+        above, label = self._places.get(parent, _ROOT), _label(name, entry)
         self._seen[parent, label] += 1
         if (number := self._seen[parent, label]) > 1:
             label += f" (call {number})"
         if entry["node"] == CODE:
             self._code.add(entry["span_id"])
-        step = entry.get("step")
-        place = Place((*above.path, label), above.steps | {step} if step else above.steps, parent in self._code)
+        steps = above.steps | {step} if step else above.steps
+        numbers = (*above.numbers, label[len(name) :]) if label != name else above.numbers
+        place = Place((*above.path, label), steps, parent in self._code, numbers)
         self._places[entry["span_id"]] = place
         return place
 
 
-def _label(entry: Event) -> str:
-    name: str = entry.get("step") or entry["node"]
+def _label(name: str, entry: Event) -> str:
     data: dict[str, Any] = entry["data"]
     given = data.get("input")
     if entry["node"] in _NUMBERED and isinstance(given, dict):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import reduce
+from types import ModuleType
 from typing import Any, Final
 
 from ...comparison.cuts import cut_of
@@ -14,7 +17,7 @@ from ...errors import ConfigurationError, NotRecordedError, allowed
 from ...event import ENDS, ROOT_NODE, Event, is_failure, status_of
 from ...flow_log import FlowLog, SpanInfo, build_flow_log
 from ...instrumentation.answers import Answer
-from ...redaction.marks import inside
+from ...redaction.marks import MORE, inside
 from ...store.full_record import FullRecord, FullRecords
 from .folding import Folder, Ignored, key_of, plain
 from .places import CODE, STRUCTURE, Place, Places
@@ -23,9 +26,10 @@ from .raising import raised
 OURS: Final = frozenset({"json.parse", "json.transform", "obs.get_flow_log", "obs.log_event", "obs.query"})
 """Builtin actions that are called for real: they are functions of their input, or read the run's own log."""
 # An object, or bytes, of which a log has only the type, or a text in place of the value.
-_OPAQUE: Final = re.compile(r"<[A-Za-z_]\w*(?:\.(?:\w+|<locals>))+>|<[A-Za-z_]\w*: [A-Za-z_]\w* while reading it>")
+_OPAQUE: Final = re.compile(r"<[A-Za-z_]\w*(?:\.(?:\w+|<locals>|<lambda>))+>|<[A-Za-z_]\w*: [A-Za-z_]\w* while reading it>")
 _BYTES: Final = re.compile(r"<\d+ bytes: [^>]*>")
 _PLACEHOLDER: Final = re.compile(r"\[REDACTED(?::[0-9a-f]{12})?\]")
+_MOST_SEARCHED: Final = 100_000  # objects of the parameters of one call
 _TIMES: Final = ("duration_ms", "time_to_first_chunk_ms")
 
 
@@ -67,16 +71,28 @@ class Call:
         paths += [path for path, text in _texts("input", self.entry.get("input")) if _OPAQUE.fullmatch(text)]
         return sorted({path for path in paths if not ignored.has(path)})
 
+    def doubt(self, ignored: Ignored) -> str | None:
+        """Return why it can never be certain that a call with the logged input had its whole input, or None."""
+        if not (cuts := self.cuts(ignored)):
+            return None
+        if self.full is None or self.full.input_sha256 is None:
+            return f"its recorded input was cut at {', '.join(cuts[:3])}, and may differ beyond that"
+        lost = [path for path in self.full.lost if path.startswith("input") and not ignored.has(path)]
+        return f"its input at {lost[0]} was not recorded: {self.full.lost[lost[0]]}" if lost else None
+
     def redacted(self) -> list[str]:
-        """Return the paths at which a secret was taken out of its answer."""
-        if self.full is not None:
-            return [path for path in self.full.redacted if path.startswith("output")]
-        data = {} if self.end is None else self.end["data"]
-        return [path for path, is_cut in cut_of(data, "output").items() if not is_cut and path.startswith("output")]
+        """Return the paths at which a secret was taken out of its answer, and of what it wrote into the state."""
+        return [path for path in self._withheld() if path.startswith(("output", "state"))]
 
     def is_held_back(self) -> bool:
-        """Tell whether its answer has a placeholder in place of a secret that nobody has named."""
-        return any(path not in self.secrets for path in self.redacted())
+        """Tell whether its answer, or its error, has a placeholder in place of a secret that nobody has named."""
+        return any(path not in self.secrets for path in self._withheld())
+
+    def _withheld(self) -> list[str]:
+        if self.full is not None:
+            return [path for path in self.full.redacted if not path.startswith("input")]
+        data = {} if self.end is None else self.end["data"]
+        return [path for path, is_cut in cut_of(data, "output").items() if not is_cut and not path.startswith("input")]
 
     def problem(self) -> str | None:
         """Return why its answer cannot be used, or None."""
@@ -87,7 +103,7 @@ class Call:
         if "chunks" in self.span.metrics and (self.place.is_in_code or not self._has_result()):
             return "the items of a stream are not recorded"
         if self.full is not None:
-            return _problem_of(self.full)
+            return self._misfit(self.full) or _problem_of(self.full)
         data = self.end["data"]
         cut = sorted(path for path, is_cut in cut_of(data, "output").items() if is_cut and path.startswith(("output", "error")))
         if cut:
@@ -99,6 +115,17 @@ class Call:
             return f"the log has only a description of what it answered at {_listed(opaque)}"
         return None
 
+    def _misfit(self, full: FullRecord) -> str | None:
+        """Return why a full recording is not that of this call, although it has its ids; or None."""
+        data = {} if self.end is None else self.end["data"]
+        has_raised = "error" in data and "output" not in data
+        error = data.get("error") if has_raised else None
+        name = str(error.get("type")) if isinstance(error, dict) else ""
+        base = "" if full.error is None else "".join(full.error.bases[:1])
+        if full.node == self.node and has_raised == (full.error is not None) and (base == name or base.endswith(f".{name}")):
+            return None
+        return "its whole answer is that of another call: the file beside the log was changed, or belongs to another log"
+
     def _has_result(self) -> bool:
         return self.end is not None and not {"output", "error"}.isdisjoint(self.end["data"])
 
@@ -108,19 +135,19 @@ class Call:
         metrics = {key: value for key, value in self.span.metrics.items() if key not in _TIMES}
         if (full := self.full) is not None:
             if isinstance(state, dict):
-                state.update(copy.deepcopy(full.state))
+                state.update(filled("state", copy.deepcopy(full.state), self.secrets))
                 for key in full.removed:
                     state.pop(key, None)
             if full.error is not None:
-                return Answer(error=raised(self.end["data"]["error"], full.error.exception()), metrics=metrics)
-            return Answer(self._with_secrets(copy.deepcopy(full.output)), metrics=metrics)
+                details = self.end["data"]["error"]
+                text = details.get("message")
+                is_cut = text is None or cut_of(self.end["data"], "output").get("error.message", False)
+                return Answer(error=raised(details, full.error.exception(None if is_cut else str(text))), metrics=metrics)
+            return Answer(filled("output", copy.deepcopy(full.output), self.secrets), metrics=metrics)
         data = self.end["data"]
         if is_failure(self.end) and "output" not in data:
             return Answer(error=raised(data.get("error") or {}), metrics=metrics)
-        return Answer(self._with_secrets(copy.deepcopy(data.get("output"))), metrics=metrics)
-
-    def _with_secrets(self, output: Any) -> Any:
-        return filled("output", output, self.secrets) if self.secrets else output
+        return Answer(filled("output", copy.deepcopy(data.get("output")), self.secrets), metrics=metrics)
 
 
 def _problem_of(full: FullRecord) -> str | None:
@@ -199,8 +226,11 @@ class Recording:
                 data,
                 end,
                 spans[event["span_id"]],
-                full.get((self.log.flow_id, event["span_id"])),
+                self._whole(full.get((self.log.flow_id, event["span_id"]))),
             )
+
+    def _whole(self, full: FullRecord | None) -> FullRecord | None:
+        return full if full is None or not self.folder.is_needed else full.translated(self.folder.translated)
 
     def with_input(self, node: str, given: dict[str, Any]) -> list[Call]:
         """Return the calls of a node with an input, as ``folding.plain`` returns it."""
@@ -231,10 +261,27 @@ class Recording:
         places = [f"{call.names[0]}.{path}" for call in self.calls.values() for path in call.redacted()]
         return list(dict.fromkeys([*(f"flow.{path}" for path in self.redacted_state()), *places]))
 
-    def cut_state(self) -> list[str]:
-        """Return the paths at which the log does not have the whole initial state."""
+    def missing_secrets(self) -> list[str]:
+        """Return the places at which secrets were taken out of what was handed out, and not given back: the latest first."""
+        given = [call for call in self.calls.values() if call.given_to is not None]
+        places = [f"{call.names[0]}.{path}" for call in given for path in call.redacted() if path not in call.secrets]
+        state = [f"flow.{path}" for path in self.redacted_state() if path not in self.state_secrets]
+        return list(dict.fromkeys([*reversed(places), *state]))
+
+    def cut_state(self, given: Sequence[str]) -> list[str]:
+        """Return the paths at which the log does not have the whole initial state.
+
+        Args:
+            given: Which values of it the caller gives, such as ``doc`` or ``doc.body``: what was cut in them does not matter.
+        """
+        state = self.root.get("input")
         paths = [path for path, is_cut in cut_of(self.root, "input").items() if is_cut and path.startswith("input")]
-        return paths + [path for path, text in _texts("input", self.root.get("input")) if _OPAQUE.fullmatch(text)]
+        paths += [path for path, text in _texts("input", state) if _OPAQUE.fullmatch(text)]
+        keys = state if isinstance(state, dict) else ()
+        if given and set(given).issuperset(key for key in keys if key != MORE):
+            paths = [path for path in paths if path != "input"]
+        own = [reduce(inside, name.split("."), "input") for name in given] + [inside("input", name) for name in given]
+        return [path for path in paths if not any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in own)]
 
     def state(self) -> dict[str, Any] | None:
         """Return the initial state of the run, or None if the log does not have it."""
@@ -247,8 +294,12 @@ class Recording:
 
     def below(self) -> set[str]:
         """Return the ids of the spans inside calls that have answered: those calls were not made again."""
+        return self.inside_of(call for call in self.calls.values() if call.given_to is not None)
+
+    def inside_of(self, calls: Iterable[Call]) -> set[str]:
+        """Return the ids of the spans inside some calls."""
         by_id, found = {span.span_id: span for span in self.log.spans}, set[str]()
-        waiting = [child for call in self.calls.values() if call.given_to is not None for child in call.span.children]
+        waiting = [child for call in calls for child in call.span.children]
         while waiting:
             if (span_id := waiting.pop()) not in found:
                 found.add(span_id)
@@ -276,19 +327,36 @@ def filled(path: str, value: Any, secrets: Mapping[str, Any]) -> Any:
     return value
 
 
-def holds_placeholder(value: Any, depth: int = 0) -> bool:
-    """Tell whether a value holds the placeholder of a secret anywhere."""
-    if isinstance(value, str):
-        return _PLACEHOLDER.search(value) is not None
-    if isinstance(value, bytes):
-        return b"[REDACTED" in value
-    if depth > 100:
-        return False
-    if isinstance(value, Mapping):
-        return any(holds_placeholder(item, depth + 1) for pair in value.items() for item in pair)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(holds_placeholder(item, depth + 1) for item in value)
-    return holds_placeholder(getattr(value, "__dict__", None) or (), depth + 1) if not isinstance(value, type) else False
+def holds_placeholder(value: Any) -> bool:
+    """Tell whether a value holds the placeholder of a secret; of very many objects, the nearest are searched."""
+    waiting, seen = deque([value]), dict[int, Any]()
+    while waiting and len(seen) < _MOST_SEARCHED:
+        item = waiting.popleft()
+        if isinstance(item, str):
+            if _PLACEHOLDER.search(item):
+                return True
+        elif isinstance(item, (bytes, bytearray)):
+            if b"[REDACTED" in item:
+                return True
+        elif id(item) not in seen and not isinstance(item, (type, ModuleType, int, float)):
+            seen[id(item)] = item  # which keeps it, or another object could get its id
+            with suppress(Exception):  # its methods are a user's
+                waiting.extend(_parts(item))
+    return False
+
+
+def _parts(item: Any) -> Iterator[Any]:
+    if isinstance(item, Mapping):
+        yield from item
+        yield from item.values()
+    elif isinstance(item, (list, tuple, set, frozenset, deque)):
+        yield from item
+    else:
+        yield from (getattr(item, "__dict__", None) or {}).values()
+        for kind in type(item).__mro__:
+            slots = kind.__dict__.get("__slots__", ())
+            names = [slots] if isinstance(slots, str) else slots
+            yield from (getattr(item, name, None) for name in names if name[:2] != "__")
 
 
 def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ...comparison import FlowDiff, diff
 from ...errors import ConfigurationError, FlowNotFoundError, LogFileError, allowed
 from ...event import Event
-from ...flow_log import FlowLog, build_flow_log
+from ...flow_log import FlowLog, SpanInfo, build_flow_log
 from ...jsonl import Skipped
 from ...redaction.marks import MORE
 from ...store.full_record import FullRecords, full_records
@@ -65,8 +65,8 @@ class Report:
 
     @property
     def is_as_before(self) -> bool:
-        """Whether the replay came to the end of the flow, or failed as the recorded run had."""
-        return self.stopped is None and (self.error is None or self.old.status == "error")
+        """Whether the replay came to the end of the flow, or failed as the recorded run had: in that step, with that class."""
+        return self.stopped is None and (self.error is None or _failure_of(self.old) == _failure_of(self.new))
 
 
 def replay(
@@ -125,7 +125,7 @@ def replay(
         flow_id=flow_id,
         file=loaded.file,
     )
-    _check_steps(answers.rules, loaded)
+    check_steps(answers.rules, loaded)
     given = _initial_state(answers.recording, state)
     final, error, stopped = None, None, None
     try:
@@ -175,18 +175,23 @@ def recorded_answers(
 
 
 def _log_of(log: str | os.PathLike[str], flow_id: str | None) -> FlowLog:
+    if flow_id is None and not Path(log).exists():
+        return get_flow_log(log)
+    events = query(log, **({} if flow_id is None else {"flow_id": flow_id}))
+    found = list(dict.fromkeys(event["flow_id"] for event in events))
+    if len(found) > 1:
+        known = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+        if flow_id is None:
+            raise LogFileError(f"{str(log)!r} holds {len(found)} flows: {known}; choose one with flow_id (--flow ID)")
+        raise LogFileError(f"{flow_id!r} is the beginning of {len(found)} flows of {str(log)!r}: {known}; give more of the id")
     if flow_id is None:
         return get_flow_log(log)
-    events = query(log, flow_id=flow_id)
-    found = sorted({event["flow_id"] for event in events})
     if not found:
-        raise FlowNotFoundError(f"no flow of {str(log)!r} begins with {flow_id!r}")
-    if len(found) > 1:
-        raise LogFileError(f"{flow_id!r} is the beginning of {len(found)} flows of {str(log)!r}: {', '.join(found[:3])}")
+        raise FlowNotFoundError(f"no flow of {str(log)!r} begins with {flow_id!r}; tea-obs ls {str(log)!r} lists them")
     return build_flow_log(events)
 
 
-def _check_steps(rules: Rules, flow: Flow) -> None:
+def check_steps(rules: Rules, flow: Flow) -> None:
     """Check that the rules name steps of the flow.
 
     Raises:
@@ -226,14 +231,32 @@ def _initial_state(recording: Recording, state: Mapping[str, Any] | None) -> dic
         raise ConfigurationError(
             "the recording does not have the initial state of its run (data.input of its first entry); give it with state"
         )
-    for path in recording.cut_state():
-        if path == "input" and not own:
-            raise ConfigurationError("the recorded initial state was cut as a whole; give all of it with state")
-        if path != "input" and not any(
-            path == f"input.{key}" or path.startswith((f"input.{key}.", f"input.{key}[")) for key in own
-        ):
-            raise ConfigurationError(f"the recorded initial state was cut at {path}; give that key with state")
+    check_state(recording, [*own])
     return {key: value for key, value in {**(given or {}), **own}.items() if key not in (*RUN_KEYS, MORE)}
+
+
+def check_state(recording: Recording, given: Sequence[str]) -> None:
+    """Check that the log has the whole initial state, apart from values that the caller gives.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    for path in recording.cut_state(given):
+        if path == "input":
+            raise ConfigurationError("the recorded initial state was cut as a whole; give all of it with state (--set)")
+        raise ConfigurationError(f"the recorded initial state was cut at {path}; give that key with state (--set)")
+
+
+def _failure_of(log: FlowLog) -> tuple[Any, ...]:
+    """Return the class of a run's error, and the steps that lead to where it failed."""
+    spans, (top, *_) = {span.span_id: span for span in log.spans}, log.roots
+    labels: list[str] = []
+    last: SpanInfo | None = top
+    while last is not None:
+        labels.append(last.step or last.node)
+        failed = [child for child in map(spans.get, last.children) if child is not None and child.status == "error"]
+        last = failed[-1] if failed else None
+    return (top.status, (top.error or {}).get("type"), *labels[1:])
 
 
 def _observed(flow: Flow, answers: RecordedAnswers, log_dir: str | os.PathLike[str] | None) -> Flow:
@@ -280,23 +303,22 @@ def _as_recorded(event: Event, call: Call | None) -> Event:
     return {**event, "data": {**{key: value for key, value in event["data"].items() if key != "cut"}, **recorded}}
 
 
-def problems(answers: RecordedAnswers) -> Iterator[str]:
-    """Yield why a recording cannot be used as a whole, one line each; nothing is run. What may be called for real is left out."""
+def problems(answers: RecordedAnswers, given: Sequence[str] = ()) -> Iterator[str]:
+    """Yield why a recording cannot be used as a whole, one line each; nothing is run. What may be called for real is left out.
+
+    Args:
+        answers: Its answers.
+        given: Which values of the initial state the caller gives.
+    """
     recording = answers.recording
-    if recording.state() is None:
+    if recording.state() is None and not given:
         yield "the initial state is not recorded"
-    for path in recording.cut_state():
+    for path in recording.cut_state(given):
         yield f"the initial state was cut at {path}"
     if not recording.calls:
         yield "no call is recorded; were the levels of all actions filtered?"
-    for call in recording.unused():
-        if answers.may_call(call.node):
-            continue
-        problem = call.problem()
-        if problem is None and (cuts := call.cuts(recording.ignored)) and call.full is None:
-            problem = f"its recorded input was cut at {', '.join(cuts[:3])}"
-        if problem is not None:
-            yield f"{call.place} ({call.node}): {problem}"
+    for call, problem in answers.unanswerable():
+        yield f"{call.place} ({call.node}): {problem}"
 
 
-__all__ = ["Report", "problems", "recorded_answers", "replay"]
+__all__ = ["Report", "check_state", "check_steps", "problems", "recorded_answers", "replay"]
