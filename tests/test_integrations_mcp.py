@@ -164,6 +164,45 @@ def test_an_empty_folder_and_links_out_of_it(tmp_path: Path, logs: Path) -> None
     assert called(logs, "list_runs")["of"] == 2
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "key"),
+    [
+        ("list_runs", {}, "runs"),
+        ("list_runs", {"limit": 1}, "runs"),
+        ("show_run", {"run": "last-failed"}, "error_arose_in"),
+        ("get_span", {"run": FLOW[:5], "span": "2"}, "input"),
+        ("query", {}, "events"),
+        ("query", {"run": "last"}, "events"),
+        ("errors", {}, "causes"),
+        ("errors", {"name": "triage"}, "causes"),
+        ("diff", {"old": "last", "new": "last-failed"}, "differences"),
+        ("stats", {}, "nodes"),
+        ("show_run", {"run": "zz"}, "error"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(logs: Path, tool: str, arguments: dict[str, Any], key: str) -> None:
+    """The answer is that of the other files."""
+    expected = called(logs, tool, **arguments)
+    broken = logs / "broken.jsonl.gz"
+    broken.write_bytes(b"not gzip")
+    answer = called(logs, tool, **arguments)
+    ((problem,), known) = answer.pop("not_read"), answer
+    assert problem.startswith(f"{str(broken)!r} cannot be read: ")
+    assert expected[key]
+    if len(json.dumps(expected, ensure_ascii=False).encode("utf-8", "surrogatepass")) < MAX_BYTES // 2:
+        assert known == expected  # otherwise it is cut more
+
+
+def test_of_many_files_that_cannot_be_read_the_first_ones_are_named(tmp_path: Path) -> None:
+    """In an error as in an answer."""
+    for number in range(9):
+        (tmp_path / f"{number}.jsonl.gz").write_bytes(b"not gzip")
+    assert "0.jsonl.gz' cannot be read" in called(tmp_path, "list_runs")["error"]
+    (tmp_path / "run.jsonl").write_text(json.dumps(event(1, "entry", 0, node="flow")) + "\n", encoding="utf-8")
+    answer = called(tmp_path, "list_runs")
+    assert (answer["of"], len(answer["not_read"]), answer["not_read"][-1]) == (1, 6, "… 4 more")
+
+
 def test_runs_of_one_trace_on_several_hosts(tmp_path: Path) -> None:
     """Each is listed with its host and an id of its own, by which it can be shown; the id of the trace shows all of them."""
     remote = "99999999-9999-4999-8999-999999999999"
@@ -198,13 +237,14 @@ JSON = st.recursive(
 )
 
 
-@given(JSON, st.integers(1, 2_000))
-def test_answers_fit(value: Any, times: int) -> None:
+@given(JSON, st.integers(1, 2_000), st.sampled_from([(), ("'a.jsonl' cannot be read",), ("\U0001f600" * 4_000,) * 20]))
+def test_answers_fit(value: Any, times: int, failures: tuple[str, ...]) -> None:
     """Whatever is in them; one that fits is whole."""
     whole_value = {"items": [value] * times, "text": str(value) * times}
-    text = fitted(whole_value)
+    text = fitted(whole_value, failures)
     assert len(text.encode()) <= MAX_BYTES
     back = json.loads(text)
+    assert [one[:9] for one in back.pop("not_read", [])][:5] == [one[:9] for one in failures][:5]
     assert back == whole_value or "…" in text or "too large" in text
 
 

@@ -53,7 +53,7 @@ KEPT: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", KEPT, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize("value", KEPT, ids=[f"{number} {type(value).__name__}" for number, value in enumerate(KEPT)])
 def test_value_comes_back_with_its_types(value: Any) -> None:
     """Whatever the caps of the log: the value that comes back is equal, and so are its types."""
     taken = typed(value, "output")

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from the_edge_obs.event_query import matches
-from the_edge_obs.store.error_groups import MAX_GROUPS, error_groups, events_of_errors, shape_of
+from the_edge_obs.store.error_groups import MAX_GROUPS, error_groups, shape_of
 
-from .strategies import FLOW, OTHER_FLOW, T0, Event, event, events, whole
-
-ERROR = {"type": "E", "message": "no"}
+from .strategies import FLOW, OTHER_FLOW, T0, event, whole
 
 
 def failed(number: int, start: float, message: str, flow_id: str = FLOW, **more: object) -> list[dict[str, object]]:
@@ -82,13 +76,3 @@ def test_a_shape_is_the_shape_of_itself(message: str) -> None:
     shape = shape_of(message)
     assert len(shape) <= 300
     assert not any(char in "0123456789" for char in shape)
-
-
-@given(st.lists(events() | events().map(lambda one: {**one, "event_type": "error", "data": {"error": ERROR}}), max_size=14))
-def test_flows_without_errors_make_no_difference(made: list[Event]) -> None:
-    """The events of flows with errors give the same groups as all events, however broken a log is."""
-
-    def read(**filters: Any) -> Iterator[Event]:
-        return (one for one in made if matches(filters)(one))
-
-    assert error_groups(events_of_errors(read, read)) == error_groups(made)

@@ -313,10 +313,11 @@ FILTERS: Final[dict[str, Callable[[str, Any, float], Predicate | None]]] = {
 # --- raw lines: which of them need to be parsed -------------------------------------------------------------------------
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.:-]+")  # characters that JSON writes unescaped, or as \u
-_HEAD = re.compile(
-    rb'\{"flow_id":"([^"\\]*)","span_id":"([^"\\]*)","parent_id":(?:null|"[^"\\]*"),"node":"[^"\\]*","level":"[a-z]+"'
+HEAD: Final = re.compile(
+    rb'\{"flow_id":"([^"\\]*)","span_id":"([^"\\]*)","parent_id":(?:null|"([^"\\]*)"),"node":"([^"\\]*)","level":"[a-z]+"'
     rb',"timestamp":([0-9.]+),'
 )
+"""How lines of this package begin; the groups are flow, span, parent, node and time. Texts with escapes do not match."""
 
 
 def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> LineFilter | None:
@@ -346,13 +347,13 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
         for choices in several:
             if not any(needle in line for needle in choices):
                 return b"\\u" in line
-        if (first is None and last is None and flows is None and spans is None) or (head := _HEAD.match(line)) is None:
+        if (first is None and last is None and flows is None and spans is None) or (head := HEAD.match(line)) is None:
             return True
         if spans is not None and head[2] not in spans:
             return False
         if flows is not None and not flows(head[1].decode("utf-8", "replace")):
             return False
-        moment = float(head[3])
+        moment = float(head[5])
         return (first is None or moment >= first) and (last is None or moment <= last)
 
     return LineFilter(single[0] if single else b"\n", may_match)

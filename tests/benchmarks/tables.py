@@ -15,7 +15,8 @@ from the_edge_obs.jsonl import Skipped
 from the_edge_obs.sql import opened, write_parquet
 from the_edge_obs.sql.figures import large_stats
 from the_edge_obs.sql.folders import table_error_events, table_stats
-from the_edge_obs.store.error_groups import error_groups, events_of_errors
+from the_edge_obs.store.error_events import events_of_errors
+from the_edge_obs.store.error_groups import error_groups
 from the_edge_obs.store.run_stats import node_stats
 from the_edge_obs.store.sources import iter_query
 
@@ -58,9 +59,9 @@ def tables(plan: Plan, names: list[str]) -> list[Row]:
 def _errors(path: Path, table: Path) -> list[Row]:
     """Measure errors by cause, beside reading every line."""
     answers: dict[str, Any] = {}
-    read = partial(iter_query, path)
+    errors = partial(iter_query, path, event_type="error")
     samplers: dict[str, Callable[[], float]] = {
-        OWN: partial(_timed, answers, OWN, lambda: error_groups(events_of_errors(read, read))),
+        OWN: partial(_timed, answers, OWN, lambda: error_groups(events_of_errors(errors(), [path], {}))),
         TABLE: partial(_timed, answers, TABLE, lambda: error_groups(table_error_events(table, {}))),
         LOADS: partial(_timed, answers, LOADS, partial(_loads, path)),
     }

@@ -30,16 +30,22 @@ class Progress:
         return self
 
     def __call__(self, done: int, of: int | None = None) -> None:
-        """Show how much is done, and of how much if that is known."""
+        """Show how much is done, and of how much if that is known; when all is done, remove the line."""
         now = time.monotonic()
-        if now >= self._next:
+        if done == of:
+            self._clear()
+        elif now >= self._next:
             self._next, self._shown = now + _PAUSE, True
             total = "" if of is None else f" of {of:,}"
             sys.stderr.write(f"\r{done:,}{total} {self._noun} ...\x1b[K")
             sys.stderr.flush()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         if self._shown:
+            self._shown = False
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 

@@ -67,13 +67,21 @@ def files_of(log: Paths, skipped: Skipped) -> list[Path]:
     raise no_logs(log, skipped)
 
 
-def read(log: Paths, skipped: Skipped, *, in_order: bool = False, **filters: Any) -> Iterator[Event]:
+def read(
+    log: Paths,
+    skipped: Skipped,
+    *,
+    in_order: bool = False,
+    progress: Callable[[int, int], object] = lambda done, of: None,
+    **filters: Any,
+) -> Iterator[Event]:
     """Return an iterator of the events of a log that match the filters; at its end it prints on stderr what it skipped.
 
     Args:
         log: Files and folders.
         skipped: Records the lines and paths that were skipped, and the events that an export says were lost before.
         in_order: Whether the events come in the order of their times; otherwise as they are read, one file after the other.
+        progress: As in ``logs.log_events``.
         filters: As in ``event_query.matches``.
 
     Raises:
@@ -81,11 +89,12 @@ def read(log: Paths, skipped: Skipped, *, in_order: bool = False, **filters: Any
         QueryError: a filter is not valid. Raised at once.
     """
     matches(filters)
-    return _all(log, skipped, ordered_log_events if in_order else log_events, filters)
+    reader = ordered_log_events if in_order else log_events
+    return _all(log, skipped, reader(log, skipped, filters, progress=progress))
 
 
-def _all(log: Paths, skipped: Skipped, reader: Callable[..., Iterator[Event]], filters: Mapping[str, Any]) -> Iterator[Event]:
-    yield from reader(log, skipped, filters)
+def _all(log: Paths, skipped: Skipped, events: Iterator[Event]) -> Iterator[Event]:
+    yield from events
     say_skipped(named(log), skipped)
 
 
@@ -171,12 +180,13 @@ def flow_events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> tupl
         FlowNotFoundError: the ids that were given do not name a flow.
     """
     flows, events = FlowSummaries(), []
-    for event in read(log, skipped, **wanted):
-        flows.add(event)
-        if flows.flow_count == 1:
-            events.append(event)
-        else:
-            events.clear()
+    with Progress("files") as progress:
+        for event in read(log, skipped, progress=progress, **wanted):
+            flows.add(event)
+            if flows.flow_count == 1:
+                events.append(event)
+            else:
+                events.clear()
     for _ in flows.rest():
         pass
     if not flows.flow_count:

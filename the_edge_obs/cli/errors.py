@@ -6,13 +6,12 @@ import argparse
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any, Final
 
 from ..event import Event
 from ..jsonl import Skipped
-from ..store.error_groups import ErrorGroup, error_groups, events_of_errors
-from ..store.logs import log_events
+from ..store.error_events import events_of_errors
+from ..store.error_groups import ErrorGroup, error_groups
 from ..store.summaries import SHORT_SPAN
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
@@ -65,8 +64,7 @@ def _events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> Iterator
         from ..sql.folders import table_error_events
 
         return table_error_events(log, wanted)
-    first = partial(read, log, skipped, **wanted)
-    return events_of_errors(first, lambda flow_id: log_events(log, Skipped(), {**wanted, "flow_id": flow_id}))
+    return events_of_errors(read(log, skipped, **wanted, event_type="error"), log, wanted)
 
 
 def _run_of(group: ErrorGroup) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import Final
 
+from ..event import Event
 from ..event_query import matches
 from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import lines_of
@@ -13,6 +15,7 @@ from ..recording.records import record_of_item
 from ..store.paths import is_one_file
 from ..text import uses_colour
 from ._filters import add_choice, add_events, choice_of, events_of
+from ._progress import Progress
 from ._sources import add_log, chosen_flows, read, short_flow
 from ._terminal import DONE, prepare_json, write_json
 
@@ -54,14 +57,18 @@ def call(args: argparse.Namespace) -> int:
     wanted = chosen_flows(args.log, choice_of(args, period=False))
     if args.span_id and "span_id" in wanted:
         wanted["span_id"] = [span_id for span_id in wanted["span_id"] if span_id in args.span_id]
-    events = read(args.log, args.skipped, in_order=True, **{**filters, **wanted})
+    with Progress("files") as progress:  # it is done before the first event comes
+        _print(read(args.log, args.skipped, in_order=True, progress=progress, **{**filters, **wanted}), args)
+    return DONE
+
+
+def _print(events: Iterator[Event], args: argparse.Namespace) -> None:
     if args.format == "jsonl":
         prepare_json()
         for line in lines_of(events):
             write_json(line)
-        return DONE
+        return
     formatter = ConsoleFormatter(colour=uses_colour(sys.stdout), date=True)
     for event in events:
         flow = "" if is_one_file(args.log) else short_flow(event)
         print(flow + formatter.format(record_of_item(event)))
-    return DONE

@@ -86,7 +86,7 @@ def _whole(number: float) -> float:
 
 
 def table_error_events(path: LogPaths, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Yield the events of spans with errors, ordered by time; see ``store.error_groups.events_of_errors``.
+    """Yield the events of spans with errors, ordered by time; see ``store.error_events.events_of_errors``.
 
     Args:
         path, filters: As in ``table_stats``.

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .paths import log_files
     from .run_events import filters_of
     from .run_filters import ORDERS
-    from .run_lists import runs
+    from .run_lists import list_runs, runs
     from .sources import get_flow_log, iter_query, ordered_query, query
     from .summaries import SHORT_SPAN, FlowSummary
 
@@ -19,6 +19,7 @@ __all__ = [
     "filters_of",
     "get_flow_log",
     "iter_query",
+    "list_runs",
     "log_files",
     "ordered_query",
     "query",
@@ -32,7 +33,7 @@ if not TYPE_CHECKING:  # a type checker that saw this would accept every name
             "paths": ("log_files",),
             "run_events": ("filters_of",),
             "run_filters": ("ORDERS",),
-            "run_lists": ("runs",),
+            "run_lists": ("list_runs", "runs"),
             "sources": ("get_flow_log", "iter_query", "ordered_query", "query"),
             "summaries": ("SHORT_SPAN", "FlowSummary"),
         },

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from ..event import Event, is_failure, without_repeats
 from .summaries import FlowSummaries
 
-__all__ = ["ErrorGroup", "error_groups", "events_of_errors"]
+__all__ = ["ErrorGroup", "error_groups"]
 
 MAX_GROUPS: Final = 1_000
 """How many groups are kept apart; the errors of further ones are counted together, per node."""
@@ -97,18 +97,6 @@ def error_groups(events: Iterable[Event]) -> list[ErrorGroup]:
         flow_id, top = last[key]
         group.root = top if top in roots[flow_id] else None
     return sorted(groups.values(), key=lambda group: (-group.count, -group.last))
-
-
-def events_of_errors(read: Callable[..., Iterator[Event]], again: Callable[..., Iterator[Event]]) -> Iterator[Event]:
-    """Yield the events of a log that decide where its errors arose, and in how many runs: those of flows with errors.
-
-    The log is read twice. The lines of other flows are not parsed.
-
-    Args:
-        read, again: Read the log for the first and the second time, with the filters ``event_type`` or ``flow_id``.
-    """
-    flows = list({event["flow_id"] for event in read(event_type="error")})
-    return again(flow_id=flows) if flows else iter(())
 
 
 def _count(groups: dict[_Key, ErrorGroup], event: Event) -> tuple[_Key, bool]:

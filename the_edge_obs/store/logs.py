@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -19,44 +19,77 @@ from ..text import counted
 from .ordering import in_time_order
 from .paths import file_names, is_one_file, log_files, named, no_logs, readable_events, unread
 
+LineTest = Callable[[bytes], bool]
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
 
 
-def log_events(paths: Sequence[Path], skipped: Skipped | None, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Return an iterator of the events that pass the filters, one log after the other; see ``sources.iter_query``."""
+def log_events(
+    paths: Sequence[Path],
+    skipped: Skipped | None,
+    filters: Mapping[str, Any],
+    needed: LineTest | None = None,
+    progress: Callable[[int, int], object] = lambda done, of: None,
+) -> Iterator[Event]:
+    """Return an iterator of the events that pass the filters, one log after the other; see ``sources.iter_query``.
+
+    Args:
+        paths, skipped, filters: As there.
+        needed: A further test of raw lines, called before those of the filters. After the first event, lines that it rules out
+            are not parsed. Default None.
+        progress: Called after each log with the number of logs that have been read and of those to read.
+    """
     matches(filters)
-    return select(_unrepeated(paths, skipped, filters), filters)
+    record = Skipped() if skipped is None else skipped
+    events = without_repeats(_streamed(paths, record, filters, needed, progress))
+    return select(events if skipped is not None else _complete(events, record), filters)
 
 
-def ordered_log_events(paths: Sequence[Path], skipped: Skipped | None, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Return an iterator of the events that pass the filters, in the order of time; see ``sources.ordered_query``."""
+def ordered_log_events(
+    paths: Sequence[Path],
+    skipped: Skipped | None,
+    filters: Mapping[str, Any],
+    progress: Callable[[int, int], object] = lambda done, of: None,
+) -> Iterator[Event]:
+    """Return an iterator of the events that pass the filters, in the order of time; see ``sources.ordered_query``.
+
+    Args:
+        paths, skipped, filters: As there.
+        progress: As in ``log_events``. Of a folder, all logs have been read before the first event comes.
+    """
     matches(filters)
     if is_one_file(paths):
         return log_events(paths, skipped, filters)
     which = {name: value for name, value in filters.items() if name not in ("limit", "last")}
-    events = in_time_order(log_events(paths, skipped, which))
+    events = in_time_order(log_events(paths, skipped, which, progress=progress))
     return select(events, {name: filters.get(name) for name in ("limit", "last")})
 
 
-def _unrepeated(paths: Sequence[Path], skipped: Skipped | None, filters: Mapping[str, Any]) -> Iterator[Event]:
-    """Yield the events of files and folders that may pass the filters; an event in several files comes once.
-
-    Without a record of what is skipped, what cannot be read is an error, after everything else has been read.
-    """
-    record = Skipped() if skipped is None else skipped
-    yield from without_repeats(_streamed(paths, record, filters))
-    if skipped is None and record.failures:
+def _complete(events: Iterator[Event], record: Skipped) -> Iterator[Event]:
+    """Yield events; then what could not be read is an error."""
+    yield from events
+    if record.failures:
         raise unread(record)
 
 
-def _streamed(paths: Sequence[Path], skipped: Skipped, filters: Mapping[str, Any]) -> Iterator[Event]:
+def _streamed(
+    paths: Sequence[Path],
+    skipped: Skipped,
+    filters: Mapping[str, Any],
+    needed: LineTest | None,
+    progress: Callable[[int, int], object],
+) -> Iterator[Event]:
     """Yield the events of files and folders that may pass the filters; an event of a log and its compressed copy comes once."""
     empty, wanted = True, line_filter(filters)
+    if needed is not None:
+        # Which files are read depends on whether there is an event, so the first one is not left out.
+        needle, test = wanted or LineFilter(b"\n", lambda line: True)
+        wanted = LineFilter(needle, lambda line: (needed(line) or empty) and test(line))
     for logs in _in_turn(paths, skipped, filters.get("flow_id")):
-        for log in logs:
+        for done, log in enumerate(logs, 1):
             for event in read_log(paths, log, skipped, wanted):
                 empty = False
                 yield event
+            progress(done, len(logs))
         if not empty:
             return
     if empty and not (skipped.unread and any(_has_events(file) for file in log_files(paths, Skipped()))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -11,20 +12,26 @@ MAX_BYTES: Final = 12_000
 _STEPS: Final = ((4_000, 400), (1_500, 200), (600, 100), (300, 40), (150, 20), (80, 10), (40, 5), (20, 3))
 """Characters of a text and items of a container, tried one after the other."""
 _DEPTH: Final = 20
+_FAILURE, _FAILURES = 400, 5  # characters of a problem; problems
 
 
-def fitted(answer: Any) -> str:
+def fitted(answer: dict[str, Any], failures: Sequence[str] = ()) -> str:
     """Return an answer as JSON of at most ``MAX_BYTES`` bytes.
 
     The longest texts and containers are cut, all to the same length, as little as needed.
+
+    Args:
+        answer: The answer.
+        failures: The problem of each file that could not be read. The first ones come in front, as ``not_read``.
     """
-    text = _json(answer)
+    failed = {"not_read": _cut(list(failures), _FAILURE, _FAILURES, _DEPTH)} if failures else {}
+    text = _json(failed | answer)
     for chars, items in _STEPS:
         if len(text) <= MAX_BYTES:
             break
-        text = _json(_cut(answer, chars, items, _DEPTH))
+        text = _json(failed | _cut(answer, chars, items, _DEPTH))
     if len(text) > MAX_BYTES:
-        text = _json({"error": f"the answer is too large ({len(text):,} bytes even when cut); ask for less"})
+        text = _json(failed | {"error": f"the answer is too large ({len(text):,} bytes even when cut); ask for less"})
     return text.decode()
 
 

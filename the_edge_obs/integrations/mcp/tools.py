@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ... import FlowLog, FlowNotFoundError, QueryError, runs
+from ... import FlowLog, FlowNotFoundError, QueryError
 from ... import diff as compared
 from ...comparison import render as render_diff
 from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
 from ...flow_log import SpanInfo, build_flow_log
 from ...jsonl import Skipped
-from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, ordered_query
-from ...store.error_groups import error_groups, events_of_errors
+from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, list_runs, ordered_query
+from ...store.error_events import events_of_errors
+from ...store.error_groups import error_groups
 from ...store.run_stats import node_stats
 from ...text import View, clock_text, duration_text
 from ...tree import DrawnSpan, drawn, origin
@@ -25,7 +25,13 @@ _RUNS, _EVENTS, _GROUPS = 20, 30, 20
 _WIDTH: Final = 120
 
 Schema = dict[str, Any]
-Folders = Sequence[Path]
+
+
+class Logs(NamedTuple):
+    """The folders of logs that a call reads, and what of them could not be read."""
+
+    folders: Sequence[Path]
+    skipped: Skipped
 
 
 class Tool(NamedTuple):
@@ -35,7 +41,7 @@ class Tool(NamedTuple):
     description: str
     arguments: Mapping[str, Schema]
     required: tuple[str, ...]
-    call: Callable[[Folders, dict[str, Any]], Any]
+    call: Callable[[Logs, dict[str, Any]], dict[str, Any]]
 
 
 def _text(description: str) -> Schema:
@@ -72,6 +78,10 @@ def _choice(given: Mapping[str, Any]) -> dict[str, Any]:
     return _filters({name: value for name, value in given.items() if name in _CHOICE})
 
 
+def _runs(logs: Logs, **filters: Any) -> list[FlowSummary]:
+    return list_runs(logs.folders, logs.skipped, filters)
+
+
 # --- what the answers have of runs and spans ---
 
 
@@ -97,34 +107,33 @@ def _short_run(run: FlowSummary) -> str:
     return flow_id[:_SHORT_RUN] + slash + span
 
 
-def _chosen(folders: Folders, wanted: str) -> dict[str, Any]:
+def _chosen(logs: Logs, wanted: str) -> dict[str, Any]:
     """Return the filters of the events of the run that an argument names; the id of a trace names all of its runs.
 
     Raises:
         FlowNotFoundError: No run is named so, or more than one.
     """
     if wanted in ("last", "last-failed"):
-        found = runs(folders, status="error" if wanted == "last-failed" else None, last=1)
+        found = _runs(logs, status="error" if wanted == "last-failed" else None, last=1)
         if not found:
-            raise FlowNotFoundError(f"no run of this folder has failed; {_latest(folders)}")
-        return filters_of(folders, found)
-    found = runs(folders, flow_id=wanted)
+            raise FlowNotFoundError(f"no run of this folder has failed; {_latest(logs)}")
+        return filters_of(logs.folders, found)
+    found = _runs(logs, flow_id=wanted)
     ids = {run.flow_id for run in found}
     if wanted and len(ids) == 1:
-        return filters_of(folders, found) if "/" in wanted else {"flow_id": [*ids]}
+        return filters_of(logs.folders, found) if "/" in wanted else {"flow_id": [*ids]}
     problem = f"{len(ids)} runs begin with {wanted[:40]!r}" if ids else f"no run begins with {wanted[:40]!r}"
-    raise FlowNotFoundError(f"{problem}; {_latest(folders)}")
+    raise FlowNotFoundError(f"{problem}; {_latest(logs)}")
 
 
-def _latest(folders: Folders) -> str:
-    known = [f"{_short_run(run)} ({run.name}, {run.status})" for run in runs(folders, last=_KNOWN, sort="-start")]
+def _latest(logs: Logs) -> str:
+    known = [f"{_short_run(run)} ({run.name}, {run.status})" for run in _runs(logs, last=_KNOWN, sort="-start")]
     return f"give last, last-failed or an id; the latest runs: {', '.join(known)}"
 
 
-def _log(folders: Folders, wanted: str) -> FlowLog:
-    skipped = Skipped()
-    events = list(iter_query(folders, skipped, **_chosen(folders, wanted)))
-    return build_flow_log(events, dropped=skipped.dropped.get(events[0]["flow_id"], 0))
+def _log(logs: Logs, wanted: str) -> FlowLog:
+    events = list(iter_query(logs.folders, logs.skipped, **_chosen(logs, wanted)))
+    return build_flow_log(events, dropped=logs.skipped.dropped.get(events[0]["flow_id"], 0))
 
 
 def _short_span(span_id: str) -> str:
@@ -195,16 +204,16 @@ def _event_facts(event: Event, *, with_run: bool = False) -> dict[str, Any]:
 # --- the tools ---
 
 
-def _list_runs(folders: Folders, given: dict[str, Any]) -> Any:
-    found = runs(folders, **_choice(given), sort=given.get("sort", "-start"))
+def _list_runs(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
+    found = _runs(logs, **_choice(given), sort=given.get("sort", "-start"))
     limit = given.get("limit", _RUNS)
     if limit < 0:
         raise QueryError(f"limit {limit} is not a whole number of at least 0")
     return {"runs": [_run_facts(run) for run in found[:limit]], "shown": min(limit, len(found)), "of": len(found)}
 
 
-def _show_run(folders: Folders, given: dict[str, Any]) -> Any:
-    log = _log(folders, given["run"])
+def _show_run(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
+    log = _log(logs, given["run"])
     failed = origin(log)
     if failed is None:
         failed = next((span for span in log.spans if span.status == "error"), None)
@@ -215,8 +224,8 @@ def _show_run(folders: Folders, given: dict[str, Any]) -> Any:
     return {**answer, "spans": [_line(span, depth) for depth, span in drawn(log).walk()]}
 
 
-def _get_span(folders: Folders, given: dict[str, Any]) -> Any:
-    log, wanted = _log(folders, given["run"]), given["span"].lower()
+def _get_span(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
+    log, wanted = _log(logs, given["run"]), given["span"].lower()
     found = [span for span in log.spans if wanted and span.span_id.lower().endswith(wanted)]
     if len(found) == 1:
         return _span_facts(log, found[0])
@@ -225,18 +234,18 @@ def _get_span(folders: Folders, given: dict[str, Any]) -> Any:
     raise FlowNotFoundError(f"{problem} with {wanted[:40]!r}; the first spans of this run: {known}")
 
 
-def _query(folders: Folders, given: dict[str, Any]) -> Any:
+def _query(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
     filters = _filters({name: value for name, value in given.items() if name not in ("run", "limit")})
     if "run" in given:
-        filters |= _chosen(folders, given["run"])
-    events = list(ordered_query(folders, **filters, last=given.get("limit", _EVENTS)))
+        filters |= _chosen(logs, given["run"])
+    events = list(ordered_query(logs.folders, logs.skipped, **filters, last=given.get("limit", _EVENTS)))
     return {"events": [_event_facts(event, with_run=True) for event in events], "shown": len(events)}
 
 
-def _errors(folders: Folders, given: dict[str, Any]) -> Any:
-    wanted = _flows(folders, given)
-    read = partial(iter_query, folders, **wanted)
-    groups = error_groups(events_of_errors(read, lambda flow_id: iter_query(folders, **{**wanted, "flow_id": flow_id})))
+def _errors(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
+    wanted = _flows(logs, given)
+    errors = iter_query(logs.folders, logs.skipped, **wanted, event_type="error")
+    groups = error_groups(events_of_errors(errors, logs.folders, wanted))
     facts = [
         {
             "node": group.node,
@@ -255,19 +264,19 @@ def _errors(folders: Folders, given: dict[str, Any]) -> Any:
     return {"causes": facts, "shown": len(facts), "of": len(groups), "errors": sum(group.count for group in groups)}
 
 
-def _flows(folders: Folders, given: Mapping[str, Any]) -> dict[str, Any]:
+def _flows(logs: Logs, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filter of events that leaves those of the chosen runs."""
     choice = _choice(given)
-    return filters_of(folders, runs(folders, **choice)) if choice else {}
+    return filters_of(logs.folders, _runs(logs, **choice)) if choice else {}
 
 
-def _diff(folders: Folders, given: dict[str, Any]) -> Any:
-    result = compared(_log(folders, given["old"]), _log(folders, given["new"]))
+def _diff(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
+    result = compared(_log(logs, given["old"]), _log(logs, given["new"]))
     return {"differences": list(render_diff(result, View(_WIDTH, unicode=False)))}
 
 
-def _stats(folders: Folders, given: dict[str, Any]) -> Any:
-    stats = node_stats(iter_query(folders, **_flows(folders, given)))
+def _stats(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
+    stats = node_stats(iter_query(logs.folders, logs.skipped, **_flows(logs, given)))
     figures = sorted(stats.to_dicts(), key=lambda one: -float(one["total_ms"]))
     return {"nodes": [{name: value for name, value in one.items() if value not in (None, 0)} for one in figures]}
 
