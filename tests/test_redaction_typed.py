@@ -258,3 +258,12 @@ def test_recording_that_is_not_valid_is_an_error(tree: Any) -> None:
     """Whatever stands in a file: a value or one kind of error."""
     with pytest.raises(NotRecordedError, match=r"^output"):
         value_of(tree)
+
+
+def test_value_that_is_nested_too_deep_is_an_error_when_it_is_made_again() -> None:
+    """No recording has it; somebody wrote it by hand."""
+    tree: Any = []
+    for _ in range(sys.getrecursionlimit()):
+        tree = [tree]
+    with pytest.raises(NotRecordedError, match="output is not a valid recording: it is nested more than 64 deep"):
+        value_of(tree, "output")
