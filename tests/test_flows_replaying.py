@@ -847,6 +847,22 @@ def test_placeholders_that_came_by_the_state_or_an_error_are_never_sent(tmp_path
     assert sent == [KEY]
 
 
+def test_secrets_that_are_given_back_are_in_no_log(tmp_path: Path) -> None:
+    """They need not look like secrets: what stood there did."""
+    own = "the pass of ada"
+    flow = flow_of(ask(prompt="{{ state.x }}"), ask("two", "say {{ state.ask.content }}", uses="llm.two"))
+    log = record(flow, {"x": f"key {KEY}"}, llm_ask=lambda state, prompt: {"content": prompt}, llm_two=echo)
+    secrets = {"flow.input.x": own, "ask.output.content": own}
+    assert same(again(log, flow, secrets=secrets))
+    sent: list[Any] = []
+    two = {"llm_two": lambda state, prompt: sent.append(prompt)}
+    report = again(log, flow, live=["llm.two"], again=True, secrets=secrets, actions=two, log_dir=tmp_path)
+    assert sent == [f"say key {own}"]
+    [kept] = tmp_path.iterdir()
+    assert own not in kept.read_text()
+    assert own not in str(report.diff)
+
+
 class Linked:
     __slots__ = ("__weakref__", "all", "text")
     all: list[Any]

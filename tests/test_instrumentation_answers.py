@@ -28,6 +28,7 @@ class Told:
         self.answers = {name.replace("_", "."): answer for name, answer in answers.items()}
         self.asked: list[tuple[str, dict[str, Any], str]] = []
         self.replay_of: str | None = UUID
+        self.secrets: tuple[str, ...] = ()
 
     def call(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Any:
         span = current()

@@ -993,6 +993,7 @@ class Scripted:
     """Answers by node, which notes what was asked; without an answer it stops the run."""
 
     replay_of = "5f0c4a2e-0000-4000-8000-000000000001"
+    secrets = ()
 
     def __init__(self, **answers: Any) -> None:
         self.answers = {name.replace("__", "."): answer for name, answer in answers.items()}

@@ -74,11 +74,6 @@ def test_value_that_was_lost_is_an_error_when_it_is_read(tmp_path: Path) -> None
         _ = record.output
 
 
-DEEP: list[Any] = []
-for _ in range(480):
-    DEEP = [DEEP]
-
-
 @pytest.mark.parametrize(
     "tree",
     [
@@ -90,7 +85,6 @@ for _ in range(480):
         {"$": "timedelta", "v": [1e308, 1]},
         {"$": None, "v": 1},
         {"$": ["tuple"], "v": 1},
-        DEEP,
     ],
 )
 @pytest.mark.parametrize("key", ["output", "state", "error"])

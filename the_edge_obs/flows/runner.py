@@ -11,6 +11,7 @@ from typing import Any
 from ..context import FlowState, flows_known, new_flow_id
 from ..errors import ConfigurationError
 from ..instrumentation.answers import Answers, Asking
+from ..redaction.texts import learn
 from .executor import RUN_KEYS, Run
 from .loader import Loading, load_plan
 from .model import Plan
@@ -125,8 +126,9 @@ class Flow:
         given = {key: value for key, value in {**plan.initial_state, **state}.items() if key not in RUN_KEYS}
         context.learn_secrets({**given, "variables": plan.variables, "settings": plan.settings})
         context.about = {"input": given, "flow": {"path": self.file, "sha256": plan.sha256}}
-        if answers is not None and answers.replay_of is not None:
-            context.about["replay_of"] = answers.replay_of
+        if answers is not None:
+            learn(context.context.flow, answers.secrets, is_certain=True)
+            context.about |= {} if answers.replay_of is None else {"replay_of": answers.replay_of}
         with context:
             yield context.flow_id
 

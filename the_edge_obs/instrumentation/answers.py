@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -73,6 +73,10 @@ class Answers(Protocol):
     @property
     def replay_of(self) -> str | None:
         """The flow whose recording this is; None if it is not the recording of one flow."""
+
+    @property
+    def secrets(self) -> Sequence[str | bytes | int]:
+        """Secrets that the answers or the initial state hold, and that the log of the run must never show."""
 
     def call(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Any:
         """Return an ``Answer``, or call ``real`` and return its result.

@@ -13,6 +13,7 @@ from ...comparison import Change
 from ...context import SpanContext, current
 from ...event import ENDS, Event, status_of
 from ...instrumentation.answers import Answer, Real
+from ...redaction.texts import learn
 from ...redaction.typed import digest_of
 from ...secrets.keys import KEY_CLASSES, KeyClasses
 from .folding import Folder, differing, plain
@@ -94,6 +95,11 @@ class RecordedAnswers:
     def replay_of(self) -> str | None:
         """The recorded run."""
         return self.recording.log.flow_id
+
+    @property
+    def secrets(self) -> tuple[str | bytes | int, ...]:
+        """The secrets that were given back: the log of the run never shows them."""
+        return self.recording.given_secrets
 
     def take(self, event: Event) -> None:
         """Take an event of the run."""
@@ -220,6 +226,7 @@ class RecordedAnswers:
         call.given_to = asking.place
         self._hands_out_placeholders = self._hands_out_placeholders or call.is_held_back()
         self.given[asking.me.span_id] = call
+        learn(asking.me.flow, self.secrets, is_certain=True)
         self.asked.append(Asked(str(asking.place), asking.node, kind, why, changes))
         return call.answer(state)
 

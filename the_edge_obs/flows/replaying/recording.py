@@ -176,6 +176,7 @@ class Recording:
         flow: The file and the digest of its flow, as far as they are known.
         ids: The ids of the run.
         calls: Its calls, and its inline code, by place.
+        given_secrets: The texts, bytes and whole numbers of the secrets.
 
     Raises:
         ConfigurationError: Nothing was redacted at the place of a secret.
@@ -202,6 +203,7 @@ class Recording:
         self._by_input: dict[str | None, list[Call]] = defaultdict(list)
         for call in self.calls.values():
             self._by_input[key_of(call.node, call.given)].append(call)
+        self.given_secrets = tuple(_leaves([*(secrets or {}).values()]))
         self.state_secrets: dict[str, Any] = {}
         for where, value in (secrets or {}).items():
             self._learn(where, value)
@@ -312,6 +314,14 @@ class Recording:
         for call in self.calls.values():
             if not (call.given_to is not None or call.node == CODE or call.node in OURS or call.span.span_id in below):
                 yield call
+
+
+def _leaves(value: Any) -> Iterator[str | bytes | int]:
+    if isinstance(value, (str, bytes, int)) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(item)
 
 
 def filled(path: str, value: Any, secrets: Mapping[str, Any]) -> Any:

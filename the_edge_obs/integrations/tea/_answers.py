@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ... import configure
@@ -26,6 +26,11 @@ class Remembering:
     def replay_of(self) -> str | None:
         """The flow whose recording this is, or None."""
         return self._answers.replay_of
+
+    @property
+    def secrets(self) -> Sequence[str | bytes | int]:
+        """What the log of the run must never show."""
+        return self._answers.secrets
 
     def call(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Any:
         """Return what the answers return.
