@@ -774,6 +774,141 @@ nodes:
     );
 }
 
+// Inputs that look alike.
+
+const ASK: &str =
+    "nodes: [{name: ask, uses: my.model, with: {prompt: q, x: '{{ state.x }}'}, output: ask}]";
+
+#[test]
+fn an_input_that_is_only_nearly_the_same_is_another_one() {
+    let key = Snap::from("sk-live-Zq3xR7tLm9Kp2Wv8Ns4B");
+    let below = |end: &str| {
+        let long = Snap::from("long words ".repeat(1_000) + end);
+        Snap::map([(key.as_str().unwrap(), long)])
+    };
+    let span = |start: i64| Snap::map([("flow_id", "a".into()), ("start", Snap::Int(start))]);
+    let big = 9_007_199_254_740_993;
+    for (old, new) in [
+        (Snap::Int(10_000_000_001), Snap::Int(10_000_000_002)),
+        (Snap::Float(1_764_527_794.12), Snap::Float(1_764_527_794.95)),
+        (Snap::Int(big), Snap::Float(big as f64)),
+        (span(1), span(2)),
+        (below("a"), below("b")),
+    ] {
+        let log = record(ASK, Snap::map([("x", old)]));
+        let again = replay_with(&log, ASK, Options::default(), Some(Snap::map([("x", new)])));
+        assert!(again.report.stopped.is_some(), "{}", again.same);
+        assert_eq!(again.report.asked, []);
+    }
+}
+
+#[test]
+fn whole_numbers_are_the_same_as_floats_of_their_value() {
+    let given = |number| Snap::map([("x", number)]);
+    let log = record(ASK, given(Snap::Int(3)));
+    let again = replay_with(&log, ASK, Options::default(), Some(given(Snap::Float(3.0))));
+    assert_eq!(
+        (again.stopped(), again.counts()),
+        (String::new(), [1, 0, 0])
+    );
+}
+
+#[test]
+fn a_parameter_called_flow_id_makes_no_event_of_a_call() {
+    let text =
+        "nodes: [{name: ask, uses: my.model, with: {flow_id: '{{ state.flow_id }}', start: 1}}]";
+    let log = record(text, Snap::Null);
+    assert_eq!(replay(&log, text).stopped(), "");
+    let again = replay(&log, &text.replace("start: 1", "start: 2"));
+    assert!(
+        again.stopped().contains("input.start: 1 -> 2"),
+        "{}",
+        again.stopped()
+    );
+}
+
+#[test]
+fn branches_of_a_renamed_step_get_their_own_answers() {
+    let text = "
+nodes:
+  - name: all
+    type: dynamic_parallel
+    items: [0, 1, 2]
+    max_concurrency: 1
+    steps: [{name: ask, uses: my.model, with: {prompt: count}, output: one}]
+    output: out
+";
+    let log = record(text, Snap::Null);
+    // The first branch is the last one that asks.
+    let renamed = text.replace("name: all", "name: each").replace(
+        "steps: [",
+        "steps: [{name: gate, uses: my.gate, with: {at: '{{ item }}'}}, ",
+    ) + "  - {name: end, uses: json.parse, with: {text: '1'}}\n";
+    let renamed = renamed.replace("max_concurrency: 1", "max_concurrency: 3");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let model = Model::default();
+    let waits = Arc::clone(&asked);
+    let gate = move |params: &Snap, _: &Context<'_>| {
+        let Some(Snap::Int(at)) = params.get("at") else {
+            panic!("{params:?}");
+        };
+        while waits.load(Ordering::SeqCst) + usize::try_from(*at).unwrap() < 2 {
+            std::thread::yield_now();
+        }
+        Ok(Snap::Null)
+    };
+    let flow = Flow::parse(&renamed, model.actions().with("my.gate", gate)).unwrap();
+    let tape = Arc::new(Tape::new(&log, &flow, live("my.gate")).unwrap());
+    struct Counts(Arc<Tape>, Arc<AtomicUsize>);
+    impl Answers for Counts {
+        fn answer(&self, called: &Called<'_>) -> Result<Snap, Failure> {
+            let answer = self.0.answer(called);
+            self.1
+                .fetch_add(usize::from(called.name == "my.model"), Ordering::SeqCst);
+            answer
+        }
+    }
+    let counts = Arc::new(Counts(Arc::clone(&tape), asked));
+    let layer = FlowLayer::with_levels(Arc::new(info())).sink(Arc::clone(&tape));
+    let state = with_default(registry().with(layer), || {
+        flow.run_answered(Snap::Null, counts)
+    });
+    let Some(Snap::List(branches)) = state.unwrap().get("out").cloned() else {
+        panic!();
+    };
+    let numbers = branches
+        .iter()
+        .map(|branch| branch.get("state").unwrap().get("one").cloned().unwrap());
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 3].map(Snap::Int));
+    assert_eq!(tape.report().count(Kind::Moved), 3);
+}
+
+#[test]
+fn a_call_that_is_not_logged_gets_no_answer_of_the_span_around_it() {
+    let inner = "{observability: {enabled: false}, nodes: [{name: ask, uses: my.model, with: {prompt: q}, output: x}]}";
+    let outer = "nodes: [{name: outer, uses: my.outer, with: {prompt: q}, output: out}]";
+    let log = record(
+        "nodes: [{name: outer, uses: my.model, with: {prompt: q}, output: out}]",
+        Snap::Null,
+    );
+    let inner = parse(inner, &Model::default());
+    let tape = Arc::new(Tape::new(&log, &inner, Options::default()).unwrap());
+    let answers = Arc::clone(&tape);
+    let calls = move |_: &Snap, _: &Context<'_>| {
+        let answers = Arc::clone(&answers) as Arc<dyn Answers>;
+        inner.run_answered(Snap::Null, answers).map(|_| Snap::Null)
+    };
+    let actions = Actions::builtin().with("my.outer", calls);
+    let flow = Flow::parse(outer, actions).unwrap();
+    let layer = FlowLayer::with_levels(Arc::new(info())).sink(Arc::clone(&tape));
+    let result = with_default(registry().with(layer), || flow.run(Snap::Null));
+    assert!(result.is_err());
+    assert_eq!(
+        tape.report().stopped.unwrap().why,
+        "its level is filtered, so its place is not known"
+    );
+}
+
 /// Returns what tells a text from others.
 fn sum(text: &str) -> Snap {
     let number = text

@@ -10,7 +10,7 @@ use the_edge_obs::{FlowLog, Snap};
 
 use super::losses::losses;
 use super::places::{Place, Places};
-use super::values::{changes, Change, Fold};
+use super::values::{changes, Change, Fold, NOISE};
 
 /// How a span stands in two runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Comparison {
                             one.map(|one| old.fold.value(one)),
                             other.map(|other| new.fold.value(other)),
                         );
-                        changes(key, one.as_ref(), other.as_ref())
+                        changes(key, one.as_ref(), other.as_ref(), NOISE)
                     }
                 }
             });

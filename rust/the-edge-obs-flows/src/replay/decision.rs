@@ -53,21 +53,26 @@ impl Tape {
                 };
                 return self.other(now, asking, None, vec![change]);
             }
-            found = changes("input", call.given.as_ref(), asking.given.as_ref());
+            // Numbers must be equal: one may be a time, or decide a branch.
+            found = changes("input", call.given.as_ref(), asking.given.as_ref(), 0.0);
             if found.is_empty() && now.given_to[at].is_none() {
                 return self.known(now, asking, Kind::Same, at);
             }
         }
         let alike = recording.with_input(asking.name, asking.given.as_ref());
-        let mut free = alike
-            .iter()
-            .copied()
-            .filter(|at| now.given_to[*at].is_none());
-        if let Some(first) = free.next() {
+        let free = alike.iter().copied();
+        let mut free: Vec<usize> = free.filter(|at| now.given_to[*at].is_none()).collect();
+        if !free.is_empty() {
+            // Of several, that of the same branch, iteration and attempt: a step may have got another name.
+            free.sort_by_cached_key(|at| {
+                !recording.calls[*at]
+                    .place
+                    .numbers()
+                    .eq(asking.place.numbers())
+            });
             // Of calls whose inputs are equal in the log, only one may be equal beyond the cut.
-            let mut all = std::iter::once(first).chain(free);
-            let certain = all.find(|at| self.problem(*at, asking).is_none());
-            return self.known(now, asking, Kind::Moved, certain.unwrap_or(first));
+            let certain = free.iter().find(|at| self.problem(**at, asking).is_none());
+            return self.known(now, asking, Kind::Moved, *certain.unwrap_or(&free[0]));
         }
         let taken = here.filter(|_| found.is_empty() && !self.may_be_live(now, asking));
         if let Some(place) = taken.and_then(|at| now.given_to[at].as_ref()) {

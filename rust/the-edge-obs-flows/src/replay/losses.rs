@@ -3,6 +3,8 @@
 use the_edge_obs::redaction::{inside, MORE};
 use the_edge_obs::Snap;
 
+use super::values::REDACTED;
+
 /// What is lost of a recorded value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
@@ -22,8 +24,13 @@ pub(super) fn losses(data: &Snap, key: &str) -> Vec<(String, Loss)> {
     };
     let mut redacted = Vec::new();
     if let Some(value) = data.get(key) {
-        each_text(key, value, &mut |path, text| {
-            if text.contains("[REDACTED") && !is_cut(text) {
+        each(key, value, &mut |path, value| {
+            // Of what is below a redacted key, only the path of that key is listed.
+            let is_only_redacted = match value {
+                Snap::Str(text) | Snap::Mark(text) if text.contains(REDACTED) => !is_cut(text),
+                _ => path.contains(REDACTED) && !has_cut(value),
+            };
+            if is_only_redacted {
                 redacted.push(path.to_owned());
             }
         });
@@ -35,9 +42,7 @@ pub(super) fn losses(data: &Snap, key: &str) -> Vec<(String, Loss)> {
         let is_own = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
         is_own && *path != "error.traceback"
     });
-    let is_redacted =
-        |path: &str| path.contains("[REDACTED") || redacted.iter().any(|known| known == path);
-    let loss = |path: &str| match is_redacted(path) {
+    let loss = |path: &str| match redacted.iter().any(|known| known == path) {
         true => Loss::Redacted,
         false => Loss::Cut,
     };
@@ -68,20 +73,45 @@ pub(super) fn listed(paths: &[String]) -> String {
 
 /// Calls a function with each text in a value, and its path.
 fn each_text(path: &str, value: &Snap, found: &mut impl FnMut(&str, &str)) {
+    each(path, value, &mut |path, value| {
+        if let Snap::Str(text) | Snap::Mark(text) = value {
+            found(path, text);
+        }
+    });
+}
+
+/// Calls a function with a value and all that is in it, and the paths.
+fn each(path: &str, value: &Snap, found: &mut impl FnMut(&str, &Snap)) {
+    found(path, value);
     match value {
-        Snap::Str(text) | Snap::Mark(text) => found(path, text),
         Snap::Map(pairs) => {
             for (key, item) in pairs {
-                each_text(&inside(path, key), item, found);
+                each(&inside(path, key), item, found);
             }
         }
         Snap::List(items) => {
             for (at, item) in items.iter().enumerate() {
-                each_text(&format!("{path}[{at}]"), item, found);
+                each(&format!("{path}[{at}]"), item, found);
             }
         }
         _ => {}
     }
+}
+
+/// Tells whether a value below a redacted key may have been cut: of that key, only one path is listed.
+fn has_cut(value: &Snap) -> bool {
+    let mut is_found = false;
+    each_text("", value, &mut |_, text| {
+        is_found |= is_cut(text) || text.starts_with('<') || is_left_out(text);
+    });
+    is_found
+}
+
+/// Tells whether a text stands in place of items, or of a value that is nested too deep or in itself.
+fn is_left_out(text: &str) -> bool {
+    let count = text.strip_prefix("[+");
+    let count = count.and_then(|text| text.strip_suffix(" items]"));
+    count.is_some_and(is_number) || matches!(text, "[depth]" | "[circular]")
 }
 
 /// Tells whether a text ends as one that was cut, or stands for a value that was.
@@ -126,8 +156,9 @@ fn is_object(text: &str) -> bool {
         return is_name(kind) && is_name(error);
     }
     let mut parts = inner.split('.');
-    let is_part =
-        |part: &str| part == "<locals>" || (!part.is_empty() && part.chars().all(is_word));
+    let is_part = |part: &str| {
+        matches!(part, "<locals>" | "<lambda>") || (!part.is_empty() && part.chars().all(is_word))
+    };
     parts.next().is_some_and(is_name) && inner.contains('.') && parts.all(is_part)
 }
 
@@ -141,6 +172,7 @@ mod tests {
         for text in [
             "<shop.Client>",
             "<m.f.<locals>.C>",
+            "<m.f.<locals>.<lambda>>",
             "<Odd: ValueError while reading it>",
         ] {
             assert!(is_object(text), "{text}");
@@ -169,5 +201,27 @@ mod tests {
             ("output", Loss::Cut),
         ];
         assert_eq!(found, expected.map(|(path, loss)| (path.to_owned(), loss)));
+    }
+
+    #[test]
+    fn a_cut_below_a_redacted_key_is_a_cut() {
+        let loss = |value: &str| {
+            let text =
+                format!(r#"{{"input":{{"[REDACTED]":{value}}},"cut":["input[\"[REDACTED]\"]"]}}"#);
+            let found = losses(&from_json(&text).unwrap(), "input");
+            assert_eq!(found.len(), 1, "{text}");
+            found[0].1
+        };
+        assert_eq!(loss(r#""x""#), Loss::Redacted);
+        assert_eq!(loss(r#"{"a":["is [REDACTED]",1]}"#), Loss::Redacted);
+        for value in [
+            r#""x…[+3 chars]""#,
+            r#"{"a":["[+3 items]"]}"#,
+            r#"["<m.C>"]"#,
+            r#""[depth]""#,
+            r#""x [REDACTED]…[+3 chars]""#,
+        ] {
+            assert_eq!(loss(value), Loss::Cut, "{value}");
+        }
     }
 }

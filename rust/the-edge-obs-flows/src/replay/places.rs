@@ -35,6 +35,8 @@ pub(super) struct Place(Arc<[Label]>);
 struct Label {
     /// The step, or the node without one, with its index and attempt.
     name: Box<str>,
+    /// The index or the attempt in the name, or nothing.
+    number: Box<str>,
     step: Option<Box<str>>,
     /// How often there was one with this name below the same span, from 1.
     count: usize,
@@ -46,6 +48,12 @@ impl Place {
         self.0
             .iter()
             .any(|label| label.step.as_deref() == Some(step))
+    }
+
+    /// Returns the indices of branches and iterations, the numbers of attempts and of equal calls on the way, without names.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = (&str, usize)> {
+        let numbers = self.0.iter().map(|label| (&*label.number, label.count));
+        numbers.filter(|(number, count)| !number.is_empty() || *count > 1)
     }
 
     /// Returns the place as messages show it, without the root: `all > parallel.branch [1] > ask (attempt 2)`.
@@ -76,7 +84,8 @@ impl Places {
             self.of_spans.insert(text("span_id").into(), root.clone());
             return root;
         }
-        let name: Box<str> = name_of(entry).into();
+        let (name, number) = name_of(entry);
+        let name: Box<str> = format!("{name}{number}").into();
         let count = self
             .counts
             .entry((parent.into(), name.clone()))
@@ -84,6 +93,7 @@ impl Places {
         *count += 1;
         let own = Label {
             name,
+            number: number.into(),
             step: entry.get("step").and_then(Snap::as_str).map(Into::into),
             count: *count,
         };
@@ -99,17 +109,18 @@ impl Places {
     }
 }
 
-fn name_of(entry: &Snap) -> String {
+/// Returns the step, or the node without one; and its index or attempt, as names show it.
+fn name_of(entry: &Snap) -> (&str, String) {
     let text = |key: &str| entry.get(key).and_then(Snap::as_str);
     let data = |key: &str| entry.get("data").and_then(|data| data.get(key));
     let node = text("node").unwrap_or_default();
     let name = text("step").unwrap_or(node);
     let index = data("input").and_then(|input| input.get("index"));
     if let (true, Some(index)) = (INDEXED.contains(&node), index) {
-        return format!("{name} [{}]", index.to_json());
+        return (name, format!(" [{}]", index.to_json()));
     }
     match data("attempt") {
-        Some(Snap::Int(attempt)) => format!("{name} (attempt {attempt})"),
-        _ => name.to_owned(),
+        Some(Snap::Int(attempt)) => (name, format!(" (attempt {attempt})")),
+        _ => (name, String::new()),
     }
 }

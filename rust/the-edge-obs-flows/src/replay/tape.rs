@@ -251,7 +251,9 @@ impl Tape {
         if let Some(stopped) = &now.stopped {
             return Decision::Stop(Box::new(stopped.clone()));
         }
-        let span = current().map(|current| current.span_id.to_string());
+        // Of a call whose level is filtered, the current span is one around it.
+        let own = current().filter(|current| *current.node == *called.name);
+        let span = own.map(|current| current.span_id.to_string());
         let seen = span.and_then(|span| {
             let (place, entry) = (now.places.get(&span)?.clone(), now.entries.remove(&*span)?);
             Some((span, place, entry, now.flow.clone()?))

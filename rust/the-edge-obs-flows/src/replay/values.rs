@@ -18,9 +18,11 @@ const ID_LENGTH: usize = 36;
 const DIGEST: &str = "[REDACTED:";
 /// What stands in place of a secret; also in the form with a digest.
 pub(super) const REDACTED: &str = "[REDACTED";
-/// Keys of which one makes an object an event, a span or a flow log: its times are those of one run.
+/// An object with an id of the run at one of these keys is an event, a span or a flow log: its times are those of one run.
 const OURS: [&str; 2] = ["flow_id", "span_id"];
 const TIMES: [&str; 3] = ["timestamp", "start", "end"];
+/// The relative difference of two numbers, one of them a float, that counts as none when runs are compared.
+pub(super) const NOISE: f64 = 1e-9;
 
 /// One place at which two values differ.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +86,9 @@ impl Fold {
                     .collect(),
             ),
             Snap::Map(pairs) => {
-                let is_ours = is_ours || OURS.iter().any(|key| value.get(key).is_some());
+                let own = |key: &&str| value.get(key).and_then(Snap::as_str);
+                let is_ours =
+                    is_ours || OURS.iter().filter_map(own).any(|id| self.ids.contains(id));
                 let folded = |(key, item): &(Key, Snap)| match is_ours && is_time(key, item) {
                     true => (key.clone(), Snap::Null),
                     false => (key.clone(), self.folded(item, is_ours)),
@@ -124,7 +128,19 @@ impl Fold {
 /// Returns the input of an entry without what two runs never share, and without what is ignored; `None` if there is none.
 pub(super) fn plain(entry: &Snap, fold: &Fold, ignored: &Ignored) -> Option<Snap> {
     let input = entry.get("input").filter(|_| !ignored.has("input"))?;
-    Some(ignored.without("input", fold.value(input)))
+    // The parameters of a call are no event, although one may be called flow_id; what is in them may be one.
+    let folded = match input {
+        Snap::Map(pairs) => {
+            let pairs = pairs.iter();
+            Snap::Map(
+                pairs
+                    .map(|(key, item)| (key.clone(), fold.value(item)))
+                    .collect(),
+            )
+        }
+        other => fold.value(other),
+    };
+    Some(ignored.without("input", folded))
 }
 
 /// Returns a value with the keys of each object in order.
@@ -172,29 +188,42 @@ pub(super) fn without_digests(text: &str) -> String {
 }
 
 /// Returns where two values differ that were folded, in the order of the document.
-pub(super) fn changes(path: &str, old: Option<&Snap>, new: Option<&Snap>) -> Vec<Change> {
+///
+/// Of two numbers, one of them a float, a relative difference of `noise` counts as none; with 0 they must be equal.
+pub(super) fn changes(
+    path: &str,
+    old: Option<&Snap>,
+    new: Option<&Snap>,
+    noise: f64,
+) -> Vec<Change> {
     let mut found = Vec::new();
     match (old, new) {
         // No output, and an output that is null.
         (None | Some(Snap::Null), None | Some(Snap::Null)) => {}
-        (old, new) => walk(path, old, new, &mut found),
+        (old, new) => walk(path, old, new, noise, &mut found),
     }
     found
 }
 
-fn walk(path: &str, old: Option<&Snap>, new: Option<&Snap>, found: &mut Vec<Change>) {
+fn walk(path: &str, old: Option<&Snap>, new: Option<&Snap>, noise: f64, found: &mut Vec<Change>) {
     match (old, new) {
         (Some(Snap::Map(old_pairs)), Some(Snap::Map(pairs))) => {
             let (one, other) = (old.unwrap_or(&Snap::Null), new.unwrap_or(&Snap::Null));
             for (key, value) in old_pairs.iter() {
-                walk(&inside(path, key), Some(value), other.get(key), found);
+                walk(
+                    &inside(path, key),
+                    Some(value),
+                    other.get(key),
+                    noise,
+                    found,
+                );
             }
             for (key, value) in pairs.iter().filter(|(key, _)| one.get(key).is_none()) {
-                walk(&inside(path, key), None, Some(value), found);
+                walk(&inside(path, key), None, Some(value), noise, found);
             }
         }
-        (Some(Snap::List(old)), Some(Snap::List(new))) => walk_items(path, old, new, found),
-        (Some(old), Some(new)) if is_alike(old, new) => {}
+        (Some(Snap::List(old)), Some(Snap::List(new))) => walk_items(path, old, new, noise, found),
+        (Some(old), Some(new)) if is_alike(old, new, noise) => {}
         (old, new) => found.push(Change {
             path: path.to_owned(),
             old: old.cloned(),
@@ -204,8 +233,9 @@ fn walk(path: &str, old: Option<&Snap>, new: Option<&Snap>, found: &mut Vec<Chan
 }
 
 /// Compares the items between those at the beginning and the end that are alike.
-fn walk_items(path: &str, old: &[Snap], new: &[Snap], found: &mut Vec<Change>) {
-    let is_same = |(one, other): &(&Snap, &Snap)| changes("", Some(one), Some(other)).is_empty();
+fn walk_items(path: &str, old: &[Snap], new: &[Snap], noise: f64, found: &mut Vec<Change>) {
+    let is_same =
+        |(one, other): &(&Snap, &Snap)| changes("", Some(one), Some(other), noise).is_empty();
     let start = old.iter().zip(new).take_while(is_same).count();
     let (old_rest, new_rest) = (&old[start..], &new[start..]);
     let ends = old_rest.iter().rev().zip(new_rest.iter().rev());
@@ -216,28 +246,33 @@ fn walk_items(path: &str, old: &[Snap], new: &[Snap], found: &mut Vec<Change>) {
     );
     for at in 0..old_rest.len().max(new_rest.len()) {
         let place = format!("{path}[{}]", start + at);
-        walk(&place, old_rest.get(at), new_rest.get(at), found);
+        walk(&place, old_rest.get(at), new_rest.get(at), noise, found);
     }
 }
 
 /// Tells whether two values are the same: numbers by value, without the last digits of a float; true is not 1.
-fn is_alike(old: &Snap, new: &Snap) -> bool {
-    let number = |value: &Snap| match value {
-        Snap::Int(number) => Some(*number as f64),
-        Snap::Float(number) => Some(*number),
-        _ => None,
-    };
+///
+/// Two whole numbers are never nearly the same: they may be the ids of two orders.
+fn is_alike(old: &Snap, new: &Snap, noise: f64) -> bool {
     match (old, new) {
-        (Snap::Int(old), Snap::Int(new)) => old == new,
-        (Snap::Float(_), _) | (_, Snap::Float(_)) => match (number(old), number(new)) {
-            (Some(old), Some(new)) => {
-                old == new || (old - new).abs() <= (1e-9 * old.abs().max(new.abs())).max(1e-12)
-            }
-            _ => false,
-        },
+        (Snap::Float(old), Snap::Float(new)) => old == new || is_close(*old, *new, noise),
+        (Snap::Int(whole), Snap::Float(float)) | (Snap::Float(float), Snap::Int(whole)) => {
+            is_whole(*float, *whole) || (noise > 0.0 && is_close(*whole as f64, *float, noise))
+        }
         (Snap::Str(old) | Snap::Mark(old), Snap::Str(new) | Snap::Mark(new)) => old == new,
         (old, new) => old == new,
     }
+}
+
+fn is_close(old: f64, new: f64, noise: f64) -> bool {
+    let is_finite = old.is_finite() && new.is_finite();
+    is_finite && (old - new).abs() <= (noise * old.abs().max(new.abs())).max(noise / 1_000.0)
+}
+
+/// Tells whether a float is a whole number, exactly.
+fn is_whole(float: f64, whole: i64) -> bool {
+    // A float has no more than 53 bits: the conversion back is exact, and does not fit only for 2^63.
+    float == whole as f64 && float as i128 == i128::from(whole)
 }
 
 /// The paths of inputs that may differ, with all that is inside. `*` and `?` stand for any characters.
