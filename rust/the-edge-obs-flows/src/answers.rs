@@ -44,6 +44,11 @@ pub trait Answers: Send + Sync {
         None
     }
 
+    /// Returns secrets that the answers or the initial state hold, texts and integers: the log of the run never shows them.
+    fn secrets(&self) -> Vec<Snap> {
+        Vec::new()
+    }
+
     /// Called after the last node.
     ///
     /// # Errors

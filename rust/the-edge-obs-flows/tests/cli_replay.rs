@@ -168,3 +168,66 @@ fn mistakes_are_told() {
         "'logs' holds 2 flows; choose one with --flow ID; tea-obs ls 'logs' lists them",
     );
 }
+
+#[test]
+fn another_failure_is_not_as_before() {
+    let folder = Folder::new("failure");
+    let fails = |step: &str, text: &str| {
+        let nodes = ["first", "second"].map(|name| {
+            let text = if name == step { text } else { "1" };
+            format!("  - {{name: {name}, uses: json.parse, with: {{text: \"{text}\"}}}}\n")
+        });
+        let flow = format!("name: failing\nnodes:\n{}", nodes.concat());
+        fs::write(folder.0.join("flow.yaml"), flow).unwrap();
+    };
+    fails("first", "{{ 1 / 0 }}");
+    fs::remove_dir_all(folder.0.join("logs")).unwrap();
+    assert_eq!(folder.run(&["run", "flow.yaml", "--log-dir", "logs"]).0, 1);
+    let told = |step: &str, text: &str| {
+        fails(step, text);
+        let (code, _, err) = folder.replay(&[]);
+        (code, err)
+    };
+    assert_eq!(told("first", "{{ 1 / 0 }}"), (0, String::new()));
+    assert_eq!(told("first", "1"), (0, String::new())); // it was mended
+    let (code, err) = told("second", "{{ 1 / 0 }}");
+    assert!(code == 1 && err.contains("second"), "{err}");
+    let goto = "name: failing\nnodes: [{name: first, uses: json.parse, with: {text: '1'}, goto: [{if: '{{ false }}', to: second}]}, \
+        {name: second, uses: json.parse, with: {text: '1'}}]";
+    fs::write(folder.0.join("flow.yaml"), goto).unwrap();
+    let (code, _, err) = folder.replay(&[]); // another class
+    assert!(code == 1 && err.contains("no rule of its goto"), "{err}");
+}
+
+#[test]
+fn a_state_that_is_recorded_only_in_part_is_given_where_it_was_cut() {
+    let folder = Folder::new("partly");
+    fs::remove_dir_all(folder.0.join("logs")).unwrap();
+    let body = "word ".repeat(4_000);
+    let run = format!("doc={{\"title\": \"t\", \"body\": \"{body}\"}}");
+    let arguments = ["run", "flow.yaml", "--log-dir", "logs", "--set", &run];
+    assert_eq!(folder.run(&arguments).0, 0);
+    for arguments in [&[][..], &["--set", "doc.title=u"]] {
+        let (code, out, err) = folder.replay(arguments);
+        assert_eq!((code, &*out), (2, ""), "{err}");
+        assert_eq!(
+            err,
+            "tea-obs-rs: error: the recorded initial state was cut at input.doc.body; give that key with state (--set)\n"
+        );
+        let (code, out, _) = folder.replay(&[arguments, &["--dry"]].concat());
+        assert_eq!(code, 2);
+        let told = "not usable: the initial state was cut at input.doc.body\n";
+        assert!(out.contains(told), "{out}");
+    }
+    for given in ["doc.body=x", "doc=x"] {
+        let (code, out, err) = folder.replay(&["--set", given]);
+        assert_eq!((code, &*err), (0, ""), "{out}");
+        assert_eq!(folder.replay(&["--set", given, "--dry"]).0, 0);
+    }
+    let (code, _, err) = folder.replay(&["--dry", "--set", "doc"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("--set 'doc' is not key=value"), "{err}");
+    let (code, _, err) = folder.replay(&["--dry", "--from", "nowhere", "--live", "*"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("from_step 'nowhere' is not a step"), "{err}");
+}

@@ -711,9 +711,13 @@ fn full(log: &FlowLog, of: &str, line: &str) -> FullRecords {
         .iter()
         .find(|span| span.step.as_deref() == Some(of))
         .unwrap();
+    let flow_id = format!("\"flow_id\":\"{}\",", log.flow_id);
+    let own = [flow_id, "\"node\":\"my.model\",".to_owned()];
+    let own = own.iter().filter(|pair| !line.contains(&pair[..8]));
+    let own: String = own.map(String::as_str).collect();
     let text = format!(
-        "{{\"full\":1,\"flow_id\":\"{}\",\"span_id\":\"{}\",\"node\":\"my.model\",{line}}}\n",
-        log.flow_id, span.span_id
+        "{{\"full\":1,\"span_id\":\"{}\",{own}{line}}}\n",
+        span.span_id
     );
     std::fs::write(folder.join("run.jsonl.full"), text + "{\"full\":1,\"cut").unwrap();
     let records = FullRecords::beside(&folder.join("run.jsonl")).unwrap();
@@ -906,6 +910,252 @@ fn a_call_that_is_not_logged_gets_no_answer_of_the_span_around_it() {
     assert_eq!(
         tape.report().stopped.unwrap().why,
         "its level is filtered, so its place is not known"
+    );
+}
+
+// Secrets that are given back, or must not be sent.
+
+const KEY: &str = "sk-live-Zq3xR7tLm9Kp2Wv8Ns4B";
+
+#[test]
+fn secrets_that_are_given_back_are_in_no_log() {
+    let text = "
+nodes:
+  - {name: ask, uses: my.model, with: {prompt: '{{ state.x }}'}, output: ask}
+  - {name: two, uses: my.model, with: {prompt: 'say {{ state.ask.content }}'}, output: two}
+";
+    let own = "the pass of ada"; // it need not look like a secret: what stood there did
+    let log = record(text, Snap::map([("x", format!("key {KEY}").into())]));
+    let options = |options: Options| {
+        let places = ["flow.input.x", "ask.output.content"];
+        let secrets = places.map(|place| (place.to_owned(), own.into()));
+        Options {
+            secrets: secrets.into(),
+            ..options
+        }
+    };
+    let again = replay_with(&log, text, options(Options::default()), None);
+    assert_eq!(
+        (again.stopped(), again.counts(), &*again.same),
+        (
+            String::new(),
+            [2, 0, 0],
+            "no differences, 3 the same as far as logged"
+        )
+    );
+    let real = Options {
+        again: true,
+        from_step: Some("two".to_owned()),
+        ..live("my.*")
+    };
+    let again = replay_with(&log, text, options(real), None);
+    assert_eq!(
+        (again.stopped(), again.counts()),
+        (String::new(), [1, 0, 1])
+    );
+    let state = again.result.unwrap();
+    let sent = state.get("two").unwrap().get("content").cloned();
+    assert_eq!(sent, Some(format!("say key {own}").into()));
+    let logged = again.log.events.iter().map(Snap::to_json);
+    assert!(!logged.collect::<String>().contains(own));
+    let other = text.replace("say {{", "tell {{");
+    let again = replay_with(&log, &other, options(Options::default()), None);
+    let told = again.stopped();
+    assert!(
+        told.contains("'say key [REDACTED") && !told.contains(own),
+        "{told}"
+    );
+}
+
+#[test]
+fn placeholders_that_came_by_an_error_are_never_sent() {
+    let text = format!(
+        "
+nodes:
+  - {{name: ask, uses: my.model, with: {{prompt: 'fail {KEY}'}}, on_error: {{mode: graceful}}}}
+  - {{name: two, uses: my.model, with: {{prompt: 'say {{{{ state.__error__.message }}}}'}}, output: two}}
+"
+    );
+    let log = record(&text, Snap::Null);
+    assert_eq!(replay(&log, &text).stopped(), "");
+    let options = Options {
+        again: true,
+        from_step: Some("two".to_owned()),
+        ..live("my.*")
+    };
+    let again = replay_with(&log, &text, options, None);
+    assert_eq!(
+        again.stopped(),
+        "two (my.model): it would be called with [REDACTED] in place of a secret, which a log does not have"
+    );
+    assert_eq!(again.calls, 0);
+}
+
+#[test]
+fn the_hint_names_a_secret_that_was_handed_out() {
+    let text = "
+nodes:
+  - {name: login, uses: my.model, with: {prompt: 'password={{ state.password }}'}, output: login}
+  - {name: ask, uses: my.model, with: {prompt: 'with {{ state.login.content }}'}, output: answer}
+  - {name: last, uses: my.model, with: {prompt: 'last {{ state.login.content }}'}, output: last}
+";
+    let log = record(text, Snap::map([("password", "hunter2xyz".into())]));
+    let told = |secrets: &[&str]| {
+        let secrets = secrets.iter();
+        let secrets = secrets.map(|place| ((*place).to_owned(), Snap::from("hunter2xyz")));
+        let options = Options {
+            secrets: secrets.collect(),
+            ..live("*")
+        };
+        replay_with(&log, &text.replace("last {{", "now {{"), options, None).stopped()
+    };
+    let hint = "; give the secret: --secret ask.output.content=VARIABLE, or that of login.output.content or flow.input.password";
+    assert!(told(&[]).ends_with(hint), "{}", told(&[]));
+    let hint = "; give the secret: --secret login.output.content=VARIABLE";
+    let given = ["flow.input.password", "ask.output.content"];
+    assert!(told(&given).ends_with(hint), "{}", told(&given));
+}
+
+// What is said before, and what happens.
+
+#[test]
+fn what_is_said_to_be_unusable_is_what_stops() {
+    let text = "
+nodes:
+  - {name: ask, uses: my.model, with: {prompt: 'count {{ state.long }}'}, output: x}
+  - {name: two, uses: my.model, with: {prompt: 'count {{ state.long }}'}, output: y}
+";
+    let state = Snap::map([("long", Snap::from("long words ".repeat(1_000)))]);
+    let log = record(text, state.clone());
+    let told = |options: Options| {
+        let flow = parse(text, &Model::default());
+        let tape = Tape::new(&log, &flow, options.clone()).unwrap();
+        let problems = tape.problems(&["long"]);
+        let again = replay_with(&log, text, options, Some(state.clone()));
+        match problems.first() {
+            Some(first) => assert!(again.stopped().starts_with(first), "{}", again.stopped()),
+            None => assert_eq!(again.stopped(), ""),
+        }
+        let places = problems.iter().map(|line| line[..3].to_owned());
+        places.collect::<Vec<_>>()
+    };
+    assert_eq!(told(Options::default()), ["ask", "two"]);
+    assert_eq!(told(live("my.*")), [""; 0]);
+    let later = Options {
+        from_step: Some("two".to_owned()),
+        ..live("my.*")
+    };
+    assert_eq!(told(later), ["ask"]);
+    let pretend = Options {
+        pretend: vec![Glob::new("my.*")],
+        ..Options::default()
+    };
+    assert_eq!(told(pretend), [""; 0]);
+    let lost = Options {
+        full: full(
+            &log,
+            "ask",
+            r#""input":{"sha256":"0"},"output":1,"redacted":[],"lost":{"input.prompt":"m.C: it is not plain data"}"#,
+        ),
+        ..Options::default()
+    };
+    assert_eq!(told(lost), ["ask", "two"]);
+}
+
+#[test]
+fn an_effect_whose_content_was_cut_can_be_pretended() {
+    let text =
+        "nodes: [{name: ask, uses: my.model, with: {prompt: 'count {{ state.long }}'}, output: x}]";
+    let state = Snap::map([("long", Snap::from("long words ".repeat(1_000)))]);
+    let log = record(text, state.clone());
+    let pretend = Options {
+        pretend: vec![Glob::new("my.*")],
+        ..Options::default()
+    };
+    let again = replay_with(&log, text, pretend, Some(state));
+    assert_eq!((again.stopped(), again.calls), (String::new(), 0));
+    let pretended = again.report.of(Kind::Pretended).next().unwrap();
+    assert!(pretended.why.contains("was cut at input.prompt"));
+}
+
+#[test]
+fn an_initial_state_that_was_cut_is_given_where_it_was_cut() {
+    let text = "nodes: [{name: read, uses: json.parse, with: {text: '1'}, output: x}]";
+    let cut = |given: &[&str], state: &Snap| {
+        let flow = parse(text, &Model::default());
+        let log = record(text, state.clone());
+        let tape = Tape::new(&log, &flow, Options::default()).unwrap();
+        tape.cut_state(given)
+    };
+    let long = || Snap::from("long words ".repeat(1_000));
+    let body = Snap::map([("title", "t".into()), ("body", long())]);
+    let doc = Snap::map([("doc", body)]);
+    for given in [&[][..], &["doc.title"], &["do"]] {
+        assert_eq!(cut(given, &doc), ["input.doc.body"]);
+    }
+    for given in ["doc.body", "doc"] {
+        assert_eq!(cut(&[given], &doc), [""; 0]);
+    }
+    let odd = Snap::map([("a b", long())]);
+    assert_eq!(cut(&[], &odd), [r#"input["a b"]"#]);
+    assert_eq!(cut(&["a b"], &odd), [""; 0]);
+    let names: Vec<String> = (0..300).map(|at| format!("k{at}")).collect();
+    let many = Snap::map(names.iter().map(|name| (&**name, Snap::Int(1))));
+    assert_eq!(cut(&["k1"], &many), ["input"]);
+    let all: Vec<&str> = names.iter().map(|name| &**name).collect();
+    assert_eq!(cut(&all, &many), [""; 0]);
+}
+
+#[test]
+fn a_whole_answer_of_another_call_is_refused() {
+    let text = "nodes: [{name: ask, uses: my.model, with: {prompt: a}, output: x}]";
+    let log = record(text, Snap::Null);
+    let told = |line: &str| {
+        let options = Options {
+            full: full(&log, "ask", line),
+            ..Options::default()
+        };
+        replay_with(&log, text, options, None).stopped()
+    };
+    assert_eq!(told(r#""output":1"#), "");
+    for line in [
+        r#""node":"my.two","output":1"#,
+        r#""flow_id":"x","node":"my.two","output":1"#,
+        r#""error":{"mro":["builtins.ValueError"],"args":[]}"#,
+        r#""input":{"sha256":"0"},"error":{}"#,
+    ] {
+        let told = told(line);
+        match line.contains("flow_id") {
+            true => assert_eq!(told, ""), // it is of another run
+            false => assert!(told.contains("its whole answer is that of another call: the file beside the log was changed, or belongs to another log"), "{told}"),
+        }
+        assert_eq!(
+            line.contains("sha256"),
+            told.ends_with("make the call with live 'my.model', or record the flow again")
+        );
+    }
+    let told = told(r#""output":{"$":"int","v":"x"}"#);
+    assert!(
+        told.contains("output is not a valid recording of a int"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_message_of_an_error_that_was_cut_cannot_be_replayed() {
+    let text =
+        "nodes: [{name: ask, uses: my.model, with: {prompt: 'fail {{ \"long \" * 2000 }}'}}]";
+    let log = record(text, Snap::Null);
+    let error = r#""error":{"mro":["TimeoutError"],"args":[],"message":"fail…[+3 chars]"}"#;
+    let options = Options {
+        pretend: vec![Glob::new("my.*")],
+        full: full(&log, "ask", error),
+        ..Options::default()
+    };
+    let told = replay_with(&log, text, options, None).stopped();
+    assert!(
+        told.contains("its recorded answer was cut at error.message"),
+        "{told}"
     );
 }
 

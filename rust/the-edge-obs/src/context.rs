@@ -44,6 +44,7 @@ pub fn flow(name: &str) -> FlowBuilder {
         policy: None,
         about: Vec::new(),
         secrets: Vec::new(),
+        named: Vec::new(),
     }
 }
 
@@ -56,6 +57,7 @@ pub struct FlowBuilder {
     policy: Option<Arc<Policy>>,
     about: Vec<(Key, Snap)>,
     secrets: Vec<Snap>,
+    named: Vec<Snap>,
 }
 
 impl FlowBuilder {
@@ -94,6 +96,12 @@ impl FlowBuilder {
         self
     }
 
+    /// Names a secret, as [`Flow::taint`] does, before anything is logged. A value that cannot be one is passed over.
+    pub fn secret(mut self, value: Snap) -> FlowBuilder {
+        self.named.push(value);
+        self
+    }
+
     /// Starts the flow: logs the entry of its root.
     ///
     /// The layers of the current dispatcher get its events. Where there are none, the flow has an id and logs nothing.
@@ -106,6 +114,9 @@ impl FlowBuilder {
         };
         let id = self.id.unwrap_or_else(FlowId::random);
         let flow = Flow::with_policy(id, &self.name, policy);
+        for secret in self.named {
+            let _ = flow.taint(secret);
+        }
         let run = Arc::new(Run::new(flow, self.parent));
         let place = Place::new(
             Arc::clone(&run),

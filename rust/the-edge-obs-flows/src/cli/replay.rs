@@ -1,8 +1,10 @@
 //! `tea-obs-rs replay`: run a flow again with the answers of its log.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use the_edge_obs::flow_log::SpanInfo;
 use the_edge_obs::globs::Glob;
 use the_edge_obs::jsonl::Skipped;
 use the_edge_obs::redaction::MORE;
@@ -42,10 +44,12 @@ pub(super) fn call(options: &ReplayOptions) -> Result<u8, Fault> {
         false => Flow::load(&options.flow_file, actions)?,
     };
     let tape = Tape::new(&log, &flow, rules(options)?).map_err(plain)?;
+    let state = stated(&tape, &options.set)?;
+    let names: Vec<&str> = options.set.iter().map(|setting| name_of(setting)).collect();
     if options.dry {
-        return dry(&tape, &log, &flow);
+        return dry(&tape, &names, &log, &flow);
     }
-    let state = initial(&tape, &options.set)?;
+    check_state(&tape, &names)?;
     let tape = Arc::new(tape);
     let watch = Watch {
         levels: &[],
@@ -125,34 +129,34 @@ fn secret(given: &str) -> Result<(String, Snap), Fault> {
     }
 }
 
-/// Returns the state to begin with: the recorded one, below that of `--set`.
-fn initial(tape: &Tape, settings: &[String]) -> Result<Snap, Fault> {
-    let recorded = tape.state();
-    if recorded.is_none() && settings.is_empty() {
+/// Returns which value of the state a setting gives.
+fn name_of(setting: &str) -> &str {
+    setting.split('=').next().unwrap_or_default()
+}
+
+/// Checks that the log has the whole initial state, apart from values that the caller gives.
+fn check_state(tape: &Tape, given: &[&str]) -> Result<(), Fault> {
+    if tape.state().is_none() && given.is_empty() {
         return Err(Fault::Input(
             "the recording does not have the initial state of its run (data.input of its first entry); give it with --set".to_owned(),
         ));
     }
-    let keys: Vec<&str> = settings
-        .iter()
-        .map(|setting| setting.split(['=', '.']).next().unwrap_or_default())
-        .collect();
-    let is_given = |path: &str| {
-        let rest = path.strip_prefix("input.").unwrap_or_default();
-        keys.contains(&rest.split(['.', '[']).next().unwrap_or_default())
+    let problem = match tape.cut_state(given).first() {
+        None => return Ok(()),
+        Some(path) if path == "input" => {
+            "the recorded initial state was cut as a whole; give all of it with state (--set)"
+                .to_owned()
+        }
+        Some(path) => format!(
+            "the recorded initial state was cut at {path}; give that key with state (--set)"
+        ),
     };
-    let cut = tape.cut_state();
-    if settings.is_empty() && cut.iter().any(|path| path == "input") {
-        let problem = "the recorded initial state was cut as a whole; give all of it with --set";
-        return Err(Fault::Input(problem.to_owned()));
-    }
-    let mut cut = cut.into_iter().filter(|path| path != "input");
-    if let Some(path) = cut.find(|path| !is_given(path)) {
-        return Err(Fault::Input(format!(
-            "the recorded initial state was cut at {path}; give that key with --set"
-        )));
-    }
-    let state = match recorded {
+    Err(Fault::Input(problem))
+}
+
+/// Returns the state to begin with: the recorded one, below that of `--set`.
+fn stated(tape: &Tape, settings: &[String]) -> Result<Snap, Fault> {
+    let state = match tape.state() {
         // The key that says how many others were left out is not one of the state.
         Some(Snap::Map(pairs)) => Snap::Map(
             pairs
@@ -167,8 +171,8 @@ fn initial(tape: &Tape, settings: &[String]) -> Result<Snap, Fault> {
 }
 
 /// Says whether a recording can be used, and runs nothing.
-fn dry(tape: &Tape, log: &FlowLog, flow: &Flow) -> Result<u8, Fault> {
-    let (problems, (calls, whole)) = (tape.problems(), tape.size());
+fn dry(tape: &Tape, given: &[&str], log: &FlowLog, flow: &Flow) -> Result<u8, Fault> {
+    let (problems, (calls, whole)) = (tape.problems(given), tape.size());
     let mut out = stdout();
     let name = log.name.as_deref().unwrap_or("?");
     out.line(&format!("{name}  {}  {}", log.status.name(), log.flow_id))?;
@@ -249,9 +253,32 @@ fn told(run: &Watched, tape: &Tape) -> Result<u8, Fault> {
             say("interrupted");
             INTERRUPTED
         }
-        Err(failure) if old.status != Status::Error => fail(&reason(failure, run), FAILED),
+        Err(failure) if failure_of(&old) != failure_of(&new) => fail(&reason(failure, run), FAILED),
         _ => DONE,
     })
+}
+
+/// Returns how a run ended, the class of its error, and the steps that lead to where it failed.
+fn failure_of(log: &FlowLog) -> Option<(Status, Option<&str>, Vec<&str>)> {
+    let by_id: HashMap<&str, &SpanInfo> = log
+        .spans
+        .iter()
+        .map(|span| (&*span.span_id, span))
+        .collect();
+    let is_top = |span: &&SpanInfo| {
+        let parent = span.parent_id.as_deref();
+        !parent.is_some_and(|parent| by_id.contains_key(parent))
+    };
+    let top = log.spans.iter().find(is_top)?;
+    let failed = |span: &&SpanInfo| {
+        let children = span.children.iter().rev();
+        let mut children = children.filter_map(|child| by_id.get(&**child).copied());
+        children.find(|child| child.status == Status::Error)
+    };
+    let path = std::iter::successors(failed(&top), failed);
+    let labels = path.map(|span| span.step.as_deref().unwrap_or(&span.node));
+    let error = top.error.as_ref().and_then(|error| error.get("type"));
+    Some((top.status, error.and_then(Snap::as_str), labels.collect()))
 }
 
 /// Returns how many calls were answered, and how; and what those cost that were made.

@@ -101,9 +101,25 @@ impl Tape {
                 };
                 self.given(now, asking, kind, at, &why, Vec::new())
             }
+            Some(problem) if self.may_pretend(asking, kind, call) => {
+                self.given(now, asking, Kind::Pretended, at, &problem, Vec::new())
+            }
             Some(problem) if is_live => self.live(now, asking, &problem, Vec::new()),
-            Some(problem) => unfit(asking, problem, Vec::new(), recorded_whole(asking)),
+            Some(problem) => {
+                let full = self.recording.full_of(call);
+                let hint = match full.is_some_and(Full::has_input) {
+                    true => anew(asking), // it was recorded as whole as it can be
+                    false => recorded_whole(asking),
+                };
+                unfit(asking, problem, Vec::new(), hint)
+            }
         }
+    }
+
+    /// Tells whether the call at a place can answer although its input is not known as a whole.
+    fn may_pretend(&self, asking: &Asking<'_>, kind: Kind, call: &Recorded) -> bool {
+        let is_whole = || call.problem(self.recording.full_of(call)).is_none();
+        kind == Kind::Same && matches(&self.options.pretend, asking) && is_whole()
     }
 
     /// Answers a call that was not recorded: its input is another one, or there was none at its place.
@@ -144,8 +160,11 @@ impl Tape {
         let full = self.recording.full_of(call);
         now.given_to[at] = Some(asking.place.clone());
         now.given.insert(asking.span.into(), at);
-        let redacted = call.redacted(full);
-        now.hands_out_placeholders |= redacted.iter().any(|path| !self.secrets.knows(at, path));
+        let withheld = call.withheld(full);
+        now.hands_out_placeholders |= withheld.iter().any(|path| !self.secrets.knows(at, path));
+        for secret in &self.secrets.known {
+            let _ = asking.flow.taint(secret.clone()); // whoever answers with a tape may not have named them
+        }
         now.note(Asked::new(asking, kind, why, changes));
         let answer = call.answer(full);
         Decision::Answer(at, answer.map(|output| self.secrets.filled(at, output)))
@@ -160,9 +179,14 @@ impl Tape {
         changes: Vec<Change>,
     ) -> Decision {
         if now.hands_out_placeholders && holds_placeholder(asking.params) {
-            let hint = match self.recording.redacted_places().first() {
-                Some(first) => format!("give the secret: --secret {first}=VARIABLE"),
-                None => String::new(),
+            let missing = self.recording.missing_secrets(&now.given_to, &self.secrets);
+            let hint = match &missing[..] {
+                [] => String::new(),
+                [first] => format!("give the secret: --secret {first}=VARIABLE"),
+                [first, others @ ..] => {
+                    let others = others[..others.len().min(2)].join(" or ");
+                    format!("give the secret: --secret {first}=VARIABLE, or that of {others}")
+                }
             };
             let problem = "it would be called with [REDACTED] in place of a secret, which a log does not have";
             return unfit(asking, problem.to_owned(), Vec::new(), hint);
@@ -190,20 +214,12 @@ impl Tape {
         full: Option<Full<'_>>,
         asking: &Asking<'_>,
     ) -> Option<String> {
+        if let Some(doubt) = call.doubt(full, &self.ignored) {
+            return Some(doubt);
+        }
         let cuts = call.cuts(&self.ignored);
-        if cuts.is_empty() {
-            return None;
-        }
+        let full = full.filter(|_| !cuts.is_empty())?;
         let first = cuts[..cuts.len().min(3)].join(", ");
-        let Some(full) = full.filter(|full| full.has_input()) else {
-            return Some(format!(
-                "its recorded input was cut at {first}, and may differ beyond that"
-            ));
-        };
-        let mut lost = full.lost_input();
-        if let Some((path, why)) = lost.find(|(path, _)| !self.ignored.has(path)) {
-            return Some(format!("its input at {path} was not recorded: {why}"));
-        }
         let is_same = full.is_input(asking.params.clone(), asking.flow)
             || full.is_input(self.as_recorded(asking.params, asking.flow), asking.flow);
         (!is_same).then(|| {
@@ -230,13 +246,19 @@ impl Tape {
                 return stop(asking, why, changes, hint, Why::Changed);
             }
         }
-        let hint = format!("make the call with live '{name}', or record the flow again");
-        stop(asking, why.to_owned(), changes, hint, Why::Changed)
+        stop(asking, why.to_owned(), changes, anew(asking), Why::Changed)
     }
 }
 
 fn matches(globs: &[Glob], asking: &Asking<'_>) -> bool {
     globs.iter().any(|glob| glob.matches(asking.name))
+}
+
+fn anew(asking: &Asking<'_>) -> String {
+    format!(
+        "make the call with live '{}', or record the flow again",
+        asking.name
+    )
 }
 
 fn recorded_whole(asking: &Asking<'_>) -> String {

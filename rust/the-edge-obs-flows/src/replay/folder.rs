@@ -22,6 +22,14 @@ impl Folders {
         Folders(pair.map(|(old, new)| (old.into_owned(), new.into_owned())))
     }
 
+    /// Returns a value with the new folder in place of the recorded one.
+    pub(super) fn there(&self, value: &Snap) -> Snap {
+        match &self.0 {
+            Some((old, new)) => moved(value, old, new),
+            None => value.clone(),
+        }
+    }
+
     /// Returns a value with another id, and with the recorded folder in place of the new one.
     pub(super) fn back(&self, value: &Snap, id: &str, old_id: &str) -> Snap {
         match value {

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use the_edge_obs::files::{open_regular, reason_of};
 use the_edge_obs::redaction::inside;
-use the_edge_obs::value::{from_json_within, Key};
+use the_edge_obs::value::{from_json, from_json_within, Key};
 use the_edge_obs::{Error, Flow, Snap};
 
 use super::recording::Recorded;
 use super::values::{sorted, without_digests};
 use crate::error::Failure;
+use crate::python::repr;
 use crate::sha256;
 
 /// The name of a recording is that of its log with this suffix.
@@ -27,9 +28,9 @@ const VERSION: i64 = 1;
 const DEPTH: usize = 256;
 const TAG: &str = "$";
 
-/// The full recordings of calls, by their spans.
+/// The full recordings of calls, by their flows and spans.
 #[derive(Debug, Clone, Default)]
-pub struct FullRecords(HashMap<Box<str>, Snap>);
+pub struct FullRecords(HashMap<String, Snap>);
 
 impl FullRecords {
     /// Reads the recording beside a log; nothing if there is none. A last line that is cut off is left out.
@@ -63,15 +64,8 @@ impl FullRecords {
                 |problem: &str| Error::LogFile(format!("{path:?}, line {number}: {problem}"));
             let record = from_json_within(text, DEPTH);
             let record = record.map_err(|error| refuse(&format!("not valid JSON: {error}")))?;
-            let span = record.get("span_id").and_then(Snap::as_str);
-            match (record.get("full"), span) {
-                (Some(Snap::Int(VERSION)), Some(span)) => found.0.insert(span.into(), record),
-                _ => {
-                    return Err(refuse(&format!(
-                        "not a line of a full recording of version {VERSION}"
-                    )))
-                }
-            };
+            let (flow, span) = ids_of(&record).map_err(|problem| refuse(&problem))?;
+            found.0.insert(key_of(flow, span), record);
         }
     }
 
@@ -81,8 +75,72 @@ impl FullRecords {
     }
 
     /// Returns the recording of a span.
-    pub(super) fn get(&self, span: &str) -> Option<Full<'_>> {
-        self.0.get(span).map(Full)
+    pub(super) fn get(&self, flow: &str, span: &str) -> Option<Full<'_>> {
+        self.0.get(&key_of(flow, span)).map(Full)
+    }
+
+    /// Returns the same recordings with their values, as typed JSON, changed by a function.
+    pub(super) fn translated(&self, change: impl Fn(&Snap) -> Snap) -> FullRecords {
+        let is_value = |key: &str| matches!(key, "output" | "state" | "error");
+        let record = |record: &Snap| match record {
+            Snap::Map(pairs) => Snap::Map(
+                pairs
+                    .iter()
+                    .map(|(key, value)| match is_value(key) {
+                        true => (key.clone(), change(value)),
+                        false => (key.clone(), value.clone()),
+                    })
+                    .collect(),
+            ),
+            other => other.clone(),
+        };
+        let records = self.0.iter();
+        FullRecords(
+            records
+                .map(|(key, value)| (key.clone(), record(value)))
+                .collect(),
+        )
+    }
+}
+
+fn key_of(flow: &str, span: &str) -> String {
+    format!("{flow} {span}")
+}
+
+/// Returns the flow and the span of a line, or what is wrong with it.
+fn ids_of(record: &Snap) -> Result<(&str, &str), String> {
+    if record.get("full") != Some(&Snap::Int(VERSION)) {
+        return Err(format!(
+            "not a line of a full recording of version {VERSION}"
+        ));
+    }
+    let text = |key: &str| record.get(key).and_then(Snap::as_str);
+    let is_map = |key: &str| matches!(record.get(key), None | Some(Snap::Map(_)));
+    let is_list = |key: &str| matches!(record.get(key), None | Some(Snap::List(_)));
+    let are_shaped = ["input", "error", "state", "lost"].into_iter().all(is_map)
+        && ["removed", "redacted"].into_iter().all(is_list);
+    let (Some(flow), Some(span), Some(_), true) =
+        (text("flow_id"), text("span_id"), text("node"), are_shaped)
+    else {
+        let problem = "not a line of a full recording: flow_id, span_id and node are texts";
+        return Err(problem.to_owned());
+    };
+    let sha256 = record.get("input").and_then(|input| input.get("sha256"));
+    let mro = record.get("error").and_then(|error| error.get("mro"));
+    let items = ["removed", "redacted", "lost"].map(|key| record.get(key));
+    let mut items = items.into_iter().chain([mro]).flatten();
+    let are_texts = |value: &Snap| match value {
+        Snap::List(items) => items.iter().all(|item| item.as_str().is_some()),
+        Snap::Map(pairs) => pairs.iter().all(|(_, item)| item.as_str().is_some()),
+        other => other.as_str().is_some(),
+    };
+    let is_digest = matches!(sha256, None | Some(Snap::Null | Snap::Str(_)));
+    match is_digest && items.all(are_texts) {
+        true => Ok((flow, span)),
+        false => Err(
+            "not a line of a full recording: removed, redacted, lost, input.sha256 and error.mro hold texts"
+                .to_owned(),
+        ),
     }
 }
 
@@ -102,6 +160,24 @@ impl<'f> Full<'f> {
         typed.is_some_and(|typed| self.sha256() == Some(&digest(&typed)))
     }
 
+    /// Tells whether it is that of another call, although it has its ids: of another node, or of one that ended otherwise.
+    pub(super) fn is_misfit(self, node: &str, error: Option<&str>) -> bool {
+        let own = self.0.get("error");
+        let base = own.map_or("", |error| match error.get("mro") {
+            Some(Snap::List(names)) => names.first().and_then(Snap::as_str).unwrap_or_default(),
+            _ => "",
+        });
+        let is_error = match error {
+            None => own.is_none(),
+            Some(name) => {
+                let before = base.strip_suffix(name);
+                let is_name = before.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+                own.is_some() && is_name
+            }
+        };
+        !is_error || self.0.get("node").and_then(Snap::as_str) != Some(node)
+    }
+
     fn sha256(self) -> Option<&'f str> {
         self.0.get("input")?.get("sha256")?.as_str()
     }
@@ -116,19 +192,23 @@ impl<'f> Full<'f> {
             ));
         }
         if let Some(error) = self.0.get("error") {
+            if call.is_message_cut() {
+                // The recording has the same text: only the arguments are whole, and the class that made a text of them is Python's.
+                return Err("its recorded answer was cut at error.message".to_owned());
+            }
             return Ok(Err(call.failure().with_bases(bases(error))));
         }
         value_of(self.0.get("output").unwrap_or(&Snap::Null), "output").map(Ok)
     }
 
-    /// Returns the paths at which a secret was taken out of the answer.
+    /// Returns the paths at which a secret was taken out of the answer, or of the error.
     pub(super) fn redacted(self) -> Vec<String> {
         let Some(Snap::List(paths)) = self.0.get("redacted") else {
             return Vec::new();
         };
         let paths = paths.iter().filter_map(Snap::as_str);
         paths
-            .filter(|path| path.starts_with("output"))
+            .filter(|path| !path.starts_with("input"))
             .map(str::to_owned)
             .collect()
     }
@@ -168,21 +248,25 @@ fn value_of(typed: &Snap, path: &str) -> Result<Snap, String> {
             let items = items.map(|(at, item)| value_of(item, &format!("{path}[{at}]")));
             Ok(Snap::List(items.collect::<Result<_, _>>()?))
         }
-        Snap::Map(pairs) => match typed.get(TAG).and_then(Snap::as_str) {
+        Snap::Map(pairs) => match typed.get(TAG) {
             None => {
                 let pairs = pairs.iter();
                 let pairs =
                     pairs.map(|(key, item)| Ok((key.clone(), value_of(item, &inside(path, key))?)));
                 Ok(Snap::Map(pairs.collect::<Result<_, String>>()?))
             }
-            Some(kind) => {
+            Some(Snap::Str(kind)) => {
                 let text = |key: &str| typed.get(key).and_then(Snap::as_str).unwrap_or("value");
-                match kind {
+                match &**kind {
                     "lost" => Err(format!("{path} was not recorded: {} ({})", text("why"), text("type"))),
                     "object" | "dataclass" => Err(format!("{path} is a {}, which cannot be made again; return plain data from the node", text("type"))),
                     kind => tagged(kind, typed.get("v").unwrap_or(&Snap::Null), path),
                 }
             }
+            Some(kind) => Err(format!(
+                "{path} was not recorded: unknown type {} (value)",
+                repr(kind)
+            )),
         },
         other => Ok(other.clone()),
     }
@@ -194,17 +278,19 @@ fn tagged(kind: &str, value: &Snap, path: &str) -> Result<Snap, String> {
             "{path} is a {kind}, which only Python's runtime has; return plain data from the node"
         )
     };
+    // Somebody has changed it.
+    let not_valid = || format!("{path} is not a valid recording of a {kind}");
     match (kind, value) {
-        ("tuple", items) => value_of(items, path),
-        ("int", Snap::Str(digits)) => {
-            let number = digits.parse().map(Snap::Int);
-            Ok(number.unwrap_or_else(|_| Snap::Big(digits.clone())))
-        }
+        ("tuple", Snap::List(_)) => value_of(value, path),
+        ("int", Snap::Str(digits)) => from_json(digits)
+            .ok()
+            .filter(|number| matches!(number, Snap::Int(_) | Snap::Big(_)))
+            .ok_or_else(not_valid),
         ("float", Snap::Str(text)) => match &**text {
             "NaN" => Ok(Snap::Float(f64::NAN)),
             "Infinity" => Ok(Snap::Float(f64::INFINITY)),
             "-Infinity" => Ok(Snap::Float(f64::NEG_INFINITY)),
-            _ => Err(refuse()),
+            _ => Err(not_valid()),
         },
         ("dict", Snap::List(pairs)) => {
             let pair = |pair: &Snap| match pair {
@@ -212,13 +298,15 @@ fn tagged(kind: &str, value: &Snap, path: &str) -> Result<Snap, String> {
                     [Snap::Str(key), item] => {
                         Ok((Key::from(&**key), value_of(item, &inside(path, key))?))
                     }
-                    _ => Err(refuse()),
+                    [_, _] => Err(refuse()),
+                    _ => Err(not_valid()),
                 },
-                _ => Err(refuse()),
+                _ => Err(not_valid()),
             };
             let pairs = pairs.iter().map(pair).collect::<Result<Vec<_>, String>>()?;
             Ok(Snap::map(pairs))
         }
+        ("tuple" | "int" | "float" | "dict", _) => Err(not_valid()),
         _ => Err(refuse()),
     }
 }
@@ -244,6 +332,53 @@ mod tests {
         assert!(value(r#"{"$":"dict","v":[[1,1]]}"#)
             .unwrap_err()
             .starts_with("output is a dict, "));
+    }
+
+    #[test]
+    fn damaged_values_are_refused() {
+        for (text, kind) in [
+            (r#"{"$":"int","v":"abc"}"#, "int"),
+            (r#"{"$":"int","v":"1.5"}"#, "int"),
+            (r#"{"$":"int","v":[]}"#, "int"),
+            (r#"{"$":"float","v":"x"}"#, "float"),
+            (r#"{"$":"tuple","v":"x"}"#, "tuple"),
+            (r#"{"$":"tuple"}"#, "tuple"),
+            (r#"{"$":"dict","v":[["a"]]}"#, "dict"),
+            (r#"{"$":"dict","v":{"a":1}}"#, "dict"),
+        ] {
+            let problem = format!("output is not a valid recording of a {kind}");
+            let value = value_of(&from_json(text).unwrap(), "output");
+            assert_eq!(value.unwrap_err(), problem, "{text}");
+        }
+        let value = value_of(&from_json(r#"{"$":5}"#).unwrap(), "output");
+        assert_eq!(
+            value.unwrap_err(),
+            "output was not recorded: unknown type 5 (value)"
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_not_one_is_refused() {
+        let ids = r#""flow_id":"f","span_id":"s","node":"n""#;
+        let problem = |more: &str| {
+            let line = from_json(&format!(r#"{{"full":1,{ids}{more}}}"#)).unwrap();
+            ids_of(&line).map(|_| ()).unwrap_err()
+        };
+        for more in [r#","error":[]"#, r#","lost":[]"#, r#","redacted":{}"#] {
+            assert!(problem(more).contains("flow_id, span_id and node are texts"));
+        }
+        for more in [
+            r#","redacted":[1]"#,
+            r#","lost":{"input":1}"#,
+            r#","input":{"sha256":1}"#,
+            r#","error":{"mro":1}"#,
+            r#","error":{"mro":["E",1]}"#,
+        ] {
+            assert!(problem(more).contains("error.mro hold texts"), "{more}");
+        }
+        let line = from_json(r#"{"full":1,"flow_id":"f","span_id":1,"node":"n"}"#).unwrap();
+        assert!(ids_of(&line).unwrap_err().contains("are texts"));
+        assert!(ids_of(&Snap::Null).unwrap_err().ends_with("of version 1"));
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use the_edge_obs::event::{Status, ROOT_NODE};
 use the_edge_obs::flow_log::SpanInfo;
+use the_edge_obs::redaction::{inside, MORE};
 use the_edge_obs::{FlowLog, Snap};
 
 use super::full::{Full, FullRecords};
 use super::losses::{listed, losses, opaque, Loss};
 use super::places::{Place, Places, CODE, STRUCTURE};
+use super::secrets::Secrets;
 use super::values::{plain, Fold, Ignored};
 use crate::error::Failure;
 
@@ -61,14 +63,38 @@ impl Recorded {
         paths
     }
 
+    /// Returns why it can never be certain that a call with the logged input had its whole input, if so.
+    pub(super) fn doubt(&self, full: Option<Full<'_>>, ignored: &Ignored) -> Option<String> {
+        let cuts = self.cuts(ignored);
+        if cuts.is_empty() {
+            return None;
+        }
+        let Some(full) = full.filter(|full| full.has_input()) else {
+            let first = cuts[..cuts.len().min(3)].join(", ");
+            return Some(format!(
+                "its recorded input was cut at {first}, and may differ beyond that"
+            ));
+        };
+        let mut lost = full.lost_input();
+        let (path, why) = lost.find(|(path, _)| !ignored.has(path))?;
+        Some(format!("its input at {path} was not recorded: {why}"))
+    }
+
     /// Returns the paths at which a secret was taken out of its answer.
     pub(super) fn redacted(&self, full: Option<Full<'_>>) -> Vec<String> {
+        let mut paths = self.withheld(full);
+        paths.retain(|path| path.starts_with("output"));
+        paths
+    }
+
+    /// Returns the paths at which a secret was taken out of its answer, or of its error.
+    pub(super) fn withheld(&self, full: Option<Full<'_>>) -> Vec<String> {
         if let Some(full) = full {
             return full.redacted();
         }
-        let found = losses(self.ended(), "output").into_iter();
-        let found =
-            found.filter(|(path, loss)| *loss == Loss::Redacted && path.starts_with("output"));
+        let found = ["output", "error"].map(|key| losses(self.ended(), key));
+        let found = found.into_iter().flatten();
+        let found = found.filter(|(_, loss)| *loss == Loss::Redacted);
         found.map(|(path, _)| path).collect()
     }
 
@@ -89,6 +115,10 @@ impl Recorded {
             return Some("the items of a stream are not recorded".to_owned());
         }
         if let Some(full) = full {
+            if full.is_misfit(&self.node, self.class()) {
+                let problem = "its whole answer is that of another call: the file beside the log was changed, or belongs to another log";
+                return Some(problem.to_owned());
+            }
             return full.answer(self).err();
         }
         let mut cut: Vec<String> = ["output", "error"]
@@ -121,9 +151,22 @@ impl Recorded {
         }
     }
 
+    /// Returns the class of what it raised, and `None` if it returned something.
+    fn class(&self) -> Option<&str> {
+        let data = self.ended();
+        let error = data.get("error").filter(|_| data.get("output").is_none())?;
+        Some(error.get("type").and_then(Snap::as_str).unwrap_or_default())
+    }
+
     /// Returns what it raised.
     pub(super) fn failure(&self) -> Failure {
         Failure::recorded(self.ended().get("error").unwrap_or(&Snap::Null))
+    }
+
+    /// Tells whether the log does not have the whole message of what it raised.
+    pub(super) fn is_message_cut(&self) -> bool {
+        let lost = losses(self.ended(), "error");
+        lost.contains(&("error.message".to_owned(), Loss::Cut))
     }
 
     /// Returns an end with the output of this call, as it was logged; another event as it is.
@@ -250,7 +293,7 @@ impl Recording {
     }
 
     pub(super) fn full_of(&self, call: &Recorded) -> Option<Full<'_>> {
-        self.full.get(&call.span.span_id)
+        self.full.get(&self.log.flow_id, &call.span.span_id)
     }
 
     /// Tells whether the run did not come to its end.
@@ -264,23 +307,50 @@ impl Recording {
         input.filter(|input| matches!(input, Snap::Map(_)))
     }
 
-    /// Returns the paths at which a secret was taken out of the initial state, and those at which the log does not have all of it.
-    pub(super) fn state_losses(&self) -> (Vec<String>, Vec<String>) {
+    /// Returns the paths at which a secret was taken out of the initial state.
+    pub(super) fn redacted_state(&self) -> Vec<String> {
         let data = root_data(&self.log).unwrap_or(&Snap::Null);
-        let (cut, redacted): (Vec<_>, Vec<_>) = losses(data, "input")
-            .into_iter()
-            .partition(|(_, loss)| *loss == Loss::Cut);
-        let paths = |found: Vec<(String, Loss)>| {
-            found.into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+        let found = losses(data, "input").into_iter();
+        let found = found.filter(|(_, loss)| *loss == Loss::Redacted);
+        found.map(|(path, _)| path).collect()
+    }
+
+    /// Returns the paths at which the log does not have the whole initial state. What was cut in values that the caller gives, such as
+    /// `doc` or `doc.body`, does not matter.
+    pub(super) fn cut_state(&self, given: &[&str]) -> Vec<String> {
+        let data = root_data(&self.log).unwrap_or(&Snap::Null);
+        let state = data.get("input");
+        let cut = losses(data, "input").into_iter();
+        let cut = cut.filter(|(_, loss)| *loss == Loss::Cut);
+        let mut paths: Vec<String> = cut.map(|(path, _)| path).collect();
+        paths.extend(opaque("input", state, false));
+        let keys = match state {
+            Some(Snap::Map(pairs)) => &pairs[..],
+            _ => &[],
         };
-        let mut cut = paths(cut);
-        cut.extend(opaque("input", data.get("input"), false));
-        (paths(redacted), cut)
+        let mut keys = keys.iter().map(|(key, _)| &**key);
+        if !given.is_empty() && keys.all(|key| key == MORE || given.contains(&key)) {
+            paths.retain(|path| path != "input");
+        }
+        let parts = |name: &&str| {
+            let parts = name.split('.');
+            parts.fold("input".to_owned(), |path, part| inside(&path, part))
+        };
+        let whole = given.iter().map(|name| inside("input", name));
+        let own: Vec<String> = given.iter().map(parts).chain(whole).collect();
+        let is_given = |path: &str| {
+            let rests = own.iter().filter_map(|own| path.strip_prefix(&**own));
+            rests
+                .into_iter()
+                .any(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        paths.retain(|path| !is_given(path));
+        paths
     }
 
     /// Returns the places at which secrets were taken out of the initial state and of answers.
     pub(super) fn redacted_places(&self) -> Vec<String> {
-        let of_state = self.state_losses().0.into_iter();
+        let of_state = self.redacted_state().into_iter();
         let of_state = of_state.map(|path| format!("flow.{path}"));
         let of_calls = self.calls.iter().flat_map(|call| {
             let paths = call.redacted(self.full_of(call)).into_iter();
@@ -288,6 +358,27 @@ impl Recording {
         });
         let mut known = HashSet::new();
         let places = of_state.chain(of_calls);
+        places.filter(|place| known.insert(place.clone())).collect()
+    }
+
+    /// Returns the places at which secrets were taken out of what was handed out, and not given back: the latest first.
+    pub(super) fn missing_secrets(
+        &self,
+        given_to: &[Option<Place>],
+        secrets: &Secrets,
+    ) -> Vec<String> {
+        let calls = self.calls.iter().enumerate().rev();
+        let given = calls.filter(|(at, _)| matches!(given_to.get(*at), Some(Some(_))));
+        let of_calls = given.flat_map(|(at, call)| {
+            let paths = call.redacted(self.full_of(call)).into_iter().rev();
+            let paths = paths.filter(move |path| !secrets.knows(at, path));
+            paths.map(|path| format!("{}.{path}", call.name()))
+        });
+        let of_state = self.redacted_state().into_iter();
+        let of_state = of_state.filter(|path| !secrets.knows_of_state(path));
+        let of_state = of_state.map(|path| format!("flow.{path}"));
+        let mut known = HashSet::new();
+        let places = of_calls.chain(of_state);
         places.filter(|place| known.insert(place.clone())).collect()
     }
 
@@ -310,20 +401,27 @@ impl Recording {
 
     /// Returns the ids of the spans inside calls that have answered: those calls were not made again.
     pub(super) fn below(&self, given_to: &[Option<Place>]) -> HashSet<&str> {
+        let calls = self.calls.iter().zip(given_to);
+        self.inside_of(
+            calls
+                .filter(|(_, given_to)| given_to.is_some())
+                .map(|(call, _)| call),
+        )
+    }
+
+    /// Returns the ids of the spans inside some calls.
+    pub(super) fn inside_of<'r>(
+        &'r self,
+        calls: impl Iterator<Item = &'r Recorded>,
+    ) -> HashSet<&'r str> {
         let by_id: HashMap<&str, &SpanInfo> = self
             .log
             .spans
             .iter()
             .map(|span| (&*span.span_id, span))
             .collect();
-        let used = self
-            .calls
-            .iter()
-            .zip(given_to)
-            .filter(|(_, given_to)| given_to.is_some());
-        let mut waiting: Vec<&str> = used
-            .flat_map(|(call, _)| call.span.children.iter().map(|child| &**child))
-            .collect();
+        let children = calls.flat_map(|call| call.span.children.iter());
+        let mut waiting: Vec<&str> = children.map(|child| &**child).collect();
         let mut found = HashSet::new();
         while let Some(id) = waiting.pop() {
             if found.insert(id) {

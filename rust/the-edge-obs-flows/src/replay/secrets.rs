@@ -18,6 +18,8 @@ pub(super) struct Secrets {
     of_calls: HashMap<(usize, String), Snap>,
     /// Of the initial state.
     of_state: HashMap<String, Snap>,
+    /// The texts and integers of all of them.
+    pub known: Vec<Snap>,
 }
 
 impl Secrets {
@@ -30,6 +32,7 @@ impl Secrets {
         let mut secrets = Secrets::default();
         for (place, value) in given {
             secrets.learn(recording, place, value)?;
+            leaves(value, &mut secrets.known);
         }
         Ok(secrets)
     }
@@ -48,8 +51,7 @@ impl Secrets {
                 }
             }
         }
-        let (of_state, _) = recording.state_losses();
-        for path in of_state {
+        for path in recording.redacted_state() {
             if at == format!("flow.{path}") {
                 self.of_state.insert(path, value.clone());
                 return Ok(());
@@ -91,6 +93,15 @@ impl Secrets {
     /// Returns the initial state with its secrets.
     pub(super) fn filled_state(&self, state: Snap) -> Snap {
         filled("input", state, &|path| self.of_state.get(path))
+    }
+}
+
+fn leaves(value: &Snap, found: &mut Vec<Snap>) {
+    match value {
+        Snap::Str(_) | Snap::Mark(_) | Snap::Int(_) | Snap::Big(_) => found.push(value.clone()),
+        Snap::List(items) => items.iter().for_each(|item| leaves(item, found)),
+        Snap::Map(pairs) => pairs.iter().for_each(|(_, item)| leaves(item, found)),
+        Snap::Null | Snap::Bool(_) | Snap::Float(_) => {}
     }
 }
 

@@ -5,13 +5,14 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use the_edge_obs::globs::Glob;
 use the_edge_obs::{build_flow_log, current, Error, EventType, Facts, FlowId, FlowLog, Sink, Snap};
 
 use super::decision::{Asking, Decision};
 use super::folder::{translated, Folders};
 use super::options::Options;
-use super::places::{Place, Places, STRUCTURE};
-use super::recording::{is_ours, root_data, Recording};
+use super::places::{Place, Places, CODE, STRUCTURE};
+use super::recording::{is_ours, root_data, Recorded, Recording};
 use super::report::{Asked, Report};
 use super::secrets::Secrets;
 use super::stopped::{Stopped, Why};
@@ -81,13 +82,14 @@ impl Tape {
         let Options { ignore, full, .. } = &options;
         let ignored = Ignored::new(ignore);
         let folders = Folders::of(log, flow.folder());
-        let recording = Recording::of(translated(log, &folders)?, full.clone(), &ignored);
+        let full = full.translated(|value| folders.there(value));
+        let recording = Recording::of(translated(log, &folders)?, full, &ignored);
         let secrets = Secrets::of(&recording, &options.secrets);
         let secrets = secrets.map_err(|problem| Error::Configuration {
             place: "secrets".to_owned(),
             problem,
         })?;
-        let (redacted, _) = recording.state_losses();
+        let redacted = recording.redacted_state();
         let now = Now {
             given_to: vec![None; recording.calls.len()],
             hands_out_placeholders: redacted.iter().any(|path| !secrets.knows_of_state(path)),
@@ -111,46 +113,61 @@ impl Tape {
         Some(self.secrets.filled_state(state.clone()))
     }
 
-    /// Returns the paths at which the log does not have the whole initial state, such as `input.document`.
+    /// Returns the paths at which the log does not have the whole initial state, such as `input.document`. What was cut in values that
+    /// the caller gives, such as `document` or `document.body`, does not matter.
     #[must_use]
-    pub fn cut_state(&self) -> Vec<String> {
-        self.recording.state_losses().1
+    pub fn cut_state(&self, given: &[&str]) -> Vec<String> {
+        self.recording.cut_state(given)
     }
 
-    /// Returns why the recording cannot be used as a whole, a line for each reason. What may be called is left out.
+    /// Returns why the recording cannot be used as a whole, a line for each reason. What may be called, and what was cut in values of
+    /// the initial state that the caller gives, is left out.
     #[must_use]
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self, given: &[&str]) -> Vec<String> {
         let recording = &self.recording;
         let mut found = Vec::new();
-        if recording.state().is_none() {
+        if recording.state().is_none() && given.is_empty() {
             found.push("the initial state is not recorded".to_owned());
         }
-        let cut = self.cut_state().into_iter();
+        let cut = self.cut_state(given).into_iter();
         found.extend(cut.map(|path| format!("the initial state was cut at {path}")));
         if recording.calls.is_empty() {
             let problem = "no call is recorded; were the levels of all actions filtered?";
             found.push(problem.to_owned());
         }
-        for call in recording.unused(&[]) {
-            let is_live = self
-                .options
-                .live
-                .iter()
-                .any(|glob| glob.matches(&call.node));
-            if is_live {
+        let told = self.unanswerable().into_iter();
+        found.extend(
+            told.map(|(call, problem)| {
+                format!("{} ({}): {problem}", call.place.shown(), call.node)
+            }),
+        );
+        found
+    }
+
+    /// Returns the recorded calls that will have no answer, and why. What may be called for real is left out.
+    fn unanswerable(&self) -> Vec<(&Recorded, String)> {
+        let (recording, options) = (&self.recording, &self.options);
+        let from = options.from_step.as_deref();
+        let (mut has_begun, mut answered, mut found) = (false, Vec::new(), Vec::new());
+        for call in &recording.calls {
+            let is_named = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(&call.node));
+            has_begun |= from.is_none_or(|step| call.place.is_in(step));
+            if &*call.node == CODE || is_ours(&call.node) || (has_begun && is_named(&options.live))
+            {
                 continue;
             }
+            answered.push(call);
             let full = recording.full_of(call);
-            let beyond = || {
-                let cuts = call.cuts(&self.ignored);
-                let first = cuts[..cuts.len().min(3)].join(", ");
-                let is_unknown = full.is_none() && !cuts.is_empty();
-                is_unknown.then(|| format!("its recorded input was cut at {first}"))
+            let doubt = || match is_named(&options.pretend) {
+                true => None,
+                false => call.doubt(full, &self.ignored),
             };
-            if let Some(problem) = call.problem(full).or_else(beyond) {
-                found.push(format!("{} ({}): {problem}", call.place.shown(), call.node));
+            if let Some(problem) = call.problem(full).or_else(doubt) {
+                found.push((call, problem));
             }
         }
+        let hidden = recording.inside_of(answered.into_iter());
+        found.retain(|(call, _)| !hidden.contains(&*call.span.span_id));
         found
     }
 
@@ -311,6 +328,10 @@ impl Answers for Tape {
 
     fn replay_of(&self) -> Option<FlowId> {
         Some(self.replay_of)
+    }
+
+    fn secrets(&self) -> Vec<Snap> {
+        self.secrets.known.clone()
     }
 
     fn finish(&self) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 
 use the_edge_obs::config::Config;
+use the_edge_obs::context::FlowBuilder;
 use the_edge_obs::ids::FlowId;
 use the_edge_obs::{Snap, Store};
 
@@ -202,7 +203,10 @@ impl Flow {
             return self.run_with(given, FlowId::random(), Tracer::silent(), stop, answers);
         }
         let replay_of = answers.as_ref().and_then(|answers| answers.replay_of());
-        let root = trace::root(&self.plan, &given, replay_of).start();
+        let secrets = answers.as_ref().map(|answers| answers.secrets());
+        let secrets = secrets.unwrap_or_default().into_iter();
+        let root = trace::root(&self.plan, &given, replay_of);
+        let root = secrets.fold(root, FlowBuilder::secret).start();
         let tracer = Tracer::of(&root);
         let run = || self.run_with(given, root.flow_id(), tracer, stop, answers);
         let result = root.in_scope(run);
