@@ -144,7 +144,10 @@ fn mistakes_are_told() {
         assert_eq!((code, &*out), (2, ""), "{err}");
         assert!(err.contains(problem), "{err}");
     };
-    told(&["--flow", "zz"], "no flow of 'logs' begins with 'zz'");
+    told(
+        &["--flow", "zz"],
+        "no flow of 'logs' begins with 'zz'; tea-obs ls 'logs' lists them",
+    );
     told(
         &["--from", "nowhere", "--live", "*"],
         "from_step 'nowhere' is not a step of 'capitals'; allowed: keep, ask",
@@ -156,17 +159,20 @@ fn mistakes_are_told() {
     told(&["--secret", "x"], "--secret 'x' is not PLACE=VARIABLE");
     told(
         &["--secret", "a.output=NO_SUCH_NAME"],
-        "the environment variable 'NO_SUCH_NAME' is not set",
+        "the environment variable 'NO_SUCH_NAME' is not set; 'a.output' gets its secret from there",
     );
     told(
         &["--secret", "a.output=NAME"],
         "no secret was redacted at 'a.output'; nothing was redacted in this recording",
     );
     assert_eq!(folder.run(&["run", "flow.yaml", "--log-dir", "logs"]).0, 0);
+    told(&[], "'logs' holds 2 flows: ");
+    told(&[], "; choose one with flow_id (--flow ID)");
     told(
-        &[],
-        "'logs' holds 2 flows; choose one with --flow ID; tea-obs ls 'logs' lists them",
+        &["--flow", ""],
+        "'' is the beginning of 2 flows of 'logs': ",
     );
+    told(&["--flow", ""], "; give more of the id");
 }
 
 #[test]

@@ -79,14 +79,27 @@ fn recorded(log: &Path, chosen: Option<&str>) -> Result<FlowLog, Fault> {
     match (&found[..], chosen) {
         ([id], _) => Ok(store.flow_log(id)?),
         ([], Some(start)) => Err(Fault::Input(format!(
-            "no flow of {log} begins with {}",
+            "no flow of {log} begins with {}; tea-obs ls {log} lists them",
             quoted(start)
         ))),
         ([], None) => Err(Fault::Input(format!("{log} holds no events"))),
-        (found, _) => Err(Fault::Input(format!(
-            "{log} holds {} flows; choose one with --flow ID; tea-obs ls {log} lists them",
-            found.len()
-        ))),
+        (found, chosen) => {
+            let count = found.len();
+            let first: Vec<&str> = found.iter().take(3).map(|id| id.as_str()).collect();
+            let more = if count > 3 { ", ..." } else { "" };
+            let known = first.join(", ") + more;
+            Err(Fault::Input(match chosen {
+                None => {
+                    format!(
+                        "{log} holds {count} flows: {known}; choose one with flow_id (--flow ID)"
+                    )
+                }
+                Some(start) => format!(
+                    "{} is the beginning of {count} flows of {log}: {known}; give more of the id",
+                    quoted(start)
+                ),
+            }))
+        }
     }
 }
 
@@ -122,9 +135,9 @@ fn secret(given: &str) -> Result<(String, Snap), Fault> {
     match std::env::var(name) {
         Ok(value) => Ok((place.to_owned(), value.into())),
         Err(_) => Err(Fault::Input(format!(
-            "--secret {}: the environment variable {} is not set",
-            quoted(given),
-            quoted(name)
+            "the environment variable {} is not set; {} gets its secret from there",
+            quoted(name),
+            quoted(place)
         ))),
     }
 }

@@ -1,5 +1,6 @@
 //! Where two values differ, by path; what no two runs share is folded before.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -13,6 +14,8 @@ use crate::python::{cut, repr};
 
 /// The most characters of a value in a message.
 const LONGEST: usize = 90;
+/// The characters of a text shown before the first one that differs.
+const LEAD: usize = 12;
 const ID: &str = "[id]";
 const ID_LENGTH: usize = 36;
 const DIGEST: &str = "[REDACTED:";
@@ -36,16 +39,37 @@ pub struct Change {
 }
 
 impl fmt::Display for Change {
-    /// Writes the place and the values, each cut to 90 characters: `input.prompt: 'old' -> 'new'`.
+    /// Writes the place and the values, each cut to 90 characters, of long texts without the beginning that they share:
+    /// `input.prompt: 'old' -> 'new'`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
         match (&self.old, &self.new) {
-            (Some(old), Some(new)) => write!(out, "{path}: {} -> {}", short(old), short(new)),
+            (Some(old), Some(new)) => {
+                let (old, new) = apart(old, new);
+                write!(out, "{path}: {} -> {}", short(&old), short(&new))
+            }
             (None, Some(new)) => write!(out, "{path}: added, {}", short(new)),
             (Some(old), None) => write!(out, "{path}: removed, {}", short(old)),
             (None, None) => out.write_str(path),
         }
     }
+}
+
+/// Returns two values to show side by side: long texts without the beginning that they share.
+fn apart<'c>(old: &'c Snap, new: &'c Snap) -> (Cow<'c, Snap>, Cow<'c, Snap>) {
+    if let (Some(one), Some(other)) = (old.as_str(), new.as_str()) {
+        let pairs = one.chars().zip(other.chars());
+        let alike = pairs.take_while(|(one, other)| one == other).count();
+        let cut = alike.saturating_sub(LEAD);
+        if cut > LEAD {
+            let rest = |text: &str| {
+                let rest: String = text.chars().skip(cut).collect();
+                Cow::Owned(Snap::from(format!("...{rest}")))
+            };
+            return (rest(one), rest(other));
+        }
+    }
+    (Cow::Borrowed(old), Cow::Borrowed(new))
 }
 
 fn short(value: &Snap) -> String {
@@ -335,5 +359,55 @@ impl Ignored {
             }
             other => other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_shows_where_long_texts_differ() {
+        let shown = |old: String, new: String| {
+            let (old, new) = (Some(old.into()), Some(new.into()));
+            let path = "input".to_owned();
+            Change { path, old, new }.to_string()
+        };
+        let long = |end: &str| format!("{}{end}", "é".repeat(500));
+        let lead = "é".repeat(12);
+        assert_eq!(
+            shown(long("old"), long("new")),
+            format!("input: '...{lead}old' -> '...{lead}new'")
+        );
+        assert_eq!(
+            shown("an old one".into(), "an odd one".into()),
+            "input: 'an old one' -> 'an odd one'"
+        );
+    }
+
+    #[test]
+    fn numbers_are_nearly_the_same_only_for_a_comparison() {
+        let float = Snap::Float;
+        let near = [
+            (float(0.1 + 0.2), float(0.3)),
+            (Snap::Int(1_000_000_000), float(1_000_000_000.5)),
+            (float(1e-13), float(0.0)),
+        ];
+        for (old, new) in near {
+            assert!(is_alike(&old, &new, NOISE) && !is_alike(&old, &new, 0.0));
+        }
+        for (old, new) in [
+            (Snap::Int(10_000_000_001), Snap::Int(10_000_000_002)),
+            (float(f64::INFINITY), float(1.0)),
+            (float(1.0), Snap::Bool(true)),
+        ] {
+            assert!(!is_alike(&old, &new, NOISE) && !is_alike(&old, &new, 0.0));
+        }
+        assert!(is_alike(&Snap::Int(i64::MIN), &float(i64::MIN as f64), 0.0));
+        assert!(!is_alike(
+            &Snap::Int(i64::MAX),
+            &float(i64::MAX as f64),
+            0.0
+        ));
     }
 }
