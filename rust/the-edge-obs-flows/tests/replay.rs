@@ -1159,6 +1159,37 @@ fn a_message_of_an_error_that_was_cut_cannot_be_replayed() {
     );
 }
 
+#[test]
+fn another_folder_is_no_difference_for_whole_answers() {
+    let text = "
+nodes:
+  - {name: ask, uses: my.model, with: {prompt: '{{ flow_dir }}/x'}, output: ask}
+  - {name: two, uses: my.model, with: {prompt: '{{ state.ask.content }}'}, output: two}
+";
+    let folder = std::env::temp_dir().join(format!("replay-folders-{}", std::process::id()));
+    let load = |name: &str| {
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("flow.yaml"), text).unwrap();
+        Flow::load(folder.join("flow.yaml"), Model::default().actions()).unwrap()
+    };
+    let (_, log) = run(&load("production"), Snap::Null, info(), None);
+    let path = folder.join("production").join("x");
+    let answer = format!(r#""output":{{"content":"{}"}}"#, path.display());
+    let options = Options {
+        full: full(&log, "ask", &answer),
+        ..Options::default()
+    };
+    let flow = load("ci");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let tape = Arc::new(Tape::new(&log, &flow, options).unwrap());
+    let (result, _) = run(&flow, Snap::Null, info(), Some(&tape));
+    assert_eq!(tape.report().stopped, None);
+    let content = result.unwrap().get("ask").unwrap().get("content").cloned();
+    let path = folder.join("ci").join("x");
+    assert_eq!(content, Some(Snap::from(&*path.to_string_lossy())));
+}
+
 /// Returns what tells a text from others.
 fn sum(text: &str) -> Snap {
     let number = text
