@@ -37,7 +37,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!the_edge_obs\.).*"),
     (r"py:.*", r".*\.[A-Z]"),  # type variables
-    (r"py:.*", r".*\.(Aligned|Asking|FlowFacts|FlowState|Guard|LineFilter|Outcome|Site)"),  # what own modules hand each other
+    (
+        r"py:.*",
+        r".*\.(Aligned|Asking|Call|FlowFacts|FlowState|Guard|KeyClasses|LineFilter|Outcome|Site)",
+    ),  # what own modules hand each other
 ]
 suppress_warnings = ["misc.highlighting_failure"]  # DuckDB's SQL has braces
 
