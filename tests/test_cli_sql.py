@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from the_edge_obs.cli import main
 from the_edge_obs.event import dumps
+from the_edge_obs.sql import duck
 
 from .strategies import Event, event, whole
 
@@ -219,6 +222,20 @@ def test_ctrl_c_ends_a_query(logs: Path, tmp_path: Path) -> None:
         printed, said = program.communicate(timeout=60)
     assert (printed, said) == ("", "tea-obs: interrupted\n")
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.usefixtures("duckdb")
+def test_ctrl_c_while_a_query_is_handed_to_its_thread_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although nothing that would tell of the query has been returned yet."""
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            super().submit(*args, **kwargs)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(duck, "ThreadPoolExecutor", Pool)
+    with duck.connected(str(tmp_path)) as connection, pytest.raises(KeyboardInterrupt):
+        duck.run(connection, "select sum(a.i * b.i) from range(10000000) a(i), range(10000000) b(i)")
 
 
 # A program that tells when the query has begun: DuckDB's thread is at work.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import resources
+from threading import Event
 from typing import Any, Final
 
 from ..errors import ExportError, MissingExtraError
@@ -49,15 +50,23 @@ def connected(scratch: str) -> Iterator[Any]:
 
 def run(connection: Any, statement: str) -> Any:
     """Execute a statement that may take long, and return the connection. Ctrl-C ends it, which DuckDB itself does not notice."""
-    with ThreadPoolExecutor(1) as pool:
-        running: Future[Any] | None = None
+    begun, stopped, ended = Event(), Event(), Event()
+
+    def execute() -> Any:
+        begun.set()
         try:
-            running = pool.submit(connection.execute, statement)
-            return running.result()
-        except KeyboardInterrupt:
-            while running is not None and not running.done():
+            return None if stopped.is_set() else connection.execute(statement)
+        finally:
+            ended.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            return pool.submit(execute).result()
+        except KeyboardInterrupt:  # also before ``submit`` has returned
+            stopped.set()
+            while begun.is_set() and not ended.is_set():
                 connection.interrupt()  # has no effect on a statement that has not quite begun
-                wait([running], _AGAIN)
+                ended.wait(_AGAIN)
             raise
 
 
