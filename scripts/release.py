@@ -61,7 +61,7 @@ def _disagreements(root: Path, version: str) -> Iterator[str]:
         text = (root / name).read_text(encoding="utf-8")
         stated = list(re.finditer(pattern, text, re.MULTILINE))
         if not stated:
-            yield f"{name} states no version: there is no match of {pattern}"
+            yield f"{name} does not state a version: nothing in it matches {pattern}"
         for match in stated:
             if match[1] != version:
                 yield f"{name}:{text.count(chr(10), 0, match.start(1)) + 1} says {match[1]}, and setup.cfg {version}"

@@ -916,6 +916,19 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (out, err, capsys.readouterr().out[:21]) == ("", help_text, "tea-obs (the_edge_obs")
 
 
+def test_a_native_core_for_another_version_is_not_used_and_is_named(tmp_path: Path) -> None:
+    """As after an upgrade of the package alone."""
+    (tmp_path / "the_edge_obs_native.py").write_text("INTERFACE, __version__ = 0, '0.0.9'\n")
+    code = "from the_edge_obs.cli import main; main(['--version'])"
+    env = {
+        **os.environ,
+        "THE_EDGE_OBS_PURE": "",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert "pure Python: the installed core 0.0.9 is for another version)" in done.stdout
+
+
 def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2 and one line with the commands there are."""
     assert main(["shw"]) == 2

@@ -302,7 +302,7 @@ def test_what_lies_in_an_added_span_is_added() -> None:
 
 
 def test_what_differs() -> None:
-    """Node, status, error, input, output, metrics, tokens and cost; the duration is told, and is no difference."""
+    """Node, status, error, input, output, metrics, tokens and cost; the duration is shown, and does not count as a difference."""
     usage = {"tokens": 10, "input_tokens": 6, "output_tokens": 4, "cost_usd": 0.01, "score": 0.5}
     more = {"tokens": 12, "input_tokens": 6, "output_tokens": 6, "cost_usd": 0.02, "score": 0.7, "time_to_first_chunk_ms": 5}
     old, new = Flow(), Flow(OTHER_FLOW)

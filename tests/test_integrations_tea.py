@@ -1038,7 +1038,7 @@ def test_answer_that_raises_fails_as_the_action_did(kit: Any) -> None:
 
 
 def test_stop_ends_the_run_even_where_the_engine_swallows_it(kit: Any) -> None:
-    """A stop is no failure of a node: neither a handler of errors nor a branch makes a result of it."""
+    """A stop does not count as a failure of a node: neither an error handler nor a branch turns it into a result."""
 
     def swallows(state: Any, **kwargs: Any) -> Any:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..context import CURRENT, Place
@@ -106,7 +106,7 @@ class Asking:
 
     answers: Answers
     real_calls: int = 0
-    stop: ReplayStopped | None = field(default=None)
+    stop: ReplayStopped | None = None
 
     def ask(self, name: str, params: Mapping[str, Any], state: Any, real: Real) -> Any:
         """Return an ``Answer``, or the result of the real call.

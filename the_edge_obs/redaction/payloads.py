@@ -22,6 +22,7 @@ from .marks import Mark, Ways
 from .snapshots import NAMES, secret, snapshot
 
 PURE: Final = "THE_EDGE_OBS_PURE"
+PYTHON: Final = "pure Python"
 _INTERFACE: Final = 2  # of the native core that this version works with
 
 
@@ -44,15 +45,17 @@ Payload: TypeAlias = "Any | Encoded"
 """A snapshot, or the same as bytes."""
 
 
-def _loaded() -> Any:
-    """Return the module of the native core, or None."""
+def _loaded() -> tuple[Any, str]:
+    """Return the module of the native core, or None, and what ``tea-obs --version`` says of it."""
     if os.environ.get(PURE, "") not in ("", "0"):
-        return None
+        return None, PYTHON
     try:
-        import the_edge_obs_native  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        import the_edge_obs_native as native  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
-        return None
-    return the_edge_obs_native if the_edge_obs_native.INTERFACE == _INTERFACE else None
+        return None, PYTHON
+    if native.INTERFACE != _INTERFACE:
+        return None, f"{PYTHON}: the installed core {native.__version__} is for another version"
+    return native, f"native core {native.__version__}"
 
 
 def _judge(verdict: int, value: Any, key: str, siblings: tuple[str, ...], flow: FlowState | None) -> bool:
@@ -63,14 +66,11 @@ def _judge(verdict: int, value: Any, key: str, siblings: tuple[str, ...], flow: 
     return True
 
 
-_native: Final = _loaded()
+_native, CORE = _loaded()
+"""``CORE`` says how payloads are captured, for people."""
 ENCODED: Final[type[Encoded]] = _native.Encoded if _native is not None else type("NoPayload", (), {})
 """The type of payloads that are bytes; without the native core, that of no value."""
 _core: Final = _native.Core(snapshot, _judge, KEY_CLASSES, NAMES) if _native is not None else None
-PYTHON: Final = "pure Python"
-CORE: Final = PYTHON if _native is None else f"native core {_native.__version__}"
-"""How payloads are captured, for people."""
-
 
 captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture
 """Return the payload of a value: ``snapshot``, or the same as bytes; the arguments are those of ``snapshot``."""

@@ -68,7 +68,7 @@ pub const ACTION_ERROR: &str = "ActionError";
 
 const CANCELLED: &str = "CancelledError";
 
-/// The kind of a failure that ends the run although it is no failure of a node: a replay has no answer.
+/// The kind of a failure that ends the run because a replay has no answer. The node itself has not failed.
 const STOPPED: &str = "ReplayStopped";
 
 /// What ends a node, and the flow if nothing handles it. Actions return it, and so does [`Flow::run`](crate::Flow::run).

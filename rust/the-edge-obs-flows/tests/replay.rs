@@ -480,7 +480,7 @@ nodes:
 ";
     let given = |password: &str| Some(Snap::map([("password", password.into())]));
     let log = record(text, given("hunter2xyz").unwrap());
-    // A secret that was rotated is no change.
+    // A rotated secret does not count as a change.
     for state in [None, given("other-Secret-77")] {
         let again = replay_with(&log, text, Options::default(), state);
         assert_eq!(

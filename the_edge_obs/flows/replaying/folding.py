@@ -95,7 +95,7 @@ def plain(data: dict[str, Any], ids: AbstractSet[str], ignored: Ignored) -> dict
     if "input" not in data or ignored.has("input"):
         return {}
     value = data["input"]
-    # The parameters of a call are no event, although one may be called flow_id; what is in them may be one.
+    # The parameters of a call are not an event, even if one of them is called flow_id. A value inside them may be one.
     value = {key: lasting(item, ids) for key, item in value.items()} if isinstance(value, dict) else lasting(value, ids)
     value = _mapped(value, lambda text: _DIGEST.sub("[REDACTED]", text) if "[REDACTED:" in text else text)
     return {"input": ignored.without("input", value) if ignored else value}

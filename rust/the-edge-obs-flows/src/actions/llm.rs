@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+#[cfg(feature = "http")]
 use the_edge_obs::value::Key;
 use the_edge_obs::{Level, Snap};
 

@@ -14,7 +14,7 @@
 //!
 //! let text = "nodes: [{uses: my.model, with: {prompt: 'Capital of {{ state.country }}?'}, output: answer}]";
 //! let asks = |_: &Snap, _: &Context<'_>| Ok(Snap::from("Paris"));
-//! let fails = |_: &Snap, _: &Context<'_>| Err(Failure::action("there is no network here"));
+//! let fails = |_: &Snap, _: &Context<'_>| Err(Failure::action("the network is not available"));
 //!
 //! // A run is recorded,
 //! let ring = Ring::new();

@@ -152,7 +152,7 @@ impl Fold {
 /// Returns the input of an entry without what two runs never share, and without what is ignored; `None` if there is none.
 pub(super) fn plain(entry: &Snap, fold: &Fold, ignored: &Ignored) -> Option<Snap> {
     let input = entry.get("input").filter(|_| !ignored.has("input"))?;
-    // The parameters of a call are no event, although one may be called flow_id; what is in them may be one.
+    // The parameters of a call are not an event, even if one of them is called flow_id. A value inside them may be one.
     let folded = match input {
         Snap::Map(pairs) => {
             let pairs = pairs.iter();
