@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from the_edge_obs.errors import QueryError
 from the_edge_obs.event import EVENT_TYPES, LEVELS
-from the_edge_obs.event_query import FILTERS, line_filter, matches, parse_time, select
+from the_edge_obs.event_query import FILTERS, WholeIds, line_filter, matches, parse_time, select
+from the_edge_obs.jsonl import LineFilter
+from the_edge_obs.store.sources import query
 
 from .strategies import NODES, T0, event, events, span_id
 
@@ -332,8 +335,30 @@ def test_a_line_is_passed_over_only_when_it_cannot_match(found: list[Any], filte
     """Whoever wrote the line, and however it spells its strings."""
     test, wanted = matches(filters, now=T0), line_filter(filters, now=T0)
     lines = {write(one).encode(): one for one in found if wanted is not None and test(one)}
-    wrong = [line for line in lines if not wanted.test(line) or not (wanted.needle in line + b"\n" or b"\\u" in line)]
+    wrong = [line for line in lines if not wanted.test(line) or not (has_needle(line + b"\n", wanted) or b"\\u" in line)]
     assert wrong == []
+
+
+def has_needle(line: bytes, wanted: LineFilter) -> bool:
+    return wanted.needle in (line.lower() if wanted.any_case else line)
+
+
+@pytest.mark.parametrize("given", ["abc-1", "ABC-1", "Abc-", ["ABC-1", "x"], WholeIds(["aBC-1"])])
+@pytest.mark.parametrize("write", WRITERS[:3])
+def test_flow_ids_have_letters_of_any_case(tmp_path: Path, given: Any, write: Any) -> None:
+    """In the filter and in the log, whose writer may have capitals."""
+    made = [event(1, "entry", 0, flow_id=flow_id) for flow_id in ("ABC-1", "abc-1", "aBc-1", "b", "B")]
+    (tmp_path / "a.jsonl").write_text("".join(write(one) + "\n" for one in made), encoding="utf-8")
+    assert [one["flow_id"] for one in query(tmp_path, flow_id=given)] == ["ABC-1", "abc-1", "aBc-1"]
+
+
+def test_whole_ids_mean_themselves_alone() -> None:
+    """Not ids that begin with them, and not a run of a flow."""
+    made = [event(1, "entry", 0, flow_id=flow_id) for flow_id in ("a", "a/b", "A/B", "ab", "a/bc")]
+    found = select(made, {"flow_id": WholeIds(["a/b", "a"])})
+    assert [one["flow_id"] for one in found] == ["a", "a/b", "A/B"]
+    with pytest.raises(QueryError, match="give 'a'"):
+        select(made, {"flow_id": "a/b"})
 
 
 @pytest.mark.parametrize(

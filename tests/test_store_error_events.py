@@ -80,6 +80,7 @@ ODD = (
     dumps(GOOD).encode().replace(b'"metrics":{}', b'"metrics":{"tokens":"x"}'),
     dumps(event(2, "error", 1, parent=4, level="error", data=ERROR)).encode(),  # two parents
     dumps({**GOOD, "flow_id": FLOW.upper()}).encode(),
+    dumps({**GOOD, "flow_id": f"{FLOW[:8]}/{FLOW[-4:]}"}).encode(),
     dumps({**GOOD, "node": "\ud800"}).encode("utf-8", "surrogatepass"),
     dumps({**GOOD, "parent_id": ""}).encode(),
     b"\xff" + dumps(GOOD).encode(),
@@ -127,6 +128,14 @@ def failing(flow_id: str) -> list[Event]:
     made += [event(3, "entry", 2, flow_id=flow_id), event(3, "error", 3, flow_id=flow_id, data=ERROR)]
     made += [one for number in range(4, 40) for one in whole(number, 4, 5, flow_id=flow_id, parent=2)]
     return [*made, event(2, "exit", 6, flow_id=flow_id), event(1, "exit", 7, flow_id=flow_id)]
+
+
+@pytest.mark.parametrize("flow_id", ["a/b", "ABC", FLOW.upper(), "é", ""])
+def test_ids_of_other_writers(tmp_path: Path, flow_id: str) -> None:
+    """An error is found whatever the id of its flow."""
+    (tmp_path / "a.jsonl").write_bytes(lines_of(failing(flow_id)))
+    (group,) = checked(tmp_path)
+    assert group.count == 1
 
 
 def test_other_spans_are_not_read(tmp_path: Path) -> None:

@@ -46,10 +46,10 @@ def log(tmp_path: Path) -> Path:
 
 def test_runs_of_a_trace_are_chosen_apart(log: Path) -> None:
     """By what was chosen; a whole flow needs its id alone."""
-    assert filters_of(log, obs.runs(log, name="flow")) == {"flow_id": [OTHER_FLOW]}
-    assert filters_of(log, obs.runs(log, host="b")) == {"flow_id": [FLOW], "span_id": [span_id(5), span_id(6)]}
+    assert filters_of(log, obs.runs(log, name="flow")) == {"flow_id": {OTHER_FLOW}}
+    assert filters_of(log, obs.runs(log, host="b")) == {"flow_id": {FLOW}, "span_id": [span_id(5), span_id(6)]}
     assert filters_of(log, obs.runs(log, status="ok")) == {
-        "flow_id": [FLOW, OTHER_FLOW],
+        "flow_id": {FLOW, OTHER_FLOW},
         "span_id": [span_id(1), span_id(2), span_id(1, OTHER_FLOW)],
     }
 
@@ -109,3 +109,15 @@ def test_events_do_not_tell_runs_of_a_trace_apart(log: Path) -> None:
     """So the filter of events refuses what names one, instead of finding nothing."""
     with pytest.raises(QueryError, match=r"flow_id '1111/05' names one of several runs of a flow"):
         obs.query(log, flow_id="1111/05")
+
+
+def test_ids_of_other_writers_mean_themselves(tmp_path: Path) -> None:
+    """Not a run of a flow, and not other flows that begin with them."""
+    made = [one for flow_id in ("a", "a/b", "AB") for one in whole(1, 0, 1, flow_id=flow_id, node="flow")]
+    log = tmp_path / "a.jsonl"
+    log.write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    for wanted, expected in (("a/b", ["a/b"]), ("ab", ["AB"]), ("a", ["a", "a/b", "AB"])):
+        found = obs.runs(log, flow_id=wanted)
+        assert [run.flow_id for run in found] == expected
+        assert {one["flow_id"] for one in obs.query(log, **filters_of(log, found))} == set(expected)
+    assert [one["flow_id"] for one in obs.query(log, **filters_of(log, obs.runs(log, sort="start", limit=1)))] == ["a", "a"]

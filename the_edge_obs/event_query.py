@@ -17,7 +17,7 @@ from .event import EVENT_TYPES, LEVELS, Event, dumps, is_uuid, level_name, level
 from .jsonl import LineFilter
 from .text import BLANKS, UNITS, signed_seconds
 
-__all__ = ["matches", "select"]
+__all__ = ["WholeIds", "matches", "select"]
 
 Predicate = Callable[[Event], bool]
 
@@ -261,6 +261,12 @@ def whole_number(name: str, value: Any) -> int | None:
     return value
 
 
+class WholeIds(frozenset[str]):
+    """Ids of flows, as events have them. In a filter, each stands for itself alone, not for all ids that begin with it."""
+
+    __slots__ = ()
+
+
 def flow_ids(name: str, value: Any) -> Callable[[str], bool]:
     """Return a test of flow ids: whether one begins with one of some texts, in any case of the letters.
 
@@ -268,11 +274,13 @@ def flow_ids(name: str, value: Any) -> Callable[[str], bool]:
         QueryError: A text is not the beginning of an id.
     """
     wanted = tuple(text.lower() for text in strings(name, value))
+    is_whole = (lambda text: True) if isinstance(value, WholeIds) else is_uuid
+    whole = frozenset(filter(is_whole, wanted))  # there may be many
+    wanted = tuple(text for text in wanted if text not in whole)
     if part := next((text for text in wanted if "/" in text), None):
         raise QueryError(
             f"{name} {part!r} names one of several runs of a flow, but an event names its flow; give {part.partition('/')[0]!r}"
         )
-    whole, wanted = frozenset(filter(is_uuid, wanted)), tuple(text for text in wanted if not is_uuid(text))  # there may be many
     verdicts: dict[str, bool] = {}  # there are few flows in many events
 
     def test(flow_id: str) -> bool:
@@ -334,7 +342,8 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
     start, end = (filters.get(name) for name in ("start_time", "end_time"))
     first = None if start is None else parse_time(start, now, "start_time")
     last = None if end is None else parse_time(end, now, "end_time")
-    flows = None if filters.get("flow_id") is None else flow_ids("flow_id", filters["flow_id"])
+    flow_id = filters.get("flow_id")
+    flows = None if flow_id is None else flow_ids("flow_id", flow_id)
     if not needles and first is None and last is None and flows is None and spans is None:
         return None
     single = [choices[0] for choices in needles if len(choices) == 1]
@@ -356,7 +365,15 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
         moment = float(head[5])
         return (first is None or moment >= first) and (last is None or moment <= last)
 
+    if flows is not None and (beginning := _beginning(flow_id)):
+        return LineFilter(beginning, may_match, any_case=True)
     return LineFilter(single[0] if single else b"\n", may_match)
+
+
+def _beginning(flow_id: Any) -> bytes:
+    """Return what a line in lower case contains if it is of the only wanted flow; nothing if several are wanted."""
+    beginnings = strings("flow_id", flow_id)
+    return f'"{beginnings[0].lower()}'.encode() if len(beginnings) == 1 and _PLAIN_TEXT.fullmatch(beginnings[0]) else b""
 
 
 def _spans(value: Any) -> frozenset[bytes] | None:
@@ -369,9 +386,6 @@ def _needles(name: str, value: Any) -> list[bytes]:
     """Return byte strings, one of which a line must contain to match a filter; an empty list if any line may match."""
     if value is None:
         return []
-    if name == "flow_id":
-        beginnings = strings(name, value)
-        return [f'"{beginnings[0].lower()}'.encode()] if len(beginnings) == 1 and _PLAIN_TEXT.fullmatch(beginnings[0]) else []
     if name in ("level", "min_level"):
         lowest = LEVELS.index(level_name(_number(name, value)))
         wanted = list(LEVELS[lowest : lowest + 1] if name == "level" else LEVELS[lowest:])
@@ -393,4 +407,4 @@ def _literal(pattern: str) -> bytes | None:
 
 _MOST_NEEDLES: Final = 16
 # Those that usually rule out the most lines come first.
-_NEEDLES: Final = ("flow_id", "span_id", "level", "min_level", "step", "node", "event_type")
+_NEEDLES: Final = ("span_id", "level", "min_level", "step", "node", "event_type")

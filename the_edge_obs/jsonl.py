@@ -91,10 +91,12 @@ class LineFilter(NamedTuple):
     Attributes:
         needle: Bytes that a line must contain, unless it contains a ``\\u``; a newline if every line may match.
         test: Returns False only for a line that cannot match.
+        any_case: Whether letters of the needle, which are lower case, may be capitals in the line.
     """
 
     needle: bytes
     test: Callable[[bytes], bool]
+    any_case: bool = False
 
 
 class Flaw(str):
@@ -246,7 +248,8 @@ def _candidates(block: bytes, number: int, wanted: LineFilter) -> Iterator[tuple
     if needle == b"\n" or _ESCAPE.search(block):  # an escape may stand for any character: test every line
         yield from ((at, line) for at, line in _all_lines(block, number) if wanted.test(line))
         return
-    at = block.find(needle)
+    searched = block.lower() if wanted.any_case else block
+    at = searched.find(needle)
     while at >= 0:
         start = block.rfind(b"\n", 0, at) + 1
         end = block.find(b"\n", at) + 1
@@ -254,7 +257,7 @@ def _candidates(block: bytes, number: int, wanted: LineFilter) -> Iterator[tuple
         seen = start
         if wanted.test(line := block[start:end]):
             yield number, line
-        at = block.find(needle, end)
+        at = searched.find(needle, end)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..errors import FlowNotFoundError, LogFileError
 from ..event import Event
-from ..event_query import matches
+from ..event_query import WholeIds, matches
 from ..jsonl import SUFFIXES, Skipped
 from ..store.logs import log_events, ordered_log_events
 from ..store.paths import log_files, named, no_logs
@@ -137,7 +137,7 @@ def chosen_flows(log: Paths, choice: Mapping[str, Any]) -> dict[str, Any]:
         return dict(choice)
     runs = chosen_runs(log, choice)
     # In Parquet, runs that share a flow are chosen together.
-    return {"flow_id": list(dict.fromkeys(run.flow_id for run in runs))} if has_only_tables(log) else filters_of(log, runs)
+    return {"flow_id": WholeIds(run.flow_id for run in runs)} if has_only_tables(log) else filters_of(log, runs)
 
 
 def chosen_runs(log: Paths, choice: Mapping[str, Any]) -> list[FlowSummary]:

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..event import MAX_LINE_BYTES, Event
-from ..event_query import flow_ids, line_filter
+from ..event_query import WholeIds, flow_ids, line_filter
 from ..jsonl import Skipped, log_name
 from ..store.logs import merged
 from ..store.paths import readable_events
@@ -89,7 +89,7 @@ def pays(files: Iterable[Path]) -> bool:
     return False
 
 
-def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Sequence[str] | None = None) -> RunStats | None:
+def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Collection[str] | None = None) -> RunStats | None:
     """Return the statistics of large logs, or None if the package's own reader has to read all of them.
 
     Args:
@@ -130,7 +130,7 @@ def _log_name(file: Path) -> tuple[Path, str]:
     return file.parent, log_name(file.name)
 
 
-def _read(connection: Any, names: Sequence[str], wanted: Sequence[str] | None) -> None:
+def _read(connection: Any, names: Sequence[str], wanted: Collection[str] | None) -> None:
     """Make the table ``event`` of the lines of files."""
     prepare(connection)
     where = of_flows(connection, wanted)
@@ -219,7 +219,7 @@ def _add_uneven(connection: Any, paths: dict[str, Path], rest: _Rest) -> None:
 
 def _events(groups: Sequence[Sequence[Path]], rest: _Rest, skipped: Skipped) -> Iterator[Event]:
     """Yield the events that are left to the package's own reader, in the order in which it reads the files."""
-    others, again, some = set(rest.others), Skipped(), line_filter({"flow_id": sorted(rest.flows)})
+    others, again, some = set(rest.others), Skipped(), line_filter({"flow_id": WholeIds(rest.flows)})
     for group in groups:
         if group[0] in others:
             readers = [readable_events(file, skipped) for file in group]

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..event import Event, Total
+from ..event_query import WholeIds
 from ..jsonl import Skipped
 from ..store.paths import LogPaths
 from ..store.run_stats import RunStats
 from ..store.summaries import FlowSummary
-from .duck import quoted
+from .duck import listed, quoted
 from .query import opened
 
 _RUNS: Final = """
@@ -105,8 +106,10 @@ def table_error_events(path: LogPaths, filters: Mapping[str, Any]) -> Iterator[E
 
 
 def _of(filters: Mapping[str, Any]) -> str:
-    """Return the condition that a flow id begins with one of the texts that the filters name."""
+    """Return the condition that a flow id begins with one of the texts that the filters name, or is one of the whole ids."""
     wanted = filters.get("flow_id")
     if wanted is None:
         return "true"
-    return f"list_bool_or([starts_with(flow_id, one) FOR one IN [{', '.join(quoted(text.lower()) for text in wanted)}]])"
+    if isinstance(wanted, WholeIds):
+        return f"list_contains({listed(list(wanted))}, flow_id)"
+    return f"list_bool_or([starts_with(lower(flow_id), one) FOR one IN [{', '.join(quoted(text.lower()) for text in wanted)}]])"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from ..event import Event, is_uuid
+from ..event_query import WholeIds
 from ..files import kind_of
 from ..jsonl import SUFFIXES, Skipped, lines_of, parsed
 from ..redaction.marks import REDACTED
@@ -127,7 +128,7 @@ def all_events(files: Iterable[Path], skipped: Skipped) -> Iterator[Event]:
         yield from readable_events(file, skipped)
 
 
-def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Sequence[str] | None = None) -> None:
+def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Collection[str] | None = None) -> None:
     """Define the view ``lines``, and by it ``rows``: the events of files.
 
     Args:
@@ -149,13 +150,13 @@ def define_lines(connection: Any, plain: Sequence[str], clean: str, flow_ids: Se
     )
 
 
-def of_flows(connection: Any, flow_ids: Sequence[str] | None) -> str:
+def of_flows(connection: Any, flow_ids: Collection[str] | None) -> str:
     """Return the condition of ``define_lines``. Whole ids, of which there may be many, are looked up in a table."""
     if flow_ids is None:
         return "true"
     wanted = [flow_id.lower() for flow_id in flow_ids]
     connection.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT unnest(?::VARCHAR[]) AS flow_id", [wanted])
     tests = ["lower(json_extract_string(json, '$.flow_id')) IN (FROM chosen)"]
-    beginnings = [flow_id for flow_id in wanted if not is_uuid(flow_id)]
+    beginnings = [] if isinstance(flow_ids, WholeIds) else [flow_id for flow_id in wanted if not is_uuid(flow_id)]
     tests += [f"starts_with(lower(json_extract_string(json, '$.flow_id')), {quoted(flow_id)})" for flow_id in beginnings]
     return f"({' OR '.join(tests)})"

@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Written:
 
 
 def write_parquet(
-    logs: Sequence[Path] | Iterable[Event], path: str, skipped: Skipped, flow_ids: Sequence[str] | None = None
+    logs: Sequence[Path] | Iterable[Event], path: str, skipped: Skipped, flow_ids: Collection[str] | None = None
 ) -> Written:
     """Write events to a Parquet file, completely or not at all.
 
@@ -70,7 +70,7 @@ def write_parquet(
         return _written({path: "FROM rows"}, connection)
 
 
-def write_days(logs: Sequence[Path], folder: str, skipped: Skipped, flow_ids: Sequence[str] | None = None) -> Written:
+def write_days(logs: Sequence[Path], folder: str, skipped: Skipped, flow_ids: Collection[str] | None = None) -> Written:
     """Write events to new Parquet files in a folder, one for each day (UTC), such as ``day=2026-11-29/events-….parquet``.
 
     The names of the files are new, so several programs can write to one folder. If one file cannot be written, none is.
@@ -104,7 +104,11 @@ def write_days(logs: Sequence[Path], folder: str, skipped: Skipped, flow_ids: Se
 
 @contextmanager
 def staged(
-    logs: Sequence[Path] | Iterable[Event], skipped: Skipped, flow_ids: Sequence[str] | None = None, *, may_be_empty: bool = False
+    logs: Sequence[Path] | Iterable[Event],
+    skipped: Skipped,
+    flow_ids: Collection[str] | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> Iterator[tuple[Any, str]]:
     """Open a database with the view ``rows``, which has the columns of ``COLUMNS``, one row per event.
 
@@ -130,7 +134,7 @@ def staged(
                 raise LogFileError(f"the log holds no events{_detail(skipped)}; give a .jsonl flow log or a folder of them")
             define_lines(connection, checked.plain, clean, flow_ids)
             if flow_ids is not None and not connection.execute("SELECT 1 FROM lines LIMIT 1").fetchone():
-                raise FlowNotFoundError(f"no flow of the log begins with {' or '.join(map(repr, flow_ids[:3]))}")
+                raise FlowNotFoundError(f"no flow of the log begins with {' or '.join(map(repr, sorted(flow_ids)[:3]))}")
         yield connection, scratch
 
 

@@ -148,8 +148,9 @@ SELECT flow_id,
     moment(last_seen) AS ended,
     duration_ms, events, coalesce(totals.errors, 0) AS errors,
     coalesce(totals.tokens, 0) AS tokens,
-    -- at most 12 digits after the point, as in a flow log; beyond this limit a float has fewer
-    CASE WHEN totals.cost_usd >= 9000 THEN totals.cost_usd ELSE coalesce(round(totals.cost_usd, 12), 0) END AS cost_usd,
+    -- at most 12 digits after the point, as in a flow log; beyond this limit a float has fewer. round of DuckDB 1 is not exact
+    CASE WHEN totals.cost_usd >= 9000 THEN totals.cost_usd
+        ELSE coalesce(printf('%.12f', totals.cost_usd)::DOUBLE, 0) END AS cost_usd,
     coalesce(place = 2, false) AS alone,
     coalesce(attributes, '{}'::JSON) AS attributes,
     error.type[:500] AS error_type, error.message[:500] AS error_message, host, roots.span_id AS root

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..event import Event, is_failure, may_be_root
-from ..event_query import HEAD
+from ..event_query import HEAD, WholeIds
 from ..jsonl import Skipped
 from .logs import log_events
 
@@ -33,7 +33,7 @@ def events_of_errors(errors: Iterable[Event], paths: Sequence[Path], filters: Ma
     spans = _Spans(event for event in errors if is_failure(event))
     if not spans.flows:
         return iter(())
-    filters = {**filters, "flow_id": [flow_id.decode("utf-8", "surrogatepass") for flow_id in spans.flows]}
+    filters = {**filters, "flow_id": WholeIds(flow_id.decode("utf-8", "surrogatepass") for flow_id in spans.flows)}
     return log_events(paths, Skipped(), filters, spans.has if _found(spans, paths, filters) else None)
 
 

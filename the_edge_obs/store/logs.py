@@ -82,8 +82,8 @@ def _streamed(
     empty, wanted = True, line_filter(filters)
     if needed is not None:
         # Which files are read depends on whether there is an event, so the first one is not left out.
-        needle, test = wanted or LineFilter(b"\n", lambda line: True)
-        wanted = LineFilter(needle, lambda line: (needed(line) or empty) and test(line))
+        needle, test, any_case = wanted or LineFilter(b"\n", lambda line: True)
+        wanted = LineFilter(needle, lambda line: (needed(line) or empty) and test(line), any_case)
     for logs in _in_turn(paths, skipped, filters.get("flow_id")):
         for done, log in enumerate(logs, 1):
             for event in read_log(paths, log, skipped, wanted):

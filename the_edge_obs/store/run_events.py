@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..event_query import WholeIds
 from ..jsonl import Skipped
 from .logs import log_events
 from .paths import LogPaths, paths_of
@@ -21,13 +22,13 @@ def filters_of(log: LogPaths, runs: Sequence[FlowSummary]) -> dict[str, Any]:
         log: The log in which the runs are.
         runs: The chosen runs.
     """
-    filters: dict[str, Any] = {"flow_id": list(dict.fromkeys(run.flow_id for run in runs))}
+    filters: dict[str, Any] = {"flow_id": WholeIds(run.flow_id for run in runs)}
     if any(run.shares_flow for run in runs):
         filters["span_id"] = _spans(log, runs, filters["flow_id"])
     return filters
 
 
-def _spans(log: LogPaths, runs: Sequence[FlowSummary], flow_ids: list[str]) -> list[str]:
+def _spans(log: LogPaths, runs: Sequence[FlowSummary], flow_ids: WholeIds) -> list[str]:
     """Return the ids of all spans of the runs."""
     parents: dict[tuple[str, str], str | None] = {}
     for event in log_events(paths_of(log), Skipped(), {"flow_id": flow_ids}):

@@ -126,10 +126,16 @@ def attribute_text(value: Any) -> str:
 
 
 def _flow_id(name: str, value: Any, now: float) -> Test:
-    wanted = [text.lower().partition("/") for text in strings(name, value)]
-    return lambda run: any(
-        run.flow_id.lower().startswith(flow) and (not slash or (run.root or "").endswith(span)) for flow, slash, span in wanted
-    )
+    texts = tuple(text.lower() for text in strings(name, value))
+    of_runs = [(flow, span) for flow, slash, span in (text.partition("/") for text in texts) if slash]
+
+    def test(run: FlowSummary) -> bool:
+        flow_id = run.flow_id.lower()
+        if flow_id.startswith(texts):  # also an id with a slash in it, which other writers may have
+            return True
+        return any(flow_id.startswith(flow) and (run.root or "").lower().endswith(span) for flow, span in of_runs)
+
+    return test
 
 
 def _start_time(name: str, value: Any, now: float) -> Test:

@@ -10,6 +10,7 @@ from ... import FlowLog, FlowNotFoundError, QueryError
 from ... import diff as compared
 from ...comparison import render as render_diff
 from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
+from ...event_query import WholeIds
 from ...flow_log import SpanInfo, build_flow_log
 from ...jsonl import Skipped
 from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, list_runs, ordered_query
@@ -121,7 +122,7 @@ def _chosen(logs: Logs, wanted: str) -> dict[str, Any]:
     found = _runs(logs, flow_id=wanted)
     ids = {run.flow_id for run in found}
     if wanted and len(ids) == 1:
-        return filters_of(logs.folders, found) if "/" in wanted else {"flow_id": [*ids]}
+        return filters_of(logs.folders, found) if "/" in wanted else {"flow_id": WholeIds(ids)}
     problem = f"{len(ids)} runs begin with {wanted[:40]!r}" if ids else f"no run begins with {wanted[:40]!r}"
     raise FlowNotFoundError(f"{problem}; {_latest(logs)}")
 
