@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..context import (
     Entered,
@@ -103,23 +103,24 @@ class ObservabilityContext:
                 raise ConfigurationError(f"flow_id {flow_id!r} is not its parent's, {parent.flow_id!r}; leave one of them out")
         if config is not None and scope is None:
             scope = self
-        foreign = _foreign_parent() if foreign_parents else None
-        wanted = flow_id if parent is None else parent.flow_id
-        if foreign is not None and wanted in (None, foreign.flow_id):
-            parent, foreign = foreign, None  # of the span that headers name and this one, this one is nearer
-        flow = FlowState(flow_id or (parent.flow_id if parent else new_flow_id()), label_of(name), scope)
+        self._foreign = foreign = _foreign_parent() if foreign_parents else None
+        if foreign is not None and (flow_id if parent is None else parent.flow_id) in (None, foreign.flow_id):
+            parent, self._foreign = foreign, None  # of the span that headers name and this one, this one is nearer
+        above = None
+        if parent is not None:
+            flow_id, above = parent.flow_id, parent.number
+        flow = FlowState(flow_id or new_flow_id(), label_of(name), scope)
         if parent is not None:
             flow.trace_flags, flow.tracestate = parent.trace_flags, parent.tracestate
         self.flow_id = flow.id
         self.name = flow.name
         self.trace_context = trace_context
-        self.context = entered(flow, new_number(), None if parent is None else parent.number, ROOT_NODE)
+        self.context = entered(flow, new_number(), above, ROOT_NODE)
         flows_known.add(flow)
         self._root: OpenSpan | None = None
         self._begun = self._is_over = self._is_entered = False
         self._spans: list[_NodeSpan] = []
         self.about: dict[str, Any] = {}
-        self._foreign = foreign
         self.output: Any = NOTHING
         self.metrics: dict[str, Any] | None = None
         self._undo: Callable[[], None] | None = None if config is None else _configure(config, scope)
@@ -407,6 +408,9 @@ class _NodeSpan:
     context: SpanContext
 
 
+_new: Final = object.__new__
+
+
 class NodeError(Exception):
     """The type of the error of a span that ended with status ``error``."""
 
@@ -438,7 +442,9 @@ def flow(
         >>> obs.get_flow_log(run.flow_id).status
         'ok'
     """
-    run = ObservabilityContext(flow_id, name=name, parent=parent, scope=scope)
+    # Its own call: through the class, Python 3.11 would make a tuple and a dict of the arguments.
+    run: ObservabilityContext = _new(ObservabilityContext)
+    ObservabilityContext.__init__(run, flow_id, name=name, parent=parent, scope=scope)
     if attributes:
         run.about["input"] = attributes
     return run

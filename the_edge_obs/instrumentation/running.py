@@ -28,7 +28,8 @@ def current() -> SpanContext | None:
 def enter(context: Entered) -> None:
     """Make a span current."""
     before = place()
-    context.before, context.is_late = before, isinstance(before, Entered) and before.is_ended
+    if before is not None or context.before is not None:  # most flows begin in no span, and an attribute takes a dict
+        context.before, context.is_late = before, isinstance(before, Entered) and before.is_ended
     CURRENT.set(context)
 
 
@@ -42,13 +43,14 @@ def leave(context: Entered, *, with_flow: bool = False) -> None:
     if context.is_ended:
         return
     context.is_ended = True
-    around = context.before
-    if isinstance(around, Entered):
-        around = nearest_open(around)
+    before = around = context.before
+    if isinstance(before, Entered):
+        around = nearest_open(before)
     here = place()
     if here is context or (with_flow and here is not None and here[0] is context[0]):
-        CURRENT.set(context.before if context.is_late else around)
-    context.before = around  # a chain of callbacks, each from an ended span, must not keep all of them alive
+        CURRENT.set(before if context.is_late else around)
+    if around is not before:
+        context.before = around  # a chain of callbacks, each from an ended span, must not keep all of them alive
 
 
 def give_back(token: Token[Place | None]) -> None:
