@@ -102,6 +102,17 @@ def open_for_appending(path: str | os.PathLike[str], mode: int = FILE_MODE) -> t
     return _opened(path, _APPENDING, mode, follow=False)
 
 
+def open_new(path: str | os.PathLike[str], mode: int = FILE_MODE) -> int | None:
+    """Create a file for appending and return its descriptor, or None if there is something with this path or no folder.
+
+    A file that this call has created is empty and regular, which saves asking for its status.
+    """
+    try:
+        return os.open(path, _APPENDING | os.O_EXCL | _ANY, mode)
+    except (FileExistsError, FileNotFoundError):
+        return None
+
+
 def create(path: str | os.PathLike[str], mode: int = FILE_MODE) -> IO[bytes]:
     """Create a new file, and open it for writing.
 

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, Final
 
 from ..context import Place
-from ..event import COUNTED, MAX_EVENT_BYTES, TOTALS, Event, Total, dumps, happens_once, is_failure, is_number, may_be_root
+from ..event import COUNTED, MAX_EVENT_BYTES, TOTALS, Event, Total, dumps, is_failure, is_number, may_be_root
 from ..recording.records import Facts, Item
 from .span_stream import SpanStream, error_of
 
@@ -20,6 +20,7 @@ _MOST_MOMENTS: Final = 1_000
 _METRICS: Final = b',"metrics":'  # the last one in a line is the event's own key: in a text, its quotes have backslashes
 _ANSWERED: Final = b'"answered"'
 _KEY: Final = dumps(TOTALS)
+_OPEN: Final = ord("{")
 
 
 class Tally:
@@ -28,8 +29,7 @@ class Tally:
     Most events only open and close a span; ``FlowFileHandler.keep`` counts these inline. Spans with figures or errors go into a
     stream of spans, after the spans around them.
 
-    Args:
-        is_sure: Whether the file holds nothing yet, and will hold one flow.
+    The file holds nothing yet, and will hold one flow; ``UNSURE`` is for all others.
 
     Attributes:
         spans: The open spans by number, with None for those that the stream knows; None once the totals are not certain.
@@ -43,30 +43,32 @@ class Tally:
         "size", "spans",
     )  # fmt: skip
 
-    def __init__(self, is_sure: bool) -> None:
-        self.spans: dict[int | None, Place | None] | None = {} if is_sure else None
+    def __init__(self) -> None:
+        self.spans: dict[int | None, Place | None] | None = {}
         self.size = self.lines = self.last = self._first = self._errors = 0
         self._sums: tuple[Total, Total] | None = None  # tokens and cost, from the first span that has some
         self._error: dict[str, str] | None = None
         self._root: Place | None = None
         self._deep: dict[int, Place] = {}  # the open spans that the stream knows
         self._stream: SpanStream | None = None  # until a span has figures or an error
-        self._moments: set[int] = set()
+        self._moments: set[int] | None = None  # until an event other than an entry or an exit comes
         self._floor = -1
 
     def give_up(self) -> None:
         """Leave the totals out from now on."""
         if self.spans is not None:
-            self.spans, self._stream = None, None
+            self.spans = self._stream = self._moments = None
             self._deep.clear()
-            self._moments.clear()
 
     def count(self, item: Item, line: bytes) -> None:
         """Count a line that was written."""
         if self.spans is None:
             return
         try:
-            is_sure = self._took(item, line) if isinstance(item, tuple) else self._took_record(item)
+            if self._root is None:
+                is_sure = self._began(item)
+            else:
+                is_sure = self._took(item, line) if isinstance(item, tuple) else self._took_record(item)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes: the totals are left out
             is_sure = False
         if is_sure:
@@ -80,56 +82,66 @@ class Tally:
         if self.spans is None or root is None or type(item) is not tuple or (item[0] is not root and item[0][:4] != root[:4]):
             return line  # such as an error that was logged by hand
         try:
-            totals = self._totals(item, line, root)
+            whole = self._with_totals(item, line, root)
         except Exception:  # noqa: BLE001 - observability never breaks what it observes: the totals are left out
-            totals = None
-        self.give_up()
-        whole = line if totals is None else _with_totals(line, totals)
+            whole = line
+        self.spans = None  # nothing is counted after it
         return whole if len(whole) <= MAX_EVENT_BYTES else line
 
-    def _totals(self, facts: Facts, line: bytes, root: Place) -> str | None:
-        """Return the totals as JSON, which is ``dumps`` of a dict; None if they are not certain."""
+    def _with_totals(self, facts: Facts, line: bytes, root: Place) -> bytes:
+        """Return the line with the totals as the last key of its data, if they are certain."""
         if b'"totals"' in line or not self._took(facts, line):
-            return None
+            return line
         if len(self.spans or ()) > (root[2] is not None):  # a span is open: what it logs comes later, or never
-            return None
-        start, end = self._first // 1000 / 1e6, self.last // 1000 / 1e6
-        error = "null" if self._error is None else dumps(self._error)
-        tokens, cost = (self._sums[0].value(), round(self._sums[1].value(), 12)) if self._sums else (0, 0)
-        if not (isfinite(tokens) and isfinite(cost)):
-            return None
-        return (
-            f'{{"bytes":{self.size},"events":{self.lines},"start":{start!r},"end":{end!r},"errors":{self._errors},'
-            f'"error":{error},"tokens":{tokens!r},"cost_usd":{cost!r}}}'
+            return line
+        error, figures = "null", '"tokens":0,"cost_usd":0'
+        if self._error is not None:
+            error = dumps(self._error)
+        if self._sums is not None:
+            tokens, cost = self._sums[0].value(), round(self._sums[1].value(), 12)
+            if not (isfinite(tokens) and isfinite(cost)):
+                return line
+            figures = f'"tokens":{tokens!r},"cost_usd":{cost!r}'
+        at = line.rindex(_METRICS) - 1
+        totals = (
+            f'{"" if line[at - 1] == _OPEN else ","}{_KEY}:{{"bytes":{self.size},"events":{self.lines},'
+            f'"start":{self._first // 1000 / 1e6!r},"end":{self.last // 1000 / 1e6!r},'
+            f'"errors":{self._errors},"error":{error},{figures}}}'
         )
+        return b"%b%b%b" % (line[:at], totals.encode("utf-8", "replace"), line[at:])
 
     def _took(self, facts: Facts, line: bytes) -> bool:
         """Count the event of a line; return False if the totals are not certain any more."""
-        place, (kind, _), wall, root = facts[0], facts[1], facts[3], self._root  # by index: each short flow passes here
-        if root is None:
-            return self._began(place, kind, wall)
+        place, kind, wall = facts[0], facts[1][0], facts[3]  # by index: each short flow passes here
         if wall > self.last:
             self.last = wall
         if wall < self._first:
             self._first = wall
-        if place[1] == root[2] or (not happens_once(kind) and self._may_repeat(wall // 1000)):
+        if self._root is None or place[1] == self._root[2]:
             return False
         if kind == "entry":
             return self._entered(place, line)
+        if kind == "exit":
+            return self._exited(place, facts, line)
+        if self._may_repeat(wall // 1000):
+            return False
         self.lines += 1
         return kind == "log" or self._told(place, facts, line)
 
     def _took_record(self, event: Event) -> bool:
         """Count a record of another library; return False for an event that comes from another process."""
         micros = round(event["timestamp"] * 1e6)
-        if self._root is None or event["event_type"] != "log" or micros / 1e6 != event["timestamp"] or self._may_repeat(micros):
+        if event["event_type"] != "log" or micros / 1e6 != event["timestamp"] or self._may_repeat(micros):
             return False
         self.last, self._first = max(self.last, micros * 1000), min(self._first, micros * 1000)
         self.lines += 1
         return True
 
-    def _began(self, place: Place, kind: str, wall: int) -> bool:
-        if kind != "entry" or not may_be_root(place[3], place[2]):
+    def _began(self, item: Item) -> bool:
+        if not isinstance(item, tuple) or item[1][0] != "entry":
+            return False
+        place, wall = item[0], item[3]
+        if not may_be_root(place[3], place[2]):
             return False
         self._root, self._first, self.last = place, wall, wall
         # The parent of another process is there so that a span with its number is noticed.
@@ -144,33 +156,49 @@ class Tally:
         spans[place[1]] = place
         return _ANSWERED not in line or self._feed(_loaded(place, line), place[1])
 
-    def _told(self, place: Place, facts: Facts, line: bytes) -> bool:
-        """Count an event of a span other than its entry, with its figures and errors."""
-        (kind, key), metrics, number = facts[1], facts[6], place[1]
-        spans, deep = self.spans or {}, self._deep
-        is_open = number in spans
+    def _exited(self, place: Place, facts: Facts, line: bytes) -> bool:
+        spans, deep, metrics, number = self.spans or {}, self._deep, facts[6], place[1]
+        self.lines += 1
         known = deep.get(number) or spans.get(number)
-        is_own = known is not None and known[3] == place[3]
+        if known is None or known[3] != place[3]:
+            return False
+        if facts[1][1] is None and _ANSWERED in line:
+            return self._feed(_loaded(place, line), number)
+        figures = _figures(metrics) if isinstance(metrics, dict) else None
+        if number in deep:
+            if figures or self._stream is not None:
+                return self._feed(_light("exit", place, figures), number)
+            del deep[number]
+        del spans[number]
+        self.lines += 1
+        return not figures or self._reported(place[2], figures)
+
+    def report(self, parent: int | None, metrics: dict[str, Any]) -> None:
+        """Count the metrics of a span that has ended, whose parent is given, and below which no span has reported any."""
+        if (figures := _figures(metrics)) and not self._reported(parent, figures):
+            self.give_up()
+
+    def _reported(self, parent: int | None, figures: dict[str, Any]) -> bool:
+        stream = self._stream
+        if stream is None or parent not in self._deep:
+            stream = self._deepen(parent)
+        return stream is not None and self._sum_up(stream.add_leaf(parent, figures))
+
+    def _told(self, place: Place, facts: Facts, line: bytes) -> bool:
+        """Count an error or a metric of a span."""
+        (kind, key), metrics, number = facts[1], facts[6], place[1]
+        spans = self.spans or {}
+        is_open = number in spans
         if kind == "error":
             if not is_open and place[2] not in spans:
                 return False
             return self._feed(_loaded(place, line), number if is_open else place[2])
-        is_exit = happens_once(kind)
-        if not is_open or (is_exit and not is_own):
+        if not is_open:
             return False
-        figures = _figures(metrics) if isinstance(metrics, dict) else {}
         if key is None and _ANSWERED in line:
             return self._feed(_loaded(place, line), number)
-        if (number in deep and (figures or self._stream is not None)) or (figures and not is_exit):
-            return self._feed(_light(kind, place, figures), number)
-        if is_exit:
-            deep.pop(number, None)
-            del spans[number]
-            self.lines += 1
-        if not figures:
-            return True
-        stream = self._deepen(place[2])
-        return stream is not None and self._sum_up(stream.add_leaf(place[2], figures))
+        figures = _figures(metrics) if isinstance(metrics, dict) else None
+        return not figures or self._feed(_light(kind, place, figures), number)
 
     def _feed(self, event: Event, number: int | None) -> bool:
         """Add an event to the stream of spans, after the entries of a span and of those around it."""
@@ -192,8 +220,9 @@ class Tally:
     def _sum_up(self, figures: dict[str, float]) -> bool:
         if figures:
             self._sums = self._sums or (Total(), Total())
-            self._sums[0].add(figures.get("tokens", 0))
-            self._sums[1].add(figures.get("cost_usd", 0))
+            for total, key in zip(self._sums, ("tokens", "cost_usd"), strict=True):
+                if number := figures.get(key):
+                    total.add(number)
         return True
 
     def _deepen(self, number: int | None) -> SpanStream | None:
@@ -213,6 +242,8 @@ class Tally:
 
     def _may_repeat(self, micros: int) -> bool:
         """Tell whether an event may be a repeated one: readers take two events with the same time and content for one."""
+        if self._moments is None:
+            self._moments = set()
         if micros <= self._floor or micros in self._moments:
             return True
         if len(self._moments) >= _MOST_MOMENTS:
@@ -223,13 +254,14 @@ class Tally:
         return False
 
 
-UNSURE: Final = Tally(is_sure=False)
+UNSURE: Final = Tally()
 """The tally of each file whose totals are not certain: it counts nothing that is used."""
+UNSURE.give_up()
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what of metrics counts; they are written as they are."""
-    return {key: value for key in COUNTED if (value := metrics.get(key)) and is_number(value)}
+    return {key: value for key in COUNTED if (value := metrics.get(key)) and (type(value) is int or is_number(value))}
 
 
 def _light(kind: str, place: Place, metrics: dict[str, Any] | None = None) -> Event:
@@ -243,8 +275,3 @@ def _loaded(place: Place, line: bytes) -> Event:
     return {**json.loads(line), "span_id": place[1], "parent_id": place[2]}
 
 
-def _with_totals(line: bytes, totals: str) -> bytes:
-    """Return a line with totals as the last key of its data."""
-    at = line.rindex(_METRICS) - 1
-    comma = "" if line[at - 1 : at] == b"{" else ","
-    return b"%b%b%b" % (line[:at], f"{comma}{_KEY}:{totals}".encode("utf-8", "replace"), line[at:])

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from ..errors import ConfigurationError
-from ..files import FILE_MODE, check_mode, open_for_appending, open_regular, writable
+from ..files import FILE_MODE, check_mode, open_for_appending, open_new, open_regular, writable
 from ..recording.records import Item
 from ._tally import UNSURE, Tally
 
@@ -24,6 +24,7 @@ class LogFile:
     Args:
         path: The file; only a regular file is accepted, not a symbolic link.
         mode: The mode of a new file.
+        is_own: Whether the file is that of one flow, so that most likely it does not exist yet.
 
     Attributes:
         descriptor: Its descriptor; -1 once it is closed.
@@ -36,21 +37,23 @@ class LogFile:
         OSError: it cannot be opened.
     """
 
-    __slots__ = ("_device", "_inode", "descriptor", "is_torn", "looked", "path", "size", "tally", "until")
+    __slots__ = ("descriptor", "is_torn", "looked", "path", "size", "tally", "until")
 
-    def __init__(self, path: str, mode: int = FILE_MODE) -> None:
+    def __init__(self, path: str, mode: int = FILE_MODE, is_own: bool = False) -> None:
         self.path = path
+        self.looked = self.until = self.size = 0
+        self.is_torn, self.tally = False, UNSURE
+        if is_own and (descriptor := open_new(path, mode)) is not None:
+            self.descriptor = descriptor
+            return
         self.descriptor, status = open_for_appending(path, mode)
-        self._inode, self._device, self.size = status.st_ino, status.st_dev, status.st_size
+        self.size = status.st_size
         self.is_torn = self.size > 0 and ends_torn(path)
-        self.looked = self.until = 0
-        self.tally = UNSURE
 
     def is_gone(self) -> bool:
         """Tell whether the file was deleted, or moved away as ``tea-obs clean`` and logrotate do."""
         try:
-            there = os.lstat(self.path)
-            return there.st_ino != self._inode or there.st_dev != self._device
+            return not os.path.samestat(os.lstat(self.path), os.fstat(self.descriptor))
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:  # the folder is not accessible any more, but the open file can still be written to
@@ -86,10 +89,6 @@ class LogFile:
             self.tally.give_up()
             raise OSError(f"only {written} of {len(line)} bytes were written to {self.path!r}: the disk is full")
 
-    def trust(self, now: int) -> None:
-        """Allow lines to be written for a while without a check."""
-        self.looked, self.until = now, now + LOOK_EVERY
-
     def close(self) -> None:
         """Close it; code that still holds it sees that by ``until``."""
         descriptor, self.descriptor, self.until = self.descriptor, -1, 0
@@ -112,6 +111,7 @@ class FlowFiles:
 
     def __init__(self, path: str | os.PathLike[str], mode: int | str = FILE_MODE) -> None:
         self.path = checked_path(os.fspath(path))
+        self._parts = self.path.split("{flow_id}")
         self._mode = check_mode("mode", mode)
         self.of_flow: dict[str, LogFile] = {}
         self._open: dict[str, LogFile] = {}
@@ -122,7 +122,7 @@ class FlowFiles:
 
     def path_of(self, flow_id: str) -> str:
         """Return the path of a flow's file."""
-        return self.path.replace("{flow_id}", flow_id)
+        return flow_id.join(self._parts)
 
     def write(self, flow_id: str, line: bytes, now: int, item: Item | None = None, *, is_end: bool) -> None:
         """Append a line, newline included, to a flow's file.
@@ -140,10 +140,15 @@ class FlowFiles:
         known = self.of_flow.get(flow_id)
         path = self.path_of(flow_id) if known is None else known.path
         file, lost = self._open.get(path), False
-        if file is not None and (is_end or not file.looked <= now < file.until) and file.is_gone():
-            lost = file.is_lost()
-            self.forget(path)
-            file = None
+        if file is not None:
+            if not file.looked <= now < file.until:
+                is_gone = file.is_gone()
+                lost = is_gone and file.is_lost()
+            else:  # looked after lately: only a deletion is a loss, and to ask for it takes half as long
+                is_gone = lost = is_end and file.is_lost()
+            if is_gone:
+                self.forget(path)
+                file = None
         if file is None:
             file = self._opened(path)
         if file is not known:
@@ -164,15 +169,16 @@ class FlowFiles:
             del self.of_flow[flow_id]
             self.forget(path)
         else:
-            file.trust(now)
+            file.looked, file.until = now, now + LOOK_EVERY
         if lost:
             raise FileNotFoundError(f"{path!r} was deleted while its flow ran: it was created again, without the earlier events")
 
     def _opened(self, path: str) -> LogFile:
-        file = self._open[path] = LogFile(path, self._mode)
+        is_own = path != self.path
+        file = self._open[path] = LogFile(path, self._mode, is_own)
         tally = self._tallies.pop(path, None) if self._tallies else None
-        if tally is None and not file.size and path != self.path:
-            tally = Tally(is_sure=True)
+        if tally is None and not file.size and is_own:
+            tally = Tally()
         if tally is not None and tally.size == file.size:
             file.tally = tally
         if len(self._open) > MAX_OPEN_FILES:

@@ -125,18 +125,25 @@ class FlowFileHandler(logging.Handler):
                     if spans is None:
                         is_plain = not may_be_root(place[3], place[2])
                     elif facts[1] is ENTRY:
-                        is_plain = place[2] in spans and place[3] != ROOT_NODE and spans.setdefault(number, place) is place
-                    elif facts[1] is EXIT and type(facts[6]) is int and (known := spans.get(number)) and known[3] == place[3]:
-                        del spans[number]
-                        tally.lines += 2  # with its entry
-                        if wall > tally.last:
-                            tally.last = wall
-                        is_plain = True
+                        is_plain = place[2] in spans and place[3] != ROOT_NODE and number not in spans
+                    elif facts[1] is EXIT and facts[6] is not None:
+                        is_plain = (known := spans.get(number)) is not None and known[3] == place[3]
                 if is_plain and file is not None:
                     written = os.write(file.descriptor, line)
                     if written != len(line):
                         file.check(written, line)
                     tally.size += written
+                    if spans is None:
+                        pass
+                    elif facts[1] is ENTRY:
+                        spans[number] = place
+                    else:
+                        del spans[number]
+                        tally.lines += 2  # with its entry
+                        if wall > tally.last:
+                            tally.last = wall
+                        if type(metrics := facts[6]) is dict:
+                            tally.report(place[2], metrics)
                 elif self._is_closed:
                     self._keep_with_care(facts)
                     return None
