@@ -60,7 +60,7 @@ class _Reports:
 
     def take(self, figures: Set[str], errors: Set[Any]) -> None:
         """Take what one child reports."""
-        if figures and not figures <= self.below:
+        if figures:
             self.below = self.below | figures
         if errors:
             passed = self.passed
@@ -130,7 +130,9 @@ class SpanStream:
 
     def add_leaf(self, parent: Any, figures: dict[str, float]) -> dict[str, float]:
         """Add the figures of a span that has ended, and below which no span has reported any; return what counts of them."""
-        self._hand_up(parent, figures.keys(), _NOTHING)
+        above = self._open.get(parent)
+        if above is None or not figures.keys() <= above.below:  # mostly, another child has reported the same before
+            self._hand_up(parent, figures.keys(), _NOTHING)
         return figures
 
     def rest(self) -> Iterator[EndedSpan]:
