@@ -24,6 +24,7 @@ _MEASURED: Final = 4
 # Bytes of the largest event: a step allows only as many events as have this much room each. With the default cap of 64 MiB,
 # the longest step is used up to half of it.
 _ROOM_OF_STEP: Final = 1 << 16
+_FEW: Final = 64  # events up to which the batches of a flow count as one
 _SHARE: Final = 64  # a step takes at most one in 64 of the events that there is room for
 
 
@@ -116,7 +117,8 @@ class FlowBuffer:
         self._tainted = 0
         self._pins = pins
         self._load = load
-        # Batches that were weighed together, oldest first: the number of events, and their bytes. None for one at most.
+        # Batches that were weighed together, oldest first: the number of events, and their bytes. None for one at most; the
+        # first batches of a flow, while it is short, are one.
         self._chunks: deque[tuple[int, int]] | None = None
 
     @property
@@ -153,7 +155,7 @@ class FlowBuffer:
 
     def charge(self, count: int, size: int) -> None:
         """Add the weight of the oldest events that are not weighed yet, and of the flow's taints."""
-        if self._chunks is not None or self.weighed:
+        if self._chunks is not None or (self.weighed and self.weighed + count > _FEW):
             self._all_chunks().append((count, size))
         self.weighed += count
         self.bytes += size

@@ -12,14 +12,15 @@ from math import isfinite
 from typing import Any, Final
 
 from ..context import Place
-from ..event import COUNTED, MAX_EVENT_BYTES, TOTALS, Event, Total, dumps, is_failure, is_number, may_be_root
-from ..recording.records import Facts, Item
+from ..event import COUNTED, MAX_EVENT_BYTES, MAX_INT, TOTALS, Event, Total, dumps, is_failure, is_number, may_be_root
+from ..recording.records import NOTHING, Facts, Item
+from .lines import dump
 from .span_stream import SpanStream, error_of
 
 _MOST_MOMENTS: Final = 1_000
 _METRICS: Final = b',"metrics":'  # the last one in a line is the event's own key: in a text, its quotes have backslashes
 _ANSWERED: Final = b'"answered"'
-_KEY: Final = dumps(TOTALS)
+_TOTALS: Final = dumps(TOTALS).encode()
 _OPEN: Final = ord("{")
 
 
@@ -90,25 +91,28 @@ class Tally:
 
     def _with_totals(self, facts: Facts, line: bytes, root: Place) -> bytes:
         """Return the line with the totals as the last key of its data, if they are certain."""
-        if b'"totals"' in line or not self._took(facts, line):
+        if (facts[5] is not NOTHING and _TOTALS in line) or not self._took(facts, line):
             return line
         if len(self.spans or ()) > (root[2] is not None):  # a span is open: what it logs comes later, or never
             return line
-        error, figures = "null", '"tokens":0,"cost_usd":0'
-        if self._error is not None:
-            error = dumps(self._error)
-        if self._sums is not None:
-            tokens, cost = self._sums[0].value(), round(self._sums[1].value(), 12)
-            if not (isfinite(tokens) and isfinite(cost)):
-                return line
-            figures = f'"tokens":{tokens!r},"cost_usd":{cost!r}'
+        tokens, cost = (self._sums[0].value(), round(self._sums[1].value(), 12)) if self._sums else (0, 0)
+        if not (isfinite(tokens) and isfinite(cost)):
+            return line
+        totals = {
+            "bytes": self.size,
+            "events": self.lines,
+            "start": self._first // 1000 / 1e6,
+            "end": self.last // 1000 / 1e6,
+            "errors": self._errors,
+            "error": self._error,
+            "tokens": tokens,
+            "cost_usd": cost,
+        }
+        # Texts, small fractions and large numbers are for json: orjson refuses some, and spells others in another way.
+        is_plain = self._error is None and not cost and tokens <= MAX_INT
+        text = dump(totals) if is_plain else dumps(totals).encode("utf-8", "replace")
         at = line.rindex(_METRICS) - 1
-        totals = (
-            f'{"" if line[at - 1] == _OPEN else ","}{_KEY}:{{"bytes":{self.size},"events":{self.lines},'
-            f'"start":{self._first // 1000 / 1e6!r},"end":{self.last // 1000 / 1e6!r},'
-            f'"errors":{self._errors},"error":{error},{figures}}}'
-        )
-        return b"%b%b%b" % (line[:at], totals.encode("utf-8", "replace"), line[at:])
+        return b"".join((line[:at], b"" if line[at - 1] == _OPEN else b",", _TOTALS, b":", text, line[at:]))
 
     def _took(self, facts: Facts, line: bytes) -> bool:
         """Count the event of a line; return False if the totals are not certain any more."""

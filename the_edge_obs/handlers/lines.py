@@ -198,3 +198,6 @@ try:
     from orjson import dumps as _dump
 except ImportError:
     _dump = _by_json  # type: ignore[assignment]
+
+dump: Final = _dump
+"""Return a value as JSON in UTF-8."""
