@@ -13,7 +13,7 @@ from typing import Any
 
 from ..context import Entered, Place, SpanContext, child_context
 from ..event import ROOT_NODE
-from ..recording.dispatch import emit
+from ..recording.dispatch import Take, emit
 from ..recording.exits import forget, opened
 from ..recording.faults import Guard, own_fault
 from ..recording.full import FullCall, is_chosen
@@ -73,7 +73,7 @@ class OpenSpan:
         full: The full recording of the call, or None.
     """
 
-    __slots__ = ("classes", "context", "full", "given", "is_ended", "level", "logger", "site", "started", "wall")
+    __slots__ = ("_take", "classes", "context", "full", "given", "is_ended", "level", "logger", "site", "started", "wall")
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class OpenSpan:
         self.is_ended = False
         self.given: Any = None
         self.full: FullCall | None = None
+        self._take: Take | None = None  # where the entry went
 
     def record(self, given: Any, state: dict[str, Any] | None) -> None:
         """Begin the full recording of the call, if a recorder has chosen its node.
@@ -108,7 +109,7 @@ class OpenSpan:
         if active:
             self.given = payload if kind.key is not None else payload.get("input") if type(payload) is dict else None
         opened(self.context[1], self)
-        emit(self.logger, (self.context, kind, self.level, self.wall, None, payload, None, self.site))
+        self._take = emit(self.logger, (self.context, kind, self.level, self.wall, None, payload, None, self.site))
 
     def close(
         self,
@@ -171,7 +172,11 @@ class OpenSpan:
         except BaseException as failure:  # noqa: BLE001 - the end is logged in any case
             parts.note(failure)
             return False
-        emit(self.logger, (self.context, EXIT, self.level, self.wall + duration, None, output, figures, self.site))
+        facts = (self.context, EXIT, self.level, self.wall + duration, None, output, figures, self.site)
+        if self._take is not None and self.context[2] is not None:  # a flow may get handlers while it runs
+            self._take(facts)
+        else:
+            emit(self.logger, facts)
         return True
 
     def _priced(self, metrics: dict[str, Any] | None, output: Any) -> dict[str, Any] | None:
