@@ -525,6 +525,34 @@ def test_a_file_that_is_moved_away_is_no_loss(tmp_path: Path, capsys: pytest.Cap
     assert ({event["flow_id"] for event in lines(path)}, capsys.readouterr().err) == ({run.flow_id}, "")
 
 
+def test_a_file_that_is_moved_away_just_before_its_flow_ends_gets_the_end_too(tmp_path: Path) -> None:
+    """It was looked after a moment ago, and only a deletion loses lines: the run stays whole, with its totals."""
+    path = tmp_path / "a-{flow_id}.jsonl"
+    install(path)
+    with obs.flow() as run:
+        work(1)
+        (made,) = tmp_path.iterdir()
+        made.rename(tmp_path / "moved.jsonl")
+    assert [event["event_type"] for event in lines(tmp_path / "moved.jsonl")] == ["entry", "entry", "exit", "exit"]
+    assert lines(tmp_path / "moved.jsonl")[-1]["data"]["totals"]["events"] == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["moved.jsonl"]
+    assert obs.get_flow_log(str(tmp_path / "moved.jsonl")).flow_id == run.flow_id
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_flow_goes_on_in_the_file_that_it_has(tmp_path: Path, end: bytes) -> None:
+    """A file that exists is not created: it keeps its lines, a torn one is ended, and no totals are given."""
+    flow_id = "00000000-0000-4000-8000-000000000001"
+    path = tmp_path / f"{flow_id}.jsonl"
+    path.write_bytes(b"{}" + end)
+    install(tmp_path / "{flow_id}.jsonl")
+    with obs.flow(flow_id=flow_id):
+        work(1)
+    first, *rest = path.read_bytes().splitlines()
+    assert (first, len(rest)) == (b"{}", 4)
+    assert "totals" not in json.loads(rest[-1])["data"]
+
+
 SHARING = """
 import sys
 import the_edge_obs as obs

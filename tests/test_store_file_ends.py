@@ -93,6 +93,30 @@ def test_only_two_lines_are_read(tmp_path: Path) -> None:
     assert list(read_events(path))[-1]["data"] == {}
 
 
+@pytest.mark.parametrize("at", [2, 3, 5, 6])
+def test_a_line_that_the_disk_refused_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """An entry, an exit, one with figures, a log: what the summary says is what the file holds."""
+    write, count = os.write, 0
+
+    def writes(descriptor: int, data: bytes) -> int:
+        nonlocal count
+        count += data.startswith(b'{"flow_id"')
+        if count == at:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", writes)
+    with written(tmp_path), obs.flow("tight") as run:
+        plain(1)
+        answer({"prompt_tokens": 3, "completion_tokens": 4}, 0.1)
+        run.log("rank", message="ranked")
+        answer({"prompt_tokens": 1}, 0)
+    path = only(tmp_path)
+    (whole,) = read_whole(path)
+    assert whole.events == 8
+    assert summary_of_file(path) in (None, whole)
+
+
 def test_costs_add_up_exactly(tmp_path: Path) -> None:
     """In totals, in a complete reading and in a flow log: to the last digit, whatever the order of small and large ones."""
     with written(tmp_path), obs.flow("dear"):
