@@ -143,8 +143,7 @@ class Room:
             How many events a flow may take before they must be weighed.
         """
         running = self._running
-        count = len(running)
-        if count and self._note(running.popleft()) and count > 1:
+        if running and self._note(running.popleft()) and running:
             self._note(running.popleft())
         step = self.load.step()
         if self._waiting >= step or len(self._noted) >= _MAX_WAITING:
@@ -160,9 +159,12 @@ class Room:
         buffer = self.flows.get(flow_id)
         if buffer is None:
             return True  # evicted
-        is_running, fresh = not buffer.ended, len(buffer.items) - buffer.weighed
+        fresh, flow = len(buffer.items) - buffer.weighed, buffer.flow
+        is_running = not (buffer.ended if flow is None else flow.ended)  # inline: each flow passes here
         if is_running:
             self._running.append(flow_id)
+            if not fresh:
+                return True
             if fresh > _SHORT or self.load.step() < MAX_STEP:
                 self.settle(flow_id, buffer, final=True)
                 return True

@@ -282,5 +282,3 @@ def _light(kind: str, place: Place, metrics: dict[str, Any] | None = None) -> Ev
 def _loaded(place: Place, line: bytes) -> Event:
     """Return the event of a line as it is written, with numbers for ids."""
     return {**json.loads(line), "span_id": place[1], "parent_id": place[2]}
-
-
