@@ -255,7 +255,7 @@ def new_flow_id() -> str:
     """Return a new flow id: a random UUID (version 4) as a string."""
     # In two halves, and without uuid.UUID, which takes four times as long.
     text = (random_bits(64) & _RANDOM | _VERSION_4).to_bytes(8, "big").hex("-", 4)
-    return f"{text[:13]}-{text[13:]}-{new_number().to_bytes(8, 'big').hex('-', 6)}"
+    return f"{text[:13]}-{text[13:]}-{(random_bits(62) | VARIANT).to_bytes(8, 'big').hex('-', 6)}"
 
 
 def new_number() -> int:

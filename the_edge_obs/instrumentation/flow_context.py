@@ -109,7 +109,7 @@ class ObservabilityContext:
         above = None
         if parent is not None:
             flow_id, above = parent.flow_id, parent.number
-        flow = FlowState(flow_id or new_flow_id(), label_of(name), scope)
+        flow = FlowState(flow_id or new_flow_id(), fit_name(name) if type(name) is str else label_of(name), scope)
         if parent is not None:
             flow.trace_flags, flow.tracestate = parent.trace_flags, parent.tracestate
         self.flow_id = flow.id
@@ -168,15 +168,12 @@ class ObservabilityContext:
         if about := self.about:
             self.about = {}
         logger = root_logger()
-        if logger.isEnabledFor(logging.INFO):
-            self.context.flow.is_silent = not logger.hasHandlers()
-            self._open(logger, about, outer)
-            if outer is not None:
-                self._log_into(outer)
-
-    def _open(self, logger: logging.Logger, about: dict[str, Any], outer: SpanContext | None) -> None:
-        """Log the root span's entry. A ``Span`` does the same, but would check a name and a level that are known."""
-        flow, root = self.context.flow, OpenSpan(logger, logging.INFO, NOWHERE, self.context)
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        # A ``Span`` does the same, but would check a name and a level that are known.
+        flow = self.context.flow
+        flow.is_silent = not logger.hasHandlers()
+        root = OpenSpan(logger, logging.INFO, NOWHERE, self.context)
         try:
             shared = None if about or outer or self._foreign else shared_root_data(flow)
             if shared is not None:
@@ -188,6 +185,8 @@ class ObservabilityContext:
         except Exception:  # noqa: BLE001 - observability never breaks the observed code
             own_fault("logging an entry", self.context)
         self._root = root
+        if outer is not None:
+            self._log_into(outer)
 
     def _around(self, outer: SpanContext | None) -> dict[str, Any]:
         """Return what the log says of the span of another flow in which this one begins."""
