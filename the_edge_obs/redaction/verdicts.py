@@ -3,6 +3,7 @@
 Checking whether scrubbing would change a text costs ten times a lookup, so the verdict is cached. It is the verdict of
 ``redaction.texts.scrub_text``, and is dropped as soon as the flow learns a secret or another policy becomes active. Flows that
 know no secret and have no policy of their own share their verdicts: otherwise each short flow would check the same texts again.
+A flow that knows secrets takes over those verdicts, for all texts of a dict at once in which none of its secrets is.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class Remembered:
     """
 
     __slots__ = (
-        "_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "repeats", "start", "version",
+        "_clean", "_needles", "_others", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "repeats", "start",
+        "version",
     )  # fmt: skip
 
     def __init__(self, flow: FlowState) -> None:
@@ -99,6 +101,7 @@ class Remembered:
         is_bare = not taints and taints.policy is None
         self.is_usual = is_bare and process_policy() is BUILT_IN
         self._clean = _shared if is_bare else _Clean(_MAX_CHARS)
+        self._others = None if is_bare or taints.policy is not None else _shared
         self.clean, self.clean_keys = self._clean.values, self._clean.keys
         self._needles: tuple[bytes, ...] | None = None
         self.heads: dict[int, tuple[str, int, bytes]] = {}
@@ -166,6 +169,8 @@ class Remembered:
         if scrub_text(text, self.flow.taints) != text:
             return False
         self._clean.add(text)
+        if self._others is not None and text not in self._others.values:
+            self._others.add(text)
         return True
 
     def is_clean_key(self, key: str) -> bool:
@@ -173,7 +178,21 @@ class Remembered:
         if len(key) > LONGEST_WHOLE_KEY or scrub_text(key, self.flow.taints) != key:
             return False
         self._clean.add_key(key)
+        if self._others is not None:
+            self._others.add_key(key)
         return True
+
+    def _take_over(self, value: dict[str, Any], others: _Clean) -> None:
+        """Cache the keys and texts of a dict that are clean without secrets, if none of the flow's secrets is in any of them."""
+        if not others.keys.issuperset(value):
+            return
+        texts = [text for item in value.values() if isinstance(item, str) and (text := str(item)) in others.values]
+        joined = "\n".join((*value, *texts))
+        if "…[+" not in joined and not self.flow.taints.in_text(joined):
+            for key in value:
+                self._clean.add_key(key)
+            for text in texts:
+                self._clean.add(text)
 
     def are_clean(self, rows: list[Any]) -> bool:
         """Tell whether a list has only dicts whose keys and values are cached as clean."""
@@ -190,8 +209,11 @@ class Remembered:
         """Return the ways to the marks in a payload; None if scrubbing changes it, or if encoders write it differently."""
         kind, clean, is_marked, below, items = type(value), self.clean, False, _NONE_BELOW, value
         if kind is dict:
-            if not self.clean_keys.issuperset(value) and not all(map(self.is_clean_key, value)):
-                return None
+            if not self.clean_keys.issuperset(value):
+                if self._others is not None:
+                    self._take_over(value, self._others)
+                if not self.clean_keys.issuperset(value) and not all(map(self.is_clean_key, value)):
+                    return None
             items = value.values()
             try:
                 if clean.issuperset(items):
