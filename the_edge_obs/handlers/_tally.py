@@ -12,7 +12,19 @@ from math import isfinite
 from typing import Any, Final
 
 from ..context import Place
-from ..event import COUNTED, MAX_EVENT_BYTES, MAX_INT, TOTALS, Event, Total, dumps, is_failure, is_number, may_be_root
+from ..event import (
+    COUNTED,
+    MAX_EVENT_BYTES,
+    MAX_INT,
+    TOTALS,
+    Event,
+    Total,
+    dumps,
+    happens_once,
+    is_failure,
+    is_number,
+    may_be_root,
+)
 from ..recording.records import NOTHING, Facts, Item
 from .lines import dump
 from .span_stream import SpanStream, error_of
@@ -125,7 +137,7 @@ class Tally:
             return False
         if kind == "entry":
             return self._entered(place, line)
-        if kind == "exit":
+        if happens_once(kind):  # an exit
             return self._exited(place, facts, line)
         if self._may_repeat(wall // 1000):
             return False

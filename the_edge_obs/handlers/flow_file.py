@@ -57,8 +57,8 @@ class FlowFileHandler(logging.Handler):
 
     A file that is deleted while its flow runs is created again, and counts as a fault of the flow. The handler notices it
     with the first event that comes 50 ms or more after the last check, and at the latest with the flow's last event; lines
-    written before that are lost. A file that is moved away, as by ``logrotate`` or ``tea-obs clean``, is noticed in the same
-    way; then nothing is lost, and later lines go into a new file.
+    written before that are lost. A file that is moved away, as by ``logrotate`` or ``tea-obs clean``, is noticed 50 ms or more
+    after the last check; nothing is lost, and later lines go into a new file.
 
     Only regular files are written: a path that is a symbolic link, a pipe or a device is refused. Its folders may be links.
 
