@@ -23,7 +23,7 @@ from .snapshots import NAMES, secret, snapshot
 
 PURE: Final = "THE_EDGE_OBS_PURE"
 PYTHON: Final = "pure Python"
-_INTERFACE: Final = 2  # of the native core that this version works with
+_INTERFACE: Final = 3  # of the native core that this version works with
 
 
 class Encoded(Protocol):
@@ -70,6 +70,8 @@ _native, CORE = _loaded()
 """``CORE`` says how payloads are captured, for people."""
 ENCODED: Final[type[Encoded]] = _native.Encoded if _native is not None else type("NoPayload", (), {})
 """The type of payloads that are bytes; without the native core, that of no value."""
+LINES: Final[Any] = None if _native is None else _native.Lines
+"""Joins the lines of payloads that are bytes; None without the native core."""
 _core: Final = _native.Core(snapshot, _judge, KEY_CLASSES, NAMES) if _native is not None else None
 
 captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture

@@ -167,7 +167,7 @@ impl Core {
             return Ok(None);
         };
         let ways = memory.told.told(py, &buffers.ways)?;
-        let encoded = Encoded::new(py, &buffers.out, ways, &buffers.texts, are_keys_clean);
+        let encoded = Encoded::new(py, &buffers.out, ways, are_keys_clean);
         if memory.keys.len() > MAX_CLASSES {
             memory.keys.clear();
         }

@@ -10,17 +10,19 @@ mod core;
 mod encoded;
 mod json;
 mod keys;
+mod lines;
 mod pass;
 
 use pyo3::prelude::*;
 
 /// What the Python package asks for. It changes whenever a name or a meaning here changes.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 
 #[pymodule]
 fn the_edge_obs_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("INTERFACE", INTERFACE)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<encoded::Encoded>()?;
+    module.add_class::<lines::Lines>()?;
     module.add_class::<core::Core>()
 }

@@ -25,8 +25,6 @@ pub const SMALL_STRING: usize = 1_024;
 const SMALL_ITEMS: usize = 32;
 /// A larger number under a bare `token` is not a count.
 const MAX_COUNT: i64 = 99_999;
-/// The bytes of the shortest text that can hold a secret.
-const SHORTEST: usize = 7;
 
 /// A borrowed reference.
 type Ref = *mut ffi::PyObject;
@@ -64,8 +62,6 @@ pub struct Pass<'a> {
     /// The set of secrets that the flow knows, or null.
     pub taints: Ref,
     pub out: &'a mut Vec<u8>,
-    /// Where the texts are in which a secret may stand, first and last bytes.
-    pub texts: &'a mut Vec<(u32, u32)>,
     /// The ways to what was redacted.
     pub ways: &'a mut Ways,
     /// What Python has to judge, in order; and how many of these were passed.
@@ -82,7 +78,6 @@ pub struct Pass<'a> {
 #[derive(Default)]
 pub struct Buffers {
     pub out: Vec<u8>,
-    pub texts: Vec<(u32, u32)>,
     pub ways: Ways,
 }
 
@@ -102,7 +97,6 @@ impl Buffers {
             self.out = Vec::new();
         }
         self.out.clear();
-        self.texts.clear();
         self.ways.steps.clear();
         self.ways.ends.clear();
         self.ways.keys.clear();
@@ -127,7 +121,6 @@ impl<'a> Pass<'a> {
             names,
             taints: taints.map_or(null_mut(), |taints| taints.as_ptr()),
             out: &mut buffers.out,
-            texts: &mut buffers.texts,
             ways: &mut buffers.ways,
             questions,
             asked: 0,
@@ -153,13 +146,7 @@ impl<'a> Pass<'a> {
                 return Err(Other);
             }
             self.chars -= chars;
-            let text = utf8(value)?;
-            let start = self.out.len();
-            json::string(text, self.out);
-            if text.len() >= SHORTEST {
-                self.texts
-                    .push((start as u32 + 1, self.out.len() as u32 - 1));
-            }
+            json::string(utf8(value)?, self.out);
         } else if kind == &raw mut ffi::PyDict_Type {
             self.dict(value, way, depth)?;
         } else if kind == &raw mut ffi::PyList_Type {
@@ -190,8 +177,12 @@ impl<'a> Pass<'a> {
     }
 
     unsafe fn float(&mut self, value: Ref) -> Result<(), Other> {
-        if !json::is_plain_float(ffi::PyFloat_AsDouble(value)) {
+        let number = ffi::PyFloat_AsDouble(value);
+        if !json::is_plain_float(number) {
             return Err(Other);
+        }
+        if json::short_float(number, self.out) {
+            return Ok(());
         }
         // Of two shortest texts, Python takes the even one, and Rust does not.
         let shown = ffi::PyObject_Repr(value);
