@@ -22,6 +22,7 @@ _FIRST: Final = 10**9  # ns, for a timestamp
 _LAST: Final = 10**24  # not 10**25, below which some quotients are rounded to 1e16
 _SHORTEST: Final = 100  # ns, for a duration in ms
 _LONGEST: Final = 10**21
+_known: Final = FLOWS.get  # bound once: each line needs it
 _MAX_SHARED: Final = 64  # data of roots' entries whose text is remembered
 _SHORT: Final = MAX_EVENT_BYTES // 4  # bytes up to which a line is surely not cut
 
@@ -49,7 +50,7 @@ def _by_python(facts: Facts) -> bytes:
     event as a dict would take as long as all of this.
     """
     (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
-    known = FLOWS.get(flow.id)
+    known = _known(flow.id)
     if known is None or known.flow is not flow or known.version != flow.taints.version:
         known = remembered(flow)
     took: float | None = None
@@ -185,7 +186,7 @@ def _by_core(facts: Facts) -> bytes:
     if type(facts[5]) is ENCODED:
         place, metrics, figures = facts[0], facts[6], None
         flow, step = place[0], place[4]
-        known = FLOWS.get(flow.id)
+        known = _known(flow.id)
         if known is None or known.flow is not flow or known.version != flow.taints.version:
             known = remembered(flow)
         if type(metrics) is dict and known.are_plain_figures(metrics):
