@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias, TypeGuard
 
 from ..context import FlowState
-from ..secrets.keys import KEY_CLASSES, reveals
+from ..secrets.keys import KEY_CLASSES, MAX_COUNT, reveals
 from ..secrets.policies import BUILT_IN, Policy, followers
 from .marks import Mark, Ways
-from .snapshots import NAMES, secret, snapshot
+from .snapshots import NAMES, SMALL_ITEMS, SMALL_STRING, secret, snapshot
 
 PURE: Final = "THE_EDGE_OBS_PURE"
 PYTHON: Final = "pure Python"
@@ -72,7 +72,9 @@ ENCODED: Final[type[Encoded]] = _native.Encoded if _native is not None else type
 """The type of payloads that are bytes; without the native core, that of no value."""
 LINES: Final[Any] = None if _native is None else _native.Lines
 """Joins the lines of payloads that are bytes; None without the native core."""
-_core: Final = _native.Core(snapshot, _judge, KEY_CLASSES, NAMES) if _native is not None else None
+_core: Final = (
+    None if _native is None else _native.Core(snapshot, _judge, KEY_CLASSES, NAMES, SMALL_ITEMS, SMALL_STRING, MAX_COUNT)
+)
 
 captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture
 """Return the payload of a value: ``snapshot``, or the same as bytes; the arguments are those of ``snapshot``."""

@@ -1,5 +1,6 @@
 //! The lines of entries and exits whose payloads are bytes, as `the_edge_obs/handlers/lines.py` joins them.
 
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Mutex;
 
 use memchr::memmem::Finder;
@@ -125,7 +126,10 @@ impl Lines {
         }
         memory.out.clear();
         memory.out.extend_from_slice(start.to_str()?.as_bytes());
-        let is_written = self.write(facts, prefix.to_str()?, needles, figures, memory)?;
+        let prefix = prefix.to_str()?;
+        let write = AssertUnwindSafe(|| self.write(facts, prefix, needles, figures, memory));
+        // A panic would stop the observed program: Python writes the line then.
+        let is_written = catch_unwind(write).unwrap_or(Ok(false))?;
         memory.out.extend_from_slice(end.as_bytes());
         let line = &memory.out;
         Ok((is_written && line.len() <= self.longest).then(|| PyBytes::new(facts.py(), line)))
@@ -171,17 +175,22 @@ impl Lines {
         }
         let place = fact(0)?;
         let place = place.cast::<PyTuple>()?;
-        let out = &mut memory.out;
-        span(place.get_borrowed_item(1)?.extract()?, out);
-        out.extend_from_slice(&self.parent);
         let parent = place.get_borrowed_item(2)?;
+        let Ok(number) = place.get_borrowed_item(1)?.extract() else {
+            return Ok(false);
+        };
+        let out = &mut memory.out;
+        span(number, out);
+        out.extend_from_slice(&self.parent);
         if parent.is_none() {
             out.extend_from_slice(b"null");
-        } else {
+        } else if let Ok(number) = parent.extract() {
             out.push(b'"');
             out.extend_from_slice(prefix.as_bytes());
-            span(parent.extract()?, out);
+            span(number, out);
             out.push(b'"');
+        } else {
+            return Ok(false);
         }
         out.extend_from_slice(&self.node);
         let node = place.get_borrowed_item(3)?;
