@@ -255,11 +255,14 @@ impl Needles {
     }
 }
 
-/// Texts that a Python function made of two objects, which are kept alive, so no others get their addresses.
+/// Texts that a Python function made of two objects.
 struct Made {
     make: Py<PyAny>,
-    texts: Vec<Option<(Py<PyAny>, Py<PyAny>, Box<[u8]>)>>,
+    texts: Vec<Option<Text>>,
 }
+
+/// Two objects, which are kept alive, so no others get their addresses, and the text that was made of them.
+type Text = (Py<PyAny>, Py<PyAny>, Box<[u8]>);
 
 impl Made {
     fn by(make: Py<PyAny>) -> Made {
@@ -273,7 +276,7 @@ impl Made {
         // Objects lie at multiples of 16.
         let address = one.as_ptr() as usize ^ (other.as_ptr() as usize).rotate_left(3);
         let place = &mut self.texts[(address >> 4 ^ address >> 14) % PLACES];
-        let is_here = |(first, second, _): &(Py<PyAny>, Py<PyAny>, Box<[u8]>)| {
+        let is_here = |(first, second, _): &Text| {
             first.as_ptr() == one.as_ptr() && second.as_ptr() == other.as_ptr()
         };
         if !place.as_ref().is_some_and(is_here) {
