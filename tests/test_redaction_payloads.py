@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -254,3 +255,28 @@ def test_pure_python_can_be_asked_for() -> None:
             [sys.executable, "-c", code], env={"THE_EDGE_OBS_PURE": value}, capture_output=True, text=True, check=True
         )
         assert done.stdout == said
+
+
+def test_other_threads_run_while_a_large_payload_is_searched() -> None:
+    """The search needs no Python object. In this test no thread is made to pass the lock of the interpreter on."""
+    waiting, ran = threading.Event(), threading.Event()
+
+    def other() -> None:
+        waiting.wait()
+        ran.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1_000)
+    try:
+        waiting.set()
+        for number in range(20_000):
+            payload = captured([f"a text that is new {number} {at} " * 20 for at in range(40)])
+            assert payload.is_clean(())
+            if ran.is_set():
+                break
+        assert ran.is_set()
+    finally:
+        sys.setswitchinterval(before)
+        thread.join()
