@@ -116,6 +116,15 @@ impl Lines {
         figures: Option<&Bound<'py, PyBytes>>,
         end: &Bound<'py, PyBytes>,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let payload = facts.get_item(5)?;
+        let Ok(payload) = payload.cast_exact::<Encoded>() else {
+            return Ok(None);
+        };
+        let payload = payload.get();
+        // First, because other threads may run during the search.
+        if !payload.has_no_secret(facts.py()) {
+            return Ok(None);
+        }
         // It is in use where the garbage collector ran a finalizer that logs, and where another thread makes a text.
         let Ok(mut memory) = self.memory.try_lock() else {
             return Ok(None);
@@ -127,7 +136,8 @@ impl Lines {
         memory.out.clear();
         memory.out.extend_from_slice(start.to_str()?.as_bytes());
         let prefix = prefix.to_str()?;
-        let write = AssertUnwindSafe(|| self.write(facts, prefix, needles, figures, memory));
+        let write =
+            AssertUnwindSafe(|| self.write(facts, payload, prefix, needles, figures, memory));
         // A panic would stop the observed program: Python writes the line then.
         let is_written = catch_unwind(write).unwrap_or(Ok(false))?;
         memory.out.extend_from_slice(end.as_bytes());
@@ -141,6 +151,7 @@ impl Lines {
     fn write(
         &self,
         facts: &Bound<'_, PyTuple>,
+        payload: &Encoded,
         prefix: &str,
         needles: &Bound<'_, PyTuple>,
         figures: Option<&Bound<'_, PyBytes>>,
@@ -160,15 +171,10 @@ impl Lines {
             _ => return Ok(false),
         };
         let (_, key, before) = if is_entry { &self.entry } else { &self.exit };
-        let payload = fact(5)?;
-        let (Ok(payload), Some(wall)) =
-            (payload.cast_exact::<Encoded>(), between(&wall, FIRST, LAST))
-        else {
+        let Some(wall) = between(&wall, FIRST, LAST) else {
             return Ok(false);
         };
-        let payload = payload.get();
         if !fact(4)?.is_none()
-            || !payload.has_no_secret(py)
             || Needles::known(&mut memory.needles, needles)?.are_in(payload.bytes(py))
         {
             return Ok(false);
