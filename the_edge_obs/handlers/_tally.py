@@ -191,7 +191,11 @@ class Tally:
 
     def report(self, parent: int | None, metrics: dict[str, Any]) -> None:
         """Count the metrics of a span that has ended, whose parent is given, and below which no span has reported any."""
-        if (figures := _figures(metrics)) and not self._reported(parent, figures):
+        try:
+            is_sure = not (figures := _figures(metrics)) or self._reported(parent, figures)
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes: the totals are left out
+            is_sure = False
+        if not is_sure:
             self.give_up()
 
     def _reported(self, parent: int | None, figures: dict[str, Any]) -> bool:

@@ -10,20 +10,21 @@ captured in Python, which is the reference. ``THE_EDGE_OBS_PURE=1`` in the envir
 
 from __future__ import annotations
 
+import copyreg
 import json
 import os
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias, TypeGuard
 
 from ..context import FlowState
-from ..secrets.keys import KEY_CLASSES, reveals
+from ..secrets.keys import KEY_CLASSES, MAX_COUNT, reveals
 from ..secrets.policies import BUILT_IN, Policy, followers
 from .marks import Mark, Ways
-from .snapshots import NAMES, secret, snapshot
+from .snapshots import NAMES, SMALL_ITEMS, SMALL_STRING, secret, snapshot
 
 PURE: Final = "THE_EDGE_OBS_PURE"
 PYTHON: Final = "pure Python"
-_INTERFACE: Final = 2  # of the native core that this version works with
+_INTERFACE: Final = 3  # of the native core that this version works with
 
 
 class Encoded(Protocol):
@@ -70,10 +71,29 @@ _native, CORE = _loaded()
 """``CORE`` says how payloads are captured, for people."""
 ENCODED: Final[type[Encoded]] = _native.Encoded if _native is not None else type("NoPayload", (), {})
 """The type of payloads that are bytes; without the native core, that of no value."""
-_core: Final = _native.Core(snapshot, _judge, KEY_CLASSES, NAMES) if _native is not None else None
+LINES: Final[Any] = None if _native is None else _native.Lines
+"""Joins the lines of payloads that are bytes; None without the native core."""
+_core: Final = (
+    None if _native is None else _native.Core(snapshot, _judge, KEY_CLASSES, NAMES, SMALL_ITEMS, SMALL_STRING, MAX_COUNT)
+)
 
 captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture
 """Return the payload of a value: ``snapshot``, or the same as bytes; the arguments are those of ``snapshot``."""
+
+
+class _WithoutCore:
+    """What captures in a process without the core."""
+
+    capture = staticmethod(snapshot)
+
+
+def _core_here() -> Any:
+    """Return what captures in this process: an observed function that comes from another one refers to it."""
+    return _WithoutCore if _core is None else _core
+
+
+if _core is not None:
+    copyreg.pickle(type(_core), lambda core: (_core_here, ()))
 
 
 def _follow(policy: Policy) -> None:
