@@ -127,7 +127,7 @@ def attribute_text(value: Any) -> str:
 
 def _flow_id(name: str, value: Any, now: float) -> Test:
     texts = tuple(text.lower() for text in strings(name, value))
-    of_runs = [(flow, span) for flow, slash, span in (text.partition("/") for text in texts) if slash]
+    of_runs = [(flow, span) for flow, slash, span in (text.rpartition("/") for text in texts) if slash]
 
     def test(run: FlowSummary) -> bool:
         flow_id = run.flow_id.lower()
