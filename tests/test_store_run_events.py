@@ -70,16 +70,32 @@ def test_spans_below_no_root_are_of_the_first_run(log: Path) -> None:
         assert len(obs.query(log, **filters)) == run.events
 
 
+def test_ids_with_slashes_name_their_runs(tmp_path: Path) -> None:
+    """Those of flows, and those of spans."""
+    made = [
+        {**one, "flow_id": flow_id, "span_id": f"{flow_id}/{number}", "parent_id": None}
+        for flow_id in ("/", "a/b", "a//b/c")
+        for number in (1, 2)
+        for one in whole(number, number, number + 1, node="flow")
+    ]
+    log = tmp_path / "a.jsonl"
+    log.write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    for run in obs.runs(log):
+        assert run.shares_flow
+        assert obs.runs(log, flow_id=run.run_id) == obs.runs(log, flow_id=run.short_id) == [run]
+
+
 def test_flows_of_other_writers_may_have_the_same_span_ids(tmp_path: Path) -> None:
     """A span is chosen in its own flow alone."""
     made = [
-        {**one, "flow_id": flow_id, "span_id": one["span_id"][-1]}
+        {**one, "flow_id": flow_id, "span_id": one["span_id"][-1], "parent_id": None}
         for flow_id, numbers in (("a", (1, 2)), ("b", (1, 2, 3)))
         for number in numbers
         for one in whole(number, number, number + 1, node="flow" if number > 1 else "first")
     ]
     log = tmp_path / "a.jsonl"
     log.write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    assert [run.run_id for run in obs.runs(log, flow_id="b/3")] == ["b/3"]
     for chosen in (obs.runs(log, end_time=T0 + 2), obs.runs(log, flow_id=["a", "b/3"])):
         found = obs.query(log, **filters_of(log, chosen))
         assert {(one["flow_id"], one["span_id"]) for one in found} > {("a", "2")}

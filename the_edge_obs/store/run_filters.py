@@ -131,7 +131,8 @@ def _flow_id(name: str, value: Any, now: float) -> Test:
 
     def test(run: FlowSummary) -> bool:
         flow_id = run.flow_id.lower()
-        if flow_id.startswith(texts):  # also an id with a slash in it, which other writers may have
+        # Also ids with slashes in them, which other writers may have.
+        if flow_id.startswith(texts) or run.run_id.lower() in texts:
             return True
         return any(flow_id.startswith(flow) and (run.root or "").lower().endswith(span) for flow, span in of_runs)
 
