@@ -10,6 +10,7 @@ captured in Python, which is the reference. ``THE_EDGE_OBS_PURE=1`` in the envir
 
 from __future__ import annotations
 
+import copyreg
 import json
 import os
 from collections.abc import Callable
@@ -74,6 +75,21 @@ _core: Final = _native.Core(snapshot, _judge, KEY_CLASSES, NAMES) if _native is 
 
 captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture
 """Return the payload of a value: ``snapshot``, or the same as bytes; the arguments are those of ``snapshot``."""
+
+
+class _WithoutCore:
+    """What captures in a process without the core."""
+
+    capture = staticmethod(snapshot)
+
+
+def _core_here() -> Any:
+    """Return what captures in this process: an observed function that comes from another one refers to it."""
+    return _WithoutCore if _core is None else _core
+
+
+if _core is not None:
+    copyreg.pickle(type(_core), lambda core: (_core_here, ()))
 
 
 def _follow(policy: Policy) -> None:
