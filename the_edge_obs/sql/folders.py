@@ -19,7 +19,7 @@ from .query import SqlLog, opened
 _RUNS: Final = """
 SELECT flow_id, name, status, first_seen, last_seen, duration_ms, events, errors, tokens, cost_usd, alone, attributes,
     error_type, error_message, host, root, count(*) OVER (PARTITION BY flow_id) > 1
-FROM all_runs ORDER BY first_seen, flow_id"""
+FROM all_runs ORDER BY first_seen, flow_id, root"""
 _COUNTS: Final = "SELECT count(*), coalesce(sum(events), 0)::BIGINT FROM runs WHERE {}"
 _IDS: Final = "SELECT DISTINCT flow_id FROM stored"
 _NODES: Final = """
