@@ -16,10 +16,9 @@ from ..event import Event, without_repeats
 from ..event_query import flow_ids, line_filter, matches, select
 from ..jsonl import LineFilter, Skipped, log_name
 from ..text import counted
-from .file_ends import summary_of_file
+from .file_ends import only_flow_of
 from .ordering import in_time_order
 from .paths import file_names, is_one_file, log_files, named, no_logs, readable_events, unread
-from .summaries import FlowSummary
 
 LineTest = Callable[[bytes], bool]
 _IDENTITY: Final = ("timestamp", "span_id", "event_type", "node")
@@ -112,8 +111,8 @@ def _may_have(log: Log, is_wanted: Callable[[str], bool]) -> bool:
     ids = _ID_IN_NAME.findall(log.name[1])
     if not ids or any(map(is_wanted, ids)):
         return True
-    run = log.only_run()
-    return run is None or is_wanted(run.flow_id)
+    flow_id = only_flow_of(log.files[0]) if log.may_have_totals else None
+    return flow_id is None or is_wanted(flow_id)
 
 
 class Log(NamedTuple):
@@ -122,9 +121,10 @@ class Log(NamedTuple):
     name: tuple[str, str]
     files: list[str]
 
-    def only_run(self) -> FlowSummary | None:
-        """Return the run of the log if its last line tells that it holds no other; see ``file_ends``."""
-        return summary_of_file(self.files[0]) if len(self.files) == 1 and self.files[0].endswith(".jsonl") else None
+    @property
+    def may_have_totals(self) -> bool:
+        """Whether the last line of its only file can be read without the others."""
+        return len(self.files) == 1 and self.files[0].endswith(".jsonl")
 
 
 def logs_of(paths: Sequence[Path], skipped: Skipped) -> Iterator[Log]:

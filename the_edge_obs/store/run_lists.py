@@ -12,6 +12,7 @@ from typing import Any
 
 from ..event import Event, Seen
 from ..jsonl import Skipped
+from .file_ends import summary_of_file
 from .logs import Log, logs_of, nothing_in, read_log
 from .paths import LogPaths, paths_of, unread
 from .run_filters import choose
@@ -101,7 +102,7 @@ class _Reader:
         """
         known, is_empty = frozenset(self._shared), True
         for log in logs_of(self._paths, self._skipped):
-            run = log.only_run()
+            run = summary_of_file(log.files[0]) if log.may_have_totals else None
             if run is not None and hash(run.flow_id) not in known:
                 self._note(run.flow_id)
                 found: Iterator[FlowSummary] = iter((run,))
