@@ -19,7 +19,7 @@ from ..redaction.marks import Mark, cut_paths, without_cut
 from ..redaction.payloads import ENCODED
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
-from ..redaction.verdicts import remembered
+from ..redaction.verdicts import Remembered, remembered
 from .bare_errors import exc_info_of
 from .names import fit_name
 from .tracebacks import described, type_name
@@ -206,20 +206,23 @@ def _complete(
 
 def event_of_facts(facts: Facts) -> Event:
     """Return the event of facts: a new, scrubbed dict that shares nothing with them."""
-    (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
-    known = remembered(flow)
+    return _event(facts, remembered(facts[0][0]))
+
+
+def _event(facts: Facts, known: Remembered) -> Event:
+    (flow, number, parent, node, step), (event_type, key), level, wall, message, payload, metrics, _ = facts
     data: dict[str, Any] = {}
-    cut: list[str] = []
-    if kind.key is None:
+    cut: list[str] | None = None
+    if key is None:
         data, cut = known.scrubbed(payload, "")
         data = _with_error(without_cut(data))
     elif payload is not NOTHING:
-        data[kind.key], cut = known.scrubbed(payload, kind.key)
+        data[key], cut = known.scrubbed(payload, key)
     text = message
     if message is not None:
         text = scrub_text(message, flow.taints)
         if type(message) is Mark or text != message:
-            cut = [*cut, "message"]
+            cut = [*(cut or ()), "message"]
     if cut:
         data["cut"] = cut
     ids = known.ids
@@ -230,7 +233,7 @@ def event_of_facts(facts: Facts) -> Event:
         "node": node,
         "level": level_name(level),
         "timestamp": wall // 1000 / 1e6,
-        "event_type": kind.event_type,
+        "event_type": event_type,
         "message": text,
         "data": data,
         "metrics": {"duration_ms": metrics / 1e6} if isinstance(metrics, int) else dict(metrics) if metrics else {},
@@ -287,6 +290,21 @@ def brought_event(record: logging.LogRecord) -> Event | None:
 def event_of_item(item: Item) -> Event:
     """Return the event of an item."""
     return event_of_facts(item) if isinstance(item, tuple) else item
+
+
+def events_of(items: Iterable[Item]) -> list[Event]:
+    """Return the events of items, in their order."""
+    events: list[Event] = []
+    known: Remembered | None = None
+    for item in items:
+        if isinstance(item, tuple):
+            flow = item[0][0]
+            if known is None or known.flow is not flow or known.version != flow.taints.version:
+                known = remembered(flow)
+            events.append(_event(item, known))
+        else:
+            events.append(item)
+    return events
 
 
 def event_of(record: logging.LogRecord) -> Event | None:

@@ -15,8 +15,8 @@ from ..context import FlowState
 from ..event import MAX_INT, dumps, level_name
 from ..secrets.policies import BUILT_IN, Policy, followers, process_policy
 from ..secrets.taints import SHORTEST_NUMBER
-from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, paths_of, ways_to_marks
-from .payloads import ENCODED, Encoded, Payload, decoded, is_encoded, snapshot_of
+from .marks import LONGEST_WHOLE_KEY, MORE, Mark, Ways, cut_paths, paths_of, ways_to_marks
+from .payloads import ENCODED, Encoded, Payload, decoded, snapshot_of
 from .repeats import REPEATS
 from .texts import are_surely_clean, scrub, scrub_text
 
@@ -29,6 +29,7 @@ _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
 _MAX_REPEATS: Final = 16
+_FEW: Final = 32  # items of a dict
 _MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
 _NEVER: Final = (b"",)
 _NONE_BELOW: Final[dict[int, Ways]] = {}
@@ -134,14 +135,41 @@ class Remembered:
             payload: The payload.
             path: Its path, such as ``input``; empty for data as a whole.
         """
-        if is_encoded(payload):
+        if type(payload) is ENCODED:
             if self.is_clean_payload(payload):
                 return decoded(payload), paths_of(path, payload.ways)
             payload = snapshot_of(payload)
-        if (ways := self.marks_in(payload)) is not None:
-            return _copied(payload), paths_of(path, ways)
-        clean = scrub(payload, self.flow.taints)
-        return clean, cut_paths(path, payload, clean)
+        if type(payload) is dict and (flat := self._flat(payload)) is not None:
+            clean, ways = flat
+        elif (marked := self.marks_in(payload)) is not None:
+            clean, ways = _copied(payload), marked
+        else:
+            clean = scrub(payload, self.flow.taints)
+            return clean, cut_paths(path, payload, clean)
+        return clean, paths_of(path, ways) if ways else []
+
+    def _flat(self, payload: dict[str, Any]) -> tuple[dict[str, Any], Ways] | None:
+        """Return a copy of a dict of known clean values, as most are, and the ways to its marks; None for any other."""
+        clean = self.clean
+        try:
+            if not self.clean_keys.issuperset(payload):
+                return None
+            if clean.issuperset(payload.values()):
+                return payload.copy(), ()
+            if len(payload) > _FEW:
+                return None
+            copy, ways = payload.copy(), []
+            for key, item in payload.items():
+                if type(item) is Mark:
+                    if key == MORE or (text := str(item)) not in clean:
+                        return None
+                    copy[key] = text
+                    ways.append((key,))
+                elif item not in clean:
+                    return None
+        except TypeError:  # it contains a container
+            return None
+        return copy, tuple(ways)
 
     def is_clean_payload(self, payload: Encoded) -> bool:
         """Tell whether scrubbing leaves an encoded payload unchanged; it may say no where that is not sure.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..context import current, flows_known
 from ..errors import FlowNotFoundError, LogFileError
-from ..event import ROOT_NODE, Event, is_uuid, without_repeats
+from ..event import ROOT_NODE, Event, is_uuid
 from ..event_query import matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from ..handlers.flow_file import FlowFileHandler
@@ -52,7 +52,7 @@ def get_flow_log(source: LogPaths | None = None) -> FlowLog:
     """
     given = _given(source)
     content = _of_paths(given) if isinstance(given, tuple) else _of_flow(given)
-    flows = Counter(event["flow_id"] for event in content.events)
+    flows = dict.fromkeys(map(itemgetter("flow_id"), content.events))
     if len(flows) > 1:
         known = ", ".join(list(flows)[:3])
         rest = ", ..." if len(flows) > 3 else ""
@@ -152,7 +152,7 @@ def _of_paths(paths: Sequence[Path]) -> FlowEvents:
     skipped = Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
     files = files_of(paths, skipped)
-    events = list(without_repeats(merged([list(readable_events(file, skipped)) for file in files])))
+    events = merged([list(readable_events(file, skipped)) for file in files])
     if not events:
         raise nothing_in(paths, skipped)
     if skipped.failures:
