@@ -273,6 +273,10 @@ class RingBufferHandler(MemoryHandler):
 
     def events(self, flow_id: str) -> list[Event]:
         """Return a flow's events, oldest first: spilled, pinned and kept ones; an empty list for an unknown flow."""
+        return list(events_of(self.items(flow_id)))
+
+    def items(self, flow_id: str) -> list[Item]:
+        """Return what is kept of a flow's events, as ``events`` orders them. Payloads are not read yet."""
         buffer = self._flows.get(flow_id)
         if buffer is None:
             return []
@@ -280,7 +284,7 @@ class RingBufferHandler(MemoryHandler):
             self._room.trim(flow_id, buffer)
             spilled = self._room.spilled(flow_id, buffer)
             items = [*(item for _, item in buffer.pinned), *buffer.items]
-        return [*spilled, *events_of(items)]
+        return [*spilled, *items]
 
     def dropped(self, flow_id: str) -> int:
         """Return how many events of a flow are lost: evicted, and neither pinned nor spilled.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..context import FlowState, Place, current
@@ -232,7 +232,7 @@ def _event(facts: Facts, known: Remembered) -> Event:
         "parent_id": None if parent is None else ids.get(parent) or known.span_id(parent),
         "node": node,
         "level": level_name(level),
-        "timestamp": wall // 1000 / 1e6,
+        "timestamp": wall // 1000 / 1e6,  # as ``_seconds``, inline
         "event_type": event_type,
         "message": text,
         "data": data,
@@ -292,19 +292,47 @@ def event_of_item(item: Item) -> Event:
     return event_of_facts(item) if isinstance(item, tuple) else item
 
 
-def events_of(items: Iterable[Item]) -> list[Event]:
-    """Return the events of items, in their order."""
-    events: list[Event] = []
+class Head:
+    """The part of an event that is known without its message, payload and metrics. Filters read it like an event."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def __getitem__(self, key: str) -> Any:
+        return _OF_HEAD[key](self._facts)
+
+    get = __getitem__
+
+
+_OF_HEAD: Final[dict[str, Callable[[Facts], Any]]] = {
+    "flow_id": lambda facts: facts[0][0].id,
+    "span_id": lambda facts: facts[0][0].span_id(facts[0][1]),
+    "node": lambda facts: facts[0][3],
+    "level": lambda facts: level_name(facts[2]),
+    "timestamp": lambda facts: _seconds(facts[3]),
+    "event_type": lambda facts: facts[1][0],
+    "step": lambda facts: facts[0][4],
+}
+
+
+def _seconds(wall: int) -> float:
+    """Return the timestamp of a wall clock in ns: Unix seconds, cut to microseconds."""
+    return wall // 1000 / 1e6
+
+
+def events_of(items: Iterable[Item]) -> Iterator[Event]:
+    """Yield the events of items, in their order; each is made when it is asked for."""
     known: Remembered | None = None
     for item in items:
         if isinstance(item, tuple):
             flow = item[0][0]
             if known is None or known.flow is not flow or known.version != flow.taints.version:
                 known = remembered(flow)
-            events.append(_event(item, known))
+            yield _event(item, known)
         else:
-            events.append(item)
-    return events
+            yield item
 
 
 def event_of(record: logging.LogRecord) -> Event | None:
