@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..context import FlowState, Place, current
 from ..event import ENDS, EVENT_TYPES, KEYS, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number, may_be_root
-from ..redaction.marks import Mark, cut_paths, without_cut
-from ..redaction.payloads import ENCODED
+from ..redaction.marks import Mark, Ways, cut_paths, paths_of, without_cut
+from ..redaction.payloads import ENCODED, events_of_facts, is_encoded
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
-from ..redaction.verdicts import Remembered, remembered
+from ..redaction.verdicts import NEVER, Remembered, remembered
 from .bare_errors import exc_info_of
 from .names import fit_name
 from .tracebacks import described, type_name
@@ -322,8 +322,21 @@ def _seconds(wall: int) -> float:
     return wall // 1000 / 1e6
 
 
-def events_of(items: Iterable[Item]) -> Iterator[Event]:
-    """Yield the events of items, in their order; each is made when it is asked for."""
+def events_of(items: Sequence[Item]) -> Iterator[Event]:
+    """Yield the events of items, in their order.
+
+    Each is made when it is asked for; by the native core, at most as many ahead as were asked for, up to 255.
+    """
+    if events_of_facts is None:
+        yield from _events(items)
+        return
+    at, size = 0, 1
+    while at < len(items):
+        yield from _events_at_once(items[at : at + size])
+        at, size = at + size, min(2 * size, 256)
+
+
+def _events(items: Iterable[Item]) -> Iterator[Event]:
     known: Remembered | None = None
     for item in items:
         if isinstance(item, tuple):
@@ -333,6 +346,35 @@ def events_of(items: Iterable[Item]) -> Iterator[Event]:
             yield _event(item, known)
         else:
             yield item
+
+
+_CUTS: Final[dict[tuple[str, Ways], tuple[str, ...]]] = {}
+"""By the key of a payload in the data and by its ways, the paths of what was cut: for the native core."""
+_MAX_CUTS: Final = 256
+
+
+def _events_at_once(items: Sequence[Item]) -> Iterable[Event]:
+    assert events_of_facts is not None
+    flow = next((item[0][0] for item in items if isinstance(item, tuple)), None)
+    if flow is None or (needles := remembered(flow).needles()) is NEVER:
+        return _events(items)
+    usual = {**_USUAL, "flow_id": flow.id}
+    events = events_of_facts(list(items), flow, flow.prefix, usual, needles, _CUTS, NOTHING)
+    missing = [at for at, event in enumerate(events) if event is None]
+    for at, event in zip(missing, _events([items[at] for at in missing]), strict=True):
+        events[at] = event
+        _learn_cut(items[at])
+    return cast("list[Event]", events)
+
+
+_USUAL: Final[Event] = dict.fromkeys(KEYS[:-1])
+
+
+def _learn_cut(item: Item) -> None:
+    if isinstance(item, tuple) and is_encoded(payload := item[5]) and payload.ways and item[4] is None and item[1][1] is not None:
+        if len(_CUTS) >= _MAX_CUTS:
+            _CUTS.clear()
+        _CUTS[item[1][1], payload.ways] = tuple(paths_of(item[1][1], payload.ways))
 
 
 def event_of(record: logging.LogRecord) -> Event | None:

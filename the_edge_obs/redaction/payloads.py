@@ -23,7 +23,7 @@ from .snapshots import NAMES, secret, snapshot
 
 PURE: Final = "THE_EDGE_OBS_PURE"
 PYTHON: Final = "pure Python"
-_INTERFACE: Final = 2  # of the native core that this version works with
+_INTERFACE: Final = 3  # of the native core that this version works with
 
 
 class Encoded(Protocol):
@@ -74,6 +74,13 @@ _core: Final = _native.Core(snapshot, _judge, KEY_CLASSES, NAMES) if _native is 
 
 captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture
 """Return the payload of a value: ``snapshot``, or the same as bytes; the arguments are those of ``snapshot``."""
+
+events_of_facts: Final[Callable[..., list[dict[str, Any] | None]] | None] = None if _core is None else _core.events
+"""Return the events of facts, with None in place of those that Python must make. None without the native core.
+
+The arguments are a list of facts, their flow, the prefix of its span ids, an event with all keys, the flow's secrets as bytes,
+the paths of what was cut by key and ways, and what stands for no payload.
+"""
 
 
 def _follow(policy: Policy) -> None:

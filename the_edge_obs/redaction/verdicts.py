@@ -31,7 +31,7 @@ _MOST: Final = 1e16
 _MAX_REPEATS: Final = 16
 _FEW: Final = 32  # items of a dict
 _MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
-_NEVER: Final = (b"",)
+NEVER: Final = (b"",)
 _NONE_BELOW: Final[dict[int, Ways]] = {}
 _ALWAYS_CLEAN: Final = (None, True, False)
 
@@ -176,18 +176,21 @@ class Remembered:
 
         All of it is searched at once. A secret that the flow knows is in the bytes as JSON spells it, wherever it is in a text.
         """
-        needles = self._needles
-        if needles is None:
-            needles = self._needles = self._spelled()
-        return needles is not _NEVER and payload.is_clean(needles)
+        needles = self.needles()
+        return needles is not NEVER and payload.is_clean(needles)
+
+    def needles(self) -> tuple[bytes, ...]:
+        """Return what must not be in the bytes of a payload; ``NEVER`` if all payloads must be read."""
+        if self._needles is None:
+            self._needles = self._spelled()
+        return self._needles
 
     def _spelled(self) -> tuple[bytes, ...]:
-        """Return what must not be in the bytes of a payload; ``_NEVER`` if all payloads must be read."""
         taints = self.flow.taints
         if taints.policy is not None or process_policy() is not BUILT_IN:
-            return _NEVER
+            return NEVER
         texts = [*taints.copied(), *map(str, taints.numbers), "…[+"] if taints else []
-        return tuple(dumps(text)[1:-1].encode("utf-8", "replace") for text in texts) if len(texts) <= _MANY else _NEVER
+        return tuple(dumps(text)[1:-1].encode("utf-8", "replace") for text in texts) if len(texts) <= _MANY else NEVER
 
     def is_clean(self, text: str) -> bool:
         """Tell whether scrubbing leaves a text unchanged, and cache it if so."""

@@ -17,8 +17,8 @@ const UNCLEAN: u8 = 2;
 /// A payload as compact JSON. It refers to no container, so the garbage collector has nothing to do with it.
 #[pyclass(frozen, module = "the_edge_obs_native")]
 pub struct Encoded {
-    json: Py<PyBytes>,
-    ways: Py<PyTuple>,
+    pub json: Py<PyBytes>,
+    pub ways: Py<PyTuple>,
     /// Where the texts are in which a secret may stand, first and last bytes.
     texts: Box<[(u32, u32)]>,
     verdict: AtomicU8,
@@ -75,19 +75,19 @@ impl Encoded {
 #[pymethods]
 impl Encoded {
     /// The payload as compact JSON.
-    #[getter]
-    fn json(&self, py: Python<'_>) -> Py<PyBytes> {
+    #[getter(json)]
+    fn json_bytes(&self, py: Python<'_>) -> Py<PyBytes> {
         self.json.clone_ref(py)
     }
 
     /// The ways to what was redacted: keys and indices, from the outside in.
-    #[getter]
-    fn ways(&self, py: Python<'_>) -> Py<PyTuple> {
+    #[getter(ways)]
+    fn ways_tuple(&self, py: Python<'_>) -> Py<PyTuple> {
         self.ways.clone_ref(py)
     }
 
     /// Tell whether no text in the payload has a secret in it by the built-in rules, and the JSON none of some bytes.
-    fn is_clean(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    pub fn is_clean(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
         if !self.has_no_secret(py) {
             return Ok(false);
         }

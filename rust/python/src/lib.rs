@@ -11,11 +11,12 @@ mod encoded;
 mod json;
 mod keys;
 mod pass;
+mod reading;
 
 use pyo3::prelude::*;
 
 /// What the Python package asks for. It changes whenever a name or a meaning here changes.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 
 #[pymodule]
 fn the_edge_obs_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
