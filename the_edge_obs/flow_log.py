@@ -211,19 +211,22 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
         span_id, node = event["span_id"], event["node"]
         span = spans.get(span_id)
         if span is None:
-            span = spans[span_id] = SpanInfo(
-                span_id, event["parent_id"], node, event.get("step"), None, "running", event["timestamp"]
-            )
-        if kind == "entry" and span.partial:
-            span.partial = False
-            span.node, span.step, span.start = node, event.get("step"), event["timestamp"]
-            span.name = name_of_root(event) if node == ROOT_NODE else None
-        elif kind in ENDS and (span.partial or node == span.node):
-            _end(span, event)
-        if node == span.node and "answered" in event["data"] and is_answered(event):
+            start = event["timestamp"]
+            span = spans[span_id] = SpanInfo(span_id, event["parent_id"], node, event.get("step"), None, "running", start)
+        if kind == "entry":
+            if span.partial:
+                span.partial = False
+                span.node, span.step, span.start = node, event.get("step"), event["timestamp"]
+                if node == ROOT_NODE:
+                    span.name = name_of_root(event)
+        else:
+            if kind in ENDS and (span.partial or node == span.node):
+                _end(span, event)
+            metrics = event["metrics"]
+            if len(metrics) != 1 or "duration_ms" not in metrics:  # most ends have that alone
+                span.metrics.update((key, value) for key, value in metrics.items() if key != "duration_ms")
+        if "answered" in event["data"] and node == span.node and is_answered(event):
             span.answered = True
-        if kind != "entry" and not (len(metrics := event["metrics"]) == 1 and "duration_ms" in metrics):  # as most ends have
-            span.metrics.update((key, value) for key, value in metrics.items() if key != "duration_ms")
     for span in spans.values():
         if span.end is not None and span.duration_ms is None and not span.partial:
             # An end that was logged by hand. A clock that was set back must not give a negative duration.

@@ -144,7 +144,7 @@ impl Core {
             cuts,
             nothing,
             names: &mut memory.names,
-            ids: HashMap::new(),
+            ids: std::array::from_fn(|_| None),
         });
         let events = PyList::empty(py);
         for facts in facts.iter() {

@@ -2,8 +2,6 @@
 //!
 //! `None` stands for what Python must do: something in the facts is not usual, or must be redacted.
 
-use std::collections::HashMap;
-
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -11,11 +9,58 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use crate::encoded::Encoded;
 use crate::json::unescaped;
 
-/// The most keys that are remembered; then all of them are forgotten.
-const MAX_KEYS: usize = 4_096;
+/// The places for the keys of payloads, and the longest key that gets one, in bytes.
+const PLACES: usize = 1_024;
+const LONGEST: usize = 64;
+/// The places for the ids of spans while some facts are read.
+const SPANS: usize = 64;
 
-/// Keys of payloads, as Python's texts: the same few come again and again.
-pub type Names = HashMap<Box<str>, Py<PyString>>;
+/// Keys of payloads as Python's texts, each at a place that its bytes give: the same few come again and again.
+pub struct Names {
+    known: Box<[Option<(Box<str>, Py<PyString>)>]>,
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        Names {
+            known: std::iter::repeat_with(|| None).take(PLACES).collect(),
+        }
+    }
+}
+
+impl Names {
+    fn of<'py>(&mut self, py: Python<'py>, text: &str) -> Bound<'py, PyString> {
+        if text.len() > LONGEST {
+            return PyString::new(py, text);
+        }
+        let place = &mut self.known[place_of(text.as_bytes())];
+        if let Some((known, name)) = place {
+            if &**known == text {
+                return name.bind(py).clone();
+            }
+        }
+        // Not interned: some versions of Python keep such texts for ever.
+        let name = PyString::new(py, text);
+        *place = Some((text.into(), name.clone().unbind()));
+        name
+    }
+}
+
+/// Returns a place by the length, the first and the last eight bytes.
+fn place_of(text: &[u8]) -> usize {
+    let eight = |part: &[u8]| {
+        let mut word = [0; 8];
+        word[..part.len()].copy_from_slice(part);
+        u64::from_le_bytes(word)
+    };
+    let count = text.len().min(8);
+    let both = eight(&text[..count]) ^ eight(&text[text.len() - count..]).rotate_left(29);
+    let mixed = (both ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as usize % PLACES
+}
+
+/// Ids of spans that came before, each at a place that its number gives.
+pub type Ids<'py> = [Option<(u64, Bound<'py, PyString>)>; SPANS];
 
 /// What the events of a flow have in common.
 ///
@@ -34,7 +79,7 @@ pub struct Maker<'a, 'py> {
     pub cuts: &'a Bound<'py, PyDict>,
     pub nothing: &'a Bound<'py, PyAny>,
     pub names: &'a mut Names,
-    pub ids: HashMap<u64, Bound<'py, PyString>>,
+    pub ids: Ids<'py>,
 }
 
 impl<'py> Maker<'_, 'py> {
@@ -143,22 +188,22 @@ impl<'py> Maker<'_, 'py> {
 
     fn span_id(&mut self, number: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
         let number: u64 = number.extract().ok()?;
-        let id = self.ids.entry(number).or_insert_with_key(|number| {
-            let (group, node) = (number >> 48, number & 0xffff_ffff_ffff);
-            PyString::new(
-                self.flow.py(),
-                &format!("{}{group:04x}-{node:012x}", self.prefix),
-            )
-        });
-        Some(id.clone())
+        let place = &mut self.ids[number as usize % SPANS];
+        if let Some((known, id)) = place {
+            if *known == number {
+                return Some(id.clone());
+            }
+        }
+        let (group, node) = (number >> 48, number & 0xffff_ffff_ffff);
+        let text = format!("{}{group:04x}-{node:012x}", self.prefix);
+        let id = PyString::new(self.flow.py(), &text);
+        *place = Some((number, id.clone()));
+        Some(id)
     }
 }
 
 /// Returns what JSON says that this core has written.
 fn read<'py>(py: Python<'py>, json: &str, names: &mut Names) -> Option<Bound<'py, PyAny>> {
-    if names.len() >= MAX_KEYS {
-        names.clear();
-    }
     let mut reader = Reader { json, at: 0, names };
     let value = reader.value(py)?;
     (reader.at == json.len()).then_some(value)
@@ -254,13 +299,7 @@ impl Reader<'_> {
         if !is_plain {
             return Some(PyString::new(py, &unescaped(text)));
         }
-        if let Some(known) = self.names.get(text) {
-            return Some(known.bind(py).clone());
-        }
-        // Not interned: some versions of Python keep such texts for ever.
-        let name = PyString::new(py, text);
-        self.names.insert(text.into(), name.clone().unbind());
-        Some(name)
+        Some(self.names.of(py, text))
     }
 
     fn list<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
