@@ -117,7 +117,8 @@ class FlowLog:
         while waiting:
             depth, span = waiting.pop()
             yield depth, span
-            waiting.extend((depth + 1, by_id[child]) for child in reversed(span.children))
+            if span.children:
+                waiting.extend((depth + 1, by_id[child]) for child in reversed(span.children))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the flow log as a dict of JSON values: the attributes, and the timeline."""
