@@ -7,6 +7,7 @@ know no secret and have no policy of their own share their verdicts: otherwise e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -29,7 +30,9 @@ _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
 _MAX_REPEATS: Final = 16
-_FEW: Final = 32  # items of a dict
+_FEW: Final = 32  # marks
+_REST: Final = "[+"  # how a mark of left out items begins
+_UNKNOWN: Final = object()
 _MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
 NEVER: Final = (b"",)
 _NONE_BELOW: Final[dict[int, Ways]] = {}
@@ -139,8 +142,9 @@ class Remembered:
             if self.is_clean_payload(payload):
                 return decoded(payload), paths_of(path, payload.ways)
             payload = snapshot_of(payload)
-        if type(payload) is dict and (flat := self._flat(payload)) is not None:
-            clean, ways = flat
+        marks: list[tuple[str | int, ...]] = []
+        if (type(payload) is dict or type(payload) is list) and (copy := self._known_copy(payload, (), marks)) is not _UNKNOWN:
+            clean, ways = copy, tuple(marks)
         elif (marked := self.marks_in(payload)) is not None:
             clean, ways = _copied(payload), marked
         else:
@@ -148,28 +152,44 @@ class Remembered:
             return clean, cut_paths(path, payload, clean)
         return clean, paths_of(path, ways) if ways else []
 
-    def _flat(self, payload: dict[str, Any]) -> tuple[dict[str, Any], Ways] | None:
-        """Return a copy of a dict of known clean values, as most are, and the ways to its marks; None for any other."""
+    def _known_copy(self, value: Any, way: tuple[str | int, ...], ways: list[tuple[str | int, ...]]) -> Any:
+        """Return a copy of a dict or list in which all is cached as clean, as most are; ``_UNKNOWN`` of any other.
+
+        Args:
+            value: A snapshot, or a part of it.
+            way: The way to it.
+            ways: The ways to marks, to which those in it are added.
+        """
         clean = self.clean
-        try:
-            if not self.clean_keys.issuperset(payload):
-                return None
-            if clean.issuperset(payload.values()):
-                return payload.copy(), ()
-            if len(payload) > _FEW:
-                return None
-            copy, ways = payload.copy(), []
-            for key, item in payload.items():
-                if type(item) is Mark:
-                    if key == MORE or (text := str(item)) not in clean:
-                        return None
-                    copy[key] = text
-                    ways.append((key,))
-                elif item not in clean:
-                    return None
-        except TypeError:  # it contains a container
-            return None
-        return copy, tuple(ways)
+        items: Iterable[tuple[Any, Any]]
+        if type(value) is dict:
+            if not self.clean_keys.issuperset(value):
+                return _UNKNOWN
+            try:
+                if clean.issuperset(value.values()):
+                    return value.copy()
+            except TypeError:  # it contains a container
+                pass
+            items = value.items()
+        else:
+            if value and type(value[0]) is dict and self.are_clean(value):
+                return [row.copy() for row in value]
+            items = enumerate(value)
+        copy = value.copy()
+        for key, item in items:
+            kind = type(item)
+            if kind is dict or kind is list:
+                if (inner := self._known_copy(item, (*way, key), ways)) is _UNKNOWN:
+                    return _UNKNOWN
+                copy[key] = inner
+            elif kind is Mark:
+                if (text := str(item)) not in clean or text.startswith(_REST) or key == MORE or len(ways) == _FEW:
+                    return _UNKNOWN
+                copy[key] = text
+                ways.append((*way, key))
+            elif kind not in _ATOMS or item not in clean:
+                return _UNKNOWN
+        return copy
 
     def is_clean_payload(self, payload: Encoded) -> bool:
         """Tell whether scrubbing leaves an encoded payload unchanged; it may say no where that is not sure.
