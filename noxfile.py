@@ -260,7 +260,7 @@ def rust(session: nox.Session) -> None:
 def native(session: nox.Session) -> None:
     """Build the native core's wheel, install it beside the package, and run the tests of what it captures with and without it."""
     need_crates(session, "rust/python", "the native core")
-    install(session, "test", *of_dev("pytest-xdist", "orjson"), MATURIN)
+    install(session, "test", *of_dev("pytest-xdist", "orjson", "cloudpickle"), MATURIN)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "rust" / "target")).resolve()
     env = {"CARGO_TARGET_DIR": str(target)}
     manifest = ("--manifest-path", "rust/python/Cargo.toml")
@@ -272,7 +272,8 @@ def native(session: nox.Session) -> None:
     # Not session.install: with -R, that would leave the core of an earlier run in place.
     session.run("python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, wheels.glob("*.whl")))
     wanted = re.compile(r"test_(redaction|secrets|recording|instrumentation|handlers|growth|vectors)\w*\.py")
-    chosen = session.posargs or [str(path) for path in sorted(Path("tests").glob("*.py")) if wanted.fullmatch(path.name)]
+    files = [str(path) for path in sorted(Path("tests").glob("*.py")) if wanted.fullmatch(path.name)]
+    chosen = session.posargs or [*files, "tests/faults"]
     for pure, core in (("0", "native core"), ("1", "pure Python")):
         said = str(session.run("tea-obs", "--version", silent=True, env={"THE_EDGE_OBS_PURE": pure})).strip()
         session.log(said)

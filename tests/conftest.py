@@ -19,11 +19,11 @@ from the_edge_obs.recording.buffers import listeners
 
 # A busy machine is not a failure, so no profile has a deadline. In CI a failure is that of the change: each run tries the same
 # examples, and prints how to repeat the one that fails. Elsewhere each run tries others. The profile thorough is for the run
-# that measures coverage, and nightly tries many, for tests that compare with the Rust runtime.
+# of CI that measures coverage, and nightly tries many, for tests that compare with the Rust runtime.
 settings.register_profile("local", deadline=None, max_examples=30)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, print_blob=True)
-settings.register_profile("thorough", deadline=None, max_examples=100, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=100, derandomize=True, print_blob=True)
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]  # on a busy machine, drawing a large case takes long
 settings.register_profile("nightly", deadline=None, max_examples=5_000, print_blob=True, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "local"))

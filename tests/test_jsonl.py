@@ -360,6 +360,9 @@ def test_a_mark_of_utf_8_and_other_line_ends_are_taken(tmp_path: Path, name: str
     if not name.endswith(".json"):
         with pytest.raises(LogFileError, match="cannot be read: it is utf-16; a log is utf-8: convert it first"):
             list(read_events(written(tmp_path / name, content.encode("utf-16"))))
+        skipped = Skipped()
+        assert list(read_events(written(tmp_path / name, b"\xfe\xff", content), skipped)) == EVENTS[1:]
+        assert skipped.lines == 1  # two bytes of damage, and not UTF-16
 
 
 def test_gzip_members_are_one_log_and_what_is_damaged_is_told(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import subprocess
 import sys
+import threading
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +19,7 @@ from the_edge_obs.event import dumps
 from the_edge_obs.handlers.lines import encoded
 from the_edge_obs.recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts, events_of, size_of
 from the_edge_obs.redaction.marks import Mark
-from the_edge_obs.redaction.payloads import CORE, PYTHON, captured, is_encoded, snapshot_of
+from the_edge_obs.redaction.payloads import CORE, PURE, PYTHON, captured, is_encoded, snapshot_of
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.texts import learn, scrub
 from the_edge_obs.redaction.verdicts import Remembered, remembered
@@ -321,3 +324,37 @@ def test_pure_python_can_be_asked_for() -> None:
             [sys.executable, "-c", code], env={"THE_EDGE_OBS_PURE": value}, capture_output=True, text=True, check=True
         )
         assert done.stdout == said
+
+
+def test_other_threads_run_while_a_large_payload_is_searched() -> None:
+    """The search needs no Python object. In this test no thread is made to pass the lock of the interpreter on."""
+    waiting, ran = threading.Event(), threading.Event()
+
+    def other() -> None:
+        waiting.wait()
+        ran.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1_000)
+    try:
+        waiting.set()
+        for number in range(20_000):
+            payload = captured([f"a text that is new {number} {at} " * 20 for at in range(40)])
+            assert payload.is_clean(())
+            if ran.is_set():
+                break
+        assert ran.is_set()
+    finally:
+        sys.setswitchinterval(before)
+        thread.join()
+
+
+@pytest.mark.parametrize("pure", ["1", ""], ids=["pure", "native"])
+def test_a_capture_that_travels_uses_what_is_there(pure: str) -> None:
+    """An observed function that is pickled by value refers to it; the other process may lack the core."""
+    code, env = "import pickle, sys; print(pickle.load(sys.stdin.buffer))", {**os.environ, PURE: pure}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input=pickle.dumps(captured), capture_output=True, check=True, env=env)
+    assert done.stdout.decode().startswith("<function snapshot " if pure else "<built-in method capture ")

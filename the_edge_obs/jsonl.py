@@ -107,7 +107,7 @@ class Flaw(str):
 
 _ESCAPE: Final = re.compile(rb"\\u")  # three times as fast as `in`, which searches for the u
 _BOM: Final = b"\xef\xbb\xbf"
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_UTF_16: Final = re.compile(rb"\xff\xfe[^\0]\0|\xfe\xff\0[^\0]")  # the mark and a first character that JSON may begin with
 
 
 def read_events(
@@ -223,7 +223,7 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes | Flaw]:
     read, is_first = file.read1, True  # type: ignore[attr-defined] # read1 returns what it can unpack before it raises
     try:
         while piece := read(MAX_LINE_BYTES):
-            if is_first and piece.startswith(_UTF_16):
+            if is_first and _UTF_16.match(piece):
                 raise OSError("it is UTF-16; a log is UTF-8: convert it first")
             yield piece.removeprefix(_BOM) if is_first else piece
             is_first = False

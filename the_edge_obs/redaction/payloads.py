@@ -10,6 +10,7 @@ captured in Python, which is the reference. ``THE_EDGE_OBS_PURE=1`` in the envir
 
 from __future__ import annotations
 
+import copyreg
 import json
 import os
 from collections.abc import Callable
@@ -81,6 +82,21 @@ events_of_facts: Final[Callable[..., list[dict[str, Any] | None]] | None] = None
 The arguments are a list of facts, their flow, the prefix of its span ids, an event with all keys, the flow's secrets as bytes,
 the paths of what was cut by key and ways, and what stands for no payload.
 """
+
+
+class _WithoutCore:
+    """What captures in a process without the core."""
+
+    capture = staticmethod(snapshot)
+
+
+def _core_here() -> Any:
+    """Return what captures in this process: an observed function that comes from another one refers to it."""
+    return _WithoutCore if _core is None else _core
+
+
+if _core is not None:
+    copyreg.pickle(type(_core), lambda core: (_core_here, ()))
 
 
 def _follow(policy: Policy) -> None:

@@ -14,6 +14,10 @@ const UNKNOWN: u8 = 0;
 const CLEAN: u8 = 1;
 const UNCLEAN: u8 = 2;
 
+/// The bytes of a payload from which on other threads run during the search. For less, passing the interpreter's lock on and
+/// waiting to get it back takes longer than the search.
+const LARGE: usize = 16 * 1024;
+
 /// A payload as compact JSON. It refers to no container, so the garbage collector has nothing to do with it.
 #[pyclass(frozen, module = "the_edge_obs_native")]
 pub struct Encoded {
@@ -55,21 +59,28 @@ impl Encoded {
             return known == CLEAN;
         }
         // After a panic, which would stop the observed program, Python looks at the payload.
-        let search = AssertUnwindSafe(|| self.is_every_text_clean(py));
+        let json = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
+        let search = AssertUnwindSafe(|| {
+            if json.len() < LARGE {
+                is_every_text_clean(json, &self.texts)
+            } else {
+                py.detach(|| is_every_text_clean(json, &self.texts))
+            }
+        });
         let is_clean = catch_unwind(search).unwrap_or(false);
         self.verdict
             .store(if is_clean { CLEAN } else { UNCLEAN }, Ordering::Relaxed);
         is_clean
     }
+}
 
-    fn is_every_text_clean(&self, py: Python<'_>) -> bool {
-        let classes = KeyClasses::built_in();
-        let json = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
-        self.texts.iter().all(|(start, end)| {
-            let text = json.get(*start as usize..*end as usize);
-            text.is_some_and(|text| secret_spans(&unescaped(text), classes).is_empty())
-        })
-    }
+/// Tells whether no text of a payload has a secret in it.
+fn is_every_text_clean(json: &str, texts: &[(u32, u32)]) -> bool {
+    let classes = KeyClasses::built_in();
+    texts.iter().all(|(start, end)| {
+        let text = json.get(*start as usize..*end as usize);
+        text.is_some_and(|text| secret_spans(&unescaped(text), classes).is_empty())
+    })
 }
 
 #[pymethods]

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, Read};
 use crate::event::MAX_LINE_BYTES;
 
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
-const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// A line of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +40,15 @@ impl<R: BufRead> Lines<R> {
     /// The input cannot be read, or is UTF-16.
     pub fn new(mut input: R) -> io::Result<Lines<R>> {
         let mut head = Vec::new();
-        input
-            .by_ref()
-            .take(BOM.len() as u64)
-            .read_to_end(&mut head)?;
-        if UTF_16.iter().any(|mark| head.starts_with(mark)) {
+        input.by_ref().take(4).read_to_end(&mut head)?;
+        // The mark, and a first character that JSON may begin with.
+        if matches!(head[..], [0xff, 0xfe, first, 0] | [0xfe, 0xff, 0, first] if first != 0) {
             return Err(io::Error::other(
                 "it is UTF-16; a log is UTF-8: convert it first",
             ));
         }
-        if head == BOM {
-            head.clear();
+        if head.starts_with(BOM) {
+            head.drain(..BOM.len());
         }
         Ok(Lines {
             input: io::Cursor::new(head).chain(input),
