@@ -52,6 +52,11 @@ impl Encoded {
         }
     }
 
+    /// Tells whether other threads run during the next search.
+    pub fn lets_others_run(&self, py: Python<'_>) -> bool {
+        self.verdict.load(Ordering::Relaxed) == UNKNOWN && self.json.as_bytes(py).len() >= LARGE
+    }
+
     /// Tells whether no text has a secret in it. The answer is remembered.
     fn has_no_secret(&self, py: Python<'_>) -> bool {
         let known = self.verdict.load(Ordering::Relaxed);

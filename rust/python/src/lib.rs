@@ -4,6 +4,8 @@
 //! numbers, booleans and `None`, within the caps. For anything else it returns `None`, and the package captures the value in Python, so
 //! each value has one meaning. No code of the value's classes runs: only exact types are read.
 //!
+//! When events are read, it makes them of facts and of these bytes; what is not usual, or must be redacted, is left to Python too.
+//!
 //! Texts are judged by the Rust runtime's redaction, once per payload, when an event is written or read.
 
 mod core;

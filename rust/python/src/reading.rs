@@ -17,8 +17,11 @@ const SPANS: usize = 64;
 
 /// Keys of payloads as Python's texts, each at a place that its bytes give: the same few come again and again.
 pub struct Names {
-    known: Box<[Option<(Box<str>, Py<PyString>)>]>,
+    known: Box<[Option<Name>]>,
 }
+
+/// A key, and the same as Python's text.
+type Name = (Box<str>, Py<PyString>);
 
 impl Default for Names {
     fn default() -> Names {
@@ -154,6 +157,10 @@ impl<'py> Maker<'_, 'py> {
             return (is_itself && data.set_item(key, payload).is_ok()).then_some(data);
         };
         let encoded = encoded.get();
+        // Another thread could let the flow learn a secret, which these needles lack.
+        if encoded.lets_others_run(py) {
+            return None;
+        }
         if !encoded.is_clean(py, self.needles).ok()? {
             return None;
         }
