@@ -358,3 +358,13 @@ def test_a_capture_that_travels_uses_what_is_there(pure: str) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, input=pickle.dumps(captured), capture_output=True, check=True, env=env)
     assert done.stdout.decode().startswith("<function snapshot " if pure else "<built-in method capture ")
+
+
+def test_a_large_payload_is_searched_by_python_first() -> None:
+    """Other threads run meanwhile, and may let the flow learn a secret. After that, the core makes its events."""
+    flow = FlowState(FLOW, "x")
+    several = [fact(flow, captured({"texts": [f"{number} " + "x" * 8_000 for number in range(3)]}, flow))]
+    wanted = list(map(event_of_facts, [fact(flow, snapshot_of(several[0][5]))]))
+    with patch.object(Remembered, "scrubbed", autospec=True, side_effect=Remembered.scrubbed) as by_python:
+        assert [list(events_of(several)) for _ in range(2)] == [wanted, wanted]
+    assert by_python.call_count == 1
