@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import configparser
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from the_edge_obs.redaction.payloads import CORE, PYTHON
 
 from .benchmarks import scrubbers
 
@@ -118,6 +121,30 @@ def test_a_bar_passes_or_fails_by_how_much(bench):
         table.render(measured, checked).splitlines()[-1].split("  ")[-1].strip()
         == "0.825 of at most 0.55 x eliot: FAIL, 1.50 times the bar"
     )
+
+
+def test_with_the_core_less_is_enough(bench):
+    """The bars of a run with the native core are lower."""
+    rows, table = bench("rounds"), bench("table")
+    measured = [rows.Row("into memory", name, cost, cost, "µs/node") for name, cost in (("eliot", 4.0), ("the_edge_obs", 1.2))]
+    assert [(bar.limit, bar.passed) for bar in table.bars(measured, is_native=True)] == [(0.25, False)]
+
+
+@pytest.mark.slow
+def test_the_core_is_left_out_for_the_second_table(tmp_path):
+    """With the core there are two tables, of the same variants; in pure Python it is one."""
+    found = tmp_path / "rows.json"
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--only", "bytes", "--contenders", "the_edge_obs"]
+    done = subprocess.run([*command, "--json", str(found)], cwd=TESTS.parent, capture_output=True, text=True, check=True)
+    said = json.loads(found.read_text("utf-8"))
+    variants = [row["variant"] for row in said["rows"]]
+    assert variants[0] == "bytes kept"
+    if CORE.startswith(PYTHON):
+        assert "pure" not in said
+    else:
+        assert [row["variant"] for row in said["pure"]["rows"]] == variants
+        assert said["pure"]["rows"] != said["rows"]
+    assert done.stdout.startswith(CORE)
 
 
 @pytest.mark.parametrize("is_protected", [True, False])

@@ -120,6 +120,16 @@ def test_runs_of_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
 
 
+def test_the_latest_runs_of_other_writers(capsys: pytest.CaptureFixture[str]) -> None:
+    """The id of one may be the beginning of the other's."""
+    for number, flow_id in enumerate(("r-1", "r-10", "R-10")):
+        made = run(flow_id, flow_id, 1.0)
+        write(f"logs/{number}.jsonl", [{**one, "timestamp": one["timestamp"] + number} for one in made])
+    assert main(["diff", "logs", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["old"]["flow_id"], found["new"]["flow_id"]) == ("r-10", "R-10")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -39,6 +39,19 @@ def test_for_people(log: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert lines[-1] == "2 errors, 1 cause"
 
 
+@pytest.mark.parametrize(
+    ("flow_id", "named"), [("request-11", "request-11"), ("x y", "'x y'"), (FLOW.replace("-", ""), FLOW[:8])]
+)
+def test_the_run_to_look_at_has_an_id_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flow_id: str, named: str
+) -> None:
+    """Other writers may have ids that begin alike, and with blanks."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(event(1, "error", 1, flow_id=flow_id)) + "\n", encoding="utf-8")
+    assert main(["errors", str(path)]) == 0
+    assert f" --flow {named}\n" in capsys.readouterr().out
+
+
 def test_for_programs(log: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of the runs that are chosen."""
     assert main(["errors", log, "--json", "--name", "run0"]) == 0

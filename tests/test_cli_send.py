@@ -74,6 +74,24 @@ def test_each_process_of_a_flow_is_sent_with_its_resource(tmp_path: Path, capsys
         assert (len(sink.spans), "gone' cannot be read: no such file" in capsys.readouterr().err) == (1, True)
 
 
+def test_spans_of_other_writers_are_sent_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their ids need not be UUIDs, and a span id may be in several flows."""
+    made = [
+        {**one, "flow_id": flow_id, "span_id": one["span_id"][-1], "parent_id": None if number == 1 else "1"}
+        for flow_id in ("a", "request/2", "0af7651916cd43dd8448eb211c80319c")
+        for number in (1, 2)
+        for one in whole(number, number, 9)
+    ]
+    (tmp_path / "run.jsonl").write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    with Sink() as sink:
+        for expected in ("6 spans sent", "0 spans sent; 6 spans had been sent before"):
+            assert main(["send", str(tmp_path), "--to", sink.url]) == 0
+            assert capsys.readouterr().out == f"{sink.url}: {expected}\n"
+        assert (len({span.trace_id for span in sink.spans}), len({span.span_id for span in sink.spans})) == (3, 2)
+        assert {span.parent_span_id for span in sink.spans} == {b"", sink.spans[0].span_id}
+        assert "0af7651916cd43dd8448eb211c80319c" in {span.trace_id.hex() for span in sink.spans}
+
+
 def memories(log: Path) -> list[Path]:
     """Return the files that remember what was accepted."""
     return sorted(log.glob(".sent-*"))

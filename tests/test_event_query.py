@@ -343,7 +343,7 @@ def has_needle(line: bytes, wanted: LineFilter) -> bool:
     return wanted.needle in (line.lower() if wanted.any_case else line)
 
 
-@pytest.mark.parametrize("given", ["abc-1", "ABC-1", "Abc-", ["ABC-1", "x"], WholeIds(["aBC-1"])])
+@pytest.mark.parametrize("given", ["abc-1", "ABC-1", "Abc-", ["ABC-1", "x"]])
 @pytest.mark.parametrize("write", WRITERS[:3])
 def test_flow_ids_have_letters_of_any_case(tmp_path: Path, given: Any, write: Any) -> None:
     """In the filter and in the log, whose writer may have capitals."""
@@ -353,10 +353,10 @@ def test_flow_ids_have_letters_of_any_case(tmp_path: Path, given: Any, write: An
 
 
 def test_whole_ids_mean_themselves_alone() -> None:
-    """Not ids that begin with them, and not a run of a flow."""
+    """Not ids that begin with them, nor those with other capitals, and not a run of a flow."""
     made = [event(1, "entry", 0, flow_id=flow_id) for flow_id in ("a", "a/b", "A/B", "ab", "a/bc")]
     found = select(made, {"flow_id": WholeIds(["a/b", "a"])})
-    assert [one["flow_id"] for one in found] == ["a", "a/b", "A/B"]
+    assert [one["flow_id"] for one in found] == ["a", "a/b"]
     with pytest.raises(QueryError, match="give 'a'"):
         select(made, {"flow_id": "a/b"})
 

@@ -985,6 +985,24 @@ def test_another_failure_is_not_as_before(code: str) -> None:
     assert again(log, flow_of({"name": "n", "run": "raise ValueError('y')"})).is_as_before
 
 
+def test_a_failure_after_another_step_is_not_as_before() -> None:
+    """A goto, or an edge, fails between steps: what was run last tells where. So it does if an earlier failure was handled."""
+
+    def step(name: str, key: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "run": "return {}", "goto": [{"if": f"{{{{ state.{key} > 1 }}}}", "to": "b"}], **more}
+
+    def failing(code: str, first: str, then: str) -> dict[str, Any]:
+        handled = {"name": "handled", "run": code, "on_error": {"mode": "graceful"}, "goto": "a"}
+        return flow_of(handled, step("a", first), step("b", then), {"name": "last", "run": "return {}"})
+
+    for code in ("return {}", "raise ValueError('x')"):
+        log = record(failing(code, "x", "y"), {"x": 1, "y": 1})
+        assert log.status == "error"
+        assert again(log, failing(code, "x", "y")).is_as_before
+        report = again(log, failing(code, "x", "y"), {"x": 2})
+        assert (type(report.error).__name__, report.is_as_before) == ("FlowRunError", False)
+
+
 # --- arguments ---
 
 

@@ -52,6 +52,26 @@ def test_a_root_and_its_child() -> None:
     assert resource == {"service.name": "shop", "host.name": "h", "process.pid": 7}
 
 
+def test_ids_of_other_writers_that_are_not_uuids() -> None:
+    """Each span has an id of its own, its parent's is that of the parent, and none consists of zeros alone."""
+    ids = ["a", "b", "A", "", "é", "\ud800", "0" * 32, "0" * 16, "c" * 16, "c" * 32]
+    made = [
+        {**one, "flow_id": flow_id, "span_id": span_id, "parent_id": None if span_id == "a" else "a"}
+        for flow_id in ids
+        for span_id in ids
+        for one in whole(1, 0, 1)
+    ]
+    runs = [spans for _, spans in runs_of(made, {}, Translator())]
+    assert [len({span.span_id for span in spans}) for spans in runs] == [len(ids)] * len(ids)
+    assert len({span.trace_id for spans in runs for span in spans}) == len(ids)
+    for spans in runs:
+        (root,) = (span for span in spans if span.parent_id is None)
+        assert {span.parent_id for span in spans} == {None, root.span_id}
+        for span in spans:
+            assert (len(span.trace_id), len(span.span_id)) == (32, 16)
+            assert int(span.trace_id, 16) > 0 < int(span.span_id, 16)
+
+
 def test_each_process_of_a_flow_is_a_resource() -> None:
     """With the spans that it logged; spans without a parent in the log go with the first."""
     root, remote = whole(1, 0, 9), whole(2, 1, 2, parent=1, node="flow")

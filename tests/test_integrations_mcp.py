@@ -222,6 +222,21 @@ def test_runs_of_one_trace_on_several_hosts(tmp_path: Path) -> None:
     assert called(tmp_path, "list_runs", host="[bc]")["of"] == 1
 
 
+def test_ids_of_other_writers_name_their_runs(tmp_path: Path) -> None:
+    """Whole, if they are not UUIDs; one that others begin with means itself. So do ids of spans."""
+    ids = ["request-1", "request-12", "a", "a/b", "ab", "", "x y", "A", FLOW, FLOW.upper()[:-1] + "B", FLOW.replace("-", "")]
+    made = [one for flow_id in ids for number in (1, 11) for one in whole(number, number, number + 2, flow_id=flow_id)]
+    for one in made:
+        number = int(one["span_id"][-12:], 16)
+        one.update(span_id=str(number), parent_id=None if number == 1 else "1", node=f"node of {one['flow_id']}")
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    runs = called(tmp_path, "list_runs")["runs"]
+    assert len({run["run"] for run in runs}) == len(ids) - 2  # UUIDs that begin alike
+    for flow_id in ids:
+        assert called(tmp_path, "show_run", run=flow_id)["spans"][0].startswith(f"node of {flow_id}  ok")
+        assert called(tmp_path, "get_span", run=flow_id, span="1")["span"] == "1"
+
+
 def test_every_tool_describes_itself(tmp_path: Path) -> None:
     """A schema for each argument, and that nothing is changed."""
     (answer,) = asked(tmp_path, {"id": 1, "method": "tools/list"})

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from the_edge_obs.context import FlowState, SpanContext
 from the_edge_obs.event import dumps
+from the_edge_obs.handlers import lines
 from the_edge_obs.handlers.lines import encoded
 from the_edge_obs.recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts, events_of, size_of
 from the_edge_obs.redaction.marks import Mark
@@ -51,7 +52,12 @@ PLAIN_KEYS = st.sampled_from(
     ["model", "content", "role", "name", "password", "token", "x-api-key", "session", "cut", "error", 'a"b']
 )
 PLAIN_LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(-200_000, 200_000), st.floats(1e-3, 1e9), TEXTS.filter(lambda text: len(text) <= 300)
+    st.none(),
+    st.booleans(),
+    st.integers(-200_000, 200_000),
+    st.floats(1e-3, 1e9),
+    st.integers(-(10**15), 10**15).map(lambda thousandths: thousandths / 1_000),
+    TEXTS.filter(lambda text: len(text) <= 300),
 )
 PLAIN_VALUES = st.dictionaries(
     PLAIN_KEYS,
@@ -200,6 +206,73 @@ def test_texts_are_escaped_wherever_that_is_needed(char: str) -> None:
             text = "a" * at + char + "b" * (length - at)
             payload = captured({"text": text})
             assert payload.json == dumps({"text": text}).encode()
+
+
+_LAST = 8_589_934_592 * 10**9
+PLACES = st.tuples(
+    st.integers(2**63, 2**64 - 1) | st.integers(2, 2**64 - 1),
+    st.none() | st.integers(2, 2**64 - 1),
+    st.sampled_from(["llm.call", 'a"b', "\ud800", "é"]),
+    st.sampled_from([None, None, "load", "st\ud800ep"]),
+)
+WALLS = st.one_of(
+    st.integers(1_600_000_000_000_000, 1_900_000_000_000_000).map(lambda micros: micros * 1_000 + 999),
+    st.integers(0, 2 * _LAST),
+    st.sampled_from([0, 10**9 - 1, 10**9, 1_700_000_000 * 10**9, _LAST - 1, _LAST, 2**63, 10**25]),
+)
+EXITS = METRICS | st.sampled_from(
+    [99, 100, 1_000_000, 10**15 - 1, 10**15, True, {}, {"duration_ms": 0.1, "tokens": 7}, {"hunter22": 1}, {"n": 123456789}]
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(PLAIN_VALUES, PLACES, WALLS, EXITS, st.sampled_from([5, 20, 25, 40]), st.sampled_from(["", "", *SECRETS]))
+def test_both_ways_write_the_same_lines(
+    value: dict[str, Any], place: Any, wall: int, metrics: Any, level: int, learned: str
+) -> None:
+    """Whatever the ids, the names, the time and the metrics are, at their bounds as well."""
+    one, payload, other, taken = both(value)
+    number, parent, node, step = place
+    if learned:
+        learn(one, [learned])
+        learn(other, [learned])
+    for kind, figures in ((ENTRY, None), (EXIT, metrics), (ENTRY, metrics)):
+        written = [
+            encoded((SpanContext(flow, number, parent, node, step), kind, level, wall, None, what, figures, NOWHERE))
+            for flow, what in ((one, payload), (other, taken))
+        ]
+        assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("metrics", [12_345_678, {"duration_ms": 12.5, "tokens": 7}])
+def test_most_lines_are_joined_by_the_core(metrics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those with redacted keys, figures, and a step, in a flow that knows a secret; Python writes the rest."""
+    flow = FlowState(FLOW, "x")
+    slow: list[Facts] = []
+    by_python = lines._by_python
+
+    def noted(facts: Facts) -> bytes:
+        slow.append(facts)
+        return by_python(facts)
+
+    monkeypatch.setattr(lines, "_by_python", noted)
+    payload = captured({"text": "x" * 100, "api_key": "opaque-4711"}, flow)
+    for step in (None, "load"):
+        context = SpanContext(flow, 2**63 + 1, None, "n", step)
+        for kind, figures in ((ENTRY, None), (EXIT, metrics)):
+            encoded((context, kind, 20, 1_700_000_000_123_456_789, None, payload, figures, NOWHERE))
+    assert slow == []
+    odd = fact(flow, captured({"text": "password=opaque-4711"}, flow))
+    assert b"opaque" not in encoded(odd)
+    assert slow == [odd]
+
+
+@pytest.mark.parametrize("number", [0.0, -0.0, 0.2, 0.001, 0.0011, 1.5, -2.75, 1e12, 999_999_999_999.999, 1e15, 0.1 + 0.2, 1e22])
+def test_floats_are_written_as_python_writes_them(number: float) -> None:
+    """Those with few digits have a way of their own."""
+    for one in (number, -number):
+        taken = captured({"n": one})
+        assert (taken.json.decode() if is_encoded(taken) else dumps(taken)) == dumps({"n": one})
 
 
 def test_a_secret_that_python_judged_is_not_asked_for_again() -> None:

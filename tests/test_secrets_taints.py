@@ -9,6 +9,7 @@ import json
 import pickle
 import re
 import string
+import threading
 import tracemalloc
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -224,6 +225,42 @@ def test_a_spelling_stays_while_a_secret_has_it() -> None:
     assert taints.lost == 1
     assert taints.in_text('{"a": "p4ss\\"w0rd-x1"}') == ['p4ss\\"w0rd-x1']
     assert 'p4ss"w0rd-x1' not in taints
+
+
+def test_a_token_that_turns_out_to_be_a_secret_counts_once() -> None:
+    """It is known already, and from then on stays as long as one that was learned then."""
+    long = "kX9" * 2_700
+    token, old, *more = (f"{number:04d}-{long}" for number in range(40))
+    taints = Taints()
+    taints.learn(token, is_token=True)
+    taints.learn(old)
+    version = taints.version
+    assert taints.learn(token) == [(token, (token,))]
+    assert (taints.chars, taints.version, taints.lost) == (len(token) + len(old), version, 0)
+    for secret in more:
+        taints.learn(secret)
+        if taints.lost == 1:
+            assert (old in taints, token in taints) == (False, True)
+        assert taints.chars == sum(map(len, taints)) <= MAX_CHARS
+    assert token not in taints
+
+
+def test_the_characters_are_counted_exactly_in_threads() -> None:
+    """Each secret counts once, whoever learns it, and however often."""
+    taints = Taints()
+    start = threading.Barrier(4)
+
+    def learn(seed: int) -> None:
+        start.wait()
+        for number in range(100):
+            taints.learn(f"s3cret-{number * seed % 31:05d}", is_token=number % 3 == seed % 3)
+
+    threads = [threading.Thread(target=learn, args=(seed,)) for seed in (3, 7, 9, 11)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert taints.chars == sum(map(len, taints)) == 31 * len("s3cret-00000")
 
 
 @pytest.mark.slow

@@ -45,6 +45,27 @@ def written(path: Path, made: list[Event]) -> Path:
     return path
 
 
+@pytest.mark.parametrize("start", [0, 253_402_300_800, 9e18 - 2**20])
+def test_times_and_ids_of_other_writers(tmp_path: Path, capsys: pytest.CaptureFixture[str], start: float) -> None:
+    """Times that no calendar has, and ids that begin with others, are the same in Parquet, and choose the same runs."""
+    ids = ["a", "ab", "A/b", "İ", "x\ny", "", "'", "$.x"]
+    run = [{**one, "timestamp": start + number} for number, one in enumerate(run_of(FLOW, 0))]
+    made = [{**one, "flow_id": flow_id} for flow_id in ids for one in run]
+    log = written(tmp_path / "run.jsonl", made)
+    table = tmp_path / "run.parquet"
+    write_parquet([log], str(table), Skipped())
+    for command in ("ls", "stats", "errors"):
+        for options in ([], *([f"--flow={flow_id}"] for flow_id in ids), ["--name=triage"]):
+            answers = []
+            for source in (log, table):
+                assert main([command, str(source), "--json", *options]) == 0
+                found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+                for one in found:
+                    one.pop("resource", None)  # only the host is in Parquet
+                answers.append(sorted(found, key=lambda one: [one.get(key, "") for key in ("flow_id", "node")]))
+            assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize("command", ["ls", "stats", "errors"])
 def test_tables_answer_as_logs_do(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     """A folder of Parquet by day, written twice, gives what the log gives, also for chosen runs; so does a single file."""

@@ -157,11 +157,13 @@ def test_few_runs_with_errors_are_read_whole(tmp_path: Path, monkeypatch: pytest
 
 
 def test_files_named_after_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of runs without errors are read once."""
+    """Those with totals of a run without errors are read once; the names alone do not tell where errors are."""
     for flow_id in (FLOW, OTHER_FLOW):
         (tmp_path / f"flow-{flow_id}.jsonl").write_bytes(lines_of(failing(flow_id)))
     good = f"{'c' * 8}{FLOW[8:]}"
-    (tmp_path / f"flow-{good}.jsonl").write_bytes(lines_of(whole(1, 0, 1, flow_id=good)))
+    (tmp_path / f"flow-{good}.jsonl").write_bytes(ended(whole(1, 0, 1, flow_id=good)))
+    more = event(99, "error", 9, parent=1, node="late", level="error", data=ERROR)
+    (tmp_path / f"job-{'d' * 8}{FLOW[8:]}.jsonl").write_bytes(lines_of([more]))
     read: list[str] = []
 
     def noted(paths: Any, log: logs.Log, *rest: Any) -> Any:
@@ -170,9 +172,19 @@ def test_files_named_after_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     logs_read = logs.read_log
     monkeypatch.setattr(logs, "read_log", noted)
-    assert len(narrowed(tmp_path)) == 2 * 6
-    assert sorted(map(read.count, set(read))) == [1, 3, 3]
-    assert [group.runs for group in checked(tmp_path)] == [2]
+    assert len(narrowed(tmp_path)) == 2 * 6 + 1
+    assert [read.count(name) for name in sorted(set(read))] == [3, 3, 1, 3]
+    assert {group.node: group.runs for group in checked(tmp_path)} == {"node3": 2, "late": 1}
+    assert {group.node: group.runs for group in checked(tmp_path, flow_id=FLOW)} == {"node3": 1, "late": 1}
+
+
+def ended(made: Sequence[Event]) -> bytes:
+    """Return the file of a whole run, whose last line has totals."""
+    before, end = lines_of(made[:-1]), dict(made[-1])
+    start, last = made[0]["timestamp"], end["timestamp"]
+    totals = {"bytes": len(before), "events": len(made), "start": start, "end": last, "errors": 0, "error": None}
+    end["data"] = {**end["data"], "totals": {**totals, "tokens": 0, "cost_usd": 0}}
+    return before + lines_of([end])
 
 
 def test_exports_and_copies(tmp_path: Path) -> None:

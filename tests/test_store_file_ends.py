@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import the_edge_obs as obs
 from the_edge_obs.handlers import appending
 from the_edge_obs.jsonl import read_events
-from the_edge_obs.store.file_ends import summary_of_file
+from the_edge_obs.store.file_ends import only_flow_of, summary_of_file
 from the_edge_obs.store.run_lists import runs
 from the_edge_obs.store.summaries import FlowSummary, summarise
 
@@ -91,6 +91,29 @@ def test_only_two_lines_are_read(tmp_path: Path) -> None:
         "cost_usd": 0.3,
     }
     assert list(read_events(path))[-1]["data"] == {}
+
+
+def test_totals_tell_that_a_file_holds_one_flow(tmp_path: Path) -> None:
+    """As long as they are true: neither with lines before or after them, nor for words that look like them."""
+    with written(tmp_path), obs.flow("triage", text='"totals":{"bytes":1,') as run:
+        plain(1)
+    path = only(tmp_path)
+    lines = path.read_bytes()
+    assert only_flow_of(path) == run.flow_id
+    first, last = lines.splitlines(keepends=True)[0], lines.splitlines(keepends=True)[-1]
+    for changed in (
+        lines + first,
+        first + lines,
+        lines[:-1],
+        lines[:-2],
+        last,
+        b"",
+        b"\n",
+        lines.replace(b'"bytes":', b'"bytes":1'),
+    ):
+        path.write_bytes(changed)
+        assert only_flow_of(path) is None
+    assert only_flow_of(tmp_path / "gone.jsonl") is None
 
 
 def test_costs_add_up_exactly(tmp_path: Path) -> None:

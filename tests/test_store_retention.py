@@ -106,6 +106,18 @@ def test_a_finished_log_is_compressed_and_reads_the_same(write: Write) -> None:
     assert deeds(path.parent, compress=True) == [("a.jsonl.gz", "kept", "")]
 
 
+def test_a_name_does_not_tell_that_all_flows_have_ended(write: Write) -> None:
+    """The run in it may have ended last, after another one began."""
+    ended = write("x.jsonl", HOUR)
+    lines = write("y.jsonl", HOUR, ended=False).read_bytes() + ended.read_bytes()
+    path = ended.with_name(f"flow-{json.loads(lines.splitlines()[-1])['flow_id']}.jsonl")
+    path.write_bytes(lines)
+    aged(path, HOUR)
+    for name in ("x.jsonl", "y.jsonl"):
+        (path.parent / name).unlink()
+    assert deeds(path.parent, compress=True) == [(path.name, "kept", "a flow in it has not ended")]
+
+
 def test_the_oldest_go_until_the_rest_is_small_enough(write: Write) -> None:
     """All logs count, those in use too, but these stay; what is compressed counts as such."""
     old, middle, new = (write(f"{n}.jsonl", age * HOUR, notes=100) for n, age in enumerate((9, 5, 1)))

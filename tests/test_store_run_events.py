@@ -13,7 +13,7 @@ from the_edge_obs.cli import main
 from the_edge_obs.errors import QueryError
 from the_edge_obs.store.run_events import filters_of
 
-from .strategies import FLOW, OTHER_FLOW, Event, event, span_id, whole
+from .strategies import FLOW, OTHER_FLOW, T0, Event, event, span_id, whole
 
 REMOTE = "99999999-9999-4999-8999-999999999999"
 
@@ -44,22 +44,62 @@ def log(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def spans(*numbers: int) -> set[tuple[str, str]]:
+    return {(FLOW, span_id(number)) for number in numbers}
+
+
 def test_runs_of_a_trace_are_chosen_apart(log: Path) -> None:
     """By what was chosen; a whole flow needs its id alone."""
     assert filters_of(log, obs.runs(log, name="flow")) == {"flow_id": {OTHER_FLOW}}
-    assert filters_of(log, obs.runs(log, host="b")) == {"flow_id": {FLOW}, "span_id": [span_id(5), span_id(6)]}
+    assert filters_of(log, obs.runs(log, host="b")) == {"flow_id": {FLOW}, "span_id": spans(5, 6)}
     assert filters_of(log, obs.runs(log, status="ok")) == {
         "flow_id": {FLOW, OTHER_FLOW},
-        "span_id": [span_id(1), span_id(2), span_id(1, OTHER_FLOW)],
+        "span_id": spans(1, 2) | {(OTHER_FLOW, span_id(1, OTHER_FLOW))},
     }
 
 
-def test_a_circle_of_parents_ends(log: Path) -> None:
-    """A broken log; its spans are in no run."""
-    with (log / "a" / "broken.jsonl").open("w", encoding="utf-8") as file:
-        for number, parent in ((8, 9), (9, 8)):
+def test_spans_below_no_root_are_of_the_first_run(log: Path) -> None:
+    """As lists of runs count them: those whose parent is not in the log, and those of a broken log, in a circle of parents."""
+    with (log / "a" / "more.jsonl").open("w", encoding="utf-8") as file:
+        for number, parent in ((8, 9), (9, 8), (10, 99), (11, 10)):
             file.write(json.dumps(event(number, "entry", 1, parent=parent)) + "\n")
-    assert filters_of(log, obs.runs(log, host="a"))["span_id"] == [span_id(1), span_id(2)]
+    for host, numbers in (("a", (1, 2, 8, 9, 10, 11)), ("b", (5, 6))):
+        (run,) = chosen = obs.runs(log, host=host)
+        filters = filters_of(log, chosen)
+        assert filters["span_id"] == spans(*numbers)
+        assert len(obs.query(log, **filters)) == run.events
+
+
+def test_ids_with_slashes_name_their_runs(tmp_path: Path) -> None:
+    """Those of flows, and those of spans."""
+    made = [
+        {**one, "flow_id": flow_id, "span_id": f"{flow_id}/{number}", "parent_id": None}
+        for flow_id in ("/", "a/b", "a//b/c")
+        for number in (1, 2)
+        for one in whole(number, number, number + 1, node="flow")
+    ]
+    log = tmp_path / "a.jsonl"
+    log.write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    for run in obs.runs(log):
+        assert run.shares_flow
+        assert obs.runs(log, flow_id=run.run_id) == obs.runs(log, flow_id=run.short_id) == [run]
+
+
+def test_flows_of_other_writers_may_have_the_same_span_ids(tmp_path: Path) -> None:
+    """A span is chosen in its own flow alone."""
+    made = [
+        {**one, "flow_id": flow_id, "span_id": one["span_id"][-1], "parent_id": None}
+        for flow_id, numbers in (("a", (1, 2)), ("b", (1, 2, 3)))
+        for number in numbers
+        for one in whole(number, number, number + 1, node="flow" if number > 1 else "first")
+    ]
+    log = tmp_path / "a.jsonl"
+    log.write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    assert [run.run_id for run in obs.runs(log, flow_id="b/3")] == ["b/3"]
+    for chosen in (obs.runs(log, end_time=T0 + 2), obs.runs(log, flow_id=["a", "b/3"])):
+        found = obs.query(log, **filters_of(log, chosen))
+        assert {(one["flow_id"], one["span_id"]) for one in found} > {("a", "2")}
+        assert len(found) == sum(run.events for run in chosen)
 
 
 def shown(capsys: pytest.CaptureFixture[str], *args: Any) -> str:

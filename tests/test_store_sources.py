@@ -580,11 +580,11 @@ def test_an_unknown_format_is_named(tmp_path: Path):
     assert os.listdir(tmp_path) == []
 
 
-def test_files_named_after_a_flow_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With those that are named after none; the others are read only if the flow is in none of these."""
-    write(tmp_path / f"flow-{FLOW}.jsonl", whole(1, 0, 1))
-    write(tmp_path / f"flow-{OTHER_FLOW}.jsonl", whole(1, 0, 1, flow_id=OTHER_FLOW))
-    write(tmp_path / "worker.jsonl", [event(2, "log", 2)])
+def test_files_of_other_runs_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a filter by flow, those that are named after another flow and whose totals say that they hold one run."""
+    attach(FlowFileHandler(tmp_path / "flow-{flow_id}.jsonl"))
+    wanted, other = run_flow(), run_flow()
+    write(tmp_path / "worker.jsonl", [event(2, "log", 2, flow_id=wanted)])
     opened: list[str] = []
     read = paths.read_events
 
@@ -593,11 +593,31 @@ def test_files_named_after_a_flow_come_first(tmp_path: Path, monkeypatch: pytest
         return read(path, *given)
 
     monkeypatch.setattr(paths, "read_events", noted)
-    assert [found["timestamp"] - T0 for found in obs.query(tmp_path, flow_id=FLOW[:8].upper())] == [0, 1, 2]
-    assert opened == [f"flow-{FLOW}.jsonl", "worker.jsonl"]
+    assert {found["flow_id"] for found in obs.query(tmp_path, flow_id=wanted[:-4].upper())} == {wanted}
+    assert sorted(opened) == sorted([f"flow-{wanted}.jsonl", "worker.jsonl"])
     opened.clear()
-    assert len(obs.query(tmp_path, flow_id=[FLOW, OTHER_FLOW])) == 5
+    assert {found["flow_id"] for found in obs.query(tmp_path, flow_id=[wanted, other])} == {wanted, other}
     assert len(opened) == 3
+    (tmp_path / "worker.jsonl").unlink()
+    opened.clear()
+    assert obs.query(tmp_path, flow_id=FLOW) == []
+    assert len(opened) == 1  # to tell whether there are events at all
+
+
+@pytest.mark.parametrize("name", [f"{FLOW}.jsonl", "all.jsonl"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_events_in_files_of_other_names_are_found(tmp_path: Path, name: str, compressed: bool) -> None:
+    """Such as those joined from several, or of a host or a job whose id looks like that of a run."""
+    attach(FlowFileHandler(tmp_path / "flow-{flow_id}.jsonl"))
+    other = run_flow()
+    write(tmp_path / name, whole(1, 0, 4))
+    lines = (tmp_path / f"flow-{other}.jsonl").read_bytes() + json.dumps(event(2, "error", 1, parent=1)).encode() + b"\n"
+    (tmp_path / f"flow-{other}.jsonl").write_bytes(lines)
+    if compressed:
+        (tmp_path / f"flow-{other}.jsonl.gz").write_bytes(gzip.compress(lines))
+        (tmp_path / f"flow-{other}.jsonl").unlink()
+    write(tmp_path / f"job-{OTHER_FLOW}.jsonl", [event(2, "log", 2, parent=1)])
+    assert [found["timestamp"] - T0 for found in obs.query(tmp_path, flow_id=FLOW)] == [0, 1, 2, 4]
 
 
 def test_an_id_with_capitals_is_found(tmp_path: Path) -> None:

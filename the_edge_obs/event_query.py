@@ -17,7 +17,7 @@ from .event import EVENT_TYPES, LEVELS, Event, dumps, is_uuid, level_name, level
 from .jsonl import LineFilter
 from .text import BLANKS, UNITS, signed_seconds
 
-__all__ = ["WholeIds", "matches", "select"]
+__all__ = ["OwnSpans", "WholeIds", "matches", "select"]
 
 Predicate = Callable[[Event], bool]
 
@@ -228,7 +228,15 @@ def _end_time(name: str, value: Any, now: float) -> Predicate:
     return lambda event: bool(event["timestamp"] <= end)
 
 
+class OwnSpans(frozenset[tuple[str, str]]):
+    """Spans by the ids of their flows and their own, as events have them. Other writers may have a span id in several flows."""
+
+    __slots__ = ()
+
+
 def _span_id(name: str, value: Any, now: float) -> Predicate:
+    if isinstance(value, OwnSpans):
+        return lambda event: (event["flow_id"], event["span_id"]) in value
     wanted = frozenset(strings(name, value))
     return lambda event: event["span_id"] in wanted
 
@@ -271,7 +279,7 @@ def whole_number(name: str, value: Any) -> int | None:
 
 
 class WholeIds(frozenset[str]):
-    """Ids of flows, as events have them. In a filter, each stands for itself alone, not for all ids that begin with it."""
+    """Ids of flows, exactly as events have them. In a filter, each stands for itself alone, not for ids that begin with it."""
 
     __slots__ = ()
 
@@ -282,9 +290,10 @@ def flow_ids(name: str, value: Any) -> Callable[[str], bool]:
     Raises:
         QueryError: A text is not the beginning of an id.
     """
+    if isinstance(value, WholeIds):
+        return value.__contains__
     wanted = tuple(text.lower() for text in strings(name, value))
-    is_whole = (lambda text: True) if isinstance(value, WholeIds) else is_uuid
-    whole = frozenset(filter(is_whole, wanted))  # there may be many
+    whole = frozenset(filter(is_uuid, wanted))  # there may be many
     wanted = tuple(text for text in wanted if text not in whole)
     if part := next((text for text in wanted if "/" in text), None):
         raise QueryError(
@@ -348,6 +357,8 @@ def line_filter(filters: Mapping[str, Any], *, now: float | None = None) -> Line
     ``\\u``, which may stand for any character. The time is read from lines that begin as this package writes them.
     """
     now = time.time() if now is None else now
+    if isinstance(own := filters.get("span_id"), OwnSpans):
+        filters = {**filters, "span_id": [span_id for _, span_id in own]}
     spans = _spans(filters.get("span_id"))
     needles = [
         choices for name in _NEEDLES if not (name == "span_id" and spans) and (choices := _needles(name, filters.get(name)))

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from the_edge_obs.context import FlowState, new_flow_id
 from the_edge_obs.event import dumps
 from the_edge_obs.handlers import lines
-from the_edge_obs.redaction.snapshots import snapshot
+from the_edge_obs.redaction.payloads import captured
 
 from .contenders import Contender, available, load
 from .contenders.base import copied
@@ -303,7 +303,7 @@ def capture(plan: Plan, names: list[str]) -> list[Row]:
     rows = []
     for payload in (SMALL, NESTED, CHAT):
         both = payload.parameters(), payload.result
-        works: dict[str, Callable[[Any], Any]] = {"the_edge_obs": lambda value: snapshot(value, flow), "copy by hand": copied}
+        works: dict[str, Callable[[Any], Any]] = {"the_edge_obs": lambda value: captured(value, flow), "copy by hand": copied}
         samplers: dict[str, Callable[[], float]] = {
             name: partial(_repeated, partial(_each, work, both), plan.calls // payload.share) for name, work in works.items()
         }

@@ -13,8 +13,6 @@ from ..tree.table import Cell, line_of, line_width
 
 _NARROWEST: Final = 10  # columns that a name keeps
 _LEAST: Final = 20  # columns of attributes and of errors; with less room they are left out
-SHORT_ID: Final = 8
-"""How many characters of a flow id are shown where there is little room; --flow accepts the beginning of an id."""
 _FIGURES: Final = frozenset({"duration", "errors", "tokens", "cost"})
 _HEAD: Final = (
     *("name", "status", "started (local)", "duration", "errors", "tokens", "cost", "host", "flow", "attributes", "first error"),
@@ -30,7 +28,7 @@ def runs_table(flows: Sequence[FlowSummary], view: View) -> Iterator[str]:
     widths = _widths(_HEAD, rows)
     if line_width(widths) > view.width:
         for row, flow in zip(rows, flows, strict=True):
-            row[_ID] = short_run(flow)
+            row[_ID] = printable(flow.short_id)
         fixed = [*widths[:_ID], *_widths(_HEAD[_ID:_FIXED], [row[_ID:_FIXED] for row in rows])]
         name = max(max(columns(row[0]) for row in rows) - max(line_width(fixed) - view.width, 0), _NARROWEST)
         for row in rows:
@@ -53,12 +51,6 @@ def _shares(widths: Sequence[int], room: int) -> list[int]:
     error = min(error, max(room - attributes, room // 2)) if attributes else min(error, room)
     attributes = min(attributes, room - error)
     return [width if width >= _LEAST else 0 for width in (attributes, error)]
-
-
-def short_run(run: FlowSummary) -> str:
-    """Return what names a run where there is little room; --flow accepts it."""
-    flow_id, slash, span = run.run_id.partition("/")
-    return printable(flow_id[:SHORT_ID] + slash + span)
 
 
 def _host_of(flow: FlowSummary) -> str:

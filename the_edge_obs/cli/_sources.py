@@ -16,9 +16,8 @@ from ..store.paths import log_files, named, no_logs
 from ..store.run_events import filters_of
 from ..store.run_filters import choose
 from ..store.run_lists import list_runs
-from ..store.summaries import FlowSummaries, FlowSummary
+from ..store.summaries import FlowSummaries, FlowSummary, short_flow_id
 from ..text import printable
-from ._listing import SHORT_ID
 from ._progress import Progress
 from ._terminal import say_skipped
 
@@ -99,8 +98,8 @@ def _all(log: Paths, skipped: Skipped, events: Iterator[Event]) -> Iterator[Even
 
 
 def short_flow(event: Event) -> str:
-    """Return the first characters of the id of an event's run, as a column in front of its line."""
-    return printable(event["flow_id"][:SHORT_ID]) + "  "
+    """Return the short id of an event's run, as a column in front of its line."""
+    return printable(short_flow_id(event["flow_id"])) + "  "
 
 
 def listed_runs(log: Paths, skipped: Skipped, choice: Mapping[str, Any], progress: Progress) -> list[FlowSummary]:

@@ -14,6 +14,7 @@ from ..errors import LogFileError
 from ..files import write_atomically
 from ..flow_log import FlowLog, build_flow_log
 from ..jsonl import Skipped
+from ..store.run_events import filters_of
 from ..text import View, counted, printable
 from ._filters import add_choice, choice_of
 from ._sources import LOG_HELP, chosen_flows, chosen_runs, flow_events
@@ -101,21 +102,24 @@ def _logs(args: argparse.Namespace) -> tuple[FlowLog, FlowLog]:
     """Return the old and the new run."""
     choice = choice_of(args)
     if args.b is None and not args.flow_a and not args.flow_b:
-        latest = [run.run_id for run in chosen_runs([args.a], {**choice, "last": 2})]
+        latest = chosen_runs([args.a], {**choice, "last": 2})
         if len(latest) < 2:
             raise LogFileError(f"only one run of {str(args.a)!r} is chosen; a comparison without B needs two of them")
-        args.flow_a, args.flow_b = latest
-    first, second = ({**choice, "flow_id": [flow]} if flow else choice for flow in (args.flow_a, args.flow_b))
-    return _log(args.a, first, "--flow-a"), _log(args.b or args.a, second, "--flow-b")
+        old, new = (filters_of([args.a], [run]) for run in latest)
+        return _log(args.a, old, "--flow-a"), _log(args.a, new, "--flow-b")
+    logs = []
+    for path, flow, option in ((args.a, args.flow_a, "--flow-a"), (args.b or args.a, args.flow_b, "--flow-b")):
+        logs.append(_log(path, chosen_flows([path], {**choice, "flow_id": [flow]} if flow else choice), option))
+    return logs[0], logs[1]
 
 
-def _log(path: Path, choice: Mapping[str, Any], option: str) -> FlowLog:
+def _log(path: Path, wanted: Mapping[str, Any], option: str) -> FlowLog:
     skipped = Skipped()
-    flows, events = flow_events([path], skipped, chosen_flows([path], choice))
+    flows, events = flow_events([path], skipped, wanted)
     if flows.flow_count > 1:
         shown = (
             f"{flows.flow_count:,} runs of {str(path)!r} are chosen"
-            if choice
+            if wanted
             else f"{str(path)!r} holds {flows.flow_count:,} flows"
         )
         raise LogFileError(f"{shown}; choose one with {option} ID; tea-obs ls {str(path)!r} lists them")

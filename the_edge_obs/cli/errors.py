@@ -12,11 +12,10 @@ from ..event import Event
 from ..jsonl import Skipped
 from ..store.error_events import events_of_errors
 from ..store.error_groups import ErrorGroup, error_groups
-from ..store.summaries import SHORT_SPAN
+from ..store.summaries import SHORT_SPAN, short_flow_id
 from ..text import View, clock_text, counted, fitted, printable
 from ..tree.drawing import error_text
 from ._filters import add_choice, choice_of
-from ._listing import SHORT_ID
 from ._progress import Progress, followed
 from ._sources import Paths, add_log, chosen_flows, has_only_tables, read
 from ._terminal import DONE, add_json, view_for, write_objects
@@ -69,7 +68,7 @@ def _events(log: Paths, skipped: Skipped, wanted: Mapping[str, Any]) -> Iterator
 
 def _run_of(group: ErrorGroup) -> str:
     root = f"/{group.root[-SHORT_SPAN:]}" if group.root else ""
-    return group.flow_id[:SHORT_ID] + root
+    return short_flow_id(group.flow_id) + root
 
 
 def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
@@ -79,6 +78,6 @@ def _lines(group: ErrorGroup, log: str, view: View) -> Iterator[str]:
     yield fitted(f"  {error_text({'type': group.type, 'message': group.message})}", view.width, view)
     if group.where:
         yield f"  at {printable(group.where)}"
-    span = f"tea-obs show {printable(log)} --flow {printable(_run_of(group))}"
+    span = f"tea-obs show {printable(log)} --flow {printable(shlex.quote(_run_of(group)))}"
     since = "" if group.first == group.last else f"{clock_text(group.first)} to "
     yield view.paint("dim", f"  {since}{clock_text(group.last)}; {span}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..event import Event
-from ..event_query import matches
+from ..event_query import OwnSpans, matches
 from ..handlers.formatters import ConsoleFormatter
 from ..jsonl import lines_of
 from ..recording.records import record_of_item
@@ -56,7 +56,7 @@ def call(args: argparse.Namespace) -> int:
     matches(filters)  # report a mistake before reading
     wanted = chosen_flows(args.log, choice_of(args, period=False))
     if args.span_id and "span_id" in wanted:
-        wanted["span_id"] = [span_id for span_id in wanted["span_id"] if span_id in args.span_id]
+        wanted["span_id"] = OwnSpans(span for span in wanted["span_id"] if span[1] in args.span_id)
     with Progress("files") as progress:  # it is done before the first event comes
         _print(read(args.log, args.skipped, in_order=True, progress=progress, **{**filters, **wanted}), args)
     return DONE

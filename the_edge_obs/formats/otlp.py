@@ -6,6 +6,7 @@ id, and the last 8 bytes of a span id are a span id, so ids are the same whereve
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,11 +30,15 @@ __all__ = [
     "bridged",
     "resource_attributes",
     "runs_of",
+    "span_id_of",
+    "trace_id_of",
 ]
 
 Attributes: TypeAlias = "dict[str, Value]"
 
-_HEX: Final = re.compile(r"[0-9a-f]{16}")
+# Receivers refuse ids of zeros alone.
+_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-fA-F]{32}")
+_SPAN_ID: Final = re.compile(r"[0-9a-fA-F]{16}(?!0{16})[0-9a-fA-F]{16}")
 _SEVERITIES: Final = {"debug": "DEBUG", "info": "INFO", "warn": "WARN", "error": "ERROR"}
 # Metrics for which the conventions have names.
 _MOST_NS: Final = 2**64 - 1
@@ -103,9 +108,9 @@ class Translator:
         is_error = record.status == "error"
         last = max((event["timestamp"] for event in record.events), default=record.start)
         return OtlpSpan(
-            trace_id=record.flow_id.replace("-", ""),
-            span_id=_short(record.span_id),
-            parent_id=None if record.parent_id is None else _short(record.parent_id),
+            trace_id=trace_id_of(record.flow_id),
+            span_id=span_id_of(record.span_id),
+            parent_id=None if record.parent_id is None else span_id_of(record.parent_id),
             name=_clean(title_of(kind, record)),
             is_client=kind in (Kind.LLM, Kind.HTTP),
             start_ns=start,
@@ -206,13 +211,24 @@ def _links(record: SpanRecord) -> list[tuple[str, str]]:
     outer = record.entry.get("outer")
     if not isinstance(outer, Mapping):
         return []
-    trace_id, span_id = str(outer.get("flow_id")).replace("-", ""), _short(str(outer.get("span_id")))
-    return [(trace_id, span_id)] if len(trace_id) == 32 and _HEX.fullmatch(span_id) else []
+    flow_id, span_id = outer.get("flow_id"), outer.get("span_id")
+    return [(trace_id_of(flow_id), span_id_of(span_id))] if isinstance(flow_id, str) and isinstance(span_id, str) else []
 
 
-def _short(span_id: str) -> str:
-    """Return the last 8 bytes of a UUID, in hexadecimal."""
-    return span_id.replace("-", "")[16:]
+def trace_id_of(flow_id: str) -> str:
+    """Return the trace id of a flow, 32 hexadecimal digits: those of its UUID. Of any other id, a digest."""
+    digits = flow_id.replace("-", "")
+    return digits.lower() if _TRACE_ID.fullmatch(digits) else _digest(flow_id)
+
+
+def span_id_of(span_id: str) -> str:
+    """Return OpenTelemetry's id of a span, 16 hexadecimal digits: the last 8 bytes of its UUID. Of any other id, a digest."""
+    digits = span_id.replace("-", "")
+    return digits[16:].lower() if _SPAN_ID.fullmatch(digits) else _digest(span_id)[:16]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _ns(seconds: float) -> int:

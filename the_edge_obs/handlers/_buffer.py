@@ -87,6 +87,7 @@ class FlowBuffer:
     Attributes:
         flow: The flow's state, or None for events that came from another thread or process without it.
         items: The last events, oldest first, and for a while a few before them.
+        append: ``items.append``.
         limit: The length of ``items`` above which the ring must be trimmed or weighed.
         pinned: Errors that have left the ring, oldest first, each with its number in the flow.
         evicted: How many events have left the ring, including pinned and spilled ones.
@@ -100,13 +101,14 @@ class FlowBuffer:
     """
 
     __slots__ = (
-        "_chunks", "_ended", "_load", "_pins", "_tainted", "admitted", "bytes", "dropped", "dumped", "evicted", "flow",
+        "_chunks", "_ended", "_load", "_pins", "_tainted", "admitted", "append", "bytes", "dropped", "dumped", "evicted", "flow",
         "items", "limit", "pinned", "reason", "refused", "spill_dumped", "spilled", "weighed",
     )  # fmt: skip
 
     def __init__(self, pins: int, flow: FlowState | None, load: Load) -> None:
         self.flow = flow
         self.items: deque[Item] = deque()
+        self.append = self.items.append  # made once: each event needs it
         self.pinned: deque[tuple[int, Item]] | tuple[()] = ()  # most flows lose no error, and a deque takes 600 bytes
         self.limit = 0
         self.evicted = self.dropped = self.dumped = self.spilled = self.spill_dumped = self.bytes = self.weighed = 0

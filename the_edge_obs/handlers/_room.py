@@ -67,7 +67,8 @@ class Room:
             if flow_id in self._left:
                 # The flow was evicted before: its lost events still count.
                 buffer.dropped, later = self._left.pop(flow_id)
-                buffer.items = buffer.items if later is None else later
+                if later is not None:
+                    buffer.items, buffer.append = later, later.append
                 self.dropped -= buffer.dropped
                 buffer.allow(step, self._high)
             self.flows[flow_id] = buffer

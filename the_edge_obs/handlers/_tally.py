@@ -167,10 +167,19 @@ class Tally:
             deep.pop(number, None)
             del spans[number]
             self.lines += 1
-        if not figures:
-            return True
-        stream = self._deepen(place[2])
-        return stream is not None and self._sum_up(stream.add_leaf(place[2], figures))
+        return not figures or self._leaf(place[2], figures)
+
+    def sums(self, parent: int | None, metrics: Any) -> bool:
+        """Add the figures of the exit of a span that the stream does not know; return whether they are counted then."""
+        try:
+            return type(metrics) is dict and (not (figures := _figures(metrics)) or self._leaf(parent, figures))
+        except Exception:  # noqa: BLE001 - observability never breaks what it observes: the totals are left out
+            self.give_up()
+            return False
+
+    def _leaf(self, parent: int | None, figures: dict[str, Any]) -> bool:
+        stream = self._deepen(parent)
+        return stream is not None and self._sum_up(stream.add_leaf(parent, figures))
 
     def _feed(self, event: Event, number: int | None) -> bool:
         """Add an event to the stream of spans, after the entries of a span and of those around it."""
@@ -191,14 +200,18 @@ class Tally:
 
     def _sum_up(self, figures: dict[str, float]) -> bool:
         if figures:
-            self._sums = self._sums or (Total(), Total())
-            self._sums[0].add(figures.get("tokens", 0))
-            self._sums[1].add(figures.get("cost_usd", 0))
+            tokens, cost = self._sums = self._sums or (Total(), Total())
+            if "tokens" in figures:
+                tokens.add(figures["tokens"])
+            if "cost_usd" in figures:
+                cost.add(figures["cost_usd"])
         return True
 
     def _deepen(self, number: int | None) -> SpanStream | None:
         """Return the stream, which then knows a span and those around it; None for a span that is below the root's parent."""
         stream, spans, chain = self._stream, self.spans or {}, []
+        if stream is not None and number in self._deep:
+            return stream
         if stream is None and self._root is not None:
             stream = self._stream = SpanStream()
             stream.add(_light("entry", self._root))
@@ -229,7 +242,9 @@ UNSURE: Final = Tally(is_sure=False)
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what of metrics counts; they are written as they are."""
-    return {key: value for key in COUNTED if (value := metrics.get(key)) and is_number(value)}
+    return {
+        key: value for key in COUNTED if key in metrics and (value := metrics[key]) and (type(value) is int or is_number(value))
+    }
 
 
 def _light(kind: str, place: Place, metrics: dict[str, Any] | None = None) -> Event:

@@ -126,7 +126,12 @@ class FlowFileHandler(logging.Handler):
                         is_plain = not may_be_root(place[3], place[2])
                     elif facts[1] is ENTRY:
                         is_plain = place[2] in spans and place[3] != ROOT_NODE and spans.setdefault(number, place) is place
-                    elif facts[1] is EXIT and type(facts[6]) is int and (known := spans.get(number)) and known[3] == place[3]:
+                    elif (
+                        facts[1] is EXIT
+                        and (known := spans.get(number))
+                        and known[3] == place[3]
+                        and (type(facts[6]) is int or tally.sums(place[2], facts[6]))
+                    ):
                         del spans[number]
                         tally.lines += 2  # with its entry
                         if wall > tally.last:

@@ -6,14 +6,15 @@ it is. Everything unusual takes the long way: event, scrubbing, ``to_line``. Bot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
 from ..event import EVENT_TYPES, MAX_EVENT_BYTES, Event, dumps
 from ..recording.records import BEGUN, ENTRY, EXIT, NOTHING, Facts, Item, event_of_facts
 from ..redaction.marks import Ways, paths_of
-from ..redaction.payloads import ENCODED
-from ..redaction.verdicts import FLOWS, Remembered, remembered
+from ..redaction.payloads import ENCODED, LINES
+from ..redaction.verdicts import FLOWS, NODE, PARENT, Remembered, named, remembered
 from .formatters import to_line
 
 # Between these, json and every version of orjson write a float without an exponent, which they write differently.
@@ -21,6 +22,7 @@ _FIRST: Final = 10**9  # ns, for a timestamp
 _LAST: Final = 10**24  # not 10**25, below which some quotients are rounded to 1e16
 _SHORTEST: Final = 100  # ns, for a duration in ms
 _LONGEST: Final = 10**21
+_known: Final = FLOWS.get  # bound once: each line needs it
 _MAX_SHARED: Final = 64  # data of roots' entries whose text is remembered
 _SHORT: Final = MAX_EVENT_BYTES // 4  # bytes up to which a line is surely not cut
 
@@ -41,14 +43,14 @@ _OWN: Final = frozenset({"error", "cut"})
 _AFTER_DATA: Final = {None: b',"metrics":', "input": b'},"metrics":', "output": b'},"metrics":'}
 
 
-def encoded(facts: Facts) -> bytes:
-    """Return the line of facts, newline included: ``to_line(event_of_facts(facts))`` in UTF-8.
+def _by_python(facts: Facts) -> bytes:
+    """Return the line of facts, newline included.
 
     The common case is inline, and joins pieces, because this is most of the cost of a file besides the write: building the
     event as a dict would take as long as all of this.
     """
     (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
-    known = FLOWS.get(flow.id)
+    known = _known(flow.id)
     if known is None or known.flow is not flow or known.version != flow.taints.version:
         known = remembered(flow)
     took: float | None = None
@@ -177,6 +179,48 @@ def _stepped(step: str) -> bytes:
 
 def _long_way(facts: Facts) -> bytes:
     return encoded_event(event_of_facts(facts))
+
+
+def _by_core(facts: Facts) -> bytes:
+    """Return the line of facts, newline included: joined by the native core, if it has made bytes of the payload."""
+    if type(facts[5]) is ENCODED:
+        place, metrics, figures = facts[0], facts[6], None
+        flow, step = place[0], place[4]
+        known = _known(flow.id)
+        if known is None or known.flow is not flow or known.version != flow.taints.version:
+            known = remembered(flow)
+        if type(metrics) is dict and known.are_plain_figures(metrics):
+            figures = _figures(metrics)
+        needles = known.needles if known.needles is not None else known.spelled()
+        line: bytes | None = _join(facts, known.start, flow.prefix, needles, figures, b"}\n" if step is None else _stepped(step))
+        if line is not None:
+            return line
+    return _by_python(facts)
+
+
+def _figures(metrics: dict[str, Any]) -> bytes | None:
+    try:
+        return _dump(metrics)
+    except TypeError:  # json accepts more than orjson
+        return None
+
+
+_join: Any = None
+encoded: Final[Callable[[Facts], bytes]] = _by_python if LINES is None else _by_core
+"""Return the line of facts, newline included: ``to_line(event_of_facts(facts))`` in UTF-8."""
+if LINES is not None:
+    _join = LINES(
+        entry=(ENTRY, ENTRY.key, _INPUT),
+        exit=(EXIT, EXIT.key, _OUTPUT),
+        metrics=_METRICS,
+        none=_NO_METRICS,
+        duration=(_DURATION, _AFTER_DURATION),
+        parent=PARENT.encode(),
+        node=NODE.encode(),
+        named=lambda node, level: named(node, level).encode(),
+        cut=_cut,
+        longest=_SHORT,
+    ).line
 
 
 def encoded_event(event: Event) -> bytes:

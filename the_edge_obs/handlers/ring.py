@@ -136,7 +136,7 @@ class RingBufferHandler(MemoryHandler):
             try:
                 flow_id = facts[0][0].id  # by index: each event passes here
                 buffer = self._flows.get(flow_id) or self._added(flow_id, facts)
-                append = buffer.items.append
+                append = buffer.append
                 append(facts)
                 if len(buffer.items) > buffer.limit:
                     self._room.settle(flow_id, buffer)
@@ -156,7 +156,7 @@ class RingBufferHandler(MemoryHandler):
             buffer = self._flows.get(flow_id) or self._added(flow_id, item)
             if buffer.items and buffer.items[-1] is item:
                 return  # this handler is on a logger and on one above it
-            buffer.items.append(item)
+            buffer.append(item)
             if len(buffer.items) > buffer.limit:
                 self._room.settle(flow_id, buffer)
             self._look_at(flow_id, buffer, item)

@@ -60,7 +60,7 @@ class _Reports:
 
     def take(self, figures: Set[str], errors: Set[Any]) -> None:
         """Take what one child reports."""
-        if figures:
+        if not figures <= self.below:
             self.below = self.below | figures
         if errors:
             passed = self.passed

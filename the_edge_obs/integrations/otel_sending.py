@@ -10,16 +10,19 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from .. import ExportError, SpanRecord
 from ..event import ENDS, Event, dumps, resource_of
 from ..files import open_for_appending, open_regular
-from ..formats.otlp import UNKNOWN_RESOURCE, Translator, resource_attributes
+from ..formats.otlp import UNKNOWN_RESOURCE, Translator, resource_attributes, span_id_of, trace_id_of
 from ..handlers.span_records import span_record
 from .otel import WHY, check_arguments, client_of
 
 _BATCH: Final = 512
+
+_Key: TypeAlias = "tuple[str, str]"
+"""A span: its flow's id, and its own. Those of other writers may be equal in several flows."""
 
 
 class Accepted:
@@ -48,15 +51,15 @@ class Accepted:
         for line in lines:
             try:
                 told = json.loads(line)
-                prefix = int(told["flow_id"].replace("-", "")[:16], 16) << 64
+                prefix = int(trace_id_of(told["flow_id"])[:16], 16) << 64
                 for ids, known in ((told["ended"], self._ended), (told["open"], self._open)):
                     known.update(prefix | int(span_id, 16) for span_id in ids)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
 
-    def has(self, span_id: str, *, ended: bool) -> bool:
+    def has(self, span: _Key, *, ended: bool) -> bool:
         """Tell whether a span was accepted, as it is now: one that was still open is another when it has ended."""
-        number = _number(span_id)
+        number = _number(span)
         return number in self._ended or (not ended and number in self._open)
 
     def note(self, spans: Iterable[SpanRecord]) -> None:
@@ -68,8 +71,8 @@ class Accepted:
         flows: dict[str, tuple[list[str], list[str]]] = {}
         for span in spans:
             is_open = span.end is None
-            (self._open if is_open else self._ended).add(_number(span.span_id))
-            flows.setdefault(span.flow_id, ([], []))[is_open].append(span.span_id.replace("-", "")[16:])
+            (self._open if is_open else self._ended).add(_number((span.flow_id, span.span_id)))
+            flows.setdefault(span.flow_id, ([], []))[is_open].append(span_id_of(span.span_id))
         # A newline first: the line before may have been cut off.
         lines = [f"\n{dumps({'flow_id': flow_id, 'ended': ended, 'open': still})}" for flow_id, (ended, still) in flows.items()]
         descriptor, _ = open_for_appending(self._path)
@@ -79,8 +82,9 @@ class Accepted:
             os.close(descriptor)
 
 
-def _number(span_id: str) -> int:
-    return int(span_id.replace("-", ""), 16)
+def _number(span: _Key) -> int:
+    flow_id, span_id = span
+    return int(trace_id_of(flow_id)[:16] + span_id_of(span_id), 16)
 
 
 class EventSender:
@@ -104,10 +108,10 @@ class EventSender:
         check_arguments(endpoint, headers, None, content)
         self._endpoint, self._accepted, self._translator = endpoint, accepted, Translator(content=content)
         self._client = client_of("send", endpoint, headers, None)
-        self._open: dict[str, list[Event]] = {}
-        self._ended: dict[str, list[Event]] = {}  # these wait to be sent
+        self._open: dict[_Key, list[Event]] = {}
+        self._ended: dict[_Key, list[Event]] = {}  # these wait to be sent
         self._latest: dict[str, Mapping[str, Any]] = {}  # by flow, the last resource that was named
-        self._resources: dict[str, Mapping[str, Any]] = {}  # by span, until it is sent
+        self._resources: dict[_Key, Mapping[str, Any]] = {}  # by span, until it is sent
         self.sent = self.known = 0
         self.forgotten: OSError | None = None
 
@@ -118,35 +122,36 @@ class EventSender:
 
     def add(self, event: Event) -> None:
         """Add an event; the events of a span come in the order in which they were logged."""
-        kind, span_id = event["event_type"], event["span_id"]
+        kind, span = event["event_type"], (event["flow_id"], event["span_id"])
         if (resource := resource_of(event)) is not None:
-            self._latest[event["flow_id"]] = self._resources[span_id] = resource_attributes(resource)
-        if (waiting := self._ended.get(span_id)) is not None:
+            self._latest[event["flow_id"]] = self._resources[span] = resource_attributes(resource)
+        if (waiting := self._ended.get(span)) is not None:
             waiting.append(event)  # late, but not too late
-        elif not self._accepted.has(span_id, ended=True):
-            self._collect(kind, span_id, event)
+        elif not self._accepted.has(span, ended=True):
+            self._collect(kind, span, event)
         elif kind in ENDS:
             self.known += 1
-            self._resources.pop(span_id, None)
+            self._resources.pop(span, None)
 
-    def _collect(self, kind: str, span_id: str, event: Event) -> None:
-        events = self._open.get(span_id)
+    def _collect(self, kind: str, span: _Key, event: Event) -> None:
+        events = self._open.get(span)
         if events is None and kind == "log":
             return  # of a span whose entry was filtered
         if events is None:
             # That of its process: its parent has it; the logs of several processes are read one after the other.
-            above = self._resources.get(event["parent_id"] or "") or self._latest.get(event["flow_id"], UNKNOWN_RESOURCE)
-            self._resources.setdefault(span_id, above)
-        events = self._open.setdefault(span_id, [])
+            flow_id, parent_id = event["flow_id"], event["parent_id"] or ""
+            above = self._resources.get((flow_id, parent_id)) or self._latest.get(flow_id, UNKNOWN_RESOURCE)
+            self._resources.setdefault(span, above)
+        events = self._open.setdefault(span, [])
         events.append(event)
         begun = next((one for one in events if one["event_type"] == "entry"), None)
         # An error that was logged by hand, for another node, is not the end.
         if kind in ENDS and (begun is None or begun["node"] == event["node"]):
-            self._ended[span_id] = self._open.pop(span_id)
+            self._ended[span] = self._open.pop(span)
 
     def open_flows(self) -> set[str]:
         """Return the ids of flows with open spans."""
-        return {events[0]["flow_id"] for events in self._open.values()}
+        return {flow_id for flow_id, _ in self._open}
 
     def give_up(self, flows: Collection[str] | None = None) -> None:
         """Have the open spans of flows sent as they are: their process is presumed dead.
@@ -154,12 +159,12 @@ class EventSender:
         Args:
             flows: The ids of flows. Default None: all.
         """
-        for span_id in [one for one, events in self._open.items() if flows is None or events[0]["flow_id"] in flows]:
-            events = self._open.pop(span_id)
-            if self._accepted.has(span_id, ended=False):
+        for span in [one for one in self._open if flows is None or one[0] in flows]:
+            events = self._open.pop(span)
+            if self._accepted.has(span, ended=False):
                 self.known += 1
             else:
-                self._ended[span_id] = events
+                self._ended[span] = events
 
     def send(self) -> Iterator[int]:
         """Send what waits, and yield after each batch how many spans it had. What was not accepted waits further.
@@ -169,12 +174,12 @@ class EventSender:
         """
         while self._ended:
             batch = list(self._ended)[:_BATCH]
-            spans = [span for span_id in batch if (span := span_record(self._ended[span_id])) is not None]
+            spans = [span for key in batch if (span := span_record(self._ended[key])) is not None]
             if spans and not self._client.send(map(self._with_resource, spans)):
                 raise ExportError(f"{self._endpoint!r} did not take {len(spans)} spans, after {self.sent} that were sent; {WHY}")
-            for span_id in batch:
-                del self._ended[span_id]
-                self._resources.pop(span_id, None)
+            for key in batch:
+                del self._ended[key]
+                self._resources.pop(key, None)
             self.sent += len(spans)
             try:
                 self._accepted.note(spans)
@@ -183,4 +188,4 @@ class EventSender:
             yield len(spans)
 
     def _with_resource(self, span: SpanRecord) -> tuple[Any, Mapping[str, Any]]:
-        return self._translator.translate(span), self._resources.get(span.span_id, UNKNOWN_RESOURCE)
+        return self._translator.translate(span), self._resources.get((span.flow_id, span.span_id), UNKNOWN_RESOURCE)

@@ -19,7 +19,7 @@ from ..redaction.marks import Mark, Ways, cut_paths, paths_of, without_cut
 from ..redaction.payloads import ENCODED, events_of_facts, is_encoded
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
-from ..redaction.verdicts import NEVER, Remembered, remembered
+from ..redaction.verdicts import Remembered, remembered
 from .bare_errors import exc_info_of
 from .names import fit_name
 from .tracebacks import described, type_name
@@ -348,33 +348,34 @@ def _events(items: Iterable[Item]) -> Iterator[Event]:
             yield item
 
 
+_USUAL: Final[Event] = dict.fromkeys(KEYS[:-1])
 _CUTS: Final[dict[tuple[str, Ways], tuple[str, ...]]] = {}
 """By the key of a payload in the data and by its ways, the paths of what was cut: for the native core."""
 _MAX_CUTS: Final = 256
 
 
 def _events_at_once(items: Sequence[Item]) -> Iterable[Event]:
+    """Return the events of items; the native core makes those that are usual."""
     assert events_of_facts is not None
     flow = next((item[0][0] for item in items if isinstance(item, tuple)), None)
-    if flow is None or (needles := remembered(flow).needles()) is NEVER:
+    if flow is None:
         return _events(items)
-    usual = {**_USUAL, "flow_id": flow.id}
-    events = events_of_facts(list(items), flow, flow.prefix, usual, needles, _CUTS, NOTHING)
+    known = remembered(flow)
+    needles = known.needles if known.needles is not None else known.spelled()
+    events = events_of_facts(list(items), flow, flow.prefix, {**_USUAL, "flow_id": flow.id}, needles, _CUTS, NOTHING)
     missing = [at for at, event in enumerate(events) if event is None]
     for at, event in zip(missing, _events([items[at] for at in missing]), strict=True):
         events[at] = event
-        _learn_cut(items[at])
+        _note_cut(items[at])
     return cast("list[Event]", events)
 
 
-_USUAL: Final[Event] = dict.fromkeys(KEYS[:-1])
-
-
-def _learn_cut(item: Item) -> None:
-    if isinstance(item, tuple) and is_encoded(payload := item[5]) and payload.ways and item[4] is None and item[1][1] is not None:
+def _note_cut(item: Item) -> None:
+    """Note the paths of what was cut in a payload of bytes, so that the core can make the next event like it."""
+    if isinstance(item, tuple) and is_encoded(payload := item[5]) and payload.ways and (key := item[1][1]) is not None:
         if len(_CUTS) >= _MAX_CUTS:
             _CUTS.clear()
-        _CUTS[item[1][1], payload.ways] = tuple(paths_of(item[1][1], payload.ways))
+        _CUTS[key, payload.ways] = tuple(paths_of(key, payload.ways))
 
 
 def event_of(record: logging.LogRecord) -> Event | None:

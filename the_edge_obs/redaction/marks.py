@@ -52,6 +52,8 @@ def ways_to_marks(taken: Any, below: dict[int, Ways]) -> Ways:
     """Return the ways to the marks in a snapshot; ``below`` has those of the containers in it, by their identity."""
     if type(taken) is Mark:
         return ((),)
+    if not below and type(taken) is dict and MORE not in taken:  # as most are: parameters with a redacted key
+        return tuple([(key,) for key, item in taken.items() if type(item) is Mark])
     to_marks: list[tuple[str | int, ...]] = []
     for key, item in taken.items() if type(taken) is dict else enumerate(taken):
         ways: Ways = ((),) if type(item) is Mark else below.get(id(item), ())

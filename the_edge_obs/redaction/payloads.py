@@ -17,14 +17,14 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias, TypeGuard
 
 from ..context import FlowState
-from ..secrets.keys import KEY_CLASSES, reveals
+from ..secrets.keys import KEY_CLASSES, MAX_COUNT, reveals
 from ..secrets.policies import BUILT_IN, Policy, followers
 from .marks import Mark, Ways
-from .snapshots import NAMES, secret, snapshot
+from .snapshots import NAMES, SMALL_ITEMS, SMALL_STRING, secret, snapshot
 
 PURE: Final = "THE_EDGE_OBS_PURE"
 PYTHON: Final = "pure Python"
-_INTERFACE: Final = 3  # of the native core that this version works with
+_INTERFACE: Final = 4  # of the native core that this version works with
 
 
 class Encoded(Protocol):
@@ -71,7 +71,11 @@ _native, CORE = _loaded()
 """``CORE`` says how payloads are captured, for people."""
 ENCODED: Final[type[Encoded]] = _native.Encoded if _native is not None else type("NoPayload", (), {})
 """The type of payloads that are bytes; without the native core, that of no value."""
-_core: Final = _native.Core(snapshot, _judge, KEY_CLASSES, NAMES) if _native is not None else None
+LINES: Final[Any] = None if _native is None else _native.Lines
+"""Joins the lines of payloads that are bytes; None without the native core."""
+_core: Final = (
+    None if _native is None else _native.Core(snapshot, _judge, KEY_CLASSES, NAMES, SMALL_ITEMS, SMALL_STRING, MAX_COUNT)
+)
 
 captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture
 """Return the payload of a value: ``snapshot``, or the same as bytes; the arguments are those of ``snapshot``."""

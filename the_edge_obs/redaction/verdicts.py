@@ -34,8 +34,10 @@ _FEW: Final = 32  # marks
 _REST: Final = "[+"  # how a mark of left out items begins
 _UNKNOWN: Final = object()
 _MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
-NEVER: Final = (b"",)
+_NEVER: Final = (b"",)
 _NONE_BELOW: Final[dict[int, Ways]] = {}
+PARENT: Final = '","parent_id":'
+NODE: Final = ',"node":'
 _ALWAYS_CLEAN: Final = (None, True, False)
 
 
@@ -86,6 +88,7 @@ class Remembered:
         clean_keys: Keys that are not cut and that scrubbing does not change.
         is_usual: Whether the flow knows no secret, and no redaction policy is active.
         repeats: Snapshots of lists that come again and again, by identity, which scrubbing does not change.
+        needles: What must not be in the bytes of a payload, or None before ``spelled``.
         start: The beginning of every line of the flow.
         above: The parent that was written last, and its part of a line.
         heads: The beginnings of the lines of spans, by number, with node and level: an exit has the same as its entry.
@@ -93,7 +96,7 @@ class Remembered:
     """
 
     __slots__ = (
-        "_clean", "_needles", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "repeats", "start", "version",
+        "_clean", "above", "clean", "clean_keys", "flow", "heads", "ids", "is_usual", "needles", "repeats", "start", "version",
     )  # fmt: skip
 
     def __init__(self, flow: FlowState) -> None:
@@ -104,12 +107,12 @@ class Remembered:
         self.is_usual = is_bare and process_policy() is BUILT_IN
         self._clean = _shared if is_bare else _Clean(_MAX_CHARS)
         self.clean, self.clean_keys = self._clean.values, self._clean.keys
-        self._needles: tuple[bytes, ...] | None = None
+        self.needles: tuple[bytes, ...] | None = None
         self.heads: dict[int, tuple[str, int, bytes]] = {}
         self.ids: dict[int, str] = {}
         self.repeats: dict[int, list[Any]] = {}
         self.start = f'{{"flow_id":"{flow.id}","span_id":"{flow.prefix}'
-        self.above: tuple[int | None, str] = (None, '","parent_id":null,"node":')
+        self.above: tuple[int | None, str] = (None, f"{PARENT}null{NODE}")
 
     def new_head(self, number: int, parent: int | None, node: str, level: int) -> tuple[str, int, bytes]:
         """Return the beginning of a line of a span, up to its timestamp, for a node and a level; cache it."""
@@ -118,8 +121,8 @@ class Remembered:
         above = self.above
         if above[0] != parent:
             parent_id = "null" if parent is None else f'"{self.flow.span_id(parent)}"'
-            above = self.above = parent, f'","parent_id":{parent_id},"node":'
-        text = f"{self.start}{number.to_bytes(8, 'big').hex('-', 6)}{above[1]}{_named(node, level)}"
+            above = self.above = parent, f"{PARENT}{parent_id}{NODE}"
+        text = f"{self.start}{number.to_bytes(8, 'big').hex('-', 6)}{above[1]}{named(node, level)}"
         head = self.heads[number] = node, level, text.encode()
         return head
 
@@ -196,21 +199,18 @@ class Remembered:
 
         All of it is searched at once. A secret that the flow knows is in the bytes as JSON spells it, wherever it is in a text.
         """
-        needles = self.needles()
-        return needles is not NEVER and payload.is_clean(needles)
+        return payload.is_clean(self.needles if self.needles is not None else self.spelled())
 
-    def needles(self) -> tuple[bytes, ...]:
-        """Return what must not be in the bytes of a payload; ``NEVER`` if all payloads must be read."""
-        if self._needles is None:
-            self._needles = self._spelled()
-        return self._needles
-
-    def _spelled(self) -> tuple[bytes, ...]:
+    def spelled(self) -> tuple[bytes, ...]:
+        """Return the ``needles``, and remember them; every payload has the empty one, if all must be read."""
         taints = self.flow.taints
         if taints.policy is not None or process_policy() is not BUILT_IN:
-            return NEVER
-        texts = [*taints.copied(), *map(str, taints.numbers), "…[+"] if taints else []
-        return tuple(dumps(text)[1:-1].encode("utf-8", "replace") for text in texts) if len(texts) <= _MANY else NEVER
+            self.needles = _NEVER
+        else:
+            texts = [*taints.copied(), *map(str, taints.numbers), "…[+"] if taints else []
+            spelled = tuple(dumps(text)[1:-1].encode("utf-8", "replace") for text in texts)
+            self.needles = spelled if len(spelled) <= _MANY else _NEVER
+        return self.needles
 
     def is_clean(self, text: str) -> bool:
         """Tell whether scrubbing leaves a text unchanged, and cache it if so."""
@@ -348,7 +348,8 @@ def remembered(flow: FlowState) -> Remembered:
 
 
 @lru_cache(maxsize=1024)
-def _named(node: str, level: int) -> str:
+def named(node: str, level: int) -> str:
+    """Return the text of a line from the name of the node to the timestamp."""
     name = dumps(node).encode("utf-8", "replace").decode()
     return f'{name},"level":"{level_name(level)}","timestamp":'
 

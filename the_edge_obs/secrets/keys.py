@@ -37,7 +37,7 @@ from .words import (
 
 MAX_KEY: Final = 256  # characters of a key
 _MAX_COUNTS: Final = 200  # items that are checked to tell whether all are counts
-_MAX_COUNT: Final = 99_999  # a larger number under a bare "token" is not a count
+MAX_COUNT: Final = 99_999  # a larger number under a bare "token" is not a count
 _LARGEST: Final = 10**40  # larger numbers are not secrets
 
 # TOKEN: a secret unless its value is a count or a piece of a text; WEAK: a secret if its value looks like one; ODD: not a key
@@ -343,7 +343,7 @@ def counts(value: Any) -> bool:
         kind = type(item)
         if issubclass(kind, dict) and dict.__len__(item):
             waiting.extend(islice(dict.values(item), _MAX_COUNTS))
-        elif (issubclass(kind, int) and not -_MAX_COUNT <= int.__int__(item) <= _MAX_COUNT) or not (
+        elif (issubclass(kind, int) and not -MAX_COUNT <= int.__int__(item) <= MAX_COUNT) or not (
             item is None or issubclass(kind, (int, float))
         ):
             return False

@@ -123,7 +123,10 @@ class Taints(set[str]):
             return None
         with _learning:
             known = self._secrets.get(secret)
-            if known is not None and known[0] <= is_token:
+            if known is not None:
+                if known[0] and not is_token:  # it stays as long as one that is learned now
+                    del self._secrets[secret]
+                    self._secrets[secret] = False, known[1]
                 return secret, known[1]
             size = sum(map(len, spelled))
             is_full = len(self._secrets) >= MAX_SECRETS or self.chars + size > MAX_CHARS

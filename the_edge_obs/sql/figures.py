@@ -105,7 +105,7 @@ def large_stats(files: Sequence[Path], skipped: Skipped, wanted: Collection[str]
     with tempfile.TemporaryDirectory(prefix="tea-obs-") as scratch, connected(scratch) as connection:
         noted = Skipped()
         try:
-            _read(connection, list(paths), wanted)
+            rest.others += [paths.pop(name) for name in _read(connection, list(paths), wanted)]
             _sort_out(connection, paths, rest, noted)
             test = flow_ids("flow_id", wanted) if wanted is not None else None
             rest.flows = {
@@ -130,23 +130,38 @@ def _log_name(file: Path) -> tuple[Path, str]:
     return file.parent, log_name(file.name)
 
 
-def _read(connection: Any, names: Sequence[str], wanted: Collection[str] | None) -> None:
-    """Make the table ``event`` of the lines of files."""
+def _read(connection: Any, names: Sequence[str], wanted: Collection[str] | None) -> list[str]:
+    """Make the table ``event`` of the lines of files, and return the files that DuckDB cannot read.
+
+    DuckDB 1 takes a line for JSON if its beginning is, and gives up when it looks into it. The file is found by halves.
+    """
     prepare(connection)
     where = of_flows(connection, wanted)
     connection.execute(script("figures"))
     into = "CREATE TEMP TABLE event AS"
-    for is_held, files in _batches(names):
+    failed: list[str] = []
+    waiting = list(_batches(names))[::-1]
+    while waiting:
+        is_held, files = waiting.pop()
         lines = NDJSON.format(files=listed(files), size=2 * MAX_LINE_BYTES)  # a longer object is an error
-        if is_held:
-            run(connection, f"CREATE OR REPLACE TEMP TABLE held AS SELECT json, filename FROM {lines}")
-            lines = "held"
-        connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW source AS SELECT json, filename FROM {lines} WHERE json IS NULL OR {where}"
-        )
-        run(connection, f"{into} {script('figures_events')}")
+        try:
+            if is_held:
+                run(connection, f"CREATE OR REPLACE TEMP TABLE held AS SELECT json, filename FROM {lines}")
+                lines = "held"
+            connection.execute(
+                f"CREATE OR REPLACE TEMP VIEW source AS SELECT json, filename FROM {lines} WHERE json IS NULL OR {where}"
+            )
+            run(connection, f"{into} {script('figures_events')}")
+        except duckdb().InvalidInputException:
+            if len(files) == 1:
+                failed += files
+            else:
+                half = len(files) // 2
+                waiting += [(is_held, files[half:]), (is_held, files[:half])]
+            continue
         into = "INSERT INTO event"
     connection.execute("DROP TABLE IF EXISTS held")
+    return failed
 
 
 def _batches(names: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:

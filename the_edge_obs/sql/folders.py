@@ -8,19 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..event import Event, Total
-from ..event_query import WholeIds
+from ..event_query import flow_ids
 from ..jsonl import Skipped
 from ..store.paths import LogPaths
 from ..store.run_stats import RunStats
 from ..store.summaries import FlowSummary
-from .duck import listed, quoted
-from .query import opened
+from .duck import listed
+from .query import SqlLog, opened
 
 _RUNS: Final = """
-SELECT flow_id, name, status, epoch(started), epoch(ended), duration_ms, events, errors, tokens, cost_usd, alone, attributes,
+SELECT flow_id, name, status, first_seen, last_seen, duration_ms, events, errors, tokens, cost_usd, alone, attributes,
     error_type, error_message, host, root, count(*) OVER (PARTITION BY flow_id) > 1
-FROM runs ORDER BY started, flow_id"""
+FROM all_runs ORDER BY first_seen, flow_id, root"""
 _COUNTS: Final = "SELECT count(*), coalesce(sum(events), 0)::BIGINT FROM runs WHERE {}"
+_IDS: Final = "SELECT DISTINCT flow_id FROM stored"
 _NODES: Final = """
 SELECT node, count(*), count(*) FILTER (status = 'error'), list(duration_ms) FILTER (duration_ms IS NOT NULL),
     list(tokens) FILTER (tokens IS NOT NULL), list(cost_usd) FILTER (cost_usd IS NOT NULL)
@@ -67,8 +68,8 @@ def table_stats(path: LogPaths, filters: Mapping[str, Any]) -> RunStats:
     """
     stats = RunStats()
     with opened(path, Skipped()) as log:
-        ((stats.runs, stats.events),) = log.query(_COUNTS.format(_of(filters))).rows
-        for name, count, errors, durations, tokens, costs in log.query(_NODES.format(_of(filters))).rows:
+        ((stats.runs, stats.events),) = log.query(_COUNTS.format(_of(log, filters))).rows
+        for name, count, errors, durations, tokens, costs in log.query(_NODES.format(_of(log, filters))).rows:
             node = stats.of(name)
             node.count, node.errors, node.durations = count, errors, array("d", durations or ())
             _add(node.tokens, map(_whole, tokens or ()))
@@ -96,7 +97,7 @@ def table_error_events(path: LogPaths, filters: Mapping[str, Any]) -> Iterator[E
         MissingExtraError, LogFileError: As ``table_runs``.
     """
     with opened(path, Skipped()) as log:
-        found = log.query(_OF_ERRORS.format(_of(filters)))
+        found = log.query(_OF_ERRORS.format(_of(log, filters)))
         for row in found.rows:
             event = dict(zip(found.columns, row, strict=True))
             event["data"], event["metrics"] = json.loads(event["data"]), json.loads(event["metrics"])
@@ -105,11 +106,11 @@ def table_error_events(path: LogPaths, filters: Mapping[str, Any]) -> Iterator[E
             yield event
 
 
-def _of(filters: Mapping[str, Any]) -> str:
-    """Return the condition that a flow id begins with one of the texts that the filters name, or is one of the whole ids."""
+def _of(log: SqlLog, filters: Mapping[str, Any]) -> str:
+    """Return the condition that a flow id is one of those that the filters choose."""
     wanted = filters.get("flow_id")
     if wanted is None:
         return "true"
-    if isinstance(wanted, WholeIds):
-        return f"list_contains({listed(list(wanted))}, flow_id)"
-    return f"list_bool_or([starts_with(lower(flow_id), one) FOR one IN [{', '.join(quoted(text.lower()) for text in wanted)}]])"
+    # DuckDB makes other small letters of some than Python.
+    is_wanted = flow_ids("flow_id", wanted)
+    return f"list_contains({listed([flow_id for (flow_id,) in log.query(_IDS).rows if is_wanted(flow_id)])}, flow_id)"

@@ -154,9 +154,9 @@ def of_flows(connection: Any, flow_ids: Collection[str] | None) -> str:
     """Return the condition of ``define_lines``. Whole ids, of which there may be many, are looked up in a table."""
     if flow_ids is None:
         return "true"
-    wanted = [flow_id.lower() for flow_id in flow_ids]
+    is_whole = isinstance(flow_ids, WholeIds)
+    wanted = list(flow_ids) if is_whole else [flow_id.lower() for flow_id in flow_ids]
     connection.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT unnest(?::VARCHAR[]) AS flow_id", [wanted])
-    tests = ["lower(json_extract_string(json, '$.flow_id')) IN (FROM chosen)"]
-    beginnings = [] if isinstance(flow_ids, WholeIds) else [flow_id for flow_id in wanted if not is_uuid(flow_id)]
-    tests += [f"starts_with(lower(json_extract_string(json, '$.flow_id')), {quoted(flow_id)})" for flow_id in beginnings]
-    return f"({' OR '.join(tests)})"
+    own = "json_extract_string(json, '$.flow_id')" if is_whole else "lower(json_extract_string(json, '$.flow_id'))"
+    beginnings = [] if is_whole else [flow_id for flow_id in wanted if not is_uuid(flow_id)]
+    return f"({' OR '.join([f'{own} IN (FROM chosen)', *(f'starts_with({own}, {quoted(flow_id)})' for flow_id in beginnings)])})"

@@ -102,7 +102,7 @@ LEFT JOIN by_hand USING (flow_id, span_id);
 CREATE VIEW spans AS SELECT * EXCLUDE (attributes, is_whole, has_entry) FROM all_spans;
 
 -- A run is a root. The roots of a flow are its spans of the highest rank (event.root_rank).
-CREATE VIEW runs AS
+CREATE VIEW all_runs AS
 WITH RECURSIVE span AS MATERIALIZED (FROM all_spans),
 ranked AS (
     SELECT *, (node = 'flow')::INTEGER + CASE WHEN parent_id IS NULL THEN 2 ELSE 0 END AS place FROM span WHERE is_whole
@@ -153,8 +153,10 @@ SELECT flow_id,
         ELSE coalesce(printf('%.12f', totals.cost_usd)::DOUBLE, 0) END AS cost_usd,
     coalesce(place = 2, false) AS alone,
     coalesce(attributes, '{}'::JSON) AS attributes,
-    error.type[:500] AS error_type, error.message[:500] AS error_message, host, roots.span_id AS root
+    error.type[:500] AS error_type, error.message[:500] AS error_message, host, roots.span_id AS root, first_seen, last_seen
 FROM counted
 LEFT JOIN roots USING (flow_id, number)
 LEFT JOIN totals USING (flow_id, number)
 LEFT JOIN failures USING (flow_id, number);
+
+CREATE VIEW runs AS SELECT * EXCLUDE (first_seen, last_seen) FROM all_runs;

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .run_filters import ORDERS
     from .run_lists import list_runs, runs
     from .sources import get_flow_log, iter_query, ordered_query, query
-    from .summaries import SHORT_SPAN, FlowSummary
+    from .summaries import SHORT_SPAN, FlowSummary, short_flow_id
 
 __all__ = [
     "ORDERS",
@@ -24,6 +24,7 @@ __all__ = [
     "ordered_query",
     "query",
     "runs",
+    "short_flow_id",
 ]
 
 if not TYPE_CHECKING:  # a type checker that saw this would accept every name
@@ -35,6 +36,6 @@ if not TYPE_CHECKING:  # a type checker that saw this would accept every name
             "run_filters": ("ORDERS",),
             "run_lists": ("list_runs", "runs"),
             "sources": ("get_flow_log", "iter_query", "ordered_query", "query"),
-            "summaries": ("SHORT_SPAN", "FlowSummary"),
+            "summaries": ("SHORT_SPAN", "FlowSummary", "short_flow_id"),
         },
     )

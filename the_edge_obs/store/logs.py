@@ -16,6 +16,7 @@ from ..event import Event, without_repeats
 from ..event_query import flow_ids, line_filter, matches, select
 from ..jsonl import LineFilter, Skipped, log_name
 from ..text import counted
+from .file_ends import only_flow_of
 from .ordering import in_time_order
 from .paths import file_names, is_one_file, log_files, named, no_logs, readable_events, unread
 
@@ -34,8 +35,8 @@ def log_events(
 
     Args:
         paths, skipped, filters: As there.
-        needed: A further test of raw lines, called before those of the filters. After the first event, lines that it rules out
-            are not parsed. Default None.
+        needed: A further test of raw lines, called before those of the filters. Lines that it rules out are not parsed. Default
+            None.
         progress: Called after each log with the number of logs that have been read and of those to read.
     """
     matches(filters)
@@ -81,17 +82,19 @@ def _streamed(
     """Yield the events of files and folders that may pass the filters; an event of a log and its compressed copy comes once."""
     empty, wanted = True, line_filter(filters)
     if needed is not None:
-        # Which files are read depends on whether there is an event, so the first one is not left out.
         needle, test, any_case = wanted or LineFilter(b"\n", lambda line: True)
-        wanted = LineFilter(needle, lambda line: (needed(line) or empty) and test(line), any_case)
-    for logs in _in_turn(paths, skipped, filters.get("flow_id")):
-        for done, log in enumerate(logs, 1):
+        wanted = LineFilter(needle, lambda line: needed(line) and test(line), any_case)
+    flow_id = filters.get("flow_id")
+    is_wanted = None if flow_id is None else flow_ids("flow_id", flow_id)
+    logs = list(logs_of(paths, skipped))
+    for done, log in enumerate(logs, 1):
+        if is_wanted is None or _may_have(log, is_wanted):
             for event in read_log(paths, log, skipped, wanted):
                 empty = False
                 yield event
-            progress(done, len(logs))
-        if not empty:
-            return
+        else:
+            skipped.unread = True
+        progress(done, len(logs))
     if empty and not (skipped.unread and any(_has_events(file) for file in log_files(paths, Skipped()))):
         raise nothing_in(paths, skipped)
 
@@ -99,27 +102,17 @@ def _streamed(
 _ID_IN_NAME: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def _in_turn(paths: Sequence[Path], skipped: Skipped, flow_id: Any) -> Iterator[list[Log]]:
-    """Yield the logs to read, then those to read if no event was found in the first ones.
+def _may_have(log: Log, is_wanted: Callable[[str], bool]) -> bool:
+    """Tell whether a log may have events of the wanted flows.
 
-    A file that is named after a flow, as handlers name theirs, holds that flow: of a folder, those named after the wanted flows
-    come first, with those that are named after none.
-
-    Args:
-        paths: Log files and folders.
-        skipped: Records the paths that cannot be read.
-        flow_id: The beginning of an id, or a list, as in the filters; None for every flow.
+    One that is named after another flow has none if its totals say that it holds a single run. Names alone do not tell: files
+    that were joined have the name of one, and the id in a name may be that of a host or a job.
     """
-    logs = list(logs_of(paths, skipped))
-    if flow_id is None or len(logs) == 1:
-        yield logs
-        return
-    is_wanted = flow_ids("flow_id", flow_id)
-    names = [(log, [name.lower() for name in _ID_IN_NAME.findall(log.name[1])]) for log in logs]
-    if any(any(map(is_wanted, ids)) for _, ids in names):
-        yield [log for log, ids in names if not ids or any(map(is_wanted, ids))]
-        logs = [log for log, ids in names if ids and not any(map(is_wanted, ids))]
-    yield logs
+    ids = _ID_IN_NAME.findall(log.name[1])
+    if not ids or any(map(is_wanted, ids)):
+        return True
+    flow_id = only_flow_of(log.files[0]) if log.may_have_totals else None
+    return flow_id is None or is_wanted(flow_id)
 
 
 class Log(NamedTuple):
@@ -130,8 +123,8 @@ class Log(NamedTuple):
 
     @property
     def may_have_totals(self) -> bool:
-        """Whether its last line can be read without the others."""
-        return self.files[0].endswith(".jsonl")
+        """Whether the last line of its only file can be read without the others."""
+        return len(self.files) == 1 and self.files[0].endswith(".jsonl")
 
 
 def logs_of(paths: Sequence[Path], skipped: Skipped) -> Iterator[Log]:

@@ -30,8 +30,8 @@ from ..errors import ConfigurationError, DurationError, LogFileError
 from ..event import MAX_LINE_BYTES
 from ..files import drafted, is_draft, leased, open_regular, reason_of
 from ..jsonl import SUFFIXES, log_name, parsed, read_events, set_aside_name
-from ..recording.records import is_last
 from ..text import seconds_of
+from .file_ends import summary_of_file
 from .full_record import full_files
 from .summaries import summarise
 
@@ -209,18 +209,15 @@ def _use_of(path: Path, status: os.stat_result, now: float) -> str:
     if age < RESTING:
         return "it is being written"
     # A compressed log is not written to any more.
-    if age < ABANDONED and not path.name.endswith(".gz") and not _is_finished(path, status):
+    if age < ABANDONED and not path.name.endswith(".gz") and not _is_finished(path):
         return "a flow in it has not ended"
     return ""
 
 
-def _is_finished(path: Path, status: os.stat_result) -> bool:
+def _is_finished(path: Path) -> bool:
     """Tell whether every flow in a log has ended."""
-    with _opened(path) as file:
-        file.seek(max(0, status.st_size - _TAIL))
-        last = parsed(file.read().rstrip(b"\n").rpartition(b"\n")[2])
-    # If the file is named after a flow and its last line is the end of that flow, it need not be read completely.
-    if isinstance(last, dict) and last["flow_id"] in path.name and last["parent_id"] is None and is_last(last):
+    # If the totals in its last line say that the file holds a single run, which has ended, it need not be read completely.
+    if summary_of_file(path) is not None:
         return True
     return all(flow.status not in ("running", "unknown") for flow in summarise(read_events(path)))
 
@@ -259,7 +256,7 @@ def _compressed(log: _Log, dry_run: bool) -> Deed:
     if log.in_use or path.name.endswith(".gz"):
         return _kept(log, log.in_use)
     try:
-        if not _is_finished(path, log.status):
+        if not _is_finished(path):
             return _kept(log, "a flow in it has no end")
         if os.path.lexists(_zipped(path)):
             return _tidied(log, dry_run)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..event_query import WholeIds
+from ..event_query import OwnSpans, WholeIds
 from ..jsonl import Skipped
 from .logs import log_events
 from .paths import LogPaths, paths_of
-from .summaries import FlowSummary
+from .summaries import FlowSummaries, FlowSummary
 
 
 def filters_of(log: LogPaths, runs: Sequence[FlowSummary]) -> dict[str, Any]:
@@ -28,23 +28,29 @@ def filters_of(log: LogPaths, runs: Sequence[FlowSummary]) -> dict[str, Any]:
     return filters
 
 
-def _spans(log: LogPaths, runs: Sequence[FlowSummary], flow_ids: WholeIds) -> list[str]:
-    """Return the ids of all spans of the runs."""
+def _spans(log: LogPaths, runs: Sequence[FlowSummary], flow_ids: WholeIds) -> OwnSpans:
+    """Return all spans of the runs. As in lists of runs, spans below no root are of the first run of their flow."""
     parents: dict[tuple[str, str], str | None] = {}
+    flows = FlowSummaries()
     for event in log_events(paths_of(log), Skipped(), {"flow_id": flow_ids}):
         parents.setdefault((event["flow_id"], event["span_id"]), event["parent_id"])
-    is_chosen = {(run.flow_id, run.root if run.shares_flow else None) for run in runs}
-    verdicts: dict[tuple[str, str], bool] = {}
+        flows.add(event)
+    roots: dict[str, list[str | None]] = {}  # by flow, those of its runs, the first run first
+    for run in flows:
+        roots.setdefault(run.flow_id, []).append(run.root)
+    is_chosen = {(run.flow_id, run.root) for run in runs}
+    verdicts = {(flow_id, root): (flow_id, root) in is_chosen for flow_id, own in roots.items() for root in own if len(own) > 1}
     for key in parents:
         flow_id, at = key
-        path = []
+        path: list[str] = []
         while (flow_id, at) not in verdicts:
             path.append(at)
-            verdicts[flow_id, at] = (flow_id, None) in is_chosen or (flow_id, at) in is_chosen
             above = parents.get((flow_id, at))
-            if verdicts[flow_id, at] or above is None:
+            if above is None or above in path:
+                first = roots[flow_id][0]
+                verdicts[flow_id, at] = len(roots[flow_id]) == 1 or (flow_id, first) in is_chosen
                 break
             at = above
         for span_id in path:
             verdicts[flow_id, span_id] = verdicts[flow_id, at]
-    return [span_id for flow_id, span_id in parents if verdicts[flow_id, span_id]]
+    return OwnSpans(key for key in parents if verdicts[key])

@@ -127,11 +127,12 @@ def attribute_text(value: Any) -> str:
 
 def _flow_id(name: str, value: Any, now: float) -> Test:
     texts = tuple(text.lower() for text in strings(name, value))
-    of_runs = [(flow, span) for flow, slash, span in (text.partition("/") for text in texts) if slash]
+    of_runs = [(flow, span) for flow, slash, span in (text.rpartition("/") for text in texts) if slash]
 
     def test(run: FlowSummary) -> bool:
         flow_id = run.flow_id.lower()
-        if flow_id.startswith(texts):  # also an id with a slash in it, which other writers may have
+        # Also ids with slashes in them, which other writers may have.
+        if flow_id.startswith(texts) or run.run_id.lower() in texts:
             return True
         return any(flow_id.startswith(flow) and (run.root or "").lower().endswith(span) for flow, span in of_runs)
 

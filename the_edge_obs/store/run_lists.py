@@ -102,7 +102,7 @@ class _Reader:
         """
         known, is_empty = frozenset(self._shared), True
         for log in logs_of(self._paths, self._skipped):
-            run = summary_of_file(log.files[0]) if len(log.files) == 1 and log.may_have_totals else None
+            run = summary_of_file(log.files[0]) if log.may_have_totals else None
             if run is not None and hash(run.flow_id) not in known:
                 self._note(run.flow_id)
                 found: Iterator[FlowSummary] = iter((run,))

@@ -5,6 +5,7 @@ A run is a root. Most flows have one. Requests that continue one foreign trace a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -28,10 +29,17 @@ from ..redaction.marks import REDACTED
 
 SHORT_SPAN: Final = 12
 """How many characters from the end of a span id tell spans of a flow apart: the beginning is that of the flow."""
+_SHORT_FLOW: Final = 8
+_RANDOM_ID: Final = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 MAX_ATTRIBUTES: Final = 20
 """How many attributes of a run are kept, and"""
 MAX_ATTRIBUTE: Final = 200
 """how many characters a text may have to be one."""
+
+
+def short_flow_id(flow_id: str) -> str:
+    """Return what names a flow where there is little room: the beginning of a UUID. Other ids may begin alike, and stay whole."""
+    return flow_id[:_SHORT_FLOW] if _RANDOM_ID.fullmatch(flow_id) else flow_id
 
 
 @dataclass(slots=True)
@@ -78,6 +86,11 @@ class FlowSummary:
     def run_id(self) -> str:
         """What names the run: its flow id; if further runs have that, also the end of its root's span id, after a slash."""
         return f"{self.flow_id}/{self.root[-SHORT_SPAN:]}" if self.shares_flow and self.root else self.flow_id
+
+    @property
+    def short_id(self) -> str:
+        """``run_id`` where there is little room; filters by flow accept it."""
+        return short_flow_id(self.flow_id) + self.run_id[len(self.flow_id) :]
 
     def count(self, event: Event) -> None:
         """Count an event, extend the run's time to it, and keep the first error."""

@@ -1,7 +1,7 @@
 //! The capture of values.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use the_edge_obs::redaction::{Verdict, MAX_STRING};
 
 use crate::encoded::Encoded;
 use crate::keys::Keys;
-use crate::pass::{Buffers, Other, Pass, Question, Step, Ways, SMALL_STRING};
+use crate::pass::{Buffers, Other, Pass, Question, Rules, Step, Ways};
 use crate::reading::{Maker, Names};
 
 /// The most classifiers whose keys are remembered.
@@ -26,12 +26,15 @@ const MAX_CLASSES: usize = 64;
 ///     judge: ``judge(verdict, value, key, siblings, flow)`` tells whether a value is a secret, which the flow has learned then.
 ///     classes: The classifier of keys that is used where none is given.
 ///     names: Keys that make a ``value`` beside them secret.
+///     small_items: The most items of a dict in which such a name is looked for.
+///     small_string: The most characters of a text that is looked up among the secrets of a flow.
+///     max_count: A larger number under a bare ``token`` is not a count.
 #[pyclass(frozen, module = "the_edge_obs_native")]
 pub struct Core {
     snapshot: Py<PyAny>,
     judge: Py<PyAny>,
     classes: Py<PyAny>,
-    names: HashSet<String>,
+    rules: Rules,
     is_off: AtomicBool,
     memory: Mutex<Memory>,
 }
@@ -54,15 +57,21 @@ impl Core {
         judge: Py<PyAny>,
         classes: Py<PyAny>,
         names: &Bound<'_, PyFrozenSet>,
+        small_items: usize,
+        small_string: usize,
+        max_count: i64,
     ) -> PyResult<Core> {
+        let names = names.iter().map(|name| name.extract());
         Ok(Core {
             snapshot,
             judge,
             classes,
-            names: names
-                .iter()
-                .map(|name| name.extract())
-                .collect::<PyResult<_>>()?,
+            rules: Rules {
+                names: names.collect::<PyResult<_>>()?,
+                small_items,
+                small_string,
+                max_count,
+            },
             is_off: AtomicBool::new(false),
             memory: Mutex::default(),
         })
@@ -207,13 +216,13 @@ impl Core {
             }
         };
         let buffers = &mut memory.buffers;
-        let walk = || Pass::walk(value, taints, keys, &self.names, buffers, questions);
+        let walk = || Pass::walk(value, taints, keys, &self.rules, buffers, questions);
         // A panic would stop the observed program: Python takes the value then.
         let Ok(are_keys_clean) = catch_unwind(AssertUnwindSafe(walk)).unwrap_or(Err(Other)) else {
             return Ok(None);
         };
         let ways = memory.told.told(py, &buffers.ways)?;
-        let encoded = Encoded::new(py, &buffers.out, ways, &buffers.texts, are_keys_clean);
+        let encoded = Encoded::new(py, &buffers.out, ways, are_keys_clean);
         if memory.keys.len() > MAX_CLASSES {
             memory.keys.clear();
         }
@@ -231,7 +240,7 @@ impl Core {
         let value = question.value.bind(py);
         // A question before may have let the flow learn it.
         if let (Some(taints), Ok(text)) = (taints, value.cast_exact::<PyString>()) {
-            if text.len()? <= SMALL_STRING && taints.contains(text)? {
+            if text.len()? <= self.rules.small_string && taints.contains(text)? {
                 return Ok(true);
             }
         }

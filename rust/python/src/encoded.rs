@@ -8,7 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use the_edge_obs::redaction::{secret_spans, KeyClasses};
 
-use crate::json::unescaped;
+use crate::json::{texts, unescaped};
+
+/// The bytes of the shortest text that can hold a secret.
+const SHORTEST: usize = 7;
 
 const UNKNOWN: u8 = 0;
 const CLEAN: u8 = 1;
@@ -21,44 +24,39 @@ const LARGE: usize = 16 * 1024;
 /// A payload as compact JSON. It refers to no container, so the garbage collector has nothing to do with it.
 #[pyclass(frozen, module = "the_edge_obs_native")]
 pub struct Encoded {
-    pub json: Py<PyBytes>,
-    pub ways: Py<PyTuple>,
-    /// Where the texts are in which a secret may stand, first and last bytes.
-    texts: Box<[(u32, u32)]>,
+    json: Py<PyBytes>,
+    ways: Py<PyTuple>,
     verdict: AtomicU8,
 }
 
 impl Encoded {
     /// Returns a payload of JSON in UTF-8, with the ways to the placeholders in it.
-    pub fn new(
-        py: Python<'_>,
-        json: &[u8],
-        ways: Py<PyTuple>,
-        texts: &[(u32, u32)],
-        are_keys_clean: bool,
-    ) -> Encoded {
-        let verdict = if !are_keys_clean {
-            UNCLEAN
-        } else if texts.is_empty() {
-            CLEAN
-        } else {
-            UNKNOWN
-        };
+    pub fn new(py: Python<'_>, json: &[u8], ways: Py<PyTuple>, are_keys_clean: bool) -> Encoded {
+        let verdict = if are_keys_clean { UNKNOWN } else { UNCLEAN };
         Encoded {
             json: PyBytes::new(py, json).unbind(),
             ways,
-            texts: texts.into(),
             verdict: AtomicU8::new(verdict),
         }
     }
 
     /// Tells whether other threads run during the next search.
     pub fn lets_others_run(&self, py: Python<'_>) -> bool {
-        self.verdict.load(Ordering::Relaxed) == UNKNOWN && self.json.as_bytes(py).len() >= LARGE
+        self.verdict.load(Ordering::Relaxed) == UNKNOWN && self.bytes(py).len() >= LARGE
+    }
+
+    /// Returns the JSON.
+    pub fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        self.json.as_bytes(py)
+    }
+
+    /// Returns the ways to what was redacted.
+    pub fn all_ways<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyTuple> {
+        self.ways.bind(py)
     }
 
     /// Tells whether no text has a secret in it. The answer is remembered.
-    fn has_no_secret(&self, py: Python<'_>) -> bool {
+    pub fn has_no_secret(&self, py: Python<'_>) -> bool {
         let known = self.verdict.load(Ordering::Relaxed);
         if known != UNKNOWN {
             return known == CLEAN;
@@ -67,9 +65,9 @@ impl Encoded {
         let json = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
         let search = AssertUnwindSafe(|| {
             if json.len() < LARGE {
-                is_every_text_clean(json, &self.texts)
+                is_every_text_clean(json)
             } else {
-                py.detach(|| is_every_text_clean(json, &self.texts))
+                py.detach(|| is_every_text_clean(json))
             }
         });
         let is_clean = catch_unwind(search).unwrap_or(false);
@@ -80,25 +78,23 @@ impl Encoded {
 }
 
 /// Tells whether no text of a payload has a secret in it.
-fn is_every_text_clean(json: &str, texts: &[(u32, u32)]) -> bool {
+fn is_every_text_clean(json: &str) -> bool {
     let classes = KeyClasses::built_in();
-    texts.iter().all(|(start, end)| {
-        let text = json.get(*start as usize..*end as usize);
-        text.is_some_and(|text| secret_spans(&unescaped(text), classes).is_empty())
-    })
+    texts(json)
+        .all(|text| text.len() < SHORTEST || secret_spans(&unescaped(text), classes).is_empty())
 }
 
 #[pymethods]
 impl Encoded {
     /// The payload as compact JSON.
-    #[getter(json)]
-    fn json_bytes(&self, py: Python<'_>) -> Py<PyBytes> {
+    #[getter]
+    fn json(&self, py: Python<'_>) -> Py<PyBytes> {
         self.json.clone_ref(py)
     }
 
     /// The ways to what was redacted: keys and indices, from the outside in.
-    #[getter(ways)]
-    fn ways_tuple(&self, py: Python<'_>) -> Py<PyTuple> {
+    #[getter]
+    fn ways(&self, py: Python<'_>) -> Py<PyTuple> {
         self.ways.clone_ref(py)
     }
 

@@ -106,6 +106,82 @@ pub fn is_plain_float(number: f64) -> bool {
     number == 0.0 || (1e-4..1e16).contains(&number.abs())
 }
 
+/// Appends a float that is a number of thousandths, as most are; returns whether it is one.
+///
+/// With so few digits, no shorter text is the same float, and no other one as short.
+pub fn short_float(number: f64, out: &mut Vec<u8>) -> bool {
+    let scaled = number * 1e3;
+    let thousandths = scaled as i64;
+    let is_short = thousandths.unsigned_abs() < 1_000_000_000_000_000
+        && thousandths as f64 == scaled
+        && thousandths as f64 / 1e3 == number
+        && (thousandths != 0 || number.is_sign_positive());
+    if is_short {
+        fixed(thousandths, 3, out);
+    }
+    is_short
+}
+
+/// Appends a number of tenths, hundredths and so on as a number with a point, without zeros at the end.
+pub fn fixed(number: i64, places: usize, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 32];
+    let point = digits.len() - 1 - places;
+    let (mut rest, mut start) = (number.unsigned_abs(), digits.len());
+    while rest > 0 || start >= point {
+        start -= 1;
+        if start == point {
+            digits[start] = b'.';
+        } else {
+            digits[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+    }
+    let zeros = digits[point + 2..]
+        .iter()
+        .rev()
+        .take_while(|digit| **digit == b'0');
+    let end = digits.len() - zeros.count();
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[start..end]);
+}
+
+/// Returns the texts in compact JSON that are not keys, with their escapes.
+pub fn texts(json: &str) -> impl Iterator<Item = &str> {
+    let mut at = 0;
+    std::iter::from_fn(move || loop {
+        let bytes = json.as_bytes();
+        while *bytes.get(at)? != b'"' {
+            at += 1;
+        }
+        let start = at + 1;
+        let mut end = start;
+        loop {
+            end += text_bytes(bytes.get(end..)?)?;
+            if *bytes.get(end)? == b'"' {
+                break;
+            }
+            end += 2; // a backslash and what it escapes
+        }
+        at = end + 1;
+        if bytes.get(at) != Some(&b':') {
+            return json.get(start..end);
+        }
+    })
+}
+
+/// Returns how many bytes of JSON within a text come before its end, or before an escape.
+fn text_bytes(bytes: &[u8]) -> Option<usize> {
+    // Most keys and many texts end at once: then to begin a search would take longer than the search.
+    let few = bytes.get(..CHUNK).unwrap_or(bytes);
+    let count = plain_bytes(few);
+    if count < few.len() {
+        return Some(count);
+    }
+    memchr::memchr2(b'"', b'\\', &bytes[count..]).map(|more| count + more)
+}
+
 /// Returns a text without the escapes that [`string`] wrote.
 pub fn unescaped(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\\', text.as_bytes()).is_none() {

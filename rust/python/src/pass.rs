@@ -19,14 +19,17 @@ use the_edge_obs::redaction::{
 use crate::json;
 use crate::keys::{Key, Keys};
 
-/// The most characters of a text that is looked up among the secrets.
-pub const SMALL_STRING: usize = 1_024;
-/// The most items of a dict in which a name is looked for beside a value.
-const SMALL_ITEMS: usize = 32;
-/// A larger number under a bare `token` is not a count.
-const MAX_COUNT: i64 = 99_999;
-/// The bytes of the shortest text that can hold a secret.
-const SHORTEST: usize = 7;
+/// The rules of the Python package for a pass.
+pub struct Rules {
+    /// Keys that make a `value` beside them secret.
+    pub names: HashSet<String>,
+    /// The most items of a dict in which a name is looked for beside a value.
+    pub small_items: usize,
+    /// The most characters of a text that is looked up among the secrets.
+    pub small_string: usize,
+    /// A larger number under a bare `token` is not a count.
+    pub max_count: i64,
+}
 
 /// A borrowed reference.
 type Ref = *mut ffi::PyObject;
@@ -60,12 +63,10 @@ pub struct Question {
 /// A pass over a value.
 pub struct Pass<'a> {
     pub keys: &'a mut Keys,
-    pub names: &'a HashSet<String>,
+    rules: &'a Rules,
     /// The set of secrets that the flow knows, or null.
     pub taints: Ref,
     pub out: &'a mut Vec<u8>,
-    /// Where the texts are in which a secret may stand, first and last bytes.
-    pub texts: &'a mut Vec<(u32, u32)>,
     /// The ways to what was redacted.
     pub ways: &'a mut Ways,
     /// What Python has to judge, in order; and how many of these were passed.
@@ -82,7 +83,6 @@ pub struct Pass<'a> {
 #[derive(Default)]
 pub struct Buffers {
     pub out: Vec<u8>,
-    pub texts: Vec<(u32, u32)>,
     pub ways: Ways,
 }
 
@@ -102,7 +102,6 @@ impl Buffers {
             self.out = Vec::new();
         }
         self.out.clear();
-        self.texts.clear();
         self.ways.steps.clear();
         self.ways.ends.clear();
         self.ways.keys.clear();
@@ -117,17 +116,16 @@ impl<'a> Pass<'a> {
         value: &Bound<'_, PyAny>,
         taints: Option<&Bound<'_, PyAny>>,
         keys: &'a mut Keys,
-        names: &'a HashSet<String>,
+        rules: &'a Rules,
         buffers: &'a mut Buffers,
         questions: &'a mut Vec<Question>,
     ) -> Result<bool, Other> {
         buffers.clear();
         let mut pass = Pass {
             keys,
-            names,
+            rules,
             taints: taints.map_or(null_mut(), |taints| taints.as_ptr()),
             out: &mut buffers.out,
-            texts: &mut buffers.texts,
             ways: &mut buffers.ways,
             questions,
             asked: 0,
@@ -153,13 +151,7 @@ impl<'a> Pass<'a> {
                 return Err(Other);
             }
             self.chars -= chars;
-            let text = utf8(value)?;
-            let start = self.out.len();
-            json::string(text, self.out);
-            if text.len() >= SHORTEST {
-                self.texts
-                    .push((start as u32 + 1, self.out.len() as u32 - 1));
-            }
+            json::string(utf8(value)?, self.out);
         } else if kind == &raw mut ffi::PyDict_Type {
             self.dict(value, way, depth)?;
         } else if kind == &raw mut ffi::PyList_Type {
@@ -190,8 +182,12 @@ impl<'a> Pass<'a> {
     }
 
     unsafe fn float(&mut self, value: Ref) -> Result<(), Other> {
-        if !json::is_plain_float(ffi::PyFloat_AsDouble(value)) {
+        let number = ffi::PyFloat_AsDouble(value);
+        if !json::is_plain_float(number) {
             return Err(Other);
+        }
+        if json::short_float(number, self.out) {
+            return Ok(());
         }
         // Of two shortest texts, Python takes the even one, and Rust does not.
         let shown = ffi::PyObject_Repr(value);
@@ -273,7 +269,7 @@ impl<'a> Pass<'a> {
         }
         let text = utf8(key)?;
         let object = owned(key);
-        Ok(self.keys.remember(object, text, self.names))
+        Ok(self.keys.remember(object, text, &self.rules.names))
     }
 
     unsafe fn note(&mut self, way: &Way<'_>) -> Result<(), Other> {
@@ -297,7 +293,7 @@ impl<'a> Pass<'a> {
 
     /// Tells whether a dict may name a secret that is the value beside the name: `{"name": "password", "value": "x"}`.
     unsafe fn may_have_name(&mut self, dict: Ref) -> Result<bool, Other> {
-        if ffi::PyDict_Size(dict) > SMALL_ITEMS as isize {
+        if ffi::PyDict_Size(dict) > self.rules.small_items as isize {
             return Ok(true);
         }
         let mut has_name = false;
@@ -327,7 +323,7 @@ impl<'a> Pass<'a> {
         }
         let name = utf8(value)?;
         let is_short = name.bytes().filter(|byte| *byte == b' ').count() < 3;
-        Ok(is_short && is_sure(self.keys.of_text(name, self.names).verdict))
+        Ok(is_short && is_sure(self.keys.of_text(name, &self.rules.names).verdict))
     }
 
     /// Tells whether a value under a secret key is a secret; true as well where Python must be asked first.
@@ -349,10 +345,10 @@ impl<'a> Pass<'a> {
                 return Ok(is_secret);
             }
         }
-        if verdict == Verdict::Token && is_count(kind, value) {
+        if verdict == Verdict::Token && is_count(kind, value, self.rules.max_count) {
             return Ok(false);
         }
-        if knows(self.taints, value)? {
+        if knows(self.taints, value, self.rules.small_string)? {
             return Ok(true);
         }
         let siblings = if verdict == Verdict::Token {
@@ -417,7 +413,7 @@ impl<'a> Pass<'a> {
             return Ok(false);
         }
         let name = utf8(first)?;
-        Ok(is_sure(self.keys.of_text(name, self.names).verdict))
+        Ok(is_sure(self.keys.of_text(name, &self.rules.names).verdict))
     }
 }
 
@@ -427,20 +423,20 @@ fn is_sure(verdict: Verdict) -> bool {
 }
 
 /// Tells whether the value under a bare `token` counts tokens.
-unsafe fn is_count(kind: *mut ffi::PyTypeObject, value: Ref) -> bool {
+unsafe fn is_count(kind: *mut ffi::PyTypeObject, value: Ref, most: i64) -> bool {
     if kind != &raw mut ffi::PyLong_Type {
         return kind == &raw mut ffi::PyFloat_Type;
     }
     let mut overflow = 0;
     let number = ffi::PyLong_AsLongLongAndOverflow(value, &mut overflow);
-    overflow == 0 && (-MAX_COUNT..=MAX_COUNT).contains(&number)
+    overflow == 0 && (-most..=most).contains(&number)
 }
 
 /// Tells whether a value is among the secrets that a flow knows.
-unsafe fn knows(taints: Ref, value: Ref) -> Result<bool, Other> {
+unsafe fn knows(taints: Ref, value: Ref, longest: usize) -> Result<bool, Other> {
     if taints.is_null()
         || ffi::Py_TYPE(value) != &raw mut ffi::PyUnicode_Type
-        || ffi::PyUnicode_GetLength(value) > SMALL_STRING as isize
+        || ffi::PyUnicode_GetLength(value) > longest as isize
     {
         return Ok(false);
     }

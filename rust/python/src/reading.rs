@@ -164,14 +164,14 @@ impl<'py> Maker<'_, 'py> {
         if !encoded.is_clean(py, self.needles).ok()? {
             return None;
         }
-        let ways = encoded.ways.bind(py);
+        let ways = encoded.all_ways(py);
         let cut = if ways.is_empty() {
             None
         } else {
             let paths = self.cuts.get_item((key, ways)).ok()??;
             Some(PyList::new(py, paths.cast_exact::<PyTuple>().ok()?.iter()).ok()?)
         };
-        let json = std::str::from_utf8(encoded.json.as_bytes(py)).ok()?;
+        let json = std::str::from_utf8(encoded.bytes(py)).ok()?;
         data.set_item(key, read(py, json, self.names)?).ok()?;
         if let Some(cut) = cut {
             data.set_item(intern!(py, "cut"), cut).ok()?;

@@ -23,11 +23,13 @@ from ..model import CodeBody, FanOutBody, LoopBody, Node, Plan, StepsBody, Subfl
 from ..runner import Flow, load
 from .deciding import KINDS, Asked, RecordedAnswers, Rules
 from .folding import Ignored
+from .places import STRUCTURE
 from .recording import Call, Recording
 from .stopping import BEYOND, Stop
 
 _FILE: Final = "flow-{flow_id}.jsonl"
 _OUTWARD: Final = ("enabled", "handlers", "propagate", "record")  # keys of a block that say where events go
+_IN_TURN: Final = STRUCTURE - {"parallel"}  # nodes that run their steps one after the other
 
 
 @dataclass(frozen=True)
@@ -248,15 +250,24 @@ def check_state(recording: Recording, given: Sequence[str]) -> None:
 
 
 def _failure_of(log: FlowLog) -> tuple[Any, ...]:
-    """Return the class of a run's error, and the steps that lead to where it failed."""
+    """Return the class of a run's error, and the steps that lead to where it failed.
+
+    What runs one step after the other failed in the last one, or after it, as where no rule of a ``goto`` holds. Failures before
+    that were handled.
+    """
     spans, (top, *_) = {span.span_id: span for span in log.spans}, log.roots
     labels: list[str] = []
-    last: SpanInfo | None = top
-    while last is not None:
-        labels.append(last.step or last.node)
-        failed = [child for child in map(spans.get, last.children) if child is not None and child.status == "error"]
-        last = failed[-1] if failed else None
-    return (top.status, (top.error or {}).get("type"), *labels[1:])
+    at: SpanInfo = top
+    while children := [child for child in map(spans.get, at.children) if child is not None]:
+        if at.node not in _IN_TURN:
+            children = [child for child in children if child.status == "error"]
+        if not children:
+            break
+        at = children[-1]
+        labels.append(at.step or at.node)
+        if at.status != "error":
+            break
+    return (top.status, (top.error or {}).get("type"), at.status, *labels)
 
 
 def _observed(flow: Flow, answers: RecordedAnswers, log_dir: str | os.PathLike[str] | None) -> Flow:

@@ -13,14 +13,13 @@ from ...event import EVENT_TYPES, LEVELS, SPAN_EVENTS, STATUSES, Event
 from ...event_query import WholeIds
 from ...flow_log import SpanInfo, build_flow_log
 from ...jsonl import Skipped
-from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, list_runs, ordered_query
+from ...store import ORDERS, SHORT_SPAN, FlowSummary, filters_of, iter_query, list_runs, ordered_query, short_flow_id
 from ...store.error_events import events_of_errors
 from ...store.error_groups import error_groups
 from ...store.run_stats import node_stats
 from ...text import View, clock_text, duration_text
 from ...tree import DrawnSpan, drawn, origin
 
-_SHORT_RUN: Final = 8  # characters from the beginning of a flow id
 _KNOWN: Final = 5  # runs that an error names
 _RUNS, _EVENTS, _GROUPS = 20, 30, 20
 _WIDTH: Final = 120
@@ -88,7 +87,7 @@ def _runs(logs: Logs, **filters: Any) -> list[FlowSummary]:
 
 def _run_facts(run: FlowSummary) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "run": _short_run(run),
+        "run": run.short_id,
         "host": run.resource["host"] if run.resource else None,
         "name": run.name,
         "status": run.status,
@@ -103,11 +102,6 @@ def _run_facts(run: FlowSummary) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in (None, 0, {})}
 
 
-def _short_run(run: FlowSummary) -> str:
-    flow_id, slash, span = run.run_id.partition("/")
-    return flow_id[:_SHORT_RUN] + slash + span
-
-
 def _chosen(logs: Logs, wanted: str) -> dict[str, Any]:
     """Return the filters of the events of the run that an argument names; the id of a trace names all of its runs.
 
@@ -120,15 +114,17 @@ def _chosen(logs: Logs, wanted: str) -> dict[str, Any]:
             raise FlowNotFoundError(f"no run of this folder has failed; {_latest(logs)}")
         return filters_of(logs.folders, found)
     found = _runs(logs, flow_id=wanted)
+    exact = [run for run in found if wanted in (run.flow_id, run.run_id)]  # ids of other writers may begin with others
+    found = exact or found
     ids = {run.flow_id for run in found}
-    if wanted and len(ids) == 1:
+    if len(ids) == 1 and (wanted or exact):
         return filters_of(logs.folders, found) if "/" in wanted else {"flow_id": WholeIds(ids)}
     problem = f"{len(ids)} runs begin with {wanted[:40]!r}" if ids else f"no run begins with {wanted[:40]!r}"
     raise FlowNotFoundError(f"{problem}; {_latest(logs)}")
 
 
 def _latest(logs: Logs) -> str:
-    known = [f"{_short_run(run)} ({run.name}, {run.status})" for run in _runs(logs, last=_KNOWN, sort="-start")]
+    known = [f"{run.short_id} ({run.name}, {run.status})" for run in _runs(logs, last=_KNOWN, sort="-start")]
     return f"give last, last-failed or an id; the latest runs: {', '.join(known)}"
 
 
@@ -188,7 +184,7 @@ def _above(log: FlowLog, span: SpanInfo) -> list[SpanInfo]:
 
 def _event_facts(event: Event, *, with_run: bool = False) -> dict[str, Any]:
     facts = {
-        "run": event["flow_id"][:_SHORT_RUN] if with_run else None,
+        "run": short_flow_id(event["flow_id"]) if with_run else None,
         "time": clock_text(event["timestamp"]),
         "level": event["level"],
         "node": event["node"],
@@ -219,7 +215,7 @@ def _show_run(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
     if failed is None:
         failed = next((span for span in log.spans if span.status == "error"), None)
     metrics = {name: value for name, value in log.metrics.items() if value and name != "nodes"}
-    answer = {"run": log.flow_id[:_SHORT_RUN], "name": log.name, "status": log.status, "totals": metrics}
+    answer = {"run": short_flow_id(log.flow_id), "name": log.name, "status": log.status, "totals": metrics}
     if failed is not None:
         answer["error_arose_in"] = _span_facts(log, failed)
     return {**answer, "spans": [_line(span, depth) for depth, span in drawn(log).walk()]}
@@ -228,6 +224,7 @@ def _show_run(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
 def _get_span(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
     log, wanted = _log(logs, given["run"]), given["span"].lower()
     found = [span for span in log.spans if wanted and span.span_id.lower().endswith(wanted)]
+    found = [span for span in found if span.span_id == given["span"]] or found
     if len(found) == 1:
         return _span_facts(log, found[0])
     known = ", ".join(f"{_short_span(span.span_id)} ({span.step or span.node}, {span.status})" for span in log.spans[:20])
@@ -257,7 +254,7 @@ def _errors(logs: Logs, given: dict[str, Any]) -> dict[str, Any]:
             "runs": group.runs,
             "first": clock_text(group.first),
             "last": clock_text(group.last),
-            "run": group.flow_id[:_SHORT_RUN] + (f"/{group.root[-SHORT_SPAN:]}" if group.root else ""),
+            "run": short_flow_id(group.flow_id) + (f"/{group.root[-SHORT_SPAN:]}" if group.root else ""),
             "span": _short_span(group.span_id),
         }
         for group in groups[:_GROUPS]
