@@ -42,9 +42,9 @@ def _spans(log: LogPaths, runs: Sequence[FlowSummary], flow_ids: WholeIds) -> Ow
     verdicts = {(flow_id, root): (flow_id, root) in is_chosen for flow_id, own in roots.items() for root in own if len(own) > 1}
     for key in parents:
         flow_id, at = key
-        path: list[str] = []
+        path: dict[str, None] = {}
         while (flow_id, at) not in verdicts:
-            path.append(at)
+            path[at] = None
             above = parents.get((flow_id, at))
             if above is None or above in path:
                 first = roots[flow_id][0]
