@@ -271,7 +271,7 @@ def native(session: nox.Session) -> None:
     session.run("maturin", "build", "--quiet", "--release", "--locked", *manifest, "--out", str(wheels), env=env)
     # Not session.install: with -R, that would leave the core of an earlier run in place.
     session.run("python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, wheels.glob("*.whl")))
-    wanted = re.compile(r"test_(redaction|secrets|recording|instrumentation|handlers|growth|vectors)\w*\.py")
+    wanted = re.compile(r"test_(redaction|secrets|recording|instrumentation|handlers|growth|vectors|store_sources)\w*\.py")
     files = [str(path) for path in sorted(Path("tests").glob("*.py")) if wanted.fullmatch(path.name)]
     chosen = session.posargs or [*files, "tests/faults"]
     for pure, core in (("0", "native core"), ("1", "pure Python")):

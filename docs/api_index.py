@@ -41,7 +41,7 @@ _GIVEN = {
 }  # fmt: skip
 # What logging and the package call, and users do not.
 _INTERNAL = {
-    "after_fork", "emit", "filter", "format", "handle", "handleError", "is_abroad", "keep", "keep_fault", "keep_item",
+    "after_fork", "emit", "filter", "format", "handle", "handleError", "is_abroad", "items", "keep", "keep_fault", "keep_item",
     "process_exception", "setTarget",
     "FlowSummary.absorb", "FlowSummary.count", "Skipped.note", "Skipped.note_dropped", "View.paint",
     "BatchHandler.note_failed", "BatchHandler.records", "BatchHandler.renew", "BatchHandler.take_unfinished",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import json
@@ -204,6 +205,26 @@ def test_the_shell_completes(line: str, completed: set[str], tmp_path: Path) -> 
     with spawn(env={**asked, "_ARGCOMPLETE_IFS": "|"}) as process:
         process.communicate()
     assert {word.strip() for word in Path("words").read_text(encoding="utf-8").split("|")} == completed
+
+
+@pytest.mark.parametrize("usual", [(700, 10, 10), (0, 10, 10), (10**6, 5, 5)])
+def test_the_collector_runs_rarely_only_while_a_log_is_read(usual: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as before afterwards, also after an error; it stays off where it is off, and never runs more often."""
+    seen: list[tuple[int, int, int]] = []
+
+    def call(args: Any) -> int:
+        seen.append(gc.get_threshold())
+        raise ConfigurationError("no")
+
+    monkeypatch.setattr("the_edge_obs.cli.show.call", call)
+    before = gc.get_threshold()
+    gc.set_threshold(*usual)
+    try:
+        assert main(["show", "x"]) == 2
+        assert gc.get_threshold() == usual
+    finally:
+        gc.set_threshold(*before)
+    assert seen == [(usual[0] and max(usual[0], 100_000), *usual[1:])]
 
 
 def test_a_quiet_run_says_nothing_unless_it_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from the_edge_obs.event import (
     LEVELS,
     dumps,
     headline,
+    in_order,
     is_uuid,
     level_name,
     level_number,
@@ -28,8 +29,11 @@ from the_edge_obs.event import (
     root_rank,
     schema,
     validate,
+    without_repeats,
     without_totals,
 )
+
+from .strategies import events
 
 FLOW = "0b7e7d4c-6f4e-4f0e-9d0a-111111111111"
 SPAN = "0b7e7d4c-6f4e-4f0e-9d0a-222222222222"
@@ -294,3 +298,11 @@ def test_readers_leave_totals_out() -> None:
     assert without_totals(ended) == {**ended, "data": {"output": 1}}
     assert [without_totals(event) for event in others] == others
     assert ended == before
+
+
+@given(st.lists(events(), max_size=12), st.randoms())
+def test_in_order_is_sorted_without_repeats(made: list[dict[str, Any]], shuffled: Any) -> None:
+    """Copies are left out wherever they stand; events of the same time keep their order."""
+    several = made + copy.deepcopy(made[::2])
+    shuffled.shuffle(several)
+    assert in_order(several) == sorted(without_repeats(several), key=lambda event: event["timestamp"])

@@ -20,6 +20,7 @@ from the_edge_obs.handlers.formatters import to_line
 from the_edge_obs.handlers.lines import encoded, encoded_event, encoded_item
 from the_edge_obs.instrumentation.resources import shared_root_data
 from the_edge_obs.recording.records import BEGUN, ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts
+from the_edge_obs.redaction import verdicts
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.texts import learn
 from the_edge_obs.redaction.verdicts import FLOWS, Remembered
@@ -78,7 +79,7 @@ METRICS = st.one_of(
 
 def long_way(facts: Facts) -> bytes:
     """Return the line of the event, scrubbed without anything that is remembered."""
-    with patch.object(Remembered, "marks_in", lambda self, value: None):
+    with patch.multiple(Remembered, marks_in=lambda self, value: None, _known_copy=lambda *given: verdicts._UNKNOWN):
         return (to_line(event_of_facts(facts)) + "\n").encode("utf-8", "replace")
 
 

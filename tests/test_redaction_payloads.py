@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -17,16 +18,17 @@ from the_edge_obs.context import FlowState, SpanContext
 from the_edge_obs.event import dumps
 from the_edge_obs.handlers import lines
 from the_edge_obs.handlers.lines import encoded
-from the_edge_obs.recording.records import ENTRY, EXIT, NOWHERE, Facts, Kind, event_of_facts, size_of
+from the_edge_obs.recording.records import ENTRY, EXIT, NOTHING, NOWHERE, PLAIN, Facts, Kind, event_of_facts, events_of, size_of
 from the_edge_obs.redaction.marks import Mark
 from the_edge_obs.redaction.payloads import CORE, PURE, PYTHON, captured, is_encoded, snapshot_of
 from the_edge_obs.redaction.snapshots import snapshot
 from the_edge_obs.redaction.texts import learn, scrub
+from the_edge_obs.redaction.verdicts import Remembered, remembered
 from the_edge_obs.secrets.keys import classes_for
 from the_edge_obs.secrets.policies import Policy, activate
 
 from .strategies import FLOW
-from .test_handlers_lines import METRICS, NUMBERS, SECRETS, TEXTS
+from .test_handlers_lines import METRICS, NUMBERS, SECRETS, TEXTS, WALLS
 
 pytestmark = pytest.mark.skipif(
     CORE.startswith(PYTHON), reason="the native core is not installed (pip install ./rust/python), or left out"
@@ -110,10 +112,75 @@ def test_both_ways_capture_the_same(value: Any, later: str, keys: list[str]) -> 
     for kind in (ENTRY, EXIT):
         for _ in range(2):
             assert encoded(fact(one, payload, kind)) == encoded(fact(other, taken, kind))
-            assert dumps(event_of_facts(fact(one, payload, kind))) == dumps(event_of_facts(fact(other, taken, kind)))
+            event = event_of_facts(fact(other, taken, kind))
+            assert dumps(event_of_facts(fact(one, payload, kind))) == dumps(event)
+            # The second is made by the core, with what it lacked for the first.
+            assert [marked(made) for made in events_of([fact(one, payload, kind)] * 2)] == [marked(event)] * 2
         learn(one, [later])
         learn(other, [later])
     assert encoded(fact(one, payload)) == encoded(fact(other, taken))
+
+
+PLACES = st.builds(
+    SpanContext,
+    st.just(FlowState(FLOW, "x")) | st.just(FlowState(FLOW, "x")),
+    st.integers(0, 2**64 - 1),
+    st.none() | st.integers(0, 2**64 - 1),
+    st.sampled_from(["llm.call", "flow", 'a"b']),
+    st.none() | st.sampled_from(["load"]),
+)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.builds(
+            lambda place, kind, payload, *rest: (place, kind, *rest[:2], rest[2], payload, rest[3], NOWHERE),
+            PLACES,
+            st.sampled_from([ENTRY, EXIT, PLAIN["error"], Kind("metric", "output")]),
+            PLAIN_VALUES.map(lambda value: captured(value)) | st.just(NOTHING) | LEAVES.map(snapshot) | VALUES.map(snapshot),
+            st.sampled_from([5, 10, 20, 25, 30, 40, 50]),
+            WALLS,
+            st.none() | st.none() | TEXTS,
+            METRICS,
+        ).filter(lambda facts: facts[1].key is not None or type(snapshot_of(facts[5])) is dict),
+        max_size=8,
+    )
+)
+def test_the_events_of_both_ways_are_equal(facts: list[Facts]) -> None:
+    """Those that the core makes, and those that it leaves to Python among them, in their order."""
+    for _ in range(2):
+        made = list(events_of(facts))
+        assert [marked(event) for event in made] == [marked(event_of_facts(one)) for one in facts]
+        assert [list(event) for event in made] == [list(event_of_facts(one)) for one in facts]
+
+
+def test_the_core_makes_what_most_events_are() -> None:
+    """Entries and exits with plain payloads, redacted ones too, after the first like them."""
+    flow = FlowState(FLOW, "x")
+    payload = captured({"model": "m", "api_key": "sk-live-4f9c2b7a1d8e6053b2aa", "text": 'é "x" 😀'}, flow)
+    several = [fact(flow, payload), fact(flow, payload, EXIT), fact(flow, NOTHING, EXIT), fact(flow, None, EXIT)]
+    wanted = list(map(event_of_facts, several))
+    assert list(events_of(several)) == wanted
+    known = remembered(flow)
+    with patch.object(Remembered, "scrubbed", side_effect=AssertionError("made by Python")):
+        assert list(events_of(several)) == wanted
+    assert remembered(flow) is known
+
+
+def test_events_that_were_made_share_nothing() -> None:
+    """Whoever changes an event changes no other one."""
+    flow = FlowState(FLOW, "x")
+    payload = captured({"a": {"b": [1]}, "password": "opaque-4711"}, flow)
+    several = [fact(flow, payload), fact(flow, payload), (*fact(flow, payload)[:6], {"tokens": 1}, NOWHERE)]
+    list(events_of(several))
+    first, second, third = events_of(several)
+    wanted = dumps(second)
+    for part in (first, first["data"], first["data"]["cut"], first["data"]["input"]["a"]["b"], third["metrics"]):
+        part.clear()
+    assert dumps(second) == wanted
+    assert list(events_of(several)) == list(map(event_of_facts, several))
 
 
 @pytest.mark.parametrize(
@@ -364,3 +431,13 @@ def test_a_capture_that_travels_uses_what_is_there(pure: str) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, input=pickle.dumps(captured), capture_output=True, check=True, env=env)
     assert done.stdout.decode().startswith("<function snapshot " if pure else "<built-in method capture ")
+
+
+def test_a_large_payload_is_searched_by_python_first() -> None:
+    """Other threads run meanwhile, and may let the flow learn a secret. After that, the core makes its events."""
+    flow = FlowState(FLOW, "x")
+    several = [fact(flow, captured({"texts": [f"{number} " + "x" * 8_000 for number in range(3)]}, flow))]
+    wanted = list(map(event_of_facts, [fact(flow, snapshot_of(several[0][5]))]))
+    with patch.object(Remembered, "scrubbed", autospec=True, side_effect=Remembered.scrubbed) as by_python:
+        assert [list(events_of(several)) for _ in range(2)] == [wanted, wanted]
+    assert by_python.call_count == 1

@@ -22,6 +22,7 @@ from the_edge_obs.event_query import select
 from the_edge_obs.flow_log import build_flow_log
 from the_edge_obs.handlers import FlowFileHandler, RingBufferHandler
 from the_edge_obs.jsonl import Skipped, lines_of
+from the_edge_obs.redaction.verdicts import Remembered
 from the_edge_obs.store import paths
 from the_edge_obs.store.sources import iter_query
 
@@ -398,6 +399,75 @@ def test_querying_a_file_is_filtering_its_events(tmp_path: Path, made: list[dict
     """Filters on a file give what they give on its events."""
     path = write(tmp_path / "flow.jsonl", made)
     assert obs.query(path, node=node, limit=limit) == list(select(made, {"node": node, "limit": limit}))
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(
+    filters=st.fixed_dictionaries(
+        {},
+        optional={
+            "node": st.sampled_from(["llm*", ["flow", "a[b]"], "none"]),
+            "level": st.sampled_from(["info", "warn", "error"]),
+            "min_level": st.sampled_from(["warn", "info"]),
+            "event_type": st.sampled_from(["entry", ["exit", "error"], "log"]),
+            "span_id": st.integers(0, 30),
+            "start_time": st.integers(0, 30),
+            "end_time": st.integers(0, 30),
+            "step": st.just("*"),
+            "flow_id": st.sampled_from(["", "ffff"]),
+            "text": st.sampled_from(["needle", "REDACTED", "7", ""]),
+        },
+    ),
+    count=st.sampled_from([{}, {"limit": 0}, {"limit": 3}, {"last": 0}, {"last": 3}, {"last": 10**20}]),
+    capacity=st.sampled_from([1000, 6]),
+)
+def test_querying_a_ring_is_filtering_its_events(filters: dict[str, Any], count: dict[str, int], capacity: int) -> None:
+    """Filters are answered from facts where they can be, with what they give on the events."""
+    ring = RingBufferHandler(capacity=capacity)
+    attach(ring)
+    try:
+        with obs.flow("sample") as run, suppress(ZeroDivisionError):
+            for number in range(4):
+                with obs.span("llm.call", prompt=number, api_key="opaque-4711") as one:
+                    one.metric(chunks=number)
+                logging.getLogger("tea.a[b]").warning("a needle %d", number)
+            with obs.span("llm.stream"):
+                raise ZeroDivisionError
+        made = ring.events(run.flow_id)
+        for name, key in (("span_id", "span_id"), ("start_time", "timestamp"), ("end_time", "timestamp")):
+            if name in filters:
+                filters[name] = made[filters[name] % len(made)][key]
+        wanted = list(select(made, {**filters, **count}))
+        assert list(iter_query(run.flow_id, **filters, **count)) == wanted
+        assert obs.query(run.flow_id, **filters, **count) == sorted(wanted, key=lambda event: event["timestamp"])
+    finally:
+        tea.removeHandler(ring)
+
+
+def test_a_query_reads_no_payload_of_events_that_it_leaves_out(ring: RingBufferHandler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Node, level, type, time and span are known without it."""
+    flow_id = run_flow()
+    read: list[Any] = []
+    scrubbed = Remembered.scrubbed
+    monkeypatch.setattr(Remembered, "scrubbed", lambda *given: read.append(given) or scrubbed(*given))
+    assert obs.query(flow_id, node="llm.*", min_level="error") == []
+    assert read == []
+    assert len(obs.query(flow_id, last=2)) == 2
+    assert len(read) <= 2
+
+
+def test_a_query_of_a_ring_makes_events_as_they_are_asked_for(ring: RingBufferHandler) -> None:
+    """So a secret that the flow learns meanwhile is in none of those that follow."""
+    with obs.flow("sample") as run:
+        for _ in range(2):
+            with obs.span("http.get", url="opaque-4711"):
+                pass
+        found = iter_query(run.flow_id, node="http.get", event_type="entry")
+        assert next(found)["data"]["input"] == {"url": "opaque-4711"}
+        with obs.span("http.get", password="opaque-4711"):
+            pass
+        assert next(found)["data"]["input"] == {"url": "[REDACTED]"}
 
 
 def test_a_mistake_in_the_filters_comes_before_one_in_the_source():

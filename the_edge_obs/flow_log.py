@@ -14,8 +14,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
-from typing import Any, Final, NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from .context import flows_known
 from .errors import FlowNotFoundError
@@ -25,6 +25,7 @@ from .event import (
     ROOT_NODE,
     Event,
     float_sum,
+    in_order,
     is_answered,
     is_failure,
     is_number,
@@ -32,7 +33,6 @@ from .event import (
     root_rank,
     status_of,
     without_circles,
-    without_repeats,
     worst,
 )
 from .tree.flow_facts import SpanInfo, came_out, passed_keys
@@ -41,8 +41,6 @@ __all__ = [
     "COUNTED", "FlowLog", "Outcome", "SpanInfo", "build_flow_log", "empty_flow_log", "known_outcome", "percentile",
     "spans_of",
 ]  # fmt: skip
-
-_DURATION: Final = frozenset({"duration_ms"})  # the only metric of most ends
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,7 +117,8 @@ class FlowLog:
         while waiting:
             depth, span = waiting.pop()
             yield depth, span
-            waiting.extend((depth + 1, by_id[child]) for child in reversed(span.children))
+            if span.children:
+                waiting.extend((depth + 1, by_id[child]) for child in reversed(span.children))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the flow log as a dict of JSON values: the attributes, and the timeline."""
@@ -168,7 +167,7 @@ def build_flow_log(events: Iterable[Event], *, dropped: int = 0, faults: int = 0
         >>> build_flow_log(obs.query("logs/flow-6f1c9ad2.jsonl")).status
         'ok'
     """
-    ordered = sorted(without_repeats(events), key=itemgetter("timestamp"))
+    ordered = in_order(events)
     if not ordered:
         raise FlowNotFoundError("no events were given; a flow log needs at least one")
     return _flow_log(ordered[0]["flow_id"], ordered, dropped, faults, known)
@@ -213,17 +212,22 @@ def _spans(events: Sequence[Event]) -> dict[str, SpanInfo]:
         span_id, node = event["span_id"], event["node"]
         span = spans.get(span_id)
         if span is None:
-            span = spans[span_id] = SpanInfo(span_id, event["parent_id"], node, event.get("step"), start=event["timestamp"])
-        if kind == "entry" and span.partial:
-            span.partial = False
-            span.node, span.step, span.start = node, event.get("step"), event["timestamp"]
-            span.name = name_of_root(event) if node == ROOT_NODE else None
-        elif kind in ENDS and (span.partial or node == span.node):
-            _end(span, event)
-        if node == span.node and "answered" in event["data"] and is_answered(event):
+            start = event["timestamp"]
+            span = spans[span_id] = SpanInfo(span_id, event["parent_id"], node, event.get("step"), None, "running", start)
+        if kind == "entry":
+            if span.partial:
+                span.partial = False
+                span.node, span.step, span.start = node, event.get("step"), event["timestamp"]
+                if node == ROOT_NODE:
+                    span.name = name_of_root(event)
+        else:
+            if kind in ENDS and (span.partial or node == span.node):
+                _end(span, event)
+            metrics = event["metrics"]
+            if len(metrics) != 1 or "duration_ms" not in metrics:  # most ends have that alone
+                span.metrics.update((key, value) for key, value in metrics.items() if key != "duration_ms")
+        if "answered" in event["data"] and node == span.node and is_answered(event):
             span.answered = True
-        if kind != "entry" and event["metrics"].keys() != _DURATION:
-            span.metrics.update((key, value) for key, value in event["metrics"].items() if key != "duration_ms")
     for span in spans.values():
         if span.end is not None and span.duration_ms is None and not span.partial:
             # An end that was logged by hand. A clock that was set back must not give a negative duration.
@@ -354,8 +358,12 @@ def _node_totals(spans: Sequence[SpanInfo], counting: dict[str, dict[str, float]
         "p50_ms": percentile(durations, 50),
         "p95_ms": percentile(durations, 95),
         "max_ms": durations[-1] if durations else None,
-        **{key: _sum(counting[key].get(span.span_id, 0) for span in spans) for key in ("tokens", "cost_usd")},
+        **{key: _sum_of(spans, counting[key]) for key in ("tokens", "cost_usd")},
     }
+
+
+def _sum_of(spans: Sequence[SpanInfo], figures: Mapping[str, float]) -> float:
+    return _sum(figures.get(span.span_id, 0) for span in spans) if figures else 0
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float | None:

@@ -13,7 +13,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -318,8 +318,10 @@ def decoded(content: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
     fast = _fast_decoder()
     # orjson reads an integer beyond 64 bits as a float. Looking for one costs a tenth of the parsing.
     if fast is not None and content.count(b"[") + content.count(b"{") <= max_depth and _LONG not in content.translate(_AS_ZERO):
-        with suppress(ValueError):  # it refuses more than json, such as lone surrogates, and says less
+        try:
             return fast(content)
+        except ValueError:  # it refuses more than json, such as lone surrogates, and says less
+            pass
     return _read(content.decode("utf-8"), max_depth, _decode)
 
 

@@ -25,6 +25,7 @@ from .variants import opened
 
 FLOW_EVENTS = 1_000
 LONG, HALF, SHORT = "get_flow_log, long flow", "get_flow_log, half of it", "get_flow_log, 1,000 events"
+RING = "query of a long flow in a ring"
 QUERY, MEMORY, IMPORT = "query of a JSONL file", "peak memory of a query", "import"
 LOADS = "json.loads of every line"
 BASELINE, OURS, OURS_USED = "logging, json", "the_edge_obs", "the_edge_obs and its main names"
@@ -71,13 +72,17 @@ def _read(contender: Contender, flow_id: Any) -> float:
 def flow_logs(plan: Plan, names: list[str]) -> list[Row]:
     """Measure ``get_flow_log`` with a walk of its tree: µs an event of a flow of 1,000, of a long one, and of half of it.
 
+    Beside it, a query of the long one by node, level and time, as of a file.
+
     Processor time of the thread, because a busy machine takes turns away.
     """
     undo = obs.configure({"buffer_size": plan.events + 100})
     try:
         samplers: dict[str, Callable[[], float]] = {}
         for variant, size in ((SHORT, 1_000), (HALF, plan.events // 2), (LONG, plan.events)):
-            samplers[variant] = partial(_flow_log, _nested(size), size)
+            flow_id = _nested(size)
+            samplers[variant] = partial(_flow_log, flow_id, size)
+        samplers[RING] = partial(_query_ring, flow_id, plan.events)
         samples = interleaved(max(5, plan.rounds // 2), samplers)
     finally:
         undo()
@@ -105,6 +110,14 @@ def _flow_log(flow_id: str, events: int) -> float:
     walked = sum(1 for _ in log.walk())
     took = time.thread_time_ns() - start
     assert (len(log.events), walked, log.metrics["node_count"]) == (events, events // 2, events // 2 - 1), "events are missing"
+    return took / events / 1000
+
+
+def _query_ring(flow_id: str, events: int) -> float:
+    start = time.thread_time_ns()
+    found = obs.query(flow_id, node="plan", level="info", start_time=_START)
+    took = time.thread_time_ns() - start
+    assert len(found) == 2 * -(-(events // 2 - 1) // 10), f"the query found {len(found)} events"
     return took / events / 1000
 
 

@@ -7,10 +7,11 @@ cannot tell; 130 after Ctrl-C and 141 after a broken pipe, as in shells.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Container, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -42,6 +43,9 @@ _COMMANDS: Final = {
     "mcp": "let a coding agent read a folder of logs",
 }
 """The commands in the order of their help, each with one line of it. The module of a command is imported when it is called."""
+_WHOLE_LOGS: Final = frozenset({"show", "view", "export", "diff"})
+"""Commands that hold whole logs in memory, and end once they have read them."""
+_MANY_OBJECTS: Final = 100_000
 # Options whose values may begin with a dash, as in `--since -5m`, which argparse would read as another option.
 _DASHED: Final = frozenset({"--since", "--start-time", "--until", "--end-time", "--text", "--sort"})
 _LAST: Final = "--last"
@@ -96,8 +100,24 @@ def _run(argv: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return BAD
     args.skipped = Skipped()
-    code: int = args.call(args)
+    with _collecting_rarely() if args.command in _WHOLE_LOGS else nullcontext():
+        code: int = args.call(args)
     return BAD if code == DONE and args.skipped.failures else code
+
+
+@contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Let the garbage collector run after more new objects than usual, while a command holds a whole log in memory.
+
+    Otherwise it looks at the whole log several times while that is read, and finds nothing. Cycles are still collected, so memory
+    stays bounded.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(max(usual[0], _MANY_OBJECTS) if usual[0] else 0, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:

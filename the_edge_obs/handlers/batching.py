@@ -18,7 +18,7 @@ from ..errors import ConfigurationError
 from ..event import ENDS, is_failure, may_be_root
 from ..recording.dispatch import KEEPERS, Take
 from ..recording.faults import handler_failed, note_loss
-from ..recording.records import ENTRY, EXIT, Facts, Item, NodeRecord, event_of_item, item_of, place_of, record_of_item
+from ..recording.records import ENTRY, EXIT, Facts, Item, NodeRecord, events_of, item_of, place_of, record_of_item
 from ._sending import Sender
 from .span_records import SpanRecord, span_record
 
@@ -281,7 +281,7 @@ class BatchHandler(logging.Handler):
         records = []
         for items in batch:
             try:
-                events = [event_of_item(item) for item in items]
+                events = list(events_of(items))
                 record = span_record(events)
             except Exception:  # noqa: BLE001 - one that fails does not cost the others
                 self.handleError(record_of_item(items[-1]))

@@ -17,7 +17,7 @@ from ..recording.buffers import listeners
 from ..recording.dispatch import KEEPERS, Take
 from ..recording.exits import RENEWALS
 from ..recording.faults import handler_failed
-from ..recording.records import Facts, Item, event_of_item, flow_id_of, flow_of, is_last, item_of, level_of, record_of_item
+from ..recording.records import Facts, Item, events_of, flow_id_of, flow_of, is_last, item_of, level_of, record_of_item
 from ..recording.tracebacks import apart
 from ._buffer import FlowBuffer, Load
 from ._recorder import ASKED, SLOW, DumpLimit, announcement, run_ms
@@ -273,6 +273,10 @@ class RingBufferHandler(MemoryHandler):
 
     def events(self, flow_id: str) -> list[Event]:
         """Return a flow's events, oldest first: spilled, pinned and kept ones; an empty list for an unknown flow."""
+        return list(events_of(self.items(flow_id)))
+
+    def items(self, flow_id: str) -> list[Item]:
+        """Return what is kept of a flow's events, as ``events`` orders them. Payloads are not read yet."""
         buffer = self._flows.get(flow_id)
         if buffer is None:
             return []
@@ -280,7 +284,7 @@ class RingBufferHandler(MemoryHandler):
             self._room.trim(flow_id, buffer)
             spilled = self._room.spilled(flow_id, buffer)
             items = [*(item for _, item in buffer.pinned), *buffer.items]
-        return [*spilled, *map(event_of_item, items)]
+        return [*spilled, *items]
 
     def dropped(self, flow_id: str) -> int:
         """Return how many events of a flow are lost: evicted, and neither pinned nor spilled.

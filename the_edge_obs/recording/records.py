@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..context import FlowState, Place, current
 from ..event import ENDS, EVENT_TYPES, KEYS, Event, dumps, headline, is_error_data, is_uuid, level_name, level_number, may_be_root
-from ..redaction.marks import Mark, cut_paths, without_cut
-from ..redaction.payloads import ENCODED
+from ..redaction.marks import Mark, Ways, cut_paths, paths_of, without_cut
+from ..redaction.payloads import ENCODED, events_of_facts, is_encoded
 from ..redaction.snapshots import snapshot
 from ..redaction.texts import scrub, scrub_text
-from ..redaction.verdicts import remembered
+from ..redaction.verdicts import Remembered, remembered
 from .bare_errors import exc_info_of
 from .names import fit_name
 from .tracebacks import described, type_name
@@ -206,20 +206,23 @@ def _complete(
 
 def event_of_facts(facts: Facts) -> Event:
     """Return the event of facts: a new, scrubbed dict that shares nothing with them."""
-    (flow, number, parent, node, step), kind, level, wall, message, payload, metrics, _ = facts
-    known = remembered(flow)
+    return _event(facts, remembered(facts[0][0]))
+
+
+def _event(facts: Facts, known: Remembered) -> Event:
+    (flow, number, parent, node, step), (event_type, key), level, wall, message, payload, metrics, _ = facts
     data: dict[str, Any] = {}
-    cut: list[str] = []
-    if kind.key is None:
+    cut: list[str] | None = None
+    if key is None:
         data, cut = known.scrubbed(payload, "")
         data = _with_error(without_cut(data))
     elif payload is not NOTHING:
-        data[kind.key], cut = known.scrubbed(payload, kind.key)
+        data[key], cut = known.scrubbed(payload, key)
     text = message
     if message is not None:
         text = scrub_text(message, flow.taints)
         if type(message) is Mark or text != message:
-            cut = [*cut, "message"]
+            cut = [*(cut or ()), "message"]
     if cut:
         data["cut"] = cut
     ids = known.ids
@@ -229,8 +232,8 @@ def event_of_facts(facts: Facts) -> Event:
         "parent_id": None if parent is None else ids.get(parent) or known.span_id(parent),
         "node": node,
         "level": level_name(level),
-        "timestamp": wall // 1000 / 1e6,
-        "event_type": kind.event_type,
+        "timestamp": wall // 1000 / 1e6,  # as ``_seconds``, inline
+        "event_type": event_type,
         "message": text,
         "data": data,
         "metrics": {"duration_ms": metrics / 1e6} if isinstance(metrics, int) else dict(metrics) if metrics else {},
@@ -287,6 +290,92 @@ def brought_event(record: logging.LogRecord) -> Event | None:
 def event_of_item(item: Item) -> Event:
     """Return the event of an item."""
     return event_of_facts(item) if isinstance(item, tuple) else item
+
+
+class Head:
+    """The part of an event that is known without its message, payload and metrics. Filters read it like an event."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def __getitem__(self, key: str) -> Any:
+        return _OF_HEAD[key](self._facts)
+
+    get = __getitem__
+
+
+_OF_HEAD: Final[dict[str, Callable[[Facts], Any]]] = {
+    "flow_id": lambda facts: facts[0][0].id,
+    "span_id": lambda facts: facts[0][0].span_id(facts[0][1]),
+    "node": lambda facts: facts[0][3],
+    "level": lambda facts: level_name(facts[2]),
+    "timestamp": lambda facts: _seconds(facts[3]),
+    "event_type": lambda facts: facts[1][0],
+    "step": lambda facts: facts[0][4],
+}
+
+
+def _seconds(wall: int) -> float:
+    """Return the timestamp of a wall clock in ns: Unix seconds, cut to microseconds."""
+    return wall // 1000 / 1e6
+
+
+def events_of(items: Sequence[Item]) -> Iterator[Event]:
+    """Yield the events of items, in their order.
+
+    Each is made when it is asked for; by the native core, at most as many ahead as were asked for, up to 255.
+    """
+    if events_of_facts is None:
+        yield from _events(items)
+        return
+    at, size = 0, 1
+    while at < len(items):
+        yield from _events_at_once(items[at : at + size])
+        at, size = at + size, min(2 * size, 256)
+
+
+def _events(items: Iterable[Item]) -> Iterator[Event]:
+    known: Remembered | None = None
+    for item in items:
+        if isinstance(item, tuple):
+            flow = item[0][0]
+            if known is None or known.flow is not flow or known.version != flow.taints.version:
+                known = remembered(flow)
+            yield _event(item, known)
+        else:
+            yield item
+
+
+_USUAL: Final[Event] = dict.fromkeys(KEYS[:-1])
+_CUTS: Final[dict[tuple[str, Ways], tuple[str, ...]]] = {}
+"""By the key of a payload in the data and by its ways, the paths of what was cut: for the native core."""
+_MAX_CUTS: Final = 256
+
+
+def _events_at_once(items: Sequence[Item]) -> Iterable[Event]:
+    """Return the events of items; the native core makes those that are usual."""
+    assert events_of_facts is not None
+    flow = next((item[0][0] for item in items if isinstance(item, tuple)), None)
+    if flow is None:
+        return _events(items)
+    known = remembered(flow)
+    needles = known.needles if known.needles is not None else known.spelled()
+    events = events_of_facts(list(items), flow, flow.prefix, {**_USUAL, "flow_id": flow.id}, needles, _CUTS, NOTHING)
+    missing = [at for at, event in enumerate(events) if event is None]
+    for at, event in zip(missing, _events([items[at] for at in missing]), strict=True):
+        events[at] = event
+        _note_cut(items[at])
+    return cast("list[Event]", events)
+
+
+def _note_cut(item: Item) -> None:
+    """Note the paths of what was cut in a payload of bytes, so that the core can make the next event like it."""
+    if isinstance(item, tuple) and is_encoded(payload := item[5]) and payload.ways and (key := item[1][1]) is not None:
+        if len(_CUTS) >= _MAX_CUTS:
+            _CUTS.clear()
+        _CUTS[key, payload.ways] = tuple(paths_of(key, payload.ways))
 
 
 def event_of(record: logging.LogRecord) -> Event | None:

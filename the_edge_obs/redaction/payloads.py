@@ -24,7 +24,7 @@ from .snapshots import NAMES, SMALL_ITEMS, SMALL_STRING, secret, snapshot
 
 PURE: Final = "THE_EDGE_OBS_PURE"
 PYTHON: Final = "pure Python"
-_INTERFACE: Final = 3  # of the native core that this version works with
+_INTERFACE: Final = 4  # of the native core that this version works with
 
 
 class Encoded(Protocol):
@@ -79,6 +79,13 @@ _core: Final = (
 
 captured: Final[Callable[..., Payload]] = snapshot if _core is None else _core.capture
 """Return the payload of a value: ``snapshot``, or the same as bytes; the arguments are those of ``snapshot``."""
+
+events_of_facts: Final[Callable[..., list[dict[str, Any] | None]] | None] = None if _core is None else _core.events
+"""Return the events of facts, with None in place of those that Python must make. None without the native core.
+
+The arguments are a list of facts, their flow, the prefix of its span ids, an event with all keys, the flow's secrets as bytes,
+the paths of what was cut by key and ways, and what stands for no payload.
+"""
 
 
 class _WithoutCore:

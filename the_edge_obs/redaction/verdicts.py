@@ -8,6 +8,7 @@ A flow that knows secrets takes over those verdicts, for all texts of a dict at 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -16,8 +17,8 @@ from ..context import FlowState
 from ..event import MAX_INT, dumps, level_name
 from ..secrets.policies import BUILT_IN, Policy, followers, process_policy
 from ..secrets.taints import SHORTEST_NUMBER
-from .marks import LONGEST_WHOLE_KEY, Mark, Ways, cut_paths, paths_of, ways_to_marks
-from .payloads import ENCODED, Encoded, Payload, decoded, is_encoded, snapshot_of
+from .marks import LONGEST_WHOLE_KEY, MORE, Mark, Ways, cut_paths, paths_of, ways_to_marks
+from .payloads import ENCODED, Encoded, Payload, decoded, snapshot_of
 from .repeats import REPEATS
 from .texts import are_surely_clean, scrub, scrub_text
 
@@ -30,6 +31,9 @@ _MAX_HEADS: Final = 64  # few, so that they stay in the processor's cache
 _LEAST: Final = 1e-4
 _MOST: Final = 1e16
 _MAX_REPEATS: Final = 16
+_FEW: Final = 32  # marks
+_REST: Final = "[+"  # how a mark of left out items begins
+_UNKNOWN: Final = object()
 _MANY: Final = 64  # spellings of secrets; with more, an encoded payload is read before it is written
 _NEVER: Final = (b"",)
 _NONE_BELOW: Final[dict[int, Ways]] = {}
@@ -140,14 +144,58 @@ class Remembered:
             payload: The payload.
             path: Its path, such as ``input``; empty for data as a whole.
         """
-        if is_encoded(payload):
+        if type(payload) is ENCODED:
             if self.is_clean_payload(payload):
                 return decoded(payload), paths_of(path, payload.ways)
             payload = snapshot_of(payload)
-        if (ways := self.marks_in(payload)) is not None:
-            return _copied(payload), paths_of(path, ways)
-        clean = scrub(payload, self.flow.taints)
-        return clean, cut_paths(path, payload, clean)
+        marks: list[tuple[str | int, ...]] = []
+        if (type(payload) is dict or type(payload) is list) and (copy := self._known_copy(payload, (), marks)) is not _UNKNOWN:
+            clean, ways = copy, tuple(marks)
+        elif (marked := self.marks_in(payload)) is not None:
+            clean, ways = _copied(payload), marked
+        else:
+            clean = scrub(payload, self.flow.taints)
+            return clean, cut_paths(path, payload, clean)
+        return clean, paths_of(path, ways) if ways else []
+
+    def _known_copy(self, value: Any, way: tuple[str | int, ...], ways: list[tuple[str | int, ...]]) -> Any:
+        """Return a copy of a dict or list in which all is cached as clean, as most are; ``_UNKNOWN`` of any other.
+
+        Args:
+            value: A snapshot, or a part of it.
+            way: The way to it.
+            ways: The ways to marks, to which those in it are added.
+        """
+        clean = self.clean
+        items: Iterable[tuple[Any, Any]]
+        if type(value) is dict:
+            if not self.clean_keys.issuperset(value):
+                return _UNKNOWN
+            try:
+                if clean.issuperset(value.values()):
+                    return value.copy()
+            except TypeError:  # it contains a container
+                pass
+            items = value.items()
+        else:
+            if value and type(value[0]) is dict and self.are_clean(value):
+                return [row.copy() for row in value]
+            items = enumerate(value)
+        copy = value.copy()
+        for key, item in items:
+            kind = type(item)
+            if kind is dict or kind is list:
+                if (inner := self._known_copy(item, (*way, key), ways)) is _UNKNOWN:
+                    return _UNKNOWN
+                copy[key] = inner
+            elif kind is Mark:
+                if (text := str(item)) not in clean or text.startswith(_REST) or key == MORE or len(ways) == _FEW:
+                    return _UNKNOWN
+                copy[key] = text
+                ways.append((*way, key))
+            elif kind not in _ATOMS or item not in clean:
+                return _UNKNOWN
+        return copy
 
     def is_clean_payload(self, payload: Encoded) -> bool:
         """Tell whether scrubbing leaves an encoded payload unchanged; it may say no where that is not sure.

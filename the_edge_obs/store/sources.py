@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..context import current, flows_known
 from ..errors import FlowNotFoundError, LogFileError
-from ..event import ROOT_NODE, Event, is_uuid, without_repeats
-from ..event_query import matches, select
+from ..event import ROOT_NODE, Event, is_uuid
+from ..event_query import NOT_OF_HEADS, matches, select
 from ..flow_log import FlowLog, Outcome, build_flow_log, empty_flow_log, known_outcome
 from ..handlers.flow_file import FlowFileHandler
 from ..jsonl import Skipped, read_events
 from ..recording.buffers import listeners
+from ..recording.records import Head, Item, events_of
 from .logs import files_of, log_events, merged, nothing_in, ordered_log_events
 from .paths import LogPaths, named, paths_of, readable_events, unread
 
 
 class FlowEvents(NamedTuple):
-    """A flow's events, how many events are lost, how often logging itself failed, and what this process knows of the flow."""
+    """A flow's events or their facts, how many events are lost, how often logging failed, and what is known of the flow."""
 
     flow_id: str
-    events: list[Event]
+    items: Sequence[Item]
     dropped: int = 0
     faults: int = 0
     known: Outcome | None = None
@@ -52,7 +54,8 @@ def get_flow_log(source: LogPaths | None = None) -> FlowLog:
     """
     given = _given(source)
     content = _of_paths(given) if isinstance(given, tuple) else _of_flow(given)
-    flows = Counter(event["flow_id"] for event in content.events)
+    events = list(events_of(content.items))
+    flows = dict.fromkeys(map(itemgetter("flow_id"), events))
     if len(flows) > 1:
         known = ", ".join(list(flows)[:3])
         rest = ", ..." if len(flows) > 3 else ""
@@ -61,9 +64,9 @@ def get_flow_log(source: LogPaths | None = None) -> FlowLog:
             f"{name} holds {len(flows)} flows: {known}{rest}; give the file of one flow, or pass the events of one "
             f"flow_id to flow_log.build_flow_log(); in a terminal: tea-obs show {name} --flow ID"
         )
-    if not content.events and content.known is not None and isinstance(given, str):
+    if not events and content.known is not None and isinstance(given, str):
         return empty_flow_log(given, content.known, faults=content.faults)
-    return build_flow_log(content.events, dropped=content.dropped, faults=content.faults, known=content.known)
+    return build_flow_log(events, dropped=content.dropped, faults=content.faults, known=content.known)
 
 
 def query(source: LogPaths | None = None, **filters: Any) -> list[Event]:
@@ -125,10 +128,23 @@ def iter_query(source: LogPaths | None = None, skipped: Skipped | None = None, *
     given = _given(source)
     if isinstance(given, tuple):
         return log_events(given, skipped, filters)
-    content = _of_flow(given)
+    content = _of_flow(given, partial(_chosen, filters))
     if skipped is not None:
         skipped.dropped[content.flow_id] = content.dropped
-    return select(content.events, filters)
+    return select(events_of(content.items), {name: filters.get(name) for name in NOT_OF_HEADS})
+
+
+def _chosen(filters: Mapping[str, Any], items: Sequence[Item]) -> Sequence[Item]:
+    """Return the items that pass the filters that need no payload, and of these no more than ``limit`` and ``last`` allow."""
+    wanted = {name: value for name, value in filters.items() if name not in NOT_OF_HEADS and value is not None}
+    if wanted:
+        passes: Callable[[Any], bool] = matches(wanted)
+        items = [item for item in items if passes(Head(item) if isinstance(item, tuple) else item)]
+    if filters.get("text") is not None:
+        return items
+    if (limit := filters.get("limit")) is not None:
+        return items[:limit]
+    return items if (last := filters.get("last")) is None else items[max(0, len(items) - last) :]
 
 
 def _given(source: LogPaths | None) -> tuple[Path, ...] | str:
@@ -152,7 +168,7 @@ def _of_paths(paths: Sequence[Path]) -> FlowEvents:
     skipped = Skipped()
     # A folder may hold the files of several processes, or a log beside its compressed copy.
     files = files_of(paths, skipped)
-    events = list(without_repeats(merged([list(readable_events(file, skipped)) for file in files])))
+    events = merged([list(readable_events(file, skipped)) for file in files])
     if not events:
         raise nothing_in(paths, skipped)
     if skipped.failures:
@@ -160,21 +176,31 @@ def _of_paths(paths: Sequence[Path]) -> FlowEvents:
     return FlowEvents(events[0]["flow_id"], events, skipped.dropped.get(events[0]["flow_id"], 0))
 
 
-def _of_flow(flow_id: str) -> FlowEvents:
-    """Return the events of a flow from all rings that have it, and from its files if the rings may not have all of them."""
+def _of_flow(flow_id: str, choose: Callable[[Sequence[Item]], Sequence[Item]] = lambda items: items) -> FlowEvents:
+    """Return the events of a flow from all rings that have it, and from its files if the rings may not have all of them.
+
+    Args:
+        flow_id: The flow.
+        choose: Returns those of some items that are wanted, in their order. No event is made of the others. Default: all.
+    """
     rings = [ring for ring in listeners if ring.has(flow_id)]
-    kept = merged([ring.events(flow_id) for ring in rings])
+    kept = [ring.items(flow_id) for ring in rings]
     dropped = min((ring.dropped(flow_id) for ring in rings), default=0)
-    events = kept
-    if dropped or not rings or any(ring.is_abroad(flow_id) for ring in rings):
-        events = merged([kept, *(_of_file(path, flow_id) for path in _files(flow_id))])
-        dropped = max(0, dropped - (len(events) - len(kept)))
+    is_complete = bool(rings) and not dropped and not any(ring.is_abroad(flow_id) for ring in rings)
+    if is_complete and len(rings) == 1:
+        found: Sequence[Item] = kept[0]
+    else:
+        found = here = merged([list(events_of(items)) for items in kept])
+        if not is_complete:
+            found = merged([here, *(_of_file(path, flow_id) for path in _files(flow_id))])
+            dropped = max(0, dropped - (len(found) - len(here)))
     state = flows_known.get(flow_id)
     # No handler has seen the flow yet, or a ring only takes errors: nothing is lost, and the log is empty.
     is_empty = state is not None and not state.ended and (state.is_silent or len(listeners) > 0)
-    if not events and not is_empty:
+    if not found and not is_empty:
         raise FlowNotFoundError(f"flow {flow_id!r} is in no ring buffer and no flow file of this process; {_next_step()}")
-    return FlowEvents(flow_id, events, dropped, max((ring.faults(flow_id) for ring in rings), default=0), known_outcome(flow_id))
+    faults = max((ring.faults(flow_id) for ring in rings), default=0)
+    return FlowEvents(flow_id, choose(found), dropped, faults, known_outcome(flow_id))
 
 
 def _next_step() -> str:

@@ -14,6 +14,7 @@ use the_edge_obs::redaction::{Verdict, MAX_STRING};
 use crate::encoded::Encoded;
 use crate::keys::Keys;
 use crate::pass::{Buffers, Other, Pass, Question, Rules, Step, Ways};
+use crate::reading::{Maker, Names};
 
 /// The most classifiers whose keys are remembered.
 const MAX_CLASSES: usize = 64;
@@ -45,6 +46,7 @@ struct Memory {
     keys: HashMap<usize, (Py<PyAny>, Keys)>,
     buffers: Buffers,
     told: Told,
+    names: Names,
 }
 
 #[pymethods]
@@ -117,6 +119,50 @@ impl Core {
             .bind(py)
             .call1((value, flow, classes))?
             .unbind())
+    }
+
+    /// Return the events of facts, each a new dict, with None in place of those that Python must make. It runs no Python code.
+    ///
+    /// Args:
+    ///     facts: A list of facts.
+    ///     flow: The flow that they belong to.
+    ///     prefix: The beginning of the ids of its spans.
+    ///     usual: An event with all keys but ``step``, the id of the flow, and no message and parent.
+    ///     needles: The secrets of the flow as JSON spells them, in UTF-8.
+    ///     cuts: By the key of a payload in the data and by its ways, a tuple of the paths of what was cut.
+    ///     nothing: Stands for a payload that is not there.
+    #[allow(clippy::too_many_arguments)]
+    fn events<'py>(
+        &self,
+        facts: &Bound<'py, PyList>,
+        flow: &Bound<'py, PyAny>,
+        prefix: &str,
+        usual: &Bound<'py, PyDict>,
+        needles: &Bound<'py, PyTuple>,
+        cuts: &Bound<'py, PyDict>,
+        nothing: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = facts.py();
+        // It is in use where the garbage collector ran a finalizer during a capture or a reading.
+        let mut memory = self.memory.try_lock().ok();
+        let mut maker = memory.as_mut().map(|memory| Maker {
+            flow,
+            prefix,
+            usual,
+            needles,
+            cuts,
+            nothing,
+            names: &mut memory.names,
+            ids: std::array::from_fn(|_| None),
+        });
+        let events = PyList::empty(py);
+        for facts in facts.iter() {
+            // A panic would stop the observed program: Python makes the event then.
+            let make = || maker.as_mut().and_then(|maker| maker.event(&facts));
+            let event = catch_unwind(AssertUnwindSafe(make)).unwrap_or(None);
+            events.append(event)?;
+        }
+        Ok(events)
     }
 }
 

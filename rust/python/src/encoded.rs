@@ -40,6 +40,11 @@ impl Encoded {
         }
     }
 
+    /// Tells whether other threads run during the next search.
+    pub fn lets_others_run(&self, py: Python<'_>) -> bool {
+        self.verdict.load(Ordering::Relaxed) == UNKNOWN && self.bytes(py).len() >= LARGE
+    }
+
     /// Returns the JSON.
     pub fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
         self.json.as_bytes(py)
@@ -94,7 +99,7 @@ impl Encoded {
     }
 
     /// Tell whether no text in the payload has a secret in it by the built-in rules, and the JSON none of some bytes.
-    fn is_clean(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    pub fn is_clean(&self, py: Python<'_>, needles: &Bound<'_, PyTuple>) -> PyResult<bool> {
         if !self.has_no_secret(py) {
             return Ok(false);
         }

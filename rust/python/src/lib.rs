@@ -6,6 +6,8 @@
 //!
 //! Texts are judged by the Rust runtime's redaction, once per payload, when an event is written or read. The lines of entries and exits are
 //! joined from the bytes.
+//!
+//! When events are read, the core makes them of facts and of these bytes; what is not usual, or must be redacted, is left to Python.
 
 mod core;
 mod encoded;
@@ -13,11 +15,12 @@ mod json;
 mod keys;
 mod lines;
 mod pass;
+mod reading;
 
 use pyo3::prelude::*;
 
 /// What the Python package asks for. It changes whenever a name or a meaning here changes.
-const INTERFACE: u32 = 3;
+const INTERFACE: u32 = 4;
 
 #[pymodule]
 fn the_edge_obs_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
