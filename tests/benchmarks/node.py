@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ class Payload(NamedTuple):
         name: What is added to the name of a variant; empty for the small node.
         parameters: Returns fresh parameters; the strings in them are shared, as those of a program are.
         result: What the node returns.
+        call: The node. It does nothing, so that what is measured is the observation.
+        acall: The same, which gives way once, as a node that waits does.
         share: A sample has this part of a plan's calls.
         is_new: Whether each call gets parameters of its own, with texts that did not exist before.
     """
@@ -26,21 +28,29 @@ class Payload(NamedTuple):
     name: str
     parameters: Callable[[], dict[str, Any]]
     result: dict[str, Any]
+    call: Callable[..., dict[str, Any]]
+    acall: Callable[..., Coroutine[Any, Any, dict[str, Any]]]
     share: int = 1
     is_new: bool = False
-
-    def call(self, params: dict[str, Any], state: Any, ctx: Any) -> dict[str, Any]:
-        """Do nothing, so that what is measured is the observation."""
-        return self.result
-
-    async def acall(self, params: dict[str, Any], state: Any, ctx: Any) -> dict[str, Any]:
-        """Give way once, as a node that waits does."""
-        await asyncio.sleep(0)
-        return self.result
 
     def variant(self, name: str) -> str:
         """Return the name of a variant with this payload."""
         return f"{name}, {self.name}" if self.name else name
+
+
+def payload(
+    name: str, parameters: Callable[[], dict[str, Any]], result: dict[str, Any], *, share: int = 1, is_new: bool = False
+) -> Payload:
+    """Return what a node takes and returns. Its functions are plain ones, as those of a program are."""
+
+    def call(params: dict[str, Any], state: Any, ctx: Any) -> dict[str, Any]:
+        return result
+
+    async def acall(params: dict[str, Any], state: Any, ctx: Any) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return result
+
+    return Payload(name, parameters, result, call, acall, share, is_new)
 
 
 def parameters() -> dict[str, Any]:
@@ -101,10 +111,10 @@ CHAT_RESULT: dict[str, Any] = {
 
 _NUMBERS = count()
 
-SMALL = Payload("", parameters, RESULT)
-NESTED = Payload("nested", nested_parameters, RESULT)
-CHAT = Payload("chat", chat_parameters, CHAT_RESULT, share=4)
-NEW_CHAT = Payload("chat of new texts", new_chat_parameters, CHAT_RESULT, share=4, is_new=True)
+SMALL = payload("", parameters, RESULT)
+NESTED = payload("nested", nested_parameters, RESULT)
+CHAT = payload("chat", chat_parameters, CHAT_RESULT, share=4)
+NEW_CHAT = payload("chat of new texts", new_chat_parameters, CHAT_RESULT, share=4, is_new=True)
 
 
 def redacted(params: dict[str, Any]) -> dict[str, Any]:
