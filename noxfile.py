@@ -264,8 +264,8 @@ def native(session: nox.Session) -> None:
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "rust" / "target")).resolve()
     env = {"CARGO_TARGET_DIR": str(target)}
     manifest = ("--manifest-path", "rust/python/Cargo.toml")
-    wheels = Path(session.create_tmp()).resolve()
-    shutil.rmtree(wheels)
+    wheels = Path(session.virtualenv.location).resolve() / "wheels"  # create_tmp would become TMPDIR, where only this user may go
+    shutil.rmtree(wheels, ignore_errors=True)
     session.run("cargo", "fmt", "--check", *manifest, external=True)
     session.run("cargo", "clippy", "--locked", *manifest, "--", "-D", "warnings", external=True, env=env)
     session.run("maturin", "build", "--quiet", "--release", "--locked", *manifest, "--out", str(wheels), env=env)
