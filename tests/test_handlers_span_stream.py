@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from the_edge_obs.flow_log import COUNTED, build_flow_log
 from the_edge_obs.handlers.span_stream import EndedSpan, SpanStream
@@ -59,6 +60,26 @@ def test_it_agrees_with_the_flow_log(made: list[Event]) -> None:
     totals = {key: sum(span.figures.get(key, 0) for span in found) for key in COUNTED}
     assert totals == {key: log.metrics[key] for key in COUNTED}
     assert sum(span.errors for span in found) == log.metrics["error_count"]
+
+
+@pytest.mark.slow
+@given(flows().filter(_in_order_of_ends), st.sets(st.integers(0, 60)))
+def test_spans_that_never_end_hand_on_what_is_below_them(made: list[Event], lost: set[int]) -> None:
+    """Their parents, which repeat the figures, may end without them, as those of a thread that was left running."""
+    ends = [one for one in made if one["event_type"] in ("exit", "error")]
+    missing = [one for number, one in enumerate(ends) if number in lost]
+    made = [one for one in made if one not in missing]
+    totals = {key: sum(span.figures.get(key, 0) for span in ended(made)) for key in COUNTED}
+    assert totals == {key: build_flow_log(made).metrics[key] for key in COUNTED}
+
+
+def test_a_figure_counts_once_though_a_span_between_has_not_ended() -> None:
+    """Neither what is below the open span nor what it has reported itself counts again in its parent."""
+    inner = whole(3, 2, 3, parent=2, metrics={"tokens": 7})
+    own = event(2, "metric", 2, parent=1, metrics={"tokens": 7})
+    for below in (inner, [own], [*inner, own]):
+        made = [event(1, "entry", 0), event(2, "entry", 1, parent=1), *below, event(1, "exit", 4, metrics={"tokens": 7})]
+        assert sum(span.figures.get("tokens", 0) for span in ended(made)) == build_flow_log(made).metrics["tokens"] == 7
 
 
 def test_an_error_counts_where_it_arose() -> None:

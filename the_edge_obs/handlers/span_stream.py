@@ -115,8 +115,10 @@ class SpanStream:
             for key in COUNTED:
                 if key in metrics and is_number(value := metrics[key]) and value:
                     span.figures[key] = value
-        if not is_end or not (span.is_partial or node == span.node):
-            return None  # an error that was logged by hand ends no span
+        if not is_end or not (span.is_partial or node == span.node):  # an error that was logged by hand ends no span
+            if span.figures:
+                self._hand_up(span.parent, span.figures.keys(), _NOTHING)
+            return None
         self._open.pop(span_id, None)
         duration = metrics.get("duration_ms")
         return self._ended(span, status_of(event), duration if is_number(duration) else None, event["data"].get("error"))
@@ -126,13 +128,12 @@ class SpanStream:
         span = _Open(node, parent, span_id if above is None else above.top)
         if (lost := self._lost.pop(span_id, None)) is not None:
             span.below, span.passed = lost.below, lost.passed
+            self._hand_up(parent, span.below, _NOTHING)
         return span
 
     def add_leaf(self, parent: Any, figures: dict[str, float]) -> dict[str, float]:
         """Add the figures of a span that has ended, and below which no span has reported any; return what counts of them."""
-        above = self._open.get(parent)
-        if above is None or not figures.keys() <= above.below:  # mostly, another child has reported the same before
-            self._hand_up(parent, figures.keys(), _NOTHING)
+        self._hand_up(parent, figures.keys(), _NOTHING)
         return figures
 
     def rest(self) -> Iterator[EndedSpan]:
@@ -151,9 +152,16 @@ class SpanStream:
         return EndedSpan(span.node, status, duration_ms, {} if span.answered else own, int(arose), span.top)
 
     def _hand_up(self, parent: Any, reported: Set[str], passed: Set[Any]) -> None:
-        """Tell the parent of a span which figures the span or one below it has reported, and which errors have passed it."""
-        if (reported or passed) and (above := self._above(parent)) is not None:
-            above.take(reported, passed)
+        """Tell the parent of a span which figures the span or one below it has reported, and which errors have passed it.
+
+        The spans around the parent learn of the figures at once: the parent may end after them, or never.
+        """
+        if not (reported or passed) or (above := self._above(parent)) is None:
+            return
+        above.take(_NOTHING, passed)
+        while above is not None and not reported <= above.below:
+            above.take(reported, _NOTHING)
+            above = self._above(above.parent) if isinstance(above, _Open) else None
 
     def _above(self, parent: Any) -> _Reports | None:
         """Return the reports of the children of a span; None for a span without a parent, or if too many parents are not open."""
