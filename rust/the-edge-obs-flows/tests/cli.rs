@@ -757,7 +757,7 @@ fn what_cannot_be_read_is_told_and_nothing_is_replaced() {
         "error: a compressed log is not read, such as 'logs/old.jsonl.gz'; unpack with gunzip -k, or use Python's tea-obs",
     );
     assert_eq!(run.out.lines().count(), 10);
-    fs::write(folder.0.join("logs/zz.jsonl"), b"\xff\xfex").unwrap();
+    fs::write(folder.0.join("logs/zz.jsonl"), b"\xff\xfex\0").unwrap();
     folder.write("all.jsonl", "before");
     let run = folder.run(&["export", "logs", "-o", "all.jsonl"]);
     run.ends(2);
