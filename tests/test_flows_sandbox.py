@@ -288,3 +288,13 @@ def test_the_environment_has_no_methods_but_get(monkeypatch: pytest.MonkeyPatch,
         "{{ env.get('no_such', 1) }}",
     ]
     assert rendered(texts) == ["its value", "its value", "its value", 1]
+
+
+@pytest.mark.parametrize("text", ["{{ state.a | indent }}", "{{ [state.a] | map('indent') | list }}"])
+def test_indent_changes_no_list_of_the_state(text: str) -> None:
+    """Jinja2's own filter adds a line to it in place, and fails only then."""
+    state = {"a": [4]}
+    with pytest.raises(FlowRunError, match="indent needs a text, not a value of type list"):
+        rendered(text, state)
+    assert state == {"a": [4]}
+    assert rendered("{{ state.text | indent(2) }}", {"text": "x\ny"}) == "x\n  y"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
+from jinja2.filters import do_indent
 from markupsafe import Markup
 
 from ..errors import FlowFileError, FlowRunError, allowed
@@ -120,7 +121,13 @@ def _to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent)
 
 
-_FILTERS: Final = {"tojson": _to_json, "json": _to_json, "fromjson": _from_json}
+def _indent(text: Any, *args: Any, **kwargs: Any) -> str:
+    if not isinstance(text, str):  # Jinja2's own adds a line to a list in place, and so changes the state
+        raise TypeError(f"indent needs a text, not a value of type {type(text).__name__}")
+    return do_indent(text, *args, **kwargs)
+
+
+_FILTERS: Final[dict[str, Callable[..., Any]]] = {"tojson": _to_json, "json": _to_json, "fromjson": _from_json, "indent": _indent}
 
 
 @dataclass(frozen=True, slots=True)
