@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -97,13 +96,21 @@ def _called(command: list[str], says: str, peaks: list[float]) -> float:
     return took
 
 
+# Before a process has started its program, it counts the memory of the one that made it. So a small one starts the command.
+_PEAK = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(usage.ru_maxrss)
+"""
+
+
 def _peak(command: list[str]) -> float:
     """Return the most memory that a command holds, in MB."""
-    with open(os.devnull, "wb") as nowhere:
-        process = subprocess.Popen([sys.executable, "-m", "the_edge_obs", *command], stdout=nowhere)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1_024) / 1e6  # macOS counts in bytes
+    measured = [sys.executable, "-c", _PEAK, sys.executable, "-m", "the_edge_obs", *command]
+    peak = int(subprocess.run(measured, stdout=subprocess.PIPE, check=True).stdout)
+    return peak * (1 if sys.platform == "darwin" else 1_024) / 1e6  # macOS counts in bytes
 
 
 def _loaded(folder: Path) -> float:
