@@ -168,7 +168,8 @@ def test_run_says_where_the_log_lies(capsys: pytest.CaptureFixture[str]) -> None
     code = main(["run", write_flow(block + NODES), "--set", "path=access.log", "--log-dir", "logs"])
     lines = capsys.readouterr().out.splitlines()
     files = [line.removeprefix("log  ") for line in lines if line.startswith("log  ")]
-    assert [line for line in lines if line.startswith("see  ")] == [f"see  tea-obs view {files[0]}"]
+    told = "to look at the run in a browser: "
+    assert [line for line in lines if line.startswith(told)] == [lines[-1]] == [f"{told}tea-obs view {files[0]}"]
     assert (code, [anonymous(file) for file in files]) == (
         0,
         ["own/<id>.jsonl", "logs/flow-<id>.jsonl"],

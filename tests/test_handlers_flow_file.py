@@ -512,7 +512,7 @@ def test_what_is_planted_later_is_a_fault_and_is_neither_followed_nor_waited_for
 
 
 def test_a_file_that_is_moved_away_is_no_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As logrotate does it: what follows goes into a new file, at once where the file has not been looked after for 50 ms."""
+    """As logrotate does it: what follows goes into a new file, at once if the file was last checked 50 ms ago or more."""
     path = tmp_path / "a.jsonl"
     handler = install(path)
     with obs.flow() as run:
@@ -526,7 +526,7 @@ def test_a_file_that_is_moved_away_is_no_loss(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_file_that_is_moved_away_just_before_its_flow_ends_gets_the_end_too(tmp_path: Path) -> None:
-    """It was looked after a moment ago, and only a deletion loses lines: the run stays whole, with its totals."""
+    """The file was checked a moment ago, and only a deletion loses lines: the run stays whole, with its totals."""
     path = tmp_path / "a-{flow_id}.jsonl"
     install(path)
     with obs.flow() as run:

@@ -299,7 +299,7 @@ def test_a_log_deleted_while_its_flow_runs_is_made_anew_and_told(
 
 
 def test_a_deletion_shortly_before_the_end_is_told_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before a file is closed it is looked after, however lately that was done."""
+    """A file is checked before it is closed, however recent the last check is."""
     undo = obs.configure({"handlers": [{"type": "file", "path": str(tmp_path / "{flow_id}.jsonl")}]})
     with obs.flow() as run:
         run.log("before")

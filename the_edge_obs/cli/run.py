@@ -7,7 +7,7 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -34,9 +34,9 @@ DESCRIPTION: Final = f"""\
 Run a YAML flow. On a terminal, stderr shows which nodes are running and for how
 long (this needs rich: pip install 'the_edge_obs[live]'); elsewhere it gets one
 line per finished node. With --level it gets every event. At the end, stdout gets
-the tree of the run with its totals, the path of its log, the command that opens
-the log in a browser, and the final state in short form with secrets redacted
-(--output writes it in full).
+the tree of the run with its totals, the path of its log, the final state in short
+form with secrets redacted (--output writes it in full), and the command that
+opens the log in a browser.
 
 The flow is observed unless its observability block says `enabled: false`. A flow
 without a block is observed at level info, in memory only: use --log-dir to keep
@@ -161,14 +161,17 @@ def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, args: a
     stream = sys.stderr if args.output == _STDOUT else sys.stdout
     view = view_for(stream, ascii_only=args.ascii)
     handled = log.metrics["error_count"] if log is not None and args.fail_on else 0
+    files: Sequence[str] = ()
     if log is not None and watch is not None and not (args.quiet and outcome.error is None and not handled):
         print("", *render(log, view), sep="\n", file=stream)
         print(f"flow {log.flow_id}", file=stream)
         files = watch.files_of(log.flow_id)
         for path in files:
             print(f"log  {printable(path)}", file=stream)
-        if files:
-            print(f"see  tea-obs view {printable(shlex.quote(str(files[0])))}", file=stream)
+    if outcome.error is None and args.output is None and not args.quiet:
+        print("", *_short(outcome.state or {}, view), sep="\n")
+    if files:  # last, where it is found
+        print(f"\nto look at the run in a browser: tea-obs view {printable(shlex.quote(str(files[0])))}", file=stream)
     if isinstance(outcome.error, KeyboardInterrupt):
         raise outcome.error
     if outcome.error is not None:
@@ -176,8 +179,6 @@ def _report(outcome: _Outcome, log: FlowLog | None, watch: Watch | None, args: a
         return fail(failure_of(outcome.error, log), FAILED)
     if args.output is not None:
         _write(outcome.state or {}, args.output)
-    elif not args.quiet:
-        print("", *_short(outcome.state or {}, view), sep="\n")
     if handled:
         stream.flush()
         return fail(f"the flow handled {counted(handled, 'error')}; --fail-on errors", FAILED)

@@ -144,7 +144,7 @@ class FlowFiles:
             if not file.looked <= now < file.until:
                 is_gone = file.is_gone()
                 lost = is_gone and file.is_lost()
-            else:  # looked after lately: only a deletion is a loss, and to ask for it takes half as long
+            else:  # checked less than 50 ms ago: now only a deletion matters, and that check takes half the time
                 is_gone = lost = is_end and file.is_lost()
             if is_gone:
                 self.forget(path)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..context import current, flows_known
 from ..errors import FlowNotFoundError, LogFileError
@@ -141,10 +141,8 @@ def _chosen(filters: Mapping[str, Any], items: Sequence[Item]) -> Sequence[Item]
         passes: Callable[[Any], bool] = matches(wanted)
         items = [item for item in items if passes(Head(item) if isinstance(item, tuple) else item)]
     if filters.get("text") is not None:
-        return items
-    if (limit := filters.get("limit")) is not None:
-        return items[:limit]
-    return items if (last := filters.get("last")) is None else items[max(0, len(items) - last) :]
+        return items  # not all of them pass
+    return list(select(cast("Sequence[Event]", items), {name: filters.get(name) for name in ("limit", "last")}))
 
 
 def _given(source: LogPaths | None) -> tuple[Path, ...] | str:
